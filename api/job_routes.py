@@ -1,0 +1,204 @@
+"""The routes under /v1/jobs: submit a radiograph, and ask for its job, result, overlay and image."""
+
+import logging
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from flask import Blueprint, Response, g, jsonify, request
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from api.problem import Problem
+from api.submission import Submission, read_submission, too_large
+from jobs.document import document
+from jobs.errors import NotStored, QueueUnavailable
+from jobs.job import ImageFacts, Job, is_job_id, new_job_id, now
+from jobs.ledger import Ledger
+from jobs.queue import JobQueue
+from jobs.settings import Settings
+from jobs.states import Delivery, State
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 1
+QUEUE_FULL_SECONDS = 30
+PAGE = 50
+MOST_A_PAGE = 100
+MOST_LOOKED_AT = 1000
+"""Jobs that one listing looks at while it filters; the cursor goes on behind them."""
+MEDIA_TYPE = {
+    "JPEG": "image/jpeg",
+    "PNG": "image/png",
+    "TIFF": "image/tiff",
+    "BMP": "image/bmp",
+    "WEBP": "image/webp",
+    "DICOM": "application/dicom",
+}
+
+
+@dataclass(frozen=True)
+class Counter:
+    """What the routes work with."""
+
+    settings: Settings
+    ledger: Ledger
+    queue: JobQueue
+
+
+def job_routes(counter: Counter) -> Blueprint:
+    """The blueprint of these routes. `g.client` holds the authenticated client."""
+    routes = Blueprint("jobs", __name__, url_prefix="/v1/jobs")
+    ledger = counter.ledger
+
+    @routes.post("")
+    def submit() -> Response:
+        _refuse_when_full(counter)
+        try:
+            submission = read_submission(request, counter.settings)
+        except RequestEntityTooLarge as error:
+            raise too_large(counter.settings.max_bytes) from error
+        job = _new_job(submission, g.client)
+        ledger.accept(job, submission.data)
+        try:
+            counter.queue.analyse(job)
+        except QueueUnavailable:
+            log.warning("Redis does not answer; the sweeper will enqueue this job", extra={"job": job.id})
+        log.info("job accepted", extra={"job": job.id, "client": job.client})
+        response = _job_response(job, counter)
+        response.status_code = 202
+        response.headers["Location"] = f"{counter.settings.public_url}/v1/jobs/{job.id}"
+        response.headers["Retry-After"] = str(POLL_SECONDS)
+        return response
+
+    @routes.get("")
+    def list_jobs() -> Response:
+        state, limit, cursor = _listing_arguments()
+        looked_at = list(islice(ledger.of_client(g.client, cursor), MOST_LOOKED_AT + 1))
+        page: list[Job] = []
+        behind: str | None = None
+        for job in ledger.current_many(looked_at[:MOST_LOOKED_AT]):
+            if len(page) == limit:
+                behind = page[-1].id
+                break
+            if state is None or job.state is state:
+                page.append(job)
+        else:
+            if len(looked_at) > MOST_LOOKED_AT:
+                behind = looked_at[MOST_LOOKED_AT - 1]
+        return jsonify(jobs=[_document(job, counter) for job in page], next_cursor=behind)
+
+    @routes.get("/<job_id>")
+    def show(job_id: str) -> Response:
+        response = _job_response(_own_job(job_id, ledger), counter)
+        response.add_etag()
+        response.make_conditional(request)
+        return response
+
+    @routes.get("/<job_id>/result")
+    def result(job_id: str) -> Response:
+        return jsonify(_succeeded_job(job_id, ledger).result)
+
+    @routes.get("/<job_id>/heatmap")
+    def heatmap(job_id: str) -> Response:
+        job = _succeeded_job(job_id, ledger)
+        return _file(ledger.overlay(job), "image/png", f"{job.id}-overlay.png")
+
+    @routes.get("/<job_id>/image")
+    def image(job_id: str) -> Response:
+        job = _own_job(job_id, ledger)
+        suffix = job.image.format.lower()
+        return _file(ledger.image(job.id), MEDIA_TYPE[job.image.format], f"{job.id}.{suffix}")
+
+    return routes
+
+
+def _refuse_when_full(counter: Counter) -> None:
+    try:
+        waiting = counter.ledger.view.waiting()
+    except QueueUnavailable:
+        return  # What is accepted now waits in the object store.
+    if waiting >= counter.settings.max_queue:
+        detail = f"{waiting} jobs are waiting, as many as this service takes. Send it again later."
+        raise Problem(503, "queue-full", detail, retry_after=QUEUE_FULL_SECONDS)
+
+
+def _new_job(submission: Submission, client: str) -> Job:
+    moment = now()
+    radiograph = submission.radiograph
+    return Job(
+        id=new_job_id(),
+        client=client,
+        image=ImageFacts(
+            sha256=radiograph.sha256,
+            width=radiograph.width,
+            height=radiograph.height,
+            format=radiograph.format,
+            size=len(submission.data),
+        ),
+        created_at=moment,
+        queued_at=moment,
+        delivery=Delivery.PENDING if submission.callback_url else Delivery.NONE,
+        priority=submission.priority,
+        reference=submission.reference,
+        metadata=submission.metadata,
+        callback_url=submission.callback_url,
+    )
+
+
+def _own_job(job_id: str, ledger: Ledger) -> Job:
+    if is_job_id(job_id):
+        try:
+            job = ledger.current(job_id)
+        except NotStored:
+            job = None
+        if job and job.client == g.client:
+            return job
+    raise Problem(
+        404, "no-such-job", "There is no such job. Check the id, and that the key is this client's."
+    )
+
+
+def _succeeded_job(job_id: str, ledger: Ledger) -> Job:
+    job = _own_job(job_id, ledger)
+    if job.state is State.SUCCEEDED:
+        return job
+    if job.error:
+        raise Problem(409, "job-failed", f"The job failed: {job.error['detail']}", error=job.error)
+    detail = f"The job is {job.state}; its result is not there yet. Ask again later."
+    raise Problem(409, "not-ready", detail, retry_after=POLL_SECONDS)
+
+
+def _document(job: Job, counter: Counter) -> dict[str, Any]:
+    try:
+        position = counter.ledger.view.queue_position(job)
+    except QueueUnavailable:
+        position = None
+    return document(job, counter.settings.public_url, position)
+
+
+def _job_response(job: Job, counter: Counter) -> Response:
+    return jsonify(_document(job, counter))
+
+
+def _listing_arguments() -> tuple[State | None, int, str | None]:
+    unknown = sorted(request.args.keys() - {"state", "limit", "cursor"})
+    if unknown:
+        raise Problem(400, "malformed", f"Unknown parameter: {', '.join(unknown)[:200]}.")
+    cursor = request.args.get("cursor")
+    if cursor is not None and not is_job_id(cursor):
+        raise Problem(400, "malformed", "`cursor` is the `next_cursor` of an earlier answer.")
+    try:
+        limit = int(request.args.get("limit", PAGE))
+        state = State(request.args["state"]) if "state" in request.args else None
+    except ValueError as error:
+        states = ", ".join(State)
+        raise Problem(400, "malformed", f"`limit` is a number, `state` is one of: {states}.") from error
+    if not 1 <= limit <= MOST_A_PAGE:
+        raise Problem(400, "malformed", f"`limit` lies between 1 and {MOST_A_PAGE}.")
+    return state, limit, cursor
+
+
+def _file(data: bytes, media_type: str, name: str) -> Response:
+    return Response(
+        data, content_type=media_type, headers={"Content-Disposition": f'inline; filename="{name}"'}
+    )

@@ -1,0 +1,77 @@
+"""Every error as an RFC 9457 problem document with a stable type that says what to do."""
+
+import json
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from flask import Flask, Response
+from werkzeug.exceptions import HTTPException
+
+from jobs.errors import TransientError
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 5
+
+
+class Problem(Exception):
+    """An answer that is an error: `status`, the slug of its type, and a `detail` for the developer."""
+
+    def __init__(
+        self, status: int, slug: str, detail: str, retry_after: int | None = None, **extra: Any
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.slug = slug
+        self.detail = detail
+        self.retry_after = retry_after
+        self.extra = extra
+
+    def response(self) -> Response:
+        """The problem document."""
+        body = {
+            "type": f"/problems/{self.slug}",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+            **self.extra,
+        }
+        response = Response(json.dumps(body), self.status, content_type="application/problem+json")
+        if self.retry_after is not None:
+            response.headers["Retry-After"] = str(self.retry_after)
+        if self.status == HTTPStatus.UNAUTHORIZED:
+            response.headers["WWW-Authenticate"] = "Bearer"
+        return response
+
+
+def answer_problems(app: Flask) -> None:
+    """Turn everything that a request can end with into a problem document."""
+
+    @app.errorhandler(Problem)
+    def _problem(problem: Problem) -> Response:
+        return problem.response()
+
+    @app.errorhandler(TransientError)
+    def _unavailable(error: TransientError) -> Response:
+        log.error("a part is down: %s", error)
+        detail = (
+            "The service cannot store or read jobs at the moment. Nothing was accepted; send it again later."
+        )
+        return Problem(503, "part-down", detail, retry_after=RETRY_SECONDS).response()
+
+    @app.errorhandler(HTTPException)
+    def _http(error: HTTPException) -> Response:
+        status = HTTPStatus(error.code or 500)
+        slug = status.phrase.lower().replace(" ", "-")
+        response = Problem(status, slug, error.description or status.description).response()
+        for name, value in error.get_headers():
+            if name == "Allow":
+                response.headers[name] = value
+        return response
+
+    @app.errorhandler(Exception)
+    def _unexpected(error: Exception) -> Response:
+        log.exception("a request broke", exc_info=error)
+        detail = "The service made a mistake. It has been logged; if it stays, tell the operator."
+        return Problem(500, "internal-error", detail).response()

@@ -1,0 +1,145 @@
+"""Read one submission from a request: the image and its fields, checked, before anything is stored."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Request
+
+from api.problem import Problem
+from jobs.callback_url import CallbackRefused, parse
+from jobs.settings import Settings
+from jobs.states import Priority
+from model.image import BrokenImage, ImageError, Limits, Radiograph, TooManyPixels, decode
+
+FIELDS = frozenset({"callback_url", "reference", "priority", "metadata"})
+FORM_OVERHEAD = 64 * 1024
+"""Bytes that a multipart body may have beyond its image."""
+MAX_REFERENCE = 200
+MAX_METADATA = 4096
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A checked submission."""
+
+    data: bytes
+    radiograph: Radiograph
+    callback_url: str | None
+    reference: str | None
+    priority: Priority
+    metadata: dict[str, Any] | None
+
+
+def read_submission(request: Request, settings: Settings) -> Submission:
+    """The submission in `request`: a multipart form, or the raw image with its fields in the query.
+
+    Raises Problem: 400 malformed, 413 too large, 415 no image that we read, 422 an image that does not decode
+    or a callback that may not be called.
+    """
+    if request.mimetype == "multipart/form-data":
+        data, fields = _from_form(request)
+    else:
+        data, fields = request.get_data(cache=False, parse_form_data=False), _single_values(request.args)
+    unknown = sorted(fields.keys() - FIELDS)
+    if unknown:
+        known = ", ".join(sorted(FIELDS))
+        raise _malformed(f"Unknown field: {', '.join(unknown)[:200]}. Besides `image` there are: {known}.")
+    if not data:
+        raise _malformed("The image is empty. Send it as the form field `image`, or as the request's body.")
+    if len(data) > settings.max_bytes:
+        raise too_large(settings.max_bytes)
+    return Submission(
+        callback_url=_callback_url(fields.get("callback_url"), settings),
+        reference=_reference(fields.get("reference")),
+        priority=_priority(fields.get("priority")),
+        metadata=_metadata(fields.get("metadata")),
+        radiograph=_radiograph(data, settings),
+        data=data,
+    )
+
+
+def too_large(max_bytes: int) -> Problem:
+    """The answer to a body over the limit."""
+    return Problem(
+        413,
+        "image-too-large",
+        f"The image has more than {max_bytes} bytes. Send it compressed or smaller.",
+        max_bytes=max_bytes,
+    )
+
+
+def _from_form(request: Request) -> tuple[bytes, dict[str, str]]:
+    if "boundary" not in request.mimetype_params:
+        raise _malformed("The multipart body names no boundary in its Content-Type.")
+    if request.args:
+        raise _malformed("With a multipart body the fields go into the form, not into the query.")
+    fields = _single_values(request.form)
+    images = request.files.getlist("image")
+    others = sorted(request.files.keys() - {"image"})
+    if others:
+        raise _malformed(f"Unknown file field: {', '.join(others)[:200]}. The image goes into `image`.")
+    if len(images) != 1:
+        raise _malformed("The form must hold exactly one file in the field `image`.")
+    return images[0].read(), fields
+
+
+def _single_values(values: Any) -> dict[str, str]:
+    for name, given in values.lists():
+        if len(given) > 1:
+            raise _malformed(f"The field {name[:50]} is given {len(given)} times.")
+    return dict(values.items())
+
+
+def _radiograph(data: bytes, settings: Settings) -> Radiograph:
+    try:
+        return decode(data, Limits(settings.max_pixels))
+    except TooManyPixels as error:
+        raise Problem(413, "too-many-pixels", error.detail, max_pixels=settings.max_pixels) from error
+    except BrokenImage as error:
+        raise Problem(422, "broken-image", error.detail) from error
+    except ImageError as error:
+        raise Problem(415, "unsupported-image", error.detail) from error
+
+
+def _callback_url(text: str | None, settings: Settings) -> str | None:
+    if not text:
+        return None
+    try:
+        parse(text, settings.callback_exceptions)
+    except CallbackRefused as error:
+        raise Problem(422, "callback-refused", f"{error}.") from error
+    return text
+
+
+def _reference(text: str | None) -> str | None:
+    if text and (len(text) > MAX_REFERENCE or not text.isprintable()):
+        raise _malformed(f"`reference` takes at most {MAX_REFERENCE} printable characters.")
+    return text or None
+
+
+def _priority(text: str | None) -> Priority:
+    try:
+        return Priority(text or Priority.ROUTINE)
+    except ValueError as error:
+        raise _malformed("`priority` is `stat` or `routine`.") from error
+
+
+def _metadata(text: str | None) -> dict[str, Any] | None:
+    if not text:
+        return None
+    try:
+        value = json.loads(text, parse_constant=_no_constant) if len(text) <= MAX_METADATA else None
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise _malformed(f"`metadata` takes a JSON object of at most {MAX_METADATA} characters.")
+    return value
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _malformed(detail: str) -> Problem:
+    return Problem(400, "malformed", detail)

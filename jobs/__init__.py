@@ -1,0 +1,1 @@
+"""What the API and the workers share: the job, its states, storage, queue, settings and errors."""

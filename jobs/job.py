@@ -1,0 +1,157 @@
+"""The job: one radiograph's way through the service, as an immutable value with a version."""
+
+import json
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from ulid import ULID
+
+from jobs.errors import IllegalMove
+from jobs.states import MOVES, Delivery, Priority, State
+
+MOMENTS = ("created_at", "queued_at", "started_at", "finished_at", "next_delivery_at")
+
+
+def new_job_id() -> str:
+    """A fresh job id: `job_` and a ULID, so ids sort by the time they were made."""
+    return f"job_{ULID()}"
+
+
+def is_job_id(text: str) -> bool:
+    """Whether `text` has the form of a job id; anything else never reaches a storage key."""
+    try:
+        return text.startswith("job_") and str(ULID.from_str(text[4:])) == text[4:]
+    except ValueError:
+        return False
+
+
+def made_at(job_id: str) -> datetime:
+    """When a job id was made, read from the id itself."""
+    return ULID.from_str(job_id[4:]).datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """What the API found out about the submitted image. Sizes in pixels and bytes."""
+
+    sha256: str
+    width: int
+    height: int
+    format: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One version of a job's record. A change makes a new value with `version` one higher."""
+
+    id: str
+    client: str
+    image: ImageFacts
+    created_at: datetime
+    queued_at: datetime
+    version: int = 1
+    state: State = State.QUEUED
+    delivery: Delivery = Delivery.NONE
+    priority: Priority = Priority.ROUTINE
+    reference: str | None = None
+    metadata: dict[str, Any] | None = None
+    callback_url: str | None = None
+    attempts: int = 0
+    runner: str | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    result: dict[str, Any] | None = None
+    error: dict[str, str] | None = None
+    delivery_attempts: int = 0
+    next_delivery_at: datetime | None = None
+
+    def started(self, runner: str, now: datetime) -> "Job":
+        """The job as `runner` (a worker's heartbeat name) takes it up: one attempt more."""
+        return self._moved(State.RUNNING, runner=runner, started_at=now, attempts=self.attempts + 1)
+
+    def handed_back(self, now: datetime) -> "Job":
+        """The job back in the queue, after its worker was lost or could not finish."""
+        return self._moved(State.QUEUED, runner=None, started_at=None, queued_at=now)
+
+    def succeeded(self, result: dict[str, Any], now: datetime) -> "Job":
+        """The job with its result; its callback is due at once."""
+        return self._ended(State.SUCCEEDED, now, result=result)
+
+    def failed(self, type_: str, detail: str, now: datetime) -> "Job":
+        """The job given up: a stable `type_`, a `detail` for a person; its callback is due at once."""
+        return self._ended(State.FAILED, now, error={"type": type_, "detail": detail})
+
+    def delivered(self) -> "Job":
+        """The callback arrived."""
+        return self._delivery_moved(Delivery.DELIVERED)
+
+    def delivery_given_up(self, to: Delivery) -> "Job":
+        """The callback will not be tried again: `FAILED` or `DISABLED`."""
+        return self._delivery_moved(to)
+
+    def delivery_postponed(self, until: datetime) -> "Job":
+        """The callback did not arrive and is due again at `until`."""
+        return self._delivery_moved(Delivery.PENDING, next_delivery_at=until)
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is left to do: ended, and its callback too."""
+        return self.state.final and self.delivery is not Delivery.PENDING
+
+    def _moved(self, to: State, **changes: Any) -> "Job":
+        if to not in MOVES[self.state]:
+            raise IllegalMove(f"{self.id}: {self.state} -> {to}")
+        return replace(self, version=self.version + 1, state=to, **changes)
+
+    def _ended(self, to: State, now: datetime, **changes: Any) -> "Job":
+        due = now if self.callback_url else None
+        return self._moved(to, finished_at=now, next_delivery_at=due, **changes)
+
+    def _delivery_moved(self, to: Delivery, next_delivery_at: datetime | None = None) -> "Job":
+        if not self.state.final or self.delivery is not Delivery.PENDING:
+            raise IllegalMove(f"{self.id}: delivery {self.delivery} -> {to} while {self.state}")
+        return replace(
+            self,
+            version=self.version + 1,
+            delivery=to,
+            delivery_attempts=self.delivery_attempts + 1,
+            next_delivery_at=next_delivery_at,
+        )
+
+    def to_json(self) -> bytes:
+        """The record as UTF-8 JSON, times as ISO 8601 in UTC."""
+        return json.dumps(asdict(self), default=_moment_text, separators=(",", ":")).encode()
+
+    @classmethod
+    def from_json(cls, text: bytes) -> "Job":
+        """The job that `to_json` wrote. Fields of a later version of this program are ignored."""
+        raw = json.loads(text)
+        known = {f.name for f in fields(cls)}
+        values = {name: value for name, value in raw.items() if name in known}
+        for name in MOMENTS:
+            if values.get(name):
+                values[name] = datetime.fromisoformat(values[name])
+        values["image"] = ImageFacts(**values["image"])
+        values["state"] = State(values["state"])
+        values["delivery"] = Delivery(values["delivery"])
+        values["priority"] = Priority(values["priority"])
+        return cls(**values)
+
+
+def now() -> datetime:
+    """The present moment in UTC, to the millisecond, which is what records and clients see."""
+    moment = datetime.now(UTC)
+    return moment - timedelta(microseconds=moment.microsecond % 1000)
+
+
+def _moment_text(value: object) -> str:
+    if isinstance(value, datetime):
+        return moment_text(value)
+    raise TypeError(f"not JSON: {type(value).__name__}")
+
+
+def moment_text(moment: datetime) -> str:
+    """`moment` as ISO 8601 in UTC with milliseconds and a Z."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,148 @@
+"""The ledger: every version of every job's record in the object store, each written once and never changed.
+
+Keys, all below one bucket:
+
+    pending/<job id>                  the client's name; there while something is left to do for the job
+    jobs/<job id>/image               the radiograph as submitted
+    jobs/<job id>/ledger/<version>    the job's record at that version, JSON
+    jobs/<job id>/overlay/<attempt>   the overlay that this attempt drew, PNG
+    clients/<client>/jobs/<inverted>  empty; lists a client's jobs newest first
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+
+from jobs.errors import Conflict, NotStored, QueueUnavailable
+from jobs.job import Job
+from jobs.objects import Objects
+from jobs.view import View
+
+log = logging.getLogger(__name__)
+
+CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+CHUNK = 100
+"""Jobs asked of Redis at once."""
+
+INVERTED = str.maketrans(CROCKFORD, CROCKFORD[::-1])
+
+
+class Ledger:
+    """The jobs' records. The object store holds the truth, the view in Redis follows it."""
+
+    def __init__(self, objects: Objects, view: View) -> None:
+        self.objects = objects
+        self.view = view
+
+    def accept(self, job: Job, image: bytes) -> None:
+        """Make `job` (version 1) and its image durable; the job is accepted when this returns.
+
+        The marker goes first and the record last, so that whatever dies in between leaves a marker that
+        leads the sweeper to the rest, and no record. Raises StoreUnavailable: the job is not accepted.
+        A Redis that does not answer is no error: the sweeper brings the job there.
+        """
+        self.objects.put(_marker(job.id), job.client.encode())
+        self.objects.put(_image(job.id), image)
+        self.objects.put(_index(job.client, job.id), b"")
+        self.objects.put(_version(job.id, 1), job.to_json(), "application/json")
+        self._show(job)
+
+    def append(self, job: Job) -> Job:
+        """Write `job` as the next version of its record and show it: a compare-and-set.
+
+        Raises Conflict where this version is taken: the caller's picture of the job is out of date.
+        Raises QueueUnavailable or StoreUnavailable where either does not answer; nothing is written then.
+        """
+        if not self.view.gate(job.id, job.version):
+            raise Conflict(f"{job.id} version {job.version}")
+        self.objects.put_new(_version(job.id, job.version), job.to_json())
+        self._show(job)
+        return job
+
+    def current(self, job_id: str) -> Job:
+        """The job as the view shows it, from the ledger where the view does not. Raises NotStored."""
+        try:
+            shown = self.view.get_many([job_id])[0]
+        except QueueUnavailable:
+            shown = None
+        return shown or self.read(job_id)
+
+    def current_many(self, job_ids: Sequence[str]) -> Iterator[Job]:
+        """The jobs under `job_ids` as `current` has them, in the same order, without those not stored."""
+        for start in range(0, len(job_ids), CHUNK):
+            chunk = job_ids[start : start + CHUNK]
+            try:
+                shown = self.view.get_many(chunk)
+            except QueueUnavailable:
+                shown = [None] * len(chunk)
+            for job_id, job in zip(chunk, shown, strict=True):
+                with suppress(NotStored):
+                    yield job or self.read(job_id)
+
+    def read(self, job_id: str) -> Job:
+        """The job as the ledger has it: the truth. Raises NotStored."""
+        latest = ""
+        for latest in self.objects.keys(f"jobs/{job_id}/ledger/"):  # noqa: B007 - the last one counts
+            pass
+        if not latest:
+            raise NotStored(job_id)
+        return Job.from_json(self.objects.get(latest))
+
+    def image(self, job_id: str) -> bytes:
+        """The radiograph as it was submitted."""
+        return self.objects.get(_image(job_id))
+
+    def put_overlay(self, job: Job, png: bytes) -> None:
+        """Store the overlay of the attempt that `job` is at."""
+        self.objects.put(_overlay(job), png, "image/png")
+
+    def overlay(self, job: Job) -> bytes:
+        """The overlay of the attempt that ended the job, PNG. Raises NotStored."""
+        return self.objects.get(_overlay(job))
+
+    def settle(self, job: Job) -> None:
+        """Nothing is left to do for this job: take its marker away."""
+        self.objects.delete(_marker(job.id))
+
+    def pending(self) -> Iterator[str]:
+        """The ids of the jobs with something left to do, oldest first."""
+        return (key.removeprefix("pending/") for key in self.objects.keys("pending/"))
+
+    def of_client(self, client: str, after: str | None) -> Iterator[str]:
+        """The ids of a client's jobs, newest first, beginning behind the job `after`."""
+        prefix = f"clients/{client}/jobs/"
+        for key in self.objects.keys(prefix, after=_index(client, after) if after else ""):
+            yield f"job_{key.removeprefix(prefix).translate(INVERTED)}"
+
+    def erase_leftovers(self, job_id: str) -> None:
+        """Remove what an interrupted submission left: objects that belong to no record."""
+        client = self.objects.get(_marker(job_id)).decode()
+        for key in [*self.objects.keys(f"jobs/{job_id}/"), _index(client, job_id), _marker(job_id)]:
+            self.objects.delete(key)
+
+    def _show(self, job: Job) -> None:
+        try:
+            self.view.put(job)
+        except QueueUnavailable:
+            log.warning("Redis does not answer; the sweeper will show this version", extra={"job": job.id})
+
+
+def _marker(job_id: str) -> str:
+    return f"pending/{job_id}"
+
+
+def _image(job_id: str) -> str:
+    return f"jobs/{job_id}/image"
+
+
+def _version(job_id: str, version: int) -> str:
+    return f"jobs/{job_id}/ledger/{version:06d}"
+
+
+def _overlay(job: Job) -> str:
+    return f"jobs/{job.id}/overlay/{job.attempts}"
+
+
+def _index(client: str, job_id: str) -> str:
+    # S3 lists in ascending order; inverted, a later id sorts first.
+    return f"clients/{client}/jobs/{job_id.removeprefix('job_').translate(INVERTED)}"

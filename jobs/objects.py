@@ -1,0 +1,129 @@
+"""The object store: bytes under keys in one S3 bucket, with its errors translated by exact code."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from jobs.errors import Conflict, NotStored, StoreUnavailable
+
+ABSENT = frozenset({"NoSuchKey", "404", "NotFound"})
+ALREADY_THERE = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
+
+
+class Objects:
+    """One bucket of an S3 server. Safe for use by several threads.
+
+    Every method raises StoreUnavailable where the server does not answer, fails or denies access:
+    access denied is never 'not found'.
+    """
+
+    def __init__(self, client: Any, bucket: str) -> None:
+        self._client = client
+        self._bucket = bucket
+
+    @classmethod
+    def connect(cls, endpoint_url: str | None, bucket: str) -> "Objects":
+        """The bucket at `endpoint_url` (None: AWS); credentials from boto3's own variables."""
+        config = Config(
+            connect_timeout=2,
+            read_timeout=5,
+            retries={"mode": "standard", "total_max_attempts": 2},
+            max_pool_connections=32,
+            s3={"addressing_style": "path"},
+            # Servers that are not AWS do not all read the newer trailing checksums.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        )
+        return cls(boto3.client("s3", endpoint_url=endpoint_url, config=config), bucket)
+
+    def make_bucket(self) -> None:
+        """Create the bucket unless it is there."""
+        with _translated(f"bucket {self._bucket}"):
+            try:
+                self._client.head_bucket(Bucket=self._bucket)
+            except ClientError as error:
+                if _code(error) not in ABSENT | {"NoSuchBucket"}:
+                    raise
+                self._client.create_bucket(Bucket=self._bucket)
+
+    def check(self) -> None:
+        """Return if the bucket answers."""
+        with _translated(f"bucket {self._bucket}"):
+            self._client.list_objects_v2(Bucket=self._bucket, Prefix="pending/", MaxKeys=1)
+
+    def put(self, key: str, body: bytes, content_type: str = "application/octet-stream") -> None:
+        """Store `body` under `key`."""
+        with _translated(key):
+            self._client.put_object(Bucket=self._bucket, Key=key, Body=body, ContentType=content_type)
+
+    def put_new(self, key: str, body: bytes) -> None:
+        """Store JSON `body` under `key` unless the key exists. Raises Conflict where it does.
+
+        The server decides this where it knows `If-None-Match` (AWS, SeaweedFS). rclone ignores the header,
+        so the look before it narrows the race there and the ledger's gate in Redis closes it.
+        """
+        if self.exists(key):
+            raise Conflict(key)
+        with _translated(key):
+            try:
+                self._client.put_object(
+                    Bucket=self._bucket, Key=key, Body=body, ContentType="application/json", IfNoneMatch="*"
+                )
+            except ClientError as error:
+                if _code(error) in ALREADY_THERE:
+                    raise Conflict(key) from error
+                raise
+
+    def get(self, key: str) -> bytes:
+        """The bytes under `key`. Raises NotStored."""
+        with _translated(key):
+            body: bytes = self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+            return body
+
+    def exists(self, key: str) -> bool:
+        """Whether there is an object under `key`."""
+        try:
+            with _translated(key):
+                self._client.head_object(Bucket=self._bucket, Key=key)
+        except NotStored:
+            return False
+        return True
+
+    def delete(self, key: str) -> None:
+        """Remove the object under `key`; none there is no error."""
+        try:
+            with _translated(key):
+                self._client.delete_object(Bucket=self._bucket, Key=key)
+        except NotStored:
+            pass
+
+    def keys(self, prefix: str, after: str = "") -> Iterator[str]:
+        """The keys that start with `prefix`, in byte order, beginning behind the key `after`."""
+        page: dict[str, Any] = {"StartAfter": after} if after else {}
+        while True:
+            with _translated(prefix):
+                answer = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, **page)
+            yield from (entry["Key"] for entry in answer.get("Contents", ()))
+            if not answer.get("IsTruncated"):
+                return
+            page = {"ContinuationToken": answer["NextContinuationToken"]}
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+@contextmanager
+def _translated(what: str) -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        if _code(error) in ABSENT:
+            raise NotStored(what) from error
+        raise StoreUnavailable(f"the object store answered {_code(error)} for {what}") from error
+    except BotoCoreError as error:
+        raise StoreUnavailable(f"the object store does not answer: {type(error).__name__}") from error

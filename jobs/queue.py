@@ -1,0 +1,106 @@
+"""The queue: Celery over Redis. A message carries a job's id and nothing else."""
+
+import json
+from typing import Any
+
+from celery import Celery
+from kombu import Exchange, Queue
+from kombu.exceptions import OperationalError
+from redis import Redis
+from redis.exceptions import RedisError
+
+from jobs.errors import QueueUnavailable
+from jobs.job import Job
+from jobs.states import Priority
+
+INFER_STAT = "infer.stat"
+INFER_ROUTINE = "infer.routine"
+DELIVER = "deliver"
+QUEUE_OF_PRIORITY = {Priority.STAT: INFER_STAT, Priority.ROUTINE: INFER_ROUTINE}
+
+ANALYSE_TASK = "analyse"
+DELIVER_TASK = "deliver"
+
+# The default exchange routes by queue name without bindings in Redis, which a wipe would take away.
+DIRECT = Exchange("")
+
+
+def celery_app(redis_url: str) -> Celery:
+    """The Celery application, configured alike for those who send and those who work."""
+    app = Celery("osteo", broker=redis_url, set_as_current=False)
+    app.conf.update(
+        task_queues=[Queue(name, DIRECT, routing_key=name) for name in (INFER_STAT, INFER_ROUTINE, DELIVER)],
+        task_default_queue=INFER_ROUTINE,
+        task_create_missing_queues=False,
+        accept_content=["json"],
+        task_serializer="json",
+        event_serializer="json",
+        result_backend=None,
+        task_ignore_result=True,
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_retry_on_worker_lost=True,
+        worker_prefetch_multiplier=1,
+        worker_soft_shutdown_timeout=30,
+        worker_send_task_events=True,
+        task_send_sent_event=True,
+        worker_hijack_root_logger=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options={
+            "visibility_timeout": 3600,
+            "unacked_restore_interval": 5,
+            "unacked_restore_throttle": 1,
+            "queue_order_strategy": "priority",
+            "socket_timeout": 5,
+            "socket_connect_timeout": 2,
+            "socket_keepalive": True,
+            # Without a bound, a publish waits for a dead Redis for ever.
+            "max_retries": 1,
+            "interval_start": 0,
+            "interval_step": 0.2,
+            "interval_max": 0.2,
+        },
+    )
+    return app
+
+
+class JobQueue:
+    """Puts job ids into the queues. Every method raises QueueUnavailable where Redis does not answer."""
+
+    def __init__(self, app: Celery, redis: Redis) -> None:
+        self._app = app
+        self._redis = redis
+
+    @classmethod
+    def connect(cls, redis_url: str) -> "JobQueue":
+        """The queues at `redis_url`."""
+        redis = Redis.from_url(redis_url, socket_timeout=3, socket_connect_timeout=2)
+        return cls(celery_app(redis_url), redis)
+
+    def analyse(self, job: Job) -> None:
+        """Ask a worker to analyse this job."""
+        self._send(ANALYSE_TASK, job.id, QUEUE_OF_PRIORITY[job.priority])
+
+    def deliver(self, job: Job) -> None:
+        """Ask a worker to call this job's receiver."""
+        self._send(DELIVER_TASK, job.id, DELIVER)
+
+    def waiting(self) -> set[str]:
+        """The ids of the jobs that a message waits for in any queue."""
+        try:
+            messages: list[Any] = [
+                message
+                for name in (INFER_STAT, INFER_ROUTINE, DELIVER)
+                for message in self._redis.lrange(name, 0, -1)
+            ]
+        except RedisError as error:
+            raise QueueUnavailable(f"Redis does not answer: {type(error).__name__}") from error
+        return {json.loads(message)["headers"]["root_id"].partition(":")[0] for message in messages}
+
+    def _send(self, task: str, job_id: str, queue: str) -> None:
+        try:
+            # The root id names the job, so that what waits can be told without decoding bodies.
+            self._app.send_task(task, args=[job_id], queue=queue, root_id=job_id, retry=False)
+        except (OperationalError, RedisError, OSError) as error:
+            raise QueueUnavailable(f"Redis does not answer: {type(error).__name__}") from error

@@ -1,0 +1,82 @@
+"""Every setting of the service in one table, read from the environment once, at the entry points."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+
+class SettingsError(ValueError):
+    """A setting is missing or not of its kind; the message names it and says what to do."""
+
+
+def _setting(name: str, default: Any, kind: Any = str) -> Any:
+    return field(default=default, metadata={"env": name, "kind": kind})
+
+
+def _hosts(text: str) -> frozenset[str]:
+    return frozenset(host.strip().lower() for host in text.split(",") if host.strip())
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The service's settings. Each field's `env` is its environment variable."""
+
+    signing_key: str = field(repr=False, metadata={"env": "OSTEO_SIGNING_KEY", "kind": str})
+    """Secret of at least 32 characters that every client's webhook secret is derived from."""
+    redis_url: str = field(
+        default="redis://127.0.0.1:6379/0", repr=False, metadata={"env": "REDIS_URL", "kind": str}
+    )
+    s3_endpoint_url: str | None = _setting("S3_ENDPOINT_URL", None)
+    """The S3 server; unset means AWS. Credentials come from boto3's own variables."""
+    s3_bucket: str = _setting("S3_BUCKET", "osteo")
+    public_url: str = _setting("OSTEO_PUBLIC_URL", "")
+    """Base of the links in jobs and callbacks; empty makes them relative."""
+    bundle: Path = _setting("OSTEO_BUNDLE", Path("model/bundle"), Path)
+    max_bytes: int = _setting("OSTEO_MAX_BYTES", 32 * 2**20, int)
+    """Largest submission, in bytes."""
+    max_pixels: int = _setting("OSTEO_MAX_PIXELS", 50_000_000, int)
+    """Largest image, in pixels (width times height)."""
+    max_queue: int = _setting("OSTEO_MAX_QUEUE", 10_000, int)
+    """Jobs waiting beyond which a submission is answered 503."""
+    batch: int = _setting("OSTEO_BATCH", 8, int)
+    """Most radiographs that one run of the model takes."""
+    max_attempts: int = _setting("OSTEO_MAX_ATTEMPTS", 3, int)
+    """Attempts after which a job that loses its worker ends `failed`."""
+    sweep_seconds: float = _setting("OSTEO_SWEEP_SECONDS", 2.0, float)
+    """Pause between two rounds of the sweeper."""
+    running_seconds: float = _setting("OSTEO_RUNNING_SECONDS", 60.0, float)
+    """Time after which a running job is taken from its worker."""
+    callback_exceptions: frozenset[str] = _setting("OSTEO_CALLBACK_EXCEPTIONS", frozenset(), _hosts)
+    """Hosts that may be called over plain http, on any port and at private addresses: for development."""
+    callback_seconds: float = _setting("OSTEO_CALLBACK_SECONDS", 15.0, float)
+    """Time-out of one callback, in all."""
+    view_seconds: int = _setting("OSTEO_VIEW_SECONDS", 86_400, int)
+    """How long an ended job stays in Redis; the object store keeps it."""
+    log_level: str = _setting("OSTEO_LOG_LEVEL", "INFO")
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
+        """The settings that `environment` holds, defaults for the rest.
+
+        Raises SettingsError for a missing signing key and for a value of the wrong kind.
+        """
+        values = {}
+        for f in fields(cls):
+            text = environment.get(f.metadata["env"], "").strip()
+            if text:
+                try:
+                    values[f.name] = f.metadata["kind"](text)
+                except ValueError as error:
+                    raise SettingsError(
+                        f"{f.metadata['env']}={text!r} is not a {f.metadata['kind'].__name__}"
+                    ) from error
+        if len(values.get("signing_key", "")) < 32:
+            raise SettingsError(
+                "OSTEO_SIGNING_KEY must hold a secret of at least 32 characters;"
+                " make one with: openssl rand -hex 32"
+            )
+        return cls(**values)
+
+
+NAMES = tuple(f.metadata["env"] for f in fields(Settings))

@@ -1,0 +1,51 @@
+"""The states a job passes through, and the moves that are legal between them."""
+
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """Where the analysis of a radiograph stands."""
+
+    QUEUED = "queued"
+    """Accepted and durable; waits for a worker."""
+    RUNNING = "running"
+    """A worker holds it."""
+    SUCCEEDED = "succeeded"
+    """It has a result. Final."""
+    FAILED = "failed"
+    """It has an error that says why. Final."""
+
+    @property
+    def final(self) -> bool:
+        """Whether the analysis has ended, one way or the other."""
+        return not MOVES[self]
+
+
+class Delivery(StrEnum):
+    """Where the callback to the client stands, apart from the analysis itself."""
+
+    NONE = "none"
+    """The client named no callback URL."""
+    PENDING = "pending"
+    """To be called once the job has ended, or to be called again."""
+    DELIVERED = "delivered"
+    """The receiver answered 2xx."""
+    FAILED = "failed"
+    """Given up after the last attempt of the schedule."""
+    DISABLED = "disabled"
+    """The receiver answered 410: it wants no more."""
+
+
+class Priority(StrEnum):
+    """How urgently the client wants the answer."""
+
+    STAT = "stat"
+    ROUTINE = "routine"
+
+
+MOVES: dict[State, frozenset[State]] = {
+    State.QUEUED: frozenset({State.RUNNING}),
+    State.RUNNING: frozenset({State.SUCCEEDED, State.FAILED, State.QUEUED}),
+    State.SUCCEEDED: frozenset(),
+    State.FAILED: frozenset(),
+}

@@ -1,0 +1,43 @@
+"""Start one worker process: `python -m worker inference|delivery|sweeper`, or ask whether one is alive."""
+
+import argparse
+import os
+import signal
+import sys
+from threading import Event
+
+from jobs.logs import log_as_json
+from jobs.settings import Settings, SettingsError
+from worker.roles import QUEUES_OF_ROLE, is_alive, run_delivery, run_inference, run_sweeper
+
+
+def main() -> int:
+    """Run the role named on the command line; 2 means that a setting is wrong."""
+    parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
+    parser.add_argument("command", choices=[*QUEUES_OF_ROLE, "alive"])
+    parser.add_argument("role", nargs="?", choices=list(QUEUES_OF_ROLE), help="with `alive`: whose heartbeat")
+    arguments = parser.parse_args()
+    if (arguments.command == "alive") != bool(arguments.role):
+        parser.error("`alive` takes a role, the others do not")
+    try:
+        settings = Settings.from_environment(os.environ)
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    log_as_json(settings.log_level)
+    if arguments.command == "alive":
+        return 0 if is_alive(settings, arguments.role) else 1
+    if arguments.command == "inference":
+        run_inference(settings)
+    elif arguments.command == "delivery":
+        run_delivery(settings)
+    else:
+        stop = Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        run_sweeper(settings, stop)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

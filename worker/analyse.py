@@ -1,0 +1,129 @@
+"""Analyse one job: take it up, read its radiograph, predict, draw the overlay, store the result."""
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from jobs.errors import Conflict, NotStored, TransientError
+from jobs.job import Job, now
+from jobs.ledger import Ledger
+from jobs.queue import JobQueue
+from jobs.states import Delivery, State
+from model.classifier import NotARadiograph, Prediction
+from model.explanation import draw_overlay
+from model.image import ImageError, Limits, Radiograph, decode
+
+log = logging.getLogger(__name__)
+
+
+class Analyst(Protocol):
+    """What is asked of the model: see model.classifier.Classifier."""
+
+    name: str
+    version: str
+    sha256: str
+
+    def refuse_unless_radiograph(self, radiograph: Radiograph) -> None:
+        """Raise NotARadiograph for anything else."""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What an analysis works with."""
+
+    ledger: Ledger
+    queue: JobQueue
+    analyst: Analyst
+    predict: "Callable[[Radiograph], Future[Prediction]]"
+    limits: Limits
+    runner: str
+    max_attempts: int
+
+
+def analyse(job_id: str, desk: Desk) -> None:
+    """Bring the job to its end, or back into the queue; do nothing where another holds or held it.
+
+    Raises TransientError where a store does not answer; the sweeper takes the job up again then.
+    """
+    job = _take_up(job_id, desk)
+    if job is None:
+        return
+    try:
+        ended = _examine(job, desk)
+    except TransientError:
+        raise
+    except Exception:
+        log.exception("the analysis broke", extra={"job": job.id})
+        ended = after_lost_attempt(
+            job, desk.max_attempts, "internal-error", "The analysis broke several times."
+        )
+    try:
+        ended = desk.ledger.append(ended)
+    except Conflict:
+        log.warning("another attempt ended this job first", extra={"job": job.id, "attempt": job.attempts})
+        return
+    log.info("job %s", ended.state, extra={"job": job.id, "attempt": job.attempts})
+    pass_on(ended, desk.ledger, desk.queue)
+
+
+def after_lost_attempt(job: Job, max_attempts: int, type_: str, detail: str) -> Job:
+    """A running job whose attempt came to nothing: back into the queue, or failed after the last attempt."""
+    if job.attempts >= max_attempts:
+        return job.failed(type_, detail, now())
+    return job.handed_back(now())
+
+
+def pass_on(job: Job, ledger: Ledger, queue: JobQueue) -> None:
+    """Send a job that has just changed state to whoever is next."""
+    if job.state is State.QUEUED:
+        queue.analyse(job)
+    elif job.delivery is Delivery.PENDING:
+        queue.deliver(job)
+    else:
+        ledger.settle(job)
+
+
+def _take_up(job_id: str, desk: Desk) -> Job | None:
+    try:
+        job = desk.ledger.current(job_id)
+    except NotStored:
+        log.warning("a message for a job that does not exist", extra={"job": job_id})
+        return None
+    if job.state is not State.QUEUED:
+        return None
+    try:
+        return desk.ledger.append(job.started(desk.runner, now()))
+    except Conflict:
+        return None
+
+
+def _examine(job: Job, desk: Desk) -> Job:
+    try:
+        radiograph = decode(desk.ledger.image(job.id), desk.limits)
+        desk.analyst.refuse_unless_radiograph(radiograph)
+    except NotARadiograph as refusal:
+        return job.failed("not-a-radiograph", refusal.detail, now())
+    except ImageError as refusal:
+        return job.failed("unreadable-image", refusal.detail, now())
+    prediction = desk.predict(radiograph).result()
+    desk.ledger.put_overlay(job, draw_overlay(radiograph, prediction))
+    return job.succeeded(_result(job, prediction, desk.analyst), now())
+
+
+def _result(job: Job, prediction: Prediction, analyst: Analyst) -> dict[str, Any]:
+    return {
+        "finding": prediction.finding,
+        "probability": round(prediction.probability, 4),
+        "regions": [
+            {"box": list(region.box), "score": round(region.score, 4)} for region in prediction.regions
+        ],
+        "model": {"name": analyst.name, "version": analyst.version, "sha256": analyst.sha256},
+        "image": {
+            "sha256": job.image.sha256,
+            "width": job.image.width,
+            "height": job.image.height,
+            "format": job.image.format,
+        },
+    }

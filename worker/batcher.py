@@ -1,0 +1,54 @@
+"""The in-process batcher: task threads hand in one radiograph each, one thread runs the model on batches."""
+
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Generic, TypeVar
+
+log = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+class Batcher(Generic[Item, Answer]):
+    """Runs `work` on what is waiting, at most `most` items at once; never waits for a batch to fill."""
+
+    def __init__(self, work: Callable[[Sequence[Item]], Sequence[Answer]], most: int) -> None:
+        self._work = work
+        self._most = most
+        self._waiting: SimpleQueue[tuple[Item, Future[Answer]]] = SimpleQueue()
+        Thread(target=self._run, name="batcher", daemon=True).start()
+
+    def submit(self, item: Item) -> "Future[Answer]":
+        """Hand in one item; the future holds its answer, or what `work` raised."""
+        future: Future[Answer] = Future()
+        self._waiting.put((item, future))
+        return future
+
+    def _run(self) -> None:
+        while True:
+            batch = [self._waiting.get()]
+            try:
+                while len(batch) < self._most:
+                    batch.append(self._waiting.get_nowait())
+            except Empty:
+                pass
+            self._answer(batch)
+
+    def _answer(self, batch: list[tuple[Item, "Future[Answer]"]]) -> None:
+        try:
+            answers = self._work([item for item, _ in batch])
+        except Exception as error:
+            if len(batch) > 1:
+                # One bad item must not take its neighbours down: each goes alone.
+                log.warning("a batch failed; its items are tried one by one", exc_info=error)
+                for entry in batch:
+                    self._answer([entry])
+                return
+            batch[0][1].set_exception(error)
+            return
+        for (_, future), answer in zip(batch, answers, strict=True):
+            future.set_result(answer)

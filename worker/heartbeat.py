@@ -1,0 +1,43 @@
+"""The heartbeat: a process says in Redis that it lives, so that the sweeper knows whose jobs are orphans."""
+
+import logging
+import os
+import socket
+from threading import Event, Thread
+
+from jobs.errors import QueueUnavailable
+from jobs.view import View
+
+log = logging.getLogger(__name__)
+
+BEAT_SECONDS = 2.0
+
+
+class Heartbeat:
+    """Beats from `start` until `stop`; `name` is role:host:pid."""
+
+    def __init__(self, view: View, role: str) -> None:
+        self.name = f"{role}:{socket.gethostname()}:{os.getpid()}"
+        self._view = view
+        self._stopped = Event()
+
+    def start(self) -> None:
+        """Begin to beat, in a thread of its own."""
+        Thread(target=self._run, name="heartbeat", daemon=True).start()
+
+    def stop(self) -> None:
+        """Stop, and say that this process holds nothing any more."""
+        self._stopped.set()
+        try:
+            self._view.stop_beating(self.name)
+        except QueueUnavailable:
+            log.warning("Redis does not answer; the heartbeat will run out")
+
+    def _run(self) -> None:
+        while True:
+            try:
+                self._view.beat(self.name)
+            except QueueUnavailable:
+                log.warning("Redis does not answer; no heartbeat")
+            if self._stopped.wait(BEAT_SECONDS):
+                return

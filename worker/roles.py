@@ -1,0 +1,128 @@
+"""The roles a worker process can take: what each consumes, and how it is put together from the settings."""
+
+import logging
+import socket
+from datetime import timedelta
+from functools import partial
+from threading import Event
+from typing import Any
+
+from celery.signals import worker_ready, worker_shutdown
+
+from jobs.errors import TransientError
+from jobs.ledger import Ledger
+from jobs.objects import Objects
+from jobs.queue import (
+    ANALYSE_TASK,
+    DELIVER,
+    DELIVER_TASK,
+    INFER_ROUTINE,
+    INFER_STAT,
+    JobQueue,
+    celery_app,
+)
+from jobs.settings import Settings
+from jobs.view import View
+from worker.deliver import Courier, deliver
+from worker.heartbeat import Heartbeat
+from worker.sweep import Broom, sweep
+
+log = logging.getLogger(__name__)
+
+QUEUES_OF_ROLE = {"inference": (INFER_STAT, INFER_ROUTINE), "delivery": (DELIVER,), "sweeper": ()}
+
+DELIVERY_THREADS = 8
+
+
+def run_inference(settings: Settings) -> None:
+    """Load the model, then analyse jobs until told to stop."""
+    # Only this role needs TensorFlow.
+    from model.classifier import Classifier
+    from model.image import Limits
+    from worker.analyse import Desk, analyse
+    from worker.batcher import Batcher
+
+    log.info("loading the model from %s", settings.bundle)
+    classifier = Classifier.load(settings.bundle, progress=log.info)
+    log.info("model %s %s is ready", classifier.name, classifier.version)
+    ledger = _ledger(settings)
+    heartbeat = Heartbeat(ledger.view, "inference")
+    desk = Desk(
+        ledger=ledger,
+        queue=JobQueue.connect(settings.redis_url),
+        analyst=classifier,
+        predict=Batcher(classifier.predict, settings.batch).submit,
+        limits=Limits(settings.max_pixels),
+        runner=heartbeat.name,
+        max_attempts=settings.max_attempts,
+    )
+    # Twice the batch: while one batch is in the model, the next one is read and decoded.
+    _consume(settings, "inference", ANALYSE_TASK, partial(analyse, desk=desk), heartbeat, settings.batch * 2)
+
+
+def run_delivery(settings: Settings) -> None:
+    """Deliver callbacks until told to stop."""
+    ledger = _ledger(settings)
+    courier = Courier(
+        ledger=ledger,
+        signing_key=settings.signing_key,
+        public_url=settings.public_url,
+        exceptions=settings.callback_exceptions,
+        seconds=settings.callback_seconds,
+    )
+    heartbeat = Heartbeat(ledger.view, "delivery")
+    _consume(
+        settings, "delivery", DELIVER_TASK, partial(deliver, courier=courier), heartbeat, DELIVERY_THREADS
+    )
+
+
+def run_sweeper(settings: Settings, stop: Event) -> None:
+    """Sweep until `stop` is set."""
+    ledger = _ledger(settings)
+    heartbeat = Heartbeat(ledger.view, "sweeper")
+    heartbeat.start()
+    broom = Broom(
+        ledger=ledger,
+        queue=JobQueue.connect(settings.redis_url),
+        max_attempts=settings.max_attempts,
+        running_limit=timedelta(seconds=settings.running_seconds),
+    )
+    while not stop.wait(settings.sweep_seconds):
+        try:
+            sweep(broom)
+        except TransientError as error:
+            log.warning("this round of sweeping ended early: %s", error)
+    heartbeat.stop()
+
+
+def is_alive(settings: Settings, role: str) -> bool:
+    """Whether a process of this role lives on this host."""
+    view = View.connect(settings.redis_url, settings.view_seconds)
+    return bool(view.alive(f"{role}:{socket.gethostname()}:"))
+
+
+def _ledger(settings: Settings) -> Ledger:
+    return Ledger(
+        Objects.connect(settings.s3_endpoint_url, settings.s3_bucket),
+        View.connect(settings.redis_url, settings.view_seconds),
+    )
+
+
+def _consume(settings: Settings, role: str, task: str, work: Any, heartbeat: Heartbeat, threads: int) -> None:
+    app = celery_app(settings.redis_url)
+    app.task(lambda job_id: work(job_id), name=task)
+    worker_ready.connect(lambda **_: heartbeat.start(), weak=False)
+    worker_shutdown.connect(lambda **_: heartbeat.stop(), weak=False)
+    app.worker_main(
+        [
+            "worker",
+            "--pool=threads",
+            f"--concurrency={threads}",
+            f"--queues={','.join(QUEUES_OF_ROLE[role])}",
+            f"--hostname={role}@%h",
+            f"--loglevel={settings.log_level}",
+            "--task-events",
+            "--without-gossip",
+            "--without-mingle",
+        ]
+    )

@@ -1,0 +1,102 @@
+"""Sweep: find what was left behind, by its `pending` marker, and send it on its way again."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice
+
+from jobs.errors import Conflict, NotStored
+from jobs.job import Job, made_at, now
+from jobs.ledger import Ledger
+from jobs.queue import JobQueue
+from jobs.states import Delivery, State
+from worker.analyse import after_lost_attempt, pass_on
+
+log = logging.getLogger(__name__)
+
+CHUNK = 200
+QUEUED_GRACE = timedelta(seconds=5)
+"""A job this young in the queue may have its message just between two places."""
+HEARTBEAT_GRACE = timedelta(seconds=10)
+"""A worker's first beat after a wipe of Redis may be this late."""
+LEFTOVER_GRACE = timedelta(minutes=10)
+"""A submission still without its record after this long was interrupted."""
+
+
+@dataclass(frozen=True)
+class Broom:
+    """What the sweeper works with."""
+
+    ledger: Ledger
+    queue: JobQueue
+    max_attempts: int
+    running_limit: timedelta
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What one round sees besides the jobs: which messages wait, and which workers live."""
+
+    at: datetime
+    messages: frozenset[str]
+    alive: frozenset[str]
+
+
+def sweep(broom: Broom) -> None:
+    """One round over every job with something left to do. Two sweepers may run at once.
+
+    Raises TransientError where a store does not answer; the next round starts anew.
+    """
+    sight = Sight(now(), frozenset(broom.queue.waiting()), frozenset(broom.ledger.view.alive()))
+    for job_ids in _chunks(broom.ledger.pending()):
+        shown = broom.ledger.view.get_many(job_ids)
+        for job_id, job in zip(job_ids, shown, strict=True):
+            if job is None or left_behind(job, sight, broom.running_limit):
+                _bring_back(job_id, sight, broom)
+
+
+def left_behind(job: Job, sight: Sight, running_limit: timedelta) -> bool:
+    """Whether nobody works on what this job needs next."""
+    if job.state is State.QUEUED:
+        return job.id not in sight.messages and sight.at - job.queued_at > QUEUED_GRACE
+    if job.state is State.RUNNING:
+        held = sight.at - (job.started_at or job.queued_at)
+        return held > running_limit or (job.runner not in sight.alive and held > HEARTBEAT_GRACE)
+    if job.delivery is Delivery.PENDING:
+        due = job.next_delivery_at or sight.at
+        return due <= sight.at and job.id not in sight.messages
+    return True
+
+
+def _bring_back(job_id: str, sight: Sight, broom: Broom) -> None:
+    try:
+        job = broom.ledger.read(job_id)
+    except NotStored:
+        if sight.at - made_at(job_id) > LEFTOVER_GRACE:
+            log.warning("an interrupted submission is erased", extra={"job": job_id})
+            broom.ledger.erase_leftovers(job_id)
+        return
+    broom.ledger.view.put(job)
+    if not left_behind(job, sight, broom.running_limit):
+        return
+    if job.delivery is Delivery.PENDING and broom.ledger.view.delivering(job_id):
+        return
+    if job.state is State.RUNNING:
+        lost = after_lost_attempt(
+            job,
+            broom.max_attempts,
+            "worker-lost",
+            "The worker was lost at every attempt to analyse this image.",
+        )
+        try:
+            job = broom.ledger.append(lost)
+        except Conflict:
+            return
+    log.warning("a job left behind goes on: %s", job.state, extra={"job": job_id, "attempt": job.attempts})
+    pass_on(job, broom.ledger, broom.queue)
+
+
+def _chunks(job_ids: Iterator[str]) -> Iterator[Sequence[str]]:
+    while chunk := list(islice(job_ids, CHUNK)):
+        yield chunk
