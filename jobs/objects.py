@@ -38,7 +38,7 @@ class Objects:
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
         )
-        return cls(boto3.client("s3", endpoint_url=endpoint_url, config=config), bucket)
+        return cls(boto3.Session().client("s3", endpoint_url=endpoint_url, config=config), bucket)
 
     def make_bucket(self) -> None:
         """Create the bucket unless it is there."""

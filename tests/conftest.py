@@ -1,0 +1,106 @@
+"""Real servers for every test: one Valkey or Redis and one S3 server for the session, a bucket for each test."""
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from redis import Redis
+
+from jobs.job import ImageFacts, Job, new_job_id, now
+from jobs.ledger import Ledger
+from jobs.objects import Objects
+from jobs.queue import JobQueue
+from jobs.settings import Settings
+from jobs.states import Delivery
+from jobs.view import View
+from stack.addresses import Addresses
+from stack.folder import Folder
+from stack.parts import stores as store_commands
+
+SIGNING_KEY = "a signing key that only the tests know, and long enough"
+
+
+@dataclass(frozen=True)
+class Stores:
+    """The addresses of the session's servers."""
+
+    redis_url: str
+    s3_url: str
+
+
+@pytest.fixture(scope="session")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
+    folder = Folder(tmp_path_factory.mktemp("stores"))
+    secrets = folder.secrets()
+    addresses = Addresses.from_environment({"PORT": "1", "FLOWER_PORT": "2"})
+    os.environ |= {
+        "AWS_ACCESS_KEY_ID": secrets.s3_access_key,
+        "AWS_SECRET_ACCESS_KEY": secrets.s3_secret_key,
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    commands = store_commands(dict(os.environ), addresses, secrets, folder)
+    processes = []
+    for command in commands:
+        log = folder.fresh_log(command.name).open("wb")
+        process = subprocess.Popen(
+            command.arguments, env=command.environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+        )
+        processes.append(process)
+        while not command.answers(process.pid):
+            assert process.poll() is None, Path(log.name).read_text()
+            time.sleep(0.05)
+    yield Stores(addresses.redis(secrets.redis_password), addresses.s3)
+    for process in processes:
+        process.terminate()
+        process.wait()
+
+
+@pytest.fixture
+def settings(stores: Stores) -> Settings:
+    """Settings over the real servers: an empty Redis and a bucket of the test's own."""
+    Redis.from_url(stores.redis_url).flushall()
+    return Settings(
+        signing_key=SIGNING_KEY,
+        redis_url=stores.redis_url,
+        s3_endpoint_url=stores.s3_url,
+        s3_bucket=f"test-{uuid4().hex[:12]}",
+        public_url="https://osteo.example",
+        callback_exceptions=frozenset({"127.0.0.1"}),
+    )
+
+
+@pytest.fixture
+def redis(settings: Settings) -> Redis:
+    return Redis.from_url(settings.redis_url)
+
+
+@pytest.fixture
+def ledger(settings: Settings) -> Ledger:
+    objects = Objects.connect(settings.s3_endpoint_url, settings.s3_bucket)
+    objects.make_bucket()
+    return Ledger(objects, View.connect(settings.redis_url, settings.view_seconds))
+
+
+@pytest.fixture
+def queue(settings: Settings) -> JobQueue:
+    return JobQueue.connect(settings.redis_url)
+
+
+def a_job(client: str = "clinic", callback_url: str | None = None, **changes: object) -> Job:
+    """A job as the API makes it."""
+    moment = now()
+    values: dict = {
+        "id": new_job_id(),
+        "client": client,
+        "image": ImageFacts(sha256="0" * 64, width=64, height=48, format="PNG", size=5),
+        "created_at": moment,
+        "queued_at": moment,
+        "callback_url": callback_url,
+        "delivery": Delivery.PENDING if callback_url else Delivery.NONE,
+    }
+    return Job(**(values | changes))

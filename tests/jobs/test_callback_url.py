@@ -1,0 +1,60 @@
+import pytest
+
+from jobs.callback_url import Callback, CallbackRefused, parse, resolve
+
+NONE: frozenset[str] = frozenset()
+DEVELOPMENT = frozenset({"127.0.0.1", "localhost"})
+
+
+def test_a_public_https_address_is_taken_apart():
+    assert parse("https://Clinic.example/a?b=1", NONE) == Callback("https", "clinic.example", 443, "/a?b=1")
+    assert parse("https://clinic.example:8443", NONE).target == "/"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://clinic.example/",
+        "javascript:alert(1)",
+        "clinic.example/hook",
+        "https://",
+        "http://clinic.example/",
+        "https://clinic.example:22/",
+        "https://user:password@clinic.example/",
+        "https://user@clinic.example/",
+        "https://clinic.example/a b",
+        "https://clinic.example/\r\nX: y",
+        "https://clinic.example:99999/",
+        "https://[::1/",
+        "https://127.0.0.1/",
+        "https://2130706433/",
+        "https://0x7f.1/",
+        "https://0177.0.0.1/",
+        "https://10.0.0.1/",
+        "https://169.254.169.254/latest/meta-data",
+        "https://192.88.99.1/",
+        "https://[::1]/",
+        "https://[::ffff:127.0.0.1]/",
+        "https://[64:ff9b::7f00:1]/",
+        "https://[2002:7f00:1::]/",
+        "https://[fec0::1]/",
+        "https://[3fff::1]/",
+        "https://[5f00::1]/",
+        "https://[ff02::1]/",
+        "https://224.0.0.1/",
+        "https://" + "a" * 3000,
+    ],
+)
+def test_what_may_not_be_called_is_refused(url):
+    with pytest.raises(CallbackRefused, match="callback_url"):
+        parse(url, NONE)
+
+
+def test_development_hosts_may_be_called_over_http_on_any_port():
+    callback = parse("http://127.0.0.1:9/hook", DEVELOPMENT)
+    assert resolve(callback, DEVELOPMENT) == "127.0.0.1"
+
+
+def test_a_name_that_leads_to_this_machine_is_refused_when_it_is_called():
+    with pytest.raises(CallbackRefused, match="public"):
+        resolve(Callback("https", "localhost", 443, "/"), NONE)

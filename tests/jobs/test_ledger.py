@@ -1,0 +1,138 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from jobs.errors import Conflict, NotStored, StoreUnavailable
+from jobs.job import now
+from jobs.ledger import Ledger
+from jobs.objects import Objects
+from jobs.states import State
+from jobs.view import View
+from tests.conftest import a_job
+
+NOBODY = "redis://127.0.0.1:1/0"
+
+
+def test_an_accepted_job_reads_back_from_both_places(ledger):
+    job = a_job()
+    ledger.accept(job, b"image")
+    assert ledger.read(job.id) == ledger.current(job.id) == job
+    assert ledger.image(job.id) == b"image"
+    assert list(ledger.pending()) == [job.id]
+
+
+def test_the_ledger_outlives_a_wipe_of_redis(ledger, redis):
+    job = a_job()
+    ledger.accept(job, b"image")
+    running = ledger.append(job.started("w", now()))
+    redis.flushall()
+    assert ledger.current(job.id) == running
+
+
+def test_of_sixteen_writers_of_one_version_one_wins(ledger):
+    job = a_job()
+    ledger.accept(job, b"image")
+
+    def write(number: int) -> bool:
+        try:
+            ledger.append(job.started(f"worker-{number}", now()))
+        except Conflict:
+            return False
+        return True
+
+    with ThreadPoolExecutor(16) as pool:
+        assert sum(pool.map(write, range(16))) == 1
+
+
+def test_a_late_writer_loses_even_after_redis_forgot_the_gate(ledger, redis):
+    job = a_job()
+    ledger.accept(job, b"image")
+    first = job.started("first", now())
+    ledger.append(first)
+    redis.flushall()
+    with pytest.raises(Conflict):
+        ledger.append(job.started("late", now()))
+    assert ledger.read(job.id) == first
+
+
+def test_every_version_stays_in_the_ledger(ledger):
+    job = a_job()
+    ledger.accept(job, b"image")
+    ledger.append(job.started("w", now()).handed_back(now()))
+    assert len(list(ledger.objects.keys(f"jobs/{job.id}/ledger/"))) == 2
+
+
+def test_the_latest_of_more_than_nine_versions_is_read(ledger):
+    job = a_job()
+    ledger.accept(job, b"image")
+    for _ in range(5):
+        job = ledger.append(job.started("w", now()))
+        job = ledger.append(job.handed_back(now()))
+    assert ledger.read(job.id).version == 11
+
+
+def test_a_job_is_accepted_while_redis_is_away(ledger):
+    without = Ledger(ledger.objects, View.connect(NOBODY, 60))
+    job = a_job()
+    without.accept(job, b"image")
+    assert without.current(job.id) == job
+    assert list(without.current_many([job.id])) == [job]
+
+
+def test_a_store_that_is_away_is_not_mistaken_for_a_missing_job(ledger):
+    away = Ledger(Objects.connect("http://127.0.0.1:1", "osteo"), ledger.view)
+    with pytest.raises(StoreUnavailable):
+        away.read(a_job().id)
+    with pytest.raises(StoreUnavailable):
+        away.accept(a_job(), b"image")
+
+
+def test_access_denied_is_not_mistaken_for_a_missing_job(ledger, settings, monkeypatch):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not the secret of this server")
+    denied = Objects.connect(settings.s3_endpoint_url, settings.s3_bucket)
+    with pytest.raises(StoreUnavailable):
+        denied.get("anything")
+
+
+def test_an_unknown_job_is_not_stored(ledger):
+    with pytest.raises(NotStored):
+        ledger.current(a_job().id)
+
+
+def test_a_clients_jobs_are_listed_newest_first_from_a_cursor(ledger):
+    jobs = [a_job() for _ in range(5)]
+    for job in jobs:
+        ledger.accept(job, b"image")
+    ledger.accept(a_job(client="another"), b"image")
+    newest_first = sorted((job.id for job in jobs), reverse=True)
+    assert list(ledger.of_client("clinic", None)) == newest_first
+    assert list(ledger.of_client("clinic", newest_first[1])) == newest_first[2:]
+
+
+def test_nothing_remains_of_an_interrupted_submission(ledger):
+    job = a_job()
+    ledger.accept(job, b"image")
+    ledger.objects.delete(f"jobs/{job.id}/ledger/000001")
+    ledger.erase_leftovers(job.id)
+    assert list(ledger.objects.keys("")) == []
+
+
+def test_an_older_version_does_not_hide_a_newer_one_in_the_view(ledger):
+    job = a_job()
+    running = job.started("w", now())
+    ledger.view.put(running)
+    ledger.view.put(job)
+    assert ledger.view.get_many([job.id])[0].state is State.RUNNING
+
+
+def test_queue_positions_count_stat_before_routine(ledger):
+    routine = [a_job(), a_job()]
+    stat = a_job(priority="stat")
+    for number, job in enumerate([*routine, stat]):
+        ledger.view.put(job)
+        assert ledger.view.waiting() == number + 1
+    assert ledger.view.queue_position(stat) == 0
+    assert sorted(ledger.view.queue_position(job) for job in routine) == [1, 2]
+    ledger.view.put(stat.started("w", now()))
+    assert ledger.view.queue_position(stat.started("w", now())) is None
+    assert sorted(ledger.view.queue_position(job) for job in routine) == [0, 1]
