@@ -1,4 +1,4 @@
-"""Real servers for every test: one Valkey or Redis and one S3 server for the session, a bucket for each test."""
+"""Real servers for every test: one Valkey or Redis and one S3 server, and a bucket for each test."""
 
 import os
 import subprocess

@@ -11,9 +11,9 @@ from jobs.job import Job, now
 from jobs.ledger import Ledger
 from jobs.queue import JobQueue
 from jobs.states import Delivery, State
-from model.classifier import NotARadiograph, Prediction
+from model.classifier import Prediction
 from model.explanation import draw_overlay
-from model.image import ImageError, Limits, Radiograph, decode
+from model.image import ImageError, Limits, NotARadiograph, Radiograph, decode
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,115 @@
+"""A real API over real HTTP: gunicorn on a free port, over the session's stores, with no worker behind it."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+import urllib3
+from redis import Redis
+
+from api.keys import Keys
+from jobs.objects import Objects
+from jobs.settings import Settings
+from stack.addresses import free_ports
+from tests.conftest import SIGNING_KEY, Stores
+
+MAX_BYTES = 400_000
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class Api:
+    """The API as a client sees it, and what lies behind it as an operator sees it."""
+
+    url: str
+    key: str
+    objects: Objects
+    redis: Redis
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        key: str | None = None,
+        headers: dict[str, str] | None = None,
+        **kwargs: Any,
+    ) -> urllib3.BaseHTTPResponse:
+        given = {"Authorization": f"Bearer {self.key if key is None else key}"} | (headers or {})
+        return urllib3.request(
+            method, self.url + path, headers=given, timeout=30, retries=False, redirect=False, **kwargs
+        )
+
+    def submit(self, data: bytes, name: str = "x.png", **fields: str) -> urllib3.BaseHTTPResponse:
+        return self.request("POST", "/v1/jobs", fields={"image": (name, data), **fields})
+
+    def traces(self) -> set[str]:
+        """Everything stored or queued, for comparison before and after."""
+        return {*self.objects.keys(""), *(key.decode() for key in self.redis.scan_iter())}
+
+
+@pytest.fixture(scope="session")
+def served(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    settings = Settings(
+        signing_key=SIGNING_KEY,
+        redis_url=stores.redis_url,
+        s3_endpoint_url=stores.s3_url,
+        s3_bucket="test-api",
+        max_bytes=MAX_BYTES,
+        max_pixels=4_000_000,
+        public_url="https://osteo.example",
+    )
+    environment = {
+        f.metadata["env"]: str(value)
+        for f in fields(settings)
+        if (value := getattr(settings, f.name)) not in (None, frozenset())
+    }
+    (port,) = free_ports(1)
+    log = (tmp_path_factory.mktemp("api") / "api.log").open("wb")
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "gunicorn", "api.app:from_environment()", "--bind", f"127.0.0.1:{port}"),
+            *("--workers", "2", "--threads", "8", "--no-control-socket"),
+        ],
+        cwd=ROOT,
+        env=os.environ | environment,
+        stdout=log,
+        stderr=log,
+    )
+    url = f"http://127.0.0.1:{port}"
+    objects = Objects.connect(stores.s3_url, "test-api")
+    while not _answers(f"{url}/health/ready"):
+        assert process.poll() is None, Path(log.name).read_text()
+        time.sleep(0.1)
+    yield Api(url, Keys(objects).create("clinic"), objects, Redis.from_url(stores.redis_url))
+    process.terminate()
+    process.wait()
+
+
+@pytest.fixture
+def api(served: Api) -> Api:
+    served.redis.flushall()
+    return served
+
+
+def problem_of(response: urllib3.BaseHTTPResponse) -> dict[str, Any]:
+    """The problem document of an answer, checked for its form."""
+    assert response.headers["Content-Type"] == "application/problem+json", response.data
+    document = json.loads(response.data)
+    assert document["status"] == response.status
+    assert document["type"].startswith("/problems/")
+    assert len(document["detail"]) > 20
+    return document
+
+
+def _answers(url: str) -> bool:
+    try:
+        return urllib3.request("GET", url, timeout=2, retries=False).status == 200
+    except urllib3.exceptions.HTTPError:
+        return False

@@ -1,0 +1,192 @@
+import json
+
+import numpy as np
+import pytest
+import urllib3
+
+from jobs.queue import INFER_ROUTINE, INFER_STAT
+from tests import pictures
+from tests.api.conftest import MAX_BYTES, Api, problem_of
+
+PNG = pictures.encoded(pictures.gray())
+
+
+def test_an_accepted_radiograph_is_stored_recorded_and_enqueued(api: Api):
+    answer = api.submit(
+        PNG, reference="R 1", metadata='{"a": 1}', priority="stat", callback_url="https://c.example/"
+    )
+    job = answer.json()
+    assert answer.status == 202
+    assert answer.headers["Location"] == job["links"]["self"] == f"https://osteo.example/v1/jobs/{job['id']}"
+    assert answer.headers["Retry-After"]
+    assert (job["state"], job["delivery"], job["reference"], job["metadata"]) == (
+        "queued",
+        "pending",
+        "R 1",
+        {"a": 1},
+    )
+    assert job["queue_position"] == 0
+    assert api.objects.get(f"jobs/{job['id']}/image") == PNG
+    assert api.redis.llen(INFER_STAT) == 1
+
+
+def test_a_raw_body_takes_its_fields_from_the_query(api: Api):
+    answer = api.request("POST", "/v1/jobs?reference=R%202", body=PNG, headers={"Content-Type": "image/png"})
+    assert answer.status == 202
+    assert answer.json()["reference"] == "R 2"
+    assert api.redis.llen(INFER_ROUTINE) == 1
+
+
+def test_what_curl_sends_by_default_is_taken_as_the_image(api: Api):
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert api.request("POST", "/v1/jobs", body=PNG, headers=headers).status == 202
+
+
+@pytest.mark.parametrize(
+    ("format_", "data"),
+    [
+        ("PNG", pictures.encoded(pictures.gray().astype(np.uint16) * 257)),
+        ("PNG", pictures.encoded(pictures.gray(), mode="P")),
+        ("PNG", pictures.encoded(pictures.gray(), mode="RGBA")),
+        ("PNG", pictures.encoded(pictures.colours())),
+        ("JPEG", pictures.encoded(pictures.gray(), "JPEG", mode="CMYK")),
+        ("JPEG", pictures.encoded(pictures.gray(), "JPEG")),
+        ("TIFF", pictures.encoded(pictures.gray(), "TIFF")),
+        ("BMP", pictures.encoded(pictures.gray(), "BMP")),
+        ("WEBP", pictures.encoded(pictures.gray(), "WEBP")),
+        ("DICOM", pictures.dicom(pictures.gray())),
+        ("DICOM", pictures.dicom(pictures.gray(), PhotometricInterpretation="MONOCHROME1")),
+    ],
+    ids=[
+        "16-bit",
+        "palette",
+        "rgba",
+        "colour",
+        "cmyk",
+        "jpeg",
+        "tiff",
+        "bmp",
+        "webp",
+        "dicom",
+        "monochrome1",
+    ],
+)
+def test_every_format_that_is_promised_is_accepted_and_told_by_content(api: Api, format_: str, data: bytes):
+    job_id = api.submit(data, name="lies.gif").json()["id"]
+    image = api.request("GET", f"/v1/jobs/{job_id}/image")
+    assert image.data == data
+    assert format_.lower() in image.headers["Content-Type"]
+    assert image.headers["X-Content-Type-Options"] == "nosniff"
+
+
+BAD_IMAGES = {
+    "empty": (b"", 400),
+    "text named .png": (b"this is no image, whatever its name says", 415),
+    "truncated jpeg": (pictures.truncated_jpeg(), 422),
+    "pixel bomb": (pictures.bomb(), 413),
+    "animated webp": (pictures.animated_webp(), 422),
+    "dicom without pixels": (pictures.dicom(), 422),
+    "dicom with frames": (pictures.dicom(pictures.gray(), frames=2), 422),
+    "dicom of wrong length": (pictures.dicom(pictures.gray(), cut=4001), 422),
+    "over the limit": (b"\xff\xd8\xff" + b"\0" * MAX_BYTES, 413),
+    "far over the limit": (b"\xff\xd8\xff" + b"\0" * MAX_BYTES * 20, 413),
+}
+
+
+@pytest.mark.parametrize("raw", [False, True], ids=["form", "raw"])
+@pytest.mark.parametrize("name", BAD_IMAGES)
+def test_a_bad_image_gets_a_problem_and_leaves_no_trace(api: Api, name: str, raw: bool):
+    data, status = BAD_IMAGES[name]
+    before = api.traces()
+    answer = api.request("POST", "/v1/jobs", body=data) if raw else api.submit(data)
+    assert answer.status == status
+    assert problem_of(answer)
+    assert api.traces() == before
+
+
+def test_a_body_over_the_limit_without_a_length_is_refused(api: Api):
+    before = api.traces()
+    chunks = (b"\xff\xd8\xff" + b"\0" * 50_000 for _ in range(40))
+    answer = api.request("POST", "/v1/jobs", body=chunks, headers={"Transfer-Encoding": "chunked"})
+    assert answer.status == 413
+    assert problem_of(answer)["max_bytes"] == MAX_BYTES
+    assert api.traces() == before
+
+
+def test_an_image_sent_chunked_is_accepted(api: Api):
+    chunks = (PNG[i : i + 100] for i in range(0, len(PNG), 100))
+    answer = api.request("POST", "/v1/jobs", body=chunks, headers={"Transfer-Encoding": "chunked"})
+    assert answer.status == 202
+
+
+BAD_FIELDS = {
+    "unknown": ({"colour": "x"}, 400),
+    "priority": ({"priority": "now"}, 400),
+    "metadata that is no json": ({"metadata": "{"}, 400),
+    "metadata that is no object": ({"metadata": "[1]"}, 400),
+    "metadata too long": ({"metadata": json.dumps({"a": "x" * 5000})}, 400),
+    "metadata with NaN": ({"metadata": '{"a": NaN}'}, 400),
+    "reference too long": ({"reference": "x" * 201}, 400),
+    "reference with a line break": ({"reference": "a\nb"}, 400),
+    "callback that is not http": ({"callback_url": "ftp://clinic.example/"}, 422),
+    "callback to this machine": ({"callback_url": "https://127.0.0.1/"}, 422),
+    "callback in plain http": ({"callback_url": "http://clinic.example/"}, 422),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FIELDS)
+def test_a_bad_field_gets_a_problem_and_leaves_no_trace(api: Api, name: str):
+    fields, status = BAD_FIELDS[name]
+    before = api.traces()
+    answer = api.submit(PNG, **fields)
+    assert answer.status == status
+    assert next(iter(fields)) in problem_of(answer)["detail"]
+    assert api.traces() == before
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (b"no parts", {"Content-Type": "multipart/form-data"}),
+        (b"no parts", {"Content-Type": "multipart/form-data; boundary=x"}),
+    ],
+)
+def test_a_malformed_form_is_said(api: Api, body: bytes, headers: dict[str, str]):
+    answer = api.request("POST", "/v1/jobs", body=body, headers=headers)
+    assert answer.status == 400
+    assert problem_of(answer)
+
+
+def test_two_images_in_one_form_are_refused(api: Api):
+    fields = [("image", ("a.png", PNG)), ("image", ("b.png", PNG))]
+    answer = api.request("POST", "/v1/jobs", fields=fields)
+    assert answer.status == 400
+    assert "exactly one" in problem_of(answer)["detail"]
+
+
+@pytest.mark.parametrize("key", ["", "wrong", "osteo_" + "A" * 43])
+def test_a_wrong_key_is_refused_and_leaves_no_trace(api: Api, key: str):
+    before = api.traces()
+    answer = api.request("POST", "/v1/jobs", key=key, fields={"image": ("x.png", PNG)})
+    assert answer.status == 401
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    assert problem_of(answer)
+    assert api.traces() == before
+
+
+def test_keys_are_stored_hashed(api: Api):
+    stored = [api.objects.get(key) for key in api.objects.keys("keys/")]
+    assert stored
+    assert not any(api.key.encode() in record for record in stored)
+    assert not any(api.key in key for key in api.objects.keys("keys/"))
+
+
+def test_a_slow_client_does_not_hold_up_another(api: Api):
+    pool = urllib3.connection_from_url(api.url)
+    connection = pool._get_conn()
+    connection.putrequest("POST", "/v1/jobs")
+    connection.putheader("Authorization", f"Bearer {api.key}")
+    connection.putheader("Content-Length", "1000")
+    connection.endheaders(b"only the beginning")
+    assert api.submit(PNG).status == 202
+    connection.close()
