@@ -10,10 +10,11 @@ from jobs.errors import Conflict, NotStored, TransientError
 from jobs.job import Job, now
 from jobs.ledger import Ledger
 from jobs.queue import JobQueue
-from jobs.states import Delivery, State
+from jobs.states import State
 from model.classifier import Prediction
 from model.explanation import draw_overlay
 from model.image import ImageError, Limits, NotARadiograph, Radiograph, decode
+from worker.handover import after_lost_attempt, pass_on
 
 log = logging.getLogger(__name__)
 
@@ -66,23 +67,6 @@ def analyse(job_id: str, desk: Desk) -> None:
         return
     log.info("job %s", ended.state, extra={"job": job.id, "attempt": job.attempts})
     pass_on(ended, desk.ledger, desk.queue)
-
-
-def after_lost_attempt(job: Job, max_attempts: int, type_: str, detail: str) -> Job:
-    """A running job whose attempt came to nothing: back into the queue, or failed after the last attempt."""
-    if job.attempts >= max_attempts:
-        return job.failed(type_, detail, now())
-    return job.handed_back(now())
-
-
-def pass_on(job: Job, ledger: Ledger, queue: JobQueue) -> None:
-    """Send a job that has just changed state to whoever is next."""
-    if job.state is State.QUEUED:
-        queue.analyse(job)
-    elif job.delivery is Delivery.PENDING:
-        queue.deliver(job)
-    else:
-        ledger.settle(job)
 
 
 def _take_up(job_id: str, desk: Desk) -> Job | None:

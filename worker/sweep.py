@@ -11,7 +11,7 @@ from jobs.job import Job, made_at, now
 from jobs.ledger import Ledger
 from jobs.queue import JobQueue
 from jobs.states import Delivery, State
-from worker.analyse import after_lost_attempt, pass_on
+from worker.handover import after_lost_attempt, pass_on
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,23 @@
+"""What a job needs next, once its state has changed: shared by the analysis and the sweeper."""
+
+from jobs.job import Job, now
+from jobs.ledger import Ledger
+from jobs.queue import JobQueue
+from jobs.states import Delivery, State
+
+
+def after_lost_attempt(job: Job, max_attempts: int, type_: str, detail: str) -> Job:
+    """A running job whose attempt came to nothing: back into the queue, or failed after the last attempt."""
+    if job.attempts >= max_attempts:
+        return job.failed(type_, detail, now())
+    return job.handed_back(now())
+
+
+def pass_on(job: Job, ledger: Ledger, queue: JobQueue) -> None:
+    """Send a job that has just changed state to whoever is next."""
+    if job.state is State.QUEUED:
+        queue.analyse(job)
+    elif job.delivery is Delivery.PENDING:
+        queue.deliver(job)
+    else:
+        ledger.settle(job)
