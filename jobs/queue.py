@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from celery import Celery
-from kombu import Exchange, Queue
+from kombu import Queue
 from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
@@ -21,15 +21,12 @@ QUEUE_OF_PRIORITY = {Priority.STAT: INFER_STAT, Priority.ROUTINE: INFER_ROUTINE}
 ANALYSE_TASK = "analyse"
 DELIVER_TASK = "deliver"
 
-# The default exchange routes by queue name without bindings in Redis, which a wipe would take away.
-DIRECT = Exchange("")
-
 
 def celery_app(redis_url: str) -> Celery:
     """The Celery application, configured alike for those who send and those who work."""
     app = Celery("osteo", broker=redis_url, set_as_current=False)
     app.conf.update(
-        task_queues=[Queue(name, DIRECT, routing_key=name) for name in (INFER_STAT, INFER_ROUTINE, DELIVER)],
+        task_queues=[Queue(name, routing_key=name) for name in (INFER_STAT, INFER_ROUTINE, DELIVER)],
         task_default_queue=INFER_ROUTINE,
         task_create_missing_queues=False,
         accept_content=["json"],
