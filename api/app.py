@@ -7,7 +7,7 @@ from importlib.resources import files
 from flask import Flask, Response, g, request
 
 from api.health import health_routes
-from api.job_routes import Counter, job_routes
+from api.job_routes import Intake, job_routes
 from api.keys import Keys
 from api.problem import Problem, answer_problems
 from api.submission import FORM_OVERHEAD
@@ -28,7 +28,7 @@ def create_app(settings: Settings, ledger: Ledger, queue: JobQueue, keys: Keys) 
     app.config["MAX_CONTENT_LENGTH"] = settings.max_bytes + FORM_OVERHEAD
     app.config["MAX_FORM_PARTS"] = 20
     answer_problems(app)
-    app.register_blueprint(job_routes(Counter(settings, ledger, queue)))
+    app.register_blueprint(job_routes(Intake(settings, ledger, queue)))
     app.register_blueprint(health_routes(ledger))
     openapi = (files("api") / "openapi.json").read_bytes()
 

@@ -37,7 +37,7 @@ MEDIA_TYPE = {
 
 
 @dataclass(frozen=True)
-class Counter:
+class Intake:
     """What the routes work with."""
 
     settings: Settings
@@ -45,28 +45,28 @@ class Counter:
     queue: JobQueue
 
 
-def job_routes(counter: Counter) -> Blueprint:
+def job_routes(intake: Intake) -> Blueprint:
     """The blueprint of these routes. `g.client` holds the authenticated client."""
     routes = Blueprint("jobs", __name__, url_prefix="/v1/jobs")
-    ledger = counter.ledger
+    ledger = intake.ledger
 
     @routes.post("")
     def submit() -> Response:
-        _refuse_when_full(counter)
+        _refuse_when_full(intake)
         try:
-            submission = read_submission(request, counter.settings)
+            submission = read_submission(request, intake.settings)
         except RequestEntityTooLarge as error:
-            raise too_large(counter.settings.max_bytes) from error
+            raise too_large(intake.settings.max_bytes) from error
         job = _new_job(submission, g.client)
         ledger.accept(job, submission.data)
         try:
-            counter.queue.analyse(job)
+            intake.queue.analyse(job)
         except QueueUnavailable:
             log.warning("Redis does not answer; the sweeper will enqueue this job", extra={"job": job.id})
         log.info("job accepted", extra={"job": job.id, "client": job.client})
-        response = _job_response(job, counter)
+        response = _job_response(job, intake)
         response.status_code = 202
-        response.headers["Location"] = f"{counter.settings.public_url}/v1/jobs/{job.id}"
+        response.headers["Location"] = f"{intake.settings.public_url}/v1/jobs/{job.id}"
         response.headers["Retry-After"] = str(POLL_SECONDS)
         return response
 
@@ -85,11 +85,11 @@ def job_routes(counter: Counter) -> Blueprint:
         else:
             if len(looked_at) > MOST_LOOKED_AT:
                 behind = looked_at[MOST_LOOKED_AT - 1]
-        return jsonify(jobs=[_document(job, counter) for job in page], next_cursor=behind)
+        return jsonify(jobs=[_document(job, intake) for job in page], next_cursor=behind)
 
     @routes.get("/<job_id>")
     def show(job_id: str) -> Response:
-        response = _job_response(_own_job(job_id, ledger), counter)
+        response = _job_response(_own_job(job_id, ledger), intake)
         response.add_etag()
         response.make_conditional(request)
         return response
@@ -112,12 +112,12 @@ def job_routes(counter: Counter) -> Blueprint:
     return routes
 
 
-def _refuse_when_full(counter: Counter) -> None:
+def _refuse_when_full(intake: Intake) -> None:
     try:
-        waiting = counter.ledger.view.waiting()
+        waiting = intake.ledger.view.waiting()
     except QueueUnavailable:
         return  # What is accepted now waits in the object store.
-    if waiting >= counter.settings.max_queue:
+    if waiting >= intake.settings.max_queue:
         detail = f"{waiting} jobs are waiting, as many as this service takes. Send it again later."
         raise Problem(503, "queue-full", detail, retry_after=QUEUE_FULL_SECONDS)
 
@@ -168,16 +168,16 @@ def _succeeded_job(job_id: str, ledger: Ledger) -> Job:
     raise Problem(409, "not-ready", detail, retry_after=POLL_SECONDS)
 
 
-def _document(job: Job, counter: Counter) -> dict[str, Any]:
+def _document(job: Job, intake: Intake) -> dict[str, Any]:
     try:
-        position = counter.ledger.view.queue_position(job)
+        position = intake.ledger.view.queue_position(job)
     except QueueUnavailable:
         position = None
-    return document(job, counter.settings.public_url, position)
+    return document(job, intake.settings.public_url, position)
 
 
-def _job_response(job: Job, counter: Counter) -> Response:
-    return jsonify(_document(job, counter))
+def _job_response(job: Job, intake: Intake) -> Response:
+    return jsonify(_document(job, intake))
 
 
 def _listing_arguments() -> tuple[State | None, int, str | None]:

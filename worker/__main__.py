@@ -8,11 +8,12 @@ from threading import Event
 
 from jobs.logs import log_as_json
 from jobs.settings import Settings, SettingsError
+from model.errors import BundleRefused
 from worker.roles import QUEUES_OF_ROLE, is_alive, run_delivery, run_inference, run_sweeper
 
 
 def main() -> int:
-    """Run the role named on the command line; 2 means that a setting is wrong."""
+    """Run the role named on the command line; 2 means that a setting or the bundle is wrong."""
     parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
     parser.add_argument("command", choices=[*QUEUES_OF_ROLE, "alive"])
     parser.add_argument("role", nargs="?", choices=list(QUEUES_OF_ROLE), help="with `alive`: whose heartbeat")
@@ -28,7 +29,11 @@ def main() -> int:
     if arguments.command == "alive":
         return 0 if is_alive(settings, arguments.role) else 1
     if arguments.command == "inference":
-        run_inference(settings)
+        try:
+            run_inference(settings)
+        except BundleRefused as error:
+            print(error, file=sys.stderr)
+            return 2
     elif arguments.command == "delivery":
         run_delivery(settings)
     else:

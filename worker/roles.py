@@ -25,7 +25,7 @@ from jobs.settings import Settings
 from jobs.view import View
 from worker.deliver import Courier, deliver
 from worker.heartbeat import Heartbeat
-from worker.sweep import Broom, sweep
+from worker.sweep import Sweeper, sweep
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ def run_sweeper(settings: Settings, stop: Event) -> None:
     ledger = _ledger(settings)
     heartbeat = Heartbeat(ledger.view, "sweeper")
     heartbeat.start()
-    broom = Broom(
+    sweeper = Sweeper(
         ledger=ledger,
         queue=JobQueue.connect(settings.redis_url),
         max_attempts=settings.max_attempts,
@@ -89,7 +89,7 @@ def run_sweeper(settings: Settings, stop: Event) -> None:
     )
     while not stop.wait(settings.sweep_seconds):
         try:
-            sweep(broom)
+            sweep(sweeper)
         except TransientError as error:
             log.warning("this round of sweeping ended early: %s", error)
     heartbeat.stop()

@@ -25,7 +25,7 @@ LEFTOVER_GRACE = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
-class Broom:
+class Sweeper:
     """What the sweeper works with."""
 
     ledger: Ledger
@@ -43,17 +43,17 @@ class Sight:
     alive: frozenset[str]
 
 
-def sweep(broom: Broom) -> None:
+def sweep(sweeper: Sweeper) -> None:
     """One round over every job with something left to do. Two sweepers may run at once.
 
     Raises TransientError where a store does not answer; the next round starts anew.
     """
-    sight = Sight(now(), frozenset(broom.queue.waiting()), frozenset(broom.ledger.view.alive()))
-    for job_ids in _chunks(broom.ledger.pending()):
-        shown = broom.ledger.view.get_many(job_ids)
+    sight = Sight(now(), frozenset(sweeper.queue.waiting()), frozenset(sweeper.ledger.view.alive()))
+    for job_ids in _chunks(sweeper.ledger.pending()):
+        shown = sweeper.ledger.view.get_many(job_ids)
         for job_id, job in zip(job_ids, shown, strict=True):
-            if job is None or left_behind(job, sight, broom.running_limit):
-                _bring_back(job_id, sight, broom)
+            if job is None or left_behind(job, sight, sweeper.running_limit):
+                _bring_back(job_id, sight, sweeper)
 
 
 def left_behind(job: Job, sight: Sight, running_limit: timedelta) -> bool:
@@ -69,32 +69,32 @@ def left_behind(job: Job, sight: Sight, running_limit: timedelta) -> bool:
     return True
 
 
-def _bring_back(job_id: str, sight: Sight, broom: Broom) -> None:
+def _bring_back(job_id: str, sight: Sight, sweeper: Sweeper) -> None:
     try:
-        job = broom.ledger.read(job_id)
+        job = sweeper.ledger.read(job_id)
     except NotStored:
         if sight.at - made_at(job_id) > LEFTOVER_GRACE:
             log.warning("an interrupted submission is erased", extra={"job": job_id})
-            broom.ledger.erase_leftovers(job_id)
+            sweeper.ledger.erase_leftovers(job_id)
         return
-    broom.ledger.view.put(job)
-    if not left_behind(job, sight, broom.running_limit):
+    sweeper.ledger.view.put(job)
+    if not left_behind(job, sight, sweeper.running_limit):
         return
-    if job.delivery is Delivery.PENDING and broom.ledger.view.delivering(job_id):
+    if job.delivery is Delivery.PENDING and sweeper.ledger.view.delivering(job_id):
         return
     if job.state is State.RUNNING:
         lost = after_lost_attempt(
             job,
-            broom.max_attempts,
+            sweeper.max_attempts,
             "worker-lost",
             "The worker was lost at every attempt to analyse this image.",
         )
         try:
-            job = broom.ledger.append(lost)
+            job = sweeper.ledger.append(lost)
         except Conflict:
             return
     log.warning("a job left behind goes on: %s", job.state, extra={"job": job_id, "attempt": job.attempts})
-    pass_on(job, broom.ledger, broom.queue)
+    pass_on(job, sweeper.ledger, sweeper.queue)
 
 
 def _chunks(job_ids: Iterator[str]) -> Iterator[Sequence[str]]:

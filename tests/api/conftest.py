@@ -32,6 +32,7 @@ class Api:
     key: str
     objects: Objects
     redis: Redis
+    log: Path
 
     def request(
         self,
@@ -74,8 +75,8 @@ def served(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     log = (tmp_path_factory.mktemp("api") / "api.log").open("wb")
     process = subprocess.Popen(
         [
-            *(sys.executable, "-m", "gunicorn", "api.app:from_environment()", "--bind", f"127.0.0.1:{port}"),
-            *("--workers", "2", "--threads", "8", "--no-control-socket"),
+            *(sys.executable, "-m", "gunicorn", "--config", "api/gunicorn.conf.py"),
+            *("--bind", f"127.0.0.1:{port}"),
         ],
         cwd=ROOT,
         env=os.environ | environment,
@@ -87,7 +88,7 @@ def served(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     while not _answers(f"{url}/health/ready"):
         assert process.poll() is None, Path(log.name).read_text()
         time.sleep(0.1)
-    yield Api(url, Keys(objects).create("clinic"), objects, Redis.from_url(stores.redis_url))
+    yield Api(url, Keys(objects).create("clinic"), objects, Redis.from_url(stores.redis_url), Path(log.name))
     process.terminate()
     process.wait()
 

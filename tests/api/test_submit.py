@@ -37,6 +37,15 @@ def test_a_raw_body_takes_its_fields_from_the_query(api: Api):
     assert api.redis.llen(INFER_ROUTINE) == 1
 
 
+def test_the_log_names_the_path_and_not_what_the_client_sent(api: Api):
+    api.request("POST", "/v1/jobs?reference=HIDDEN-4711", body=PNG)
+    api.submit(PNG, reference="HIDDEN-4711")
+    log = api.log.read_text()
+    assert '"POST /v1/jobs" 202' in log
+    assert "HIDDEN-4711" not in log
+    assert api.key not in log
+
+
 def test_what_curl_sends_by_default_is_taken_as_the_image(api: Api):
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     assert api.request("POST", "/v1/jobs", body=PNG, headers=headers).status == 202

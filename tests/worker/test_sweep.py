@@ -7,15 +7,15 @@ from ulid import ULID
 from jobs.job import now
 from jobs.states import Delivery, State
 from tests.conftest import a_job
-from worker.sweep import LEFTOVER_GRACE, Broom, sweep
+from worker.sweep import LEFTOVER_GRACE, Sweeper, sweep
 
 LONG_AGO = now() - timedelta(minutes=30)
 RESULT = {"finding": "fracture"}
 
 
 @pytest.fixture
-def broom(ledger, queue) -> Broom:
-    return Broom(ledger, queue, max_attempts=3, running_limit=timedelta(seconds=60))
+def sweeper(ledger, queue) -> Sweeper:
+    return Sweeper(ledger, queue, max_attempts=3, running_limit=timedelta(seconds=60))
 
 
 def accepted(ledger, **changes):
@@ -24,95 +24,95 @@ def accepted(ledger, **changes):
     return job
 
 
-def test_a_queued_job_without_a_message_is_enqueued_once(ledger, queue, broom):
+def test_a_queued_job_without_a_message_is_enqueued_once(ledger, queue, sweeper):
     job = accepted(ledger, queued_at=LONG_AGO)
     for _ in range(3):
-        sweep(broom)
+        sweep(sweeper)
     assert queue.waiting() == {job.id}
 
 
-def test_a_job_that_waits_in_the_queue_is_left_alone(ledger, queue, broom, redis):
+def test_a_job_that_waits_in_the_queue_is_left_alone(ledger, queue, sweeper, redis):
     queue.analyse(accepted(ledger, queued_at=LONG_AGO))
-    sweep(broom)
+    sweep(sweeper)
     assert redis.llen("infer.routine") == 1
 
 
-def test_a_wiped_redis_is_rebuilt_from_the_markers(ledger, queue, broom, redis):
+def test_a_wiped_redis_is_rebuilt_from_the_markers(ledger, queue, sweeper, redis):
     jobs = [accepted(ledger, queued_at=LONG_AGO) for _ in range(5)]
     redis.flushall()
-    sweep(broom)
+    sweep(sweeper)
     assert queue.waiting() == {job.id for job in jobs}
     assert all(ledger.view.get_many([job.id for job in jobs]))
     assert ledger.view.waiting() == 5
 
 
-def test_a_job_whose_worker_is_lost_goes_back_into_the_queue(ledger, queue, broom):
+def test_a_job_whose_worker_is_lost_goes_back_into_the_queue(ledger, queue, sweeper):
     job = accepted(ledger)
     ledger.append(job.started("inference:gone:1", LONG_AGO))
-    sweep(broom)
+    sweep(sweeper)
     back = ledger.read(job.id)
     assert (back.state, back.attempts) == (State.QUEUED, 1)
     assert queue.waiting() == {job.id}
 
 
-def test_a_job_whose_worker_lives_is_left_alone_until_it_takes_too_long(ledger, queue, broom):
+def test_a_job_whose_worker_lives_is_left_alone_until_it_takes_too_long(ledger, queue, sweeper):
     ledger.view.beat("inference:here:1")
     quick, slow = accepted(ledger), accepted(ledger)
     ledger.append(quick.started("inference:here:1", now() - timedelta(seconds=30)))
     ledger.append(slow.started("inference:here:1", now() - timedelta(seconds=61)))
-    sweep(broom)
+    sweep(sweeper)
     assert queue.waiting() == {slow.id}
     assert ledger.read(quick.id).state is State.RUNNING
 
 
-def test_a_job_that_loses_three_workers_fails_and_does_not_circle(ledger, broom, queue):
+def test_a_job_that_loses_three_workers_fails_and_does_not_circle(ledger, sweeper, queue):
     job = accepted(ledger)
     for _ in range(3):
         ledger.append(ledger.read(job.id).started("inference:gone:1", LONG_AGO))
-        sweep(broom)
+        sweep(sweeper)
     failed = ledger.read(job.id)
     assert (failed.state, failed.attempts, failed.error["type"]) == (State.FAILED, 3, "worker-lost")
     assert list(ledger.pending()) == []
 
 
-def test_a_result_that_comes_after_the_job_was_taken_away_is_void(ledger, broom):
+def test_a_result_that_comes_after_the_job_was_taken_away_is_void(ledger, sweeper):
     job = accepted(ledger)
     running = ledger.append(job.started("inference:gone:1", LONG_AGO))
-    sweep(broom)
+    sweep(sweeper)
     with pytest.raises(Exception, match="version 3"):
         ledger.append(running.succeeded(RESULT, now()))
 
 
-def test_a_due_callback_is_enqueued_and_a_later_one_is_not(ledger, broom, queue):
+def test_a_due_callback_is_enqueued_and_a_later_one_is_not(ledger, sweeper, queue):
     ids = []
     for due in (now(), now() + timedelta(hours=1)):
         job = accepted(ledger, callback_url="https://clinic.example/")
         ended = ledger.append(ledger.append(job.started("w", now())).succeeded(RESULT, now()))
         ledger.append(replace(ended, version=4, next_delivery_at=due))
         ids.append(job.id)
-    sweep(broom)
+    sweep(sweeper)
     assert queue.waiting() == {ids[0]}
     assert ledger.read(ids[1]).delivery is Delivery.PENDING
 
 
-def test_a_view_that_lags_behind_the_ledger_is_put_right(ledger, broom, redis):
+def test_a_view_that_lags_behind_the_ledger_is_put_right(ledger, sweeper, redis):
     job = accepted(ledger, queued_at=LONG_AGO)
     ledger.append(job.started("w", now()).succeeded(RESULT, now()))
     redis.delete(f"job:{job.id}")
     ledger.view.put(job)
-    sweep(broom)
+    sweep(sweeper)
     assert ledger.current(job.id).state is State.SUCCEEDED
-    sweep(broom)
+    sweep(sweeper)
     assert list(ledger.pending()) == []
 
 
-def test_an_interrupted_submission_is_erased_after_its_time_of_grace(ledger, broom):
+def test_an_interrupted_submission_is_erased_after_its_time_of_grace(ledger, sweeper):
     old = f"job_{ULID.from_datetime(now() - LEFTOVER_GRACE - timedelta(minutes=1))}"
     for job in (a_job(id=old), a_job()):
         ledger.accept(job, b"image")
         ledger.objects.delete(f"jobs/{job.id}/ledger/000001")
         ledger.view.drop(job.id)
-    sweep(broom)
+    sweep(sweeper)
     (left,) = ledger.pending()
     assert left != old
     assert not any(old in key for key in ledger.objects.keys(""))

@@ -1,0 +1,63 @@
+"""What the API says while a part of the service is away or full."""
+
+from dataclasses import replace
+
+import pytest
+from flask.testing import FlaskClient
+
+from api.app import create_app
+from api.keys import Keys
+from jobs.ledger import Ledger
+from jobs.objects import Objects
+from jobs.queue import JobQueue
+from jobs.settings import Settings
+from jobs.view import View
+from tests import pictures
+from tests.conftest import a_job
+
+PNG = pictures.encoded(pictures.gray())
+NO_REDIS = "redis://127.0.0.1:1/0"
+
+
+def client_of(settings: Settings, ledger: Ledger, queue: JobQueue, keys: Keys) -> FlaskClient:
+    """A client with a valid key of an API over these parts."""
+    client = create_app(settings, ledger, queue, keys).test_client()
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {keys.create('clinic')}"
+    return client
+
+
+@pytest.fixture
+def keys(ledger: Ledger) -> Keys:
+    return Keys(ledger.objects)
+
+
+def test_a_radiograph_is_accepted_while_redis_is_away_and_readiness_says_so(settings, ledger, keys):
+    without = Ledger(ledger.objects, View.connect(NO_REDIS, 60))
+    client = client_of(settings, without, JobQueue.connect(NO_REDIS), keys)
+    answer = client.post("/v1/jobs", data=PNG, content_type="image/png")
+    assert answer.status_code == 202
+    assert client.get(f"/v1/jobs/{answer.json['id']}").json["state"] == "queued"
+    assert len(client.get("/v1/jobs").json["jobs"]) == 1
+    ready = client.get("/health/ready")
+    assert (ready.status_code, ready.json["missing"]) == (503, ["redis"])
+    assert client.get("/health/live").status_code == 200
+    assert list(ledger.pending()) == [answer.json["id"]]
+
+
+def test_nothing_is_accepted_while_the_object_store_is_away(settings, ledger, queue, keys, redis):
+    away = Ledger(Objects.connect("http://127.0.0.1:1", "osteo"), ledger.view)
+    client = client_of(settings, away, queue, keys)
+    answer = client.post("/v1/jobs", data=PNG, content_type="image/png")
+    assert (answer.status_code, answer.json["type"]) == (503, "/problems/part-down")
+    assert int(answer.headers["Retry-After"]) > 0
+    assert client.get("/health/ready").json["missing"] == ["object-store"]
+    assert redis.llen("infer.routine") == 0
+
+
+def test_a_full_queue_is_said_with_a_time_to_come_back(settings, ledger, queue, keys):
+    ledger.view.put(a_job())
+    client = client_of(replace(settings, max_queue=1), ledger, queue, keys)
+    answer = client.post("/v1/jobs", data=PNG, content_type="image/png")
+    assert (answer.status_code, answer.json["type"]) == (503, "/problems/queue-full")
+    assert int(answer.headers["Retry-After"]) > 0
+    assert list(ledger.pending()) == []
