@@ -48,7 +48,15 @@ class Objects:
             except ClientError as error:
                 if _code(error) not in ABSENT | {"NoSuchBucket"}:
                     raise
-                self._client.create_bucket(Bucket=self._bucket)
+                self._create_bucket()
+
+    def _create_bucket(self) -> None:
+        try:
+            self._client.create_bucket(Bucket=self._bucket)
+        except ClientError as error:
+            # Another process of ours was faster.
+            if _code(error) not in ("BucketAlreadyExists", "BucketAlreadyOwnedByYou"):
+                raise
 
     def check(self) -> None:
         """Return if the bucket answers."""

@@ -110,7 +110,11 @@ def _ledger(settings: Settings) -> Ledger:
 
 def _consume(settings: Settings, role: str, task: str, work: Any, heartbeat: Heartbeat, threads: int) -> None:
     app = celery_app(settings.redis_url)
-    app.task(lambda job_id: work(job_id), name=task)
+
+    @app.task(name=task)
+    def run(job_id: str) -> None:
+        work(job_id)
+
     worker_ready.connect(lambda **_: heartbeat.start(), weak=False)
     worker_shutdown.connect(lambda **_: heartbeat.stop(), weak=False)
     app.worker_main(

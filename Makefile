@@ -1,0 +1,51 @@
+# Everything a newcomer needs; `make` alone lists it. Needs Python 3.11 or later and make, nothing else.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo up test lint lock clean
+
+PYTHON ?= python3
+BIN := .venv/bin
+LOCKED := .venv/requirements.lock.installed
+
+help: ## List what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(LOCKED) ## Analyse one X-ray (IMAGE=path, else a drawn one) and print its job as JSON
+	@exec $(BIN)/python -m stack demo $(if $(IMAGE),"$$IMAGE")
+
+up: $(LOCKED) ## Run the service on 127.0.0.1:8000 (PORT, FLOWER_PORT and OSTEO_VAR move it)
+	@exec $(BIN)/python -m stack up
+
+test: lint ## Run every check and every test
+	@$(BIN)/python -m pytest
+
+lint: $(LOCKED) ## Check style and types
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+lock: $(LOCKED) ## Write the lock files anew from pyproject.toml (UPGRADE=1 takes the newest versions)
+	@$(BIN)/python -m pip install --quiet uv >&2
+	@$(call compile,requirements.lock,--extra dev $(if $(UPGRADE),--upgrade))
+	@$(call compile,deploy/api.lock,--extra flower --constraint requirements.lock)
+	@$(call compile,deploy/worker.lock,--extra worker --constraint requirements.lock)
+
+clean: ## Remove the environment, caches and what demos left; keep the data of `make up`
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache *.egg-info var/demo
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+compile = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --no-header --no-annotate --output-file $(1) $(2)
+
+# Standard output belongs to what `make demo` prints, so everything here speaks on standard error.
+$(LOCKED): requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "This needs Python 3.11 or later; $(PYTHON) is $$($(PYTHON) --version 2>&1)." \
+			"Name a newer one: make PYTHON=python3.11 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+		echo "$(PYTHON) has no venv module. On Debian: apt-get install python3-venv" >&2; exit 1; }
+	@test -x $(BIN)/python || { echo "creating the environment in .venv ..." >&2; $(PYTHON) -m venv .venv >&2; }
+	@echo "installing what requirements.lock names ..." >&2
+	@$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements.lock >&2
+	@cp requirements.lock $@

@@ -1,0 +1,135 @@
+"""A trained model as a folder: weights, bundle.json, radiograph_check.json and MODEL_CARD.md, with checksums.
+
+`training.export` writes it, `model.classifier` reads it; what was altered on its way is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from model.errors import BundleRefused
+from model.letterbox import PREPROCESSING_VERSION
+
+WEIGHTS, MANIFEST, CHECK, CARD = "weights.npz", "bundle.json", "radiograph_check.json", "MODEL_CARD.md"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Makes a network's probability honest: sigmoid(logit / temperature + bias)."""
+
+    temperature: float
+    bias: float
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """On calibrated probabilities, fixed on the validation part.
+
+    Below `low` (95 % sensitivity) there is no fracture, from `high` (95 % specificity) there is one, between
+    them the model does not know. A cell of the localisation map counts from `region`.
+    """
+
+    low: float
+    high: float
+    region: float
+
+
+@dataclass(frozen=True)
+class Description:
+    """What bundle.json says of a model besides its files."""
+
+    name: str
+    version: str
+    backbone: str
+    input_size: int
+    thresholds: Thresholds
+    calibration: Calibration
+    metrics: dict[str, Any]
+    data: str
+    licence: str
+    preprocessing_version: int = PREPROCESSING_VERSION
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle; `sha256` is that of the weights, and names the model in results."""
+
+    folder: Path
+    description: Description
+    sha256: str
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Read and verify a bundle; BundleRefused says which file is wrong and what to do."""
+    manifest = folder / MANIFEST
+    try:
+        values = json.loads(manifest.read_text(encoding="utf-8"))
+        checksums, description = values["files"], _description(values)
+    except OSError as error:
+        raise BundleRefused(f"no bundle in {folder}: {error.strerror}. Train one or set its path") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise BundleRefused(f"{manifest} is damaged ({error}); fetch the bundle again") from error
+    if description.preprocessing_version != PREPROCESSING_VERSION:
+        raise BundleRefused(
+            f"{manifest} wants preprocessing {description.preprocessing_version}, this code does "
+            f"{PREPROCESSING_VERSION}: use the code it was trained with, or train it again"
+        )
+    if missing := {WEIGHTS, CHECK, CARD} - set(checksums):
+        raise BundleRefused(
+            f"{manifest} has no checksum of {', '.join(sorted(missing))}; fetch the bundle again"
+        )
+    for name, expected in checksums.items():
+        if not (folder / name).is_file():
+            raise BundleRefused(f"{folder / name} is missing; fetch the bundle again")
+        if _sha256(folder / name) != expected:
+            raise BundleRefused(f"{folder / name} does not match its checksum; fetch the bundle again")
+    return Bundle(folder, description, checksums[WEIGHTS])
+
+
+def write_bundle(
+    folder: Path, description: Description, write_weights: Callable[[Path], None], texts: dict[str, str]
+) -> Bundle:
+    """Write a whole bundle beside `folder`, then put it in its place; a reader never sees half of one.
+
+    `write_weights` is given the path to write to; `texts` maps the other files' names to their content.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    new = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    new.chmod(0o755)
+    write_weights(new / WEIGHTS)
+    for name, text in texts.items():
+        (new / name).write_text(text, encoding="utf-8")
+    files = {name: _sha256(new / name) for name in sorted([WEIGHTS, *texts])}
+    values = {"format": FORMAT, **asdict(description), "files": files}
+    (new / MANIFEST).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    if folder.exists():
+        old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
+        os.replace(folder, old)
+        os.replace(new, folder)
+        shutil.rmtree(old)
+    else:
+        os.replace(new, folder)
+    return read_bundle(folder)
+
+
+def _description(values: dict[str, Any]) -> Description:
+    if values["format"] != FORMAT:
+        raise ValueError(f"format {values['format']}, not {FORMAT}")
+    named = {field.name: values[field.name] for field in fields(Description)}
+    named["thresholds"] = Thresholds(**named["thresholds"])
+    named["calibration"] = Calibration(**named["calibration"])
+    return Description(**named)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

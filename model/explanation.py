@@ -1,0 +1,98 @@
+"""Draws what the model saw onto the radiograph; the last step of an analysis, and what a reader looks at."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from model.classifier import Prediction
+from model.image import Radiograph
+
+LONGEST_SIDE = 1600
+_MOST_OPAQUE = 0.45
+_SHOWN_FROM = 0.15
+_FINDINGS = {"fracture": "Fracture", "no_fracture": "No fracture", "indeterminate": "Indeterminate"}
+_STRIP, _INK, _FAINT, _FRAME = (18, 20, 23), (236, 238, 240), (150, 156, 163), (255, 205, 90)
+# Dark red to pale yellow; blue and green are left out, as they read as "cold" and hide gray detail.
+_WARM = np.array([[150, 10, 20], [225, 60, 20], [250, 140, 30], [255, 220, 110]], np.float32)
+
+
+def draw_overlay(radiograph: Radiograph, prediction: Prediction) -> bytes:
+    """Draw heat, regions and a caption strip below the X-ray; PNG without metadata.
+
+    The X-ray keeps its resolution, up to 1600 pixels on the long side.
+    """
+    scale = min(1.0, LONGEST_SIDE / max(radiograph.width, radiograph.height))
+    size = (max(1, round(radiograph.width * scale)), max(1, round(radiograph.height * scale)))
+    gray = Image.fromarray(radiograph.pixels)
+    if scale < 1:
+        gray = gray.resize(size, Image.Resampling.LANCZOS)
+    picture = _warm(gray, prediction)
+    unit = max(11, round(max(size) / 48))
+    _frame_regions(picture, prediction, scale, unit)
+    file = io.BytesIO()
+    _with_caption(picture, prediction, unit).save(file, "PNG")
+    return file.getvalue()
+
+
+def _warm(gray: Image.Image, prediction: Prediction) -> Image.Image:
+    """Tint where the heat is; what is cooler than the threshold stays as it was, and bone shows through."""
+    base = np.asarray(gray, np.float32)[..., None]
+    if prediction.finding == "no_fracture":
+        return Image.fromarray(np.asarray(gray)).convert("RGB")
+    heat = np.asarray(Image.fromarray(prediction.heat).resize(gray.size, Image.Resampling.BICUBIC))
+    peak = max(float(heat.max()), 1e-6)
+    strength = np.clip((heat / peak - _SHOWN_FROM) / (1 - _SHOWN_FROM), 0, 1)
+    place = strength * (len(_WARM) - 1)
+    below = np.minimum(place.astype(int), len(_WARM) - 2)
+    share = (place - below)[..., None]
+    colour = _WARM[below] * (1 - share) + _WARM[below + 1] * share
+    # A peak that the model itself gives little weight is tinted as faintly.
+    opacity = (_MOST_OPAQUE * min(1.0, 0.35 + peak) * strength**0.8)[..., None]
+    # Screened rather than pasted: dark lines in bone, which is what a fracture is, stay dark.
+    screened = 255 - (255 - base) * (255 - colour) / 255
+    tinted = base * (1 - opacity) + (0.5 * screened + 0.5 * base * colour / 255) * opacity
+    return Image.fromarray(np.round(np.clip(tinted, 0, 255)).astype(np.uint8))
+
+
+def _frame_regions(picture: Image.Image, prediction: Prediction, scale: float, unit: int) -> None:
+    pen = ImageDraw.Draw(picture)
+    font = ImageFont.load_default(unit)
+    line = max(1, unit // 9)
+    for region in prediction.regions:
+        x, y, w, h = (value * scale for value in region.box)
+        right, bottom = min(x + w, picture.width) - 1, min(y + h, picture.height) - 1
+        pen.rectangle((x, y, right, bottom), outline=_FRAME, width=line)
+        label = f"{region.score:.2f}"
+        left, top, label_right, label_bottom = pen.textbbox((0, 0), label, font=font)
+        text_width, text_height = label_right - left + unit // 2, label_bottom - top + unit // 2
+        # Above the box where there is room, else inside it.
+        text_y = y - text_height if y >= text_height else y
+        pen.rectangle((x, text_y, x + text_width, text_y + text_height), fill=_FRAME)
+        pen.text((x + unit // 4 - left, text_y + unit // 4 - top), label, fill=_STRIP, font=font)
+
+
+def _with_caption(picture: Image.Image, prediction: Prediction, unit: int) -> Image.Image:
+    """Put a strip below the picture, so that no text covers anatomy."""
+    first = f"{_FINDINGS[prediction.finding]}   probability {prediction.probability:.2f}"
+    second = f"{prediction.model}   not for diagnosis"
+    margin = unit // 2
+    fonts = [_fitting(first, unit, picture.width - 2 * margin)]
+    fonts.append(_fitting(second, round(unit * 0.72), picture.width - 2 * margin))
+    strip = round(unit * 3.1)
+    whole = Image.new("RGB", (picture.width, picture.height + strip), _STRIP)
+    whole.paste(picture, (0, 0))
+    pen = ImageDraw.Draw(whole)
+    pen.text((margin, picture.height + unit * 0.45), first, fill=_INK, font=fonts[0])
+    pen.text((margin, picture.height + unit * 1.85), second, fill=_FAINT, font=fonts[1])
+    return whole
+
+
+def _fitting(text: str, size: int, width: int) -> ImageFont.FreeTypeFont:
+    """Take the largest font up to `size` in which `text` fits into `width`."""
+    longest = ImageFont.load_default(size).getlength(text)
+    font = ImageFont.load_default(max(5, min(size, int(size * width / longest))))
+    assert isinstance(font, ImageFont.FreeTypeFont)  # Pillow's wheels carry FreeType
+    return font

@@ -1,0 +1,97 @@
+"""The network between pixels and scores: a ResNetV2, residual blocks at two of its scales, and two heads.
+
+Pure Keras 3, so that it runs on any of its backends. Keras is imported on the first call, which keeps
+modules that only name an architecture light.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import keras
+
+FRACTURE, WHERE = "fracture", "where"
+STRIDE = 16
+"""Pixels of the input on a side of one cell of the `where` map."""
+
+_LAST_BLOCK_AT_STRIDE_16 = {"ResNet50V2": 6, "ResNet101V2": 23, "ResNet152V2": 36}
+
+
+def build(
+    input_size: int,
+    backbone: str = "ResNet152V2",
+    width: int = 256,
+    dropout: float = 0.3,
+    batch_norm_momentum: float = 0.9,
+) -> keras.Model:
+    """Build the untrained network.
+
+    Input: float32 (n, input_size, input_size, 1) in [-1, 1]; ValueError unless 32 divides `input_size`.
+    Outputs, a dict: `fracture` (n, 1), the uncalibrated probability; `where` (n, input_size / 16,
+    input_size / 16, 1), the probability that a cell holds part of a fracture.
+
+    `batch_norm_momentum` is far below Keras's 0.99 because our runs have hundreds of steps, not hundreds of
+    thousands: at 0.99 the moving averages would still remember the random start.
+    """
+    import keras
+    from keras import layers
+
+    if input_size % 32:
+        raise ValueError(f"input_size must be a multiple of 32, not {input_size}")
+    trunk = getattr(keras.applications, backbone)(
+        include_top=False, weights=None, input_shape=(input_size, input_size, 1)
+    )
+    for layer in trunk.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            layer.momentum = batch_norm_momentum
+    # ResNetV2 halves its map in the last block of a stage, so that block's pre-activation is the deepest
+    # feature at stride 16.
+    deep = trunk.output
+    fine = trunk.get_layer(f"conv4_block{_LAST_BLOCK_AT_STRIDE_16[backbone]}_preact_relu").output
+
+    fine = _residual_block(fine, width, "fine", batch_norm_momentum)
+    deep = _residual_block(deep, width, "deep", batch_norm_momentum)
+
+    local = layers.Concatenate(name="local_join")([fine, layers.UpSampling2D(2, name="deep_up")(deep)])
+    local = _residual_block(local, width // 2, "local", batch_norm_momentum)
+    where = layers.Conv2D(1, 1, activation="sigmoid", bias_initializer=_rare(0.02), name=WHERE)(local)
+
+    whole = layers.Concatenate(name="whole_join")([deep, layers.MaxPooling2D(2, name="fine_down")(fine)])
+    whole = _residual_block(whole, width, "whole", batch_norm_momentum)
+    # A fracture fills a few cells: the maximum over the map says that one stands out, the mean what part of
+    # the body this is.
+    pooled = layers.Concatenate(name="pooled")(
+        [
+            layers.GlobalAveragePooling2D(name="whole_mean")(whole),
+            layers.GlobalMaxPooling2D(name="whole_max")(whole),
+            layers.GlobalMaxPooling2D(name="local_max")(local),
+        ]
+    )
+    dense = layers.Dropout(dropout, name="drop")(pooled)
+    dense = layers.Dense(width // 2, activation="relu", name="dense")(dense)
+    fracture = layers.Dense(1, activation="sigmoid", name=FRACTURE)(dense)
+    return keras.Model(trunk.input, {FRACTURE: fracture, WHERE: where}, name=backbone.lower())
+
+
+def _residual_block(x: Any, filters: int, name: str, momentum: float) -> Any:
+    """Two 3x3 convolutions with batch normalisation beside a 1x1 projection of the input."""
+    from keras import layers
+
+    shortcut = layers.Conv2D(filters, 1, use_bias=False, name=f"{name}_shortcut")(x)
+    shortcut = layers.BatchNormalization(momentum=momentum, name=f"{name}_shortcut_norm")(shortcut)
+    y = layers.Conv2D(filters // 2, 3, padding="same", use_bias=False, name=f"{name}_conv1")(x)
+    y = layers.BatchNormalization(momentum=momentum, name=f"{name}_norm1")(y)
+    y = layers.ReLU(name=f"{name}_relu1")(y)
+    y = layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"{name}_conv2")(y)
+    y = layers.BatchNormalization(momentum=momentum, name=f"{name}_norm2")(y)
+    return layers.ReLU(name=f"{name}_relu2")(layers.Add(name=f"{name}_add")([shortcut, y]))
+
+
+def _rare(share: float) -> keras.initializers.Initializer:
+    """Bias under which a sigmoid starts at `share`: fractured cells are few."""
+    import math
+
+    import keras
+
+    return keras.initializers.Constant(math.log(share / (1 - share)))

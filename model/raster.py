@@ -1,0 +1,112 @@
+"""Decodes the ordinary picture formats for `model.image`: Pillow, held to five formats and to one frame."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from model.errors import BrokenImage, ImageError, TooManyPixels
+
+_MAGIC = (
+    (0, b"\x89PNG\r\n\x1a\n", "PNG"),
+    (0, b"\xff\xd8\xff", "JPEG"),
+    (0, b"II*\x00", "TIFF"),
+    (0, b"MM\x00*", "TIFF"),
+    (0, b"II+\x00", "TIFF"),
+    (0, b"MM\x00+", "TIFF"),
+    (8, b"WEBP", "WEBP"),
+)
+_BMP_HEADER_SIZES = (12, 40, 52, 56, 64, 108, 124)
+_DEEP_MODES = ("I", "F", "I;16", "I;16B", "I;16L")
+_PHOTOMETRIC_INTERPRETATION, _WHITE_IS_ZERO = 262, 0
+
+
+def format_of(data: bytes) -> str | None:
+    """Name the format that the first bytes declare, or None."""
+    for offset, magic, name in _MAGIC:
+        if data.startswith(magic, offset):
+            return name
+    # "BM" alone also begins many a text.
+    if data.startswith(b"BM") and int.from_bytes(data[14:18], "little") in _BMP_HEADER_SIZES:
+        return "BMP"
+    return None
+
+
+def read(data: bytes, name: str, check_size: Callable[[int, int], None]) -> tuple[np.ndarray, float]:
+    """Decode one picture of format `name` to uint8 (height, width) and its chroma in 0..1.
+
+    `check_size(width, height)` is called before a pixel is decoded and raises what does not fit. Every error
+    of Pillow's becomes a BrokenImage or TooManyPixels here: its plugins raise OSError, SyntaxError,
+    struct.error, EOFError, KeyError and more on damaged files, and all of them mean the same to the sender.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=(name,)) as picture:
+            check_size(*picture.size)
+            _refuse_frames(picture, name)
+            inverted = _is_deep_white_is_zero(picture)
+            picture.load()
+            gray, chroma = _to_gray(ImageOps.exif_transpose(picture))
+            return (255 - gray if inverted else gray), chroma
+    except ImageError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise TooManyPixels("The image has far too many pixels. Scale it down and send it again.") from error
+    except Exception as error:
+        raise BrokenImage(
+            f"The {name} image does not decode; it may have been cut off on its way. "
+            "Check that a viewer opens it, and send it again."
+        ) from error
+
+
+def _refuse_frames(picture: Image.Image, name: str) -> None:
+    # A phone's JPEG may carry a depth map or a preview behind the picture; viewers show the first, so do we.
+    if name == "JPEG":
+        return
+    # Not n_frames: it walks a TIFF to its end, however many pages a hostile one has.
+    try:
+        picture.seek(1)
+    except EOFError:
+        return
+    raise BrokenImage(
+        f"The {name} file holds several pictures (pages or animation frames). Send each X-ray as its own job."
+    )
+
+
+def _is_deep_white_is_zero(picture: Image.Image) -> bool:
+    """Whether a TIFF of 16 bits counts from white; Pillow turns only those of 8 bits and fewer."""
+    tags = getattr(picture, "tag_v2", {})
+    return picture.mode in _DEEP_MODES and tags.get(_PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO
+
+
+def _to_gray(picture: Image.Image) -> tuple[np.ndarray, float]:
+    if picture.mode in _DEEP_MODES:
+        return stretch(np.asarray(picture)), 0.0
+    if picture.mode in ("1", "L"):
+        return np.array(picture.convert("L")), 0.0
+    if picture.has_transparency_data:
+        # What is transparent was never exposed: it lies on black, like air.
+        picture = picture.convert("RGBA")
+        black = Image.new("RGBA", picture.size, (0, 0, 0, 255))
+        picture = Image.alpha_composite(black, picture)
+    colours = picture.convert("RGB")
+    return np.array(colours.convert("L")), chroma_of(np.asarray(colours))
+
+
+def stretch(values: np.ndarray) -> np.ndarray:
+    """Scale any numbers linearly from the min..max found to uint8 0..255; no contrast at all gives zeros."""
+    values = np.nan_to_num(values.astype(np.float32), posinf=0.0, neginf=0.0)
+    low, high = float(values.min()), float(values.max())
+    if high <= low:
+        return np.zeros(values.shape, np.uint8)
+    return np.round((values - low) * (255.0 / (high - low))).astype(np.uint8)
+
+
+def chroma_of(colours: np.ndarray) -> float:
+    """Mean of (max - min) over the pixels of uint8 (height, width, 3), in 0..1."""
+    red, green, blue = colours[..., 0], colours[..., 1], colours[..., 2]
+    brightest = np.maximum(np.maximum(red, green), blue)
+    darkest = np.minimum(np.minimum(red, green), blue)
+    return float((brightest - darkest).mean() / 255.0)

@@ -1,0 +1,32 @@
+"""The command line of the stack: `python -m stack up` and `python -m stack demo [IMAGE]`."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from stack.demo import demo
+from stack.errors import Refused
+from stack.say import say
+from stack.up import up
+
+
+def main() -> int:
+    """Run what the command line asks for; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m stack", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("up", help="run the whole service in the foreground until Ctrl-C")
+    one = commands.add_parser("demo", help="start it, analyse one radiograph, print the job as JSON, stop it")
+    one.add_argument("image", nargs="?", type=Path, help="the radiograph; a drawn one where there is none")
+    arguments = parser.parse_args()
+    try:
+        if arguments.command == "up":
+            return up(os.environ)
+        return demo(os.environ, arguments.image)
+    except Refused as reason:
+        say(f"cannot start: {reason}")
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

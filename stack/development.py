@@ -1,0 +1,63 @@
+"""What a developer at this machine starts with: an API key, and a synthetic radiograph to submit."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import urllib3
+
+from stack.addresses import Addresses
+from stack.errors import GaveUp
+from stack.folder import Folder, Secrets
+from stack.parent import end_with_parent
+from stack.part import ROOT
+
+CLIENT = "development"
+
+
+def with_api_key(
+    secrets: Secrets, folder: Folder, addresses: Addresses, service: Mapping[str, str]
+) -> Secrets:
+    """The secrets with an API key that the running API takes: the one kept from last time, or a new one."""
+    if secrets.api_key and _is_known(secrets.api_key, addresses):
+        return secrets
+    made = json.loads(_run(service, "api.keys", "create", "--client", CLIENT))
+    return folder.keep(secrets, api_key=made["api_key"], webhook_secret=made["webhook_secret"])
+
+
+def synthetic_radiograph(folder: Folder, service: Mapping[str, str]) -> Path:
+    """A drawn radiograph of a broken forearm, as a PNG in `folder`."""
+    file = folder.path / "synthetic.png"
+    if not file.exists():
+        _run(service, "model.synthetic", str(file))
+    return file
+
+
+def _is_known(api_key: str, addresses: Addresses) -> bool:
+    headers = {"Authorization": f"Bearer {api_key}"}
+    try:
+        answer = urllib3.request(
+            "GET", f"{addresses.api}/v1/jobs", headers=headers, timeout=10, retries=False
+        )
+    except urllib3.exceptions.HTTPError as error:
+        raise GaveUp(f"the API does not answer: {error}") from error
+    return answer.status != 401
+
+
+def _run(service: Mapping[str, str], module: str, *arguments: str) -> str:
+    done = subprocess.run(
+        (sys.executable, "-m", module, *arguments),
+        cwd=ROOT,
+        env=service,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        start_new_session=True,
+        preexec_fn=end_with_parent(),
+        check=False,
+    )
+    if done.returncode:
+        raise GaveUp(f"python -m {module} ended with exit status {done.returncode}:\n{done.stderr.strip()}")
+    return done.stdout

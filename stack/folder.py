@@ -1,0 +1,116 @@
+"""The folder of one stack (OSTEO_VAR): its lock, its secrets, its logs, its data and the ready file."""
+
+import fcntl
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from stack.errors import Refused
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """What this stack made up once and keeps, so that data and API keys outlive a restart."""
+
+    redis_password: str
+    s3_access_key: str
+    s3_secret_key: str
+    signing_key: str
+    api_key: str | None = None
+    webhook_secret: str | None = None
+
+
+class Folder:
+    """The folder `path`, held by this process and its parts alone until all of them have ended.
+
+    Raises Refused where another stack holds it, or where it cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.resolve()
+        try:
+            for folder in ("log", "redis", "s3"):
+                (self.path / folder).mkdir(parents=True, exist_ok=True)
+            self._lock = (self.path / "stack.lock").open("a+")
+        except OSError as error:
+            raise Refused(f"the folder {self.path} cannot be used ({error}); set OSTEO_VAR.") from error
+        self._take()
+        self.withdraw_ready()
+
+    def _take(self) -> None:
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._lock.seek(0)
+            holder = self._lock.read().strip() or "unknown"
+            raise Refused(
+                f"the stack with process id {holder} holds {self.path} (or its parts are just ending);"
+                " stop it, or set OSTEO_VAR to another folder."
+            ) from error
+        self._lock.truncate(0)
+        self._lock.write(str(os.getpid()))
+        self._lock.flush()
+
+    @property
+    def lock(self) -> int:
+        """The lock's file descriptor. Parts inherit it: the folder stays taken until the last has ended."""
+        return self._lock.fileno()
+
+    def fresh_log(self, part: str) -> Path:
+        """An absent log file for `part`; the one of the run before is kept as `.1`."""
+        log = self.path / "log" / f"{part}.log"
+        if log.exists():
+            log.replace(log.with_suffix(".log.1"))
+        return log
+
+    def secrets(self, signing_key: str | None = None) -> Secrets:
+        """This stack's secrets, made at the first call and read at every later one.
+
+        Another `signing_key` than the one kept takes its place; the development key was bound to that one.
+        """
+        file = self.path / "secrets.json"
+        if not file.exists():
+            # rclone splits its key at a comma and wants both halves long: hex is safe in every place.
+            self.keep(
+                Secrets(
+                    redis_password=secrets.token_hex(24),
+                    s3_access_key=secrets.token_hex(10),
+                    s3_secret_key=secrets.token_hex(24),
+                    signing_key=secrets.token_hex(32),
+                )
+            )
+        stored = json.loads(file.read_text())
+        known = Secrets(**{f.name: stored[f.name] for f in fields(Secrets)})
+        if signing_key and signing_key != known.signing_key:
+            return self.keep(known, signing_key=signing_key, api_key=None, webhook_secret=None)
+        return known
+
+    def keep(self, known: Secrets, **changes: str | None) -> Secrets:
+        """Store `known` with `changes` in it, and return that."""
+        document = asdict(known) | changes
+        self._write("secrets.json", document)
+        return Secrets(**document)
+
+    def publish_ready(self, ready: Mapping[str, Any]) -> None:
+        """Write ready.json: everything answers."""
+        self._write("ready.json", ready)
+
+    def withdraw_ready(self) -> None:
+        """Remove ready.json: the stack ends, or has not answered yet."""
+        (self.path / "ready.json").unlink(missing_ok=True)
+
+    def private(self, name: str, text: str) -> Path:
+        """The file `name` in this folder with `text`, readable by its owner alone, replaced in one step."""
+        file = self.path / name
+        draft = file.with_name(f".{file.name}.{os.getpid()}")
+        draft.touch(mode=0o600)
+        draft.write_text(text)
+        draft.replace(file)
+        return file
+
+    def _write(self, name: str, document: Mapping[str, Any]) -> None:
+        self.private(name, json.dumps(document, indent=2) + "\n")

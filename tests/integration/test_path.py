@@ -1,0 +1,77 @@
+"""The path itself: a radiograph goes in over HTTP, and its result, overlay and callback come out."""
+
+import hashlib
+import io
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from stack.receiver import Receiver
+from tests import pictures
+from tests.integration.conftest import SECONDS, Stack
+
+XRAYS = Path(__file__).parents[3] / "shared" / "data" / "fracatlas" / "images"
+needs_xrays = pytest.mark.skipif(
+    not XRAYS.is_dir(), reason=f"REAL X-RAYS ARE MISSING: {XRAYS} is not there, so nothing real was analysed"
+)
+
+
+def test_a_radiograph_becomes_a_result_an_overlay_and_a_signed_callback(stack: Stack, receiver: Receiver):
+    image = stack.radiograph
+    accepted = stack.submit(image, callback_url=receiver.url, reference="R 1", priority="stat")
+    job = stack.settled(accepted["id"])
+    assert (job["state"], job["delivery"], job["attempts"]) == ("succeeded", "delivered", 1)
+    assert job["error"] is None
+    result = job["result"]
+    assert result["finding"] in ("fracture", "no_fracture", "indeterminate")
+    assert 0 <= result["probability"] <= 1
+    size = Image.open(io.BytesIO(image)).size
+    assert (result["image"]["width"], result["image"]["height"]) == size
+    assert result["image"]["sha256"] == hashlib.sha256(image).hexdigest()
+    for region in result["regions"]:
+        x, y, width, height = region["box"]
+        assert 0 <= x < x + width <= size[0]
+        assert 0 <= y < y + height <= size[1]
+    assert stack.request("GET", job["links"]["result"]).json() == result
+    assert stack.request("GET", job["links"]["image"]).data == image
+
+    callback = receiver.wait_for(job["id"], SECONDS)
+    assert callback.type == "job.succeeded"
+    assert callback.job["result"] == result
+    assert receiver.rejected == []
+
+
+def test_the_overlay_carries_pixels_and_nothing_else(stack: Stack):
+    image = pictures.dicom(pictures.gray(), PatientName="Doe^Hidden")
+    job = stack.settled(stack.submit(image)["id"])
+    if job["state"] == "failed":
+        assert job["error"]["type"] == "not-a-radiograph"
+        job = stack.settled(stack.submit()["id"])
+    overlay = stack.request("GET", job["links"]["heatmap"])
+    assert overlay.headers["Content-Type"] == "image/png"
+    picture = Image.open(io.BytesIO(overlay.data))
+    assert picture.format == "PNG"
+    assert not picture.info
+    assert b"Hidden" not in overlay.data
+
+
+def test_a_colour_photograph_ends_failed_as_no_radiograph(stack: Stack, receiver: Receiver):
+    photograph = pictures.encoded(pictures.colours(), "JPEG", quality=95)
+    job = stack.settled(stack.submit(photograph, callback_url=receiver.url)["id"])
+    assert (job["state"], job["error"]["type"]) == ("failed", "not-a-radiograph")
+    assert len(job["error"]["detail"]) > 20
+    assert receiver.wait_for(job["id"], SECONDS).type == "job.failed"
+    assert stack.request("GET", f"/v1/jobs/{job['id']}/heatmap").status == 409
+
+
+@needs_xrays
+def test_forty_real_xrays_from_eight_clients_all_succeed(stack: Stack):
+    images = [path.read_bytes() for path in sorted(XRAYS.iterdir())[:40]]
+    with ThreadPoolExecutor(8) as clients:
+        jobs = list(clients.map(lambda image: stack.settled(stack.submit(image)["id"]), images))
+    assert [job["state"] for job in jobs] == ["succeeded"] * 40
+    sent = [hashlib.sha256(image).hexdigest() for image in images]
+    assert [job["result"]["image"]["sha256"] for job in jobs] == sent
+    assert {job["attempts"] for job in jobs} == {1}

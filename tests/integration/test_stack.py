@@ -1,0 +1,181 @@
+"""The stack of one machine: it starts, says so, restarts what dies, keeps data, leaves nothing behind."""
+
+import io
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import urllib3
+from PIL import Image
+
+from stack.part import ROOT
+from stack.receiver import Receiver
+from tests.integration.conftest import SECONDS, Stack, launch, processes_of, running
+
+PARTS = {"api", "worker", "delivery", "sweeper", "flower", "redis", "s3"}
+
+
+def test_flower_shows_the_worker_that_analysed_and_the_task_that_it_did(
+    stack: Stack, receiver: Receiver
+) -> None:
+    job = stack.submit(callback_url=receiver.url)
+    assert stack.settled(job["id"])["delivery"] == "delivered"
+    assert receiver.wait_for(job["id"], SECONDS).job["state"] == "succeeded"
+    workers = urllib3.request("GET", f"{stack.ready['flower']}/workers?json=1").json()["data"]
+    names = {worker["hostname"].partition("@")[0]: worker for worker in workers}
+    assert set(names) == {"inference", "delivery"}
+    assert names["inference"]["status"] is True
+    await_that(lambda: ("analyse", "SUCCESS", "inference") in tasks_in_flower(stack, job["id"]))
+    await_that(lambda: ("deliver", "SUCCESS", "delivery") in tasks_in_flower(stack, job["id"]))
+
+
+def tasks_in_flower(stack: Stack, job_id: str) -> set[tuple[str, str, str]]:
+    """Name, state and worker of the tasks that Flower's page of tasks lists for a job."""
+    query = {"draw": 1, "start": 0, "length": 100, "order[0][column]": 0, "columns[0][data]": "name"}
+    page = urllib3.request("GET", f"{stack.ready['flower']}/tasks/datatable", fields=query).json()
+    return {
+        (task["name"], task["state"], str(task["worker"]).partition("@")[0])
+        for task in page["data"]
+        if job_id in str(task["args"])
+    }
+
+
+def test_a_stack_serves_restarts_its_parts_and_keeps_its_data(tmp_path: Path) -> None:
+    with running(tmp_path) as stack:
+        ready = stack.ready
+        assert set(ready) == {"api", "flower", "s3", "redis", "api_key", "pids"}
+        assert set(ready["pids"]) == PARTS
+        assert (tmp_path / "ready.json").stat().st_mode & 0o777 == 0o600
+        assert ready["redis"].split("@")[0] != ready["redis"], "Redis asks for a password"
+        assert set(ready["pids"].values()) <= set(stack.processes())
+        secrets = json.loads((tmp_path / "secrets.json").read_text())
+        for command in stack.processes().values():
+            assert not any(secret in command for secret in secrets.values()), "other users see command lines"
+
+        refuses_a_second_one(stack)
+        restarts_what_is_killed(stack, "sweeper")
+        restarts_what_is_killed(stack, "s3")
+        restarts_what_is_killed(stack, "api")
+        job = stack.settled(stack.submit()["id"])
+        assert job["state"] == "succeeded"
+
+        assert stack.stop(signal.SIGINT) == 0
+        out, err = stack.process.communicate()
+        assert out.startswith("ready\n")
+        assert ready["api_key"] in out
+        assert "sweeper (process" in err
+        assert not stack.processes()
+        assert not (tmp_path / "ready.json").exists()
+
+    with running(tmp_path) as stack:
+        assert stack.ready["api_key"] == ready["api_key"]
+        links = {name: link.replace(ready["api"], "") for name, link in job["links"].items()}
+        again = stack.job(job["id"])
+        assert again["result"] == job["result"]
+        assert stack.request("GET", links["heatmap"]).data[:4] == b"\x89PNG"
+
+        stack.process.kill()
+        stack.process.wait()
+        await_that(lambda: not stack.processes())
+
+
+def refuses_a_second_one(stack: Stack) -> None:
+    port = stack.ready["api"].rpartition(":")[2]
+    same_port = launch(stack.folder / "other", PORT=port)
+    assert same_port.process.wait(SECONDS) == 2
+    told = same_port.process.communicate()[1]
+    assert f"port {port}" in told
+    assert "PORT" in told
+    same_folder = launch(stack.folder)
+    assert same_folder.process.wait(SECONDS) == 2
+    assert f"process id {stack.process.pid} holds" in same_folder.process.communicate()[1]
+    assert stack.ready["pids"]["api"], "the refused one has not touched the ready file of the running one"
+
+
+def restarts_what_is_killed(stack: Stack, part: str) -> None:
+    before = stack.ready["pids"]
+    os.kill(before[part], signal.SIGKILL)
+    await_that(lambda: stack.ready["pids"][part] != before[part])
+    after = stack.ready["pids"]
+    assert after[part] in stack.processes()
+    assert {name for name in PARTS if before[name] != after[name]} == {part}
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl to paste its line to")
+def test_the_curl_lines_work_as_pasted(stack: Stack) -> None:
+    assert stack.process.stdout is not None
+    told = os.read(stack.process.stdout.fileno(), 65_536).decode()
+    submit, read = (line for line in told.splitlines() if line.strip().startswith("curl "))
+    answer = json.loads(subprocess.check_output(shlex.split(submit), cwd=ROOT))
+    assert answer["state"] == "queued"
+    read = read.replace("/ID", "/" + answer["id"])
+    assert json.loads(subprocess.check_output(shlex.split(read), cwd=ROOT))["id"] == answer["id"]
+    assert stack.settled(answer["id"])["state"] == "succeeded"
+
+
+def test_the_demo_prints_the_finished_job_and_nothing_else_and_leaves_nothing(tmp_path: Path) -> None:
+    done = run_demo(tmp_path)
+    assert done.returncode == 0, done.stderr
+    job = json.loads(done.stdout)
+    assert (job["state"], job["delivery"]) == ("succeeded", "delivered")
+    overlay = tmp_path / "demo/overlay.png"
+    assert str(overlay) in done.stderr
+    with Image.open(io.BytesIO(overlay.read_bytes())) as picture:
+        assert picture.format == "PNG"
+        assert picture.size == (job["result"]["image"]["width"], job["result"]["image"]["height"])
+    assert not processes_of(tmp_path)
+    assert list((tmp_path / "demo").iterdir()) == [overlay]
+
+
+def test_the_demo_refuses_an_image_that_is_not_there(tmp_path: Path) -> None:
+    done = run_demo(tmp_path, "no-such.png")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no-such.png" in done.stderr
+
+
+def run_demo(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        (sys.executable, "-m", "stack", "demo", *arguments),
+        cwd=ROOT,
+        env={**os.environ, "OSTEO_VAR": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_stop_while_starting_leaves_no_process(tmp_path: Path, number: signal.Signals) -> None:
+    stack = launch(tmp_path)
+    await_that(lambda: (tmp_path / "log/worker.log").exists())
+    assert stack.stop(number) == 0
+    assert "ready" not in stack.process.communicate()[0]
+    assert not stack.processes()
+    assert not (tmp_path / "ready.json").exists()
+
+
+def test_a_stack_without_its_model_says_so_and_stops(tmp_path: Path) -> None:
+    stack = launch(tmp_path, OSTEO_BUNDLE=str(tmp_path / "no-bundle"))
+    assert stack.process.wait(SECONDS) == 1
+    told = stack.process.communicate()[1]
+    assert re.search(r"worker \(process \d+\) died: ended with exit status \d", told)
+    assert "no-bundle" in told
+    assert not stack.processes()
+
+
+def await_that(condition: Callable[[], bool]) -> None:
+    """Return when the condition holds. Raises TimeoutError."""
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        time.sleep(0.1)

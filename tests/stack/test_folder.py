@@ -1,0 +1,79 @@
+"""What a stack keeps on disk, who may read it, and that it belongs to one stack at a time."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stack.errors import Refused
+from stack.folder import Folder
+from stack.part import ROOT
+
+
+def mode(file: Path) -> int:
+    return file.stat().st_mode & 0o777
+
+
+def test_secrets_are_made_once_kept_and_readable_by_their_owner_only(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    secrets = folder.secrets()
+    assert folder.secrets() == secrets
+    assert len({secrets.redis_password, secrets.s3_access_key, secrets.s3_secret_key}) == 3
+    assert mode(tmp_path / "secrets.json") == 0o600
+
+
+def test_another_signing_key_ends_the_life_of_the_development_key(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    known = folder.keep(folder.secrets(), api_key="osteo_x", webhook_secret="whsec_x")
+    assert folder.secrets(known.signing_key) == known
+    changed = folder.secrets("another key")
+    assert (changed.signing_key, changed.api_key, changed.webhook_secret) == ("another key", None, None)
+    assert changed.s3_secret_key == known.s3_secret_key
+    assert folder.secrets() == changed
+
+
+def test_the_ready_file_is_private_and_goes_with_the_stack(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    ready = tmp_path / "ready.json"
+    folder.publish_ready({"api": "http://x"})
+    assert json.loads(ready.read_text()) == {"api": "http://x"}
+    assert mode(ready) == 0o600
+    folder.withdraw_ready()
+    assert not ready.exists()
+
+
+def test_a_ready_file_left_behind_does_not_outlive_the_next_start(tmp_path: Path) -> None:
+    (tmp_path / "ready.json").write_text("{}")
+    Folder(tmp_path)
+    assert not (tmp_path / "ready.json").exists()
+
+
+def test_a_second_stack_in_the_same_folder_is_told_who_holds_it(tmp_path: Path) -> None:
+    hold = (
+        "import sys; from pathlib import Path; from stack.folder import Folder;"
+        "folder = Folder(Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, str(tmp_path)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(Refused, match=rf"process id {holder.pid} holds .*OSTEO_VAR"):
+            Folder(tmp_path)
+        holder.communicate()
+    Folder(tmp_path)
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Refused, match="OSTEO_VAR"):
+        Folder(tmp_path / "file")
+
+
+def test_the_log_of_the_run_before_is_kept_aside(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    folder.fresh_log("api").write_text("before")
+    assert not folder.fresh_log("api").exists()
+    assert (tmp_path / "log/api.log.1").read_text() == "before"

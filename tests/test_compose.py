@@ -1,0 +1,134 @@
+"""docker-compose.yml and deploy/Dockerfile agree with the code and hold no open door; no engine runs here."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from jobs import queue, settings
+from worker.roles import QUEUES_OF_ROLE
+
+ROOT = Path(__file__).parent.parent
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+DOCKERFILE = (ROOT / "deploy/Dockerfile").read_text()
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = {name: service for name, service in SERVICES.items() if "build" in service}
+ROUTED_TO = {queue.INFER_STAT, queue.INFER_ROUTINE, queue.DELIVER}
+KNOWN_ELSEWHERE = {
+    "AWS_ACCESS_KEY_ID",  # boto3 and SeaweedFS
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_DEFAULT_REGION",
+    "CELERY_BROKER_URL",
+    "FLOWER_BASIC_AUTH",
+    "REDISCLI_AUTH",
+}
+SECRETS = re.compile(r"PASSWORD|SECRET|KEY|AUTH|TOKEN|REDIS_URL|BROKER_URL")
+every_service = pytest.mark.parametrize("name", SERVICES)
+
+
+def roles() -> set[str]:
+    return {
+        service["command"][3]
+        for service in SERVICES.values()
+        if service.get("command", [])[:3] == ["python", "-m", "worker"]
+    }
+
+
+def test_every_part_of_the_service_is_there() -> None:
+    assert set(SERVICES) >= {"api", "flower", "redis", "seaweedfs"}
+    assert roles() == set(QUEUES_OF_ROLE)
+
+
+def test_every_queue_that_code_routes_to_is_consumed_by_a_service() -> None:
+    consumed = {name for role in roles() for name in QUEUES_OF_ROLE[role]}
+    assert consumed == ROUTED_TO
+    assert set(queue.QUEUE_OF_PRIORITY.values()) <= ROUTED_TO
+
+
+@every_service
+def test_every_setting_that_a_service_is_given_exists(name: str) -> None:
+    assert set(SERVICES[name].get("environment", {})) <= {*settings.NAMES, *KNOWN_ELSEWHERE}
+
+
+@every_service
+def test_every_image_has_a_pinned_tag(name: str) -> None:
+    image, _, tag = SERVICES[name]["image"].rpartition(":")
+    assert image
+    assert re.match(r"\d+\.\d+", tag)
+    assert "bookworm" not in tag
+
+
+def test_the_images_are_built_on_a_pinned_python_on_trixie() -> None:
+    stages = re.findall(r"^FROM (\S+) AS (\S+)$", DOCKERFILE, re.MULTILINE)
+    assert len(stages) == DOCKERFILE.count("\nFROM ")
+    names = {name for _, name in stages}
+    outside = [image for image, _ in stages if image not in names]
+    assert outside
+    assert all(re.fullmatch(r"python:3\.11\.\d+-slim-trixie", image) for image in outside)
+
+
+def test_what_is_built_exists_and_runs_unprivileged() -> None:
+    stages = dict(re.findall(r"^FROM \S+ AS (\S+)\n(.*?)(?=^FROM|\Z)", DOCKERFILE, re.MULTILINE | re.DOTALL))
+    for name, service in OURS.items():
+        build = service["build"]
+        assert (ROOT / build["context"] / build["dockerfile"]).exists(), name
+        assert "\nUSER osteo\n" in stages[build["target"]], name
+    for copied in re.findall(r"^COPY (?!--from)(\S+) ", DOCKERFILE, re.MULTILINE):
+        assert list(ROOT.glob(copied)), f"{copied} does not exist"
+
+
+def test_the_worker_image_gets_the_bundle_and_the_api_image_does_not() -> None:
+    api, worker = DOCKERFILE.split("AS api\n")[1].split("AS worker\n")
+    assert "COPY model model" in worker
+    assert "COPY model/*.py model/" in api
+    assert "COPY model model" not in api
+
+
+@every_service
+def test_every_service_runs_as_an_unprivileged_user(name: str) -> None:
+    service = SERVICES[name]
+    assert service["user"].split(":")[0] not in ("root", "0")
+    assert service["cap_drop"] == ["ALL"]
+    assert "no-new-privileges:true" in service["security_opt"]
+    assert not service.get("privileged")
+
+
+@every_service
+def test_every_service_comes_back_and_says_how_it_is(name: str) -> None:
+    assert SERVICES[name]["restart"] == "unless-stopped"
+    assert SERVICES[name]["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL")
+
+
+@every_service
+def test_no_credential_has_a_literal_or_default_value(name: str) -> None:
+    for variable, value in SERVICES[name].get("environment", {}).items():
+        if SECRETS.search(variable):
+            assert re.search(r"\$\{[A-Z0-9_]+:\?[^}]+\}", value), f"{variable} must be required"
+            assert not re.search(r"\$\{[A-Z0-9_]+:?-", value), f"{variable} must have no default"
+
+
+@every_service
+def test_ports_are_published_on_this_machine_only(name: str) -> None:
+    assert all(port.startswith("127.0.0.1:") for port in SERVICES[name].get("ports", []))
+
+
+def test_the_stores_publish_no_port_and_reach_no_outside() -> None:
+    for name in ("redis", "seaweedfs"):
+        assert "ports" not in SERVICES[name]
+        assert all(COMPOSE["networks"][network]["internal"] for network in SERVICES[name]["networks"])
+
+
+def test_redis_keeps_what_it_is_given_and_drops_nothing() -> None:
+    command = " ".join(SERVICES["redis"]["command"])
+    assert "appendonly yes" in command
+    assert "maxmemory-policy noeviction" in command
+    assert "requirepass" in command
+    assert SERVICES["redis"]["volumes"] == ["redis:/data"]
+
+
+def test_the_example_names_every_required_value_and_gives_none() -> None:
+    required = set(re.findall(r"\$\{([A-Z0-9_]+):\?", (ROOT / "docker-compose.yml").read_text()))
+    example = dict(re.findall(r"^([A-Z0-9_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    assert example == dict.fromkeys(required, "")

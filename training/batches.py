@@ -1,0 +1,56 @@
+"""Draws the batch of any step from the seed alone, so that a resumed run sees what it would have seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from training.augment import augment
+from training.examples import Example
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """`x` float32 (n, size, size, 1); `fracture` float32 (n, 1); `where` float32 (n, size/16, size/16, 1)."""
+
+    x: np.ndarray
+    fracture: np.ndarray
+    where: np.ndarray
+
+
+class Batches:
+    """Batches with a fixed share of fractured images; within a class every image comes up equally often."""
+
+    def __init__(
+        self, examples: Sequence[Example], batch_size: int, positive_share: float, seed: int
+    ) -> None:
+        """Hold the training part; ValueError if a class is missing from it."""
+        self._classes = [[e for e in examples if e.fractured is label] for label in (True, False)]
+        if not all(self._classes):
+            raise ValueError("the training part needs fractured and intact images")
+        positives = round(batch_size * positive_share)
+        self._counts = [positives, batch_size - positives]
+        self._seed = seed
+
+    def draw(self, step: int, input_size: int) -> Batch:
+        """Make the batch of this step of the whole run, augmented."""
+        random = np.random.default_rng([self._seed, step])
+        chosen = [
+            self._nth(number, label)
+            for label, count in enumerate(self._counts)
+            for number in range(step * count, (step + 1) * count)
+        ]
+        drawn = [augment(example, input_size, random) for example in chosen]
+        return Batch(
+            x=np.stack([x for x, _ in drawn]),
+            fracture=np.array([[example.fractured] for example in chosen], np.float32),
+            where=np.stack([where for _, where in drawn]),
+        )
+
+    def _nth(self, number: int, label: int) -> Example:
+        """Go through a class in an order shuffled anew each round."""
+        examples = self._classes[label]
+        turn, place = divmod(number, len(examples))
+        return examples[np.random.default_rng([self._seed, label, turn]).permutation(len(examples))[place]]

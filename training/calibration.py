@@ -1,0 +1,47 @@
+"""Fixes, on the validation part alone, how scores become probabilities and where findings change."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from model.bundle import Calibration
+
+SENSITIVITY, SPECIFICITY = 0.95, 0.95
+_LEAST_SLOPE = 0.05
+
+
+def fit_calibration(scores: np.ndarray, labels: np.ndarray) -> Calibration:
+    """Fit temperature and bias to float scores (n,) in 0..1 and bool labels (n,) by maximum likelihood.
+
+    Newton's method on two parameters. A score without any worth would get a slope of zero or less; it is
+    held at a small positive one, so that the order of the scores stays as the network had it.
+    """
+    clipped = np.clip(scores.astype(np.float64), 1e-7, 1 - 1e-7)
+    design = np.column_stack([np.log(clipped / (1 - clipped)), np.ones(len(scores))])
+    beta = np.array([1.0, 0.0])
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-np.clip(design @ beta, -30, 30)))
+        curvature = design.T @ (design * (p * (1 - p))[:, None]) + 1e-6 * np.eye(2)
+        beta += np.clip(np.linalg.solve(curvature, design.T @ (labels - p)), -1, 1)
+    return Calibration(temperature=float(1 / max(beta[0], _LEAST_SLOPE)), bias=float(beta[1]))
+
+
+def low_threshold(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Return the highest probability from which at least 95 % of the fractured lie."""
+    fractured = np.sort(probabilities[labels])
+    return float(fractured[int(np.floor(len(fractured) * (1 - SENSITIVITY) + 1e-9))])
+
+
+def high_threshold(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Return the lowest probability below which at least 95 % of the intact lie, among those that occur."""
+    intact = np.sort(probabilities[~labels])
+    highest = intact[int(np.ceil(len(intact) * SPECIFICITY - 1e-9)) - 1]
+    return float(np.nextafter(highest, 1.0))
+
+
+def region_threshold(cells: np.ndarray, truth: np.ndarray) -> float:
+    """Return the threshold with the best F1 over cells, float (n, h, w) against bool (n, h, w)."""
+    order = np.argsort(-cells.ravel())
+    hits = np.cumsum(truth.ravel()[order])
+    f1 = 2 * hits / (np.arange(1, truth.size + 1) + truth.sum())
+    return float(cells.ravel()[order][int(f1.argmax())])

@@ -1,0 +1,55 @@
+"""Keeps a run's position on disk, so that `training.train` goes on after a kill at any moment."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class Position:
+    """`step` steps of phase `phase` are done; both count from 0."""
+
+    phase: int
+    step: int
+
+
+def save(path: Path, fingerprint: str, position: Position, model: keras.Model) -> None:
+    """Write weights, optimiser and position at once: after a kill the file is the old one or the new one."""
+    arrays = {f"v{i:04d}": np.asarray(variable) for i, variable in enumerate(_variables(model))}
+    at = np.array([position.phase, position.step])
+    new = path.with_suffix(".new")
+    with new.open("wb") as file:
+        np.savez(file, fingerprint=np.array(fingerprint), at=at, **arrays)  # type: ignore[arg-type]
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+
+
+def position_of(path: Path, fingerprint: str) -> Position | None:
+    """Read where the run stands, or None where none was begun; ValueError if it is another experiment's."""
+    if not path.exists():
+        return None
+    with np.load(path, allow_pickle=False) as stored:
+        if str(stored["fingerprint"]) != fingerprint:
+            raise ValueError(f"{path} belongs to another config; choose another --out or remove the folder")
+        return Position(*(int(number) for number in stored["at"]))
+
+
+def restore(path: Path, model: keras.Model) -> None:
+    """Fill a model of the same shape from the file; its optimiser, too, if it was compiled with one."""
+    with np.load(path, allow_pickle=False) as stored:
+        for i, variable in enumerate(_variables(model)):
+            variable.assign(stored[f"v{i:04d}"])
+
+
+def _variables(model: keras.Model) -> list[keras.Variable]:
+    # Not `weights`: the state of the dropout's random generator is a variable, too.
+    return [*model.variables, *(model.optimizer.variables if model.compiled else [])]

@@ -1,0 +1,66 @@
+"""One experiment is one TOML file in training/configs; this is its shape, read first by `training.train`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One stretch of a run: a backbone at an input size for so many steps.
+
+    The next phase takes over every weight; a deeper backbone starts with its new blocks at identity, which
+    makes the cheap early steps count for the dear late ones.
+    """
+
+    backbone: str
+    input_size: int
+    steps: int
+    warmup_steps: int
+    peak_rate: float
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that decides what a run yields; two runs of equal configs see the same images in order."""
+
+    version: str
+    seed: int
+    batch_size: int
+    positive_share: float
+    """Fractured images per batch; the true share comes back with the calibration."""
+    where_weight: float
+    """Weight of the localisation loss beside the classification loss."""
+    cell_weight: float
+    """Weight of a fractured cell beside an intact one; under 1 % of cells are fractured."""
+    checkpoint_every: int
+    threads: int
+    phases: tuple[Phase, ...]
+
+    @property
+    def input_size(self) -> int:
+        """Side in pixels of the finished network's input: the last phase's."""
+        return self.phases[-1].input_size
+
+    @property
+    def backbone(self) -> str:
+        """The finished network's backbone: the last phase's."""
+        return self.phases[-1].backbone
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the experiment, so that a checkpoint of another one is not continued by mistake."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def read_config(path: Path) -> Config:
+    """Read a TOML file; a missing or unknown key is a TypeError that names it."""
+    values = tomllib.loads(path.read_text(encoding="utf-8"))
+    phases = tuple(Phase(**phase) for phase in values.pop("phases", ()))
+    if not phases:
+        raise ValueError(f"{path} names no [[phases]]; a run has at least one")
+    return Config(phases=phases, **values)
