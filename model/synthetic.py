@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-_SOFT, _CORTEX, _MARROW = 0.0070, 0.050, 0.010
+_SOFT, _CORTEX, _MARROW = 0.0070, 0.057, 0.010
 """Attenuation per pixel of thickness, at a picture 540 pixels wide."""
 
 
@@ -41,7 +41,7 @@ def draw_forearm(seed: int, fracture: bool = True, size: tuple[int, int] = (720,
     )
     if random.random() < 0.5:
         x = 540 - x
-    break_y, slope = random.uniform(285, 330), random.uniform(-0.25, 0.25)
+    break_y, slope = random.uniform(285, 330), random.choice([-1, 1]) * random.uniform(0.12, 0.42)
     path = _soft_tissue(x, y) + _bones(x, y, random, (break_y, slope) if fracture else None)
     shine = np.exp(-path)
     scatter, blurred = _blur(shine, 25, 25), _blur(shine, 0.8, 0.8)
@@ -54,8 +54,8 @@ def draw_forearm(seed: int, fracture: bool = True, size: tuple[int, int] = (720,
 
 def _soft_tissue(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Path through an elliptical sleeve that widens from the wrist to the elbow, with muscle in it."""
-    half = 92 + 62 / (1 + np.exp(-(y - 440) / 85)) + 22 * np.exp(-(((y - 60) / 90) ** 2))
-    middle = 270 + 6 * np.sin(y / 160)
+    half = 97 + 58 / (1 + np.exp(-(y - 440) / 85)) + 16 * np.exp(-(((y - 60) / 90) ** 2))
+    middle = 254 + 18 / (1 + np.exp(-(y - 220) / 60)) + 4 * np.sin(y / 160)
     inside = np.clip(1 - ((x - middle) / half) ** 2, 0, None)
     skin = np.clip(1 - np.abs(np.abs(x - middle) - half + 3) / 3, 0, 1) * 5
     muscle = 1 + 0.05 * np.sin((x - middle) / 21 + y / 210) * np.clip((y - 250) / 250, 0, 1)
@@ -70,10 +70,10 @@ def _bones(
     if broken is not None:
         line, slope = broken
         # The far fragment slips sideways and tilts; the line between them is thin, jagged and dark.
-        jagged = line + slope * (x - 225) + np.cumsum(random.normal(0, 0.5, x.shape[1]))[None, :]
+        jagged = line + slope * (x - 225) + np.cumsum(random.normal(0, 0.7, x.shape[1]))[None, :]
         distal = np.clip((jagged - y) / 2 + 0.5, 0, 1)
         radius_x = x + distal * (9 + 0.05 * (line - y))
-        gap = np.exp(-(((y - jagged) / 2.6) ** 2))
+        gap = np.exp(-(((y - jagged) / 3.4) ** 2))
     radius = _shaft(radius_x, y, centre=225 + 10 * np.sin(y / 230), thin=23, end=46, end_y=165, grain=grain)
     ulna = _shaft(x, y, centre=322 - 7 * np.sin(y / 200), thin=19, end=25, end_y=190, grain=grain)
     total = radius * (1 - 0.82 * gap) + ulna
@@ -103,13 +103,13 @@ def _shaft(
     flare = np.exp(-np.clip(along, 0, None) / 62)
     half = thin + (end - thin) * flare
     half = half * np.sqrt(np.clip(1 - (np.clip(-along + 10, 0, None) / 22) ** 2, 0, None))
-    wall = np.clip(0.42 * thin * (1 - 0.86 * flare), 2.2, None)
+    wall = np.clip(0.31 * thin * (1 - 0.84 * flare), 2.0, None)
     away = np.abs(x - centre)
     outer = np.sqrt(np.clip(half**2 - away**2, 0, None))
     inner = np.sqrt(np.clip((half - wall) ** 2 - away**2, 0, None)) * (half > wall)
     # A flat end is no deeper than the shaft, however wide it flares.
     depth = np.minimum(1.0, 1.35 * thin / np.maximum(half, 1))
-    sponge = _MARROW * (1 + 1.3 * flare) * (1 + 0.30 * flare * grain)
+    sponge = _MARROW * (1 + 1.3 * flare) * (1 + 0.22 * flare * grain)
     plate = 0.16 * np.exp(-(((along + 6) / 3) ** 2)) * (outer > 0)
     return depth * (_CORTEX * (outer - inner) + sponge * inner) + plate
 
