@@ -41,7 +41,8 @@ class RadiographCheck:
     def from_json(cls, text: str) -> RadiographCheck:
         """Read what `to_json` wrote."""
         values: dict[str, Any] = json.loads(text)
-        return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+        listed = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
+        return cls(**(values | listed))
 
     def to_json(self) -> str:
         """Write all numbers as JSON."""
