@@ -20,9 +20,9 @@ _WARM = np.array([[150, 10, 20], [225, 60, 20], [250, 140, 30], [255, 220, 110]]
 
 
 def draw_overlay(radiograph: Radiograph, prediction: Prediction) -> bytes:
-    """Draw heat, regions and a caption strip below the X-ray; PNG without metadata.
+    """Draw heat, regions and a caption onto the X-ray; PNG without metadata.
 
-    The X-ray keeps its resolution, up to 1600 pixels on the long side.
+    It has the X-ray's own size, up to 1600 pixels on the long side, so that a viewer may lay one on the other.
     """
     scale = min(1.0, LONGEST_SIDE / max(radiograph.width, radiograph.height))
     size = (max(1, round(radiograph.width * scale)), max(1, round(radiograph.height * scale)))
@@ -32,8 +32,9 @@ def draw_overlay(radiograph: Radiograph, prediction: Prediction) -> bytes:
     picture = _warm(gray, prediction)
     unit = max(11, round(max(size) / 48))
     _frame_regions(picture, prediction, scale, unit)
+    _caption(picture, prediction, unit)
     file = io.BytesIO()
-    _with_caption(picture, prediction, unit).save(file, "PNG")
+    picture.save(file, "PNG")
     return file.getvalue()
 
 
@@ -74,20 +75,40 @@ def _frame_regions(picture: Image.Image, prediction: Prediction, scale: float, u
         pen.text((x + unit // 4 - left, text_y + unit // 4 - top), label, fill=_STRIP, font=font)
 
 
-def _with_caption(picture: Image.Image, prediction: Prediction, unit: int) -> Image.Image:
-    """Put a strip below the picture, so that no text covers anatomy."""
-    first = f"{_FINDINGS[prediction.finding]}   probability {prediction.probability:.2f}"
-    second = f"{prediction.model}   not for diagnosis"
+def _caption(picture: Image.Image, prediction: Prediction, unit: int) -> None:
+    """Write finding and model into the emptiest corner, on a veil that lets anatomy show through."""
+    lines = (
+        (_FINDINGS[prediction.finding], unit, _INK),
+        (f"fracture probability {prediction.probability:.2f}", round(unit * 0.8), _INK),
+        (prediction.model, round(unit * 0.7), _FAINT),
+        ("not for diagnosis", round(unit * 0.7), _FAINT),
+    )
     margin = unit // 2
-    fonts = [_fitting(first, unit, picture.width - 2 * margin)]
-    fonts.append(_fitting(second, round(unit * 0.72), picture.width - 2 * margin))
-    strip = round(unit * 3.1)
-    whole = Image.new("RGB", (picture.width, picture.height + strip), _STRIP)
-    whole.paste(picture, (0, 0))
-    pen = ImageDraw.Draw(whole)
-    pen.text((margin, picture.height + unit * 0.45), first, fill=_INK, font=fonts[0])
-    pen.text((margin, picture.height + unit * 1.85), second, fill=_FAINT, font=fonts[1])
-    return whole
+    fonts = [_fitting(text, size, picture.width - 2 * margin) for text, size, _ in lines]
+    width = max(round(font.getlength(line[0])) for font, line in zip(fonts, lines, strict=True)) + 2 * margin
+    height = sum(round(font.size * 1.3) for font in fonts) + 2 * margin
+    x, y = _emptiest_corner(picture, min(width, picture.width), min(height, picture.height))
+    veil = Image.new("RGBA", picture.size)
+    ImageDraw.Draw(veil).rectangle((x, y, x + width - 1, y + height - 1), fill=(*_STRIP, 170))
+    picture.paste(veil, mask=veil)
+    pen, y = ImageDraw.Draw(picture), y + margin
+    for (text, _, ink), font in zip(lines, fonts, strict=True):
+        pen.text((x + margin, y), text, fill=ink, font=font)
+        y += round(font.size * 1.3)
+
+
+def _emptiest_corner(picture: Image.Image, width: int, height: int) -> tuple[int, int]:
+    """Find the corner whose `width` x `height` pixels are darkest and evenest; its left and top."""
+    gray = np.asarray(picture.convert("L"), np.float32)
+    right, bottom = picture.width - width, picture.height - height
+    corners = [(0, bottom), (right, bottom), (0, 0), (right, 0)]
+
+    def content(corner: tuple[int, int]) -> float:
+        x, y = corner
+        part = gray[y : y + height, x : x + width]
+        return float(part.mean() + 2 * part.std())
+
+    return min(corners, key=content)
 
 
 def _fitting(text: str, size: int, width: int) -> ImageFont.FreeTypeFont:

@@ -1,6 +1,5 @@
 """The parts of the stack: how each is run, in which order they start, and in which order they stop."""
 
-import os
 import shutil
 import sys
 from collections.abc import Mapping
@@ -74,11 +73,7 @@ def web(service: Mapping[str, str], addresses: Addresses) -> Command:
         "api",
         service,
         answers.http(f"{addresses.api}/health/ready"),
-        *("gunicorn", "api.app:from_environment()", "--bind", f"{HOST}:{addresses.api_port}"),
-        *("--workers", "2", "--threads", "8", "--graceful-timeout", "15", "--access-logfile", "-"),
-        # A heartbeat file on a slow disk lets gunicorn kill workers that are well.
-        *(("--worker-tmp-dir", "/dev/shm") if os.access("/dev/shm", os.W_OK) else ()),
-        "--no-control-socket",
+        *("gunicorn", "--config", "api/gunicorn.conf.py", "--bind", f"{HOST}:{addresses.api_port}"),
     )
 
 

@@ -79,11 +79,14 @@ def test_what_is_built_exists_and_runs_unprivileged() -> None:
         assert list(ROOT.glob(copied)), f"{copied} does not exist"
 
 
-def test_the_worker_image_gets_the_bundle_and_the_api_image_does_not() -> None:
-    api, worker = DOCKERFILE.split("AS api\n")[1].split("AS worker\n")
-    assert "COPY model model" in worker
-    assert "COPY model/*.py model/" in api
-    assert "COPY model model" not in api
+def test_only_the_inference_image_holds_the_bundle_and_tensorflow() -> None:
+    light, inference = DOCKERFILE.split("AS light\n")[1].split("AS inference\n")
+    assert "COPY model model" in inference
+    assert "COPY model/*.py model/" in light
+    assert "COPY model model" not in light
+    assert "tensorflow==" in (ROOT / "deploy/inference.lock").read_text()
+    assert "tensorflow==" not in (ROOT / "deploy/light.lock").read_text()
+    assert {name for name in OURS if OURS[name]["build"]["target"] == "inference"} == {"inference"}
 
 
 @every_service

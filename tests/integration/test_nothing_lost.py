@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import time
-from collections.abc import Callable
 
 import pytest
 from redis import Redis
@@ -13,7 +11,7 @@ from jobs.job import Job
 from jobs.objects import Objects
 from jobs.states import State
 from stack.receiver import Receiver
-from tests.integration.conftest import SECONDS, Stack
+from tests.integration.conftest import Stack, await_that
 
 JOBS = 20
 
@@ -67,10 +65,3 @@ def assert_ended_once(objects: Objects, job_id: str) -> None:
 def states(stack: Stack, ids: list[str]) -> list[str]:
     found: list[str] = [stack.job(job_id)["state"] for job_id in ids]
     return found
-
-
-def await_that(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "what was waited for did not come"
-        time.sleep(0.05)

@@ -3,19 +3,13 @@
 import hashlib
 import io
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-import pytest
 from PIL import Image
 
 from stack.receiver import Receiver
 from tests import pictures
 from tests.integration.conftest import SECONDS, Stack
-
-XRAYS = Path(__file__).parents[3] / "shared" / "data" / "fracatlas" / "images"
-needs_xrays = pytest.mark.skipif(
-    not XRAYS.is_dir(), reason=f"REAL X-RAYS ARE MISSING: {XRAYS} is not there, so nothing real was analysed"
-)
+from tests.xrays import XRAYS, needs_xrays
 
 
 def test_a_radiograph_becomes_a_result_an_overlay_and_a_signed_callback(stack: Stack, receiver: Receiver):

@@ -9,8 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,7 +17,7 @@ from PIL import Image
 
 from stack.part import ROOT
 from stack.receiver import Receiver
-from tests.integration.conftest import SECONDS, Stack, launch, processes_of, running
+from tests.integration.conftest import SECONDS, Stack, await_that, launch, processes_of, running
 
 PARTS = {"api", "worker", "delivery", "sweeper", "flower", "redis", "s3"}
 
@@ -170,12 +168,3 @@ def test_a_stack_without_its_model_says_so_and_stops(tmp_path: Path) -> None:
     assert re.search(r"worker \(process \d+\) died: ended with exit status \d", told)
     assert "no-bundle" in told
     assert not stack.processes()
-
-
-def await_that(condition: Callable[[], bool]) -> None:
-    """Return when the condition holds. Raises TimeoutError."""
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError
-        time.sleep(0.1)

@@ -1,0 +1,50 @@
+"""A bundle that is untrained and small, and therefore quick: ResNet50V2 at 64 pixels."""
+
+from pathlib import Path
+
+import pytest
+
+from model.bundle import CARD, CHECK, Bundle, Calibration, Description, Thresholds, write_bundle
+from model.network import build
+from model.radiograph_check import RadiographCheck, features
+from model.synthetic import draw_forearm
+from model.weights import write_weights
+
+DESCRIPTION = Description(
+    name="untrained",
+    version="0.0.0",
+    backbone="ResNet50V2",
+    input_size=64,
+    thresholds=Thresholds(low=0.2, high=0.8, region=0.02),
+    calibration=Calibration(temperature=1.5, bias=-0.5),
+    metrics={},
+    data="none",
+    licence="none",
+)
+
+
+def lenient_check() -> RadiographCheck:
+    """A check that lets every gray picture with some contrast pass."""
+    n = len(features(draw_forearm(1).pixels))
+    return RadiographCheck((0.0,) * n, (1.0,) * n, (0.0,) * n, 0.0, -1.0, 0.1, 4.0)
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    network = build(DESCRIPTION.input_size, DESCRIPTION.backbone)
+    return write_bundle(
+        tmp_path_factory.mktemp("model") / "bundle",
+        DESCRIPTION,
+        lambda path: write_weights(path, network),
+        {CHECK: lenient_check().to_json(), CARD: "# untrained\n"},
+    )
+
+
+@pytest.fixture
+def copied(bundle: Bundle, tmp_path: Path) -> Path:
+    """A copy of the bundle's folder, to be damaged."""
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    for path in bundle.folder.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    return folder

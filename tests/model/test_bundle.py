@@ -1,0 +1,80 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from model.bundle import CARD, CHECK, MANIFEST, WEIGHTS, Bundle, read_bundle, write_bundle
+from model.errors import BundleRefused
+from tests.model.conftest import DESCRIPTION
+
+
+def test_a_bundle_says_what_was_written(bundle: Bundle):
+    assert read_bundle(bundle.folder).description == DESCRIPTION
+    assert len(bundle.sha256) == 64
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, CHECK, CARD])
+def test_one_flipped_bit_is_refused(copied: Path, name: str):
+    data = bytearray((copied / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (copied / name).write_bytes(data)
+    with pytest.raises(BundleRefused, match=f"{name} does not match its checksum"):
+        read_bundle(copied)
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, CHECK, CARD])
+def test_a_missing_file_is_refused(copied: Path, name: str):
+    (copied / name).unlink()
+    with pytest.raises(BundleRefused, match=f"{name} is missing"):
+        read_bundle(copied)
+
+
+def changed(folder: Path, **changes: object) -> Path:
+    values = json.loads((folder / MANIFEST).read_text())
+    (folder / MANIFEST).write_text(json.dumps(values | changes))
+    return folder
+
+
+def test_another_preprocessing_is_refused(copied: Path):
+    with pytest.raises(BundleRefused, match="preprocessing 99"):
+        read_bundle(changed(copied, preprocessing_version=99))
+
+
+def test_a_manifest_without_a_checksum_is_refused(copied: Path):
+    with pytest.raises(BundleRefused, match="no checksum"):
+        read_bundle(changed(copied, files={}))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": 2}'])
+def test_a_damaged_manifest_is_refused(copied: Path, text: str):
+    (copied / MANIFEST).write_text(text)
+    with pytest.raises(BundleRefused, match="damaged"):
+        read_bundle(copied)
+
+
+def test_no_bundle_at_all_says_where_it_was_looked_for(tmp_path: Path):
+    with pytest.raises(BundleRefused, match="no bundle in"):
+        read_bundle(tmp_path / "nowhere")
+
+
+def test_a_failed_write_leaves_the_old_bundle(copied: Path):
+    def broken(path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="full"):
+        write_bundle(copied, DESCRIPTION, broken, {})
+    assert read_bundle(copied).description == DESCRIPTION
+
+
+def test_a_new_bundle_replaces_the_old_one_whole(copied: Path):
+    (copied / "left over").write_text("of the old one")
+    weights, check = (copied / WEIGHTS).read_bytes(), (copied / CHECK).read_text()
+    write_bundle(
+        copied, DESCRIPTION, lambda path: path.write_bytes(weights) and None, {CHECK: check, CARD: "new"}
+    )
+    assert (copied / CARD).read_text() == "new"
+    assert {path.name for path in copied.iterdir()} == {WEIGHTS, CHECK, CARD, MANIFEST}
+    assert [path.name for path in copied.parent.iterdir()] == [copied.name]
+    shutil.rmtree(copied)

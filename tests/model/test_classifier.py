@@ -1,0 +1,88 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from model.bundle import WEIGHTS, Bundle, Calibration, Thresholds
+from model.classifier import Classifier, calibrate, name_finding
+from model.errors import BundleRefused
+from model.image import Radiograph
+from model.synthetic import draw_forearm
+
+
+@pytest.fixture(scope="module")
+def classifier(bundle: Bundle) -> Classifier:
+    return Classifier.load(bundle.folder)
+
+
+def radiograph(seed: int, size: tuple[int, int] = (180, 140)) -> Radiograph:
+    return Radiograph(draw_forearm(seed, size=size).pixels, "PNG", 0.0, "")
+
+
+def test_a_radiograph_scores_the_same_alone_and_in_any_batch(classifier: Classifier):
+    radiographs = [radiograph(seed) for seed in range(11)]
+    alone = [classifier.predict([one])[0] for one in radiographs]
+    together = classifier.predict(radiographs)
+    assert len(together) == 11
+    for one, other in zip(alone, together, strict=True):
+        assert one.probability == pytest.approx(other.probability, abs=1e-5)
+        assert np.allclose(one.heat, other.heat, atol=1e-5)
+    assert len({round(prediction.probability, 6) for prediction in alone}) > 5
+
+
+@pytest.mark.parametrize("size", [(300, 40), (40, 300), (64, 64), (45, 33)])
+def test_regions_lie_inside_the_image_and_heat_has_its_shape(classifier: Classifier, size: tuple[int, int]):
+    prediction = classifier.predict([radiograph(1, size)])[0]
+    height, width = size
+    assert prediction.finding == name_finding(prediction.probability, Thresholds(0.2, 0.8, 0.02))
+    for region in prediction.regions:
+        x, y, w, h = region.box
+        assert 0 <= x < x + w <= width
+        assert 0 <= y < y + h <= height
+    assert 0 <= prediction.heat.min() <= prediction.heat.max() <= 1
+    assert prediction.heat.shape[1] / prediction.heat.shape[0] == pytest.approx(width / height, rel=0.15)
+
+
+def test_the_network_sees_what_the_pixel_path_yields(classifier: Classifier, bundle: Bundle):
+    """Serving equals the plain way: build, read the weights, letter-box by hand, predict, calibrate."""
+    from model.network import FRACTURE, build
+    from model.weights import read_weights
+
+    network = build(64, "ResNet50V2")
+    read_weights(bundle.folder / WEIGHTS, network)
+    picture = radiograph(5, (128, 64))
+    inner = np.asarray(Image.fromarray(picture.pixels).resize((32, 64), Image.Resampling.HAMMING))
+    square = np.full((1, 64, 64, 1), -1.0, np.float32)
+    square[0, :, 16:48, 0] = inner / 127.5 - 1
+    score = network.predict(square, verbose=0)[FRACTURE][0, 0]
+    expected = calibrate(np.array(score), bundle.description.calibration)
+    assert classifier.predict([picture])[0].probability == pytest.approx(float(expected), abs=1e-5)
+
+
+def test_a_damaged_bundle_is_not_loaded(copied: Path):
+    (copied / WEIGHTS).write_bytes((copied / WEIGHTS).read_bytes()[:-1])
+    with pytest.raises(BundleRefused):
+        Classifier.load(copied)
+
+
+def test_calibration_keeps_the_order_and_moves_the_middle():
+    scores = np.array([0.0, 0.1, 0.5, 0.9, 1.0])
+    calibrated = calibrate(scores, Calibration(temperature=2.0, bias=-1.0))
+    assert (np.diff(calibrated) > 0).all()
+    assert calibrated[2] == pytest.approx(1 / (1 + np.e))
+    assert np.allclose(calibrate(scores[1:4], Calibration(1.0, 0.0)), scores[1:4])
+
+
+@pytest.mark.parametrize(
+    ("probability", "finding"),
+    [
+        (0.0, "no_fracture"),
+        (0.29, "no_fracture"),
+        (0.3, "indeterminate"),
+        (0.69, "indeterminate"),
+        (0.7, "fracture"),
+    ],
+)
+def test_findings_change_at_the_thresholds(probability: float, finding: str):
+    assert name_finding(probability, Thresholds(0.3, 0.7, 0.5)) == finding

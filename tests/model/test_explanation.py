@@ -1,0 +1,49 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from model.classifier import Prediction
+from model.explanation import LONGEST_SIDE, draw_overlay
+from model.image import Radiograph
+from model.regions import Region
+from model.synthetic import draw_forearm
+
+
+def overlay(finding: str, pixels: np.ndarray, regions: tuple[Region, ...] = ()) -> np.ndarray:
+    heat = np.zeros((64, 64), np.float32)
+    heat[40:48, 20:28] = 0.9
+    data = draw_overlay(
+        Radiograph(pixels, "PNG", 0.0, ""), Prediction(finding, 0.6, regions, heat, "untrained 0.0.0")
+    )
+    with Image.open(io.BytesIO(data)) as picture:
+        assert picture.format == "PNG"
+        assert not picture.info
+        return np.asarray(picture.convert("RGB"), int)
+
+
+def test_heat_and_region_are_drawn_where_they_are():
+    pixels = draw_forearm(2, size=(320, 240)).pixels
+    picture = overlay("fracture", pixels, (Region((60, 200, 60, 40), 0.9),))
+    assert picture.shape == (320, 240, 3)
+    redness = picture[..., 0] - picture[..., 2]
+    assert redness[205:235, 80:100].min() > 20
+    assert np.abs(picture[60:140, 120:180] - pixels[60:140, 120:180, None]).max() == 0
+
+
+def test_no_fracture_leaves_the_radiograph_as_it_is_but_for_its_caption():
+    pixels = draw_forearm(2, fracture=False, size=(320, 240)).pixels
+    changed = np.abs(overlay("no_fracture", pixels) - pixels[..., None]).max(axis=2) > 0
+    rows, columns = np.nonzero(changed)
+    assert changed.any()
+    assert len({0, 319} & {rows.min(), rows.max()}) == 1, "the caption stands in a corner"
+    assert np.ptp(rows) < 110
+    assert len({0, 239} & {columns.min(), columns.max()}) == 1
+
+
+@pytest.mark.parametrize("size", [(32, 32), (32, 900), (900, 32), (2000, 1000)])
+def test_any_size_is_drawn_and_the_largest_scaled_down(size: tuple[int, int]):
+    picture = overlay("indeterminate", np.full(size, 90, np.uint8), (Region((0, 0, size[1], size[0]), 0.5),))
+    scale = min(1, LONGEST_SIDE / max(size))
+    assert picture.shape == (size[0] * scale, size[1] * scale, 3)

@@ -1,0 +1,32 @@
+import numpy as np
+import pytest
+
+from model.network import FRACTURE, STRIDE, WHERE, build
+
+
+def test_the_network_is_resnet152v2_with_blocks_at_two_scales_and_two_heads():
+    import keras
+
+    network = build(128)
+    names = {layer.name for layer in network.layers}
+    trunk = keras.applications.ResNet152V2(include_top=False, weights=None, input_shape=(128, 128, 1))
+    # Keras numbers layers without weights anew in each model.
+    assert {layer.name for layer in trunk.layers if layer.weights} <= names
+    assert {"fine_add", "deep_add", "local_add", "whole_add", "dense", FRACTURE, WHERE} <= names
+    shapes = {head: output.shape for head, output in network.output.items()}
+    assert shapes == {FRACTURE: (None, 1), WHERE: (None, 128 // STRIDE, 128 // STRIDE, 1)}
+    assert network.get_layer("fine_add").output.shape[1:3] == (8, 8)
+    assert network.get_layer("deep_add").output.shape[1:3] == (4, 4)
+
+
+def test_both_outputs_are_probabilities_of_the_right_shape():
+    network = build(64, "ResNet50V2")
+    outputs = network.predict(np.random.default_rng(0).uniform(-1, 1, (3, 64, 64, 1)), verbose=0)
+    assert (outputs[FRACTURE].shape, outputs[WHERE].shape) == ((3, 1), (3, 4, 4, 1))
+    for values in outputs.values():
+        assert ((values > 0) & (values < 1)).all()
+
+
+def test_a_size_that_does_not_divide_is_refused():
+    with pytest.raises(ValueError, match="multiple of 32"):
+        build(100)

@@ -1,0 +1,59 @@
+import numpy as np
+
+from training.augment import augment, cells
+from training.batches import Batches
+from training.examples import Example
+
+
+def example(fractured: bool = True, image: str = "a", side: int = 128) -> Example:
+    square = np.zeros((side, side), np.uint8)
+    square[40:72, 60:92] = 250
+    boxes = ((60.0, 40.0, 31.0, 31.0),) if fractured else ()
+    return Example(image, "g", "hand", False, fractured, square, boxes)
+
+
+def test_the_box_moves_with_the_picture():
+    random = np.random.default_rng(0)
+    for _ in range(40):
+        x, where = augment(example(), 64, random)
+        assert (x.shape, where.shape) == ((64, 64, 1), (4, 4, 1))
+        assert -1 <= x.min() <= x.max() <= 1
+        bright = x[..., 0].reshape(4, 16, 4, 16).max(axis=(1, 3)) > 0
+        assert not (where[..., 0].astype(bool) & ~bright).any()
+        assert where[..., 0].sum() > 0
+
+
+def test_a_picture_is_flipped_left_to_right_and_never_upside_down():
+    square = np.zeros((128, 128), np.uint8)
+    square[:40, :40] = 250
+    corner = Example("a", "g", "hand", False, False, square, ())
+    random = np.random.default_rng(0)
+    tops, lefts = [], []
+    for _ in range(40):
+        x, _ = augment(corner, 64, random)
+        rows, columns = np.nonzero(x[..., 0] > 0)
+        tops.append(rows.mean() < 32)
+        lefts.append(columns.mean() < 32)
+    assert all(tops)
+    assert 8 < sum(lefts) < 32
+
+
+def test_the_smallest_box_still_marks_a_cell_and_a_graze_does_not():
+    mask = np.zeros((128, 128), np.uint8)
+    mask[33:35, 33:35] = 255
+    assert cells(mask, 64)[..., 0].sum() == 1
+    mask[64:96, 64:97] = 255
+    marked = cells(mask, 64)[..., 0]
+    assert marked[2, 2]
+    assert not marked[2, 3]
+
+
+def test_a_batch_is_drawn_from_its_step_alone_and_keeps_its_share():
+    examples = [example(fractured=i < 5, image=str(i)) for i in range(30)]
+    batches = Batches(examples, 10, 0.4, seed=3)
+    for step in (7, 2, 7):
+        batch = batches.draw(step, 64)
+        assert np.array_equal(batch.x, Batches(examples, 10, 0.4, seed=3).draw(step, 64).x)
+        assert batch.fracture.sum() == 4
+        assert batch.where.shape == (10, 4, 4, 1)
+    assert not np.array_equal(batches.draw(1, 64).x, batches.draw(2, 64).x)

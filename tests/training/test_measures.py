@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+
+from model.classifier import calibrate
+from training.calibration import fit_calibration, high_threshold, low_threshold, region_threshold
+from training.measures import auc, share, with_interval
+
+
+def test_auc_counts_pairs_and_halves_ties():
+    scores = np.array([0.1, 0.4, 0.4, 0.8])
+    labels = np.array([False, True, False, True])
+    assert auc(scores, labels) == (1 + 1 + 1 + 0.5) / 4
+    assert auc(-scores, labels) == pytest.approx(1 - auc(scores, labels))
+    assert np.isnan(auc(scores, np.ones(4, bool)))
+
+
+def test_an_interval_over_groups_is_wider_than_one_over_images():
+    random = np.random.default_rng(0)
+    of_group = random.random(60) < 0.5
+    groups = np.repeat(np.arange(60), 10)
+    marked = np.repeat(of_group, 10)
+    everything = np.ones_like(marked)
+
+    def statistic(i: np.ndarray) -> float:
+        return share(marked[i], everything[i])
+
+    grouped = with_interval(statistic, groups, 600)
+    single = with_interval(statistic, np.arange(600), 600)
+    assert grouped.value == single.value == marked.mean()
+    assert grouped.low < single.low < grouped.value < single.high < grouped.high
+    # Sixty coins: the textbook's 1.96 sqrt(p q / n) either side.
+    expected = 1.96 * np.sqrt(grouped.value * (1 - grouped.value) / 60)
+    assert grouped.high - grouped.value == pytest.approx(expected, rel=0.15)
+
+
+def test_calibration_finds_the_distortion_that_was_put_in():
+    random = np.random.default_rng(0)
+    logits = random.normal(-1, 2, 40_000)
+    labels = random.random(40_000) < 1 / (1 + np.exp(-logits))
+    distorted = 1 / (1 + np.exp(-(3 * logits + 2)))
+    found = fit_calibration(distorted, labels)
+    assert found.temperature == pytest.approx(3, rel=0.05)
+    assert found.bias == pytest.approx(-2 / 3, abs=0.05)
+    assert calibrate(distorted, found).mean() == pytest.approx(labels.mean(), abs=1e-3)
+
+
+def test_a_worthless_score_is_flattened_and_never_turned_around():
+    scores = np.linspace(0.01, 0.99, 1000)
+    found = fit_calibration(scores, scores < 0.5)
+    assert found.temperature > 0
+    assert np.ptp(calibrate(scores, found)) < 0.3
+
+
+@pytest.mark.parametrize("n", [20, 99, 1000])
+def test_thresholds_keep_what_they_promise(n: int):
+    random = np.random.default_rng(n)
+    labels = random.random(n) < 0.3
+    probabilities = np.round(random.beta(2, 5, n) + 0.2 * labels, 2)
+    low, high = low_threshold(probabilities, labels), high_threshold(probabilities, labels)
+    assert (probabilities[labels] >= low).mean() >= 0.95
+    assert (probabilities[~labels] < high).mean() >= 0.95
+    # And no tighter one does.
+    above = probabilities[probabilities > low]
+    assert not len(above) or (probabilities[labels] >= above.min()).mean() < 0.95
+
+
+def test_the_region_threshold_is_the_best_one():
+    random = np.random.default_rng(0)
+    truth = random.random((20, 4, 4)) < 0.1
+    cells = np.clip(random.normal(0.2, 0.1, truth.shape) + 0.3 * truth, 0, 1)
+
+    def f1(threshold: float) -> float:
+        marked = cells >= threshold
+        return 2 * (marked & truth).sum() / (marked.sum() + truth.sum())
+
+    best = region_threshold(cells, truth)
+    assert f1(best) == pytest.approx(max(f1(t) for t in np.unique(cells)))
