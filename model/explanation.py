@@ -22,7 +22,7 @@ _WARM = np.array([[150, 10, 20], [225, 60, 20], [250, 140, 30], [255, 220, 110]]
 def draw_overlay(radiograph: Radiograph, prediction: Prediction) -> bytes:
     """Draw heat, regions and a caption onto the X-ray; PNG without metadata.
 
-    It has the X-ray's own size, up to 1600 pixels on the long side, so that a viewer may lay one on the other.
+    It has the X-ray's own size, up to 1600 pixels on the long side, so that it fits over it.
     """
     scale = min(1.0, LONGEST_SIDE / max(radiograph.width, radiograph.height))
     size = (max(1, round(radiograph.width * scale)), max(1, round(radiograph.height * scale)))

@@ -1,0 +1,149 @@
+"""One analysis against a real ledger and queue; the model is a function that says what the test wants."""
+
+import io
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jobs.errors import StoreUnavailable
+from jobs.job import Job, new_job_id, now
+from jobs.queue import DELIVER, INFER_ROUTINE
+from jobs.states import Delivery, State
+from model.classifier import Prediction
+from model.image import Limits, NotARadiograph, Radiograph
+from model.regions import Region
+from tests import pictures
+from tests.conftest import a_job
+from worker.analyse import Desk, analyse
+
+PNG = pictures.encoded(pictures.gray())
+PREDICTION = Prediction("fracture", 0.91, (Region((1, 2, 3, 4), 0.8),), np.ones((8, 8), np.float32), "m 1")
+
+
+@dataclass
+class Analyst:
+    """What the desk asks of the model, with an answer made up."""
+
+    name: str = "osteo-test"
+    version: str = "1"
+    sha256: str = "f" * 64
+    refusal: Exception | None = None
+    seen: list[Radiograph] = field(default_factory=list)
+
+    def refuse_unless_radiograph(self, radiograph: Radiograph) -> None:
+        self.seen.append(radiograph)
+        if self.refusal:
+            raise self.refusal
+
+
+def answering(answer: Prediction | Exception):
+    def predict(_: Radiograph) -> "Future[Prediction]":
+        future: Future[Prediction] = Future()
+        if isinstance(answer, Exception):
+            future.set_exception(answer)
+        else:
+            future.set_result(answer)
+        return future
+
+    return predict
+
+
+@pytest.fixture
+def desk(ledger, queue) -> Desk:
+    return Desk(ledger, queue, Analyst(), answering(PREDICTION), Limits(), "inference:here:1", 3)
+
+
+def accepted(ledger, image: bytes = PNG, **changes) -> Job:
+    job = a_job(**changes)
+    ledger.accept(job, image)
+    return job
+
+
+def test_a_radiograph_gets_its_result_its_overlay_and_its_place_in_the_next_queue(desk, ledger, redis):
+    job = accepted(ledger, callback_url="https://clinic.example/")
+    analyse(job.id, desk)
+    done = ledger.read(job.id)
+    assert (done.state, done.attempts, done.runner) == (State.SUCCEEDED, 1, "inference:here:1")
+    assert done.result["probability"] == 0.91
+    assert done.result["regions"] == [{"box": [1, 2, 3, 4], "score": 0.8}]
+    assert done.result["model"] == {"name": "osteo-test", "version": "1", "sha256": "f" * 64}
+    with Image.open(io.BytesIO(ledger.overlay(done))) as overlay:
+        assert overlay.size == (128, 96)
+    assert redis.llen(DELIVER) == 1
+    assert list(ledger.pending()) == [job.id], "its callback is still to be delivered"
+
+
+def test_without_a_callback_nothing_is_left_to_do(desk, ledger, redis):
+    job = accepted(ledger)
+    analyse(job.id, desk)
+    assert ledger.read(job.id).delivery is Delivery.NONE
+    assert list(ledger.pending()) == []
+    assert redis.llen(DELIVER) == 0
+
+
+def test_a_second_message_for_the_same_job_does_nothing(desk, ledger):
+    job = accepted(ledger)
+    analyse(job.id, desk)
+    analyse(job.id, desk)
+    assert len(desk.analyst.seen) == 1
+    assert ledger.read(job.id).attempts == 1
+
+
+def test_a_message_for_a_job_that_does_not_exist_is_dropped(desk):
+    analyse(new_job_id(), desk)
+    assert desk.analyst.seen == []
+
+
+def test_what_is_no_radiograph_ends_failed_and_says_so(desk, ledger):
+    job = accepted(ledger)
+    analyse(job.id, replace(desk, analyst=Analyst(refusal=NotARadiograph("Send an X-ray."))))
+    done = ledger.read(job.id)
+    assert (done.state, done.error["type"], done.error["detail"]) == (
+        State.FAILED,
+        "not-a-radiograph",
+        "Send an X-ray.",
+    )
+
+
+def test_an_image_that_does_not_decode_ends_failed(desk, ledger):
+    job = accepted(ledger, image=pictures.truncated_jpeg())
+    analyse(job.id, desk)
+    assert ledger.read(job.id).error["type"] == "unreadable-image"
+
+
+def test_an_analysis_that_breaks_is_tried_again_and_given_up_after_the_last_attempt(desk, ledger, redis):
+    broken = replace(desk, predict=answering(RuntimeError("out of memory")))
+    job = accepted(ledger)
+    for attempt in (1, 2):
+        analyse(job.id, broken)
+        assert (ledger.read(job.id).state, ledger.read(job.id).attempts) == (State.QUEUED, attempt)
+        assert redis.llen(INFER_ROUTINE) == attempt
+    analyse(job.id, broken)
+    done = ledger.read(job.id)
+    assert (done.state, done.error["type"]) == (State.FAILED, "internal-error")
+    assert "memory" not in done.error["detail"], "what broke inside is not the client's to read"
+
+
+def test_a_store_that_is_away_leaves_the_job_to_the_sweeper(desk, ledger):
+    job = accepted(ledger)
+    with pytest.raises(StoreUnavailable):
+        analyse(job.id, replace(desk, predict=answering(StoreUnavailable("away"))))
+    assert ledger.read(job.id).state is State.RUNNING
+
+
+def test_the_result_of_an_attempt_that_was_taken_away_is_void(desk, ledger):
+    job = accepted(ledger)
+
+    def slow(_: Radiograph) -> "Future[Prediction]":
+        # While this attempt is at work, the sweeper gives the job to another, who ends it.
+        mine = ledger.read(job.id)
+        again = ledger.append(ledger.append(mine.handed_back(now())).started("inference:other:2", now()))
+        ledger.append(again.failed("not-a-radiograph", "The other one said so.", now()))
+        return answering(PREDICTION)(_)
+
+    analyse(job.id, replace(desk, predict=slow))
+    done = ledger.read(job.id)
+    assert (done.state, done.runner, done.attempts) == (State.FAILED, "inference:other:2", 2)
