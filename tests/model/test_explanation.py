@@ -47,3 +47,14 @@ def test_any_size_is_drawn_and_the_largest_scaled_down(size: tuple[int, int]):
     picture = overlay("indeterminate", np.full(size, 90, np.uint8), (Region((0, 0, size[1], size[0]), 0.5),))
     scale = min(1, LONGEST_SIDE / max(size))
     assert picture.shape == (size[0] * scale, size[1] * scale, 3)
+
+
+@pytest.mark.parametrize("row", [slice(0, 120), slice(-120, None)])
+@pytest.mark.parametrize("column", [slice(0, 150), slice(-150, None)])
+def test_the_caption_stands_where_nothing_is_to_be_seen(row: slice, column: slice):
+    pixels = np.random.default_rng(0).integers(90, 250, (400, 400), np.uint8)
+    pixels[row, column] = 5
+    changed = np.abs(overlay("no_fracture", pixels) - pixels[..., None]).max(axis=2) > 0
+    assert changed[row, column].any()
+    changed[row, column] = False
+    assert not changed.any()
