@@ -71,9 +71,10 @@ class Job:
         """The job as `runner` (a worker's heartbeat name) takes it up: one attempt more."""
         return self._moved(State.RUNNING, runner=runner, started_at=now, attempts=self.attempts + 1)
 
-    def handed_back(self, now: datetime) -> "Job":
-        """The job back in the queue, after its worker was lost or could not finish."""
-        return self._moved(State.QUEUED, runner=None, started_at=None, queued_at=now)
+    def handed_back(self, now: datetime, counted: bool = True) -> "Job":
+        """The job back in the queue; `counted` unless neither job nor worker was at fault."""
+        attempts = self.attempts - (not counted)
+        return self._moved(State.QUEUED, runner=None, started_at=None, queued_at=now, attempts=attempts)
 
     def succeeded(self, result: dict[str, Any], now: datetime) -> "Job":
         """The job with its result; its callback is due at once."""
@@ -91,9 +92,10 @@ class Job:
         """The callback will not be tried again: `FAILED` or `DISABLED`."""
         return self._delivery_moved(to)
 
-    def delivery_postponed(self, until: datetime) -> "Job":
-        """The callback did not arrive and is due again at `until`."""
-        return self._delivery_moved(Delivery.PENDING, next_delivery_at=until)
+    def delivery_begun(self, next_at: datetime) -> "Job":
+        """The callback is about to be sent: one attempt more, due again at `next_at` unless it arrives."""
+        begun = self._delivery_moved(Delivery.PENDING, next_delivery_at=next_at)
+        return replace(begun, delivery_attempts=self.delivery_attempts + 1)
 
     @property
     def settled(self) -> bool:
@@ -116,7 +118,6 @@ class Job:
             self,
             version=self.version + 1,
             delivery=to,
-            delivery_attempts=self.delivery_attempts + 1,
             next_delivery_at=next_delivery_at,
         )
 

@@ -41,10 +41,11 @@ class Ledger:
         leads the sweeper to the rest, and no record. Raises StoreUnavailable: the job is not accepted.
         A Redis that does not answer is no error: the sweeper brings the job there.
         """
+        record = job.to_json()  # first: what cannot be written must not leave half of itself
         self.objects.put(_marker(job.id), job.client.encode())
         self.objects.put(_image(job.id), image)
         self.objects.put(_index(job.client, job.id), b"")
-        self.objects.put(_version(job.id, 1), job.to_json(), "application/json")
+        self.objects.put(_version(job.id, 1), record, "application/json")
         self._show(job)
 
     def append(self, job: Job) -> Job:
@@ -88,9 +89,9 @@ class Ledger:
             raise NotStored(job_id)
         return Job.from_json(self.objects.get(latest))
 
-    def image(self, job_id: str) -> bytes:
-        """The radiograph as it was submitted."""
-        return self.objects.get(_image(job_id))
+    def image(self, job: Job) -> bytes:
+        """The radiograph as it was submitted. Raises NotStored."""
+        return self.objects.get(_image(job.id))
 
     def put_overlay(self, job: Job, png: bytes) -> None:
         """Store the overlay of the attempt that `job` is at."""
@@ -101,7 +102,11 @@ class Ledger:
         return self.objects.get(_overlay(job))
 
     def settle(self, job: Job) -> None:
-        """Nothing is left to do for this job: take its marker away."""
+        """Nothing is left to do for this job: take its marker away, once the view shows how it ended.
+
+        Without its marker nobody looks at the job again. Raises QueueUnavailable; the sweeper comes back.
+        """
+        self.view.put(job)
         self.objects.delete(_marker(job.id))
 
     def pending(self) -> Iterator[str]:
@@ -116,7 +121,10 @@ class Ledger:
 
     def erase_leftovers(self, job_id: str) -> None:
         """Remove what an interrupted submission left: objects that belong to no record."""
-        client = self.objects.get(_marker(job_id)).decode()
+        try:
+            client = self.objects.get(_marker(job_id)).decode()
+        except NotStored:
+            return  # Another sweeper was faster.
         for key in [*self.objects.keys(f"jobs/{job_id}/"), _index(client, job_id), _marker(job_id)]:
             self.objects.delete(key)
 

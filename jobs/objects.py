@@ -59,9 +59,14 @@ class Objects:
                 raise
 
     def check(self) -> None:
-        """Return if the bucket answers."""
+        """Return if the bucket answers; it is made where the server came too late for that at the start."""
         with _translated(f"bucket {self._bucket}"):
-            self._client.list_objects_v2(Bucket=self._bucket, Prefix="pending/", MaxKeys=1)
+            try:
+                self._client.list_objects_v2(Bucket=self._bucket, Prefix="pending/", MaxKeys=1)
+            except ClientError as error:
+                if _code(error) != "NoSuchBucket":
+                    raise
+                self._create_bucket()
 
     def put(self, key: str, body: bytes, content_type: str = "application/octet-stream") -> None:
         """Store `body` under `key`."""

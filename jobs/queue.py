@@ -38,7 +38,6 @@ def celery_app(redis_url: str) -> Celery:
         task_reject_on_worker_lost=True,
         task_retry_on_worker_lost=True,
         worker_prefetch_multiplier=1,
-        worker_soft_shutdown_timeout=30,
         worker_send_task_events=True,
         task_send_sent_event=True,
         worker_hijack_root_logger=False,
@@ -83,8 +82,8 @@ class JobQueue:
         """Ask a worker to call this job's receiver."""
         self._send(DELIVER_TASK, job.id, DELIVER)
 
-    def waiting(self) -> set[str]:
-        """The ids of the jobs that a message waits for in any queue."""
+    def waiting(self) -> set[tuple[str, str]]:
+        """What waits in any queue: the task's name and the id of the job."""
         try:
             messages: list[Any] = [
                 message
@@ -93,7 +92,8 @@ class JobQueue:
             ]
         except RedisError as error:
             raise QueueUnavailable(f"Redis does not answer: {type(error).__name__}") from error
-        return {json.loads(message)["headers"]["root_id"].partition(":")[0] for message in messages}
+        headers = [json.loads(message)["headers"] for message in messages]
+        return {(header["task"], header["root_id"]) for header in headers}
 
     def _send(self, task: str, job_id: str, queue: str) -> None:
         try:

@@ -45,14 +45,14 @@ class Settings:
     """Attempts after which a job that loses its worker ends `failed`."""
     sweep_seconds: float = _setting("OSTEO_SWEEP_SECONDS", 2.0, float)
     """Pause between two rounds of the sweeper."""
-    running_seconds: float = _setting("OSTEO_RUNNING_SECONDS", 60.0, float)
-    """Time after which a running job is taken from its worker."""
+    running_seconds: float = _setting("OSTEO_RUNNING_SECONDS", 300.0, float)
+    """Time after which a running job is taken from a worker that lives: far above the slowest analysis."""
     callback_exceptions: frozenset[str] = _setting("OSTEO_CALLBACK_EXCEPTIONS", frozenset(), _hosts)
     """Hosts that may be called over plain http, on any port and at private addresses: for development."""
     callback_seconds: float = _setting("OSTEO_CALLBACK_SECONDS", 15.0, float)
     """Time-out of one callback, in all."""
     view_seconds: int = _setting("OSTEO_VIEW_SECONDS", 86_400, int)
-    """How long an ended job stays in Redis; the object store keeps it."""
+    """How long a job stays in Redis after its last change; the object store keeps it."""
     log_level: str = _setting("OSTEO_LOG_LEVEL", "INFO")
 
     @classmethod
@@ -76,6 +76,8 @@ class Settings:
                 "OSTEO_SIGNING_KEY must hold a secret of at least 32 characters;"
                 " make one with: openssl rand -hex 32"
             )
+        if "public_url" in values:
+            values["public_url"] = values["public_url"].rstrip("/")
         return cls(**values)
 
 

@@ -5,6 +5,7 @@ Nothing in here is the truth. Redis may be wiped at any moment, and the sweeper 
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from secrets import token_hex
 from typing import Any
 
 from redis import Redis
@@ -16,7 +17,7 @@ from jobs.errors import QueueUnavailable
 from jobs.job import Job
 from jobs.states import Priority, State
 
-GATE_SECONDS = 30
+GATE_SECONDS = 60
 """Longer than a write to the object store takes with its retry: a gate never opens under its holder."""
 
 HEARTBEAT_SECONDS = 10
@@ -25,26 +26,29 @@ PUT_IF_NEWER = """
 local old = redis.call('HGET', KEYS[1], 'version')
 if old and tonumber(old) >= tonumber(ARGV[1]) then return 0 end
 redis.call('HSET', KEYS[1], 'version', ARGV[1], 'record', ARGV[2])
-if tonumber(ARGV[3]) > 0 then redis.call('EXPIRE', KEYS[1], ARGV[3]) end
+redis.call('EXPIRE', KEYS[1], ARGV[3])
 if ARGV[4] ~= '' then redis.call('ZADD', KEYS[2], ARGV[4], ARGV[5])
 else redis.call('ZREM', KEYS[2], ARGV[5]) end
 return 1
 """
 
+DELETE_IF_HELD = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
+
 
 class View:
     """Redis as the jobs' fast view. Every method raises QueueUnavailable where Redis does not answer."""
 
-    def __init__(self, redis: Redis, ended_seconds: int) -> None:
+    def __init__(self, redis: Redis, seconds: int) -> None:
         self._redis = redis
-        self._ended_seconds = ended_seconds
+        self._seconds = seconds
         self._put_if_newer = redis.register_script(PUT_IF_NEWER)
+        self._delete_if_held = redis.register_script(DELETE_IF_HELD)
 
     @classmethod
-    def connect(cls, url: str, ended_seconds: int) -> "View":
-        """The view at `url`; ended jobs leave it after `ended_seconds`."""
+    def connect(cls, url: str, seconds: int) -> "View":
+        """The view at `url`; jobs leave it `seconds` after their last change, and the ledger keeps them."""
         redis = Redis.from_url(url, socket_timeout=3, socket_connect_timeout=2, retry=Retry(NoBackoff(), 1))
-        return cls(redis, ended_seconds)
+        return cls(redis, seconds)
 
     def check(self) -> None:
         """Return if Redis answers."""
@@ -54,11 +58,10 @@ class View:
     def put(self, job: Job) -> None:
         """Show `job`, unless a later version is shown already."""
         waits_since = str(job.queued_at.timestamp()) if job.state is State.QUEUED else ""
-        lifetime = self._ended_seconds if job.settled else 0
         with _translated():
             self._put_if_newer(
                 keys=[f"job:{job.id}", f"waiting:{job.priority}"],
-                args=[job.version, job.to_json(), lifetime, waits_since, job.id],
+                args=[job.version, job.to_json(), self._seconds, waits_since, job.id],
             )
 
     def get_many(self, job_ids: Iterable[str]) -> list[Job | None]:
@@ -68,13 +71,6 @@ class View:
             for job_id in job_ids:
                 pipe.hget(f"job:{job_id}", "record")
             return [Job.from_json(record) if record else None for record in pipe.execute()]
-
-    def drop(self, job_id: str) -> None:
-        """Show nothing of this job any more."""
-        with _translated():
-            self._redis.delete(f"job:{job_id}")
-            for priority in Priority:
-                self._redis.zrem(f"waiting:{priority}", job_id)
 
     def queue_position(self, job: Job) -> int | None:
         """How many jobs go before this one, `stat` before `routine`; None unless it waits."""
@@ -95,16 +91,16 @@ class View:
 
     def gate(self, job_id: str, version: int) -> bool:
         """Whether the caller alone may write this version of this job, within GATE_SECONDS."""
-        return self._claim(f"gate:{job_id}:{version}", GATE_SECONDS)
+        return self._claim(f"gate:{job_id}:{version}", GATE_SECONDS) is not None
 
-    def begin_delivery(self, job_id: str, seconds: float) -> bool:
-        """Whether the caller alone may call this job's receiver, within `seconds`."""
+    def begin_delivery(self, job_id: str, seconds: float) -> str | None:
+        """A token if the caller alone may call this job's receiver, within `seconds`; else None."""
         return self._claim(f"delivering:{job_id}", seconds)
 
-    def end_delivery(self, job_id: str) -> None:
-        """Let others call this job's receiver again."""
+    def end_delivery(self, job_id: str, token: str) -> None:
+        """Let others call this job's receiver again, unless the time of this `token` is over."""
         with _translated():
-            self._redis.delete(f"delivering:{job_id}")
+            self._delete_if_held(keys=[f"delivering:{job_id}"], args=[token])
 
     def delivering(self, job_id: str) -> bool:
         """Whether somebody is calling this job's receiver."""
@@ -112,7 +108,7 @@ class View:
             return bool(self._redis.exists(f"delivering:{job_id}"))
 
     def beat(self, name: str) -> None:
-        """Say that the process `name` (role:host:pid) lives."""
+        """Say that the process `name` lives."""
         with _translated():
             self._redis.set(f"alive:{name}", 1, ex=HEARTBEAT_SECONDS)
 
@@ -126,9 +122,12 @@ class View:
         with _translated():
             return {key.decode()[6:] for key in self._redis.scan_iter(match=f"alive:{prefix}*", count=500)}
 
-    def _claim(self, key: str, seconds: float) -> bool:
+    def _claim(self, key: str, seconds: float) -> str | None:
+        token = token_hex(8)
         with _translated():
-            return bool(self._redis.set(key, 1, nx=True, px=int(seconds * 1000)))
+            # Where an answer was lost and the client asked again, it finds its own token.
+            held: Any = self._redis.set(key, token, nx=True, get=True, px=int(seconds * 1000))
+        return token if held is None or held.decode() == token else None
 
 
 @contextmanager

@@ -3,7 +3,9 @@
 import logging
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any, Protocol
 
 from jobs.errors import Conflict, NotStored, TransientError
@@ -41,6 +43,8 @@ class Desk:
     limits: Limits
     runner: str
     max_attempts: int
+    suspects: Lock = field(default_factory=Lock)
+    """Held by the one job at work that was under way before when a worker was lost."""
 
 
 def analyse(job_id: str, desk: Desk) -> None:
@@ -48,12 +52,23 @@ def analyse(job_id: str, desk: Desk) -> None:
 
     Raises TransientError where a store does not answer; the sweeper takes the job up again then.
     """
-    job = _take_up(job_id, desk)
-    if job is None:
+    waiting = _waiting(job_id, desk)
+    if waiting is None:
         return
+    # What was under way when a worker was lost may be what killed it: such jobs go one at a time, so that
+    # one bad image does not take its neighbours down again and again.
+    with desk.suspects if waiting.attempts else nullcontext():
+        job = _take_up(waiting, desk)
+        if job is not None:
+            _bring_to_its_end(job, desk)
+
+
+def _bring_to_its_end(job: Job, desk: Desk) -> None:
     try:
         ended = _examine(job, desk)
     except TransientError:
+        with suppress(TransientError, Conflict):
+            desk.ledger.append(job.handed_back(now(), counted=False))
         raise
     except Exception:
         log.exception("the analysis broke", extra={"job": job.id})
@@ -69,14 +84,16 @@ def analyse(job_id: str, desk: Desk) -> None:
     pass_on(ended, desk.ledger, desk.queue)
 
 
-def _take_up(job_id: str, desk: Desk) -> Job | None:
+def _waiting(job_id: str, desk: Desk) -> Job | None:
     try:
         job = desk.ledger.current(job_id)
     except NotStored:
         log.warning("a message for a job that does not exist", extra={"job": job_id})
         return None
-    if job.state is not State.QUEUED:
-        return None
+    return job if job.state is State.QUEUED else None
+
+
+def _take_up(job: Job, desk: Desk) -> Job | None:
     try:
         return desk.ledger.append(job.started(desk.runner, now()))
     except Conflict:
@@ -85,7 +102,7 @@ def _take_up(job_id: str, desk: Desk) -> Job | None:
 
 def _examine(job: Job, desk: Desk) -> Job:
     try:
-        radiograph = decode(desk.ledger.image(job.id), desk.limits)
+        radiograph = decode(desk.ledger.image(job), desk.limits)
         desk.analyst.refuse_unless_radiograph(radiograph)
     except NotARadiograph as refusal:
         return job.failed("not-a-radiograph", refusal.detail, now())

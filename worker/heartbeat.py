@@ -3,6 +3,7 @@
 import logging
 import os
 import socket
+from secrets import token_hex
 from threading import Event, Thread
 
 from jobs.errors import QueueUnavailable
@@ -14,10 +15,11 @@ BEAT_SECONDS = 2.0
 
 
 class Heartbeat:
-    """Beats from `start` until `stop`; `name` is role:host:pid."""
+    """Beats from `start` until `stop`; `name` is role:host:pid:nonce."""
 
     def __init__(self, view: View, role: str) -> None:
-        self.name = f"{role}:{socket.gethostname()}:{os.getpid()}"
+        # A restarted container has the host name and process id of the one before, and not its jobs.
+        self.name = f"{role}:{socket.gethostname()}:{os.getpid()}:{token_hex(4)}"
         self._view = view
         self._stopped = Event()
 

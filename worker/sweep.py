@@ -2,14 +2,14 @@
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
 
-from jobs.errors import Conflict, NotStored
+from jobs.errors import Conflict, NotStored, QueueUnavailable, StoreUnavailable
 from jobs.job import Job, made_at, now
 from jobs.ledger import Ledger
-from jobs.queue import JobQueue
+from jobs.queue import ANALYSE_TASK, DELIVER_TASK, JobQueue
 from jobs.states import Delivery, State
 from worker.handover import after_lost_attempt, pass_on
 
@@ -18,8 +18,10 @@ log = logging.getLogger(__name__)
 CHUNK = 200
 QUEUED_GRACE = timedelta(seconds=5)
 """A job this young in the queue may have its message just between two places."""
-HEARTBEAT_GRACE = timedelta(seconds=10)
-"""A worker's first beat after a wipe of Redis may be this late."""
+HEARTBEAT_GRACE = timedelta(seconds=5)
+"""A worker is gone once its heartbeat has been missing for so long; after a wipe of Redis all are missing."""
+MOST_FAILURES = 3
+"""Jobs for which the object store may fail before a round ends: then it is the store, not the job."""
 LEFTOVER_GRACE = timedelta(minutes=10)
 """A submission still without its record after this long was interrupted."""
 
@@ -32,15 +34,17 @@ class Sweeper:
     queue: JobQueue
     max_attempts: int
     running_limit: timedelta
+    missing: dict[str, datetime] = field(default_factory=dict)
+    """The runners without a heartbeat, and when that was first seen."""
 
 
 @dataclass(frozen=True)
 class Sight:
-    """What one round sees besides the jobs: which messages wait, and which workers live."""
+    """What one round sees besides the jobs: the messages that wait (task, job id), and who is gone."""
 
     at: datetime
-    messages: frozenset[str]
-    alive: frozenset[str]
+    messages: frozenset[tuple[str, str]]
+    gone: frozenset[str]
 
 
 def sweep(sweeper: Sweeper) -> None:
@@ -48,24 +52,50 @@ def sweep(sweeper: Sweeper) -> None:
 
     Raises TransientError where a store does not answer; the next round starts anew.
     """
-    sight = Sight(now(), frozenset(sweeper.queue.waiting()), frozenset(sweeper.ledger.view.alive()))
+    at = now()
+    alive = sweeper.ledger.view.alive()
+    gone = {runner for runner, since in sweeper.missing.items() if at - since > HEARTBEAT_GRACE} - alive
+    sight = Sight(at, frozenset(sweeper.queue.waiting()), frozenset(gone))
+    runners, failures = set(), 0
     for job_ids in _chunks(sweeper.ledger.pending()):
         shown = sweeper.ledger.view.get_many(job_ids)
         for job_id, job in zip(job_ids, shown, strict=True):
+            if job and job.state is State.RUNNING and job.runner:
+                runners.add(job.runner)
             if job is None or left_behind(job, sight, sweeper.running_limit):
-                _bring_back(job_id, sight, sweeper)
+                failures += not _tried(job_id, sight, sweeper)
+                if failures == MOST_FAILURES:
+                    raise StoreUnavailable("the object store failed for several jobs")
+    for runner in sweeper.missing.keys() - (runners - alive):
+        del sweeper.missing[runner]
+    for runner in runners - alive:
+        sweeper.missing.setdefault(runner, at)
 
 
 def left_behind(job: Job, sight: Sight, running_limit: timedelta) -> bool:
     """Whether nobody works on what this job needs next."""
     if job.state is State.QUEUED:
-        return job.id not in sight.messages and sight.at - job.queued_at > QUEUED_GRACE
+        return (ANALYSE_TASK, job.id) not in sight.messages and sight.at - job.queued_at > QUEUED_GRACE
     if job.state is State.RUNNING:
         held = sight.at - (job.started_at or job.queued_at)
-        return held > running_limit or (job.runner not in sight.alive and held > HEARTBEAT_GRACE)
+        return held > running_limit or job.runner in sight.gone
     if job.delivery is Delivery.PENDING:
         due = job.next_delivery_at or sight.at
-        return due <= sight.at and job.id not in sight.messages
+        return due <= sight.at and (DELIVER_TASK, job.id) not in sight.messages
+    return True
+
+
+def _tried(job_id: str, sight: Sight, sweeper: Sweeper) -> bool:
+    """Bring one job back, whatever is wrong with it; False if the object store failed."""
+    try:
+        _bring_back(job_id, sight, sweeper)
+    except QueueUnavailable:
+        raise
+    except StoreUnavailable as error:
+        log.warning("this job cannot be swept now: %s", error, extra={"job": job_id})
+        return False
+    except Exception:
+        log.exception("this job cannot be swept", extra={"job": job_id})
     return True
 
 

@@ -43,7 +43,7 @@ def test_a_move_that_the_table_does_not_know_is_refused(move):
 
 def test_a_record_reads_back_as_it_was_written():
     job = a_job(callback_url="https://clinic.example/", metadata={"a": [1]}, reference="Ü 7")
-    postponed = job.started("w", now()).succeeded(RESULT, now()).delivery_postponed(now())
+    postponed = job.started("w", now()).succeeded(RESULT, now()).delivery_begun(now())
     assert Job.from_json(postponed.to_json()) == postponed
     assert postponed.delivery is Delivery.PENDING
 

@@ -19,7 +19,7 @@ def test_an_accepted_job_reads_back_from_both_places(ledger):
     job = a_job()
     ledger.accept(job, b"image")
     assert ledger.read(job.id) == ledger.current(job.id) == job
-    assert ledger.image(job.id) == b"image"
+    assert ledger.image(job) == b"image"
     assert list(ledger.pending()) == [job.id]
 
 

@@ -15,7 +15,7 @@ def test_a_message_carries_the_job_id_and_nothing_else(queue, redis):
     message = json.loads(redis.lrange(INFER_ROUTINE, 0, -1)[0])
     assert json.loads(base64.b64decode(message["body"]))[:2] == [[job.id], {}]
     assert "patient" not in json.dumps(message)
-    assert queue.waiting() == {job.id}
+    assert queue.waiting() == {("analyse", job.id)}
 
 
 def test_stat_jobs_have_a_queue_of_their_own(queue, redis):

@@ -1,7 +1,8 @@
 """One analysis against a real ledger and queue; the model is a function that says what the test wants."""
 
 import io
-from concurrent.futures import Future
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -131,7 +132,32 @@ def test_a_store_that_is_away_leaves_the_job_to_the_sweeper(desk, ledger):
     job = accepted(ledger)
     with pytest.raises(StoreUnavailable):
         analyse(job.id, replace(desk, predict=answering(StoreUnavailable("away"))))
-    assert ledger.read(job.id).state is State.RUNNING
+    back = ledger.read(job.id)
+    assert (back.state, back.attempts) == (State.QUEUED, 0), "no fault of the job's: this does not count"
+    assert list(ledger.pending()) == [job.id]
+
+
+def test_jobs_that_lost_a_worker_go_one_at_a_time(desk, ledger):
+    at_work, most = [0], [0]
+
+    def counting(_: Radiograph) -> "Future[Prediction]":
+        at_work[0] += 1
+        most[0] = max(most[0], at_work[0])
+        time.sleep(0.05)  # Long enough for the others to come in, were they let in.
+        at_work[0] -= 1
+        return answering(PREDICTION)(_)
+
+    counted = replace(desk, predict=counting)
+    for lost, together in ((False, True), (True, False)):
+        jobs = [accepted(ledger) for _ in range(4)]
+        if lost:
+            for job in jobs:
+                ledger.append(ledger.append(job.started("inference:gone:1", now())).handed_back(now()))
+        most[0] = 0
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(lambda job: analyse(job.id, counted), jobs))
+        assert [ledger.read(job.id).state for job in jobs] == [State.SUCCEEDED] * 4
+        assert (most[0] > 1) is together
 
 
 def test_the_result_of_an_attempt_that_was_taken_away_is_void(desk, ledger):

@@ -1,6 +1,9 @@
 import json
+import socket
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -142,3 +145,30 @@ def test_a_callback_holds_nothing_that_the_client_did_not_send(ledger, courier, 
     event = json.loads(receiver.received[0][1])
     assert "callback_url" not in event["data"]
     assert "client" not in event["data"]
+
+
+def test_a_receiver_that_trickles_its_answer_is_cut_off(ledger, courier):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        job = ended_job(ledger, f"http://127.0.0.1:{server.getsockname()[1]}/")
+        Thread(target=trickle, args=[server], daemon=True).start()
+        deliver(job.id, replace(courier, seconds=0.5))
+    after = ledger.read(job.id)
+    assert (after.delivery, after.delivery_attempts) == (Delivery.PENDING, 1)
+
+
+def trickle(server: socket.socket) -> None:
+    """Say `100 Continue` for as long as the other side listens: each keeps a plain time-out from ending."""
+    connection, _ = server.accept()
+    with connection, suppress(OSError):
+        while True:
+            connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            time.sleep(0.05)
+
+
+def test_an_attempt_is_counted_before_the_call(ledger, courier, monkeypatch):
+    job = ended_job(ledger, "http://127.0.0.1:1/nobody")
+    seen = []
+    monkeypatch.setattr("worker.deliver._call", lambda begun, _: seen.append(ledger.read(job.id)))
+    deliver(job.id, courier)
+    assert [(during.delivery, during.delivery_attempts) for during in seen] == [(Delivery.PENDING, 1)]
+    assert seen[0].next_delivery_at > now()

@@ -15,7 +15,13 @@ RESULT = {"finding": "fracture"}
 
 @pytest.fixture
 def sweeper(ledger, queue) -> Sweeper:
-    return Sweeper(ledger, queue, max_attempts=3, running_limit=timedelta(seconds=60))
+    """One that has missed the heartbeat of `inference:gone:1` for long."""
+    missing = {"inference:gone:1": LONG_AGO}
+    return Sweeper(ledger, queue, max_attempts=3, running_limit=timedelta(seconds=60), missing=missing)
+
+
+def enqueued(queue) -> set[str]:
+    return {job_id for _, job_id in queue.waiting()}
 
 
 def accepted(ledger, **changes):
@@ -28,7 +34,7 @@ def test_a_queued_job_without_a_message_is_enqueued_once(ledger, queue, sweeper)
     job = accepted(ledger, queued_at=LONG_AGO)
     for _ in range(3):
         sweep(sweeper)
-    assert queue.waiting() == {job.id}
+    assert enqueued(queue) == {job.id}
 
 
 def test_a_job_that_waits_in_the_queue_is_left_alone(ledger, queue, sweeper, redis):
@@ -41,7 +47,7 @@ def test_a_wiped_redis_is_rebuilt_from_the_markers(ledger, queue, sweeper, redis
     jobs = [accepted(ledger, queued_at=LONG_AGO) for _ in range(5)]
     redis.flushall()
     sweep(sweeper)
-    assert queue.waiting() == {job.id for job in jobs}
+    assert enqueued(queue) == {job.id for job in jobs}
     assert all(ledger.view.get_many([job.id for job in jobs]))
     assert ledger.view.waiting() == 5
 
@@ -52,7 +58,7 @@ def test_a_job_whose_worker_is_lost_goes_back_into_the_queue(ledger, queue, swee
     sweep(sweeper)
     back = ledger.read(job.id)
     assert (back.state, back.attempts) == (State.QUEUED, 1)
-    assert queue.waiting() == {job.id}
+    assert enqueued(queue) == {job.id}
 
 
 def test_a_job_whose_worker_lives_is_left_alone_until_it_takes_too_long(ledger, queue, sweeper):
@@ -61,7 +67,7 @@ def test_a_job_whose_worker_lives_is_left_alone_until_it_takes_too_long(ledger, 
     ledger.append(quick.started("inference:here:1", now() - timedelta(seconds=30)))
     ledger.append(slow.started("inference:here:1", now() - timedelta(seconds=61)))
     sweep(sweeper)
-    assert queue.waiting() == {slow.id}
+    assert enqueued(queue) == {slow.id}
     assert ledger.read(quick.id).state is State.RUNNING
 
 
@@ -69,6 +75,7 @@ def test_a_job_that_loses_three_workers_fails_and_does_not_circle(ledger, sweepe
     job = accepted(ledger)
     for _ in range(3):
         ledger.append(ledger.read(job.id).started("inference:gone:1", LONG_AGO))
+        sweeper.missing["inference:gone:1"] = LONG_AGO
         sweep(sweeper)
     failed = ledger.read(job.id)
     assert (failed.state, failed.attempts, failed.error["type"]) == (State.FAILED, 3, "worker-lost")
@@ -91,7 +98,7 @@ def test_a_due_callback_is_enqueued_and_a_later_one_is_not(ledger, sweeper, queu
         ledger.append(replace(ended, version=4, next_delivery_at=due))
         ids.append(job.id)
     sweep(sweeper)
-    assert queue.waiting() == {ids[0]}
+    assert enqueued(queue) == {ids[0]}
     assert ledger.read(ids[1]).delivery is Delivery.PENDING
 
 
@@ -106,13 +113,53 @@ def test_a_view_that_lags_behind_the_ledger_is_put_right(ledger, sweeper, redis)
     assert list(ledger.pending()) == []
 
 
-def test_an_interrupted_submission_is_erased_after_its_time_of_grace(ledger, sweeper):
+def test_an_interrupted_submission_is_erased_after_its_time_of_grace(ledger, sweeper, redis):
     old = f"job_{ULID.from_datetime(now() - LEFTOVER_GRACE - timedelta(minutes=1))}"
     for job in (a_job(id=old), a_job()):
         ledger.accept(job, b"image")
         ledger.objects.delete(f"jobs/{job.id}/ledger/000001")
-        ledger.view.drop(job.id)
+        redis.delete(f"job:{job.id}")
     sweep(sweeper)
     (left,) = ledger.pending()
     assert left != old
     assert not any(old in key for key in ledger.objects.keys(""))
+
+
+def test_a_wipe_of_redis_takes_no_job_from_a_worker_that_lives(ledger, queue, sweeper, redis):
+    job = accepted(ledger)
+    ledger.append(job.started("inference:here:1", now() - timedelta(seconds=30)))
+    redis.flushall()
+    for _ in range(2):
+        sweep(sweeper)  # The first round shows the job again, the second misses its worker.
+    assert set(sweeper.missing) == {"inference:here:1"}
+    ledger.view.beat("inference:here:1")
+    sweep(sweeper)
+    assert sweeper.missing == {}
+    assert ledger.read(job.id).state is State.RUNNING
+    assert enqueued(queue) == set()
+
+
+def test_a_record_that_does_not_parse_holds_up_no_other_job(ledger, queue, sweeper, redis):
+    broken, whole = accepted(ledger, queued_at=LONG_AGO), accepted(ledger, queued_at=LONG_AGO)
+    assert broken.id < whole.id
+    ledger.objects.put(f"jobs/{broken.id}/ledger/000002", b'{"id": ')
+    redis.flushall()
+    sweep(sweeper)
+    assert enqueued(queue) == {whole.id}
+
+
+def test_a_callback_is_enqueued_though_an_older_message_for_its_analysis_waits(ledger, queue, sweeper):
+    job = accepted(ledger, callback_url="https://clinic.example/")
+    queue.analyse(job)
+    ledger.append(ledger.append(job.started("w", now())).succeeded(RESULT, now()))
+    sweep(sweeper)
+    assert ("deliver", job.id) in queue.waiting()
+
+
+def test_a_job_is_settled_only_once_the_view_shows_how_it_ended(ledger, sweeper, redis):
+    job = accepted(ledger)
+    ended = ledger.append(ledger.append(job.started("w", now())).succeeded(RESULT, now()))
+    redis.delete(f"job:{job.id}")
+    ledger.view.put(job)
+    ledger.settle(ended)
+    assert ledger.current(job.id).state is State.SUCCEEDED
