@@ -1,15 +1,15 @@
 """The routes under /v1/jobs: submit a radiograph, and ask for its job, result, overlay and image."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from flask import Blueprint, Response, g, jsonify, request
-from werkzeug.exceptions import RequestEntityTooLarge
 
 from api.problem import Problem
-from api.submission import Submission, read_submission, too_large
+from api.submission import Submission, read_submission
 from jobs.document import document
 from jobs.errors import NotStored, QueueUnavailable
 from jobs.job import ImageFacts, Job, is_job_id, new_job_id, now
@@ -24,7 +24,7 @@ POLL_SECONDS = 1
 QUEUE_FULL_SECONDS = 30
 PAGE = 50
 MOST_A_PAGE = 100
-MOST_LOOKED_AT = 1000
+MOST_LOOKED_AT = 200
 """Jobs that one listing looks at while it filters; the cursor goes on behind them."""
 MEDIA_TYPE = {
     "JPEG": "image/jpeg",
@@ -53,10 +53,7 @@ def job_routes(intake: Intake) -> Blueprint:
     @routes.post("")
     def submit() -> Response:
         _refuse_when_full(intake)
-        try:
-            submission = read_submission(request, intake.settings)
-        except RequestEntityTooLarge as error:
-            raise too_large(intake.settings.max_bytes) from error
+        submission = read_submission(request, intake.settings)
         job = _new_job(submission, g.client)
         ledger.accept(job, submission.data)
         try:
@@ -101,13 +98,13 @@ def job_routes(intake: Intake) -> Blueprint:
     @routes.get("/<job_id>/heatmap")
     def heatmap(job_id: str) -> Response:
         job = _succeeded_job(job_id, ledger)
-        return _file(ledger.overlay(job), "image/png", f"{job.id}-overlay.png")
+        return _file(_stored(ledger.overlay, job), "image/png", f"{job.id}-overlay.png")
 
     @routes.get("/<job_id>/image")
     def image(job_id: str) -> Response:
         job = _own_job(job_id, ledger)
         suffix = job.image.format.lower()
-        return _file(ledger.image(job.id), MEDIA_TYPE[job.image.format], f"{job.id}.{suffix}")
+        return _file(_stored(ledger.image, job), MEDIA_TYPE[job.image.format], f"{job.id}.{suffix}")
 
     return routes
 
@@ -166,6 +163,15 @@ def _succeeded_job(job_id: str, ledger: Ledger) -> Job:
         raise Problem(409, "job-failed", f"The job failed: {job.error['detail']}", error=job.error)
     detail = f"The job is {job.state}; its result is not there yet. Ask again later."
     raise Problem(409, "not-ready", detail, retry_after=POLL_SECONDS)
+
+
+def _stored(read: Callable[[Job], bytes], job: Job) -> bytes:
+    try:
+        return read(job)
+    except NotStored as error:
+        log.error("an object of this job is missing", extra={"job": job.id})
+        detail = "This file is missing from the object store. Tell the operator, with the job's id."
+        raise Problem(500, "object-missing", detail) from error
 
 
 def _document(job: Job, intake: Intake) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """Read one submission from a request: the image and its fields, checked, before anything is stored."""
 
 import json
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from flask import Request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from api.problem import Problem
 from jobs.callback_url import CallbackRefused, parse
@@ -17,6 +19,7 @@ FORM_OVERHEAD = 64 * 1024
 """Bytes that a multipart body may have beyond its image."""
 MAX_REFERENCE = 200
 MAX_METADATA = 4096
+MAX_METADATA_DEPTH = 16
 
 
 @dataclass(frozen=True)
@@ -37,10 +40,16 @@ def read_submission(request: Request, settings: Settings) -> Submission:
     Raises Problem: 400 malformed, 413 too large, 415 no image that we read, 422 an image that does not decode
     or a callback that may not be called.
     """
-    if request.mimetype == "multipart/form-data":
-        data, fields = _from_form(request)
-    else:
-        data, fields = request.get_data(cache=False, parse_form_data=False), _single_values(request.args)
+    try:
+        if request.mimetype == "multipart/form-data":
+            data, fields = _from_form(request)
+        else:
+            data, fields = request.get_data(cache=False, parse_form_data=False), _single_values(request.args)
+    except RequestEntityTooLarge as error:
+        if request.content_length is not None and request.content_length <= settings.max_bytes:
+            # Not the body, but what it is made of.
+            raise _malformed("The form has too many fields, or too long ones, besides its image.") from error
+        raise _too_large(settings.max_bytes) from error
     unknown = sorted(fields.keys() - FIELDS)
     if unknown:
         known = ", ".join(sorted(FIELDS))
@@ -48,7 +57,7 @@ def read_submission(request: Request, settings: Settings) -> Submission:
     if not data:
         raise _malformed("The image is empty. Send it as the form field `image`, or as the request's body.")
     if len(data) > settings.max_bytes:
-        raise too_large(settings.max_bytes)
+        raise _too_large(settings.max_bytes)
     return Submission(
         callback_url=_callback_url(fields.get("callback_url"), settings),
         reference=_reference(fields.get("reference")),
@@ -59,8 +68,7 @@ def read_submission(request: Request, settings: Settings) -> Submission:
     )
 
 
-def too_large(max_bytes: int) -> Problem:
-    """The answer to a body over the limit."""
+def _too_large(max_bytes: int) -> Problem:
     return Problem(
         413,
         "image-too-large",
@@ -129,16 +137,33 @@ def _metadata(text: str | None) -> dict[str, Any] | None:
     if not text:
         return None
     try:
-        value = json.loads(text, parse_constant=_no_constant) if len(text) <= MAX_METADATA else None
+        if len(text) > MAX_METADATA:
+            raise ValueError
+        value = json.loads(text, parse_constant=_finite, parse_float=_finite)
     except (ValueError, RecursionError):
         value = None
-    if not isinstance(value, dict):
-        raise _malformed(f"`metadata` takes a JSON object of at most {MAX_METADATA} characters.")
+    if not isinstance(value, dict) or _depth(value) > MAX_METADATA_DEPTH:
+        raise _malformed(
+            f"`metadata` takes a JSON object of at most {MAX_METADATA} characters, nested at most"
+            f" {MAX_METADATA_DEPTH} deep."
+        )
     return value
 
 
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
+def _finite(text: str) -> float:
+    """Python reads NaN, Infinity and 1e999, and would write them where JSON has no such thing."""
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text} is not a number in JSON")
+    return number
+
+
+def _depth(value: Any) -> int:
+    depth, level = 0, [value]
+    while level:
+        depth += 1
+        parts = [part.values() if isinstance(part, dict) else part for part in level]
+        level = [inner for part in parts for inner in part if isinstance(inner, dict | list)]
+    return depth
 
 
 def _malformed(detail: str) -> Problem:

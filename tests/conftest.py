@@ -4,6 +4,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -44,20 +45,20 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
         "AWS_DEFAULT_REGION": "us-east-1",
     }
     commands = store_commands(dict(os.environ), addresses, secrets, folder)
-    processes = []
-    for command in commands:
-        log = folder.fresh_log(command.name).open("wb")
-        process = subprocess.Popen(
-            command.arguments, env=command.environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL
-        )
-        processes.append(process)
-        while not command.answers(process.pid):
-            assert process.poll() is None, Path(log.name).read_text()
-            time.sleep(0.05)
-    yield Stores(addresses.redis(secrets.redis_password), addresses.s3)
-    for process in processes:
-        process.terminate()
-        process.wait()
+    with ExitStack() as started:
+        for command in commands:
+            log = folder.fresh_log(command.name).open("wb")
+            process = subprocess.Popen(
+                command.arguments, env=command.environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            )
+            started.callback(process.wait)
+            started.callback(process.terminate)
+            deadline = time.monotonic() + 30
+            while not command.answers(process.pid):
+                assert process.poll() is None, Path(log.name).read_text()
+                assert time.monotonic() < deadline, f"{command.name} does not answer"
+                time.sleep(0.05)
+        yield Stores(addresses.redis(secrets.redis_password), addresses.s3)
 
 
 @pytest.fixture

@@ -85,12 +85,17 @@ def served(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     )
     url = f"http://127.0.0.1:{port}"
     objects = Objects.connect(stores.s3_url, "test-api")
-    while not _answers(f"{url}/health/ready"):
-        assert process.poll() is None, Path(log.name).read_text()
-        time.sleep(0.1)
-    yield Api(url, Keys(objects).create("clinic"), objects, Redis.from_url(stores.redis_url), Path(log.name))
-    process.terminate()
-    process.wait()
+    try:
+        deadline = time.monotonic() + 60
+        while not _answers(f"{url}/health/ready"):
+            assert process.poll() is None, Path(log.name).read_text()
+            assert time.monotonic() < deadline, "the API does not answer"
+            time.sleep(0.1)
+        key = Keys(objects).create("clinic")
+        yield Api(url, key, objects, Redis.from_url(stores.redis_url), Path(log.name))
+    finally:
+        process.terminate()
+        process.wait()
 
 
 @pytest.fixture

@@ -1,18 +1,30 @@
 import json
+import re
 from pathlib import Path
 
+import jsonschema
 import pytest
 from openapi_spec_validator import validate
 
+from api.app import create_app
 from api.keys import Keys
 from jobs.job import Job, now
 from jobs.ledger import Ledger
+from jobs.settings import Settings
 from jobs.view import View
 from tests import pictures
 from tests.api.conftest import Api, problem_of
 
 PNG = pictures.encoded(pictures.gray())
-RESULT = {"finding": "fracture", "probability": 0.9}
+RESULT = {
+    "finding": "fracture",
+    "probability": 0.9,
+    "regions": [{"box": [1, 2, 3, 4], "score": 0.8}],
+    "model": {"name": "osteo-test", "version": "1", "sha256": "f" * 64},
+    "image": {"sha256": "0" * 64, "width": 128, "height": 96, "format": "PNG"},
+}
+OPENAPI = json.loads((Path(__file__).parents[2] / "api" / "openapi.json").read_text())
+METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE"}
 
 
 @pytest.fixture
@@ -25,6 +37,13 @@ def job(api: Api, ledger: Ledger) -> Job:
     return ledger.read(api.submit(PNG).json()["id"])
 
 
+@pytest.fixture
+def succeeded(job: Job, ledger: Ledger) -> Job:
+    running = ledger.append(job.started("w", now()))
+    ledger.put_overlay(running, b"the overlay")
+    return ledger.append(running.succeeded(RESULT, now()))
+
+
 @pytest.mark.parametrize("what", ["result", "heatmap"])
 def test_what_is_not_there_yet_says_when_to_ask_again(api: Api, job: Job, what: str):
     answer = api.request("GET", f"/v1/jobs/{job.id}/{what}")
@@ -33,13 +52,16 @@ def test_what_is_not_there_yet_says_when_to_ask_again(api: Api, job: Job, what: 
     assert problem_of(answer)
 
 
-def test_a_succeeded_job_gives_its_result_and_overlay(api: Api, job: Job, ledger: Ledger):
-    running = ledger.append(job.started("w", now()))
-    ledger.put_overlay(running, b"the overlay")
-    ledger.append(running.succeeded(RESULT, now()))
-    assert api.request("GET", f"/v1/jobs/{job.id}/result").json() == RESULT
-    heatmap = api.request("GET", f"/v1/jobs/{job.id}/heatmap")
+def test_a_succeeded_job_gives_its_result_and_overlay(api: Api, succeeded: Job):
+    assert api.request("GET", f"/v1/jobs/{succeeded.id}/result").json() == RESULT
+    heatmap = api.request("GET", f"/v1/jobs/{succeeded.id}/heatmap")
     assert (heatmap.data, heatmap.headers["Content-Type"]) == (b"the overlay", "image/png")
+
+
+def test_an_overlay_that_has_gone_is_said_and_names_the_job(api: Api, succeeded: Job):
+    api.objects.delete(f"jobs/{succeeded.id}/overlay/1")
+    answer = api.request("GET", f"/v1/jobs/{succeeded.id}/heatmap")
+    assert (answer.status, problem_of(answer)["type"]) == (500, "/problems/object-missing")
 
 
 def test_a_failed_job_says_why_it_has_no_result(api: Api, job: Job, ledger: Ledger):
@@ -118,11 +140,38 @@ def test_what_is_not_part_of_the_contract_yet_is_not_answered(api: Api, job: Job
     assert "GET" in answer.headers["Allow"]
 
 
-def test_the_openapi_document_is_valid_and_names_every_route(api: Api):
+def test_the_openapi_document_is_valid_and_names_every_route(api: Api, ledger: Ledger):
     document = api.request("GET", "/openapi.json", key="").json()
     validate(document)
-    assert document == json.loads((Path(__file__).parents[2] / "api" / "openapi.json").read_text())
-    for path, item in document["paths"].items():
-        for method in item.keys() & {"get", "post", "put", "delete"}:
-            answer = api.request(method.upper(), path.replace("{job_id}", "job_x"), key="")
-            assert answer.status in (200, 401), (method, path)
+    assert document == OPENAPI
+    named = {(path, method.upper()) for path, item in document["paths"].items() for method in item}
+    app = create_app(Settings("x" * 32), ledger, None, None)
+    served = {
+        (re.sub(r"<(\w+)>", r"{\1}", str(rule)), method)
+        for rule in app.url_map.iter_rules()
+        for method in rule.methods - {"HEAD", "OPTIONS"}
+    }
+    assert {pair for pair in named if pair[1] in METHODS} == served
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "key"),
+    [
+        ("/v1/jobs", 200, None),
+        ("/v1/jobs/{id}", 200, None),
+        ("/v1/jobs/{id}/result", 200, None),
+        ("/v1/jobs/job_nobody", 404, None),
+        ("/v1/jobs", 401, "wrong"),
+        ("/v1/jobs?limit=0", 400, None),
+        ("/health/ready", 200, ""),
+    ],
+)
+def test_answers_are_of_the_form_that_the_openapi_document_gives(
+    api: Api, succeeded: Job, path: str, status: int, key: str | None
+):
+    answer = api.request("GET", path.replace("{id}", succeeded.id), key=key)
+    assert answer.status == status
+    template = path.partition("?")[0].replace("{id}", "{job_id}").replace("job_nobody", "{job_id}")
+    response = OPENAPI["paths"][template]["get"]["responses"][str(status)]
+    schema = response["content"][answer.headers["Content-Type"]]["schema"]
+    jsonschema.Draft202012Validator({**schema, "components": OPENAPI["components"]}).validate(answer.json())

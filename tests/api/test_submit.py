@@ -1,4 +1,5 @@
 import json
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -135,6 +136,8 @@ BAD_FIELDS = {
     "metadata that is no object": ({"metadata": "[1]"}, 400),
     "metadata too long": ({"metadata": json.dumps({"a": "x" * 5000})}, 400),
     "metadata with NaN": ({"metadata": '{"a": NaN}'}, 400),
+    "metadata with a number beyond all floats": ({"metadata": '{"a": 1e999}'}, 400),
+    "metadata nested deep": ({"metadata": '{"a": ' + "[" * 600 + "]" * 600 + "}"}, 400),
     "reference too long": ({"reference": "x" * 201}, 400),
     "reference with a line break": ({"reference": "a\nb"}, 400),
     "callback that is not http": ({"callback_url": "ftp://clinic.example/"}, 422),
@@ -164,6 +167,25 @@ def test_a_malformed_form_is_said(api: Api, body: bytes, headers: dict[str, str]
     answer = api.request("POST", "/v1/jobs", body=body, headers=headers)
     assert answer.status == 400
     assert problem_of(answer)
+
+
+def test_a_form_of_too_many_parts_is_not_called_a_large_image(api: Api):
+    answer = api.submit(PNG, **{f"field-{number}": "x" for number in range(30)})
+    assert answer.status == 400
+    assert "fields" in problem_of(answer)["detail"]
+
+
+def test_a_query_may_hold_all_that_gunicorn_reads(api: Api):
+    metadata = json.dumps({"a": "x" * 4000})
+    answer = api.request("POST", f"/v1/jobs?metadata={quote(metadata)}", body=PNG)
+    assert answer.status == 202
+    assert answer.json()["metadata"] == json.loads(metadata)
+
+
+def test_a_path_cannot_write_a_line_of_its_own_into_the_log(api: Api):
+    api.request("GET", "/v1/%0A%7B%22level%22:%22FORGED%22%7D")
+    assert not any(line.startswith('{"level":"FORGED') for line in api.log.read_text().splitlines())
+    assert "%0A%7B%22level" in api.log.read_text()
 
 
 def test_two_images_in_one_form_are_refused(api: Api):
