@@ -72,7 +72,7 @@ def _measure_service(images: Sequence[bytes], clients: int) -> tuple[float, list
         return time.perf_counter() - began, job["state"]
 
     with ThreadPoolExecutor(clients) as threads:
-        list(threads.map(one, images[:clients]))  # Warm: every batch size is compiled.
+        list(threads.map(one, images[:clients]))  # Warm.
         seconds, ended = _timed(lambda: list(tqdm(threads.map(one, images), "service", len(images))))
     return seconds, [latency for latency, _ in ended], [state for _, state in ended]
 

@@ -20,8 +20,8 @@ from model.weights import read_weights
 if TYPE_CHECKING:
     import keras
 
-BATCH_SIZES = (1, 2, 4, 8)
-"""Batches are filled up to one of these: TensorFlow traces anew, for seconds, each size that it meets."""
+LARGEST_BATCH = 8
+"""Radiographs that the network sees at once; more are no faster on a CPU and take more memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,11 +52,15 @@ class Classifier:
         self.input_size = described.input_size
         self._description = described
         self._check = check
-        self._run = tf.function(lambda x: network(x, training=False))
+        shape = (None, self.input_size, self.input_size, 1)
+        # One trace for every size of batch; without the signature each new size would take seconds.
+        self._run = tf.function(
+            lambda x: network(x, training=False), input_signature=[tf.TensorSpec(shape, tf.float32)]
+        )
 
     @classmethod
     def load(cls, folder: Path, progress: Callable[[str], object] = lambda _: None) -> Classifier:
-        """Verify the bundle, fill the network, run each batch size once; BundleRefused if it does not fit."""
+        """Verify the bundle, fill the network, run it once; BundleRefused if it does not fit."""
         bundle = read_bundle(folder)
         described = bundle.description
         progress(f"building {described.backbone} for {described.input_size} x {described.input_size} pixels")
@@ -65,8 +69,8 @@ class Classifier:
         read_weights(folder / WEIGHTS, network)
         check = RadiographCheck.from_json((folder / CHECK).read_text(encoding="utf-8"))
         classifier = cls(bundle, network, check)
-        for size in BATCH_SIZES:
-            progress(f"warming up for batches of {size}")
+        progress("warming up")
+        for size in (1, LARGEST_BATCH):
             classifier._scores(np.zeros((size, described.input_size, described.input_size, 1), np.float32))
         return classifier
 
@@ -76,22 +80,19 @@ class Classifier:
 
     def predict(self, radiographs: Sequence[Radiograph]) -> list[Prediction]:
         """Predict for any number of radiographs, in their order."""
-        largest = BATCH_SIZES[-1]
         return [
             prediction
-            for start in range(0, len(radiographs), largest)
-            for prediction in self._predict_batch(radiographs[start : start + largest])
+            for start in range(0, len(radiographs), LARGEST_BATCH)
+            for prediction in self._predict_batch(radiographs[start : start + LARGEST_BATCH])
         ]
 
     def _predict_batch(self, radiographs: Sequence[Radiograph]) -> list[Prediction]:
-        size = next(size for size in BATCH_SIZES if size >= len(radiographs))
-        inputs = np.full((size, self.input_size, self.input_size, 1), -1.0, np.float32)
-        for row, radiograph in zip(inputs, radiographs, strict=False):
-            row[:] = to_input(radiograph.pixels, self.input_size)
-        scores, cells = self._scores(inputs)
+        scores, cells = self._scores(
+            np.stack([to_input(radiograph.pixels, self.input_size) for radiograph in radiographs])
+        )
         return [
             self._say(radiograph, score, where)
-            for radiograph, score, where in zip(radiographs, scores, cells, strict=False)
+            for radiograph, score, where in zip(radiographs, scores, cells, strict=True)
         ]
 
     def _scores(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

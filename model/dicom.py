@@ -6,11 +6,13 @@ import io
 from collections.abc import Callable
 
 import numpy as np
+from PIL import Image
 from pydicom import Dataset, dcmread
+from pydicom.encaps import get_frame
 from pydicom.filereader import read_dataset
 from pydicom.pixels import apply_modality_lut, apply_voi_lut, pixel_array
 from pydicom.pixels.utils import get_expected_length
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 
 from model.errors import BrokenImage, ImageError
 from model.raster import chroma_of, stretch
@@ -57,8 +59,17 @@ def _refuse_unusable(header: Dataset, check_size: Callable[[int, int], None]) ->
         raise BrokenImage("The DICOM file holds several frames. Send each X-ray as its own job.")
     if header.PhotometricInterpretation == "PALETTE COLOR":
         raise BrokenImage("The DICOM image is in palette colours, which X-rays are not. Export it as gray.")
-    if not header.file_meta.TransferSyntaxUID.is_encapsulated:
-        expected = get_expected_length(header)
+    syntax, expected = header.file_meta.TransferSyntaxUID, get_expected_length(header)
+    if syntax == RLELossless:
+        # Incompressible pixels grow by less than a hundredth; more than that would inflate without a limit.
+        if len(header.PixelData) > expected * 1.1 + 4096:
+            raise BrokenImage(f"The DICOM file holds more RLE data than its size allows. {_PIXELS_ADVICE}")
+    elif syntax.is_encapsulated:
+        frame = get_frame(header.PixelData, 0, number_of_frames=1)
+        with Image.open(io.BytesIO(frame), formats=("JPEG", "JPEG2000")) as picture:
+            if picture.size != (header.Columns, header.Rows):
+                raise BrokenImage(f"The DICOM file's header and its picture differ in size. {_PIXELS_ADVICE}")
+    else:
         if len(header.PixelData) != expected + expected % 2:
             raise BrokenImage(
                 f"The DICOM file's pixel data has {len(header.PixelData)} bytes where its header asks for "

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from threading import BoundedSemaphore
 
 import numpy as np
 
@@ -31,6 +32,9 @@ __all__ = [
 ]
 
 SMALLEST_SIDE = 32
+
+_AT_ONCE = BoundedSemaphore(2)
+"""Decoding takes up to 20 bytes a pixel for a moment: not in each of a server's many threads at a time."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,11 @@ def decode(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Radiograph:
 
     Raises UnreadableFormat, TooManyPixels or BrokenImage, and nothing else.
     """
+    with _AT_ONCE:
+        return _decode(data, limits)
+
+
+def _decode(data: bytes, limits: Limits) -> Radiograph:
     name = "DICOM" if dicom.is_dicom(data) else raster.format_of(data)
     if name == "DICOM":
         pixels, chroma = dicom.read(data, limits.check)

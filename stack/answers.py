@@ -44,7 +44,9 @@ def heartbeat(url: str, role: str) -> Question:
     def ask(pid: int) -> bool:
         try:
             with _connection(url) as connection:
-                return bool(connection.exists(f"alive:{role}:{socket.gethostname()}:{pid}"))
+                return any(
+                    connection.scan_iter(match=f"alive:{role}:{socket.gethostname()}:{pid}:*", count=1000)
+                )
         except RedisError:
             return False
 

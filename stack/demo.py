@@ -36,7 +36,7 @@ def demo(environment: Mapping[str, str], image: Path | None) -> int:
     0 only if the job succeeded and its callback arrived with a valid signature. Raises Refused for an image
     that cannot be read.
     """
-    if image is not None and not os.access(image, os.R_OK):
+    if image is not None and not (image.is_file() and os.access(image, os.R_OK)):
         raise Refused(f"IMAGE={image} is not a file that can be read.")
     folder = Path(environment.get("OSTEO_VAR") or "var").resolve() / "demo"
     folder.mkdir(parents=True, exist_ok=True)
@@ -47,7 +47,7 @@ def demo(environment: Mapping[str, str], image: Path | None) -> int:
     try:
         with _stack(environment, run) as ready:
             job = _analyse(ready, run, image or run / "synthetic.png", overlay)
-    except (GaveUp, StopRequested) as reason:
+    except (GaveUp, StopRequested, OSError, urllib3.exceptions.HTTPError) as reason:
         say(f"the demo failed: {reason} (logs: {run / 'log'})")
         return 1
     shutil.rmtree(run)

@@ -33,6 +33,9 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self.path = path.resolve()
         try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # Radiographs lie here: nobody else on this machine may read them, whatever the umask was.
+            self.path.chmod(0o700)
             for folder in ("log", "redis", "s3"):
                 (self.path / folder).mkdir(parents=True, exist_ok=True)
             self._lock = (self.path / "stack.lock").open("a+")

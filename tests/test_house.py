@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "worker": {"worker", "jobs", "model"},
     "model": {"model"},
     "training": {"training", "model"},
-    "stack": {"stack", "model.synthetic"},
+    "stack": {"stack"},
 }
 WORDS_TO_AVOID = {"utils", "util", "helpers", "helper", "manager", "common", "misc"}
 
