@@ -1,11 +1,15 @@
 import json
+import shutil
 import socket
+import ssl
+import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 
 import pytest
@@ -46,6 +50,12 @@ class Receiver:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}/hook?a=1"
         Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def speak_tls(self, certificate: Path, key: Path) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self.url = f"https://localhost:{self._server.server_port}/hook?a=1"
 
     def close(self) -> None:
         self._server.shutdown()
@@ -172,3 +182,37 @@ def test_an_attempt_is_counted_before_the_call(ledger, courier, monkeypatch):
     deliver(job.id, courier)
     assert [(during.delivery, during.delivery_attempts) for during in seen] == [(Delivery.PENDING, 1)]
     assert seen[0].next_delivery_at > now()
+
+
+@pytest.mark.skipif(
+    shutil.which("openssl") is None, reason="THERE IS NO openssl: NO CALLBACK OVER TLS WAS TRIED"
+)
+@pytest.mark.parametrize(
+    ("name", "delivery"), [("localhost", Delivery.DELIVERED), ("other", Delivery.PENDING)]
+)
+def test_a_callback_over_tls_goes_only_to_whom_the_name_belongs(
+    ledger, courier, receiver, tmp_path, monkeypatch, name, delivery
+):
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    request = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        f"/CN={name}",
+    ]
+    files = ["-addext", f"subjectAltName=DNS:{name}", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([*request, *files], check=True, capture_output=True)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    receiver.speak_tls(certificate, key)
+    job = ended_job(ledger, receiver.url)
+    deliver(job.id, replace(courier, exceptions=frozenset({"localhost"})))
+    assert ledger.read(job.id).delivery is delivery
+    assert len(receiver.received) == (delivery is Delivery.DELIVERED)
+    if receiver.received:
+        assert receiver.received[0][0]["host"] == receiver.url.split("/")[2]
