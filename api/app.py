@@ -27,6 +27,7 @@ def create_app(settings: Settings, ledger: Ledger, queue: JobQueue, keys: Keys) 
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_bytes + FORM_OVERHEAD
     app.config["MAX_FORM_PARTS"] = 20
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # the order of the contract reads better
     answer_problems(app)
     app.register_blueprint(job_routes(Intake(settings, ledger, queue)))
     app.register_blueprint(health_routes(ledger))
