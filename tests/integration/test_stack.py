@@ -40,10 +40,7 @@ def tasks_in_flower(stack: Stack, job_id: str) -> set[tuple[str, str, str]]:
     """Name, state and worker of the tasks that Flower's page of tasks finds for a job."""
     query = {"draw": 1, "start": 0, "length": 10, "order[0][column]": 0, "search[value]": f"args:{job_id}"}
     page = urllib3.request("GET", f"{stack.ready['flower']}/tasks/datatable", fields=query).json()
-    return {
-        (task["name"], task["state"], str(task["worker"]).partition("@")[0])
-        for task in page["data"]
-    }
+    return {(task["name"], task["state"], str(task["worker"]).partition("@")[0]) for task in page["data"]}
 
 
 def test_a_stack_serves_restarts_its_parts_and_keeps_its_data(tmp_path: Path) -> None:
