@@ -21,6 +21,9 @@ wsgi_app = "api.app:from_environment()"
 workers = 2
 threads = 8
 graceful_timeout = 15
+# Longer than clients and proxies keep an idle connection (60 s in most): whoever closes first may cut off a
+# request that is on its way, and only the client knows whether one is.
+keepalive = 75
 control_socket_disable = True
 # A heartbeat file on a slow disk lets gunicorn kill workers that are well.
 if os.access("/dev/shm", os.W_OK):

@@ -1,5 +1,8 @@
 import json
 import re
+import select
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 
 import jsonschema
@@ -131,6 +134,15 @@ def test_a_malformed_listing_is_said(api: Api, query: str):
 def test_health_says_ready(api: Api):
     assert api.request("GET", "/health/live", key="").status == 200
     assert api.request("GET", "/health/ready", key="").json() == {"status": "ready"}
+
+
+def test_a_connection_left_idle_is_still_there_for_the_next_request(api: Api):
+    connection = HTTPConnection(api.url.removeprefix("http://"), timeout=30)
+    with closing(connection):
+        connection.request("GET", "/health/live")
+        assert connection.getresponse().read()
+        # Gunicorn's own default is two seconds; a closed connection would be readable.
+        assert select.select([connection.sock], [], [], 4) == ([], [], [])
 
 
 def test_what_is_not_part_of_the_contract_yet_is_not_answered(api: Api, job: Job):
