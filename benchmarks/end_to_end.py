@@ -24,7 +24,7 @@ from model.classifier import Classifier
 from model.image import decode
 
 BATCH = 8
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.25
 
 
 def main() -> int:
