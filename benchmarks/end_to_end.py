@@ -24,7 +24,7 @@ from model.classifier import Classifier
 from model.image import decode
 
 BATCH = 8
-POLL_SECONDS = 0.25
+POLL_SECONDS = 0.25  # Every poll is work for the cores that are measured.
 
 
 def main() -> int:
