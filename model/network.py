@@ -39,12 +39,7 @@ def build(
 
     if input_size % 32:
         raise ValueError(f"input_size must be a multiple of 32, not {input_size}")
-    trunk = getattr(keras.applications, backbone)(
-        include_top=False, weights=None, input_shape=(input_size, input_size, 1)
-    )
-    for layer in trunk.layers:
-        if isinstance(layer, layers.BatchNormalization):
-            layer.momentum = batch_norm_momentum
+    trunk = build_trunk(input_size, backbone, batch_norm_momentum)
     # ResNetV2 halves its map in the last block of a stage, so that block's pre-activation is the deepest
     # feature at stride 16.
     deep = trunk.output
@@ -72,6 +67,19 @@ def build(
     dense = layers.Dense(width // 2, activation="relu", name="dense")(dense)
     fracture = layers.Dense(1, activation="sigmoid", name=FRACTURE)(dense)
     return keras.Model(trunk.input, {FRACTURE: fracture, WHERE: where}, name=backbone.lower())
+
+
+def build_trunk(input_size: int, backbone: str, batch_norm_momentum: float = 0.9) -> keras.Model:
+    """Build the untrained backbone without its top: float32 (n, size, size, 1) to (n, size / 32, ..., 2048)."""
+    import keras
+
+    trunk = getattr(keras.applications, backbone)(
+        include_top=False, weights=None, input_shape=(input_size, input_size, 1)
+    )
+    for layer in trunk.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = batch_norm_momentum
+    return trunk
 
 
 def _residual_block(x: Any, filters: int, name: str, momentum: float) -> Any:

@@ -1,0 +1,34 @@
+"""Keeps a pre-trained backbone as a file, and begins a network with it: between `pretrain` and `train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import keras
+
+
+def write_trunk(path: Path, model: keras.Model) -> None:
+    """Write the weights of the backbone's layers in `model`, float32, each under its path."""
+    arrays = {v.path: np.asarray(v, dtype="<f4") for layer in _trunk_layers(model) for v in layer.weights}
+    new = path.with_suffix(".new")
+    with new.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+    new.replace(path)
+
+
+def begin_with_trunk(path: Path, model: keras.Model) -> None:
+    """Fill the backbone of `model`; ValueError if the file holds another backbone's weights."""
+    with np.load(path, allow_pickle=False) as stored:
+        wanted = {v.path: v for layer in _trunk_layers(model) for v in layer.weights}
+        if odd := set(wanted) ^ set(stored.files):
+            raise ValueError(f"{path} is of another backbone than {model.name}: they differ in {min(odd)}")
+        for name, variable in wanted.items():
+            variable.assign(stored[name].astype(np.float32))
+
+
+def _trunk_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    return [layer for layer in model.layers if layer.name.startswith(("conv", "post_")) and layer.weights]
