@@ -23,7 +23,7 @@ from model.network import build_trunk
 from training.backend import jit_compile, prepare_backend
 from training.checkpoint import Position, position_of, restore, save
 from training.photographs import Photographs, hold_out, read_photographs
-from training.trunk import write_trunk
+from training.trunk import start_at_identity, write_trunk
 
 if TYPE_CHECKING:
     import keras
@@ -120,6 +120,7 @@ def _compile(config: Pretraining, classes: int) -> keras.Model:
     keras.config.set_dtype_policy(config.precision)
     keras.utils.set_random_seed(config.seed)
     trunk = build_trunk(config.input_size, config.backbone)
+    start_at_identity(trunk)
     pooled = keras.layers.GlobalAveragePooling2D(name="pool")(trunk.output)
     answer = keras.layers.Dense(classes, activation="softmax", dtype="float32", name="class")(pooled)
     model = keras.Model(trunk.input, answer)

@@ -1,57 +1,88 @@
-"""Divides a data set into training, validation and test by group, before anything is learned from it.
+"""Divides a collection into training, validation and test part, and tells whether a division leaks.
 
-A group ties near-duplicates and images taken one after another, so it must not stand on both sides.
+Before anything is learned, for `training.prepare`. Copies of one image, and images that may show one patient,
+never stand on two sides.
 """
 
 from __future__ import annotations
 
 import csv
-import random
+import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from training.examples import Rows
+import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from sklearn.model_selection import StratifiedGroupKFold
 
-SHARES = {"train": 0.70, "validation": 0.15, "test": 0.15}
+from training.manifest import Entry
+
+SPLIT = "split.csv"
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+FOLDS = {TRAIN: range(0, 14), VALIDATION: range(14, 17), TEST: range(17, 20)}
+"""Twentieths of the collection: 70, 15 and 15 %."""
+_TWENTIETHS = 20
+
+Pairs = Sequence[tuple[int, int, float]]
 
 
-def split_by_group(rows: Rows, seed: int) -> dict[str, str]:
-    """Map each image's name to its part, whole groups only; the same rows and seed give the same parts.
+def join_groups(entries: Sequence[Entry], near_duplicates: Pairs) -> list[str]:
+    """Name the group of each image: the source's own, joined wherever an image of one copies one of another."""
+    names, own = np.unique([entry.group for entry in entries], return_inverse=True)
+    ends = [(own[i], own[j]) for i, j, _ in near_duplicates]
+    first, second = np.array(ends, int).reshape(-1, 2).T
+    links = coo_matrix((np.ones(len(ends)), (first, second)), shape=(len(names), len(names)))
+    joined = connected_components(links, directed=False)[1]
+    name_of = {int(component): str(name) for component, name in zip(joined[::-1], names[::-1], strict=True)}
+    return [name_of[int(joined[place])] for place in own]
 
-    Groups are dealt out largest first, equals in an order drawn from `seed`, each to the part that then
-    lacks most of its share, where fractured and intact images count alike: that keeps the prevalence even.
+
+def split_by_group(entries: Sequence[Entry], groups: Sequence[str], seed: int) -> list[str]:
+    """Give each image its part: groups stay whole, and each part gets its share of label x region x size.
+
+    ValueError if there are too few groups to divide.
     """
-    sizes = {group: _count(rows, group) for group in {row["group"] for row in rows}}
-    total = _count(rows)
-    order = sorted(sizes)
-    random.Random(seed).shuffle(order)
-    order.sort(key=lambda group: -sum(sizes[group][label] / total[label] for label in total))
-    held = {part: Counter[str]() for part in SHARES}
-    part_of: dict[str, str] = {}
-    for group in order:
-
-        def lack(part: str, group: str = group) -> float:
-            return (
-                sum(
-                    sizes[group][label] / total[label] * (SHARES[part] - held[part][label] / total[label])
-                    for label in total
-                )
-                / SHARES[part]
-            )
-
-        part_of[group] = max(SHARES, key=lack)
-        held[part_of[group]] += sizes[group]
-    return {row["image"]: part_of[row["group"]] for row in rows}
+    if len(set(groups)) < _TWENTIETHS:
+        raise ValueError(f"{len(set(groups))} groups cannot be divided; it takes {_TWENTIETHS} at least")
+    strata = _strata(entries, groups)
+    folds = StratifiedGroupKFold(_TWENTIETHS, shuffle=True, random_state=seed)
+    part_of = np.empty(len(entries), dtype=object)
+    for number, (_, held) in enumerate(folds.split(strata, strata, groups)):
+        part_of[held] = next(part for part, numbers in FOLDS.items() if number in numbers)
+    return [str(part) for part in part_of]
 
 
-def _count(rows: Rows, group: str | None = None) -> Counter[str]:
-    return Counter(row["fractured"] for row in rows if group is None or row["group"] == group)
+def _strata(entries: Sequence[Entry], groups: Sequence[str]) -> list[str]:
+    """Label x region x size; what is too rare for twenty folds goes by its label alone."""
+    fine = [f"{entry.fractured} {entry.region} {entry.size}" for entry in entries]
+    spread = Counter(stratum for stratum, _ in set(zip(fine, groups, strict=True)))
+    return [
+        stratum if spread[stratum] >= _TWENTIETHS else str(entry.fractured)
+        for stratum, entry in zip(fine, entries, strict=True)
+    ]
 
 
-def write_split(path: Path, rows: Iterable[dict[str, str]], parts: dict[str, str]) -> None:
-    """Write image, group and part, one row an image."""
-    with path.open("w", newline="", encoding="utf-8") as file:
+def find_leaks(parts: Sequence[str], near_duplicates: Pairs) -> list[tuple[int, int, float]]:
+    """List the pairs of copies that stand on two sides of a division."""
+    return [(i, j, apart) for i, j, apart in near_duplicates if parts[i] != parts[j]]
+
+
+def write_split(run: Path, entries: Sequence[Entry], groups: Sequence[str], parts: Sequence[str]) -> None:
+    """Write split.csv: image, group and part, one row an image; whole or not at all."""
+    new = run / f"{SPLIT}.new"
+    with new.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["image", "group", "part"])
-        writer.writerows([row["image"], row["group"], parts[row["image"]]] for row in rows)
+        writer.writerows(zip((entry.image for entry in entries), groups, parts, strict=True))
+    os.replace(new, run / SPLIT)
+
+
+def read_split(run: Path) -> Mapping[str, tuple[str, str]]:
+    """Read split.csv: group and part by image; FileNotFoundError says which step makes it."""
+    path = run / SPLIT
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is missing; run python -m training.prepare --run {run} first")
+    with path.open(newline="", encoding="utf-8") as file:
+        return {row["image"]: (row["group"], row["part"]) for row in csv.DictReader(file)}

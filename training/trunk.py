@@ -30,5 +30,16 @@ def begin_with_trunk(path: Path, model: keras.Model) -> None:
             variable.assign(stored[name].astype(np.float32))
 
 
+def start_at_identity(trunk: keras.Model) -> None:
+    """Let every residual block pass its input on unchanged at first: deep networks then learn from step one.
+
+    Goyal et al., "Accurate, Large Minibatch SGD" (2017), section 5.1, by the last convolution in place of the
+    last normalisation, which a ResNetV2 has elsewhere.
+    """
+    for layer in trunk.layers:
+        if layer.name.endswith("_3_conv"):
+            layer.set_weights([np.zeros_like(weight) for weight in layer.get_weights()])
+
+
 def _trunk_layers(model: keras.Model) -> list[keras.layers.Layer]:
     return [layer for layer in model.layers if layer.name.startswith(("conv", "post_")) and layer.weights]

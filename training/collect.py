@@ -1,0 +1,139 @@
+"""First step: `python -m training.collect FOLDER ... --run RUN` turns collections into one manifest.
+
+Refuses, and counts, what would teach a model something false: images that are cut off, and copies of one
+image that carry both labels. Writes manifest.csv and collect.json; what a killed run had measured is kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from model.errors import ImageError
+from model.image import decode
+from training.fingerprints import Fingerprints
+from training.layouts import Found, LayoutError, find_xrays
+from training.manifest import Entry, write_manifest
+from training.near_duplicates import Fingerprint, find_near_duplicates
+
+REPORT = "collect.json"
+_STRIP, _FLATNESS = 0.02, 1
+
+
+@dataclass(frozen=True)
+class Refused:
+    """An image that does not enter the manifest, and why."""
+
+    path: Path
+    why: str
+
+
+def collect(folders: Sequence[Path], run: Path) -> list[Entry]:
+    """Look at every X-ray of the collections; write and return those that may be learned from."""
+    run.mkdir(parents=True, exist_ok=True)
+    found = [(folder, one) for folder in folders for one in find_xrays(folder)]
+    entries: list[Entry] = []
+    refused: list[Refused] = []
+    with Fingerprints(run) as fingerprints:
+        taken: list[Fingerprint] = []
+        for folder, one in tqdm(found, "collecting", unit="image"):
+            try:
+                data = one.path.read_bytes()
+                pixels = decode(data).pixels
+                refuse_cut_off(data, pixels)
+            except (ImageError, OSError, ValueError) as error:
+                refused.append(Refused(one.path, str(error)))
+                continue
+            entries.append(_entry(folder, one, run, data, pixels))
+            taken.append(fingerprints.take(entries[-1].sha256, lambda pixels=pixels: pixels))
+    conflicting = find_conflicts(entries, taken)
+    refused += [Refused(run / entries[i].image, "a copy of it carries the other label") for i in conflicting]
+    kept = [entry for i, entry in enumerate(entries) if i not in conflicting]
+    write_manifest(run, kept)
+    report = {
+        "collections": [str(folder) for folder in folders],
+        "found": len(found),
+        "kept": len(kept),
+        "fractured": sum(entry.fractured for entry in kept),
+        "by_region": dict(Counter(entry.region for entry in kept).most_common()),
+        "refused": len(refused),
+        "refused_because": dict(Counter(one.why for one in refused).most_common()),
+        "refused_images": [{"image": os.path.relpath(one.path, run), "why": one.why} for one in refused],
+    }
+    (run / REPORT).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    return kept
+
+
+def refuse_cut_off(data: bytes, pixels: np.ndarray) -> None:
+    """Raise ValueError for an image that ends early, also one that was saved again after it had.
+
+    A decoder fills what is missing of a JPEG with flat gray. 59 images of FracAtlas end so, none of them
+    fractured: a classifier would learn the strip.
+    """
+    if data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
+        raise ValueError("the file ends early")
+    strip = pixels[-max(4, round(len(pixels) * _STRIP)) :]
+    if np.ptp(strip) <= _FLATNESS and 96 <= int(strip.mean()) <= 160:
+        raise ValueError("the picture ends in a flat gray strip, as one does that was cut off")
+
+
+def find_conflicts(entries: Sequence[Entry], fingerprints: Sequence[Fingerprint]) -> set[int]:
+    """List the images that have a copy with the other label: nobody knows which of the two is right."""
+    pairs = find_near_duplicates(fingerprints)
+    return {k for i, j, _ in pairs if entries[i].fractured != entries[j].fractured for k in (i, j)}
+
+
+def _entry(folder: Path, one: Found, run: Path, data: bytes, pixels: np.ndarray) -> Entry:
+    source = folder.name
+    return Entry(
+        image=os.path.relpath(one.path, run),
+        sha256=hashlib.sha256(data).hexdigest(),
+        fractured=one.fractured,
+        # Where a source ties nothing together, every image stands alone until prepare finds its copies.
+        group=f"{source}-{one.group or one.path.stem}",
+        region=one.region,
+        frontal=one.frontal,
+        lateral=one.lateral,
+        oblique=one.oblique,
+        hardware=one.hardware,
+        width=pixels.shape[1],
+        height=pixels.shape[0],
+        source=source,
+        licence=one.licence,
+        boxes=one.boxes,
+        polygons=one.polygons,
+    )
+
+
+def main() -> None:
+    """Run `python -m training.collect`."""
+    parser = argparse.ArgumentParser(description="Turn collections of X-rays into one manifest.")
+    parser.add_argument("folders", type=Path, nargs="+", help="FracAtlas unpacked, or with labels.csv, or a folder per class")
+    parser.add_argument("--run", type=Path, required=True, help="folder of the run")
+    options = parser.parse_args()
+    try:
+        entries = collect(options.folders, options.run)
+    except LayoutError as error:
+        raise SystemExit(f"collect: {error}") from None
+    report = json.loads((options.run / REPORT).read_text(encoding="utf-8"))
+    for why, count in report["refused_because"].items():
+        print(f"refused {count}: {why}", file=sys.stderr)
+    print(
+        f"{len(entries)} X-rays, {report['fractured']} fractured, in {options.run}; {report['refused']} refused. "
+        f"Now: python -m training.prepare --run {options.run}",
+        file=sys.stderr,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""Keeps the fingerprints of a run's images on disk, so that a killed step does not take them twice."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from training.near_duplicates import Fingerprint, fingerprint
+
+FILE = "fingerprints.npz"
+_KEEP_EVERY = 1000
+
+
+class Fingerprints:
+    """Fingerprints by the sha256 of the image's bytes; saved on leaving the `with`, and now and then."""
+
+    def __init__(self, run: Path) -> None:
+        """Open those of the run's folder."""
+        self._path = run / FILE
+        self._held: dict[str, Fingerprint] = {}
+        self._new = 0
+        if self._path.exists():
+            with np.load(self._path, allow_pickle=False) as stored:
+                rows = zip(stored["sha256"], stored["coarse"], stored["fine"], strict=True)
+                self._held = {str(sha256): Fingerprint(coarse, fine) for sha256, coarse, fine in rows}
+
+    def __enter__(self) -> Fingerprints:
+        """Give itself."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Save what was taken."""
+        if self._new:
+            self._save()
+
+    def take(self, sha256: str, pixels: Callable[[], np.ndarray]) -> Fingerprint:
+        """Give the fingerprint of an image; `pixels`, uint8 (height, width), is asked for if it is not known."""
+        if sha256 not in self._held:
+            self._held[sha256] = fingerprint(pixels())
+            self._new += 1
+            if self._new % _KEEP_EVERY == 0:
+                self._save()
+        return self._held[sha256]
+
+    def _save(self) -> None:
+        new = self._path.with_suffix(".new")
+        with new.open("wb") as file:
+            np.savez(
+                file,
+                sha256=np.array(list(self._held)),
+                coarse=np.stack([one.coarse for one in self._held.values()]),
+                fine=np.stack([one.fine for one in self._held.values()]),
+            )
+        os.replace(new, self._path)

@@ -1,0 +1,100 @@
+"""One row for each X-ray of a collection: what `training.collect` writes and every later step reads."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+MANIFEST = "manifest.csv"
+
+Box = tuple[float, float, float, float]
+Polygon = tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One labelled X-ray.
+
+    `image` is its path, relative to the manifest's folder; `boxes` are x, y, w, h and `polygons` x1, y1, x2,
+    y2, ... in its pixels. `group` ties images that may show the same patient. Views may hold at once, since an
+    X-ray with several pictures on it has several. `source` names the collection it came from.
+    """
+
+    image: str
+    sha256: str
+    fractured: bool
+    group: str
+    region: str
+    frontal: bool
+    lateral: bool
+    oblique: bool
+    hardware: bool
+    width: int
+    height: int
+    source: str
+    licence: str
+    boxes: tuple[Box, ...]
+    polygons: tuple[Polygon, ...]
+
+    @property
+    def size(self) -> str:
+        """Its class of original size: in some collections the size alone tells how likely a fracture is."""
+        shape = "wide" if self.width > self.height else "tall" if self.height > self.width else "square"
+        return f"{shape}-{'large' if max(self.width, self.height) > 600 else 'small'}"
+
+
+_LISTS = ("boxes", "polygons")
+_FLAGS = ("fractured", "frontal", "lateral", "oblique", "hardware")
+
+
+def write_manifest(folder: Path, entries: Iterable[Entry]) -> None:
+    """Write manifest.csv to `folder`, whole or not at all."""
+    new = folder / f"{MANIFEST}.new"
+    with new.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(Entry)])
+        writer.writeheader()
+        for entry in entries:
+            values = asdict(entry)
+            writer.writerow(
+                values
+                | {name: json.dumps(values[name]) for name in _LISTS}
+                | {name: int(values[name]) for name in _FLAGS}
+            )
+    os.replace(new, folder / MANIFEST)
+
+
+def read_manifest(folder: Path) -> list[Entry]:
+    """Read manifest.csv of `folder`; FileNotFoundError says which step makes it."""
+    path = folder / MANIFEST
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is missing; run python -m training.collect --run {folder} first")
+    with path.open(newline="", encoding="utf-8") as file:
+        return [_entry(row) for row in csv.DictReader(file)]
+
+
+def _entry(row: dict[str, str]) -> Entry:
+    return Entry(
+        **{
+            field.name: row[field.name]
+            for field in fields(Entry)
+            if field.name not in (*_LISTS, *_FLAGS, "width", "height")
+        },
+        **{name: row[name] == "1" for name in _FLAGS},
+        width=int(row["width"]),
+        height=int(row["height"]),
+        boxes=_tuples(row["boxes"]),
+        polygons=_tuples(row["polygons"]),
+    )
+
+
+def _tuples(text: str) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(float(number) for number in numbers) for numbers in json.loads(text))
+
+
+def image_paths(folder: Path, entries: Sequence[Entry]) -> list[Path]:
+    """Where the images of the manifest in `folder` lie."""
+    return [folder / entry.image for entry in entries]
