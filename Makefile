@@ -2,14 +2,15 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint lock clean
+.PHONY: help demo up test train-smoke lint lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
+RUN ?= var/smoke
 LOCKED := .venv/requirements.lock.installed
 
 help: ## List what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(LOCKED) ## Analyse one X-ray (IMAGE=path, else a drawn one) and print its job as JSON
 	@exec $(BIN)/python -m stack demo $(if $(IMAGE),"$$IMAGE")
@@ -19,6 +20,15 @@ up: $(LOCKED) ## Run the service on 127.0.0.1:8000 (PORT, FLOWER_PORT and OSTEO_
 
 test: lint ## Run every check and every test
 	@$(BIN)/python -m pytest
+
+train-smoke: $(LOCKED) ## All steps of training on drawn radiographs, in minutes, in var/smoke (RUN moves it)
+	@rm -rf $(RUN)
+	@$(BIN)/python -m training.synthetic_set $(RUN)/wrists
+	@$(BIN)/python -m training.collect $(RUN)/wrists --run $(RUN)
+	@$(BIN)/python -m training.prepare --run $(RUN)
+	@$(BIN)/python -m training.select --run $(RUN) --config training/configs/smoke_select.toml
+	@$(BIN)/python -m training.train --run $(RUN) --config training/configs/smoke.toml
+	@$(BIN)/python -m training.evaluate --run $(RUN) --bundle $(RUN)/bundle
 
 lint: $(LOCKED) ## Check style and types
 	@$(BIN)/ruff check

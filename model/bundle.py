@@ -1,6 +1,6 @@
 """A trained model as a folder: weights, bundle.json, radiograph_check.json and MODEL_CARD.md, with checksums.
 
-`training.export` writes it, `model.classifier` reads it; what was altered on its way is refused.
+`training.evaluate` writes it, `model.classifier` reads it; what was altered on its way is refused.
 """
 
 from __future__ import annotations

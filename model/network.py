@@ -16,6 +16,7 @@ STRIDE = 16
 """Pixels of the input on a side of one cell of the `where` map."""
 
 _LAST_BLOCK_AT_STRIDE_16 = {"ResNet50V2": 6, "ResNet101V2": 23, "ResNet152V2": 36}
+BACKBONES = tuple(_LAST_BLOCK_AT_STRIDE_16)
 
 
 def build(
@@ -24,6 +25,8 @@ def build(
     width: int = 256,
     dropout: float = 0.3,
     batch_norm_momentum: float = 0.9,
+    blocks: bool = True,
+    locate: bool = True,
 ) -> keras.Model:
     """Build the untrained network.
 
@@ -32,7 +35,8 @@ def build(
     input_size / 16, 1), the probability that a cell holds part of a fracture.
 
     `batch_norm_momentum` is far below Keras's 0.99 because our runs have hundreds of steps, not hundreds of
-    thousands: at 0.99 the moving averages would still remember the random start.
+    thousands: at 0.99 the moving averages would still remember the random start. Without `blocks` the heads
+    stand on 1x1 convolutions, without `locate` there is no `where`: what `training.select` compares with.
     """
     import keras
     from keras import layers
@@ -40,33 +44,35 @@ def build(
     if input_size % 32:
         raise ValueError(f"input_size must be a multiple of 32, not {input_size}")
     trunk = build_trunk(input_size, backbone, batch_norm_momentum)
+    refine = _residual_block if blocks else _projection
     # ResNetV2 halves its map in the last block of a stage, so that block's pre-activation is the deepest
     # feature at stride 16.
     deep = trunk.output
     fine = trunk.get_layer(f"conv4_block{_LAST_BLOCK_AT_STRIDE_16[backbone]}_preact_relu").output
 
-    fine = _residual_block(fine, width, "fine", batch_norm_momentum)
-    deep = _residual_block(deep, width, "deep", batch_norm_momentum)
-
-    local = layers.Concatenate(name="local_join")([fine, layers.UpSampling2D(2, name="deep_up")(deep)])
-    local = _residual_block(local, width // 2, "local", batch_norm_momentum)
-    where = layers.Conv2D(1, 1, activation="sigmoid", bias_initializer=_rare(0.02), name=WHERE)(local)
+    fine = refine(fine, width, "fine", batch_norm_momentum)
+    deep = refine(deep, width, "deep", batch_norm_momentum)
 
     whole = layers.Concatenate(name="whole_join")([deep, layers.MaxPooling2D(2, name="fine_down")(fine)])
-    whole = _residual_block(whole, width, "whole", batch_norm_momentum)
+    whole = refine(whole, width, "whole", batch_norm_momentum)
     # A fracture fills a few cells: the maximum over the map says that one stands out, the mean what part of
     # the body this is.
-    pooled = layers.Concatenate(name="pooled")(
-        [
-            layers.GlobalAveragePooling2D(name="whole_mean")(whole),
-            layers.GlobalMaxPooling2D(name="whole_max")(whole),
-            layers.GlobalMaxPooling2D(name="local_max")(local),
-        ]
-    )
-    dense = layers.Dropout(dropout, name="drop")(pooled)
+    pooled = [
+        layers.GlobalAveragePooling2D(name="whole_mean")(whole),
+        layers.GlobalMaxPooling2D(name="whole_max")(whole),
+    ]
+    outputs = {}
+    if locate:
+        local = layers.Concatenate(name="local_join")([fine, layers.UpSampling2D(2, name="deep_up")(deep)])
+        local = refine(local, width // 2, "local", batch_norm_momentum)
+        pooled.append(layers.GlobalMaxPooling2D(name="local_max")(local))
+        outputs[WHERE] = layers.Conv2D(
+            1, 1, activation="sigmoid", bias_initializer=_rare(0.02), dtype="float32", name=WHERE
+        )(local)
+    dense = layers.Dropout(dropout, name="drop")(layers.Concatenate(name="pooled")(pooled))
     dense = layers.Dense(width // 2, activation="relu", name="dense")(dense)
-    fracture = layers.Dense(1, activation="sigmoid", name=FRACTURE)(dense)
-    return keras.Model(trunk.input, {FRACTURE: fracture, WHERE: where}, name=backbone.lower())
+    outputs[FRACTURE] = layers.Dense(1, activation="sigmoid", dtype="float32", name=FRACTURE)(dense)
+    return keras.Model(trunk.input, outputs, name=backbone.lower())
 
 
 def build_trunk(input_size: int, backbone: str, batch_norm_momentum: float = 0.9) -> keras.Model:
@@ -94,6 +100,15 @@ def _residual_block(x: Any, filters: int, name: str, momentum: float) -> Any:
     y = layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"{name}_conv2")(y)
     y = layers.BatchNormalization(momentum=momentum, name=f"{name}_norm2")(y)
     return layers.ReLU(name=f"{name}_relu2")(layers.Add(name=f"{name}_add")([shortcut, y]))
+
+
+def _projection(x: Any, filters: int, name: str, momentum: float) -> Any:
+    """A 1x1 convolution with batch normalisation: as wide as a residual block, and nothing more."""
+    from keras import layers
+
+    y = layers.Conv2D(filters, 1, use_bias=False, name=f"{name}_shortcut")(x)
+    y = layers.BatchNormalization(momentum=momentum, name=f"{name}_shortcut_norm")(y)
+    return layers.ReLU(name=f"{name}_relu2")(y)
 
 
 def _rare(share: float) -> keras.initializers.Initializer:

@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw
 from model.letterbox import scale_pixels
 from model.network import STRIDE
 from training.examples import Example
+from training.loss import UNKNOWN
 
 OVERSAMPLING = 2
 """Examples are held at this multiple of the input size, so that turning them costs no sharpness."""
@@ -19,7 +20,7 @@ def augment(example: Example, input_size: int, random: np.random.Generator) -> t
     """Draw one variation: float32 (input_size, input_size, 1) and its cells (input_size / 16, ..., 1).
 
     Flipped left to right half of the time (a right hand becomes a left one), never upside down, which no
-    radiograph is hung. A cell is 1 where it touches a fracture's box.
+    radiograph is hung. A cell is 1 where it touches a fracture.
     """
     matrix = _draw_affine(example.square.shape[0], random)
     picture = _warp(Image.fromarray(example.square), matrix, Image.Resampling.BILINEAR)
@@ -27,23 +28,31 @@ def augment(example: Example, input_size: int, random: np.random.Generator) -> t
     values = np.asarray(picture, np.float32) / 255.0
     values = values ** random.uniform(*_GAMMA) * random.uniform(*_CONTRAST)
     square = np.round(np.clip(values, 0, 1) * 255).astype(np.uint8)
-    mask = _warp(draw_boxes(example), matrix, Image.Resampling.NEAREST)
-    return scale_pixels(square), cells(np.asarray(mask), input_size)
+    mask = _warp(draw_fractures(example), matrix, Image.Resampling.NEAREST)
+    return scale_pixels(square), cells(np.asarray(mask), input_size) if example.located else nowhere(input_size)
 
 
-def draw_boxes(example: Example) -> Image.Image:
-    """Paint the fracture's boxes white on black, at the size of the example's square."""
+def draw_fractures(example: Example) -> Image.Image:
+    """Paint the fractures white on black, at the size of the example's square: outlines, or else boxes."""
     mask = Image.new("L", example.square.shape[::-1])
     pen = ImageDraw.Draw(mask)
-    for x, y, w, h in example.boxes:
-        pen.rectangle((x, y, x + w, y + h), fill=255)
+    for polygon in example.polygons:
+        pen.polygon(polygon, fill=255, outline=255)
+    if not example.polygons:
+        for x, y, w, h in example.boxes:
+            pen.rectangle((x, y, x + w, y + h), fill=255)
     return mask
+
+
+def nowhere(input_size: int) -> np.ndarray:
+    """Cells of an X-ray whose fracture nobody has marked: UNKNOWN, float32 as of `cells`."""
+    return np.full((input_size // STRIDE, input_size // STRIDE, 1), UNKNOWN, np.float32)
 
 
 def cells(mask: np.ndarray, input_size: int) -> np.ndarray:
     """Reduce uint8 (side, side) to float32 (input_size / 16, input_size / 16, 1): 1 where a cell is touched.
 
-    A box that only grazes a cell, under a twelfth of its area, leaves it out.
+    A fracture that only grazes a cell, under a twelfth of its area, leaves it out.
     """
     n = input_size // STRIDE
     step = mask.shape[0] // n

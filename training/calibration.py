@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from model.bundle import Calibration
+from model.bundle import Calibration, Thresholds
+from model.classifier import calibrate
+from training.augment import cells, draw_fractures
+from training.examples import Example, labels_of
+from training.scores import Scores
 
 SENSITIVITY, SPECIFICITY = 0.95, 0.95
 _LEAST_SLOPE = 0.05
+
+
+def fix(examples: Sequence[Example], scores: Scores) -> tuple[Calibration, Thresholds]:
+    """Fix calibration and all thresholds on the validation part, before the test part is opened."""
+    labels = labels_of(examples)
+    calibration = fit_calibration(scores.fracture, labels)
+    probabilities = calibrate(scores.fracture, calibration)
+    high = high_threshold(probabilities, labels)
+    # A model so good that the two cross has no indeterminate range.
+    low = min(low_threshold(probabilities, labels), high)
+    known = [i for i, example in enumerate(examples) if example.located]
+    size = examples[0].square.shape[0]
+    truth = np.stack([cells(np.asarray(draw_fractures(examples[i])), size)[..., 0] > 0 for i in known])
+    return calibration, Thresholds(low, high, region_threshold(scores.where[known], truth))
 
 
 def fit_calibration(scores: np.ndarray, labels: np.ndarray) -> Calibration:
@@ -40,7 +60,12 @@ def high_threshold(probabilities: np.ndarray, labels: np.ndarray) -> float:
 
 
 def region_threshold(cells: np.ndarray, truth: np.ndarray) -> float:
-    """Return the threshold with the best F1 over cells, float (n, h, w) against bool (n, h, w)."""
+    """Return the threshold with the best F1 over cells, float (n, h, w) against bool (n, h, w).
+
+    1 where no fracture is marked: nothing was learned of places then, and no region is named.
+    """
+    if not truth.any():
+        return 1.0
     order = np.argsort(-cells.ravel())
     hits = np.cumsum(truth.ravel()[order])
     f1 = 2 * hits / (np.arange(1, truth.size + 1) + truth.sum())

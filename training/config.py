@@ -14,7 +14,9 @@ class Phase:
     """One stretch of a run: a backbone at an input size for so many steps.
 
     The next phase takes over every weight; a deeper backbone starts with its new blocks at identity, which
-    makes the cheap early steps count for the dear late ones.
+    makes the cheap early steps count for the dear late ones. The blocks and heads learn at `peak_rate`, the
+    backbone's last stage at `trunk_rate` times that, each stage before it at half the rate of the next. At 0
+    the backbone is frozen: head first, as long as the head only knows noise.
     """
 
     backbone: str
@@ -22,6 +24,10 @@ class Phase:
     steps: int
     warmup_steps: int
     peak_rate: float
+    trunk_rate: float
+    average: float
+    """Momentum of the moving average of the weights, which the phase then passes on; 0 for none. It costs a
+    quarter of a small network's step on a CPU, and matters where the rate is high at the end."""
 
 
 @dataclass(frozen=True)
@@ -30,14 +36,25 @@ class Config:
 
     version: str
     seed: int
+    begin: str
+    """What the backbone begins with: `imagenet`, a file of `training.pretrain`, or nothing."""
+    blocks: bool
+    """Whether the custom residual blocks stand between backbone and heads."""
+    locate: bool
+    """Whether there is a localisation head."""
+    precision: str
+    """Keras's dtype policy: float32, or mixed_bfloat16 where the processor has it."""
     batch_size: int
     positive_share: float
     """Fractured images per batch; the true share comes back with the calibration."""
+    label_smoothing: float
     where_weight: float
     """Weight of the localisation loss beside the classification loss."""
     cell_weight: float
     """Weight of a fractured cell beside an intact one; under 1 % of cells are fractured."""
+    weight_decay: float
     checkpoint_every: int
+    validate_every: int
     threads: int
     phases: tuple[Phase, ...]
 

@@ -1,60 +1,82 @@
-"""Reads labelled X-rays into memory for `training.train`, decoded and letter-boxed as the service does it."""
+"""Reads labelled X-rays into memory for the steps that learn, decoded and letter-boxed as the service does it."""
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from model.image import decode
 from model.letterbox import Letterbox, to_square
-
-Box = tuple[float, float, float, float]
+from training.manifest import Box, Entry, Polygon, read_manifest
+from training.split import read_split
 
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """One labelled X-ray: `square` is uint8 (size, size), `boxes` are x, y, w, h in its pixels."""
+    """One labelled X-ray: `square` is uint8 (size, size); `boxes` and `polygons` lie in its pixels.
 
-    image: str
+    `group` is the one of the split, which ties more together than the source's own.
+    """
+
+    entry: Entry
     group: str
-    region: str
-    hardware: bool
-    fractured: bool
     square: np.ndarray
     boxes: tuple[Box, ...]
+    polygons: tuple[Polygon, ...]
+
+    @property
+    def fractured(self) -> bool:
+        """Whether there is a fracture."""
+        return self.entry.fractured
+
+    @property
+    def located(self) -> bool:
+        """Whether it is known where its fractures are; an intact one has them nowhere."""
+        return not self.fractured or bool(self.boxes)
 
 
-Rows = list[dict[str, str]]
+def read_part(run: Path, part: str, size: int) -> list[Example]:
+    """Read one part of the run's split as squares of `size` pixels, in the manifest's order."""
+    split = read_split(run)
+    return [
+        read_example(run, entry, split[entry.image][0], size)
+        for entry in tqdm(entries_of(run, part), f"reading {part}", unit="image")
+    ]
 
 
-def read_labels(folder: Path) -> Rows:
-    """Read labels.csv of a data set folder (columns as in its README)."""
-    with (folder / "labels.csv").open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+def entries_of(run: Path, part: str) -> list[Entry]:
+    """List the manifest's entries of one part of the run's split."""
+    split = read_split(run)
+    return [entry for entry in read_manifest(run) if split[entry.image][1] == part]
 
 
-def read_examples(
-    folder: Path, rows: Rows, size: int, progress: Callable[[Rows], Iterable[dict[str, str]]] = iter
-) -> list[Example]:
-    """Decode `rows` of the data set in `folder` to squares of `size` pixels, in the order given."""
-    return [_example(folder, row, size) for row in progress(rows)]
-
-
-def _example(folder: Path, row: dict[str, str], size: int) -> Example:
-    radiograph = decode((folder / "images" / row["image"]).read_bytes())
+def read_example(run: Path, entry: Entry, group: str, size: int) -> Example:
+    """Decode one X-ray of the run's manifest."""
+    radiograph = decode((run / entry.image).read_bytes())
     place = Letterbox.of(radiograph.width, radiograph.height, size)
-    boxes = [(float(x), float(y), float(w), float(h)) for x, y, w, h in json.loads(row["boxes"] or "[]")]
     return Example(
-        image=row["image"],
-        group=row["group"],
-        region=row["region"],
-        hardware=row["hardware"] == "1",
-        fractured=row["fractured"] == "1",
+        entry=entry,
+        group=group,
         square=to_square(radiograph.pixels, size),
-        boxes=tuple(place.into(box) for box in boxes),
+        boxes=tuple(place.into(box) for box in entry.boxes),
+        polygons=tuple(_into(place, polygon) for polygon in entry.polygons),
     )
+
+
+def _into(place: Letterbox, polygon: Polygon) -> Polygon:
+    points = np.array(polygon).reshape(-1, 2) * place.scale + (place.left, place.top)
+    return tuple(points.ravel().tolist())
+
+
+def labels_of(examples: Sequence[Example]) -> np.ndarray:
+    """Whether each is fractured, bool (n,)."""
+    return np.array([example.fractured for example in examples], bool)
+
+
+def groups_of(examples: Sequence[Example]) -> np.ndarray:
+    """The group of each, str (n,)."""
+    return np.array([example.group for example in examples])

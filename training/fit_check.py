@@ -1,27 +1,28 @@
 """Fits `model.radiograph_check` on X-rays against gray photographs: `python -m training.fit_check`.
 
-Writes radiograph_check.json, which `training.export` puts into the bundle, and radiograph_check_metrics.json.
+Writes radiograph_check.json, which `training.evaluate` puts into the bundle, and radiograph_check_metrics.json.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
 import json
-import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
+from model.bundle import CHECK
 from model.image import decode
 from model.radiograph_check import RadiographCheck, features
 from model.synthetic import draw_forearm
-from training.examples import read_labels
+from training.examples import entries_of
+from training.photographs import Photographs, read_photographs
+from training.split import TEST, TRAIN, VALIDATION
 
-CHECK, METRICS = "radiograph_check.json", "radiograph_check_metrics.json"
+METRICS = "radiograph_check_metrics.json"
 _PASSING = 0.998
 """X-rays of the fitting part that must pass; held-out ones then stay above 99.5 %."""
 _PHOTOGRAPHS, _DRAWINGS = 20_000, 60
@@ -50,66 +51,53 @@ def fit(xrays: np.ndarray, photographs: np.ndarray, ridge: float = 1.0) -> Radio
     )
 
 
-def _xrays(shared: Path) -> Iterator[tuple[str, np.ndarray]]:
-    for row in read_labels(shared / "fracatlas"):
-        yield f"f{row['group']}", decode((shared / "fracatlas/images" / row["image"]).read_bytes()).pixels
-    for path in sorted((shared / "bonedata/images").iterdir()):
-        yield path.stem, decode(path.read_bytes()).pixels
+def _xrays(run: Path, parts: Sequence[str]) -> Iterator[np.ndarray]:
+    for part in parts:
+        for entry in entries_of(run, part):
+            yield decode((run / entry.image).read_bytes()).pixels
+
+
+def _drawings() -> Iterator[np.ndarray]:
     for seed in range(_DRAWINGS):
-        yield f"s{seed}", draw_forearm(seed, fracture=seed % 2 == 0).pixels
+        yield draw_forearm(seed, fracture=seed % 2 == 0).pixels
 
 
-def _photographs(shared: Path, random: np.random.Generator) -> Iterator[tuple[str, np.ndarray]]:
-    names = []
-    for archive in sorted((shared / "tiny-imagenet-gray").glob("*.zip")):
-        with zipfile.ZipFile(archive) as held:
-            names += [(archive, name) for name in sorted(held.namelist()) if name.endswith(".webp")]
-    chosen = [names[i] for i in sorted(random.choice(len(names), _PHOTOGRAPHS, replace=False))]
-    opened = {archive: zipfile.ZipFile(archive) for archive in {archive for archive, _ in chosen}}
-    for archive, name in chosen:
-        with Image.open(io.BytesIO(opened[archive].read(name))) as picture:
-            yield Path(name).name.split("_")[0], np.asarray(picture.convert("L"))
+def _measure(pictures: Iterable[np.ndarray], told: str) -> np.ndarray:
+    return np.array([features(pixels) for pixels in tqdm(pictures, told, unit="image")])
 
 
-def _measure(pictures: Iterator[tuple[str, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    described = [
-        (tie, features(pixels)) for tie, pixels in tqdm(pictures, "measuring", unit="image", mininterval=1)
-    ]
-    return np.array([tie for tie, _ in described]), np.array([vector for _, vector in described])
-
-
-def _held_out(ties: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Mark a fifth of the ties: a group of X-rays or a class of photographs is never on both sides."""
-    unique = np.unique(ties)
-    return np.isin(ties, random.choice(unique, len(unique) // _HELD_OUT, replace=False))
-
-
-def main() -> None:
-    """Run `python -m training.fit_check`."""
-    parser = argparse.ArgumentParser(description="Fit the check that a picture is a radiograph.")
-    parser.add_argument("--shared", type=Path, default=Path("../shared/data"), help="folder of the data sets")
-    parser.add_argument("--out", type=Path, default=Path("var/first-bundle"), help="folder of the run")
-    options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
+def fit_and_measure(run: Path, photographs: Photographs) -> tuple[RadiographCheck, dict[str, Any]]:
+    """Fit on the run's training part and four fifths of the photographs' classes; measure on the others."""
     random = np.random.default_rng(20261123)
-    x_ties, x = _measure(_xrays(options.shared))
-    p_ties, p = _measure(_photographs(options.shared, random))
-    x_out, p_out = _held_out(x_ties, random), _held_out(p_ties, random)
-    check = fit(x[~x_out], p[~p_out])
+    chosen = np.sort(random.permutation(len(photographs.classes))[:_PHOTOGRAPHS])
+    vectors = _measure(photographs.pixels[chosen], "photographs")
+    unseen = random.permutation(photographs.class_count)[: photographs.class_count // _HELD_OUT]
+    p_out = np.isin(photographs.classes[chosen], unseen)
+    learned = _measure([*_xrays(run, [TRAIN]), *_drawings()], "X-rays to fit")
+    x_out = _measure(_xrays(run, [VALIDATION, TEST]), "X-rays held out")
+    check = fit(learned, vectors[~p_out])
 
     def passing(vectors: np.ndarray) -> float:
         standard = (vectors - np.array(check.mean)) / np.array(check.scale)
         return float((standard @ np.array(check.coefficients) + check.intercept >= check.threshold).mean())
 
-    real = x_out & ~np.char.startswith(x_ties, "s")
-    metrics = {
-        "xrays_held_out": int(real.sum()),
-        "xrays_passing": passing(x[real]),
+    return check, {
+        "xrays_held_out": len(x_out),
+        "xrays_passing": passing(x_out),
         "photographs_held_out": int(p_out.sum()),
-        "photographs_refused": 1 - passing(p[p_out]),
+        "photographs_refused": 1 - passing(vectors[p_out]),
     }
-    (options.out / CHECK).write_text(check.to_json(), encoding="utf-8")
-    (options.out / METRICS).write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    """Run `python -m training.fit_check`."""
+    parser = argparse.ArgumentParser(description="Fit the check that a picture is a radiograph.")
+    parser.add_argument("--run", type=Path, required=True, help="folder of the run")
+    parser.add_argument("--photographs", type=Path, default=Path("../shared/data/tiny-imagenet-gray"))
+    options = parser.parse_args()
+    check, metrics = fit_and_measure(options.run, read_photographs(options.photographs))
+    (options.run / CHECK).write_text(check.to_json(), encoding="utf-8")
+    (options.run / METRICS).write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(metrics, indent=2))
 
 

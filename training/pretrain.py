@@ -122,7 +122,9 @@ def _compile(config: Pretraining, classes: int) -> keras.Model:
     trunk = build_trunk(config.input_size, config.backbone)
     start_at_identity(trunk)
     pooled = keras.layers.GlobalAveragePooling2D(name="pool")(trunk.output)
-    answer = keras.layers.Dense(classes, activation="softmax", dtype="float32", name="class")(pooled)
+    answer = keras.layers.Dense(
+        classes, activation="softmax", kernel_initializer="zeros", dtype="float32", name="class"
+    )(pooled)
     model = keras.Model(trunk.input, answer)
     rate = keras.optimizers.schedules.CosineDecay(
         0.0, config.steps - config.warmup_steps, warmup_target=config.peak_rate, warmup_steps=config.warmup_steps

@@ -1,29 +1,38 @@
-"""Trains the network on labelled X-rays: `python -m training.train`; `training.export` comes after it.
+"""Fourth step: `python -m training.train --run RUN --config FILE` trains one experiment.
 
-Killed at any moment, the same command goes on from the last checkpoint.
+Killed at any moment, the same command goes on from the last checkpoint. Writes history.jsonl,
+validation.jsonl, curves.png, and at the end trained.npz, which `training.evaluate` reads.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from sklearn.metrics import log_loss, roc_auc_score
 from tqdm import tqdm
 
+from model.letterbox import to_square
 from model.network import FRACTURE, WHERE, build
 from training.augment import OVERSAMPLING
+from training.backend import jit_compile, prepare_backend
 from training.batches import Batches
 from training.checkpoint import Position, position_of, restore, save
 from training.config import Config, Phase, read_config
-from training.examples import Example, Rows, read_examples, read_labels
+from training.curves import HISTORY, VALIDATION, draw_curves, note
+from training.examples import Example, labels_of, read_part
 from training.growth import transfer
 from training.loss import cells_loss
-from training.split import split_by_group, write_split
+from training.optimizer import make_optimizer
+from training.scores import score
+from training.split import TRAIN
+from training.split import VALIDATION as VALIDATION_PART
+from training.trained import write_trained
+from training.trunk import begin_with
 
 if TYPE_CHECKING:
     import keras
@@ -31,63 +40,68 @@ if TYPE_CHECKING:
 CHECKPOINT = "checkpoint.npz"
 
 
-def train(config: Config, data: Path, out: Path) -> keras.Model:
-    """Train on the training part of `data`, from the last checkpoint in `out` if there is one.
-
-    Writes split.csv, history.jsonl and the checkpoint to `out`; returns the trained model.
-    """
-    out.mkdir(parents=True, exist_ok=True)
-    rows = read_labels(data)
-    parts = split_by_group(rows, config.seed)
-    write_split(out / "split.csv", rows, parts)
-    position = position_of(out / CHECKPOINT, config.fingerprint) or Position(0, 0)
+def train(config: Config, run: Path) -> None:
+    """Train on the run's training part, from the last checkpoint if there is one, to the end."""
+    position = position_of(run / CHECKPOINT, config.fingerprint) or Position(0, 0)
+    largest = max(phase.input_size for phase in config.phases)
     batches = Batches(
-        _training_part(config, data, rows, parts), config.batch_size, config.positive_share, config.seed
+        read_part(run, TRAIN, largest * OVERSAMPLING), config.batch_size, config.positive_share, config.seed
     )
-    model = _compile(config, config.phases[position.phase])
-    if (out / CHECKPOINT).exists():
-        restore(out / CHECKPOINT, model)
+    validation = read_part(run, VALIDATION_PART, largest)
+    model = compile_phase(config, config.phases[position.phase])
+    if (run / CHECKPOINT).exists():
+        restore(run / CHECKPOINT, model)
+    else:
+        begin_with(config.begin, model)
     while True:
-        for done in _run_phase(config, position, batches, model, out):
-            save(out / CHECKPOINT, config.fingerprint, done, model)
+        for done in _run_phase(config, position, batches, validation, model, run):
+            save(run / CHECKPOINT, config.fingerprint, done, model)
+        take_average(model)
         if position.phase + 1 == len(config.phases):
-            return model
+            break
         position = Position(position.phase + 1, 0)
-        grown = _compile(config, config.phases[position.phase])
+        grown = compile_phase(config, config.phases[position.phase])
         transfer(model, grown)
         model = grown
-        save(out / CHECKPOINT, config.fingerprint, position, model)
+        save(run / CHECKPOINT, config.fingerprint, position, model)
+    write_trained(run, config, model)
+    draw_curves(run)
 
 
-def _training_part(config: Config, data: Path, rows: Rows, parts: dict[str, str]) -> list[Example]:
-    largest = max(phase.input_size for phase in config.phases)
-    wanted = [row for row in rows if parts[row["image"]] == "train"]
-    return read_examples(
-        data, wanted, largest * OVERSAMPLING, lambda rows: tqdm(rows, "reading X-rays", unit="image")
-    )
-
-
-def _compile(config: Config, phase: Phase) -> keras.Model:
+def compile_phase(config: Config, phase: Phase) -> keras.Model:
+    """Build the network of a phase, with its optimiser and losses."""
     import keras
 
+    keras.config.set_dtype_policy(config.precision)
     keras.utils.set_random_seed(config.seed)
-    model = build(phase.input_size, phase.backbone)
-    rate = keras.optimizers.schedules.CosineDecay(
-        0.0, phase.steps - phase.warmup_steps, warmup_target=phase.peak_rate, warmup_steps=phase.warmup_steps
-    )
-    optimizer = keras.optimizers.Adam(rate, global_clipnorm=1.0)
-    optimizer.build(model.trainable_variables)
+    model = build(phase.input_size, phase.backbone, blocks=config.blocks, locate=config.locate)
+    losses = {FRACTURE: keras.losses.BinaryCrossentropy(label_smoothing=config.label_smoothing)}
+    weights = {FRACTURE: 1.0}
+    if config.locate:
+        losses[WHERE], weights[WHERE] = cells_loss(config.cell_weight), config.where_weight
     model.compile(
-        optimizer=optimizer,
-        loss={FRACTURE: "binary_crossentropy", WHERE: cells_loss(config.cell_weight)},
-        loss_weights={FRACTURE: 1.0, WHERE: config.where_weight},
-        jit_compile=False,
+        optimizer=make_optimizer(config, phase, model),
+        loss=losses,
+        loss_weights=weights,
+        metrics={FRACTURE: keras.metrics.BinaryAccuracy(name="accuracy")},
+        jit_compile=jit_compile(),
     )
     return model
 
 
+def take_average(model: keras.Model) -> None:
+    """Put the moving average of the weights in their place, if one was kept."""
+    if model.optimizer.use_ema:
+        model.optimizer.finalize_variable_values(model.trainable_variables)
+
+
 def _run_phase(
-    config: Config, start: Position, batches: Batches, model: keras.Model, out: Path
+    config: Config,
+    start: Position,
+    batches: Batches,
+    validation: Sequence[Example],
+    model: keras.Model,
+    run: Path,
 ) -> Iterator[Position]:
     """Run a phase from `start` to its end; yield where a checkpoint is due."""
     phase = config.phases[start.phase]
@@ -95,45 +109,58 @@ def _run_phase(
     name = f"{phase.backbone} at {phase.input_size} px"
     bar = tqdm(range(start.step, phase.steps), name, phase.steps, initial=start.step, unit="step")
     for step in bar:
-        batch = batches.draw(before + step, phase.input_size)
-        logs = model.train_on_batch(batch.x, {FRACTURE: batch.fracture, WHERE: batch.where}, return_dict=True)
-        losses = {key: round(float(value), 4) for key, value in logs.items()}
-        # Keras averages its logs until told otherwise; each line of the history is its own batch.
-        model.reset_metrics()
-        bar.set_postfix(losses)
-        with (out / "history.jsonl").open("a", encoding="utf-8") as history:
-            history.write(json.dumps({"phase": start.phase, "step": step, **losses}) + "\n")
+        values = train_step(model, batches, before + step, phase.input_size)
+        bar.set_postfix(values)
+        note(run / HISTORY, at=before + step, phase=start.phase, step=step, **values)
         done = step + 1
         if done % config.checkpoint_every == 0 or done == phase.steps:
             yield Position(start.phase, done)
+        if done % config.validate_every == 0 or done == phase.steps:
+            note(run / VALIDATION, at=before + step, **validate(model, validation, phase.input_size))
+            draw_curves(run)
 
 
-def limit_threads(threads: int) -> None:
-    """Set up TensorFlow for training on a CPU; only possible before its first operation."""
-    # Off by default on CPUs without AVX-512, yet it halves the time of the backward pass there (measured).
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    import tensorflow as tf
+def train_step(model: keras.Model, batches: Batches, step: int, input_size: int) -> dict[str, float]:
+    """Learn from the batch of one step; return its losses and accuracy."""
+    batch = batches.draw(step, input_size)
+    truth = {FRACTURE: batch.fracture, WHERE: batch.where}
+    wanted = {name: truth[name] for name in model.output_names}
+    logs = model.train_on_batch(batch.x, wanted, return_dict=True)
+    # Keras averages its logs until told otherwise; each line of the history is its own batch.
+    model.reset_metrics()
+    values = {key: round(float(value), 4) for key, value in logs.items()}
+    return {
+        "loss": values["loss"],
+        # Keras names a metric after its output only where there are several.
+        "fracture_loss": values.get(f"{FRACTURE}_loss", values["loss"]),
+        "accuracy": values.get(f"{FRACTURE}_accuracy", values.get("accuracy", float("nan"))),
+        **({"where_loss": values[f"{WHERE}_loss"]} if WHERE in model.output_names else {}),
+    }
 
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
 
-
-def arguments(description: str) -> argparse.ArgumentParser:
-    """Make the parser of the options that `train` and `export` share."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--config", type=Path, default=Path("training/configs/first_bundle.toml"))
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/fracatlas"), help="data set folder")
-    parser.add_argument("--out", type=Path, default=Path("var/first-bundle"), help="folder of the run")
-    return parser
+def validate(model: keras.Model, validation: Sequence[Example], input_size: int) -> dict[str, float]:
+    """Measure on the validation part, with the weights as they are."""
+    squares = [to_square(example.square, input_size) for example in validation]
+    said, labels = score(model, squares, "validating").fracture, labels_of(validation)
+    # Batches are richer in fractures than the part: an accuracy at 0.5 would count that, too.
+    threshold = np.quantile(said, 1 - labels.mean())
+    return {
+        "loss": round(float(log_loss(labels, np.clip(said, 1e-6, 1 - 1e-6))), 4),
+        "accuracy": round(float(((said >= threshold) == labels).mean()), 4),
+        "auc": round(float(roc_auc_score(labels, said)), 4),
+    }
 
 
 def main() -> None:
     """Run `python -m training.train`."""
-    options = arguments("Train the network; run again to go on after a kill.").parse_args()
+    parser = argparse.ArgumentParser(description="Train the network; run again to go on after a kill.")
+    parser.add_argument("--run", type=Path, required=True, help="folder of the run")
+    parser.add_argument("--config", type=Path, required=True, help="the experiment, a file in training/configs")
+    options = parser.parse_args()
     config = read_config(options.config)
-    limit_threads(config.threads)
-    train(config, options.data, options.out)
-    print(f"trained; now: python -m training.export --config {options.config}", file=sys.stderr)
+    prepare_backend(config.threads)
+    train(config, options.run)
+    print(f"trained; now: python -m training.evaluate --run {options.run}", file=sys.stderr)
 
 
 if __name__ == "__main__":

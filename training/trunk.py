@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from model.network import BACKBONES
+
 if TYPE_CHECKING:
     import keras
 
@@ -20,23 +22,48 @@ def write_trunk(path: Path, model: keras.Model) -> None:
     new.replace(path)
 
 
-def begin_with_trunk(path: Path, model: keras.Model) -> None:
-    """Fill the backbone of `model`; ValueError if the file holds another backbone's weights."""
+def begin_with(source: str, model: keras.Model) -> None:
+    """Fill the backbone of `model` from `source`: `imagenet`, a file of `write_trunk`, or nothing for neither.
+
+    ImageNet's first convolution sees colours, ours gray: its kernel is added up over them. ValueError if the
+    file holds another backbone's weights.
+    """
+    if source == "imagenet":
+        _begin_with_imagenet(model)
+    elif source:
+        _begin_with_file(Path(source), model)
+    else:
+        start_at_identity(model)
+
+
+def _begin_with_file(path: Path, model: keras.Model) -> None:
     with np.load(path, allow_pickle=False) as stored:
         wanted = {v.path: v for layer in _trunk_layers(model) for v in layer.weights}
         if odd := set(wanted) ^ set(stored.files):
             raise ValueError(f"{path} is of another backbone than {model.name}: they differ in {min(odd)}")
         for name, variable in wanted.items():
-            variable.assign(stored[name].astype(np.float32))
+            variable.assign(stored[name])
 
 
-def start_at_identity(trunk: keras.Model) -> None:
+def _begin_with_imagenet(model: keras.Model) -> None:
+    import keras
+
+    backbone = next(name for name in BACKBONES if name.lower() == model.name)
+    coloured = getattr(keras.applications, backbone)(include_top=False, weights="imagenet")
+    for layer in _trunk_layers(model):
+        weights = coloured.get_layer(layer.name).get_weights()
+        if layer.name == "conv1_conv":
+            weights[0] = weights[0].sum(axis=2, keepdims=True)
+        layer.set_weights(weights)
+
+
+def start_at_identity(model: keras.Model) -> None:
     """Let every residual block pass its input on unchanged at first: deep networks then learn from step one.
 
     Goyal et al., "Accurate, Large Minibatch SGD" (2017), section 5.1, by the last convolution in place of the
     last normalisation, which a ResNetV2 has elsewhere.
     """
-    for layer in trunk.layers:
+    for layer in model.layers:
         if layer.name.endswith("_3_conv"):
             layer.set_weights([np.zeros_like(weight) for weight in layer.get_weights()])
 

@@ -1,0 +1,143 @@
+"""Fifth step: `python -m training.evaluate --run RUN --bundle FOLDER` measures a trained network, and bundles it.
+
+Calibration and thresholds are fixed on the validation part; only then is the test part opened, and how often
+it has been is written down. Writes metrics.json, plots, report.html and the bundle; what a killed run had
+scored is kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from model.bundle import CARD, CHECK, MANIFEST, Description, write_bundle
+from model.weights import write_weights
+from training.backend import prepare_backend
+from training.calibration import fix
+from training.card import write_card
+from training.examples import Example, entries_of, read_part
+from training.findings import Part, change_of, localise, measure
+from training.fit_check import METRICS as CHECK_METRICS
+from training.openings import AlreadyOpened, note_opening
+from training.plots import draw_plots
+from training.report import REPORT, write_report
+from training.robustness import measure_robustness, size_only
+from training.split import TEST, TRAIN, VALIDATION
+from training.stored_scores import StoredScores
+from training.trained import config_of
+
+NAME = "osteo-resnet152v2"
+MEASURED = "metrics.json"
+_SHIPPED = Path(__file__).parents[1] / "model" / "bundle"
+
+
+def evaluate(run: Path, bundle: Path, again: bool = False) -> dict[str, Any]:
+    """Measure the run's network, write its report and its bundle; return the metrics."""
+    config = config_of(run)
+    scores = StoredScores(run, config)
+    examples = {part: read_part(run, part, config.input_size) for part in (VALIDATION, TEST)}
+    squares = {part: [example.square for example in inside] for part, inside in examples.items()}
+    calibration, thresholds = fix(examples[VALIDATION], scores.of(VALIDATION, squares[VALIDATION]))
+
+    openings = note_opening(run, scores.fingerprint, again)
+    test = Part(examples[TEST], scores.of(TEST, squares[TEST]), calibration)
+    exact = Part(examples[TEST], scores.exactly_of(TEST, squares[TEST]), calibration)
+    metrics: dict[str, Any] = {
+        "config": asdict(config),
+        "data": _describe(run, examples),
+        "openings_of_the_test_part": openings,
+        "calibration": asdict(calibration),
+        "thresholds": asdict(thresholds),
+        **measure(test, thresholds),
+        "int8_against_float32": change_of(test, exact),
+        "robustness": measure_robustness(run, test, scores),
+        "size_only": size_only(run, test),
+        "radiograph_check": _read_check(run)[1],
+    }
+    cam = scores.grad_cam_of(TEST, squares[TEST])
+    metrics["localisation"]["grad_cam"] = localise(test, cam, thresholds.low, _GRAD_CAM_THRESHOLD)
+    (run / MEASURED).write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    draw_plots(run, metrics, test, thresholds)
+    public_report = write_report(run, metrics)
+    description = Description(
+        name=NAME,
+        version=config.version,
+        backbone=config.backbone,
+        input_size=config.input_size,
+        thresholds=thresholds,
+        calibration=calibration,
+        metrics={
+            "test": metrics["test"],
+            "localisation": metrics["localisation"]["head"],
+            "radiograph_check": metrics["radiograph_check"],
+        },
+        data=", ".join(metrics["data"]["sources"]),
+        licence=", ".join(metrics["data"]["licences"]),
+    )
+    texts = {
+        CHECK: _read_check(run)[0],
+        CARD: write_card(description, metrics),
+        MEASURED: json.dumps(metrics, indent=2) + "\n",
+        REPORT: public_report,
+    }
+    write_bundle(bundle, description, lambda path: write_weights(path, scores.exact), texts)
+    return metrics
+
+
+_GRAD_CAM_THRESHOLD = 0.5
+"""Half of its own maximum, as its authors cut it."""
+
+
+def _describe(run: Path, examples: dict[str, list[Example]]) -> dict[str, Any]:
+    entries = {TRAIN: entries_of(run, TRAIN)}
+    entries |= {part: [example.entry for example in inside] for part, inside in examples.items()}
+    everything = [entry for inside in entries.values() for entry in inside]
+    return {
+        "sources": sorted({entry.source for entry in everything}),
+        "licences": sorted({entry.licence for entry in everything}),
+        "parts": {
+            part: {
+                "images": len(inside),
+                "fractured": sum(entry.fractured for entry in inside),
+                "by_region": dict(Counter(entry.region for entry in inside).most_common()),
+            }
+            for part, inside in entries.items()
+        },
+    }
+
+
+def _read_check(run: Path) -> tuple[str, dict[str, Any]]:
+    """Read the radiograph check that the run fitted, or else the shipped bundle's, and how it was measured."""
+    if (run / CHECK).exists():
+        return (run / CHECK).read_text(encoding="utf-8"), json.loads((run / CHECK_METRICS).read_text(encoding="utf-8"))
+    shipped = json.loads((_SHIPPED / MANIFEST).read_text(encoding="utf-8"))
+    return (_SHIPPED / CHECK).read_text(encoding="utf-8"), shipped["metrics"]["radiograph_check"]
+
+
+def main() -> None:
+    """Run `python -m training.evaluate`."""
+    parser = argparse.ArgumentParser(description="Measure a trained network once, and write its bundle.")
+    parser.add_argument("--run", type=Path, required=True, help="folder of the run")
+    parser.add_argument("--bundle", type=Path, required=True, help="folder to write or replace")
+    parser.add_argument("--again", action="store_true", help="open a test part that has been opened before")
+    options = parser.parse_args()
+    prepare_backend(config_of(options.run).threads)
+    try:
+        metrics = evaluate(options.run, options.bundle, options.again)
+    except AlreadyOpened as error:
+        raise SystemExit(f"evaluate: {error}") from None
+    value = metrics["test"]["auc"]
+    print(
+        f"AUC {value['value']:.3f} ({value['low']:.3f} to {value['high']:.3f}, n = {value['n']}); "
+        f"report: {options.run / REPORT}; bundle: {options.bundle}",
+        file=sys.stderr,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""Third step: `python -m training.select --run RUN --config FILE` compares architectures under one budget.
+
+Every candidate trains for the same time from the same seed, and is measured on the validation part. Writes
+selection.json after each, so that a killed run goes on with the next, and draws selection.png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+import tomllib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from training.augment import OVERSAMPLING
+from training.backend import prepare_backend
+from training.batches import Batches
+from training.config import Config, Phase
+from training.examples import Example, groups_of, labels_of, read_part
+from training.measures import auc, with_interval
+from training.scores import score
+from training.split import TRAIN, VALIDATION
+from training.train import compile_phase, take_average, train_step
+from training.trunk import begin_with
+
+if TYPE_CHECKING:
+    import keras
+
+SELECTION, PICTURE = "selection.json", "selection.png"
+_NEVER, _WARMUP, _AVERAGE = 1_000_000, 20, 0.9
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One architecture to compare."""
+
+    name: str
+    backbone: str
+    input_size: int
+    blocks: bool
+    locate: bool
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is compared, and under which budget; one TOML file each."""
+
+    seconds: float
+    """Time that each candidate trains, its compilation not counted."""
+    peak_rate: float
+    common: Config
+    candidates: tuple[Candidate, ...]
+
+
+def read_comparison(path: Path) -> Comparison:
+    """Read a TOML file; a missing or unknown key is a TypeError that names it."""
+    values = tomllib.loads(path.read_text(encoding="utf-8"))
+    common = {"version": "", "blocks": True, "locate": True, "checkpoint_every": 0, "validate_every": 0, "phases": ()}
+    return Comparison(
+        seconds=float(values["seconds"]),
+        peak_rate=float(values["peak_rate"]),
+        common=Config(**common, **values["common"]),
+        candidates=tuple(Candidate(**candidate) for candidate in values["candidates"]),
+    )
+
+
+def select(comparison: Comparison, run: Path) -> list[dict[str, Any]]:
+    """Train and measure each candidate that is not measured yet; return all, best first."""
+    done = _read(run / SELECTION, comparison)
+    for candidate in comparison.candidates:
+        if candidate.name in {one["name"] for one in done}:
+            continue
+        done.append(asdict(candidate) | _measure(comparison, candidate, run))
+        done.sort(key=lambda one: -one["auc"]["value"])
+        new = run / f"{SELECTION}.new"
+        values = {"seconds": comparison.seconds, "part": VALIDATION, "candidates": done}
+        new.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+        os.replace(new, run / SELECTION)
+        _draw(run, done, comparison.seconds)
+    return done
+
+
+def _read(path: Path, comparison: Comparison) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    values = json.loads(path.read_text(encoding="utf-8"))
+    if values["seconds"] != comparison.seconds:
+        raise ValueError(f"{path} compares under another budget ({values['seconds']} s); move it away first")
+    return list(values["candidates"])
+
+
+def _measure(comparison: Comparison, candidate: Candidate, run: Path) -> dict[str, Any]:
+    config = replace(comparison.common, blocks=candidate.blocks, locate=candidate.locate)
+    size = candidate.input_size
+    batches = Batches(read_part(run, TRAIN, size * OVERSAMPLING), config.batch_size, config.positive_share, config.seed)
+    # Nobody knows how many steps the time is good for, so the rate does not fall, and the weights are averaged.
+    phase = Phase(candidate.backbone, size, _NEVER, _WARMUP, comparison.peak_rate, 1.0, _AVERAGE)
+    model = compile_phase(config, phase)
+    begin_with(config.begin, model)
+    # The first step compiles.
+    train_step(model, batches, 0, size)
+    start, steps = time.perf_counter(), 1
+    with tqdm(desc=candidate.name, unit="step") as bar:
+        while time.perf_counter() - start < comparison.seconds:
+            train_step(model, batches, steps, size)
+            steps += 1
+            bar.update()
+    take_average(model)
+    return {
+        "parameters": model.count_params(),
+        "steps": steps,
+        **_score(model, read_part(run, VALIDATION, size)),
+    }
+
+
+def _score(model: keras.Model, examples: Sequence[Example]) -> dict[str, Any]:
+    squares = [example.square for example in examples]
+    score(model, squares[:1], "compiling")
+    start = time.perf_counter()
+    said = score(model, squares, "measuring").fracture
+    seconds = time.perf_counter() - start
+    labels = labels_of(examples)
+    interval = with_interval(lambda i: auc(said[i], labels[i]), groups_of(examples), len(labels))
+    return {"auc": asdict(interval), "images_a_second": round(len(examples) / seconds, 1)}
+
+
+def _draw(run: Path, done: Sequence[dict[str, Any]], seconds: float) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 1.6 + 0.45 * len(done)), layout="constrained")
+    axes = figure.subplots()
+    for place, one in enumerate(reversed(done)):
+        value = one["auc"]
+        error = [[value["value"] - value["low"]], [value["high"] - value["value"]]]
+        axes.errorbar(value["value"], place, xerr=error, fmt="o", capsize=4, color="tab:blue")
+        axes.annotate(f"{one['steps']} steps, {one['images_a_second']} images/s", (value["value"], place + 0.15), ha="center", fontsize=7)
+    axes.set_yticks(range(len(done)), [one["name"] for one in reversed(done)])
+    axes.set_ylim(-0.5, len(done) - 0.2)
+    axes.set_xlabel(f"AUC on the validation part after {seconds:g} s of training each, with 95 % intervals")
+    figure.savefig(run / PICTURE, dpi=110)
+
+
+def main() -> None:
+    """Run `python -m training.select`."""
+    parser = argparse.ArgumentParser(description="Compare architectures under one budget.")
+    parser.add_argument("--run", type=Path, required=True, help="folder of the run")
+    parser.add_argument("--config", type=Path, default=Path("training/configs/select.toml"))
+    options = parser.parse_args()
+    comparison = read_comparison(options.config)
+    prepare_backend(comparison.common.threads)
+    for one in select(comparison, options.run):
+        value = one["auc"]
+        print(f"{value['value']:.3f} ({value['low']:.3f} to {value['high']:.3f})  {one['name']}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
