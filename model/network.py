@@ -76,7 +76,7 @@ def build(
 
 
 def build_trunk(input_size: int, backbone: str, batch_norm_momentum: float = 0.9) -> keras.Model:
-    """Build the untrained backbone without its top: float32 (n, size, size, 1) to (n, size / 32, ..., 2048)."""
+    """Build the untrained backbone, topless: float32 (n, size, size, 1) to (n, size/32, size/32, 2048)."""
     import keras
 
     trunk = getattr(keras.applications, backbone)(

@@ -29,7 +29,9 @@ def augment(example: Example, input_size: int, random: np.random.Generator) -> t
     values = values ** random.uniform(*_GAMMA) * random.uniform(*_CONTRAST)
     square = np.round(np.clip(values, 0, 1) * 255).astype(np.uint8)
     mask = _warp(draw_fractures(example), matrix, Image.Resampling.NEAREST)
-    return scale_pixels(square), cells(np.asarray(mask), input_size) if example.located else nowhere(input_size)
+    return scale_pixels(square), cells(np.asarray(mask), input_size) if example.located else nowhere(
+        input_size
+    )
 
 
 def draw_fractures(example: Example) -> Image.Image:

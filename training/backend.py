@@ -19,7 +19,7 @@ def prepare_backend(threads: int) -> None:
 
 
 def jit_compile() -> bool:
-    """Whether a step is compiled whole: JAX always does; TensorFlow is four times slower so on a CPU (measured)."""
+    """Whether a step is compiled whole: JAX always does; TensorFlow on a CPU is four times slower so."""
     import keras
 
     return keras.backend.backend() == "jax"

@@ -21,7 +21,11 @@ def write_card(description: Description, metrics: dict[str, Any]) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         # Markdown, not HTML.
-        autoescape=False,  # noqa: S701
+        autoescape=False,
     )
-    environment.filters |= {"measure": as_text, "percent": lambda share: f"{100 * share:.0f} %"}
+    environment.filters |= {"measure": as_text, "percent": _percent}
     return environment.get_template(_TEMPLATE).render(about=description, metrics=metrics, stride=STRIDE)
+
+
+def _percent(share: float | None) -> str:
+    return "an unknown share" if share is None else f"{100 * share:.0f} %"

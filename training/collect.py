@@ -55,7 +55,7 @@ def collect(folders: Sequence[Path], run: Path) -> list[Entry]:
                 refused.append(Refused(one.path, str(error)))
                 continue
             entries.append(_entry(folder, one, run, data, pixels))
-            taken.append(fingerprints.take(entries[-1].sha256, lambda pixels=pixels: pixels))
+            taken.append(fingerprints.take(entries[-1].sha256, pixels))
     conflicting = find_conflicts(entries, taken)
     refused += [Refused(run / entries[i].image, "a copy of it carries the other label") for i in conflicting]
     kept = [entry for i, entry in enumerate(entries) if i not in conflicting]
@@ -118,7 +118,9 @@ def _entry(folder: Path, one: Found, run: Path, data: bytes, pixels: np.ndarray)
 def main() -> None:
     """Run `python -m training.collect`."""
     parser = argparse.ArgumentParser(description="Turn collections of X-rays into one manifest.")
-    parser.add_argument("folders", type=Path, nargs="+", help="FracAtlas unpacked, or with labels.csv, or a folder per class")
+    parser.add_argument(
+        "folders", type=Path, nargs="+", help="FracAtlas unpacked, or with labels.csv, or a folder per class"
+    )
     parser.add_argument("--run", type=Path, required=True, help="folder of the run")
     options = parser.parse_args()
     try:
@@ -129,7 +131,7 @@ def main() -> None:
     for why, count in report["refused_because"].items():
         print(f"refused {count}: {why}", file=sys.stderr)
     print(
-        f"{len(entries)} X-rays, {report['fractured']} fractured, in {options.run}; {report['refused']} refused. "
+        f"{len(entries)} X-rays, {report['fractured']} fractured; {report['refused']} refused. "
         f"Now: python -m training.prepare --run {options.run}",
         file=sys.stderr,
     )

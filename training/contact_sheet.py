@@ -36,7 +36,9 @@ def draw_tiles(tiles: Sequence[tuple[Path, Entry, str]]) -> Image.Image:
         box_of = Letterbox.of(entry.width, entry.height, side)
         for box in entry.boxes:
             left, top, width, height = box_of.into(box)
-            pen.rectangle((x + 2 + left, y + 2 + top, x + 2 + left + width, y + 2 + top + height), outline=_RED)
+            pen.rectangle(
+                (x + 2 + left, y + 2 + top, x + 2 + left + width, y + 2 + top + height), outline=_RED
+            )
         colour = _RED if entry.fractured else _GREEN
         pen.rectangle((x, y, x + _TILE - 2, y + _TILE - 2), outline=colour)
         pen.text((x + 3, y + _TILE), caption, fill=colour, font=font)

@@ -34,10 +34,19 @@ def draw_curves(run: Path) -> None:
     figure = Figure(figsize=(10, 4), layout="constrained")
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         key = "fracture_loss" if name == "loss" else "accuracy"
-        axes.plot(*_smooth([line["at"] for line in history], [line[key] for line in history]), label="training")
-        axes.plot([line["at"] for line in validation], [line[name] for line in validation], "o-", label="validation")
+        axes.plot(
+            *_smooth([line["at"] for line in history], [line[key] for line in history]), label="training"
+        )
+        axes.plot(
+            [line["at"] for line in validation], [line[name] for line in validation], "o-", label="validation"
+        )
         if name == "accuracy":
-            axes.plot([line["at"] for line in validation], [line["auc"] for line in validation], "s--", label="validation AUC")
+            axes.plot(
+                [line["at"] for line in validation],
+                [line["auc"] for line in validation],
+                "s--",
+                label="validation AUC",
+            )
         for line in history:
             if line["step"] == 0 and line["at"]:
                 axes.axvline(line["at"], color="gray", linewidth=0.5)

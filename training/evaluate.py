@@ -1,4 +1,4 @@
-"""Fifth step: `python -m training.evaluate --run RUN --bundle FOLDER` measures a trained network, and bundles it.
+"""Fifth step: `python -m training.evaluate --run RUN --bundle FOLDER` measures a network, and bundles it.
 
 Calibration and thresholds are fixed on the validation part; only then is the test part opened, and how often
 it has been is written down. Writes metrics.json, plots, report.html and the bundle; what a killed run had
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections import Counter
 from dataclasses import asdict
@@ -61,6 +62,7 @@ def evaluate(run: Path, bundle: Path, again: bool = False) -> dict[str, Any]:
     }
     cam = scores.grad_cam_of(TEST, squares[TEST])
     metrics["localisation"]["grad_cam"] = localise(test, cam, thresholds.low, _GRAD_CAM_THRESHOLD)
+    metrics = _without_nan(metrics)
     (run / MEASURED).write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     draw_plots(run, metrics, test, thresholds)
     public_report = write_report(run, metrics)
@@ -93,6 +95,15 @@ _GRAD_CAM_THRESHOLD = 0.5
 """Half of its own maximum, as its authors cut it."""
 
 
+def _without_nan(values: Any) -> Any:
+    """Write what cannot be measured as null: JSON knows no NaN."""
+    if isinstance(values, dict):
+        return {key: _without_nan(value) for key, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [_without_nan(value) for value in values]
+    return None if isinstance(values, float) and math.isnan(values) else values
+
+
 def _describe(run: Path, examples: dict[str, list[Example]]) -> dict[str, Any]:
     entries = {TRAIN: entries_of(run, TRAIN)}
     entries |= {part: [example.entry for example in inside] for part, inside in examples.items()}
@@ -112,9 +123,11 @@ def _describe(run: Path, examples: dict[str, list[Example]]) -> dict[str, Any]:
 
 
 def _read_check(run: Path) -> tuple[str, dict[str, Any]]:
-    """Read the radiograph check that the run fitted, or else the shipped bundle's, and how it was measured."""
+    """Read the radiograph check that the run fitted, or else the shipped bundle's, and its measures."""
     if (run / CHECK).exists():
-        return (run / CHECK).read_text(encoding="utf-8"), json.loads((run / CHECK_METRICS).read_text(encoding="utf-8"))
+        return (run / CHECK).read_text(encoding="utf-8"), json.loads(
+            (run / CHECK_METRICS).read_text(encoding="utf-8")
+        )
     shipped = json.loads((_SHIPPED / MANIFEST).read_text(encoding="utf-8"))
     return (_SHIPPED / CHECK).read_text(encoding="utf-8"), shipped["metrics"]["radiograph_check"]
 

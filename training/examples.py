@@ -1,4 +1,4 @@
-"""Reads labelled X-rays into memory for the steps that learn, decoded and letter-boxed as the service does it."""
+"""Reads labelled X-rays into memory for the steps that learn, decoded and letter-boxed as in service."""
 
 from __future__ import annotations
 

@@ -51,8 +51,10 @@ class Part:
         """The group of each, str (n,)."""
         return groups_of(self.examples)
 
-    def measure(self, statistic: Callable[[np.ndarray], float], among: np.ndarray | None = None) -> dict[str, Any]:
-        """Compute `statistic(indices)` with its interval, on those that bool (n,) `among` names, else on all."""
+    def measure(
+        self, statistic: Callable[[np.ndarray], float], among: np.ndarray | None = None
+    ) -> dict[str, Any]:
+        """Compute `statistic(indices)` and its interval on those `among`, bool (n,), or on all."""
         kept = np.arange(len(self.labels)) if among is None else np.flatnonzero(among)
         if not len(kept):
             return asdict(Measure(float("nan"), float("nan"), float("nan"), 0))
@@ -88,12 +90,7 @@ def measure(test: Part, thresholds: Thresholds) -> dict[str, Any]:
         },
         "fractured": int(labels.sum()),
         "predictive_values": [
-            {
-                "operating_point": name,
-                "prevalence": prevalence,
-                "ppv": test.measure(lambda i, c=called, r=prevalence: predictive_values(c[i], labels[i], r)[0]),
-                "npv": test.measure(lambda i, c=called, r=prevalence: predictive_values(c[i], labels[i], r)[1]),
-            }
+            {"operating_point": name, "prevalence": prevalence, **_predict(test, called, prevalence)}
             for name, called in (("low", at_low), ("high", at_high))
             for prevalence in PREVALENCES
         ],
@@ -103,11 +100,22 @@ def measure(test: Part, thresholds: Thresholds) -> dict[str, Any]:
     }
 
 
+def _predict(test: Part, called: np.ndarray, prevalence: float) -> dict[str, Any]:
+    """PPV and NPV of a call, bool (n,), where so many are fractured."""
+
+    def both(i: np.ndarray) -> tuple[float, float]:
+        return predictive_values(called[i], test.labels[i], prevalence)
+
+    return {"ppv": test.measure(lambda i: both(i)[0]), "npv": test.measure(lambda i: both(i)[1])}
+
+
 def localise(test: Part, heat: np.ndarray, low: float, threshold: float) -> dict[str, Any]:
     """Measure where float (n, h, w) points, among fractured X-rays whose fractures are marked."""
     marked = np.array([bool(example.boxes) for example in test.examples])
     hits = np.array([bool(e.boxes) and peak_hits(e, h) for e, h in zip(test.examples, heat, strict=True)])
-    inside = np.array([bool(e.boxes) and peak_hits(e, h, 0) for e, h in zip(test.examples, heat, strict=True)])
+    inside = np.array(
+        [bool(e.boxes) and peak_hits(e, h, 0) for e, h in zip(test.examples, heat, strict=True)]
+    )
     ious = np.array(
         [overlap(e, h, threshold) if e.boxes else np.nan for e, h in zip(test.examples, heat, strict=True)]
     )
@@ -159,5 +167,3 @@ def change_of(one: Part, other: Part) -> dict[str, Any]:
         "mean_change_of_probability": float(change.mean()),
         "largest_change_of_probability": float(change.max()),
     }
-
-

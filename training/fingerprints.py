@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -36,10 +35,18 @@ class Fingerprints:
         if self._new:
             self._save()
 
-    def take(self, sha256: str, pixels: Callable[[], np.ndarray]) -> Fingerprint:
-        """Give the fingerprint of an image; `pixels`, uint8 (height, width), is asked for if it is not known."""
+    def __contains__(self, sha256: str) -> bool:
+        """Whether an image's fingerprint has been taken."""
+        return sha256 in self._held
+
+    def __getitem__(self, sha256: str) -> Fingerprint:
+        """Give one that has been taken."""
+        return self._held[sha256]
+
+    def take(self, sha256: str, pixels: np.ndarray) -> Fingerprint:
+        """Give the fingerprint of an image of uint8 (height, width), measured if it is not known."""
         if sha256 not in self._held:
-            self._held[sha256] = fingerprint(pixels())
+            self._held[sha256] = fingerprint(pixels)
             self._new += 1
             if self._new % _KEEP_EVERY == 0:
                 self._save()

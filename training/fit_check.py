@@ -1,6 +1,6 @@
 """Fits `model.radiograph_check` on X-rays against gray photographs: `python -m training.fit_check`.
 
-Writes radiograph_check.json, which `training.evaluate` puts into the bundle, and radiograph_check_metrics.json.
+Writes radiograph_check.json, which `training.evaluate` puts into the bundle, and how it was measured.
 """
 
 from __future__ import annotations

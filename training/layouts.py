@@ -23,7 +23,7 @@ _FRACATLAS_LICENCE = "CC-BY 4.0"
 
 @dataclass(frozen=True)
 class Found:
-    """An X-ray as a collection describes it, not yet looked at. `group` is empty where the source has none."""
+    """An X-ray as a collection describes it, not yet looked at. `group` is empty if the source has none."""
 
     path: Path
     fractured: bool
@@ -59,7 +59,9 @@ def _fracatlas(folder: Path) -> Iterator[Found]:
     """FracAtlas's archive: dataset.csv, images/Fractured, images/Non_fractured, and a COCO file."""
     annotated = next(folder.glob("Annotations/COCO*/*.json"), None)
     if annotated is None:
-        raise LayoutError(f"{folder} has FracAtlas's dataset.csv but no Annotations/COCO JSON/*.json; unpack all of it")
+        raise LayoutError(
+            f"{folder} has FracAtlas's dataset.csv but no Annotations/COCO JSON/*.json; unpack all of it"
+        )
     boxes, polygons = read_coco(annotated)
     for row in _rows(folder / "dataset.csv"):
         name, fractured = row["image_id"], row["fractured"] == "1"
@@ -102,7 +104,9 @@ def _table(folder: Path) -> Iterator[Found]:
     inside = folder / "images" if (folder / "images").is_dir() else folder
     for number, row in enumerate(rows, start=2):
         if row["fractured"] not in ("0", "1"):
-            raise LayoutError(f"{folder / 'labels.csv'}, line {number}: fractured is {row['fractured']!r}, not 0 or 1")
+            raise LayoutError(
+                f"{folder / 'labels.csv'}, line {number}: fractured is {row['fractured']!r}, not 0 or 1"
+            )
         yield Found(
             path=inside / row["image"],
             fractured=row["fractured"] == "1",
@@ -140,7 +144,9 @@ def _class_folders(folder: Path) -> Iterator[Found]:
                 "or add a labels.csv with the columns image and fractured"
             )
         regions = [part for part in inside if part != classes[0]]
-        yield Found(path, _plain(classes[0]) in FRACTURED, region=regions[0].lower() if regions else "unknown")
+        yield Found(
+            path, _plain(classes[0]) in FRACTURED, region=regions[0].lower() if regions else "unknown"
+        )
 
 
 def _plain(name: str) -> str:

@@ -23,7 +23,7 @@ _BATCH = 16
 
 
 def grad_cam(network: keras.Model, squares: Sequence[np.ndarray]) -> np.ndarray:
-    """Grad-CAM (Selvaraju et al., 2017) of the fracture score over the deepest map: float32 (n, h, w) in 0..1.
+    """Grad-CAM (Selvaraju et al., 2017) of the fracture score on the deepest map: float32 (n, h, w), 0..1.
 
     Behind that map stand only a mean, a maximum and two dense layers, so the gradient is written down here
     in closed form: it needs no backend's own tape.

@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 MANIFEST = "manifest.csv"
 
@@ -20,8 +21,8 @@ class Entry:
     """One labelled X-ray.
 
     `image` is its path, relative to the manifest's folder; `boxes` are x, y, w, h and `polygons` x1, y1, x2,
-    y2, ... in its pixels. `group` ties images that may show the same patient. Views may hold at once, since an
-    X-ray with several pictures on it has several. `source` names the collection it came from.
+    y2, ... in its pixels. `group` ties images that may show the same patient. Several views may hold, since
+    an X-ray with several pictures on it has several. `source` names the collection it came from.
     """
 
     image: str
@@ -48,6 +49,7 @@ class Entry:
 
 
 _LISTS = ("boxes", "polygons")
+_SIZES = ("width", "height")
 _FLAGS = ("fractured", "frontal", "lateral", "oblique", "hardware")
 
 
@@ -77,24 +79,8 @@ def read_manifest(folder: Path) -> list[Entry]:
 
 
 def _entry(row: dict[str, str]) -> Entry:
-    return Entry(
-        **{
-            field.name: row[field.name]
-            for field in fields(Entry)
-            if field.name not in (*_LISTS, *_FLAGS, "width", "height")
-        },
-        **{name: row[name] == "1" for name in _FLAGS},
-        width=int(row["width"]),
-        height=int(row["height"]),
-        boxes=_tuples(row["boxes"]),
-        polygons=_tuples(row["polygons"]),
-    )
-
-
-def _tuples(text: str) -> tuple[tuple[float, ...], ...]:
-    return tuple(tuple(float(number) for number in numbers) for numbers in json.loads(text))
-
-
-def image_paths(folder: Path, entries: Sequence[Entry]) -> list[Path]:
-    """Where the images of the manifest in `folder` lie."""
-    return [folder / entry.image for entry in entries]
+    values: dict[str, Any] = dict(row)
+    values |= {name: row[name] == "1" for name in _FLAGS}
+    values |= {name: int(row[name]) for name in _SIZES}
+    values |= {name: tuple(tuple(numbers) for numbers in json.loads(row[name])) for name in _LISTS}
+    return Entry(**values)

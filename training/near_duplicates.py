@@ -45,7 +45,7 @@ def fingerprint(pixels: np.ndarray) -> Fingerprint:
 
 
 def distance(one: Fingerprint, other: Fingerprint) -> float:
-    """1 - the best correlation over all turns and the mirror image: 0 for the same picture, about 1 for others."""
+    """1 - the best correlation over all turns and the mirror image: 0 for one picture, about 1 for others."""
     a, b = np.fft.rfft(one.fine, axis=1), np.fft.rfft(other.fine, axis=1)
     turned = np.fft.irfft((a * b.conj()).sum(axis=0), _SPOKES).max()
     flipped = np.fft.irfft((a * b).sum(axis=0), _SPOKES).max()
@@ -57,15 +57,15 @@ def find_near_duplicates(fingerprints: Sequence[Fingerprint]) -> list[tuple[int,
     coarse = np.stack([one.coarse for one in fingerprints])
     pairs = []
     for i in range(len(coarse) - 1):
-        for j in np.flatnonzero(coarse[i + 1 :] @ coarse[i] > _ALIKE) + i + 1:
+        for j in (np.flatnonzero(coarse[i + 1 :] @ coarse[i] > _ALIKE) + i + 1).tolist():
             apart = distance(fingerprints[i], fingerprints[j])
             if apart <= NEAR:
-                pairs.append((i, int(j), apart))
+                pairs.append((i, j, apart))
     return pairs
 
 
 def _around(square: np.ndarray) -> np.ndarray:
-    """Read float32 (side, side) along circles: (rings, spokes), mean 0, length 1, each pixel counting alike."""
+    """Read float32 (side, side) along circles: (rings, spokes), mean 0, length 1, pixels counting alike."""
     angle = np.arange(_SPOKES) * (2 * np.pi / _SPOKES)
     radius = ((np.arange(_RINGS) + 0.5) / _RINGS)[:, None]
     reach = (_SIDE - 1) / 2

@@ -1,4 +1,4 @@
-"""Writes down each time that a run's test part is opened: a part that one looks at twice is no test any more."""
+"""Writes down when a run's test part is opened: a part that one looks at twice is no test any more."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens to X-rays on their way, done on purpose, for `training.evaluate`: each takes and gives pixels."""
+"""What happens to X-rays on their way, done on purpose for `training.evaluate`: pixels in, pixels out."""
 
 from __future__ import annotations
 

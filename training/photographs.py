@@ -32,7 +32,9 @@ def read_photographs(folder: Path) -> Photographs:
     """
     archives = sorted(folder.glob("*.zip"))
     if not archives:
-        raise ValueError(f"{folder} holds no zip of photographs; see docs/training.md for what it should hold")
+        raise ValueError(
+            f"{folder} holds no zip of photographs; see docs/training.md for what it should hold"
+        )
     pixels, names = [], []
     for path in archives:
         with zipfile.ZipFile(path) as archive:

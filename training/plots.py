@@ -1,4 +1,4 @@
-"""Draws what `training.evaluate` measured, a PNG each; the mistakes show X-rays and stay in the run's folder."""
+"""Draws what `training.evaluate` measured, a PNG each; mistakes show X-rays and stay in the run's folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from training.findings import Part
 
 PLOTS = {
     "roc.png": "ROC and precision-recall curves on the test part, with both operating points.",
-    "reliability.png": "What was said against what was found on the test part; the size of a dot is its number of X-rays.",
+    "reliability.png": "What was said against what was found on the test part; larger dots are more X-rays.",
     "subgroups.png": "AUC in each subgroup of the test part that has both kinds, with 95 % intervals.",
     "robustness.png": "AUC on the test part after what happens to X-rays on their way, with 95 % intervals.",
 }
@@ -27,7 +27,11 @@ def draw_plots(run: Path, metrics: dict[str, Any], test: Part, thresholds: Thres
     """Draw every plot, and the worst mistakes, to the run's folder."""
     _draw_roc(test, thresholds).savefig(run / "roc.png", dpi=110)
     _draw_reliability(metrics).savefig(run / "reliability.png", dpi=110)
-    among = [(f"{one['name']} (n = {one['n']}, {one['fractured']} fractured)", one["auc"]) for one in metrics["subgroups"] if "auc" in one]
+    among = [
+        (f"{one['name']} (n = {one['n']}, {one['fractured']} fractured)", one["auc"])
+        for one in metrics["subgroups"]
+        if "auc" in one
+    ]
     _draw_forest(among, metrics["test"]["auc"]["value"]).savefig(run / "subgroups.png", dpi=110)
     after = [(one["perturbation"], one["auc"]) for one in metrics["robustness"]]
     _draw_forest(after, metrics["test"]["auc"]["value"]).savefig(run / "robustness.png", dpi=110)
@@ -68,7 +72,7 @@ def _draw_reliability(metrics: dict[str, Any]) -> Figure:
 
 
 def _draw_forest(rows: list[tuple[str, dict[str, Any]]], whole: float) -> Figure:
-    known = [(name, value) for name, value in rows if not np.isnan(value["value"])]
+    known = [(name, value) for name, value in rows if value["value"] is not None]
     figure = Figure(figsize=(8, 1 + 0.32 * max(1, len(known))), layout="constrained")
     axes = figure.subplots()
     for place, (_, value) in enumerate(reversed(known)):

@@ -22,10 +22,27 @@ from training.contact_sheet import draw_contact_sheet
 from training.fingerprints import Fingerprints
 from training.manifest import Entry, read_manifest
 from training.near_duplicates import NEAR, find_near_duplicates
-from training.split import FOLDS, TEST, TRAIN, VALIDATION, Pairs, find_leaks, join_groups, split_by_group, write_split
+from training.split import (
+    FOLDS,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    Pairs,
+    find_leaks,
+    join_groups,
+    split_by_group,
+    write_split,
+)
 
 REPORT, AUDIT = "prepare.json", "audit.json"
-_PART_FOLDERS = {"train": TRAIN, "training": TRAIN, "val": VALIDATION, "valid": VALIDATION, "validation": VALIDATION, "test": TEST}
+_PART_FOLDERS = {
+    "train": TRAIN,
+    "training": TRAIN,
+    "val": VALIDATION,
+    "valid": VALIDATION,
+    "validation": VALIDATION,
+    "test": TEST,
+}
 
 
 def prepare(run: Path, seed: int) -> dict[str, Any]:
@@ -38,10 +55,14 @@ def prepare(run: Path, seed: int) -> dict[str, Any]:
         "seed": seed,
         "near_duplicate_distance": NEAR,
         "near_duplicate_pairs": len(pairs),
-        "pairs_that_the_source_had_in_two_groups": sum(entries[i].group != entries[j].group for i, j, _ in pairs),
+        "pairs_that_the_source_had_in_two_groups": sum(
+            entries[i].group != entries[j].group for i, j, _ in pairs
+        ),
         "groups": len(set(groups)),
         "groups_in_two_parts": len({*zip(groups, parts, strict=True)}) - len(set(groups)),
-        "parts": {part: _describe([e for e, p in zip(entries, parts, strict=True) if p == part]) for part in FOLDS},
+        "parts": {
+            part: _describe([e for e, p in zip(entries, parts, strict=True) if p == part]) for part in FOLDS
+        },
         **leakage_report(entries, parts, pairs),
     }
     for part in FOLDS:
@@ -55,11 +76,10 @@ def prepare(run: Path, seed: int) -> dict[str, Any]:
 def near_duplicates_of(run: Path, entries: Sequence[Entry]) -> Pairs:
     """Find the copies among the manifest's images; fingerprints that `collect` took are not taken again."""
     with Fingerprints(run) as fingerprints:
-        taken = [
-            fingerprints.take(entry.sha256, lambda entry=entry: decode((run / entry.image).read_bytes()).pixels)
-            for entry in tqdm(entries, "fingerprints", unit="image")
-        ]
-    return find_near_duplicates(taken)
+        for entry in tqdm(entries, "fingerprints", unit="image"):
+            if entry.sha256 not in fingerprints:
+                fingerprints.take(entry.sha256, decode((run / entry.image).read_bytes()).pixels)
+        return find_near_duplicates([fingerprints[entry.sha256] for entry in entries])
 
 
 def leakage_report(entries: Sequence[Entry], parts: Sequence[str], pairs: Pairs) -> dict[str, Any]:
@@ -81,11 +101,13 @@ def leakage_report(entries: Sequence[Entry], parts: Sequence[str], pairs: Pairs)
 
 
 def audit(run: Path, division: str) -> dict[str, Any]:
-    """Judge a division of the manifest's images: a CSV file of image and part, or `folders` for folders' names."""
+    """Judge a division of the manifest's images: a CSV of image and part, or `folders` for folders' names."""
     entries = read_manifest(run)
     parts = _parts_by_folder(entries) if division == "folders" else _parts_by_table(entries, Path(division))
     if not any(parts):
-        raise ValueError(f"none of the manifest's images is in {division}; it needs the columns image and part")
+        raise ValueError(
+            f"none of the manifest's images is in {division}; it needs the columns image and part"
+        )
     report = {"division": division, "parts": dict(Counter(part or "not divided" for part in parts))}
     report |= leakage_report(entries, parts, near_duplicates_of(run, entries))
     (run / AUDIT).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
@@ -99,7 +121,10 @@ def _parts_by_table(entries: Sequence[Entry], path: Path) -> list[str]:
 
 
 def _parts_by_folder(entries: Sequence[Entry]) -> list[str]:
-    named = [[_PART_FOLDERS[x] for x in map(str.lower, Path(e.image).parts[:-1]) if x in _PART_FOLDERS] for e in entries]
+    named = [
+        [_PART_FOLDERS[x] for x in map(str.lower, Path(e.image).parts[:-1]) if x in _PART_FOLDERS]
+        for e in entries
+    ]
     return [found[-1] if found else "" for found in named]
 
 
@@ -118,7 +143,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Divide a manifest by group, and show that nothing leaks.")
     parser.add_argument("--run", type=Path, required=True, help="folder of the run")
     parser.add_argument("--seed", type=int, default=20261123)
-    parser.add_argument("--audit", metavar="DIVISION", help="judge a CSV of image and part, or `folders`, instead")
+    parser.add_argument(
+        "--audit", metavar="DIVISION", help="judge a CSV of image and part, or `folders`, instead"
+    )
     options = parser.parse_args()
     report = audit(options.run, options.audit) if options.audit else prepare(options.run, options.seed)
     for part, described in report["parts"].items():

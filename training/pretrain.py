@@ -1,4 +1,4 @@
-"""Pre-trains a backbone on gray photographs where ImageNet weights cannot be had: `python -m training.pretrain`.
+"""Pre-trains a backbone on gray photographs, for want of ImageNet weights: `python -m training.pretrain`.
 
 Before `training.train`, which begins with the file it writes. Killed at any moment, the same command goes on.
 """
@@ -91,7 +91,9 @@ def draw(photographs: Photographs, config: Pretraining, step: int) -> tuple[np.n
     n, total = config.batch_size, len(photographs.classes)
     random = np.random.default_rng([config.seed, step])
     places = np.arange(step * n, (step + 1) * n)
-    chosen = np.array([_order(config.seed, place // total, total)[place % total] for place in places.tolist()])
+    chosen = np.array(
+        [_order(config.seed, place // total, total)[place % total] for place in places.tolist()]
+    )
     size = config.input_size
     margin = ((0, 0), (_MARGIN, _MARGIN), (_MARGIN, _MARGIN))
     padded = np.pad(photographs.pixels[chosen], margin, mode="reflect")
@@ -127,7 +129,10 @@ def _compile(config: Pretraining, classes: int) -> keras.Model:
     )(pooled)
     model = keras.Model(trunk.input, answer)
     rate = keras.optimizers.schedules.CosineDecay(
-        0.0, config.steps - config.warmup_steps, warmup_target=config.peak_rate, warmup_steps=config.warmup_steps
+        0.0,
+        config.steps - config.warmup_steps,
+        warmup_target=config.peak_rate,
+        warmup_steps=config.warmup_steps,
     )
     optimizer = keras.optimizers.AdamW(rate, weight_decay=config.weight_decay, global_clipnorm=1.0)
     optimizer.build(model.trainable_variables)

@@ -14,7 +14,7 @@ from training.select import PICTURE as SELECTION
 
 REPORT = "report.html"
 _OTHERS = {
-    CURVES: "Loss and accuracy of training (averaged over windows, on batches rich in fractures) and validation.",
+    CURVES: "Loss and accuracy of training (in windows, on batches rich in fractures) and validation.",
     SELECTION: "The architectures compared, under one budget.",
 }
 _MISTAKES = {
@@ -31,7 +31,10 @@ def write_report(run: Path, metrics: dict[str, Any]) -> str:
 
 def _render(run: Path, metrics: dict[str, Any], pictures: dict[str, str]) -> str:
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
     )
     environment.filters["measure"] = as_text
     embedded = [
@@ -44,6 +47,6 @@ def _render(run: Path, metrics: dict[str, Any], pictures: dict[str, str]) -> str
 
 def as_text(value: dict[str, Any], digits: int = 3) -> str:
     """Write a measure as 0.712 (0.641 to 0.783), or say that there is none."""
-    if value["n"] == 0 or value["value"] != value["value"]:
+    if value["value"] is None:
         return "not measurable"
     return f"{value['value']:.{digits}f} ({value['low']:.{digits}f} to {value['high']:.{digits}f})"

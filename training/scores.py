@@ -20,7 +20,7 @@ _BATCH = 16
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """`fracture` float32 (n,) and `where` float32 (n, h, w), both in 0..1; `where` is zero without that head."""
+    """`fracture` float32 (n,) and `where` float32 (n, h, w), in 0..1; `where` is zero without that head."""
 
     fracture: np.ndarray
     where: np.ndarray

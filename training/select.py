@@ -62,7 +62,14 @@ class Comparison:
 def read_comparison(path: Path) -> Comparison:
     """Read a TOML file; a missing or unknown key is a TypeError that names it."""
     values = tomllib.loads(path.read_text(encoding="utf-8"))
-    common = {"version": "", "blocks": True, "locate": True, "checkpoint_every": 0, "validate_every": 0, "phases": ()}
+    common: dict[str, Any] = {
+        "version": "",
+        "blocks": True,
+        "locate": True,
+        "checkpoint_every": 0,
+        "validate_every": 0,
+        "phases": (),
+    }
     return Comparison(
         seconds=float(values["seconds"]),
         peak_rate=float(values["peak_rate"]),
@@ -99,8 +106,10 @@ def _read(path: Path, comparison: Comparison) -> list[dict[str, Any]]:
 def _measure(comparison: Comparison, candidate: Candidate, run: Path) -> dict[str, Any]:
     config = replace(comparison.common, blocks=candidate.blocks, locate=candidate.locate)
     size = candidate.input_size
-    batches = Batches(read_part(run, TRAIN, size * OVERSAMPLING), config.batch_size, config.positive_share, config.seed)
-    # Nobody knows how many steps the time is good for, so the rate does not fall, and the weights are averaged.
+    batches = Batches(
+        read_part(run, TRAIN, size * OVERSAMPLING), config.batch_size, config.positive_share, config.seed
+    )
+    # How many steps the time is good for shows only then: the rate does not fall, the weights are averaged.
     phase = Phase(candidate.backbone, size, _NEVER, _WARMUP, comparison.peak_rate, 1.0, _AVERAGE)
     model = compile_phase(config, phase)
     begin_with(config.begin, model)
@@ -140,7 +149,12 @@ def _draw(run: Path, done: Sequence[dict[str, Any]], seconds: float) -> None:
         value = one["auc"]
         error = [[value["value"] - value["low"]], [value["high"] - value["value"]]]
         axes.errorbar(value["value"], place, xerr=error, fmt="o", capsize=4, color="tab:blue")
-        axes.annotate(f"{one['steps']} steps, {one['images_a_second']} images/s", (value["value"], place + 0.15), ha="center", fontsize=7)
+        axes.annotate(
+            f"{one['steps']} steps, {one['images_a_second']} images/s",
+            (value["value"], place + 0.15),
+            ha="center",
+            fontsize=7,
+        )
     axes.set_yticks(range(len(done)), [one["name"] for one in reversed(done)])
     axes.set_ylim(-0.5, len(done) - 0.2)
     axes.set_xlabel(f"AUC on the validation part after {seconds:g} s of training each, with 95 % intervals")
@@ -157,7 +171,10 @@ def main() -> None:
     prepare_backend(comparison.common.threads)
     for one in select(comparison, options.run):
         value = one["auc"]
-        print(f"{value['value']:.3f} ({value['low']:.3f} to {value['high']:.3f})  {one['name']}", file=sys.stderr)
+        print(
+            f"{value['value']:.3f} ({value['low']:.3f} to {value['high']:.3f})  {one['name']}",
+            file=sys.stderr,
+        )
 
 
 if __name__ == "__main__":

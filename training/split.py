@@ -29,7 +29,7 @@ Pairs = Sequence[tuple[int, int, float]]
 
 
 def join_groups(entries: Sequence[Entry], near_duplicates: Pairs) -> list[str]:
-    """Name the group of each image: the source's own, joined wherever an image of one copies one of another."""
+    """Name each image's group: the source's own, joined where an image of one copies one of another."""
     names, own = np.unique([entry.group for entry in entries], return_inverse=True)
     ends = [(own[i], own[j]) for i, j, _ in near_duplicates]
     first, second = np.array(ends, int).reshape(-1, 2).T

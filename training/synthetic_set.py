@@ -29,13 +29,13 @@ def draw_collection(folder: Path, count: int) -> None:
         writer.writerow(["image", "fractured", "group", "region", "frontal", "licence", "boxes"])
         for seed in tqdm(range(count), "drawing", unit="image"):
             name, fractured = f"synthetic-{seed:04d}.png", seed % 2 == 0
-            pixels, box = _draw_wrist(seed, fractured)
+            pixels, box = draw_wrist(seed, fractured)
             Image.fromarray(pixels).save(folder / "images" / name)
             boxes = json.dumps([box] if box else [])
             writer.writerow([name, int(fractured), f"drawing-{seed}", "hand", 1, "synthetic", boxes])
 
 
-def _draw_wrist(seed: int, fractured: bool) -> tuple[np.ndarray, list[int] | None]:
+def draw_wrist(seed: int, fractured: bool) -> tuple[np.ndarray, list[int] | None]:
     """Draw a forearm of some size, and cut the wrist out of it somewhere: no two are near-duplicates."""
     random = np.random.default_rng([seed, 1])
     scale = random.uniform(*_SCALE)

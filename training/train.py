@@ -155,7 +155,9 @@ def main() -> None:
     """Run `python -m training.train`."""
     parser = argparse.ArgumentParser(description="Train the network; run again to go on after a kill.")
     parser.add_argument("--run", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--config", type=Path, required=True, help="the experiment, a file in training/configs")
+    parser.add_argument(
+        "--config", type=Path, required=True, help="the experiment, a file in training/configs"
+    )
     options = parser.parse_args()
     config = read_config(options.config)
     prepare_backend(config.threads)

@@ -31,7 +31,9 @@ def write_trained(run: Path, config: Config, model: keras.Model) -> None:
 def config_of(run: Path) -> Config:
     """Read which experiment the run's network comes from; FileNotFoundError says which step makes it."""
     if not (run / TRAINED).exists():
-        raise FileNotFoundError(f"{run / TRAINED} is missing; run python -m training.train --run {run} to its end")
+        raise FileNotFoundError(
+            f"{run / TRAINED} is missing; run python -m training.train --run {run} to its end"
+        )
     with np.load(run / TRAINED, allow_pickle=False) as stored:
         values = json.loads(str(stored[_CONFIG]))
     return Config(**(values | {"phases": tuple(Phase(**phase) for phase in values["phases"])}))

@@ -23,7 +23,7 @@ def write_trunk(path: Path, model: keras.Model) -> None:
 
 
 def begin_with(source: str, model: keras.Model) -> None:
-    """Fill the backbone of `model` from `source`: `imagenet`, a file of `write_trunk`, or nothing for neither.
+    """Fill the backbone of `model` from `source`: `imagenet`, a file of `write_trunk`, or nothing.
 
     ImageNet's first convolution sees colours, ours gray: its kernel is added up over them. ValueError if the
     file holds another backbone's weights.

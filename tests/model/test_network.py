@@ -30,3 +30,12 @@ def test_both_outputs_are_probabilities_of_the_right_shape():
 def test_a_size_that_does_not_divide_is_refused():
     with pytest.raises(ValueError, match="multiple of 32"):
         build(100)
+
+
+def test_what_is_compared_lacks_blocks_or_localisation_and_nothing_else():
+    whole, bare = build(64, "ResNet50V2"), build(64, "ResNet50V2", blocks=False, locate=False)
+    assert set(bare.output) == {FRACTURE}
+    assert not any(layer.name.endswith("_add") for layer in bare.layers if "block" not in layer.name)
+    trunk = {layer.name for layer in whole.layers if layer.name.startswith("conv")}
+    assert trunk == {layer.name for layer in bare.layers if layer.name.startswith("conv")}
+    assert bare.count_params() < whole.count_params()

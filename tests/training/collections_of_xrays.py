@@ -45,8 +45,12 @@ def as_fracatlas(source: Path, folder: Path) -> Path:
         target = folder / "images" / ("Fractured" if fractured else "Non_fractured")
         target.mkdir(parents=True, exist_ok=True)
         (target / row["image"]).write_bytes((source / "images" / row["image"]).read_bytes())
-        flags = dict.fromkeys(("leg", "hip", "shoulder", "mixed", "hardware", "multiscan", "lateral", "oblique"), 0)
-        table.append({"image_id": row["image"], "hand": 1, **flags, "fractured": int(fractured), "frontal": 1})
+        flags = dict.fromkeys(
+            ("leg", "hip", "shoulder", "mixed", "hardware", "multiscan", "lateral", "oblique"), 0
+        )
+        table.append(
+            {"image_id": row["image"], "hand": 1, **flags, "fractured": int(fractured), "frontal": 1}
+        )
         images.append({"id": number, "file_name": row["image"]})
         for x, y, w, h in json.loads(row["boxes"]):
             outline = [[x, y, x + w, y, x + w, y + h]]

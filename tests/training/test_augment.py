@@ -1,15 +1,17 @@
 import numpy as np
 
-from training.augment import augment, cells
+from tests.training.collections_of_xrays import an_entry
+from training.augment import augment, cells, draw_fractures
 from training.batches import Batches
 from training.examples import Example
+from training.loss import UNKNOWN, cells_loss
 
 
 def example(fractured: bool = True, image: str = "a", side: int = 128) -> Example:
     square = np.zeros((side, side), np.uint8)
     square[40:72, 60:92] = 250
     boxes = ((60.0, 40.0, 31.0, 31.0),) if fractured else ()
-    return Example(image, "g", "hand", False, fractured, square, boxes)
+    return Example(an_entry(image, fractured), "g", square, boxes, ())
 
 
 def test_the_box_moves_with_the_picture():
@@ -26,7 +28,7 @@ def test_the_box_moves_with_the_picture():
 def test_a_picture_is_flipped_left_to_right_and_never_upside_down():
     square = np.zeros((128, 128), np.uint8)
     square[:40, :40] = 250
-    corner = Example("a", "g", "hand", False, False, square, ())
+    corner = Example(an_entry(), "g", square, (), ())
     random = np.random.default_rng(0)
     tops, lefts = [], []
     for _ in range(40):
@@ -57,3 +59,26 @@ def test_a_batch_is_drawn_from_its_step_alone_and_keeps_its_share():
         assert batch.fracture.sum() == 4
         assert batch.where.shape == (10, 4, 4, 1)
     assert not np.array_equal(batches.draw(1, 64).x, batches.draw(2, 64).x)
+
+
+def test_an_outline_says_more_than_a_box_and_no_mark_at_all_says_that_nobody_knows():
+    random = np.random.default_rng(0)
+    boxed = example()
+    outlined = Example(boxed.entry, "g", boxed.square, boxed.boxes, ((60.0, 40.0, 91.0, 40.0, 60.0, 71.0),))
+    painted = np.asarray(draw_fractures(outlined)) > 0
+    assert 0.4 < painted.sum() / (np.asarray(draw_fractures(boxed)) > 0).sum() < 0.6
+    unmarked = Example(boxed.entry, "g", boxed.square, (), ())
+    assert (augment(unmarked, 64, random)[1] == UNKNOWN).all()
+    assert (augment(example(fractured=False), 64, random)[1] == 0).all()
+
+
+def test_what_nobody_knows_costs_nothing():
+    known, truth = np.full((2, 4, 4, 1), 0.3, np.float32), np.zeros((2, 4, 4, 1), np.float32)
+    truth[0, 1, 1] = 1
+    loss = cells_loss(8.0)
+    some = truth.copy()
+    some[1] = UNKNOWN
+    changed = known.copy()
+    changed[1] = 0.9
+    assert float(loss(some, known)) == float(loss(some, changed))
+    assert float(loss(truth, known)) != float(loss(truth, changed))

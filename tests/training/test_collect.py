@@ -91,7 +91,9 @@ def test_broken_images_and_copies_with_both_labels_are_refused_and_counted(tmp_p
     assert (report["found"], report["kept"], report["refused"]) == (16, 11, 5) == (16, len(kept), 5)
 
 
-def test_what_a_killed_run_had_measured_is_not_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_what_a_killed_run_had_measured_is_not_measured_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     folder = a_collection(tmp_path / "wrists", 6)
     kept = collect([folder], tmp_path / "run")
 
@@ -109,6 +111,8 @@ def test_the_command_says_what_it_refused(tmp_path: Path):
     told = subprocess.run(command, capture_output=True, text=True, check=True).stderr
     assert "3 X-rays, 2 fractured" in told
     assert "refused 1: " in told
-    wrong = subprocess.run([*command[:3], str(tmp_path), "--run", str(tmp_path)], capture_output=True, text=True)
+    wrong = subprocess.run(
+        [*command[:3], str(tmp_path), "--run", str(tmp_path)], capture_output=True, text=True
+    )
     assert wrong.returncode == 1
     assert "Traceback" not in wrong.stderr

@@ -3,7 +3,14 @@ import pytest
 
 from model.classifier import calibrate
 from training.calibration import fit_calibration, high_threshold, low_threshold, region_threshold
-from training.measures import auc, share, with_interval
+from training.measures import (
+    auc,
+    calibration_error,
+    predictive_values,
+    reliability,
+    share,
+    with_interval,
+)
 
 
 def test_auc_counts_pairs_and_halves_ties():
@@ -75,3 +82,19 @@ def test_the_region_threshold_is_the_best_one():
 
     best = region_threshold(cells, truth)
     assert f1(best) == pytest.approx(max(f1(t) for t in np.unique(cells)))
+
+
+def test_predictive_values_follow_bayes():
+    labels = np.repeat([True, False], [10, 40])
+    called = np.concatenate([np.arange(10) < 9, np.arange(40) < 8])
+    # Sensitivity 0.9, specificity 0.8: at the data's own prevalence the counts say it outright.
+    ppv, npv = predictive_values(called, labels, 0.2)
+    assert (ppv, npv) == (pytest.approx(9 / 17), pytest.approx(32 / 33))
+    assert predictive_values(called, labels, 0.01)[0] == pytest.approx(0.009 / (0.009 + 0.2 * 0.99))
+
+
+def test_the_calibration_error_is_the_distance_of_said_and_found():
+    said = np.array([0.05] * 10 + [0.75] * 10)
+    found = np.array([False] * 10 + [True] * 5 + [False] * 5)
+    assert [(one.n, one.found) for one in reliability(said, found)] == [(10, 0.0), (10, 0.5)]
+    assert calibration_error(said, found) == pytest.approx((0.05 + 0.25) / 2)

@@ -134,7 +134,9 @@ def test_parts_keep_their_share_of_each_stratum_and_a_seed_decides():
         of_group[group].add(part)
     assert max(map(len, of_group.values())) == 1, "a group stands on both sides"
     strata = Counter((entry.fractured, entry.region) for entry in entries)
-    inside = Counter((part, entry.fractured, entry.region) for entry, part in zip(entries, parts, strict=True))
+    inside = Counter(
+        (part, entry.fractured, entry.region) for entry, part in zip(entries, parts, strict=True)
+    )
     for (fractured, region), total in strata.items():
         for part, folds in FOLDS.items():
             assert inside[part, fractured, region] / total == pytest.approx(len(folds) / 20, abs=0.06)

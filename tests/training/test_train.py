@@ -1,4 +1,4 @@
-"""A run of a few small steps on drawn radiographs: killed in the middle, gone on with, exported."""
+"""A run of a few small steps on drawn wrists: killed in the middle, and gone on with."""
 
 import json
 import signal
@@ -6,27 +6,40 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
-from PIL import Image
 
-from model.bundle import MANIFEST
-from model.classifier import Classifier
-from model.image import Radiograph
-from model.synthetic import draw_forearm
-from tests.model.conftest import lenient_check
-from training.config import read_config
-from training.fit_check import CHECK, METRICS
+from tests.training.collections_of_xrays import a_collection
+from training.collect import collect
+from training.config import Config, Phase, read_config
+from training.curves import CURVES, HISTORY, VALIDATION, read
+from training.openings import OPENINGS, AlreadyOpened, note_opening
+from training.optimizer import make_optimizer
+from training.prepare import prepare
+from training.train import take_average
+from training.trained import TRAINED, config_of
+
+if TYPE_CHECKING:
+    import keras
 
 ROOT = Path(__file__).parents[2]
 CONFIG = """
 version = "0.0.1"
 seed = 1
+begin = ""
+blocks = true
+locate = true
+precision = "float32"
 batch_size = 4
 positive_share = 0.5
+label_smoothing = 0.05
 where_weight = 1.0
 cell_weight = 8.0
+weight_decay = 0.01
 checkpoint_every = 1
+validate_every = 2
 threads = 2
 
 [[phases]]
@@ -35,6 +48,8 @@ input_size = 32
 steps = 4
 warmup_steps = 1
 peak_rate = 1e-4
+trunk_rate = 0.0
+average = 0.0
 
 [[phases]]
 backbone = "ResNet50V2"
@@ -42,30 +57,28 @@ input_size = 64
 steps = 2
 warmup_steps = 1
 peak_rate = 1e-4
+trunk_rate = 0.3
+average = 0.9
 """
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data set of drawn radiographs and the config of a tiny run."""
-    folder = tmp_path_factory.mktemp("training")
-    (folder / "data/images").mkdir(parents=True)
-    rows = ["image,fractured,group,region,hardware,boxes"]
-    for seed in range(48):
-        drawing = draw_forearm(seed, fracture=seed % 2 == 0, size=(90, 68))
-        Image.fromarray(drawing.pixels).save(folder / f"data/images/{seed}.png")
-        boxes = json.dumps([drawing.fracture] if drawing.fracture else [])
-        region, hardware = ("hand", "leg")[seed % 4 // 2], int(seed % 8 == 0)
-        rows.append(f'{seed}.png,{int(bool(drawing.fracture))},g{seed // 2},{region},{hardware},"{boxes}"')
-    (folder / "data/labels.csv").write_text("\n".join(rows) + "\n")
-    (folder / "config.toml").write_text(CONFIG)
-    return folder
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A divided collection of drawn wrists, and the config of a tiny experiment."""
+    run = tmp_path_factory.mktemp("training")
+    collect([a_collection(run / "wrists", 60)], run)
+    prepare(run, 1)
+    (run / "config.toml").write_text(CONFIG)
+    return run
 
 
-def start(folder: Path, out: Path, step: str = "train", *more: str) -> "subprocess.Popen[str]":
-    options = ("--config", folder / "config.toml", "--data", folder / "data", "--out", out)
-    command = (sys.executable, "-m", f"training.{step}", *map(str, options), *more)
+def start(step: str, run: Path, *more: str) -> "subprocess.Popen[str]":
+    command = (sys.executable, "-m", f"training.{step}", "--run", str(run), *more)
     return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+
+
+def train(run: Path) -> "subprocess.Popen[str]":
+    return start("train", run, "--config", str(run / "config.toml"))
 
 
 def finish(process: "subprocess.Popen[str]") -> str:
@@ -74,50 +87,52 @@ def finish(process: "subprocess.Popen[str]") -> str:
     return told
 
 
-def history(out: Path) -> list[tuple[int, int]]:
-    path = out / "history.jsonl"
+def history(run: Path) -> list[tuple[int, int]]:
+    path = run / HISTORY
     lines = path.read_text().splitlines() if path.exists() else []
     return [(json.loads(line)["phase"], json.loads(line)["step"]) for line in lines]
 
 
-def test_a_run_that_is_killed_goes_on_and_exports_a_bundle_that_serves(folder: Path):
-    out = folder / "run"
-    first = start(folder, out)
-    while len(history(out)) < 3:
+def test_a_run_that_is_killed_goes_on_and_ends_as_if_it_had_not_been(run: Path):
+    assert "run python -m training.train" in start("evaluate", run, "--bundle", "x").communicate()[1]
+    first = train(run)
+    while len(history(run)) < 3:
         assert first.poll() is None, first.communicate()[1]
         time.sleep(0.05)
     first.send_signal(signal.SIGKILL)
     first.communicate()
-    before = history(out)
-    assert len(before) < 6, "it had ended before it was killed: this has shown nothing"
-    told = finish(start(folder, out))
+    assert len(history(run)) < 6, "it had ended before it was killed: this has shown nothing"
+    assert not (run / TRAINED).exists()
+    told = finish(train(run))
     assert "step" in told, "no progress was shown"
-    steps = history(out)
+    steps = history(run)
     assert sorted(set(steps)) == [(0, 0), (0, 1), (0, 2), (0, 3), (1, 0), (1, 1)]
     assert len(steps) <= 7, "more than the step under way was done again"
-    finish(start(folder, out))
-    assert history(out) == steps, "a finished run was trained on"
-
-    (out / CHECK).write_text(lenient_check().to_json())
-    held = {"xrays_held_out": 1, "xrays_passing": 1.0, "photographs_held_out": 1, "photographs_refused": 1.0}
-    (out / METRICS).write_text(json.dumps(held))
-    finish(start(folder, out, "export", "--bundle", str(folder / "bundle")))
-    measured = json.loads((folder / "bundle" / MANIFEST).read_text())["metrics"]
-    assert set(measured["test"]["auc"]) == {"value", "low", "high", "n"}
-    assert measured["int8_against_float32"]["largest_change_of_probability"] < 0.1
-    card = (folder / "bundle/MODEL_CARD.md").read_text()
-    assert "{" not in card, "a figure was not filled in"
-    prediction = Classifier.load(folder / "bundle").predict(
-        [Radiograph(draw_forearm(99).pixels, "PNG", 0, "")]
-    )
-    assert 0 <= prediction[0].probability <= 1
+    assert [line["at"] for line in read(run / VALIDATION)] == [1, 3, 5]
+    assert {"loss", "accuracy", "auc"} <= set(read(run / VALIDATION)[0])
+    assert (run / CURVES).read_bytes()[:4] == b"\x89PNG"
+    trained = (run / TRAINED).read_bytes()
+    finish(train(run))
+    assert history(run) == steps, "a finished run was trained on"
+    assert (run / TRAINED).read_bytes() == trained
+    assert config_of(run) == read_config(run / "config.toml")
 
 
-def test_a_checkpoint_of_another_experiment_is_not_continued(folder: Path, tmp_path: Path):
+def test_a_test_part_is_opened_for_one_network_unless_one_insists(tmp_path: Path):
+    assert note_opening(tmp_path, "first", again=False) == 1
+    assert note_opening(tmp_path, "first", again=False) == 1
+    with pytest.raises(AlreadyOpened, match="--again"):
+        note_opening(tmp_path, "second", again=False)
+    assert note_opening(tmp_path, "second", again=True) == 2
+    assert len(json.loads((tmp_path / OPENINGS).read_text())) == 2
+
+
+def test_a_checkpoint_of_another_experiment_is_not_continued(tmp_path: Path):
     from model.network import build
     from training.checkpoint import Position, position_of, save
 
-    config = read_config(folder / "config.toml")
+    (tmp_path / "config.toml").write_text(CONFIG)
+    config = read_config(tmp_path / "config.toml")
     save(tmp_path / "checkpoint.npz", config.fingerprint, Position(0, 3), build(32, "ResNet50V2"))
     assert position_of(tmp_path / "checkpoint.npz", config.fingerprint) == Position(0, 3)
     with pytest.raises(ValueError, match="another config"):
@@ -125,15 +140,68 @@ def test_a_checkpoint_of_another_experiment_is_not_continued(folder: Path, tmp_p
     assert position_of(tmp_path / "nothing.npz", config.fingerprint) is None
 
 
-def test_an_unfinished_run_is_not_exported(folder: Path, tmp_path: Path):
-    process = start(folder, tmp_path, "export", "--bundle", str(tmp_path / "bundle"))
-    assert "not finished" in process.communicate()[1]
-    assert process.returncode != 0
-    assert not (tmp_path / "bundle").exists()
-
-
 def test_a_config_with_an_unknown_key_is_refused(tmp_path: Path):
     (tmp_path / "config.toml").write_text(CONFIG.replace("threads", "threats"))
     with pytest.raises(TypeError, match="threats"):
         read_config(tmp_path / "config.toml")
-    assert read_config(ROOT / "training/configs/first_bundle.toml").backbone == "ResNet152V2"
+    for path in (ROOT / "training/configs").glob("reference*.toml"):
+        assert read_config(path).backbone == "ResNet152V2"
+
+
+def a_little_network(phase: Phase, config: Config) -> "keras.Model":
+    """Layers with the names of a backbone's stages and of a head, and the optimiser of a phase."""
+    import keras
+
+    keras.utils.set_random_seed(1)
+    inside = keras.Input((4,))
+    x = inside
+    for name in ("conv2_block1", "conv4_block1", "conv5_block1", "dense"):
+        x = keras.layers.Dense(4, name=name)(x)
+    model = keras.Model(inside, x)
+    model.compile(optimizer=make_optimizer(config, phase, model), loss="mse", jit_compile=False)
+    return model
+
+
+def kernels(model: "keras.Model") -> dict[str, np.ndarray]:
+    return {layer.name: layer.get_weights()[0] for layer in model.layers if layer.weights}
+
+
+def learn(model: "keras.Model") -> None:
+    model.train_on_batch(np.eye(4, dtype=np.float32), np.full((4, 4), 9, np.float32))
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    (tmp_path / "config.toml").write_text(CONFIG)
+    return read_config(tmp_path / "config.toml")
+
+
+def test_a_frozen_backbone_stays_and_rates_grow_with_depth(config: Config):
+    def moved(trunk_rate: float) -> dict[str, float]:
+        model = a_little_network(Phase("", 32, 9, 0, 1e-3, trunk_rate, 0.0), config)
+        before = kernels(model)
+        learn(model)
+        return {name: float(np.abs(kernel - before[name]).max()) for name, kernel in kernels(model).items()}
+
+    frozen = moved(0.0)
+    assert [name for name, change in frozen.items() if change] == ["dense"]
+    free = moved(0.5)
+    # Adam's first step is as long as the rate: it shows each layer's share.
+    shares = [free[name] / free["dense"] for name in ("conv2_block1", "conv4_block1", "conv5_block1")]
+    assert shares == pytest.approx([0.5 / 8, 0.5 / 2, 0.5], rel=0.05)
+
+
+def test_the_moving_average_is_what_a_phase_passes_on(config: Config):
+    model = a_little_network(Phase("", 32, 9, 0, 1e-2, 1.0, 0.9), config)
+    seen = []
+    for _ in range(3):
+        learn(model)
+        seen.append(kernels(model)["dense"])
+    take_average(model)
+    expected = 0.9 * (0.9 * seen[0] + 0.1 * seen[1]) + 0.1 * seen[2]
+    assert np.allclose(kernels(model)["dense"], expected, atol=1e-6)
+    assert not np.allclose(seen[2], expected, atol=1e-4)
+    plain = a_little_network(Phase("", 32, 9, 0, 1e-2, 1.0, 0.0), config)
+    before = kernels(plain)["dense"]
+    take_average(plain)
+    assert np.array_equal(kernels(plain)["dense"], before)

@@ -1,0 +1,83 @@
+"""`make train-smoke`: all five steps on drawn wrists, and the bundle they end in, served by the worker."""
+
+import io
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from model.bundle import CARD, MANIFEST, read_bundle
+from stack.part import ROOT
+from tests.integration.conftest import running
+from training.curves import CURVES
+from training.evaluate import MEASURED
+from training.report import REPORT
+from training.select import PICTURE, SELECTION
+from training.synthetic_set import draw_wrist
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("smoke") / "run"
+    made = subprocess.run(
+        ["make", "train-smoke", f"RUN={run}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
+    assert made.returncode == 0, made.stderr[-4000:]
+    return run
+
+
+def test_it_learns_the_drawn_wrists(run: Path):
+    metrics = json.loads((run / MEASURED).read_text())
+    assert metrics["test"]["auc"]["value"] > 0.95
+    assert metrics["test"]["auc"]["n"] >= 50
+    assert metrics["localisation"]["head"]["peak_hits"]["value"] > 0.5
+
+
+def test_every_figure_has_its_interval_and_stands_in_card_report_and_bundle(run: Path):
+    metrics = json.loads((run / MEASURED).read_text())
+    assert {"value", "low", "high", "n"} == set(metrics["test"]["auc"])
+    assert metrics["openings_of_the_test_part"] == 1
+    assert len(metrics["predictive_values"]) == 8
+    assert {one["perturbation"] for one in metrics["robustness"]} >= {"inverted", "border masked"}
+    assert {"head", "grad_cam"} == set(metrics["localisation"])
+    assert metrics["size_only"]["value"] == 0.5, "all drawn wrists have one size"
+    assert abs(metrics["int8_against_float32"]["change_of_auc"]["value"]) < 0.01
+    bundle = run / "bundle"
+    assert json.loads((bundle / MANIFEST).read_text())["metrics"]["test"] == metrics["test"]
+    card = (bundle / CARD).read_text()
+    assert f"{metrics['test']['auc']['value']:.3f}" in card
+    assert "{{" not in card
+    assert "{%" not in card
+    report, public = ((folder / REPORT).read_text() for folder in (run, bundle))
+    for page in (report, public):
+        assert "http" not in page, "it must open without a network"
+        assert "src=" not in page.replace('src="data:image/png;base64,', "")
+    assert report.count("data:image") == public.count("data:image") + 2, "X-rays left the run's folder"
+    assert (run / CURVES).exists()
+
+
+def test_the_architectures_are_compared(run: Path):
+    compared = json.loads((run / SELECTION).read_text())["candidates"]
+    assert len(compared) == 2
+    assert all({"value", "low", "high", "n"} == set(one["auc"]) and one["steps"] > 1 for one in compared)
+    assert (run / PICTURE).read_bytes()[:4] == b"\x89PNG"
+
+
+def test_the_worker_serves_the_bundle(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(os.environ, "OSTEO_BUNDLE", str(run / "bundle"))
+    with running(tmp_path) as stack:
+        said = {}
+        for seed in (900, 901):
+            stored = io.BytesIO()
+            Image.fromarray(draw_wrist(seed, fractured=seed % 2 == 0)[0]).save(stored, "PNG")
+            result = stack.settled(stack.submit(stored.getvalue())["id"])["result"]
+            said[seed] = result["probability"]
+            assert result["model"]["sha256"] == read_bundle(run / "bundle").sha256
+    assert said[900] > 0.5 > said[901]
