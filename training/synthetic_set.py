@@ -17,8 +17,8 @@ from tqdm import tqdm
 
 from model.synthetic import draw_forearm
 
-_HEIGHT, _WIDTH, _SCALE = 360, 270, (0.85, 1.45)
-_MIDDLE_Y, _MIDDLE_X, _SIDE, _SHIFT = 0.43, 0.5, 140, 22
+_HEIGHT, _WIDTH, _SCALE = 260, 195, (0.85, 1.45)
+_MIDDLE_Y, _MIDDLE_X, _SIDE, _SHIFT = 0.43, 0.5, 100, 16
 
 
 def draw_collection(folder: Path, count: int) -> None:
@@ -59,7 +59,7 @@ def main() -> None:
     """Run `python -m training.synthetic_set FOLDER`."""
     parser = argparse.ArgumentParser(description="Draw synthetic wrists with labels.")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--count", type=int, default=400)
+    parser.add_argument("--count", type=int, default=320)
     options = parser.parse_args()
     draw_collection(options.folder, options.count)
 

@@ -26,3 +26,25 @@ def test_the_lines_to_try_by_hand_work_as_pasted(stack: Stack, tmp_path: Path):
 def test_every_file_that_the_readme_links_to_is_there():
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         assert target.startswith("https://") or (ROOT / target).exists(), target
+
+
+def test_the_walk_through_training_is_what_make_train_smoke_runs():
+    """So each of its commands runs as written, but for the names of folders and configs."""
+    guide = (ROOT / "docs/training.md").read_text()
+    (block,) = re.findall(r"```sh\n(.*?training\.collect.*?)```", guide, re.DOTALL)
+    walked = [line for line in block.splitlines() if "training." in line]
+    recipe = re.search(r"^train-smoke:.*?\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert recipe
+    names = {
+        "../my-xrays": "$(RUN)/wrists",
+        "var/mine": "$(RUN)",
+        "configs/select.toml": "configs/smoke_select.toml",
+        "configs/reference.toml": "configs/smoke.toml",
+        ".venv/bin/python": "$(BIN)/python",
+    }
+    for line in walked:
+        for name, smoke in names.items():
+            line = line.replace(name, smoke)
+        assert f"\t@{line}\n" in recipe[1], line
+    steps = [re.search(r"training\.(\w+)", line)[1] for line in walked]
+    assert steps == ["collect", "prepare", "select", "train", "evaluate"]

@@ -36,7 +36,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_learns_the_drawn_wrists(run: Path):
     metrics = json.loads((run / MEASURED).read_text())
     assert metrics["test"]["auc"]["value"] > 0.95
-    assert metrics["test"]["auc"]["n"] >= 50
+    assert metrics["test"]["auc"]["n"] >= 40
     assert metrics["localisation"]["head"]["peak_hits"]["value"] > 0.5
 
 

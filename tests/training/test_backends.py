@@ -1,0 +1,60 @@
+"""The same code trains on TensorFlow and on JAX: a step from the same weights has the same losses."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).parents[2]
+STEP = """
+import json, sys
+from pathlib import Path
+from training.backend import prepare_backend
+prepare_backend(2)
+from tests.training.collections_of_xrays import an_entry
+from tests.training.test_train import CONFIG
+from training.batches import Batches
+from training.checkpoint import Position, restore, save
+from training.config import Phase, read_config
+from training.examples import Example
+from training.train import compile_phase, train_step
+import keras, numpy as np
+
+folder = Path(sys.argv[1])
+(folder / "config.toml").write_text(CONFIG)
+config = read_config(folder / "config.toml")
+random = np.random.default_rng(0)
+examples = [
+    Example(an_entry(str(i), i % 2 == 0), "g", random.integers(0, 255, (64, 64), np.uint8),
+            ((8.0, 8.0, 20.0, 20.0),) if i % 2 == 0 else (), ())
+    for i in range(8)
+]
+model = compile_phase(config, Phase("ResNet50V2", 32, 9, 0, 1e-4, 1.0, 0.9))
+for layer in model.layers:
+    if "drop" in layer.name:
+        layer.rate = 0.0
+checkpoint = folder / "checkpoint.npz"
+if checkpoint.exists():
+    restore(checkpoint, model)
+else:
+    save(checkpoint, "any", Position(0, 0), model)
+batches = Batches(examples, 4, 0.5, 1)
+print(json.dumps([keras.backend.backend(), *(train_step(model, batches, step, 32) for step in range(2))]))
+"""
+
+
+def test_a_step_on_jax_is_a_step_on_tensorflow(tmp_path: Path):
+    said = {}
+    for backend in ("tensorflow", "jax"):
+        environment = os.environ | {"KERAS_BACKEND": backend}
+        command = [sys.executable, "-c", STEP, str(tmp_path)]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-3000:]
+        name, *said[backend] = json.loads(done.stdout.splitlines()[-1])
+        assert name == backend
+    for one, other in zip(said["tensorflow"], said["jax"], strict=True):
+        assert set(one) == set(other)
+        assert np.allclose(list(one.values()), list(other.values()), atol=2e-3), (one, other)
