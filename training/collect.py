@@ -12,7 +12,7 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,8 +38,11 @@ class Refused:
     why: str
 
 
-def collect(folders: Sequence[Path], run: Path) -> list[Entry]:
-    """Look at every X-ray of the collections; write and return those that may be learned from."""
+def collect(folders: Sequence[Path], run: Path, licences: Mapping[str, str] | None = None) -> list[Entry]:
+    """Look at every X-ray of the collections; write and return those that may be learned from.
+
+    `licences` says, by the folder's name, what a collection does not say of itself.
+    """
     run.mkdir(parents=True, exist_ok=True)
     found = [(folder, one) for folder in folders for one in find_xrays(folder)]
     entries: list[Entry] = []
@@ -54,7 +57,8 @@ def collect(folders: Sequence[Path], run: Path) -> list[Entry]:
             except (ImageError, OSError, ValueError) as error:
                 refused.append(Refused(one.path, str(error)))
                 continue
-            entries.append(_entry(folder, one, run, data, pixels))
+            licence = (licences or {}).get(folder.name, one.licence)
+            entries.append(_entry(folder, one, run, data, pixels, licence))
             taken.append(fingerprints.take(entries[-1].sha256, pixels))
     conflicting = find_conflicts(entries, taken)
     refused += [Refused(run / entries[i].image, "a copy of it carries the other label") for i in conflicting]
@@ -93,7 +97,7 @@ def find_conflicts(entries: Sequence[Entry], fingerprints: Sequence[Fingerprint]
     return {k for i, j, _ in pairs if entries[i].fractured != entries[j].fractured for k in (i, j)}
 
 
-def _entry(folder: Path, one: Found, run: Path, data: bytes, pixels: np.ndarray) -> Entry:
+def _entry(folder: Path, one: Found, run: Path, data: bytes, pixels: np.ndarray, licence: str) -> Entry:
     source = folder.name
     return Entry(
         image=os.path.relpath(one.path, run),
@@ -109,10 +113,17 @@ def _entry(folder: Path, one: Found, run: Path, data: bytes, pixels: np.ndarray)
         width=pixels.shape[1],
         height=pixels.shape[0],
         source=source,
-        licence=one.licence,
+        licence=licence,
         boxes=one.boxes,
         polygons=one.polygons,
     )
+
+
+def _named(text: str) -> tuple[str, str]:
+    name, found, licence = text.partition("=")
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=LICENCE")
+    return name, licence
 
 
 def main() -> None:
@@ -122,9 +133,17 @@ def main() -> None:
         "folders", type=Path, nargs="+", help="FracAtlas unpacked, or with labels.csv, or a folder per class"
     )
     parser.add_argument("--run", type=Path, required=True, help="folder of the run")
+    parser.add_argument(
+        "--licence",
+        type=_named,
+        action="append",
+        default=[],
+        metavar="NAME=LICENCE",
+        help="licence of the folder called NAME",
+    )
     options = parser.parse_args()
     try:
-        entries = collect(options.folders, options.run)
+        entries = collect(options.folders, options.run, dict(options.licence))
     except LayoutError as error:
         raise SystemExit(f"collect: {error}") from None
     report = json.loads((options.run / REPORT).read_text(encoding="utf-8"))

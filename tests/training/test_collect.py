@@ -91,6 +91,25 @@ def test_broken_images_and_copies_with_both_labels_are_refused_and_counted(tmp_p
     assert (report["found"], report["kept"], report["refused"]) == (16, 11, 5) == (16, len(kept), 5)
 
 
+def test_a_licence_that_the_collection_does_not_state_is_told_to_it(wrists: Path, tmp_path: Path):
+    kept = collect([wrists], tmp_path, {"wrists": "CC-BY 4.0, Somebody et al."})
+    assert {entry.licence for entry in read_manifest(tmp_path)} == {"CC-BY 4.0, Somebody et al."}
+    assert len(kept) == 24
+    command = [
+        sys.executable,
+        "-m",
+        "training.collect",
+        str(wrists),
+        "--run",
+        str(tmp_path),
+        "--licence",
+        "x",
+    ]
+    told = subprocess.run(command, capture_output=True, text=True)
+    assert told.returncode == 2
+    assert "NAME=LICENCE" in told.stderr
+
+
 def test_what_a_killed_run_had_measured_is_not_measured_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
