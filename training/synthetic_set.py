@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,22 +18,29 @@ from tqdm import tqdm
 
 from model.synthetic import draw_forearm
 
-_HEIGHT, _WIDTH, _SCALE = 260, 195, (0.85, 1.45)
-_MIDDLE_Y, _MIDDLE_X, _SIDE, _SHIFT = 0.43, 0.5, 100, 16
+_HEIGHT, _WIDTH, _SCALE = 360, 270, (0.85, 1.45)
+_MIDDLE_Y, _MIDDLE_X, _SIDE, _SHIFT = 0.43, 0.5, 140, 22
 
 
 def draw_collection(folder: Path, count: int) -> None:
     """Write `count` X-rays to images/ and their labels.csv, in the form that `training.collect` reads."""
     (folder / "images").mkdir(parents=True, exist_ok=True)
+    names = [folder / "images" / f"synthetic-{seed:04d}.png" for seed in range(count)]
+    with ProcessPoolExecutor() as processes:
+        drawn = processes.map(_draw_to, names, range(count), chunksize=10)
+        boxes = list(tqdm(drawn, "drawing", count, unit="image"))
     with (folder / "labels.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["image", "fractured", "group", "region", "frontal", "licence", "boxes"])
-        for seed in tqdm(range(count), "drawing", unit="image"):
-            name, fractured = f"synthetic-{seed:04d}.png", seed % 2 == 0
-            pixels, box = draw_wrist(seed, fractured)
-            Image.fromarray(pixels).save(folder / "images" / name)
-            boxes = json.dumps([box] if box else [])
-            writer.writerow([name, int(fractured), f"drawing-{seed}", "hand", 1, "synthetic", boxes])
+        for seed, (name, box) in enumerate(zip(names, boxes, strict=True)):
+            marked = json.dumps([box] if box else [])
+            writer.writerow([name.name, int(bool(box)), f"drawing-{seed}", "hand", 1, "synthetic", marked])
+
+
+def _draw_to(path: Path, seed: int) -> list[int] | None:
+    pixels, box = draw_wrist(seed, fractured=seed % 2 == 0)
+    Image.fromarray(pixels).save(path)
+    return box
 
 
 def draw_wrist(seed: int, fractured: bool) -> tuple[np.ndarray, list[int] | None]:
@@ -59,7 +67,7 @@ def main() -> None:
     """Run `python -m training.synthetic_set FOLDER`."""
     parser = argparse.ArgumentParser(description="Draw synthetic wrists with labels.")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--count", type=int, default=320)
+    parser.add_argument("--count", type=int, default=400)
     options = parser.parse_args()
     draw_collection(options.folder, options.count)
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -178,7 +179,8 @@ def config(tmp_path: Path) -> Config:
 
 def test_a_frozen_backbone_stays_and_rates_grow_with_depth(config: Config):
     def moved(trunk_rate: float) -> dict[str, float]:
-        model = a_little_network(Phase("", 32, 9, 0, 1e-3, trunk_rate, 0.0), config)
+        phase = Phase("", 32, 9, 0, 1e-3, trunk_rate, 0.0)
+        model = a_little_network(phase, replace(config, weight_decay=0.0))
         before = kernels(model)
         learn(model)
         return {name: float(np.abs(kernel - before[name]).max()) for name, kernel in kernels(model).items()}
