@@ -7,6 +7,7 @@ import json
 import tomllib
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,6 @@ class Config:
     seed: int
     begin: str
     """What the backbone begins with: `imagenet`, a file of `training.pretrain`, or nothing."""
-    blocks: bool
-    """Whether the custom residual blocks stand between backbone and heads."""
-    locate: bool
-    """Whether there is a localisation head."""
     precision: str
     """Keras's dtype policy: float32, or mixed_bfloat16 where the processor has it."""
     batch_size: int
@@ -71,7 +68,12 @@ class Config:
     @property
     def fingerprint(self) -> str:
         """Names the experiment, so that a checkpoint of another one is not continued by mistake."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+        return fingerprint_of(asdict(self))
+
+
+def fingerprint_of(values: dict[str, Any]) -> str:
+    """Name an experiment by everything that decides what it yields."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def read_config(path: Path) -> Config:

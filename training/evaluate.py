@@ -32,7 +32,6 @@ from training.split import TEST, TRAIN, VALIDATION
 from training.stored_scores import StoredScores
 from training.trained import config_of
 
-NAME = "osteo-resnet152v2"
 MEASURED = "metrics.json"
 _SHIPPED = Path(__file__).parents[1] / "model" / "bundle"
 
@@ -67,7 +66,7 @@ def evaluate(run: Path, bundle: Path, again: bool = False) -> dict[str, Any]:
     draw_plots(run, metrics, test, thresholds)
     public_report = write_report(run, metrics)
     description = Description(
-        name=NAME,
+        name=f"osteo-{config.backbone.lower()}",
         version=config.version,
         backbone=config.backbone,
         input_size=config.input_size,

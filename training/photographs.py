@@ -33,7 +33,7 @@ def read_photographs(folder: Path) -> Photographs:
     archives = sorted(folder.glob("*.zip"))
     if not archives:
         raise ValueError(
-            f"{folder} holds no zip of photographs; see docs/training.md for what it should hold"
+            f"{folder} holds no zip of photographs; it should hold zips of files called CLASS_anything.webp"
         )
     pixels, names = [], []
     for path in archives:

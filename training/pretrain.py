@@ -6,7 +6,6 @@ Before `training.train`, which begins with the file it writes. Killed at any mom
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 import tomllib
@@ -22,6 +21,7 @@ from model.letterbox import scale_pixels
 from model.network import build_trunk
 from training.backend import jit_compile, prepare_backend
 from training.checkpoint import Position, position_of, restore, save
+from training.config import fingerprint_of
 from training.photographs import Photographs, hold_out, read_photographs
 from training.trunk import start_at_identity, write_trunk
 
@@ -56,7 +56,7 @@ class Pretraining:
     @property
     def fingerprint(self) -> str:
         """Names the experiment, so that a checkpoint of another one is not continued by mistake."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+        return fingerprint_of(asdict(self))
 
 
 def pretrain(config: Pretraining, data: Path, out: Path) -> None:

@@ -13,7 +13,7 @@ import sys
 import time
 import tomllib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,8 +64,6 @@ def read_comparison(path: Path) -> Comparison:
     values = tomllib.loads(path.read_text(encoding="utf-8"))
     common: dict[str, Any] = {
         "version": "",
-        "blocks": True,
-        "locate": True,
         "checkpoint_every": 0,
         "validate_every": 0,
         "phases": (),
@@ -104,14 +102,14 @@ def _read(path: Path, comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def _measure(comparison: Comparison, candidate: Candidate, run: Path) -> dict[str, Any]:
-    config = replace(comparison.common, blocks=candidate.blocks, locate=candidate.locate)
+    config = comparison.common
     size = candidate.input_size
     batches = Batches(
         read_part(run, TRAIN, size * OVERSAMPLING), config.batch_size, config.positive_share, config.seed
     )
     # How many steps the time is good for shows only then: the rate does not fall, the weights are averaged.
     phase = Phase(candidate.backbone, size, _NEVER, _WARMUP, comparison.peak_rate, 1.0, _AVERAGE)
-    model = compile_phase(config, phase)
+    model = compile_phase(config, phase, candidate.blocks, candidate.locate)
     begin_with(config.begin, model)
     # The first step compiles.
     train_step(model, batches, 0, size)

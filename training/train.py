@@ -68,16 +68,16 @@ def train(config: Config, run: Path) -> None:
     draw_curves(run)
 
 
-def compile_phase(config: Config, phase: Phase) -> keras.Model:
-    """Build the network of a phase, with its optimiser and losses."""
+def compile_phase(config: Config, phase: Phase, blocks: bool = True, locate: bool = True) -> keras.Model:
+    """Build the network of a phase, with its optimiser and losses; a bundle takes only the whole network."""
     import keras
 
     keras.config.set_dtype_policy(config.precision)
     keras.utils.set_random_seed(config.seed)
-    model = build(phase.input_size, phase.backbone, blocks=config.blocks, locate=config.locate)
+    model = build(phase.input_size, phase.backbone, blocks=blocks, locate=locate)
     losses = {FRACTURE: keras.losses.BinaryCrossentropy(label_smoothing=config.label_smoothing)}
     weights = {FRACTURE: 1.0}
-    if config.locate:
+    if locate:
         losses[WHERE], weights[WHERE] = cells_loss(config.cell_weight), config.where_weight
     model.compile(
         optimizer=make_optimizer(config, phase, model),
