@@ -14,24 +14,35 @@ OVERSAMPLING = 2
 """Examples are held at this multiple of the input size, so that turning them costs no sharpness."""
 
 _TURN, _SCALE, _SHIFT, _CONTRAST, _GAMMA = 15.0, (0.85, 1.35), 0.08, (0.8, 1.2), (0.75, 1.3)
+_AIMED, _OFF_CENTRE, _TISSUE_CELLS = 0.75, 0.35, 16
 
 
-def augment(example: Example, input_size: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def augment(
+    example: Example, input_size: int, random: np.random.Generator, window: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
     """Draw one variation: float32 (input_size, input_size, 1) and its cells (input_size / 16, ..., 1).
 
     Flipped left to right half of the time (a right hand becomes a left one), never upside down, which no
-    radiograph is hung. A cell is 1 where it touches a fracture.
+    radiograph is hung. A cell is 1 where it touches a fracture. `window` is the share of the square's side
+    that is seen: a window lies where there is tissue, and mostly on the fracture if there is one.
     """
-    matrix = _draw_affine(example.square.shape[0], random)
-    picture = _warp(Image.fromarray(example.square), matrix, Image.Resampling.BILINEAR)
+    side = example.square.shape[0]
+    seen = round(side * window)
+    middle = np.full(2, side / 2) + random.uniform(-_SHIFT, _SHIFT, 2) * side
+    if window < 1:
+        aimed = example.boxes and random.random() < _AIMED
+        middle = (_on_fracture if aimed else _on_tissue)(example, random)
+        middle += random.uniform(-_OFF_CENTRE, _OFF_CENTRE, 2) * seen
+    matrix = _draw_affine(seen, middle, random)
+    picture = _warp(Image.fromarray(example.square), seen, matrix, Image.Resampling.BILINEAR)
     picture = picture.resize((input_size, input_size), Image.Resampling.HAMMING)
     values = np.asarray(picture, np.float32) / 255.0
     values = values ** random.uniform(*_GAMMA) * random.uniform(*_CONTRAST)
     square = np.round(np.clip(values, 0, 1) * 255).astype(np.uint8)
-    mask = _warp(draw_fractures(example), matrix, Image.Resampling.NEAREST)
-    return scale_pixels(square), cells(np.asarray(mask), input_size) if example.located else nowhere(
-        input_size
-    )
+    if not example.located:
+        return scale_pixels(square), nowhere(input_size)
+    mask = _warp(draw_fractures(example), seen, matrix, Image.Resampling.NEAREST)
+    return scale_pixels(square), cells(np.asarray(mask), input_size)
 
 
 def draw_fractures(example: Example) -> Image.Image:
@@ -57,24 +68,37 @@ def cells(mask: np.ndarray, input_size: int) -> np.ndarray:
     A fracture that only grazes a cell, under a twelfth of its area, leaves it out.
     """
     n = input_size // STRIDE
-    step = mask.shape[0] // n
-    covered = mask.reshape(n, step, n, step).mean(axis=(1, 3)) / 255.0
+    covered = np.asarray(Image.fromarray(mask).convert("F").resize((n, n), Image.Resampling.BOX)) / 255.0
     # The smallest fractures cover a twelfth of no cell: their fullest cell counts all the same.
     return ((covered >= 1 / 12) | ((covered > 0) & (covered == covered.max())))[..., None].astype(np.float32)
 
 
-def _draw_affine(side: int, random: np.random.Generator) -> tuple[float, ...]:
-    """Coefficients that take an output pixel to its source, for Pillow."""
+def _on_fracture(example: Example, random: np.random.Generator) -> np.ndarray:
+    """Draw a point, (x, y), inside one of the fractures' boxes."""
+    x, y, width, height = example.boxes[random.integers(len(example.boxes))]
+    return np.array([x, y]) + random.uniform(0, 1, 2) * (width, height)
+
+
+def _on_tissue(example: Example, random: np.random.Generator) -> np.ndarray:
+    """Draw a point, (x, y), the sooner the brighter its surroundings are: bone before flesh before air."""
+    n = _TISSUE_CELLS
+    bright = np.asarray(Image.fromarray(example.square).resize((n, n), Image.Resampling.BOX), np.float64) + 1
+    row, column = divmod(int(random.choice(n * n, p=bright.ravel() / bright.sum())), n)
+    return (np.array([column, row]) + random.uniform(0, 1, 2)) * example.square.shape[0] / n
+
+
+def _draw_affine(seen: int, middle: np.ndarray, random: np.random.Generator) -> tuple[float, ...]:
+    """Coefficients that take a pixel of `seen` x `seen` around `middle` to its source, for Pillow."""
     turn = np.deg2rad(random.uniform(-_TURN, _TURN))
     scale = np.exp(random.uniform(*np.log(_SCALE)))
     flip = random.choice([-1.0, 1.0])
     cos, sin = np.cos(turn) / scale, np.sin(turn) / scale
     linear = np.array([[cos * flip, -sin], [sin * flip, cos]])
-    middle = np.full(2, side / 2)
-    shift = random.uniform(-_SHIFT, _SHIFT, 2) * side
-    offset = middle + shift - linear @ middle
+    offset = middle - linear @ np.full(2, seen / 2)
     return (linear[0, 0], linear[0, 1], offset[0], linear[1, 0], linear[1, 1], offset[1])
 
 
-def _warp(picture: Image.Image, matrix: tuple[float, ...], filter_: Image.Resampling) -> Image.Image:
-    return picture.transform(picture.size, Image.Transform.AFFINE, matrix, resample=filter_)
+def _warp(
+    picture: Image.Image, side: int, matrix: tuple[float, ...], filter_: Image.Resampling
+) -> Image.Image:
+    return picture.transform((side, side), Image.Transform.AFFINE, matrix, resample=filter_)

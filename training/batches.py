@@ -30,27 +30,36 @@ class Batches:
         self._classes = [[e for e in examples if e.fractured is label] for label in (True, False)]
         if not all(self._classes):
             raise ValueError("the training part needs fractured and intact images")
+        self._located = [[e for e in of_class if e.located] for of_class in self._classes]
         positives = round(batch_size * positive_share)
         self._counts = [positives, batch_size - positives]
         self._seed = seed
 
-    def draw(self, step: int, input_size: int) -> Batch:
-        """Make the batch of this step of the whole run, augmented."""
+    def draw(self, step: int, input_size: int, window: float = 1.0) -> Batch:
+        """Make the batch of this step of the whole run, augmented.
+
+        Below 1, `window` is the share of an X-ray's side that is seen, and only a window with a fracture in
+        it counts as fractured; ValueError if no image says where its fractures are.
+        """
+        if window < 1 and not all(self._located):
+            raise ValueError("windows need fractured images with boxes")
         random = np.random.default_rng([self._seed, step])
         chosen = [
-            self._nth(number, label)
+            self._nth(number, label, self._located if window < 1 else self._classes)
             for label, count in enumerate(self._counts)
             for number in range(step * count, (step + 1) * count)
         ]
-        drawn = [augment(example, input_size, random) for example in chosen]
+        drawn = [augment(example, input_size, random, window) for example in chosen]
+        where = np.stack([where for _, where in drawn])
+        fractured = np.array([example.fractured for example in chosen])
+        if window < 1:
+            fractured = where.max(axis=(1, 2, 3)) > 0
         return Batch(
-            x=np.stack([x for x, _ in drawn]),
-            fracture=np.array([[example.fractured] for example in chosen], np.float32),
-            where=np.stack([where for _, where in drawn]),
+            x=np.stack([x for x, _ in drawn]), fracture=fractured[:, None].astype(np.float32), where=where
         )
 
-    def _nth(self, number: int, label: int) -> Example:
+    def _nth(self, number: int, label: int, classes: Sequence[Sequence[Example]]) -> Example:
         """Go through a class in an order shuffled anew each round."""
-        examples = self._classes[label]
+        examples = classes[label]
         turn, place = divmod(number, len(examples))
         return examples[np.random.default_rng([self._seed, label, turn]).permutation(len(examples))[place]]

@@ -29,6 +29,14 @@ class Phase:
     average: float
     """Momentum of the moving average of the weights, which the phase then passes on; 0 for none. It costs a
     quarter of a small network's step on a CPU, and matters where the rate is high at the end."""
+    window: float = 1.0
+    """Share of a radiograph's side that an example shows. Below 1 the phase learns from windows, which are as
+    sharp as the whole radiograph is at `input_size / window` pixels and cost a fraction of it."""
+
+    @property
+    def resolution(self) -> int:
+        """Side in pixels that the whole radiograph has at this phase's sharpness."""
+        return round(self.input_size / self.window)
 
 
 @dataclass(frozen=True)

@@ -112,11 +112,11 @@ def _measure(comparison: Comparison, candidate: Candidate, run: Path) -> dict[st
     model = compile_phase(config, phase, candidate.blocks, candidate.locate)
     begin_with(config.begin, model)
     # The first step compiles.
-    train_step(model, batches, 0, size)
+    train_step(model, batches.draw(0, size))
     start, steps = time.perf_counter(), 1
     with tqdm(desc=candidate.name, unit="step") as bar:
         while time.perf_counter() - start < comparison.seconds:
-            train_step(model, batches, steps, size)
+            train_step(model, batches.draw(steps, size))
             steps += 1
             bar.update()
     take_average(model)

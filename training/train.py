@@ -20,7 +20,7 @@ from model.letterbox import to_square
 from model.network import FRACTURE, WHERE, build
 from training.augment import OVERSAMPLING
 from training.backend import jit_compile, prepare_backend
-from training.batches import Batches
+from training.batches import Batch, Batches
 from training.checkpoint import Position, position_of, restore, save
 from training.config import Config, Phase, read_config
 from training.curves import HISTORY, VALIDATION, draw_curves, note
@@ -38,12 +38,13 @@ if TYPE_CHECKING:
     import keras
 
 CHECKPOINT = "checkpoint.npz"
+_WINDOW_BATCHES = 16
 
 
 def train(config: Config, run: Path) -> None:
     """Train on the run's training part, from the last checkpoint if there is one, to the end."""
     position = position_of(run / CHECKPOINT, config.fingerprint) or Position(0, 0)
-    largest = max(phase.input_size for phase in config.phases)
+    largest = max(phase.resolution for phase in config.phases)
     batches = Batches(
         read_part(run, TRAIN, largest * OVERSAMPLING), config.batch_size, config.positive_share, config.seed
     )
@@ -109,20 +110,19 @@ def _run_phase(
     name = f"{phase.backbone} at {phase.input_size} px"
     bar = tqdm(range(start.step, phase.steps), name, phase.steps, initial=start.step, unit="step")
     for step in bar:
-        values = train_step(model, batches, before + step, phase.input_size)
+        values = train_step(model, batches.draw(before + step, phase.input_size, phase.window))
         bar.set_postfix(values)
         note(run / HISTORY, at=before + step, phase=start.phase, step=step, **values)
         done = step + 1
         if done % config.checkpoint_every == 0 or done == phase.steps:
             yield Position(start.phase, done)
         if done % config.validate_every == 0 or done == phase.steps:
-            note(run / VALIDATION, at=before + step, **validate(model, validation, phase.input_size))
+            note(run / VALIDATION, at=before + step, **validate(model, validation, config, phase))
             draw_curves(run)
 
 
-def train_step(model: keras.Model, batches: Batches, step: int, input_size: int) -> dict[str, float]:
+def train_step(model: keras.Model, batch: Batch) -> dict[str, float]:
     """Learn from the batch of one step; return its losses and accuracy."""
-    batch = batches.draw(step, input_size)
     truth = {FRACTURE: batch.fracture, WHERE: batch.where}
     wanted = {name: truth[name] for name in model.output_names}
     logs = model.train_on_batch(batch.x, wanted, return_dict=True)
@@ -138,10 +138,18 @@ def train_step(model: keras.Model, batches: Batches, step: int, input_size: int)
     }
 
 
-def validate(model: keras.Model, validation: Sequence[Example], input_size: int) -> dict[str, float]:
-    """Measure on the validation part, with the weights as they are."""
-    squares = [to_square(example.square, input_size) for example in validation]
-    said, labels = score(model, squares, "validating").fracture, labels_of(validation)
+def validate(
+    model: keras.Model, validation: Sequence[Example], config: Config, phase: Phase
+) -> dict[str, float]:
+    """Measure on the validation part, or on windows of it, with the weights as they are."""
+    if phase.window < 1:
+        fixed = Batches(validation, config.batch_size, config.positive_share, config.seed)
+        drawn = [fixed.draw(i, phase.input_size, phase.window) for i in range(_WINDOW_BATCHES)]
+        said = np.concatenate([model.predict_on_batch(batch.x)[FRACTURE][:, 0] for batch in drawn])
+        labels = np.concatenate([batch.fracture[:, 0] for batch in drawn]) > 0
+    else:
+        squares = [to_square(example.square, phase.input_size) for example in validation]
+        said, labels = score(model, squares, "validating").fracture, labels_of(validation)
     # Batches are richer in fractures than the part: an accuracy at 0.5 would count that, too.
     threshold = np.quantile(said, 1 - labels.mean())
     return {

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from tests.training.collections_of_xrays import an_entry
 from training.augment import augment, cells, draw_fractures
@@ -82,3 +83,34 @@ def test_what_nobody_knows_costs_nothing():
     changed[1] = 0.9
     assert float(loss(some, known)) == float(loss(some, changed))
     assert float(loss(truth, known)) != float(loss(truth, changed))
+
+
+def test_a_window_shows_its_share_of_the_picture_where_there_is_something_to_see():
+    random = np.random.default_rng(0)
+    boxed, intact = example(side=256), example(fractured=False, side=256)
+    drawn = [augment(boxed, 64, random, window=0.25) for _ in range(60)]
+    assert {(x.shape, where.shape) for x, where in drawn} == {((64, 64, 1), (4, 4, 1))}
+    # Aimed at the fracture most of the time, and the cells move with it.
+    holding = [(x, where) for x, where in drawn if where.max() > 0]
+    assert 40 <= len(holding) < 60
+    for x, where in holding:
+        bright = x[..., 0].reshape(4, 16, 4, 16).max(axis=(1, 3)) > 0
+        assert not (where[..., 0].astype(bool) & ~bright).any()
+    # The square of 32 pixels fills a quarter of a window of 64 source pixels, not a sixty-fourth.
+    assert np.median([(x > 0).mean() for x, _ in holding]) > 0.15
+    # Air is avoided: 1.6 % of this picture is bright, most windows show some of it.
+    seen = [augment(intact, 64, random, window=0.25)[0].max() > 0 for _ in range(60)]
+    assert sum(seen) > 30
+
+
+def test_a_batch_of_windows_calls_fractured_what_shows_a_fracture():
+    examples = [example(fractured=i < 8, image=str(i)) for i in range(30)]
+    unmarked = Example(an_entry("u", True), "g", examples[0].square, (), ())
+    batches = Batches([*examples, unmarked], 20, 0.5, seed=3)
+    drawn = [batches.draw(step, 64, window=0.5) for step in range(4)]
+    for batch in drawn:
+        assert np.array_equal(batch.fracture[:, 0] > 0, batch.where.max(axis=(1, 2, 3)) > 0)
+        assert (batch.where != UNKNOWN).all()
+    assert 20 < sum(batch.fracture.sum() for batch in drawn) <= 40
+    with pytest.raises(ValueError, match="boxes"):
+        Batches([unmarked, examples[-1]], 2, 0.5, seed=3).draw(0, 64, window=0.5)
