@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,14 +34,18 @@ def save(path: Path, fingerprint: str, position: Position, model: keras.Model) -
     new.replace(path)
 
 
-def position_of(path: Path, fingerprint: str) -> Position | None:
-    """Read where the run stands, or None where none was begun; ValueError if it is another experiment's."""
+def position_of(path: Path, fingerprint: Callable[[int], str]) -> Position | None:
+    """Read where the run stands, or None where none was begun; ValueError if it is another experiment's.
+
+    `fingerprint` names the experiment as far as the given phase.
+    """
     if not path.exists():
         return None
     with np.load(path, allow_pickle=False) as stored:
-        if str(stored["fingerprint"]) != fingerprint:
+        position = Position(*(int(number) for number in stored["at"]))
+        if str(stored["fingerprint"]) != fingerprint(position.phase):
             raise ValueError(f"{path} belongs to another config; choose another --out or remove the folder")
-        return Position(*(int(number) for number in stored["at"]))
+        return position
 
 
 def restore(path: Path, model: keras.Model) -> None:

@@ -73,10 +73,12 @@ class Config:
         """The finished network's backbone: the last phase's."""
         return self.phases[-1].backbone
 
-    @property
-    def fingerprint(self) -> str:
-        """Names the experiment, so that a checkpoint of another one is not continued by mistake."""
-        return fingerprint_of(asdict(self))
+    def fingerprint(self, phase: int) -> str:
+        """Name the experiment up to and with a phase, so that a checkpoint of another one is not continued.
+
+        Later phases are left out: they may still be changed, or be added to a finished run.
+        """
+        return fingerprint_of(asdict(self) | {"phases": [asdict(one) for one in self.phases[: phase + 1]]})
 
 
 def fingerprint_of(values: dict[str, Any]) -> str:

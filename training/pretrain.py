@@ -64,7 +64,7 @@ def pretrain(config: Pretraining, data: Path, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     learned, held_out = hold_out(read_photographs(data))
     model = _compile(config, learned.class_count)
-    position = position_of(out / CHECKPOINT, config.fingerprint) or Position(0, 0)
+    position = position_of(out / CHECKPOINT, lambda _: config.fingerprint) or Position(0, 0)
     if (out / CHECKPOINT).exists():
         restore(out / CHECKPOINT, model)
     bar = tqdm(range(position.step, config.steps), "pre-training", config.steps, initial=position.step)

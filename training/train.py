@@ -56,7 +56,7 @@ def train(config: Config, run: Path) -> None:
         begin_with(config.begin, model)
     while True:
         for done in _run_phase(config, position, batches, validation, model, run):
-            save(run / CHECKPOINT, config.fingerprint, done, model)
+            save(run / CHECKPOINT, config.fingerprint(done.phase), done, model)
         take_average(model)
         if position.phase + 1 == len(config.phases):
             break
@@ -64,7 +64,7 @@ def train(config: Config, run: Path) -> None:
         grown = compile_phase(config, config.phases[position.phase])
         transfer(model, grown)
         model = grown
-        save(run / CHECKPOINT, config.fingerprint, position, model)
+        save(run / CHECKPOINT, config.fingerprint(position.phase), position, model)
     write_trained(run, config, model)
     draw_curves(run)
 

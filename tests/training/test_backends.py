@@ -42,7 +42,8 @@ if checkpoint.exists():
 else:
     save(checkpoint, "any", Position(0, 0), model)
 batches = Batches(examples, 4, 0.5, 1)
-print(json.dumps([keras.backend.backend(), *(train_step(model, batches, step, 64) for step in range(2))]))
+steps = [train_step(model, batches.draw(step, 64)) for step in range(2)]
+print(json.dumps([keras.backend.backend(), *steps]))
 """
 
 

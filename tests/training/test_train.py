@@ -53,6 +53,7 @@ average = 0.0
 [[phases]]
 backbone = "ResNet50V2"
 input_size = 64
+window = 0.5
 steps = 2
 warmup_steps = 1
 peak_rate = 1e-4
@@ -132,10 +133,15 @@ def test_a_checkpoint_of_another_experiment_is_not_continued(tmp_path: Path):
 
     (tmp_path / "config.toml").write_text(CONFIG)
     config = read_config(tmp_path / "config.toml")
-    save(tmp_path / "checkpoint.npz", config.fingerprint, Position(0, 3), build(32, "ResNet50V2"))
-    assert position_of(tmp_path / "checkpoint.npz", config.fingerprint) == Position(0, 3)
-    with pytest.raises(ValueError, match="another config"):
-        position_of(tmp_path / "checkpoint.npz", "other")
+    checkpoint = tmp_path / "checkpoint.npz"
+    save(checkpoint, config.fingerprint(0), Position(0, 3), build(32, "ResNet50V2"))
+    assert position_of(checkpoint, config.fingerprint) == Position(0, 3)
+    first, second = config.phases
+    later = replace(config, phases=(first, replace(second, steps=9), second))
+    assert position_of(checkpoint, later.fingerprint) == Position(0, 3), "phases to come may change"
+    for other in (replace(config, seed=2), replace(config, phases=(replace(first, steps=9), second))):
+        with pytest.raises(ValueError, match="another config"):
+            position_of(checkpoint, other.fingerprint)
     assert position_of(tmp_path / "nothing.npz", config.fingerprint) is None
 
 
