@@ -54,7 +54,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def start(folder: Path) -> "subprocess.Popen[str]":
     options = ("--config", folder / "config.toml", "--data", folder, "--out", folder / "out")
-    command = (sys.executable, "-m", "training.pretrain", *map(str, options))
+    command = (sys.executable, "-m", "tests.training.untraced", "training.pretrain", *map(str, options))
     return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, env=os.environ)
 
 

@@ -73,7 +73,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def start(step: str, run: Path, *more: str) -> "subprocess.Popen[str]":
-    command = (sys.executable, "-m", f"training.{step}", "--run", str(run), *more)
+    command = (sys.executable, "-m", "tests.training.untraced", f"training.{step}", "--run", str(run), *more)
     return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
 
 

@@ -1,0 +1,22 @@
+"""Runs a step of training operation by operation: `python -m tests.training.untraced training.train ...`.
+
+TensorFlow takes half a minute to trace a ResNet's step, and a second to run it; a test runs a handful of them.
+"""
+
+import runpy
+import sys
+
+from training.backend import prepare_backend
+
+
+def main() -> None:
+    prepare_backend(2)
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    del sys.argv[0]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()
