@@ -1,6 +1,6 @@
 """Runs a step of training operation by operation: `python -m tests.training.untraced training.train ...`.
 
-TensorFlow takes half a minute to trace a ResNet's step, and a second to run it; a test runs a handful of them.
+Tracing a ResNet's step takes TensorFlow half a minute, running it a second; a test runs a handful.
 """
 
 import runpy
