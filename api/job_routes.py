@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import islice
 from typing import Any
 
@@ -54,7 +55,7 @@ def job_routes(intake: Intake) -> Blueprint:
     def submit() -> Response:
         _refuse_when_full(intake)
         submission = read_submission(request, intake.settings)
-        job = _new_job(submission, g.client)
+        job = _new_job(submission, g.client, timedelta(seconds=intake.settings.deadline_seconds))
         ledger.accept(job, submission.data)
         try:
             intake.queue.analyse(job)
@@ -119,7 +120,7 @@ def _refuse_when_full(intake: Intake) -> None:
         raise Problem(503, "queue-full", detail, retry_after=QUEUE_FULL_SECONDS)
 
 
-def _new_job(submission: Submission, client: str) -> Job:
+def _new_job(submission: Submission, client: str, deadline: timedelta) -> Job:
     moment = now()
     radiograph = submission.radiograph
     return Job(
@@ -134,6 +135,7 @@ def _new_job(submission: Submission, client: str) -> Job:
         ),
         created_at=moment,
         queued_at=moment,
+        expires_at=moment + deadline,
         delivery=Delivery.PENDING if submission.callback_url else Delivery.NONE,
         priority=submission.priority,
         reference=submission.reference,

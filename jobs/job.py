@@ -10,7 +10,7 @@ from ulid import ULID
 from jobs.errors import IllegalMove
 from jobs.states import MOVES, Delivery, Priority, State
 
-MOMENTS = ("created_at", "queued_at", "started_at", "finished_at", "next_delivery_at")
+MOMENTS = ("created_at", "queued_at", "expires_at", "started_at", "finished_at", "next_delivery_at")
 
 
 def new_job_id() -> str:
@@ -60,6 +60,7 @@ class Job:
     callback_url: str | None = None
     attempts: int = 0
     runner: str | None = None
+    expires_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
     result: dict[str, Any] | None = None
@@ -84,6 +85,11 @@ class Job:
         """The job given up: a stable `type_`, a `detail` for a person; its callback is due at once."""
         return self._ended(State.FAILED, now, error={"type": type_, "detail": detail})
 
+    def expired(self, now: datetime) -> "Job":
+        """The job given up because it has waited too long; its callback is due at once."""
+        detail = "No worker took this job up before its deadline. Send the radiograph again."
+        return self._ended(State.EXPIRED, now, error={"type": "expired", "detail": detail})
+
     def delivered(self) -> "Job":
         """The callback arrived."""
         return self._delivery_moved(Delivery.DELIVERED)
@@ -96,6 +102,10 @@ class Job:
         """The callback is about to be sent: one attempt more, due again at `next_at` unless it arrives."""
         begun = self._delivery_moved(Delivery.PENDING, next_delivery_at=next_at)
         return replace(begun, delivery_attempts=self.delivery_attempts + 1)
+
+    def overdue(self, at: datetime) -> bool:
+        """Whether it still waits for a worker after its deadline."""
+        return self.state is State.QUEUED and self.expires_at is not None and self.expires_at <= at
 
     @property
     def settled(self) -> bool:

@@ -45,6 +45,10 @@ class Settings:
     """Attempts after which a job that loses its worker ends `failed`."""
     sweep_seconds: float = _setting("OSTEO_SWEEP_SECONDS", 2.0, float)
     """Pause between two rounds of the sweeper."""
+    analysis_seconds: float = _setting("OSTEO_ANALYSIS_SECONDS", 120.0, float)
+    """Longest that one analysis may take; its worker then ends itself, and is started again."""
+    deadline_seconds: float = _setting("OSTEO_DEADLINE_SECONDS", 86_400.0, float)
+    """Time after which a job that still waits ends `expired`."""
     running_seconds: float = _setting("OSTEO_RUNNING_SECONDS", 300.0, float)
     """Time after which a running job is taken from a worker that lives: far above the slowest analysis."""
     callback_exceptions: frozenset[str] = _setting("OSTEO_CALLBACK_EXCEPTIONS", frozenset(), _hosts)

@@ -14,6 +14,8 @@ class State(StrEnum):
     """It has a result. Final."""
     FAILED = "failed"
     """It has an error that says why. Final."""
+    EXPIRED = "expired"
+    """No worker took it up before its deadline. Final."""
 
     @property
     def final(self) -> bool:
@@ -44,8 +46,9 @@ class Priority(StrEnum):
 
 
 MOVES: dict[State, frozenset[State]] = {
-    State.QUEUED: frozenset({State.RUNNING}),
+    State.QUEUED: frozenset({State.RUNNING, State.EXPIRED}),
     State.RUNNING: frozenset({State.SUCCEEDED, State.FAILED, State.QUEUED}),
     State.SUCCEEDED: frozenset(),
     State.FAILED: frozenset(),
+    State.EXPIRED: frozenset(),
 }

@@ -17,6 +17,7 @@ from model.classifier import Prediction
 from model.explanation import draw_overlay
 from model.image import ImageError, Limits, NotARadiograph, Radiograph, decode
 from worker.handover import after_lost_attempt, pass_on
+from worker.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class Desk:
     limits: Limits
     runner: str
     max_attempts: int
+    watchdog: Watchdog
     suspects: Lock = field(default_factory=Lock)
     """Held by the one job at work that was under way before when a worker was lost."""
 
@@ -55,12 +57,16 @@ def analyse(job_id: str, desk: Desk) -> None:
     waiting = _waiting(job_id, desk)
     if waiting is None:
         return
+    if waiting.overdue(now()):
+        _end(waiting.expired(now()), desk)
+        return
     # What was under way when a worker was lost may be what killed it: such jobs go one at a time, so that
     # one bad image does not take its neighbours down again and again.
     with desk.suspects if waiting.attempts else nullcontext():
         job = _take_up(waiting, desk)
         if job is not None:
-            _bring_to_its_end(job, desk)
+            with desk.watchdog.at_work(job.id):
+                _bring_to_its_end(job, desk)
 
 
 def _bring_to_its_end(job: Job, desk: Desk) -> None:
@@ -75,12 +81,16 @@ def _bring_to_its_end(job: Job, desk: Desk) -> None:
         ended = after_lost_attempt(
             job, desk.max_attempts, "internal-error", "The analysis broke several times."
         )
+    _end(ended, desk)
+
+
+def _end(ended: Job, desk: Desk) -> None:
     try:
-        ended = desk.ledger.append(ended)
+        desk.ledger.append(ended)
     except Conflict:
-        log.warning("another attempt ended this job first", extra={"job": job.id, "attempt": job.attempts})
+        log.warning("another ended this job first", extra={"job": ended.id, "attempt": ended.attempts})
         return
-    log.info("job %s", ended.state, extra={"job": job.id, "attempt": job.attempts})
+    log.info("job %s", ended.state, extra={"job": ended.id, "attempt": ended.attempts})
     pass_on(ended, desk.ledger, desk.queue)
 
 

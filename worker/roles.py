@@ -41,12 +41,16 @@ def run_inference(settings: Settings) -> None:
     from model.image import Limits
     from worker.analyse import Desk, analyse
     from worker.batcher import Batcher
+    from worker.watchdog import Watchdog
 
     log.info("loading the model from %s", settings.bundle)
     classifier = Classifier.load(settings.bundle, progress=log.info)
     log.info("model %s %s is ready", classifier.name, classifier.version)
     ledger = _ledger(settings)
     heartbeat = Heartbeat(ledger.view, "inference")
+    watchdog = Watchdog(settings.analysis_seconds)
+    worker_ready.connect(lambda **_: watchdog.start(), weak=False)
+    worker_shutdown.connect(lambda **_: watchdog.stop(), weak=False)
     desk = Desk(
         ledger=ledger,
         queue=JobQueue.connect(settings.redis_url),
@@ -55,6 +59,7 @@ def run_inference(settings: Settings) -> None:
         limits=Limits(settings.max_pixels),
         runner=heartbeat.name,
         max_attempts=settings.max_attempts,
+        watchdog=watchdog,
     )
     # Twice the batch: while one batch is in the model, the next one is read and decoded.
     _consume(settings, "inference", ANALYSE_TASK, partial(analyse, desk=desk), heartbeat, settings.batch * 2)

@@ -75,7 +75,8 @@ def sweep(sweeper: Sweeper) -> None:
 def left_behind(job: Job, sight: Sight, running_limit: timedelta) -> bool:
     """Whether nobody works on what this job needs next."""
     if job.state is State.QUEUED:
-        return (ANALYSE_TASK, job.id) not in sight.messages and sight.at - job.queued_at > QUEUED_GRACE
+        lacks_message = (ANALYSE_TASK, job.id) not in sight.messages
+        return (lacks_message and sight.at - job.queued_at > QUEUED_GRACE) or job.overdue(sight.at)
     if job.state is State.RUNNING:
         held = sight.at - (job.started_at or job.queued_at)
         return held > running_limit or job.runner in sight.gone
@@ -112,19 +113,20 @@ def _bring_back(job_id: str, sight: Sight, sweeper: Sweeper) -> None:
         return
     if job.delivery is Delivery.PENDING and sweeper.ledger.view.delivering(job_id):
         return
-    if job.state is State.RUNNING:
-        lost = after_lost_attempt(
-            job,
-            sweeper.max_attempts,
-            "worker-lost",
-            "The worker was lost at every attempt to analyse this image.",
-        )
-        try:
-            job = sweeper.ledger.append(lost)
-        except Conflict:
-            return
+    try:
+        if job.state is State.RUNNING:
+            job = sweeper.ledger.append(_lost(job, sweeper))
+        elif job.overdue(sight.at):
+            job = sweeper.ledger.append(job.expired(sight.at))
+    except Conflict:
+        return
     log.warning("a job left behind goes on: %s", job.state, extra={"job": job_id, "attempt": job.attempts})
     pass_on(job, sweeper.ledger, sweeper.queue)
+
+
+def _lost(job: Job, sweeper: Sweeper) -> Job:
+    detail = "The worker was lost at every attempt to analyse this image."
+    return after_lost_attempt(job, sweeper.max_attempts, "worker-lost", detail)
 
 
 def _chunks(job_ids: Iterator[str]) -> Iterator[Sequence[str]]:

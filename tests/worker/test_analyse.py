@@ -4,6 +4,7 @@ import io
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from model.regions import Region
 from tests import pictures
 from tests.conftest import a_job
 from worker.analyse import Desk, analyse
+from worker.watchdog import Watchdog
 
 PNG = pictures.encoded(pictures.gray())
 PREDICTION = Prediction("fracture", 0.91, (Region((1, 2, 3, 4), 0.8),), np.ones((8, 8), np.float32), "m 1")
@@ -54,7 +56,8 @@ def answering(answer: Prediction | Exception):
 
 @pytest.fixture
 def desk(ledger, queue) -> Desk:
-    return Desk(ledger, queue, Analyst(), answering(PREDICTION), Limits(), "inference:here:1", 3)
+    predict = answering(PREDICTION)
+    return Desk(ledger, queue, Analyst(), predict, Limits(), "inference:here:1", 3, Watchdog(60))
 
 
 def accepted(ledger, image: bytes = PNG, **changes) -> Job:
@@ -96,6 +99,15 @@ def test_a_second_message_for_the_same_job_does_nothing(desk, ledger):
 def test_a_message_for_a_job_that_does_not_exist_is_dropped(desk):
     analyse(new_job_id(), desk)
     assert desk.analyst.seen == []
+
+
+def test_a_job_that_comes_up_after_its_deadline_expires(desk, ledger, redis):
+    job = accepted(ledger, callback_url="https://clinic.example/", expires_at=now() - timedelta(seconds=1))
+    analyse(job.id, desk)
+    done = ledger.read(job.id)
+    assert (done.state, done.attempts, done.error["type"]) == (State.EXPIRED, 0, "expired")
+    assert desk.analyst.seen == []
+    assert redis.llen(DELIVER) == 1, "its client hears of it"
 
 
 def test_what_is_no_radiograph_ends_failed_and_says_so(desk, ledger):

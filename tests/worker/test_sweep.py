@@ -37,6 +37,18 @@ def test_a_queued_job_without_a_message_is_enqueued_once(ledger, queue, sweeper)
     assert enqueued(queue) == {job.id}
 
 
+def test_a_job_past_its_deadline_expires_though_it_waits_in_the_queue(ledger, queue, sweeper):
+    late = accepted(ledger, expires_at=LONG_AGO)
+    early = accepted(ledger, expires_at=now() + timedelta(hours=1))
+    for job in (late, early):
+        queue.analyse(job)
+    sweep(sweeper)
+    assert ledger.read(late.id).state is State.EXPIRED
+    assert ledger.read(early.id).state is State.QUEUED
+    sweep(sweeper)
+    assert list(ledger.pending()) == [early.id]
+
+
 def test_a_job_that_waits_in_the_queue_is_left_alone(ledger, queue, sweeper, redis):
     queue.analyse(accepted(ledger, queued_at=LONG_AGO))
     sweep(sweeper)
