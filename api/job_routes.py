@@ -58,7 +58,7 @@ def job_routes(intake: Intake) -> Blueprint:
         job = _new_job(submission, g.client, timedelta(seconds=intake.settings.deadline_seconds))
         ledger.accept(job, submission.data)
         try:
-            intake.queue.analyse(job)
+            intake.queue.feed(job.client, job.priority)
         except QueueUnavailable:
             log.warning("Redis does not answer; the sweeper will enqueue this job", extra={"job": job.id})
         log.info("job accepted", extra={"job": job.id, "client": job.client})
@@ -112,7 +112,7 @@ def job_routes(intake: Intake) -> Blueprint:
 
 def _refuse_when_full(intake: Intake) -> None:
     try:
-        waiting = intake.ledger.view.waiting()
+        waiting = intake.ledger.view.lines.waiting()
     except QueueUnavailable:
         return  # What is accepted now waits in the object store.
     if waiting >= intake.settings.max_queue:
@@ -178,7 +178,7 @@ def _stored(read: Callable[[Job], bytes], job: Job) -> bytes:
 
 def _document(job: Job, intake: Intake) -> dict[str, Any]:
     try:
-        position = intake.ledger.view.queue_position(job)
+        position = intake.ledger.view.lines.position(job)
     except QueueUnavailable:
         position = None
     return document(job, intake.settings.public_url, position)

@@ -11,6 +11,8 @@ from redis.exceptions import RedisError
 
 from jobs.errors import QueueUnavailable
 from jobs.job import Job
+from jobs.lines import Lines
+from jobs.redis_client import connect, translated
 from jobs.states import Priority
 
 INFER_STAT = "infer.stat"
@@ -67,16 +69,17 @@ class JobQueue:
     def __init__(self, app: Celery, redis: Redis) -> None:
         self._app = app
         self._redis = redis
+        self._lines = Lines(redis)
 
     @classmethod
     def connect(cls, redis_url: str) -> "JobQueue":
         """The queues at `redis_url`."""
-        redis = Redis.from_url(redis_url, socket_timeout=3, socket_connect_timeout=2)
-        return cls(celery_app(redis_url), redis)
+        return cls(celery_app(redis_url), connect(redis_url))
 
-    def analyse(self, job: Job) -> None:
-        """Ask a worker to analyse this job."""
-        self._send(ANALYSE_TASK, job.id, QUEUE_OF_PRIORITY[job.priority])
+    def feed(self, client: str, priority: Priority) -> None:
+        """Ask workers to analyse the next jobs of a client's line, as many as its window has room for."""
+        for job_id in self._lines.next_in_line(client, priority):
+            self._send(ANALYSE_TASK, job_id, QUEUE_OF_PRIORITY[priority])
 
     def deliver(self, job: Job) -> None:
         """Ask a worker to call this job's receiver."""
@@ -84,14 +87,12 @@ class JobQueue:
 
     def waiting(self) -> set[tuple[str, str]]:
         """What waits in any queue: the task's name and the id of the job."""
-        try:
+        with translated():
             messages: list[Any] = [
                 message
                 for name in (INFER_STAT, INFER_ROUTINE, DELIVER)
                 for message in self._redis.lrange(name, 0, -1)
             ]
-        except RedisError as error:
-            raise QueueUnavailable(f"Redis does not answer: {type(error).__name__}") from error
         headers = [json.loads(message)["headers"] for message in messages]
         return {(header["task"], header["root_id"]) for header in headers}
 

@@ -64,6 +64,9 @@ def analyse(job_id: str, desk: Desk) -> None:
     # one bad image does not take its neighbours down again and again.
     with desk.suspects if waiting.attempts else nullcontext():
         job = _take_up(waiting, desk)
+        with suppress(TransientError):
+            # One place in the queue is free for this client; the sweeper sees to it otherwise.
+            desk.queue.feed(waiting.client, waiting.priority)
         if job is not None:
             with desk.watchdog.at_work(job.id):
                 _bring_to_its_end(job, desk)

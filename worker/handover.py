@@ -16,7 +16,7 @@ def after_lost_attempt(job: Job, max_attempts: int, type_: str, detail: str) -> 
 def pass_on(job: Job, ledger: Ledger, queue: JobQueue) -> None:
     """Send a job that has just changed state to whoever is next."""
     if job.state is State.QUEUED:
-        queue.analyse(job)
+        queue.feed(job.client, job.priority)
     elif job.delivery is Delivery.PENDING:
         queue.deliver(job)
     else:

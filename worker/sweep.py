@@ -1,7 +1,7 @@
 """Sweep: find what was left behind, by its `pending` marker, and send it on its way again."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
@@ -16,8 +16,8 @@ from worker.handover import after_lost_attempt, pass_on
 log = logging.getLogger(__name__)
 
 CHUNK = 200
-QUEUED_GRACE = timedelta(seconds=5)
-"""A job this young in the queue may have its message just between two places."""
+MESSAGE_GRACE = 5
+"""Seconds for which a message may be just between two places."""
 HEARTBEAT_GRACE = timedelta(seconds=5)
 """A worker is gone once its heartbeat has been missing for so long; after a wipe of Redis all are missing."""
 MOST_FAILURES = 3
@@ -40,9 +40,14 @@ class Sweeper:
 
 @dataclass(frozen=True)
 class Sight:
-    """What one round sees besides the jobs: the messages that wait (task, job id), and who is gone."""
+    """What one round sees besides the jobs.
+
+    `sent`: which waiting jobs were put into the queue, and when. `messages`: what is in the queue (task, job
+    id). `gone`: the runners that are lost.
+    """
 
     at: datetime
+    sent: Mapping[str, float]
     messages: frozenset[tuple[str, str]]
     gone: frozenset[str]
 
@@ -55,7 +60,8 @@ def sweep(sweeper: Sweeper) -> None:
     at = now()
     alive = sweeper.ledger.view.alive()
     gone = {runner for runner, since in sweeper.missing.items() if at - since > HEARTBEAT_GRACE} - alive
-    sight = Sight(at, frozenset(sweeper.queue.waiting()), frozenset(gone))
+    lines = sweeper.ledger.view.lines
+    sight = Sight(at, lines.sent(), frozenset(sweeper.queue.waiting()), frozenset(gone))
     runners, failures = set(), 0
     for job_ids in _chunks(sweeper.ledger.pending()):
         shown = sweeper.ledger.view.get_many(job_ids)
@@ -66,6 +72,8 @@ def sweep(sweeper: Sweeper) -> None:
                 failures += not _tried(job_id, sight, sweeper)
                 if failures == MOST_FAILURES:
                     raise StoreUnavailable("the object store failed for several jobs")
+    for client, priority in lines.all():
+        sweeper.queue.feed(client, priority)
     for runner in sweeper.missing.keys() - (runners - alive):
         del sweeper.missing[runner]
     for runner in runners - alive:
@@ -75,8 +83,9 @@ def sweep(sweeper: Sweeper) -> None:
 def left_behind(job: Job, sight: Sight, running_limit: timedelta) -> bool:
     """Whether nobody works on what this job needs next."""
     if job.state is State.QUEUED:
-        lacks_message = (ANALYSE_TASK, job.id) not in sight.messages
-        return (lacks_message and sight.at - job.queued_at > QUEUED_GRACE) or job.overdue(sight.at)
+        sent = sight.sent.get(job.id)
+        lost = sent is not None and (ANALYSE_TASK, job.id) not in sight.messages
+        return (lost and sight.at.timestamp() - sent > MESSAGE_GRACE) or job.overdue(sight.at)
     if job.state is State.RUNNING:
         held = sight.at - (job.started_at or job.queued_at)
         return held > running_limit or job.runner in sight.gone
@@ -120,6 +129,8 @@ def _bring_back(job_id: str, sight: Sight, sweeper: Sweeper) -> None:
             job = sweeper.ledger.append(job.expired(sight.at))
     except Conflict:
         return
+    if job.state is State.QUEUED:
+        sweeper.ledger.view.lines.forget_sent(job)
     log.warning("a job left behind goes on: %s", job.state, extra={"job": job_id, "attempt": job.attempts})
     pass_on(job, sweeper.ledger, sweeper.queue)
 

@@ -138,9 +138,9 @@ def test_queue_positions_count_stat_before_routine(ledger):
     stat = a_job(priority="stat")
     for number, job in enumerate([*routine, stat]):
         ledger.view.put(job)
-        assert ledger.view.waiting() == number + 1
-    assert ledger.view.queue_position(stat) == 0
-    assert sorted(ledger.view.queue_position(job) for job in routine) == [1, 2]
+        assert ledger.view.lines.waiting() == number + 1
+    assert ledger.view.lines.position(stat) == 0
+    assert sorted(ledger.view.lines.position(job) for job in routine) == [1, 2]
     ledger.view.put(stat.started("w", now()))
-    assert ledger.view.queue_position(stat.started("w", now())) is None
-    assert sorted(ledger.view.queue_position(job) for job in routine) == [0, 1]
+    assert ledger.view.lines.position(stat.started("w", now())) is None
+    assert sorted(ledger.view.lines.position(job) for job in routine) == [0, 1]

@@ -4,32 +4,45 @@ import json
 import pytest
 
 from jobs.errors import QueueUnavailable
+from jobs.job import Job
 from jobs.queue import INFER_ROUTINE, INFER_STAT, JobQueue
 from jobs.states import Priority
 from tests.conftest import a_job
 
 
-def test_a_message_carries_the_job_id_and_nothing_else(queue, redis):
-    job = a_job(reference="patient 7")
-    queue.analyse(job)
+@pytest.fixture
+def waiting(ledger, queue):
+    """Put a job into its client's line, and feed the queue from it."""
+
+    def wait(**values: object) -> Job:
+        job = a_job(**values)
+        ledger.view.put(job)
+        queue.feed(job.client, job.priority)
+        return job
+
+    return wait
+
+
+def test_a_message_carries_the_job_id_and_nothing_else(waiting, queue, redis):
+    job = waiting(reference="patient 7")
     message = json.loads(redis.lrange(INFER_ROUTINE, 0, -1)[0])
     assert json.loads(base64.b64decode(message["body"]))[:2] == [[job.id], {}]
     assert "patient" not in json.dumps(message)
     assert queue.waiting() == {("analyse", job.id)}
 
 
-def test_stat_jobs_have_a_queue_of_their_own(queue, redis):
-    queue.analyse(a_job(priority=Priority.STAT))
+def test_stat_jobs_have_a_queue_of_their_own(waiting, redis):
+    waiting(priority=Priority.STAT)
     assert redis.llen(INFER_STAT) == 1
 
 
-def test_a_wipe_of_redis_does_not_stop_the_sender(queue, redis):
-    queue.analyse(a_job())
+def test_a_wipe_of_redis_does_not_stop_the_sender(waiting, redis):
+    waiting()
     redis.flushall()
-    queue.analyse(a_job())
+    waiting()
     assert redis.llen(INFER_ROUTINE) == 1
 
 
 def test_a_redis_that_is_away_is_said_instead_of_waited_for():
     with pytest.raises(QueueUnavailable):
-        JobQueue.connect("redis://127.0.0.1:1/0").analyse(a_job())
+        JobQueue.connect("redis://127.0.0.1:1/0").deliver(a_job())

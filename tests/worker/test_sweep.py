@@ -5,7 +5,9 @@ import pytest
 from ulid import ULID
 
 from jobs.job import now
-from jobs.states import Delivery, State
+from jobs.lines import sent_key
+from jobs.queue import INFER_ROUTINE
+from jobs.states import Delivery, Priority, State
 from tests.conftest import a_job
 from worker.sweep import LEFTOVER_GRACE, Sweeper, sweep
 
@@ -24,6 +26,12 @@ def enqueued(queue) -> set[str]:
     return {job_id for _, job_id in queue.waiting()}
 
 
+def lose_message(job, redis) -> None:
+    """Take a job's message away, and let it have been sent long ago."""
+    redis.delete(INFER_ROUTINE)
+    redis.zadd(sent_key(job.client, job.priority), {job.id: LONG_AGO.timestamp()})
+
+
 def accepted(ledger, **changes):
     job = a_job(**changes)
     ledger.accept(job, b"image")
@@ -37,11 +45,21 @@ def test_a_queued_job_without_a_message_is_enqueued_once(ledger, queue, sweeper)
     assert enqueued(queue) == {job.id}
 
 
+def test_a_job_whose_message_was_lost_is_enqueued_again(ledger, queue, sweeper, redis):
+    job = accepted(ledger)
+    queue.feed(job.client, job.priority)
+    redis.delete(INFER_ROUTINE)
+    sweep(sweeper)
+    assert enqueued(queue) == set(), "it may be just on its way to a worker"
+    lose_message(job, redis)
+    sweep(sweeper)
+    assert enqueued(queue) == {job.id}
+
+
 def test_a_job_past_its_deadline_expires_though_it_waits_in_the_queue(ledger, queue, sweeper):
     late = accepted(ledger, expires_at=LONG_AGO)
     early = accepted(ledger, expires_at=now() + timedelta(hours=1))
-    for job in (late, early):
-        queue.analyse(job)
+    queue.feed("clinic", Priority.ROUTINE)
     sweep(sweeper)
     assert ledger.read(late.id).state is State.EXPIRED
     assert ledger.read(early.id).state is State.QUEUED
@@ -50,7 +68,8 @@ def test_a_job_past_its_deadline_expires_though_it_waits_in_the_queue(ledger, qu
 
 
 def test_a_job_that_waits_in_the_queue_is_left_alone(ledger, queue, sweeper, redis):
-    queue.analyse(accepted(ledger, queued_at=LONG_AGO))
+    accepted(ledger, queued_at=LONG_AGO)
+    queue.feed("clinic", Priority.ROUTINE)
     sweep(sweeper)
     assert redis.llen("infer.routine") == 1
 
@@ -61,7 +80,7 @@ def test_a_wiped_redis_is_rebuilt_from_the_markers(ledger, queue, sweeper, redis
     sweep(sweeper)
     assert enqueued(queue) == {job.id for job in jobs}
     assert all(ledger.view.get_many([job.id for job in jobs]))
-    assert ledger.view.waiting() == 5
+    assert ledger.view.lines.waiting() == 5
 
 
 def test_a_job_whose_worker_is_lost_goes_back_into_the_queue(ledger, queue, sweeper):
@@ -120,6 +139,8 @@ def test_a_view_that_lags_behind_the_ledger_is_put_right(ledger, sweeper, redis)
     redis.delete(f"job:{job.id}")
     ledger.view.put(job)
     sweep(sweeper)
+    lose_message(job, redis)  # A worker took it, and found its version taken.
+    sweep(sweeper)
     assert ledger.current(job.id).state is State.SUCCEEDED
     sweep(sweeper)
     assert list(ledger.pending()) == []
@@ -162,7 +183,7 @@ def test_a_record_that_does_not_parse_holds_up_no_other_job(ledger, queue, sweep
 
 def test_a_callback_is_enqueued_though_an_older_message_for_its_analysis_waits(ledger, queue, sweeper):
     job = accepted(ledger, callback_url="https://clinic.example/")
-    queue.analyse(job)
+    queue.feed(job.client, job.priority)
     ledger.append(ledger.append(job.started("w", now())).succeeded(RESULT, now()))
     sweep(sweeper)
     assert ("deliver", job.id) in queue.waiting()

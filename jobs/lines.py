@@ -1,0 +1,132 @@
+"""The lines of waiting jobs, one a client and priority: the queue is fed from them, so that none floods it.
+
+Kept in Redis by the view, whose records they follow; lost and rebuilt with it.
+"""
+
+import time
+from typing import Any
+
+from redis import Redis
+
+from jobs.job import Job
+from jobs.redis_client import translated
+from jobs.states import Priority, State
+
+CLIENT_WINDOW = 32
+"""Jobs of one client and priority that the queue holds at once. The others wait in the client's line, so that
+a flood of one client's jobs never stands before another's; more than any one worker takes up at once."""
+
+DRAIN_BUCKET, DRAIN_BUCKETS = 10, 6
+"""Seconds in which jobs that leave the queue are counted together, and how many such counts make a rate."""
+
+NEXT_IN_LINE = """
+local line, sent = unpack(KEYS)
+local window, at = tonumber(ARGV[1]), ARGV[2]
+local free, chosen = window - redis.call('ZCARD', sent), {}
+for _, id in ipairs(redis.call('ZRANGE', line, 0, window - 1)) do
+  if free <= 0 then break end
+  if redis.call('ZADD', sent, 'NX', at, id) == 1 then
+    chosen[#chosen + 1] = id
+    free = free - 1
+  end
+end
+return chosen
+"""
+
+QUEUE_POSITION = """
+local priority, client, id = unpack(ARGV)
+local own = redis.call('ZRANK', 'line:' .. priority .. ':' .. client, id)
+if not own then return -1 end
+local before = own
+for _, other in ipairs(redis.call('SMEMBERS', 'lines:' .. priority)) do
+  if other ~= client then
+    before = before + math.min(own + 1, redis.call('ZCARD', 'line:' .. priority .. ':' .. other))
+  end
+end
+if priority == 'routine' then before = before + redis.call('ZCARD', 'waiting:stat') end
+return before
+"""
+
+
+class Lines:
+    """Who waits, and who is next. Every method raises QueueUnavailable where Redis does not answer."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._next_in_line = redis.register_script(NEXT_IN_LINE)
+        self._position = redis.register_script(QUEUE_POSITION)
+
+    def position(self, job: Job) -> int | None:
+        """About how many jobs go before this one, `stat` first and clients in turn; None unless it waits."""
+        if job.state is not State.QUEUED:
+            return None
+        with translated():
+            position = int(self._position(args=[job.priority, job.client, job.id]))
+        return position if position >= 0 else None
+
+    def waiting(self) -> int:
+        """How many jobs wait for a worker."""
+        with translated():
+            counts: list[Any] = [self._redis.zcard(f"waiting:{priority}") for priority in Priority]
+            return sum(counts)
+
+    def length_and_age(self, client: str, priority: Priority) -> tuple[int, float]:
+        """How many jobs of a client wait, and for how many seconds the first of them has waited."""
+        line = line_key(client, priority)
+        with translated():
+            pipe = self._redis.pipeline(transaction=False)
+            pipe.zcard(line).zrange(line, 0, 0, withscores=True)
+            count, first = pipe.execute()
+        return count, max(0.0, time.time() - first[0][1]) if first else 0.0
+
+    def drain_rate(self) -> float:
+        """How many jobs a second have left the queue in the last minute."""
+        at = time.time()
+        with translated():
+            keys = [drained_key(at - DRAIN_BUCKET * back) for back in range(1, DRAIN_BUCKETS + 1)]
+            counts: Any = self._redis.mget(keys)
+        return sum(int(count) for count in counts if count) / (DRAIN_BUCKET * DRAIN_BUCKETS)
+
+    def next_in_line(self, client: str, priority: Priority) -> list[str]:
+        """The ids of the jobs to put into the queue now, as far as the window has room; each is told once."""
+        with translated():
+            chosen: Any = self._next_in_line(
+                keys=[line_key(client, priority), sent_key(client, priority)],
+                args=[CLIENT_WINDOW, time.time()],
+            )
+        return [job_id.decode() for job_id in chosen]
+
+    def all(self) -> list[tuple[str, Priority]]:
+        """The clients with jobs that wait, and of which priority."""
+        with translated():
+            found: list[tuple[Priority, Any]] = [(p, self._redis.smembers(f"lines:{p}")) for p in Priority]
+        return [(client.decode(), priority) for priority, clients in found for client in clients]
+
+    def sent(self) -> dict[str, float]:
+        """The ids of the waiting jobs that were put into the queue, and when: seconds since the epoch."""
+        lines = self.all()
+        with translated():
+            pipe = self._redis.pipeline(transaction=False)
+            for client, priority in lines:
+                pipe.zrange(sent_key(client, priority), 0, -1, withscores=True)
+            return {job_id.decode(): at for entries in pipe.execute() for job_id, at in entries}
+
+    def forget_sent(self, job: Job) -> None:
+        """Let this job be told by `next_in_line` once more: its message was lost."""
+        with translated():
+            self._redis.zrem(sent_key(job.client, job.priority), job.id)
+
+
+def line_key(client: str, priority: Priority) -> str:
+    """Where a client's waiting jobs stand, by the time that they were queued."""
+    return f"line:{priority}:{client}"
+
+
+def sent_key(client: str, priority: Priority) -> str:
+    """Which of them the queue holds, and since when."""
+    return f"sent:{priority}:{client}"
+
+
+def drained_key(at: float) -> str:
+    """Where the jobs that leave the queue around this time are counted."""
+    return f"drained:{int(at // DRAIN_BUCKET)}"
