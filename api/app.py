@@ -6,6 +6,7 @@ from importlib.resources import files
 
 from flask import Flask, Response, g, request
 
+from api.admission import Admission
 from api.health import health_routes
 from api.job_routes import Intake, job_routes
 from api.keys import Keys
@@ -29,7 +30,9 @@ def create_app(settings: Settings, ledger: Ledger, queue: JobQueue, keys: Keys) 
     app.config["MAX_FORM_PARTS"] = 20
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the order of the contract reads better
     answer_problems(app)
-    app.register_blueprint(job_routes(Intake(settings, ledger, queue)))
+    app.register_blueprint(
+        job_routes(Intake(settings, ledger, queue, Admission.over(settings, ledger.view.lines)))
+    )
     app.register_blueprint(health_routes(ledger))
     openapi = (files("api") / "openapi.json").read_bytes()
 
@@ -54,6 +57,7 @@ def create_app(settings: Settings, ledger: Ledger, queue: JobQueue, keys: Keys) 
     def harden(response: Response) -> Response:
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers.setdefault("Cache-Control", "no-store")
+        response.headers.update(g.get("headers", {}))
         return response
 
     return app

@@ -9,6 +9,7 @@ from typing import Any
 
 from flask import Blueprint, Response, g, jsonify, request
 
+from api.admission import Admission
 from api.problem import Problem
 from api.submission import Submission, read_submission
 from jobs.document import document
@@ -22,7 +23,6 @@ from jobs.states import Delivery, State
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1
-QUEUE_FULL_SECONDS = 30
 PAGE = 50
 MOST_A_PAGE = 100
 MOST_LOOKED_AT = 200
@@ -44,6 +44,7 @@ class Intake:
     settings: Settings
     ledger: Ledger
     queue: JobQueue
+    admission: Admission
 
 
 def job_routes(intake: Intake) -> Blueprint:
@@ -53,7 +54,11 @@ def job_routes(intake: Intake) -> Blueprint:
 
     @routes.post("")
     def submit() -> Response:
-        _refuse_when_full(intake)
+        within, g.headers = intake.admission.count(g.client)
+        if not within:
+            detail = "This client submits more often than its quota allows. Send it again later."
+            raise Problem(429, "quota-exceeded", detail)
+        intake.admission.refuse_when_full(g.client)
         submission = read_submission(request, intake.settings)
         job = _new_job(submission, g.client, timedelta(seconds=intake.settings.deadline_seconds))
         ledger.accept(job, submission.data)
@@ -108,16 +113,6 @@ def job_routes(intake: Intake) -> Blueprint:
         return _file(_stored(ledger.image, job), MEDIA_TYPE[job.image.format], f"{job.id}.{suffix}")
 
     return routes
-
-
-def _refuse_when_full(intake: Intake) -> None:
-    try:
-        waiting = intake.ledger.view.lines.waiting()
-    except QueueUnavailable:
-        return  # What is accepted now waits in the object store.
-    if waiting >= intake.settings.max_queue:
-        detail = f"{waiting} jobs are waiting, as many as this service takes. Send it again later."
-        raise Problem(503, "queue-full", detail, retry_after=QUEUE_FULL_SECONDS)
 
 
 def _new_job(submission: Submission, client: str, deadline: timedelta) -> Job:

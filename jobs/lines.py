@@ -70,14 +70,16 @@ class Lines:
             counts: list[Any] = [self._redis.zcard(f"waiting:{priority}") for priority in Priority]
             return sum(counts)
 
-    def length_and_age(self, client: str, priority: Priority) -> tuple[int, float]:
-        """How many jobs of a client wait, and for how many seconds the first of them has waited."""
-        line = line_key(client, priority)
+    def of_client(self, client: str) -> tuple[int, float]:
+        """How many jobs of a client wait, and for how many seconds the longest."""
         with translated():
             pipe = self._redis.pipeline(transaction=False)
-            pipe.zcard(line).zrange(line, 0, 0, withscores=True)
-            count, first = pipe.execute()
-        return count, max(0.0, time.time() - first[0][1]) if first else 0.0
+            for line in (line_key(client, priority) for priority in Priority):
+                pipe.zcard(line)
+                pipe.zrange(line, 0, 0, withscores=True)
+            answers = pipe.execute()
+        first = [since for found in answers[1::2] for _, since in found]
+        return sum(answers[::2]), max(0.0, time.time() - min(first)) if first else 0.0
 
     def drain_rate(self) -> float:
         """How many jobs a second have left the queue in the last minute."""

@@ -39,6 +39,12 @@ class Settings:
     """Largest image, in pixels (width times height)."""
     max_queue: int = _setting("OSTEO_MAX_QUEUE", 10_000, int)
     """Jobs waiting beyond which a submission is answered 503."""
+    max_queue_seconds: float = _setting("OSTEO_MAX_QUEUE_SECONDS", 3600.0, float)
+    """Waiting time of a client's first job beyond which its next submission is answered 503."""
+    client_queue: int = _setting("OSTEO_CLIENT_QUEUE", 2_000, int)
+    """Jobs of one client waiting beyond which its next submission is answered 429."""
+    client_rate: int = _setting("OSTEO_CLIENT_RATE", 600, int)
+    """Submissions of one client a minute beyond which they are answered 429."""
     batch: int = _setting("OSTEO_BATCH", 8, int)
     """Most radiographs that one run of the model takes."""
     max_attempts: int = _setting("OSTEO_MAX_ATTEMPTS", 3, int)

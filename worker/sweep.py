@@ -83,9 +83,10 @@ def sweep(sweeper: Sweeper) -> None:
 def left_behind(job: Job, sight: Sight, running_limit: timedelta) -> bool:
     """Whether nobody works on what this job needs next."""
     if job.state is State.QUEUED:
-        sent = sight.sent.get(job.id)
-        lost = sent is not None and (ANALYSE_TASK, job.id) not in sight.messages
-        return (lost and sight.at.timestamp() - sent > MESSAGE_GRACE) or job.overdue(sight.at)
+        # A job that was not sent yet waits in its client's line.
+        since = sight.at.timestamp() - sight.sent.get(job.id, sight.at.timestamp())
+        lost = since > MESSAGE_GRACE and (ANALYSE_TASK, job.id) not in sight.messages
+        return lost or job.overdue(sight.at)
     if job.state is State.RUNNING:
         held = sight.at - (job.started_at or job.queued_at)
         return held > running_limit or job.runner in sight.gone

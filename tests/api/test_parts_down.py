@@ -1,13 +1,17 @@
 """What the API says while a part of the service is away or full."""
 
+import time
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from flask.testing import FlaskClient
 
 from api.app import create_app
 from api.keys import Keys
+from jobs.job import now
 from jobs.ledger import Ledger
+from jobs.lines import DRAIN_BUCKET, drained_key
 from jobs.objects import Objects
 from jobs.queue import JobQueue
 from jobs.settings import Settings
@@ -55,9 +59,48 @@ def test_nothing_is_accepted_while_the_object_store_is_away(settings, ledger, qu
 
 
 def test_a_full_queue_is_said_with_a_time_to_come_back(settings, ledger, queue, keys):
-    ledger.view.put(a_job())
+    ledger.view.put(a_job("another"))
     client = client_of(replace(settings, max_queue=1), ledger, queue, keys)
     answer = client.post("/v1/jobs", data=PNG, content_type="image/png")
     assert (answer.status_code, answer.json["type"]) == (503, "/problems/queue-full")
-    assert int(answer.headers["Retry-After"]) > 0
+    assert answer.headers["Retry-After"] == "60", "nothing was measured yet"
     assert list(ledger.pending()) == []
+
+
+def test_the_time_to_come_back_is_measured(settings, ledger, queue, keys, redis):
+    for _ in range(20):
+        ledger.view.put(a_job("another"))
+    for back in range(1, 7):
+        redis.set(drained_key(time.time() - back * DRAIN_BUCKET), 5)
+    client = client_of(replace(settings, max_queue=20), ledger, queue, keys)
+    answer = client.post("/v1/jobs", data=PNG, content_type="image/png")
+    assert answer.headers["Retry-After"] == "4", "two jobs to go, at half a job a second"
+
+
+def test_a_queue_that_is_too_slow_is_said(settings, ledger, queue, keys):
+    ledger.view.put(a_job(queued_at=now() - timedelta(hours=2)))
+    client = client_of(settings, ledger, queue, keys)
+    answer = client.post("/v1/jobs", data=PNG, content_type="image/png")
+    assert (answer.status_code, answer.json["type"]) == (503, "/problems/queue-full")
+
+
+def test_a_client_may_fill_its_own_line_and_nobody_elses(settings, ledger, queue, keys):
+    client = client_of(replace(settings, client_queue=2), ledger, queue, keys)
+    answers = [client.post("/v1/jobs", data=PNG, content_type="image/png") for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [202, 202, 429]
+    assert answers[2].json["type"] == "/problems/too-many-waiting"
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {keys.create('another')}"
+    assert client.post("/v1/jobs", data=PNG, content_type="image/png").status_code == 202
+
+
+def test_a_quota_is_told_before_it_is_used_up(settings, ledger, queue, keys):
+    client = client_of(replace(settings, client_rate=2), ledger, queue, keys)
+    answers = [client.post("/v1/jobs", data=PNG, content_type="image/png") for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [202, 202, 429]
+    assert [answer.headers["RateLimit"].split(";")[1] for answer in answers] == ["r=1", "r=0", "r=0"]
+    assert {answer.headers["RateLimit-Policy"] for answer in answers} == {'"submissions";q=2;w=60'}
+    assert 1 <= int(answers[2].headers["Retry-After"]) <= 60
+    assert answers[2].json["type"] == "/problems/quota-exceeded"
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {keys.create('another')}"
+    assert client.post("/v1/jobs", data=PNG, content_type="image/png").status_code == 202
+    assert client.get("/v1/jobs").status_code == 200

@@ -36,7 +36,7 @@ def test_each_job_that_is_taken_up_lets_the_next_one_in(flood, ledger, queue):
         queue.feed("flood", Priority.ROUTINE)
         assert len(queue.waiting()) == CLIENT_WINDOW + taken + 1, "one each, however often it is fed"
     assert {job_id for _, job_id in queue.waiting()} <= {job.id for job in flood}
-    assert ledger.view.lines.length_and_age("flood", Priority.ROUTINE)[0] == CLIENT_WINDOW
+    assert ledger.view.lines.of_client("flood")[0] == CLIENT_WINDOW
 
 
 def test_a_line_ends_with_its_last_job(ledger):
@@ -45,7 +45,7 @@ def test_a_line_ends_with_its_last_job(ledger):
     assert ledger.view.lines.all() == [("clinic", Priority.ROUTINE)]
     ledger.view.put(job.started("w", now()))
     assert ledger.view.lines.all() == []
-    assert ledger.view.lines.length_and_age("clinic", Priority.ROUTINE) == (0, 0.0)
+    assert ledger.view.lines.of_client("clinic") == (0, 0.0)
 
 
 def test_the_drain_rate_is_of_the_last_whole_minute(ledger, redis):

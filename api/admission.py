@@ -1,0 +1,86 @@
+"""Who may submit now: limits of the queue for all (503), and of each client (429), before a body is read."""
+
+import logging
+import math
+import time
+from dataclasses import dataclass
+
+from limits import RateLimitItemPerMinute
+from limits.storage import RedisStorage
+from limits.strategies import SlidingWindowCounterRateLimiter
+from redis.exceptions import RedisError
+
+from api.problem import Problem
+from jobs.errors import QueueUnavailable
+from jobs.lines import Lines
+from jobs.settings import Settings
+
+log = logging.getLogger(__name__)
+
+MINUTE = 60
+ROOM = 0.1
+"""Share of the queue that is to be free again when a refused client comes back."""
+SHORTEST, LONGEST, UNKNOWN = 1, 900, 60
+"""Seconds to come back after: at least, at most, and where nothing left the queue in the last minute."""
+
+
+@dataclass(frozen=True)
+class Admission:
+    """Judges submissions. Where Redis does not answer everybody is let in: jobs wait in the object store."""
+
+    settings: Settings
+    lines: Lines
+    limiter: SlidingWindowCounterRateLimiter
+
+    @classmethod
+    def over(cls, settings: Settings, lines: Lines) -> "Admission":
+        """Over the Redis of the settings."""
+        storage = RedisStorage(
+            settings.redis_url, key_prefix="quota", socket_timeout=3, socket_connect_timeout=2
+        )
+        return cls(settings, lines, SlidingWindowCounterRateLimiter(storage))
+
+    def count(self, client: str) -> tuple[bool, dict[str, str]]:
+        """Count one submission of a client: whether it is within its quota, and the headers that say so.
+
+        As draft-ietf-httpapi-ratelimit-headers-10 has them, and Retry-After where it is not.
+        """
+        quota = RateLimitItemPerMinute(self.settings.client_rate)
+        try:
+            within = self.limiter.hit(quota, client)
+            reset, left = self.limiter.get_window_stats(quota, client)
+        except RedisError:
+            log.warning("Redis does not answer; this submission is not counted", extra={"client": client})
+            return True, {}
+        seconds = max(SHORTEST, math.ceil(reset - time.time()))
+        headers = {
+            "RateLimit-Policy": f'"submissions";q={quota.amount};w={MINUTE}',
+            "RateLimit": f'"submissions";r={left};t={seconds}',
+        }
+        return within, headers if within else headers | {"Retry-After": str(seconds)}
+
+    def refuse_when_full(self, client: str) -> None:
+        """Raise Problem 503 where the queue is full or too slow, 429 where the client's own line is full."""
+        try:
+            waiting = self.lines.waiting()
+            own, age = self.lines.of_client(client)
+            rate = self.lines.drain_rate()
+        except QueueUnavailable:
+            return
+        settings = self.settings
+        if own >= settings.client_queue:
+            detail = f"{own} jobs of this client wait, as many as one may have waiting. Send it again later."
+            seconds = _until(own - settings.client_queue * (1 - ROOM), rate)
+            raise Problem(429, "too-many-waiting", detail, retry_after=seconds)
+        if waiting >= settings.max_queue:
+            detail = f"{waiting} jobs are waiting, as many as this service takes. Send it again later."
+            seconds = _until(waiting - settings.max_queue * (1 - ROOM), rate)
+            raise Problem(503, "queue-full", detail, retry_after=seconds)
+        if age > settings.max_queue_seconds:
+            detail = f"This client's first job has waited for {age:.0f} s. Send it again later."
+            raise Problem(503, "queue-full", detail, retry_after=_until(max(1, own * ROOM), rate))
+
+
+def _until(jobs: float, rate: float) -> int:
+    """Seconds until so many jobs have left the queue, at `rate` a second."""
+    return min(LONGEST, max(SHORTEST, math.ceil(jobs / rate))) if rate else UNKNOWN
