@@ -1,7 +1,7 @@
 """The job: one radiograph's way through the service, as an immutable value with a version."""
 
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,6 +9,9 @@ from ulid import ULID
 
 from jobs.errors import IllegalMove
 from jobs.states import MOVES, Delivery, Priority, State
+
+DEAD_LETTER_ERRORS = frozenset({"worker-lost", "internal-error"})
+"""Errors that are no fault of the submission: such a job is a dead letter, for an operator to retry."""
 
 MOMENTS = ("created_at", "queued_at", "expires_at", "started_at", "finished_at", "next_delivery_at")
 
@@ -67,6 +70,10 @@ class Job:
     error: dict[str, str] | None = None
     delivery_attempts: int = 0
     next_delivery_at: datetime | None = None
+    retries: int = 0
+    """How often an operator has had it tried again."""
+    later: dict[str, Any] = field(default_factory=dict)
+    """What a later version of this program wrote beside these: kept, as both may run side by side."""
 
     def started(self, runner: str, now: datetime) -> "Job":
         """The job as `runner` (a worker's heartbeat name) takes it up: one attempt more."""
@@ -90,6 +97,21 @@ class Job:
         detail = "No worker took this job up before its deadline. Send the radiograph again."
         return self._ended(State.EXPIRED, now, error={"type": "expired", "detail": detail})
 
+    def retried(self, now: datetime) -> "Job":
+        """A dead letter back in the queue, as if new; how it ends is delivered anew. Raises IllegalMove."""
+        if not self.dead_letter:
+            raise IllegalMove(f"{self.id} is {self.state} and no dead letter")
+        return self._moved(
+            State.QUEUED,
+            delivery=Delivery.PENDING if self.callback_url else Delivery.NONE,
+            delivery_attempts=0,
+            attempts=0,
+            retries=self.retries + 1,
+            queued_at=now,
+            expires_at=now + (self.expires_at - self.created_at) if self.expires_at else None,
+            **dict.fromkeys(("runner", "started_at", "finished_at", "error", "next_delivery_at")),
+        )
+
     def delivered(self) -> "Job":
         """The callback arrived."""
         return self._delivery_moved(Delivery.DELIVERED)
@@ -106,6 +128,11 @@ class Job:
     def overdue(self, at: datetime) -> bool:
         """Whether it still waits for a worker after its deadline."""
         return self.state is State.QUEUED and self.expires_at is not None and self.expires_at <= at
+
+    @property
+    def dead_letter(self) -> bool:
+        """Whether it was given up though nothing is known to be wrong with the submission."""
+        return self.error is not None and self.error["type"] in DEAD_LETTER_ERRORS
 
     @property
     def settled(self) -> bool:
@@ -133,14 +160,16 @@ class Job:
 
     def to_json(self) -> bytes:
         """The record as UTF-8 JSON, times as ISO 8601 in UTC."""
-        return json.dumps(asdict(self), default=_moment_text, separators=(",", ":")).encode()
+        values = asdict(self)
+        return json.dumps(values.pop("later") | values, default=_moment_text, separators=(",", ":")).encode()
 
     @classmethod
     def from_json(cls, text: bytes) -> "Job":
-        """The job that `to_json` wrote. Fields of a later version of this program are ignored."""
+        """The job that `to_json` wrote."""
         raw = json.loads(text)
         known = {f.name for f in fields(cls)}
         values = {name: value for name, value in raw.items() if name in known}
+        values["later"] = {name: value for name, value in raw.items() if name not in known}
         for name in MOMENTS:
             if values.get(name):
                 values[name] = datetime.fromisoformat(values[name])

@@ -7,6 +7,7 @@ Keys, all below one bucket:
     jobs/<job id>/ledger/<version>    the job's record at that version, JSON
     jobs/<job id>/overlay/<attempt>   the overlay that this attempt drew, PNG
     clients/<client>/jobs/<inverted>  empty; lists a client's jobs newest first
+    dead-letters/<job id>             empty; there while an operator may have the job retried
 """
 
 import logging
@@ -14,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from jobs.errors import Conflict, NotStored, QueueUnavailable
-from jobs.job import Job
+from jobs.job import Job, now
 from jobs.objects import Objects
 from jobs.view import View
 
@@ -56,9 +57,35 @@ class Ledger:
         """
         if not self.view.gate(job.id, job.version):
             raise Conflict(f"{job.id} version {job.version}")
+        if job.dead_letter:
+            # First, as a marker is: it may lead to a job that is none, and never the other way round.
+            self.objects.put(_dead_letter(job.id), b"")
         self.objects.put_new(_version(job.id, job.version), job.to_json())
         self._show(job)
         return job
+
+    def dead_letters(self) -> Iterator[Job]:
+        """The jobs that were given up through no fault of the submission, oldest first."""
+        for key in self.objects.keys("dead-letters/"):
+            with suppress(NotStored):
+                job = self.read(key.removeprefix("dead-letters/"))
+                if job.dead_letter:
+                    yield job
+
+    def retry(self, job: Job) -> Job:
+        """Put a dead letter back into its line. Raises IllegalMove where it is none, and as `append` does."""
+        retried = job.retried(now())
+        self.objects.put(_marker(job.id), job.client.encode())
+        self.append(retried)
+        self.objects.delete(_dead_letter(job.id))
+        return retried
+
+    def history(self, job_id: str) -> list[Job]:
+        """Every version of a job, first to last. Raises NotStored."""
+        keys = list(self.objects.keys(f"jobs/{job_id}/ledger/"))
+        if not keys:
+            raise NotStored(job_id)
+        return [Job.from_json(self.objects.get(key)) for key in keys]
 
     def current(self, job_id: str) -> Job:
         """The job as the view shows it, from the ledger where the view does not. Raises NotStored."""
@@ -137,6 +164,10 @@ class Ledger:
 
 def _marker(job_id: str) -> str:
     return f"pending/{job_id}"
+
+
+def _dead_letter(job_id: str) -> str:
+    return f"dead-letters/{job_id}"
 
 
 def _image(job_id: str) -> str:

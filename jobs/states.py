@@ -13,14 +13,14 @@ class State(StrEnum):
     SUCCEEDED = "succeeded"
     """It has a result. Final."""
     FAILED = "failed"
-    """It has an error that says why. Final."""
+    """It has an error that says why. Final, unless an operator has it tried again."""
     EXPIRED = "expired"
     """No worker took it up before its deadline. Final."""
 
     @property
     def final(self) -> bool:
         """Whether the analysis has ended, one way or the other."""
-        return not MOVES[self]
+        return self not in (State.QUEUED, State.RUNNING)
 
 
 class Delivery(StrEnum):
@@ -49,6 +49,6 @@ MOVES: dict[State, frozenset[State]] = {
     State.QUEUED: frozenset({State.RUNNING, State.EXPIRED}),
     State.RUNNING: frozenset({State.SUCCEEDED, State.FAILED, State.QUEUED}),
     State.SUCCEEDED: frozenset(),
-    State.FAILED: frozenset(),
+    State.FAILED: frozenset({State.QUEUED}),
     State.EXPIRED: frozenset(),
 }

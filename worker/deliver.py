@@ -72,13 +72,14 @@ def deliver(job_id: str, courier: Courier) -> None:
 
 
 def sign(job: Job, courier: Courier, at: datetime) -> tuple[bytes, dict[str, str]]:
-    """The callback's body and its headers. The id is the same on every attempt."""
+    """The callback's body and its headers. The id is the same on every attempt to deliver it."""
     data = document(job, courier.public_url)
     # May hold anything, a patient's data too: it goes only to who asks with the key.
     del data["metadata"]
     event = {"type": f"job.{job.state}", "timestamp": moment_text(job.finished_at or at), "data": data}
     body = json.dumps(event, separators=(",", ":"))
-    message_id = f"msg_{job.id.removeprefix('job_')}"
+    # One for each time that the job ended: a receiver drops what it has seen before.
+    message_id = f"msg_{job.id.removeprefix('job_')}" + (f"_{job.retries}" if job.retries else "")
     signature = Webhook(webhook_secret(courier.signing_key, job.client)).sign(message_id, at, body)
     return body.encode(), {
         "content-type": "application/json",

@@ -46,7 +46,7 @@ def run_inference(settings: Settings) -> None:
     log.info("loading the model from %s", settings.bundle)
     classifier = Classifier.load(settings.bundle, progress=log.info)
     log.info("model %s %s is ready", classifier.name, classifier.version)
-    ledger = _ledger(settings)
+    ledger = ledger_of(settings)
     heartbeat = Heartbeat(ledger.view, "inference")
     watchdog = Watchdog(settings.analysis_seconds)
     worker_ready.connect(lambda **_: watchdog.start(), weak=False)
@@ -67,7 +67,7 @@ def run_inference(settings: Settings) -> None:
 
 def run_delivery(settings: Settings) -> None:
     """Deliver callbacks until told to stop."""
-    ledger = _ledger(settings)
+    ledger = ledger_of(settings)
     courier = Courier(
         ledger=ledger,
         signing_key=settings.signing_key,
@@ -83,7 +83,7 @@ def run_delivery(settings: Settings) -> None:
 
 def run_sweeper(settings: Settings, stop: Event) -> None:
     """Sweep until `stop` is set."""
-    ledger = _ledger(settings)
+    ledger = ledger_of(settings)
     heartbeat = Heartbeat(ledger.view, "sweeper")
     heartbeat.start()
     sweeper = Sweeper(
@@ -106,7 +106,8 @@ def is_alive(settings: Settings, role: str) -> bool:
     return bool(view.alive(f"{role}:{socket.gethostname()}:"))
 
 
-def _ledger(settings: Settings) -> Ledger:
+def ledger_of(settings: Settings) -> Ledger:
+    """The ledger at the addresses of the settings."""
     return Ledger(
         Objects.connect(settings.s3_endpoint_url, settings.s3_bucket),
         View.connect(settings.redis_url, settings.view_seconds),

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -51,7 +52,23 @@ def test_a_record_reads_back_as_it_was_written():
 def test_a_record_of_a_later_version_of_the_program_is_still_read():
     job = a_job()
     raw = json.loads(job.to_json()) | {"something_new": 1}
-    assert Job.from_json(json.dumps(raw).encode()) == job
+    read = Job.from_json(json.dumps(raw).encode())
+    assert replace(read, later={}) == job
+    passed_on = json.loads(read.started("w", now()).to_json())
+    assert passed_on["something_new"] == 1, "an older worker lost what a newer one wrote"
+    assert "later" not in passed_on
+
+
+def test_only_a_dead_letter_is_retried_and_is_then_as_new():
+    started = a_job(callback_url="https://clinic.example/", expires_at=now()).started("w", now())
+    dead = started.failed("worker-lost", "why", now()).delivered()
+    again = dead.retried(now())
+    assert (again.state, again.delivery, again.attempts, again.retries) == ("queued", "pending", 0, 1)
+    assert again.error is None
+    assert not again.dead_letter
+    for other in (started, started.succeeded(RESULT, now()), started.failed("not-a-radiograph", "", now())):
+        with pytest.raises(IllegalMove):
+            other.retried(now())
 
 
 def test_job_ids_are_told_from_other_texts_and_carry_their_time():

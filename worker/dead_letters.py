@@ -1,0 +1,99 @@
+"""What was given up, for the operator: `python -m worker.dead_letters list|show JOB|retry JOB ...|--all`."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+from jobs.errors import Conflict, IllegalMove, NotStored, QueueUnavailable, TransientError
+from jobs.job import Job, is_job_id, moment_text
+from jobs.ledger import Ledger
+from jobs.queue import JobQueue
+from jobs.settings import Settings, SettingsError
+from worker.roles import ledger_of
+
+
+def told(job: Job) -> dict[str, Any]:
+    """What an operator is told of a dead letter; nothing that the client sent beside its name."""
+    return {
+        "id": job.id,
+        "client": job.client,
+        "error": job.error,
+        "attempts": job.attempts,
+        "retries": job.retries,
+        "created_at": moment_text(job.created_at),
+        "finished_at": moment_text(job.finished_at) if job.finished_at else None,
+    }
+
+
+def why(ledger: Ledger, job_id: str) -> Iterator[dict[str, Any]]:
+    """Each version of a job: its state, who ran it since when, and the error. Raises NotStored."""
+    for job in ledger.history(job_id):
+        since = job.finished_at or job.started_at or job.queued_at
+        yield {
+            "version": job.version,
+            "state": job.state,
+            "at": moment_text(since),
+            "runner": job.runner,
+            "attempts": job.attempts,
+            "error": job.error,
+        }
+
+
+def retry(ledger: Ledger, queue: JobQueue, jobs: Iterator[Job]) -> Iterator[Job]:
+    """Put dead letters back into their lines. Raises IllegalMove for a job that is none."""
+    for job in jobs:
+        retried = ledger.retry(job)
+        # Without Redis it waits in the object store, and the sweeper sees to it.
+        with suppress(QueueUnavailable):
+            queue.feed(retried.client, retried.priority)
+        yield retried
+
+
+def main() -> int:
+    """Print one line of JSON for each job; 1 where a job is no dead letter, 2 for a wrong setting or id."""
+    parser = argparse.ArgumentParser(prog="python -m worker.dead_letters", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("list", help="what was given up through no fault of the submission")
+    commands.add_parser("show", help="how a job came to its end").add_argument("job")
+    again = commands.add_parser("retry", help="put jobs back into the queue")
+    again.add_argument("jobs", nargs="*", metavar="job")
+    again.add_argument("--all", action="store_true", help="every dead letter")
+    arguments = parser.parse_args()
+    named = getattr(arguments, "jobs", None) or [getattr(arguments, "job", None)]
+    if arguments.command == "retry" and bool(arguments.jobs) == arguments.all:
+        parser.error("retry takes the ids of jobs, or --all")
+    if wrong := [job_id for job_id in named if job_id and not is_job_id(job_id)]:
+        parser.error(f"not a job's id: {wrong[0]}")
+    try:
+        settings = Settings.from_environment(os.environ)
+        ledger = ledger_of(settings)
+        if arguments.command == "list":
+            _print(map(told, ledger.dead_letters()))
+        elif arguments.command == "show":
+            _print(why(ledger, arguments.job))
+        else:
+            jobs = ledger.dead_letters() if arguments.all else map(ledger.read, arguments.jobs)
+            _print(map(told, retry(ledger, JobQueue.connect(settings.redis_url), jobs)))
+    except NotStored as error:
+        print(f"there is no job {error}", file=sys.stderr)
+        return 1
+    except (IllegalMove, Conflict) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except (SettingsError, TransientError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def _print(lines: Iterator[dict[str, Any]]) -> None:
+    for line in lines:
+        print(json.dumps(line), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
