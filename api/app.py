@@ -12,13 +12,17 @@ from api.job_routes import Intake, job_routes
 from api.keys import Keys
 from api.problem import Problem, answer_problems
 from api.submission import FORM_OVERHEAD
+from api.webhook_routes import Desk, webhook_routes
 from jobs.errors import StoreUnavailable
 from jobs.ledger import Ledger
 from jobs.logs import log_as_json
 from jobs.objects import Objects
+from jobs.probes import Probes
 from jobs.queue import JobQueue
+from jobs.receivers import Receivers
 from jobs.settings import Settings
 from jobs.view import View
+from jobs.webhook import Webhooks
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +37,9 @@ def create_app(settings: Settings, ledger: Ledger, queue: JobQueue, keys: Keys) 
     app.register_blueprint(
         job_routes(Intake(settings, ledger, queue, Admission.over(settings, ledger.view.lines)))
     )
+    webhooks, receivers = Webhooks(ledger.objects, settings.signing_key), Receivers(ledger.objects)
+    desk = Desk(settings, ledger, queue, webhooks, receivers, Probes(ledger.objects))
+    app.register_blueprint(webhook_routes(desk))
     app.register_blueprint(health_routes(ledger))
     openapi = (files("api") / "openapi.json").read_bytes()
 

@@ -1,5 +1,6 @@
 """The routes under /v1/jobs: submit a radiograph, and ask for its job, result, overlay and image."""
 
+import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from flask import Blueprint, Response, g, jsonify, request
 from api.admission import Admission
 from api.problem import Problem
 from api.submission import Submission, read_submission
+from api.webhook_routes import redeliver_one
 from jobs.document import document
 from jobs.errors import NotStored, QueueUnavailable
 from jobs.job import ImageFacts, Job, is_job_id, new_job_id, now
@@ -105,6 +107,21 @@ def job_routes(intake: Intake) -> Blueprint:
     def heatmap(job_id: str) -> Response:
         job = _succeeded_job(job_id, ledger)
         return _file(_stored(ledger.overlay, job), "image/png", f"{job.id}-overlay.png")
+
+    @routes.get("/<job_id>/deliveries")
+    def deliveries(job_id: str) -> Response:
+        entries = ledger.deliveries(_own_job(job_id, ledger))
+        return jsonify(deliveries=[json.loads(entry) for entry in entries])
+
+    @routes.post("/<job_id>/redeliver")
+    def redeliver(job_id: str) -> Response:
+        job = _own_job(job_id, ledger)
+        if not redeliver_one(ledger, intake.queue, job.id):
+            detail = "There is no callback to deliver: the job has not ended, or named no callback_url."
+            raise Problem(409, "nothing-to-deliver", detail)
+        response = _job_response(ledger.read(job_id), intake)
+        response.status_code = 202
+        return response
 
     @routes.get("/<job_id>/image")
     def image(job_id: str) -> Response:

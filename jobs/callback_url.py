@@ -40,6 +40,11 @@ class Callback:
     target: str
     """Path and query."""
 
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port: what all callbacks to one receiver share."""
+        return f"{self.scheme}://{self.host}:{self.port}"
+
 
 def parse(url: str, exceptions: frozenset[str]) -> Callback:
     """The parts of `url`. Raises CallbackRefused for any form that may not be called.

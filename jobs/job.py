@@ -129,6 +129,18 @@ class Job:
         """Whether it still waits for a worker after its deadline."""
         return self.state is State.QUEUED and self.expires_at is not None and self.expires_at <= at
 
+    def delivery_postponed(self, next_at: datetime) -> "Job":
+        """The receiver has asked to be called again no sooner than this."""
+        return self._delivery_moved(Delivery.PENDING, next_delivery_at=next_at)
+
+    def redelivered(self, now: datetime) -> "Job":
+        """The callback due once more, from the schedule's beginning. Raises IllegalMove."""
+        if not self.state.final or not self.callback_url:
+            raise IllegalMove(f"{self.id} is {self.state} and has no callback to deliver again")
+        version = self.version + 1
+        pending = replace(self, version=version, delivery=Delivery.PENDING, delivery_attempts=0)
+        return replace(pending, next_delivery_at=now)
+
     @property
     def dead_letter(self) -> bool:
         """Whether it was given up though nothing is known to be wrong with the submission."""

@@ -6,6 +6,7 @@ Keys, all below one bucket:
     jobs/<job id>/image               the radiograph as submitted
     jobs/<job id>/ledger/<version>    the job's record at that version, JSON
     jobs/<job id>/overlay/<attempt>   the overlay that this attempt drew, PNG
+    jobs/<job id>/deliveries/<version>  what came of one call of the receiver, JSON
     clients/<client>/jobs/<inverted>  empty; lists a client's jobs newest first
     dead-letters/<job id>             empty; there while an operator may have the job retried
 """
@@ -79,6 +80,20 @@ class Ledger:
         self.append(retried)
         self.objects.delete(_dead_letter(job.id))
         return retried
+
+    def redeliver(self, job: Job) -> Job:
+        """Let the callback be due at once. Raises IllegalMove, and as `append` does."""
+        again = job.redelivered(now())
+        self.objects.put(_marker(job.id), job.client.encode())
+        return self.append(again)
+
+    def log_delivery(self, job: Job, entry: bytes) -> None:
+        """Keep what came of the call of the receiver that `job` (just begun) stands for."""
+        self.objects.put(f"{_deliveries(job.id)}{job.version:06d}", entry, "application/json")
+
+    def deliveries(self, job: Job) -> list[bytes]:
+        """What came of every call of the job's receiver, first to last."""
+        return [self.objects.get(key) for key in self.objects.keys(_deliveries(job.id))]
 
     def history(self, job_id: str) -> list[Job]:
         """Every version of a job, first to last. Raises NotStored."""
@@ -164,6 +179,10 @@ class Ledger:
 
 def _marker(job_id: str) -> str:
     return f"pending/{job_id}"
+
+
+def _deliveries(job_id: str) -> str:
+    return f"jobs/{job_id}/deliveries/"
 
 
 def _dead_letter(job_id: str) -> str:

@@ -22,6 +22,7 @@ QUEUE_OF_PRIORITY = {Priority.STAT: INFER_STAT, Priority.ROUTINE: INFER_ROUTINE}
 
 ANALYSE_TASK = "analyse"
 DELIVER_TASK = "deliver"
+PROBE_TASK = "probe"
 
 
 def celery_app(redis_url: str) -> Celery:
@@ -85,6 +86,10 @@ class JobQueue:
         """Ask a worker to call this job's receiver."""
         self._send(DELIVER_TASK, job.id, DELIVER)
 
+    def probe(self, client: str, probe_id: str) -> None:
+        """Ask a worker to send this test event."""
+        self._send(PROBE_TASK, probe_id, DELIVER, client)
+
     def waiting(self) -> set[tuple[str, str]]:
         """What waits in any queue: the task's name and the id of the job."""
         with translated():
@@ -96,9 +101,9 @@ class JobQueue:
         headers = [json.loads(message)["headers"] for message in messages]
         return {(header["task"], header["root_id"]) for header in headers}
 
-    def _send(self, task: str, job_id: str, queue: str) -> None:
+    def _send(self, task: str, job_id: str, queue: str, *more: str) -> None:
         try:
             # The root id names the job, so that what waits can be told without decoding bodies.
-            self._app.send_task(task, args=[job_id], queue=queue, root_id=job_id, retry=False)
+            self._app.send_task(task, args=[job_id, *more], queue=queue, root_id=job_id, retry=False)
         except (OperationalError, RedisError, OSError) as error:
             raise QueueUnavailable(f"Redis does not answer: {type(error).__name__}") from error

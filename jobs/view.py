@@ -10,6 +10,7 @@ from typing import Any
 
 from redis import Redis
 
+from jobs.hosts import Hosts
 from jobs.job import Job
 from jobs.lines import Lines, drained_key, line_key, sent_key
 from jobs.redis_client import connect, translated
@@ -49,6 +50,7 @@ class View:
 
     def __init__(self, redis: Redis, seconds: int) -> None:
         self.lines = Lines(redis)
+        self.hosts = Hosts(redis)
         self._redis = redis
         self._seconds = seconds
         self._put_if_newer = redis.register_script(PUT_IF_NEWER)

@@ -1,26 +1,22 @@
-"""Deliver one job's callback: signed by Standard Webhooks, sent to the very address that was judged."""
+"""Deliver one job's callback, signed by Standard Webhooks, on a schedule that outlasts an outage."""
 
-import http.client
 import json
 import logging
 import random
-import socket
-import ssl
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from threading import Timer
+from typing import Any
 
-from standardwebhooks import Webhook
-
-from jobs.callback_url import Callback, CallbackRefused, parse, resolve
+from jobs.callback_url import Callback, CallbackRefused, parse
 from jobs.document import document
 from jobs.errors import Conflict
+from jobs.hosts import Hosts
 from jobs.job import Job, moment_text, now
 from jobs.ledger import Ledger
+from jobs.receivers import Receiver, Receivers
 from jobs.states import Delivery
-from jobs.webhook import webhook_secret
+from jobs.webhook import Webhooks, signed
+from worker.call import Answer, call
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +33,9 @@ class Courier:
     """What a delivery works with."""
 
     ledger: Ledger
-    signing_key: str
+    webhooks: Webhooks
+    receivers: Receivers
+    hosts: Hosts
     public_url: str
     exceptions: frozenset[str]
     seconds: float
@@ -58,10 +56,7 @@ def deliver(job_id: str, courier: Courier) -> None:
         if not job.state.final or job.delivery is not Delivery.PENDING or due is None or due > now():
             return
         try:
-            begun = courier.ledger.append(job.delivery_begun(now() + _pause(job)))
-            after = _after(begun, _call(begun, courier))
-            if after is not begun:
-                courier.ledger.append(after)
+            after = _attempt(job, courier)
         except Conflict:
             log.warning("this delivery was recorded by another", extra={"job": job_id})
             return
@@ -71,91 +66,87 @@ def deliver(job_id: str, courier: Courier) -> None:
         view.end_delivery(job_id, token)
 
 
-def sign(job: Job, courier: Courier, at: datetime) -> tuple[bytes, dict[str, str]]:
-    """The callback's body and its headers. The id is the same on every attempt to deliver it."""
-    data = document(job, courier.public_url)
+def event_of(job: Job, public_url: str, at: datetime) -> dict[str, Any]:
+    """What a callback says of an ended job."""
+    data = document(job, public_url)
     # May hold anything, a patient's data too: it goes only to who asks with the key.
     del data["metadata"]
-    event = {"type": f"job.{job.state}", "timestamp": moment_text(job.finished_at or at), "data": data}
-    body = json.dumps(event, separators=(",", ":"))
-    # One for each time that the job ended: a receiver drops what it has seen before.
-    message_id = f"msg_{job.id.removeprefix('job_')}" + (f"_{job.retries}" if job.retries else "")
-    signature = Webhook(webhook_secret(courier.signing_key, job.client)).sign(message_id, at, body)
-    return body.encode(), {
-        "content-type": "application/json",
-        "user-agent": "osteo-synergy",
-        "webhook-id": message_id,
-        "webhook-timestamp": str(int(at.timestamp())),
-        "webhook-signature": signature,
-    }
+    return {"type": f"job.{job.state}", "timestamp": moment_text(job.finished_at or at), "data": data}
 
 
-def _call(job: Job, courier: Courier) -> int | None:
-    """Send the callback; its HTTP status, None where no answer came."""
+def message_id(job: Job) -> str:
+    """The webhook-id, the same on every attempt; one for each time that the job ended."""
+    return f"msg_{job.id.removeprefix('job_')}" + (f"_{job.retries}" if job.retries else "")
+
+
+def _attempt(job: Job, courier: Courier) -> Job:
+    """The job after one attempt, or as it was where its host is busy or left alone for now."""
     assert job.callback_url
+    ledger = courier.ledger
+    if f"job.{job.state}" not in courier.webhooks.of(job.client).events:
+        return ledger.append(job.delivery_given_up(Delivery.NONE))
     try:
         callback = parse(job.callback_url, courier.exceptions)
-        address = resolve(callback, courier.exceptions)
-    except (CallbackRefused, OSError) as error:
-        log.warning("the callback cannot be sent: %s", error, extra={"job": job.id})
-        return None
-    body, headers = sign(job, courier, now())
-    headers["host"] = _host_header(callback.host, callback.port, callback.scheme)
+    except CallbackRefused as refusal:
+        return _after(_begin(job, courier), Answer(0.0, error=str(refusal)), None, courier)
+    receiver = courier.receivers.of(job.client, callback.origin)
+    if receiver.disabled_at:
+        log.warning("this receiver is disabled", extra={"job": job.id, "host": callback.host})
+        return ledger.append(job.delivery_given_up(Delivery.DISABLED))
+    token = courier.hosts.enter(callback.host, courier.seconds * 2)
+    if token is None:
+        return job
+    answer = Answer(0.0, error="not called")
     try:
-        with _connection(callback, address, courier.seconds) as connection:
-            connection.request("POST", callback.target, body=body, headers=headers)
-            return connection.getresponse().status
-    except (OSError, http.client.HTTPException) as error:
-        log.warning("no answer to the callback: %s", type(error).__name__, extra={"job": job.id})
-        return None
+        begun = _begin(job, courier)
+        answer = _call(begun, callback, courier)
+    finally:
+        courier.hosts.leave(callback.host, token, answer.reached)
+    return _after(begun, answer, receiver, courier)
 
 
-@contextmanager
-def _connection(callback: Callback, address: str, seconds: float) -> Iterator[http.client.HTTPConnection]:
-    """Connect to `address`, by TLS as `callback` has it; everything is cut off after `seconds`, in all.
-
-    A socket's own time-out starts anew with every byte, so a receiver that answers slowly enough could hold
-    a thread for ever.
-    """
-    with ExitStack() as stack:
-        plain = stack.enter_context(socket.create_connection((address, callback.port), min(5.0, seconds)))
-        # Of its own, because TLS takes the first one over.
-        lever = stack.enter_context(plain.dup())
-        timer = Timer(seconds, _cut_off, [lever])
-        timer.daemon = True
-        timer.start()
-        stack.callback(timer.cancel)
-        plain.settimeout(seconds)
-        line = plain
-        if callback.scheme == "https":
-            line = ssl.create_default_context().wrap_socket(plain, server_hostname=callback.host)
-        connection = http.client.HTTPConnection(callback.host, callback.port)
-        connection.sock = line
-        stack.callback(connection.close)
-        yield connection
-
-
-def _cut_off(line: socket.socket) -> None:
-    with suppress(OSError):
-        line.shutdown(socket.SHUT_RDWR)
-
-
-def _host_header(host: str, port: int, scheme: str) -> str:
-    name = f"[{host}]" if ":" in host else host
-    return name if port == {"http": 80, "https": 443}[scheme] else f"{name}:{port}"
-
-
-def _pause(job: Job) -> timedelta:
+def _begin(job: Job, courier: Courier) -> Job:
     # Jitter keeps the callbacks of an outage from coming back all at once.
-    return SCHEDULE[min(job.delivery_attempts, len(SCHEDULE) - 1)] * random.uniform(0.8, 1.2)
+    pause = SCHEDULE[min(job.delivery_attempts, len(SCHEDULE) - 1)] * random.uniform(0.8, 1.2)
+    return courier.ledger.append(job.delivery_begun(now() + pause))
 
 
-def _after(begun: Job, status: int | None) -> Job:
-    if status is not None and 200 <= status < 300:
-        return begun.delivered()
-    if status == GONE:
-        return begun.delivery_given_up(Delivery.DISABLED)
+def _call(job: Job, callback: Callback, courier: Courier) -> Answer:
+    at = now()
+    event = event_of(job, courier.public_url, at)
+    body, headers = signed(message_id(job), event, courier.webhooks.secrets(job.client, at), at)
+    return call(callback, body, headers, courier.exceptions, courier.seconds)
+
+
+def _after(begun: Job, answer: Answer, receiver: Receiver | None, courier: Courier) -> Job:
+    at = now()
+    entry = logged(message_id(begun), begun.delivery_attempts, answer, at)
+    courier.ledger.log_delivery(begun, json.dumps(entry).encode())
+    log.info("callback: %s", answer.status or answer.error, extra={"job": begun.id})
+    if answer.accepted:
+        if receiver:
+            courier.receivers.answered(receiver)
+        return courier.ledger.append(begun.delivered())
+    if receiver:
+        receiver = courier.receivers.failed(receiver, at, gone=answer.status == GONE)
+        if receiver.disabled_at:
+            return courier.ledger.append(begun.delivery_given_up(Delivery.DISABLED))
     if begun.delivery_attempts > len(SCHEDULE):
-        return begun.delivery_given_up(Delivery.FAILED)
-    log.info("callback postponed, status %s", status, extra={"job": begun.id})
+        return courier.ledger.append(begun.delivery_given_up(Delivery.FAILED))
+    assert begun.next_delivery_at
+    if answer.retry_after and at + answer.retry_after > begun.next_delivery_at:
+        return courier.ledger.append(begun.delivery_postponed(at + answer.retry_after))
     return begun
+
+
+def logged(message: str, attempt: int, answer: Answer, at: datetime) -> dict[str, Any]:
+    """One entry of a delivery log."""
+    return {
+        "webhook_id": message,
+        "attempt": attempt,
+        "at": moment_text(at),
+        "status": answer.status,
+        "duration_ms": round(answer.seconds * 1000),
+        "answer": answer.body,
+        "error": answer.error,
+    }

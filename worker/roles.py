@@ -2,36 +2,45 @@
 
 import logging
 import socket
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
 from threading import Event
-from typing import Any
 
+from celery import Celery
 from celery.signals import worker_ready, worker_shutdown
 
 from jobs.errors import TransientError
 from jobs.ledger import Ledger
 from jobs.objects import Objects
+from jobs.probes import Probes
 from jobs.queue import (
     ANALYSE_TASK,
     DELIVER,
     DELIVER_TASK,
     INFER_ROUTINE,
     INFER_STAT,
+    PROBE_TASK,
     JobQueue,
     celery_app,
 )
+from jobs.receivers import Receivers
 from jobs.settings import Settings
 from jobs.view import View
+from jobs.webhook import Webhooks
 from worker.deliver import Courier, deliver
 from worker.heartbeat import Heartbeat
+from worker.probe import probe
 from worker.sweep import Sweeper, sweep
 
 log = logging.getLogger(__name__)
 
 QUEUES_OF_ROLE = {"inference": (INFER_STAT, INFER_ROUTINE), "delivery": (DELIVER,), "sweeper": ()}
 
-DELIVERY_THREADS = 8
+DELIVERY_THREADS = 16
+
+Tasks = Mapping[str, Callable[..., None]]
+"""Work under the names that messages call it by."""
 
 
 def run_inference(settings: Settings) -> None:
@@ -62,7 +71,8 @@ def run_inference(settings: Settings) -> None:
         watchdog=watchdog,
     )
     # Twice the batch: while one batch is in the model, the next one is read and decoded.
-    _consume(settings, "inference", ANALYSE_TASK, partial(analyse, desk=desk), heartbeat, settings.batch * 2)
+    tasks = {ANALYSE_TASK: partial(analyse, desk=desk)}
+    _consume(settings, "inference", tasks, heartbeat, settings.batch * 2)
 
 
 def run_delivery(settings: Settings) -> None:
@@ -70,15 +80,19 @@ def run_delivery(settings: Settings) -> None:
     ledger = ledger_of(settings)
     courier = Courier(
         ledger=ledger,
-        signing_key=settings.signing_key,
+        webhooks=Webhooks(ledger.objects, settings.signing_key),
+        receivers=Receivers(ledger.objects),
+        hosts=ledger.view.hosts,
         public_url=settings.public_url,
         exceptions=settings.callback_exceptions,
         seconds=settings.callback_seconds,
     )
     heartbeat = Heartbeat(ledger.view, "delivery")
-    _consume(
-        settings, "delivery", DELIVER_TASK, partial(deliver, courier=courier), heartbeat, DELIVERY_THREADS
-    )
+    tasks = {
+        DELIVER_TASK: partial(deliver, courier=courier),
+        PROBE_TASK: partial(probe, probes=Probes(ledger.objects), courier=courier),
+    }
+    _consume(settings, "delivery", tasks, heartbeat, DELIVERY_THREADS)
 
 
 def run_sweeper(settings: Settings, stop: Event) -> None:
@@ -114,13 +128,10 @@ def ledger_of(settings: Settings) -> Ledger:
     )
 
 
-def _consume(settings: Settings, role: str, task: str, work: Any, heartbeat: Heartbeat, threads: int) -> None:
+def _consume(settings: Settings, role: str, tasks: Tasks, heartbeat: Heartbeat, threads: int) -> None:
     app = celery_app(settings.redis_url)
-
-    @app.task(name=task)
-    def run(job_id: str) -> None:
-        work(job_id)
-
+    for name, work in tasks.items():
+        _register(app, name, work)
     worker_ready.connect(lambda **_: heartbeat.start(), weak=False)
     worker_shutdown.connect(lambda **_: heartbeat.stop(), weak=False)
     app.worker_main(
@@ -136,3 +147,9 @@ def _consume(settings: Settings, role: str, task: str, work: Any, heartbeat: Hea
             "--without-mingle",
         ]
     )
+
+
+def _register(app: Celery, name: str, work: Callable[..., None]) -> None:
+    @app.task(name=name)
+    def run(*arguments: str) -> None:
+        work(*arguments)

@@ -1,10 +1,11 @@
 """Sweep: find what was left behind, by its `pending` marker, and send it on its way again."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
+from urllib.parse import urlsplit
 
 from jobs.errors import Conflict, NotStored, QueueUnavailable, StoreUnavailable
 from jobs.job import Job, made_at, now
@@ -43,13 +44,14 @@ class Sight:
     """What one round sees besides the jobs.
 
     `sent`: which waiting jobs were put into the queue, and when. `messages`: what is in the queue (task, job
-    id). `gone`: the runners that are lost.
+    id). `gone`: the runners that are lost. `paused`: the hosts that are not called for now.
     """
 
     at: datetime
     sent: Mapping[str, float]
     messages: frozenset[tuple[str, str]]
     gone: frozenset[str]
+    paused: Set[str]
 
 
 def sweep(sweeper: Sweeper) -> None:
@@ -61,7 +63,8 @@ def sweep(sweeper: Sweeper) -> None:
     alive = sweeper.ledger.view.alive()
     gone = {runner for runner, since in sweeper.missing.items() if at - since > HEARTBEAT_GRACE} - alive
     lines = sweeper.ledger.view.lines
-    sight = Sight(at, lines.sent(), frozenset(sweeper.queue.waiting()), frozenset(gone))
+    messages = frozenset(sweeper.queue.waiting())
+    sight = Sight(at, lines.sent(), messages, frozenset(gone), sweeper.ledger.view.hosts.paused())
     runners, failures = set(), 0
     for job_ids in _chunks(sweeper.ledger.pending()):
         shown = sweeper.ledger.view.get_many(job_ids)
@@ -92,7 +95,9 @@ def left_behind(job: Job, sight: Sight, running_limit: timedelta) -> bool:
         return held > running_limit or job.runner in sight.gone
     if job.delivery is Delivery.PENDING:
         due = job.next_delivery_at or sight.at
-        return due <= sight.at and (DELIVER_TASK, job.id) not in sight.messages
+        if due > sight.at or (DELIVER_TASK, job.id) in sight.messages:
+            return False
+        return urlsplit(job.callback_url or "").hostname not in sight.paused
     return True
 
 

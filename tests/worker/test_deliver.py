@@ -1,77 +1,27 @@
 import json
 import shutil
 import socket
-import ssl
 import subprocess
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from threading import Thread
 
 import pytest
 from standardwebhooks import Webhook
 
+from jobs.hosts import FAILURES, MOST_CALLS
 from jobs.job import now
 from jobs.ledger import Ledger
-from jobs.settings import Settings
+from jobs.receivers import PATIENCE
 from jobs.states import Delivery
-from jobs.webhook import webhook_secret
+from jobs.webhook import OVERLAP, webhook_secret
 from tests.conftest import SIGNING_KEY, a_job
-from worker.deliver import SCHEDULE, Courier, deliver
+from worker.call import Answer
+from worker.deliver import SCHEDULE, deliver
 
 RESULT = {"finding": "fracture", "probability": 0.9}
-
-
-class Receiver:
-    """A real HTTP server that answers as it is told and keeps what it was sent."""
-
-    def __init__(self) -> None:
-        self.status = 204
-        self.received: list[tuple[dict[str, str], bytes]] = []
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                outer.received.append(({k.lower(): v for k, v in self.headers.items()}, body))
-                self.send_response(outer.status)
-                if outer.status == 302:
-                    self.send_header("Location", "/elsewhere")
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/hook?a=1"
-        Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def speak_tls(self, certificate: Path, key: Path) -> None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate, key)
-        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
-        self.url = f"https://localhost:{self._server.server_port}/hook?a=1"
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    receiver = Receiver()
-    yield receiver
-    receiver.close()
-
-
-@pytest.fixture
-def courier(ledger: Ledger, settings: Settings) -> Courier:
-    return Courier(ledger, SIGNING_KEY, settings.public_url, settings.callback_exceptions, seconds=5)
 
 
 def ended_job(ledger: Ledger, url: str):
@@ -101,7 +51,7 @@ def test_another_clients_secret_does_not_verify_it(ledger, courier, receiver):
 @pytest.mark.parametrize("status", [302, 404, 500])
 def test_a_refused_callback_is_due_again_with_the_same_id(ledger, courier, receiver, status):
     job = ended_job(ledger, receiver.url)
-    receiver.status = status
+    receiver.status, receiver.headers = status, {"Location": "/elsewhere"}
     deliver(job.id, courier)
     postponed = ledger.read(job.id)
     assert (postponed.delivery, postponed.delivery_attempts) == (Delivery.PENDING, 1)
@@ -125,9 +75,10 @@ def test_a_receiver_that_is_gone_is_not_called_again(ledger, courier, receiver):
     assert list(ledger.pending()) == []
 
 
-def test_the_schedule_ends_in_a_failed_delivery_that_the_client_can_see(ledger, courier):
+def test_the_schedule_ends_in_a_failed_delivery_that_the_client_can_see(ledger, courier, redis):
     job = ended_job(ledger, "http://127.0.0.1:1/nobody")
     for attempt in range(len(SCHEDULE) + 1):
+        redis.delete("paused:127.0.0.1")
         deliver(job.id, courier)
         job = ledger.read(job.id)
         assert job.delivery_attempts == attempt + 1
@@ -178,7 +129,12 @@ def trickle(server: socket.socket) -> None:
 def test_an_attempt_is_counted_before_the_call(ledger, courier, monkeypatch):
     job = ended_job(ledger, "http://127.0.0.1:1/nobody")
     seen = []
-    monkeypatch.setattr("worker.deliver._call", lambda begun, _: seen.append(ledger.read(job.id)))
+
+    def look(*_: object) -> Answer:
+        seen.append(ledger.read(job.id))
+        return Answer(0.0, error="not called")
+
+    monkeypatch.setattr("worker.deliver._call", look)
     deliver(job.id, courier)
     assert [(during.delivery, during.delivery_attempts) for during in seen] == [(Delivery.PENDING, 1)]
     assert seen[0].next_delivery_at > now()
@@ -216,3 +172,115 @@ def test_a_callback_over_tls_goes_only_to_whom_the_name_belongs(
     assert len(receiver.received) == (delivery is Delivery.DELIVERED)
     if receiver.received:
         assert receiver.received[0][0]["host"] == receiver.url.split("/")[2]
+
+
+def test_each_call_is_kept_with_what_came_of_it(ledger, courier, receiver):
+    job = ended_job(ledger, receiver.url)
+    receiver.status = 500
+    deliver(job.id, courier)
+    (entry,) = [json.loads(entry) for entry in ledger.deliveries(job)]
+    assert (entry["attempt"], entry["status"], entry["answer"], entry["error"]) == (1, 500, "x" * 1024, None)
+    assert entry["webhook_id"] == receiver.received[0][0]["webhook-id"]
+    assert 0 <= entry["duration_ms"] < 5000
+    due(ledger, job)
+    receiver.close()
+    deliver(job.id, courier)
+    second = json.loads(ledger.deliveries(job)[1])
+    assert (second["attempt"], second["status"], second["error"]) == (
+        2,
+        None,
+        "no answer: ConnectionRefusedError",
+    )
+
+
+def due(ledger, job):
+    """Let a postponed callback be due now."""
+    postponed = ledger.read(job.id)
+    return ledger.append(replace(postponed, version=postponed.version + 1, next_delivery_at=now()))
+
+
+def test_after_a_rotation_both_secrets_verify_for_a_day(ledger, courier, receiver):
+    courier.webhooks.rotate("clinic", now())
+    deliver(ended_job(ledger, receiver.url).id, courier)
+    courier.webhooks.rotate("clinic", now() - OVERLAP)
+    deliver(ended_job(ledger, receiver.url).id, courier)
+    secrets = [webhook_secret(SIGNING_KEY, "clinic", generation) for generation in range(3)]
+    verified = [[verifies(secret, *received) for secret in secrets] for received in receiver.received]
+    assert verified == [[True, True, False], [False, False, True]]
+
+
+def verifies(secret: str, headers: dict[str, str], body: bytes) -> bool:
+    try:
+        Webhook(secret).verify(body, headers)
+    except Exception:
+        return False
+    return True
+
+
+def test_an_event_that_the_client_does_not_want_is_not_sent(ledger, courier, receiver):
+    courier.webhooks.choose("clinic", ["job.failed"])
+    job = ended_job(ledger, receiver.url)
+    deliver(job.id, courier)
+    assert receiver.received == []
+    assert ledger.read(job.id).delivery is Delivery.NONE
+    assert list(ledger.pending()) == []
+
+
+@pytest.mark.parametrize(("asked", "seconds"), [("120", 120), ("86400", 3600), ("soon", 5)])
+def test_a_receiver_may_ask_for_up_to_an_hour(ledger, courier, receiver, asked, seconds):
+    job = ended_job(ledger, receiver.url)
+    receiver.status, receiver.headers = 503, {"Retry-After": asked}
+    deliver(job.id, courier)
+    pause = (ledger.read(job.id).next_delivery_at - now()).total_seconds()
+    assert seconds * 0.7 < pause < seconds * 1.3
+
+
+def test_a_receiver_that_fails_for_five_days_is_disabled_until_it_answers(ledger, courier, receiver):
+    receiver.status = 500
+    first, second = (ended_job(ledger, receiver.url) for _ in range(2))
+    deliver(first.id, courier)
+    (failing,) = courier.receivers.failing("clinic")
+    assert (failing.disabled_at, receiver.url.startswith(failing.origin)) == (None, True)
+    courier.receivers.failed(replace(failing, failing_since=now() - PATIENCE), now(), gone=False)
+    due(ledger, first)
+    deliver(first.id, courier)
+    assert ledger.read(first.id).delivery is Delivery.DISABLED
+    deliver(second.id, courier)
+    assert len(receiver.received) == 1, "it was called though it is disabled"
+    assert ledger.read(second.id).delivery is Delivery.DISABLED
+    courier.receivers.answered(next(courier.receivers.failing("clinic")))
+    receiver.status = 200
+    ledger.redeliver(ledger.read(second.id))
+    deliver(second.id, courier)
+    assert ledger.read(second.id).delivery is Delivery.DELIVERED
+    assert list(courier.receivers.failing("clinic")) == []
+
+
+def test_a_redelivery_has_the_same_id(ledger, courier, receiver):
+    job = ended_job(ledger, receiver.url)
+    deliver(job.id, courier)
+    again = ledger.redeliver(ledger.read(job.id))
+    assert (again.delivery, list(ledger.pending())) == (Delivery.PENDING, [job.id])
+    deliver(job.id, courier)
+    assert len({headers["webhook-id"] for headers, _ in receiver.received}) == 1
+    assert len(ledger.deliveries(job)) == len(receiver.received) == 2
+
+
+def test_a_host_that_does_not_answer_is_left_alone_for_a_while(ledger, courier, receiver):
+    receiver.status = 500
+    jobs = [ended_job(ledger, receiver.url) for _ in range(FAILURES + 3)]
+    for job in jobs:
+        deliver(job.id, courier)
+    assert len(receiver.received) == FAILURES
+    assert courier.hosts.paused() == {"127.0.0.1"}
+    assert ledger.read(jobs[-1].id).delivery_attempts == 0, "it was not called, so this is no attempt"
+
+
+def test_one_slow_host_takes_a_few_calls_at_once(courier):
+    tokens = [courier.hosts.enter("slow.example", 30) for _ in range(MOST_CALLS + 1)]
+    assert [token is None for token in tokens] == [False] * MOST_CALLS + [True]
+    assert courier.hosts.enter("other.example", 30)
+    courier.hosts.leave("slow.example", tokens[0], answered=True)
+    assert courier.hosts.enter("slow.example", 30)
+    assert courier.hosts.enter("brief.example", 0.0)
+    assert [courier.hosts.enter("brief.example", 0.0) for _ in range(MOST_CALLS)].count(None) == 0

@@ -4,6 +4,7 @@ from datetime import timedelta
 import pytest
 from ulid import ULID
 
+from jobs.hosts import FAILURES
 from jobs.job import now
 from jobs.lines import sent_key
 from jobs.queue import INFER_ROUTINE
@@ -131,6 +132,16 @@ def test_a_due_callback_is_enqueued_and_a_later_one_is_not(ledger, sweeper, queu
     sweep(sweeper)
     assert enqueued(queue) == {ids[0]}
     assert ledger.read(ids[1]).delivery is Delivery.PENDING
+
+
+def test_a_callback_to_a_host_that_is_left_alone_waits(ledger, sweeper, queue):
+    job = accepted(ledger, callback_url="https://dead.example/")
+    ledger.append(ledger.append(job.started("w", now())).succeeded(RESULT, now()))
+    for _ in range(FAILURES):
+        token = ledger.view.hosts.enter("dead.example", 9)
+        ledger.view.hosts.leave("dead.example", token, answered=False)
+    sweep(sweeper)
+    assert enqueued(queue) == set()
 
 
 def test_a_view_that_lags_behind_the_ledger_is_put_right(ledger, sweeper, redis):

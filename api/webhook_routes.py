@@ -1,0 +1,153 @@
+"""The routes under /v1/webhook: what a client's callbacks are signed with, which it gets, and who fails."""
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice, takewhile
+from typing import Any
+
+from flask import Blueprint, Response, g, jsonify, request
+
+from api.problem import Problem
+from jobs.callback_url import CallbackRefused, parse
+from jobs.errors import Conflict, NotStored, QueueUnavailable
+from jobs.job import is_job_id, made_at, moment_text, now
+from jobs.ledger import Ledger
+from jobs.probes import Probes, is_probe_id
+from jobs.queue import JobQueue
+from jobs.receivers import Receivers
+from jobs.settings import Settings
+from jobs.webhook import EVENTS, OVERLAP, Webhooks, webhook_secret
+
+log = logging.getLogger(__name__)
+
+MOST_LOOKED_AT = 500
+"""Jobs that one request lets be delivered again; the cursor goes on behind them."""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What the routes work with."""
+
+    settings: Settings
+    ledger: Ledger
+    queue: JobQueue
+    webhooks: Webhooks
+    receivers: Receivers
+    probes: Probes
+
+
+def webhook_routes(desk: Desk) -> Blueprint:
+    """The blueprint of these routes. `g.client` holds the authenticated client."""
+    routes = Blueprint("webhook", __name__, url_prefix="/v1/webhook")
+
+    @routes.get("")
+    def show() -> Response:
+        return jsonify(_document(desk))
+
+    @routes.patch("")
+    def choose() -> Response:
+        given = request.get_json(silent=True)
+        events = given.get("events") if isinstance(given, dict) and given.keys() == {"events"} else None
+        if not isinstance(events, list) or not set(map(str, events)) <= set(EVENTS):
+            raise Problem(400, "malformed", f"Send {{'events': [...]}} with any of: {', '.join(EVENTS)}.")
+        desk.webhooks.choose(g.client, sorted(set(events), key=EVENTS.index))
+        return jsonify(_document(desk))
+
+    @routes.post("/rotate")
+    def rotate() -> Response:
+        moment = now()
+        chosen = desk.webhooks.rotate(g.client, moment)
+        log.info("webhook secret rotated", extra={"client": g.client})
+        return jsonify(
+            secret=webhook_secret(desk.settings.signing_key, g.client, chosen.generation),
+            previous_secret_signs_until=moment_text(moment + OVERLAP),
+        )
+
+    @routes.post("/probes")
+    def send_probe() -> Response:
+        given = request.get_json(silent=True)
+        url = given.get("callback_url") if isinstance(given, dict) else None
+        if not isinstance(url, str):
+            raise Problem(400, "malformed", "Send {'callback_url': 'https://...'} as JSON.")
+        try:
+            parse(url, desk.settings.callback_exceptions)
+        except CallbackRefused as error:
+            raise Problem(422, "callback-refused", f"{error}.") from error
+        probe_id = desk.probes.create(g.client, url)
+        desk.queue.probe(g.client, probe_id)
+        response = jsonify(desk.probes.read(g.client, probe_id))
+        response.status_code = 202
+        response.headers["Location"] = f"{desk.settings.public_url}/v1/webhook/probes/{probe_id}"
+        return response
+
+    @routes.get("/probes/<probe_id>")
+    def show_probe(probe_id: str) -> Response:
+        try:
+            if is_probe_id(probe_id):
+                return jsonify(desk.probes.read(g.client, probe_id))
+        except NotStored:
+            pass
+        raise Problem(404, "no-such-probe", "There is no such test event of this client. Send a new one.")
+
+    @routes.post("/redeliver")
+    def redeliver() -> Response:
+        given = request.get_json(silent=True)
+        if not isinstance(given, dict) or not {"since"} <= given.keys() <= {"since", "cursor"}:
+            raise Problem(400, "malformed", "Send {'since': TIME} as JSON, and the `cursor` to go on from.")
+        since, cursor = _moment(given["since"]), given.get("cursor")
+        if cursor is not None and not is_job_id(str(cursor)):
+            raise Problem(400, "malformed", "`cursor` is the `next_cursor` of an earlier answer.")
+        newer = takewhile(lambda job_id: made_at(job_id) >= since, desk.ledger.of_client(g.client, cursor))
+        looked_at = list(islice(newer, MOST_LOOKED_AT + 1))
+        page = looked_at[:MOST_LOOKED_AT]
+        count = sum(redeliver_one(desk.ledger, desk.queue, job_id) for job_id in page)
+        behind = page[-1] if len(looked_at) > MOST_LOOKED_AT else None
+        response = jsonify(redelivered=count, next_cursor=behind)
+        response.status_code = 202
+        return response
+
+    return routes
+
+
+def redeliver_one(ledger: Ledger, queue: JobQueue, job_id: str) -> bool:
+    """Let a job's callback be due once more; False where it has none, or has not ended."""
+    job = ledger.read(job_id)
+    if not job.state.final or not job.callback_url:
+        return False
+    try:
+        again = ledger.redeliver(job)
+        queue.deliver(again)
+    except Conflict:
+        return False  # A delivery is being recorded this very moment.
+    except QueueUnavailable:
+        log.warning("Redis does not answer; the sweeper will enqueue this callback", extra={"job": job_id})
+    return True
+
+
+def _document(desk: Desk) -> dict[str, Any]:
+    chosen = desk.webhooks.of(g.client)
+    return {
+        "events": list(chosen.events),
+        "known_events": list(EVENTS),
+        "secret_rotated_at": moment_text(chosen.rotated_at) if chosen.rotated_at else None,
+        "failing_receivers": [
+            {
+                "origin": receiver.origin,
+                "failing_since": moment_text(receiver.failing_since) if receiver.failing_since else None,
+                "disabled_at": moment_text(receiver.disabled_at) if receiver.disabled_at else None,
+            }
+            for receiver in desk.receivers.failing(g.client)
+        ],
+    }
+
+
+def _moment(text: object) -> datetime:
+    try:
+        moment = datetime.fromisoformat(str(text))
+    except ValueError as error:
+        detail = "Send {'since': '2026-11-23T12:00:00Z'}: a time in ISO 8601, with its zone."
+        raise Problem(400, "malformed", detail) from error
+    if moment.tzinfo is None:
+        raise Problem(400, "malformed", "`since` needs a zone, such as Z at its end.")
+    return moment.astimezone(UTC)

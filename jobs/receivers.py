@@ -1,0 +1,75 @@
+"""Which receivers of callbacks fail, and since when: one that fails for days is not called any more."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+
+from jobs.errors import NotStored
+from jobs.job import moment_text
+from jobs.objects import Objects
+
+PATIENCE = timedelta(days=5)
+"""A receiver that has only failed for so long is disabled."""
+
+
+@dataclass(frozen=True)
+class Receiver:
+    """Scheme, host and port that a client's callbacks go to, and what is wrong with it, if anything."""
+
+    client: str
+    origin: str
+    failing_since: datetime | None = None
+    disabled_at: datetime | None = None
+
+
+class Receivers:
+    """The receivers that fail, at `receivers/<client>/<hash of the origin>`; one that answers has no object.
+
+    Every method may raise StoreUnavailable.
+    """
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+
+    def of(self, client: str, origin: str) -> Receiver:
+        """This receiver, as it was seen last."""
+        try:
+            return _read(self._objects.get(_key(client, origin)))
+        except NotStored:
+            return Receiver(client, origin)
+
+    def failing(self, client: str) -> Iterator[Receiver]:
+        """The client's receivers that fail."""
+        for key in self._objects.keys(f"receivers/{client}/"):
+            yield _read(self._objects.get(key))
+
+    def answered(self, receiver: Receiver) -> None:
+        """It took a callback: nothing is wrong with it."""
+        if receiver.failing_since:
+            self._objects.delete(_key(receiver.client, receiver.origin))
+
+    def failed(self, receiver: Receiver, now: datetime, gone: bool) -> Receiver:
+        """It failed once more; it is disabled if it is gone (410), or has failed for PATIENCE."""
+        since = receiver.failing_since or now
+        disabled = now if gone or now - since >= PATIENCE else receiver.disabled_at
+        after = Receiver(receiver.client, receiver.origin, since, disabled)
+        if after != receiver:
+            values = asdict(after) | {
+                "failing_since": moment_text(since),
+                "disabled_at": moment_text(disabled) if disabled else None,
+            }
+            self._objects.put(_key(receiver.client, receiver.origin), json.dumps(values).encode())
+        return after
+
+
+def _read(record: bytes) -> Receiver:
+    values = json.loads(record)
+    for name in ("failing_since", "disabled_at"):
+        values[name] = datetime.fromisoformat(values[name]) if values[name] else None
+    return Receiver(**values)
+
+
+def _key(client: str, origin: str) -> str:
+    return f"receivers/{client}/{hashlib.sha256(origin.encode()).hexdigest()[:32]}"

@@ -1,0 +1,74 @@
+"""A receiver of callbacks that answers as it is told, and what a delivery works with."""
+
+import ssl
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from jobs.ledger import Ledger
+from jobs.receivers import Receivers
+from jobs.settings import Settings
+from jobs.webhook import Webhooks
+from tests.conftest import SIGNING_KEY
+from worker.deliver import Courier
+
+
+class Receiver:
+    """A real HTTP server that answers as it is told and keeps what it was sent."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.headers: dict[str, str] = {}
+        self.received: list[tuple[dict[str, str], bytes]] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                outer.received.append(({k.lower(): v for k, v in self.headers.items()}, body))
+                self.send_response(outer.status)
+                for name, value in outer.headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", "2000")
+                self.end_headers()
+                self.wfile.write(b"x" * 2000)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/hook?a=1"
+        Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def speak_tls(self, certificate: Path, key: Path) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self.url = f"https://localhost:{self._server.server_port}/hook?a=1"
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    yield receiver
+    receiver.close()
+
+
+@pytest.fixture
+def courier(ledger: Ledger, settings: Settings) -> Courier:
+    return Courier(
+        ledger,
+        Webhooks(ledger.objects, SIGNING_KEY),
+        Receivers(ledger.objects),
+        ledger.view.hosts,
+        settings.public_url,
+        settings.callback_exceptions,
+        seconds=5,
+    )
