@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from limits import RateLimitItemPerMinute
 from limits.storage import RedisStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
-from redis.exceptions import RedisError
 
 from api.problem import Problem
 from jobs.errors import QueueUnavailable
 from jobs.lines import Lines
+from jobs.redis_client import translated
 from jobs.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class Admission:
     def over(cls, settings: Settings, lines: Lines) -> "Admission":
         """Over the Redis of the settings."""
         storage = RedisStorage(
-            settings.redis_url, key_prefix="quota", socket_timeout=3, socket_connect_timeout=2
+            settings.redis_url, connection_pool=lines.redis.connection_pool, key_prefix="quota"
         )
         return cls(settings, lines, SlidingWindowCounterRateLimiter(storage))
 
@@ -47,9 +47,10 @@ class Admission:
         """
         quota = RateLimitItemPerMinute(self.settings.client_rate)
         try:
-            within = self.limiter.hit(quota, client)
-            reset, left = self.limiter.get_window_stats(quota, client)
-        except RedisError:
+            with translated(self.lines.redis):
+                within = self.limiter.hit(quota, client)
+                reset, left = self.limiter.get_window_stats(quota, client)
+        except QueueUnavailable:
             log.warning("Redis does not answer; this submission is not counted", extra={"client": client})
             return True, {}
         seconds = max(SHORTEST, math.ceil(reset - time.time()))

@@ -51,7 +51,7 @@ class Hosts:
     def enter(self, host: str, seconds: float) -> str | None:
         """A token if this host may be called now, within `seconds`; None where it is busy or left alone."""
         token, now = token_hex(8), time.time()
-        with translated():
+        with translated(self._redis):
             entered = self._enter(
                 keys=[f"calls:{host}", f"paused:{host}"], args=[token, now, now + seconds, MOST_CALLS]
             )
@@ -59,7 +59,7 @@ class Hosts:
 
     def leave(self, host: str, token: str, answered: bool) -> None:
         """The call has ended; `answered` unless the host did not answer, or with an error of its own."""
-        with translated():
+        with translated(self._redis):
             self._leave(
                 keys=[f"calls:{host}", f"failures:{host}", f"paused:{host}", "paused"],
                 args=[token, int(answered), FAILURES, PAUSE, host],
@@ -67,7 +67,7 @@ class Hosts:
 
     def paused(self) -> set[str]:
         """The hosts that are left alone for now."""
-        with translated():
+        with translated(self._redis):
             known: Any = self._redis.smembers("paused")
             hosts = [host.decode() for host in known]
             there = [bool(self._redis.exists(f"paused:{host}")) for host in hosts]

@@ -52,7 +52,7 @@ class Lines:
     """Who waits, and who is next. Every method raises QueueUnavailable where Redis does not answer."""
 
     def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+        self.redis = redis
         self._next_in_line = redis.register_script(NEXT_IN_LINE)
         self._position = redis.register_script(QUEUE_POSITION)
 
@@ -60,20 +60,20 @@ class Lines:
         """About how many jobs go before this one, `stat` first and clients in turn; None unless it waits."""
         if job.state is not State.QUEUED:
             return None
-        with translated():
+        with translated(self.redis):
             position = int(self._position(args=[job.priority, job.client, job.id]))
         return position if position >= 0 else None
 
     def waiting(self) -> int:
         """How many jobs wait for a worker."""
-        with translated():
-            counts: list[Any] = [self._redis.zcard(f"waiting:{priority}") for priority in Priority]
+        with translated(self.redis):
+            counts: list[Any] = [self.redis.zcard(f"waiting:{priority}") for priority in Priority]
             return sum(counts)
 
     def of_client(self, client: str) -> tuple[int, float]:
         """How many jobs of a client wait, and for how many seconds the longest."""
-        with translated():
-            pipe = self._redis.pipeline(transaction=False)
+        with translated(self.redis):
+            pipe = self.redis.pipeline(transaction=False)
             for line in (line_key(client, priority) for priority in Priority):
                 pipe.zcard(line)
                 pipe.zrange(line, 0, 0, withscores=True)
@@ -84,14 +84,14 @@ class Lines:
     def drain_rate(self) -> float:
         """How many jobs a second have left the queue in the last minute."""
         at = time.time()
-        with translated():
+        with translated(self.redis):
             keys = [drained_key(at - DRAIN_BUCKET * back) for back in range(1, DRAIN_BUCKETS + 1)]
-            counts: Any = self._redis.mget(keys)
+            counts: Any = self.redis.mget(keys)
         return sum(int(count) for count in counts if count) / (DRAIN_BUCKET * DRAIN_BUCKETS)
 
     def next_in_line(self, client: str, priority: Priority) -> list[str]:
         """The ids of the jobs to put into the queue now, as far as the window has room; each is told once."""
-        with translated():
+        with translated(self.redis):
             chosen: Any = self._next_in_line(
                 keys=[line_key(client, priority), sent_key(client, priority)],
                 args=[CLIENT_WINDOW, time.time()],
@@ -100,23 +100,23 @@ class Lines:
 
     def all(self) -> list[tuple[str, Priority]]:
         """The clients with jobs that wait, and of which priority."""
-        with translated():
-            found: list[tuple[Priority, Any]] = [(p, self._redis.smembers(f"lines:{p}")) for p in Priority]
+        with translated(self.redis):
+            found: list[tuple[Priority, Any]] = [(p, self.redis.smembers(f"lines:{p}")) for p in Priority]
         return [(client.decode(), priority) for priority, clients in found for client in clients]
 
     def sent(self) -> dict[str, float]:
         """The ids of the waiting jobs that were put into the queue, and when: seconds since the epoch."""
         lines = self.all()
-        with translated():
-            pipe = self._redis.pipeline(transaction=False)
+        with translated(self.redis):
+            pipe = self.redis.pipeline(transaction=False)
             for client, priority in lines:
                 pipe.zrange(sent_key(client, priority), 0, -1, withscores=True)
             return {job_id.decode(): at for entries in pipe.execute() for job_id, at in entries}
 
     def forget_sent(self, job: Job) -> None:
         """Let this job be told by `next_in_line` once more: its message was lost."""
-        with translated():
-            self._redis.zrem(sent_key(job.client, job.priority), job.id)
+        with translated(self.redis):
+            self.redis.zrem(sent_key(job.client, job.priority), job.id)
 
 
 def line_key(client: str, priority: Priority) -> str:

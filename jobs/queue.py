@@ -92,7 +92,7 @@ class JobQueue:
 
     def waiting(self) -> set[tuple[str, str]]:
         """What waits in any queue: the task's name and the id of the job."""
-        with translated():
+        with translated(self._redis):
             messages: list[Any] = [
                 message
                 for name in (INFER_STAT, INFER_ROUTINE, DELIVER)

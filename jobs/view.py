@@ -63,13 +63,13 @@ class View:
 
     def check(self) -> None:
         """Return if Redis answers."""
-        with translated():
+        with translated(self._redis):
             self._redis.ping()
 
     def put(self, job: Job) -> None:
         """Show `job`, unless a later version is shown already."""
         waits_since = str(job.queued_at.timestamp()) if job.state is State.QUEUED else ""
-        with translated():
+        with translated(self._redis):
             self._put_if_newer(
                 keys=[
                     f"job:{job.id}",
@@ -84,7 +84,7 @@ class View:
 
     def get_many(self, job_ids: Iterable[str]) -> list[Job | None]:
         """The jobs shown under `job_ids`, None where there is none, in the same order."""
-        with translated():
+        with translated(self._redis):
             pipe = self._redis.pipeline(transaction=False)
             for job_id in job_ids:
                 pipe.hget(f"job:{job_id}", "record")
@@ -100,32 +100,32 @@ class View:
 
     def end_delivery(self, job_id: str, token: str) -> None:
         """Let others call this job's receiver again, unless the time of this `token` is over."""
-        with translated():
+        with translated(self._redis):
             self._delete_if_held(keys=[f"delivering:{job_id}"], args=[token])
 
     def delivering(self, job_id: str) -> bool:
         """Whether somebody is calling this job's receiver."""
-        with translated():
+        with translated(self._redis):
             return bool(self._redis.exists(f"delivering:{job_id}"))
 
     def beat(self, name: str) -> None:
         """Say that the process `name` lives."""
-        with translated():
+        with translated(self._redis):
             self._redis.set(f"alive:{name}", 1, ex=HEARTBEAT_SECONDS)
 
     def stop_beating(self, name: str) -> None:
         """Say that the process `name` has ended in order."""
-        with translated():
+        with translated(self._redis):
             self._redis.delete(f"alive:{name}")
 
     def alive(self, prefix: str = "") -> set[str]:
         """The names of the processes that live and whose names start with `prefix`."""
-        with translated():
+        with translated(self._redis):
             return {key.decode()[6:] for key in self._redis.scan_iter(match=f"alive:{prefix}*", count=500)}
 
     def _claim(self, key: str, seconds: float) -> str | None:
         token = token_hex(8)
-        with translated():
+        with translated(self._redis):
             # Where an answer was lost and the client asked again, it finds its own token.
             held: Any = self._redis.set(key, token, nx=True, get=True, px=int(seconds * 1000))
         return token if held is None or held.decode() == token else None

@@ -1,0 +1,52 @@
+import socket
+from threading import Thread
+
+import pytest
+from redis import Redis
+
+from jobs.errors import QueueUnavailable
+from jobs.redis_client import PAUSE, connect, translated
+from jobs.view import View
+
+
+@pytest.fixture
+def frozen():
+    """A Redis that is stopped: it takes connections and never says a word. Yields its URL and who came."""
+    came: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def take() -> None:
+            while True:
+                try:
+                    came.append(server.accept()[0])
+                except OSError:
+                    return
+
+        Thread(target=take, daemon=True).start()
+        yield f"redis://127.0.0.1:{server.getsockname()[1]}/0", came
+    for connection in came:
+        connection.close()
+
+
+def test_a_redis_that_is_silent_is_waited_for_once(frozen):
+    url, came = frozen
+    view = View.connect(url, 60)
+    for _ in range(20):
+        with pytest.raises(QueueUnavailable):
+            view.check()
+        with pytest.raises(QueueUnavailable):
+            view.lines.waiting()
+    assert len(came) == 1
+
+
+def test_it_is_asked_again_after_a_pause(settings, monkeypatch):
+    redis = connect(settings.redis_url)
+    moment = [1000.0]
+    monkeypatch.setattr("jobs.redis_client.time.monotonic", lambda: moment[0])
+    with pytest.raises(QueueUnavailable), translated(redis):
+        Redis(port=1).ping()
+    with pytest.raises(QueueUnavailable), translated(redis):
+        pytest.fail("it was asked within the pause")
+    moment[0] += PAUSE
+    with translated(redis):
+        redis.ping()
