@@ -59,7 +59,7 @@ class Objects:
                 raise
 
     def check(self) -> None:
-        """Return if the bucket answers; it is made where the server came too late for that at the start."""
+        """Return if the bucket can be listed and written; it is made where the server came later than we."""
         with _translated(f"bucket {self._bucket}"):
             try:
                 self._client.list_objects_v2(Bucket=self._bucket, Prefix="pending/", MaxKeys=1)
@@ -67,6 +67,8 @@ class Objects:
                 if _code(error) != "NoSuchBucket":
                     raise
                 self._create_bucket()
+            # A disk that is full, or a key that may only read, shows here alone.
+            self._client.put_object(Bucket=self._bucket, Key="check", Body=b"")
 
     def put(self, key: str, body: bytes, content_type: str = "application/octet-stream") -> None:
         """Store `body` under `key`."""

@@ -62,9 +62,9 @@ class View:
         return cls(connect(url), seconds)
 
     def check(self) -> None:
-        """Return if Redis answers."""
+        """Return if Redis takes writes: one that is full, or a replica, answers a PING as well."""
         with translated(self._redis):
-            self._redis.ping()
+            self._redis.set("check", 1, ex=60)
 
     def put(self, job: Job) -> None:
         """Show `job`, unless a later version is shown already."""

@@ -1,0 +1,145 @@
+"""What breaks in a trial: processes die, Redis and S3 fail, an image is poison."""
+
+import random
+import signal
+import time
+from contextlib import suppress
+from threading import Event
+
+import urllib3
+from redis.exceptions import ConnectionError as RedisAway
+
+from tests.chaos.service import WORKERS, Service
+from tests.chaos.trials import Fault
+from tests.chaos.windows import Window, arm, fired
+
+OUTAGE_SECONDS = 8.0
+"""Longer than the pauses and time-outs of the service, so that it meets the outage and not only a hiccup."""
+REACHED_SECONDS = 60
+
+
+def nothing(service: Service, enough: Event) -> float:
+    """All is well."""
+    enough.wait()
+    return time.monotonic()
+
+
+def killed_in(window: Window) -> Fault:
+    """The next process that comes to `window` is killed there."""
+
+    def fault(service: Service, enough: Event) -> float:
+        enough.wait()
+        arm(window, service.folder)
+        began = time.monotonic()
+        while not fired(window, service.folder):
+            assert time.monotonic() - began < REACHED_SECONDS, f"nothing came to this window: {window.name}"
+            time.sleep(0.01)
+        return time.monotonic()
+
+    return fault
+
+
+def workers_killed(times: int, pause: float, chance: random.Random) -> Fault:
+    """One of the inference workers is killed, `times`, `pause` seconds apart."""
+
+    def fault(service: Service, enough: Event) -> float:
+        enough.wait()
+        for turn in range(times):
+            time.sleep(pause if turn else 0)
+            service.send(chance.choice(WORKERS), signal.SIGKILL)
+        return time.monotonic()
+
+    return fault
+
+
+def worker_told_to_stop(service: Service, enough: Event) -> float:
+    """An inference worker is told to end, as for a new version; another one starts in its place."""
+    enough.wait()
+    service.tell(WORKERS[0], signal.SIGTERM)
+    return time.monotonic()
+
+
+def redis_killed(service: Service, enough: Event) -> float:
+    """Redis is killed and stays away for a while."""
+    enough.wait()
+    with service.down("redis"):
+        _outage(service, "redis")
+    return time.monotonic()
+
+
+def redis_frozen(service: Service, enough: Event) -> float:
+    """Redis takes connections and answers nothing."""
+    enough.wait()
+    service.send("redis", signal.SIGSTOP)
+    try:
+        _outage(service, "redis")
+    finally:
+        service.send("redis", signal.SIGCONT)
+    return time.monotonic()
+
+
+def redis_wiped(service: Service, enough: Event) -> float:
+    """Redis loses all that it holds."""
+    enough.wait()
+    service.redis().flushall()
+    return time.monotonic()
+
+
+def redis_full(service: Service, enough: Event) -> float:
+    """Redis refuses every write."""
+    enough.wait()
+    redis = service.redis()
+    redis.config_set("maxmemory", 1)
+    try:
+        _outage(service, "redis")
+    finally:
+        redis.config_set("maxmemory", 0)
+    return time.monotonic()
+
+
+def redis_fails_over(service: Service, enough: Event) -> float:
+    """Redis becomes the replica of another that is not there yet: it takes no writes until it is promoted."""
+    enough.wait()
+    redis = service.redis()
+    redis.replicaof("127.0.0.1", "1")
+    try:
+        _outage(service, "redis")
+    finally:
+        redis.replicaof("NO", "ONE")
+        with suppress(RedisAway):
+            # As a failover ends: whoever was connected to the former one is cut off.
+            redis.client_kill_filter(_type="normal", skipme=True)
+    return time.monotonic()
+
+
+def s3_killed(service: Service, enough: Event) -> float:
+    """The S3 server is killed and stays away for a while."""
+    enough.wait()
+    with service.down("s3"):
+        _outage(service, "object-store")
+    return time.monotonic()
+
+
+def s3_fails(mode: str, seen: bool = True) -> Fault:
+    """The S3 server is in this `mode` for a while; `seen` says whether it is then not ready."""
+
+    def fault(service: Service, enough: Event) -> float:
+        enough.wait()
+        service.s3.mode = mode
+        try:
+            _outage(service, "object-store" if seen else None)
+        finally:
+            service.s3.mode = "well"
+        return time.monotonic()
+
+    return fault
+
+
+def _outage(service: Service, part: str | None) -> None:
+    """Wait for it to pass, and see readiness name the part."""
+    began, named = time.monotonic(), False
+    while time.monotonic() - began < OUTAGE_SECONDS:
+        answer = urllib3.request("GET", f"{service.api_url}/health/ready", timeout=20, retries=False)
+        named |= answer.status == 503 and part in answer.json()["missing"]
+        time.sleep(0.2)
+    assert named or part is None, f"readiness did not name {part}"

@@ -1,0 +1,167 @@
+"""The whole service on this machine, two inference workers in it, each part started again when it dies."""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from threading import Event, Thread
+from typing import Self
+
+from redis import Redis
+
+from jobs.ledger import Ledger
+from jobs.objects import Objects
+from jobs.view import View
+from stack import answers
+from stack.addresses import HOST, Addresses, free_ports
+from stack.folder import Folder
+from stack.part import Command, Part
+from stack.parts import service_environment, stores
+from stack.receiver import Receiver
+from tests.chaos.process import FOLDER
+from tests.chaos.s3_proxy import S3Proxy
+
+START_SECONDS = 120
+ANALYSIS_SECONDS = 3
+"""An analysis that takes longer hangs: the stand-in takes milliseconds."""
+WORKERS = ("inference-1", "inference-2")
+SWEEPERS = ("sweeper-1", "sweeper-2")
+
+
+class Service:
+    """Runs while its context is open, in `folder`. `s3` stands before the S3 server, and fails as told."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = Folder(folder)
+        self._secrets = self._folder.secrets()
+        port, flower = free_ports(2)
+        self._addresses = Addresses.from_environment({"PORT": str(port), "FLOWER_PORT": str(flower)})
+        self.s3 = S3Proxy(self._addresses.s3)
+        self.redis_url = self._addresses.redis(self._secrets.redis_password)
+        self._parts: dict[str, Part] = {}
+        self._may_start: dict[str, Event] = {}
+        self._closing = Event()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            stack.enter_context(self.s3)
+            stack.callback(self._stop)
+            self.api_url, environment = self._addresses.api, self._environment()
+            self._begin(*stores(environment, self._addresses, self._secrets, self._folder))
+            environment["S3_ENDPOINT_URL"] = self.s3.url
+            api = ("gunicorn", "--config", "api/gunicorn.conf.py", "--bind")
+            ready = answers.http(f"{self.api_url}/health/ready")
+            where = f"{HOST}:{self._addresses.api_port}"
+            self._begin(
+                self._python("api", environment, ready, *api, where, "tests.chaos.process:api()"),
+            )
+            self._begin(*(self._worker(environment, name) for name in (*WORKERS, "delivery", *SWEEPERS)))
+            made = subprocess.run(
+                (sys.executable, "-m", "api.keys", "create", "--client", "chaos"),
+                env=environment,
+                check=True,
+                capture_output=True,
+            )
+            key = json.loads(made.stdout)
+            self.api_key = key["api_key"]
+            self.receiver = stack.enter_context(Receiver(key["webhook_secret"]))
+            os.environ |= {name: environment[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+            objects = Objects.connect(self._addresses.s3, "osteo")
+            self.ledger = Ledger(objects, View.connect(self.redis_url, 86_400))
+            self._leave = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._leave.close()
+
+    @property
+    def folder(self) -> Path:
+        """Where the marks of windows lie, and the logs in `log`."""
+        return self._folder.path
+
+    def redis(self) -> Redis:
+        """A connection to its Redis, with nothing of the service's own care in it."""
+        return Redis.from_url(self.redis_url)
+
+    def send(self, name: str, number: signal.Signals) -> None:
+        """Send a signal to one part, and to what it has started."""
+        os.killpg(self._parts[name].pid, number)
+
+    def tell(self, name: str, number: signal.Signals) -> None:
+        """Send a signal to one part alone."""
+        os.kill(self._parts[name].pid, number)
+
+    @contextmanager
+    def down(self, name: str) -> Iterator[None]:
+        """Kill a part and leave it dead while the context is open."""
+        self._may_start[name].clear()
+        self.send(name, signal.SIGKILL)
+        try:
+            yield
+        finally:
+            self._may_start[name].set()
+
+    def await_ready(self) -> None:
+        """Return when the API is ready and every part answers. Raises TimeoutError."""
+        deadline = time.monotonic() + START_SECONDS
+        waited = list(self._parts.values())
+        while waited:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{waited[0].name} does not answer. {waited[0].last_lines()}")
+            waited = [part for part in waited if not part.look()]
+            time.sleep(0.1)
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            **service_environment(os.environ, self._addresses, self._secrets),
+            FOLDER: str(self._folder.path),
+            "OSTEO_ANALYSIS_SECONDS": str(ANALYSIS_SECONDS),
+            # What is tried here is not the quota.
+            "OSTEO_CLIENT_RATE": "1000000",
+            "OSTEO_CLIENT_QUEUE": "10000",
+        }
+
+    def _python(
+        self, name: str, environment: dict[str, str], answer: answers.Question, *module: str
+    ) -> Command:
+        return Command(name, (sys.executable, "-m", *module), environment, answer)
+
+    def _worker(self, environment: dict[str, str], name: str) -> Command:
+        role = name.partition("-")[0]
+        answer = answers.heartbeat(self.redis_url, role)
+        return self._python(name, environment, answer, "tests.chaos.process", role)
+
+    def _begin(self, *commands: Command) -> None:
+        for command in commands:
+            part = Part(command, self._folder.fresh_log(command.name), self._folder.lock)
+            self._parts[part.name], self._may_start[part.name] = part, Event()
+            self._may_start[part.name].set()
+            started = Event()
+            Thread(target=self._keep, args=[part, started], daemon=True).start()
+            started.wait()
+        self.await_ready()
+
+    def _keep(self, part: Part, started: Event) -> None:
+        # A thread of its own for each: the kernel ends a part with the thread that has started it.
+        while not self._closing.is_set():
+            part.start()
+            started.set()
+            select.select([part.ended], [], [])
+            part.collect()
+            self._may_start[part.name].wait()
+
+    def _stop(self) -> None:
+        self._closing.set()
+        for part in self._parts.values():
+            self._may_start[part.name].set()
+            if part.running:
+                part.kill()
+        for part in self._parts.values():
+            while part.running:
+                time.sleep(0.01)
