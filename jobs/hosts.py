@@ -20,6 +20,10 @@ local calls, paused = unpack(KEYS)
 local token, now, until_, most = unpack(ARGV)
 if redis.call('EXISTS', paused) == 1 then return 0 end
 redis.call('ZREMRANGEBYSCORE', calls, '-inf', now)
+for _, held in ipairs(redis.call('ZRANGE', calls, 0, -1)) do
+  local process = string.match(held, '^(.*)/')
+  if redis.call('EXISTS', 'alive:' .. process) == 0 then redis.call('ZREM', calls, held) end
+end
 if redis.call('ZCARD', calls) >= tonumber(most) then return 0 end
 redis.call('ZADD', calls, until_, token)
 redis.call('EXPIRE', calls, 3600)
@@ -48,9 +52,12 @@ class Hosts:
         self._enter = redis.register_script(ENTER)
         self._leave = redis.register_script(LEAVE)
 
-    def enter(self, host: str, seconds: float) -> str | None:
-        """A token if this host may be called now, within `seconds`; None where it is busy or left alone."""
-        token, now = token_hex(8), time.time()
+    def enter(self, host: str, process: str, seconds: float) -> str | None:
+        """A token if this host may be called now, within `seconds`; None where it is busy or left alone.
+
+        The token is worth nothing once the `process` (the name of its heartbeat) has died.
+        """
+        token, now = f"{process}/{token_hex(8)}", time.time()
         with translated(self._redis):
             entered = self._enter(
                 keys=[f"calls:{host}", f"paused:{host}"], args=[token, now, now + seconds, MOST_CALLS]

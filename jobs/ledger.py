@@ -12,13 +12,14 @@ Keys, all below one bucket:
 """
 
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
-from jobs.errors import Conflict, NotStored, QueueUnavailable
+from jobs.errors import Conflict, NotStored, QueueUnavailable, StoreUnavailable
 from jobs.job import Job, now
 from jobs.objects import Objects
-from jobs.view import View
+from jobs.view import GATE_SECONDS, WRITE_SECONDS, View
 
 log = logging.getLogger(__name__)
 
@@ -56,11 +57,16 @@ class Ledger:
         Raises Conflict where this version is taken: the caller's picture of the job is out of date.
         Raises QueueUnavailable or StoreUnavailable where either does not answer; nothing is written then.
         """
+        opens = time.monotonic() + GATE_SECONDS
         if not self.view.gate(job.id, job.version):
             raise Conflict(f"{job.id} version {job.version}")
         if job.dead_letter:
             # First, as a marker is: it may lead to a job that is none, and never the other way round.
             self.objects.put(_dead_letter(job.id), b"")
+        if self.objects.exists(_version(job.id, job.version)):
+            raise Conflict(f"{job.id} version {job.version}")
+        if time.monotonic() > opens - WRITE_SECONDS:
+            raise StoreUnavailable("the object store is too slow")
         self.objects.put_new(_version(job.id, job.version), job.to_json())
         self._show(job)
         return job

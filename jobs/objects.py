@@ -78,11 +78,8 @@ class Objects:
     def put_new(self, key: str, body: bytes) -> None:
         """Store JSON `body` under `key` unless the key exists. Raises Conflict where it does.
 
-        The server decides this where it knows `If-None-Match`, as AWS does. rclone ignores the header,
-        so the look before it narrows the race there and the ledger's gate in Redis closes it.
+        The server decides this where it knows `If-None-Match`, as AWS does; rclone ignores the header.
         """
-        if self.exists(key):
-            raise Conflict(key)
         with _translated(key):
             try:
                 self._client.put_object(

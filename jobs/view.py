@@ -16,8 +16,11 @@ from jobs.lines import Lines, drained_key, line_key, sent_key
 from jobs.redis_client import connect, translated
 from jobs.states import State
 
-GATE_SECONDS = 60
-"""Longer than a write to the object store takes with its retry: a gate never opens under its holder."""
+GATE_SECONDS = 20
+"""How long a gate stays shut. Its holder begins to write while WRITE_SECONDS are left, or not at all, so that
+it never opens under him."""
+WRITE_SECONDS = 15
+"""The longest that a write to the object store takes, with its one retry."""
 
 HEARTBEAT_SECONDS = 10
 
@@ -42,6 +45,15 @@ end
 return 1
 """
 
+BEGIN_DELIVERY = """
+local held = redis.call('GET', KEYS[1])
+if held and held ~= ARGV[1] and redis.call('EXISTS', 'alive:' .. string.match(held, '^(.*)/')) == 1 then
+  return 0
+end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+"""
+
 DELETE_IF_HELD = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 
 
@@ -54,6 +66,7 @@ class View:
         self._redis = redis
         self._seconds = seconds
         self._put_if_newer = redis.register_script(PUT_IF_NEWER)
+        self._begin_delivery = redis.register_script(BEGIN_DELIVERY)
         self._delete_if_held = redis.register_script(DELETE_IF_HELD)
 
     @classmethod
@@ -92,11 +105,22 @@ class View:
 
     def gate(self, job_id: str, version: int) -> bool:
         """Whether the caller alone may write this version of this job, within GATE_SECONDS."""
-        return self._claim(f"gate:{job_id}:{version}", GATE_SECONDS) is not None
+        token = token_hex(8)
+        with translated(self._redis):
+            # Where an answer was lost and the client asked again, it finds its own token.
+            held: Any = self._redis.set(f"gate:{job_id}:{version}", token, nx=True, get=True, ex=GATE_SECONDS)
+        return held is None or held.decode() == token
 
-    def begin_delivery(self, job_id: str, seconds: float) -> str | None:
-        """A token if the caller alone may call this job's receiver, within `seconds`; else None."""
-        return self._claim(f"delivering:{job_id}", seconds)
+    def begin_delivery(self, job_id: str, process: str, seconds: float) -> str | None:
+        """A token if the caller alone may call this job's receiver, within `seconds`; else None.
+
+        The token is worth nothing once the `process` (the name of its heartbeat) has died: the receiver may
+        then be called a second time, under the same id.
+        """
+        token = f"{process}/{token_hex(8)}"
+        with translated(self._redis):
+            begun = self._begin_delivery(keys=[f"delivering:{job_id}"], args=[token, int(seconds * 1000)])
+        return token if begun else None
 
     def end_delivery(self, job_id: str, token: str) -> None:
         """Let others call this job's receiver again, unless the time of this `token` is over."""
@@ -104,9 +128,10 @@ class View:
             self._delete_if_held(keys=[f"delivering:{job_id}"], args=[token])
 
     def delivering(self, job_id: str) -> bool:
-        """Whether somebody is calling this job's receiver."""
+        """Whether somebody who lives is calling this job's receiver."""
         with translated(self._redis):
-            return bool(self._redis.exists(f"delivering:{job_id}"))
+            token: Any = self._redis.get(f"delivering:{job_id}")
+            return bool(token and self._redis.exists(f"alive:{token.decode().rpartition('/')[0]}"))
 
     def beat(self, name: str) -> None:
         """Say that the process `name` lives."""
@@ -122,10 +147,3 @@ class View:
         """The names of the processes that live and whose names start with `prefix`."""
         with translated(self._redis):
             return {key.decode()[6:] for key in self._redis.scan_iter(match=f"alive:{prefix}*", count=500)}
-
-    def _claim(self, key: str, seconds: float) -> str | None:
-        token = token_hex(8)
-        with translated(self._redis):
-            # Where an answer was lost and the client asked again, it finds its own token.
-            held: Any = self._redis.set(key, token, nx=True, get=True, px=int(seconds * 1000))
-        return token if held is None or held.decode() == token else None

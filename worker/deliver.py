@@ -30,8 +30,9 @@ GONE = 410
 
 @dataclass(frozen=True)
 class Courier:
-    """What a delivery works with."""
+    """What a delivery works with; `process` is the name of its heartbeat."""
 
+    process: str
     ledger: Ledger
     webhooks: Webhooks
     receivers: Receivers
@@ -47,7 +48,7 @@ def deliver(job_id: str, courier: Courier) -> None:
     The attempt is recorded before the call: whatever dies then, the receiver is not called without end.
     """
     view = courier.ledger.view
-    token = view.begin_delivery(job_id, courier.seconds * 2)
+    token = view.begin_delivery(job_id, courier.process, courier.seconds * 2)
     if token is None:
         return
     try:
@@ -93,7 +94,7 @@ def _attempt(job: Job, courier: Courier) -> Job:
     if receiver.disabled_at:
         log.warning("this receiver is disabled", extra={"job": job.id, "host": callback.host})
         return ledger.append(job.delivery_given_up(Delivery.DISABLED))
-    token = courier.hosts.enter(callback.host, courier.seconds * 2)
+    token = courier.hosts.enter(callback.host, courier.process, courier.seconds * 2)
     if token is None:
         return job
     answer = Answer(0.0, error="not called")

@@ -78,7 +78,9 @@ def run_inference(settings: Settings) -> None:
 def run_delivery(settings: Settings) -> None:
     """Deliver callbacks until told to stop."""
     ledger = ledger_of(settings)
+    heartbeat = Heartbeat(ledger.view, "delivery")
     courier = Courier(
+        process=heartbeat.name,
         ledger=ledger,
         webhooks=Webhooks(ledger.objects, settings.signing_key),
         receivers=Receivers(ledger.objects),
@@ -87,7 +89,6 @@ def run_delivery(settings: Settings) -> None:
         exceptions=settings.callback_exceptions,
         seconds=settings.callback_seconds,
     )
-    heartbeat = Heartbeat(ledger.view, "delivery")
     tasks = {
         DELIVER_TASK: partial(deliver, courier=courier),
         PROBE_TASK: partial(probe, probes=Probes(ledger.objects), courier=courier),

@@ -13,7 +13,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Window:
-    """A process of `role` dies `when` ("before", "after") it calls `target` ("module:name") so that it fits."""
+    """A process of `role` dies "before" or "after" (`when`) a call of `target` ("module:name") that fits."""
 
     name: str
     role: str

@@ -1,6 +1,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from threading import Barrier
+from types import SimpleNamespace
 
 import pytest
 
@@ -9,7 +10,7 @@ from jobs.job import now
 from jobs.ledger import Ledger
 from jobs.objects import Objects
 from jobs.states import State
-from jobs.view import View
+from jobs.view import GATE_SECONDS, WRITE_SECONDS, View
 from tests.conftest import a_job
 
 NOBODY = "redis://127.0.0.1:1/0"
@@ -29,6 +30,16 @@ def test_the_ledger_outlives_a_wipe_of_redis(ledger, redis):
     running = ledger.append(job.started("w", now()))
     redis.flushall()
     assert ledger.current(job.id) == running
+
+
+def test_a_writer_that_waited_too_long_behind_its_gate_does_not_write(ledger, monkeypatch):
+    job = a_job()
+    ledger.accept(job, b"image")
+    moments = iter([0.0, GATE_SECONDS - WRITE_SECONDS + 0.1])
+    monkeypatch.setattr("jobs.ledger.time", SimpleNamespace(monotonic=lambda: next(moments)))
+    with pytest.raises(StoreUnavailable):
+        ledger.append(job.started("w", now()))
+    assert ledger.read(job.id) == job
 
 
 def test_of_eight_writers_of_one_version_one_wins_every_time(ledger, settings):

@@ -61,9 +61,14 @@ def receiver() -> Iterator[Receiver]:
     receiver.close()
 
 
+PROCESS = "delivery:host:1:abcd"
+
+
 @pytest.fixture
 def courier(ledger: Ledger, settings: Settings) -> Courier:
+    ledger.view.beat(PROCESS)
     return Courier(
+        PROCESS,
         ledger,
         Webhooks(ledger.objects, SIGNING_KEY),
         Receivers(ledger.objects),

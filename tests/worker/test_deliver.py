@@ -18,10 +18,12 @@ from jobs.receivers import PATIENCE
 from jobs.states import Delivery
 from jobs.webhook import OVERLAP, webhook_secret
 from tests.conftest import SIGNING_KEY, a_job
+from tests.worker.conftest import PROCESS
 from worker.call import Answer
 from worker.deliver import SCHEDULE, deliver
 
 RESULT = {"finding": "fracture", "probability": 0.9}
+DYING = "delivery:elsewhere:1:abcd"
 
 
 def ended_job(ledger: Ledger, url: str):
@@ -277,10 +279,24 @@ def test_a_host_that_does_not_answer_is_left_alone_for_a_while(ledger, courier, 
 
 
 def test_one_slow_host_takes_a_few_calls_at_once(courier):
-    tokens = [courier.hosts.enter("slow.example", 30) for _ in range(MOST_CALLS + 1)]
+    tokens = [courier.hosts.enter("slow.example", PROCESS, 30) for _ in range(MOST_CALLS + 1)]
     assert [token is None for token in tokens] == [False] * MOST_CALLS + [True]
-    assert courier.hosts.enter("other.example", 30)
+    assert courier.hosts.enter("other.example", PROCESS, 30)
     courier.hosts.leave("slow.example", tokens[0], answered=True)
-    assert courier.hosts.enter("slow.example", 30)
-    assert courier.hosts.enter("brief.example", 0.0)
-    assert [courier.hosts.enter("brief.example", 0.0) for _ in range(MOST_CALLS)].count(None) == 0
+    assert courier.hosts.enter("slow.example", PROCESS, 30)
+    assert courier.hosts.enter("brief.example", PROCESS, 0.0)
+    assert [courier.hosts.enter("brief.example", PROCESS, 0.0) for _ in range(MOST_CALLS)].count(None) == 0
+
+
+def test_what_a_process_held_is_free_when_it_has_died(ledger, courier, receiver):
+    job = ended_job(ledger, receiver.url)
+    assert all(courier.hosts.enter("127.0.0.1", DYING, 30) for _ in range(MOST_CALLS))
+    assert ledger.view.begin_delivery(job.id, DYING, 30)
+    ledger.view.beat(DYING)
+    deliver(job.id, courier)
+    assert ledger.view.delivering(job.id)
+    assert receiver.received == []
+    ledger.view.stop_beating(DYING)
+    assert not ledger.view.delivering(job.id)
+    deliver(job.id, courier)
+    assert len(receiver.received) == 1

@@ -138,7 +138,7 @@ def test_a_callback_to_a_host_that_is_left_alone_waits(ledger, sweeper, queue):
     job = accepted(ledger, callback_url="https://dead.example/")
     ledger.append(ledger.append(job.started("w", now())).succeeded(RESULT, now()))
     for _ in range(FAILURES):
-        token = ledger.view.hosts.enter("dead.example", 9)
+        token = ledger.view.hosts.enter("dead.example", "delivery:here", 9)
         ledger.view.hosts.leave("dead.example", token, answered=False)
     sweep(sweeper)
     assert enqueued(queue) == set()
