@@ -2,6 +2,7 @@
 
 import faulthandler
 import logging
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,12 +45,13 @@ class Watchdog:
 
     def _run(self) -> None:
         while not self._overdue():
-            # Wound up anew each round; it goes off where nobody comes to do so.
-            faulthandler.dump_traceback_later(self._seconds, exit=True)
+            # Wound up anew each round; it goes off where nobody comes to do so. Celery puts something without a
+            # descriptor into the place of sys.stderr.
+            faulthandler.dump_traceback_later(self._seconds, exit=True, file=sys.__stderr__)
             if self._stopped.wait(ROUND_SECONDS):
                 faulthandler.cancel_dump_traceback_later()
                 return
-        faulthandler.dump_traceback_later(0.001, exit=True)
+        faulthandler.dump_traceback_later(0.001, exit=True, file=sys.__stderr__)
 
     def _overdue(self) -> bool:
         limit = time.monotonic() - self._seconds
