@@ -11,6 +11,7 @@ Keys, all below one bucket:
     dead-letters/<job id>             empty; there while an operator may have the job retried
 """
 
+import hashlib
 import logging
 import time
 from collections.abc import Iterator, Sequence
@@ -54,20 +55,27 @@ class Ledger:
     def append(self, job: Job) -> Job:
         """Write `job` as the next version of its record and show it: a compare-and-set.
 
-        Raises Conflict where this version is taken: the caller's picture of the job is out of date.
-        Raises QueueUnavailable or StoreUnavailable where either does not answer; nothing is written then.
+        Raises Conflict where another has written this version: the caller's picture of it is out of date.
+        Raises QueueUnavailable or StoreUnavailable where either does not answer; the same `job` may then be
+        appended again, whether it was written or not.
         """
+        key, record = _version(job.id, job.version), job.to_json()
         opens = time.monotonic() + GATE_SECONDS
-        if not self.view.gate(job.id, job.version):
+        if not self.view.gate(job.id, job.version, hashlib.sha256(record).hexdigest()):
             raise Conflict(f"{job.id} version {job.version}")
         if job.dead_letter:
             # First, as a marker is: it may lead to a job that is none, and never the other way round.
             self.objects.put(_dead_letter(job.id), b"")
-        if self.objects.exists(_version(job.id, job.version)):
-            raise Conflict(f"{job.id} version {job.version}")
-        if time.monotonic() > opens - WRITE_SECONDS:
-            raise StoreUnavailable("the object store is too slow")
-        self.objects.put_new(_version(job.id, job.version), job.to_json())
+        try:
+            if self.objects.exists(key):
+                raise Conflict(f"{job.id} version {job.version}")
+            if time.monotonic() > opens - WRITE_SECONDS:
+                raise StoreUnavailable("the object store is too slow")
+            self.objects.put_new(key, record)
+        except Conflict:
+            # What is there may be this very record, its write's answer lost on the way.
+            if self.objects.get(key) != record:
+                raise
         self._show(job)
         return job
 

@@ -45,6 +45,13 @@ end
 return 1
 """
 
+GATE = """
+local held = redis.call('GET', KEYS[1])
+if held and held ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+return 1
+"""
+
 BEGIN_DELIVERY = """
 local held = redis.call('GET', KEYS[1])
 if held and held ~= ARGV[1] and redis.call('EXISTS', 'alive:' .. string.match(held, '^(.*)/')) == 1 then
@@ -66,6 +73,7 @@ class View:
         self._redis = redis
         self._seconds = seconds
         self._put_if_newer = redis.register_script(PUT_IF_NEWER)
+        self._gate = redis.register_script(GATE)
         self._begin_delivery = redis.register_script(BEGIN_DELIVERY)
         self._delete_if_held = redis.register_script(DELETE_IF_HELD)
 
@@ -103,13 +111,13 @@ class View:
                 pipe.hget(f"job:{job_id}", "record")
             return [Job.from_json(record) if record else None for record in pipe.execute()]
 
-    def gate(self, job_id: str, version: int) -> bool:
-        """Whether the caller alone may write this version of this job, within GATE_SECONDS."""
-        token = token_hex(8)
+    def gate(self, job_id: str, version: int, token: str) -> bool:
+        """Whether the caller alone may write this version of this job, within GATE_SECONDS.
+
+        Whoever comes again with the same `token` passes again: what it stands for is the same record.
+        """
         with translated(self._redis):
-            # Where an answer was lost and the client asked again, it finds its own token.
-            held: Any = self._redis.set(f"gate:{job_id}:{version}", token, nx=True, get=True, ex=GATE_SECONDS)
-        return held is None or held.decode() == token
+            return bool(self._gate(keys=[f"gate:{job_id}:{version}"], args=[token, GATE_SECONDS]))
 
     def begin_delivery(self, job_id: str, process: str, seconds: float) -> str | None:
         """A token if the caller alone may call this job's receiver, within `seconds`; else None.

@@ -1,6 +1,7 @@
 """Analyse one job: take it up, read its radiograph, predict, draw the overlay, store the result."""
 
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import nullcontext, suppress
@@ -20,6 +21,9 @@ from worker.handover import after_lost_attempt, pass_on
 from worker.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
+
+STORE_PAUSE = 1.0
+"""Seconds between two attempts to record what became of a job."""
 
 
 class Analyst(Protocol):
@@ -68,16 +72,15 @@ def analyse(job_id: str, desk: Desk) -> None:
             # One place in the queue is free for this client; the sweeper sees to it otherwise.
             desk.queue.feed(waiting.client, waiting.priority)
         if job is not None:
-            with desk.watchdog.at_work(job.id):
-                _bring_to_its_end(job, desk)
+            _bring_to_its_end(job, desk)
 
 
 def _bring_to_its_end(job: Job, desk: Desk) -> None:
     try:
-        ended = _examine(job, desk)
+        with desk.watchdog.at_work(job.id):
+            ended = _examine(job, desk)
     except TransientError:
-        with suppress(TransientError, Conflict):
-            desk.ledger.append(job.handed_back(now(), counted=False))
+        _recorded(job.handed_back(now(), counted=False), desk)
         raise
     except Exception:
         log.exception("the analysis broke", extra={"job": job.id})
@@ -88,13 +91,26 @@ def _bring_to_its_end(job: Job, desk: Desk) -> None:
 
 
 def _end(ended: Job, desk: Desk) -> None:
-    try:
-        desk.ledger.append(ended)
-    except Conflict:
+    if not _recorded(ended, desk):
         log.warning("another ended this job first", extra={"job": ended.id, "attempt": ended.attempts})
         return
     log.info("job %s", ended.state, extra={"job": ended.id, "attempt": ended.attempts})
     pass_on(ended, desk.ledger, desk.queue)
+
+
+def _recorded(job: Job, desk: Desk) -> bool:
+    """Write the job's next version, however long its stores are away; False if another has written one."""
+    while True:
+        try:
+            desk.ledger.append(job)
+        except Conflict:
+            return False
+        except TransientError as error:
+            # It may have been written for all that, and nobody else takes it up while this worker lives.
+            log.warning("this job cannot be recorded now: %s", error, extra={"job": job.id})
+            time.sleep(STORE_PAUSE)
+        else:
+            return True
 
 
 def _waiting(job_id: str, desk: Desk) -> Job | None:
@@ -107,10 +123,8 @@ def _waiting(job_id: str, desk: Desk) -> Job | None:
 
 
 def _take_up(job: Job, desk: Desk) -> Job | None:
-    try:
-        return desk.ledger.append(job.started(desk.runner, now()))
-    except Conflict:
-        return None
+    started = job.started(desk.runner, now())
+    return started if _recorded(started, desk) else None
 
 
 def _examine(job: Job, desk: Desk) -> Job:

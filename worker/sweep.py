@@ -23,6 +23,8 @@ HEARTBEAT_GRACE = timedelta(seconds=5)
 """A worker is gone once its heartbeat has been missing for so long; after a wipe of Redis all are missing."""
 MOST_FAILURES = 3
 """Jobs for which the object store may fail before a round ends: then it is the store, not the job."""
+DOUBT = timedelta(seconds=10)
+"""A job that the view shows at work for longer is looked up in the ledger: most take far less."""
 LEFTOVER_GRACE = timedelta(minutes=10)
 """A submission still without its record after this long was interrupted."""
 
@@ -71,7 +73,7 @@ def sweep(sweeper: Sweeper) -> None:
         for job_id, job in zip(job_ids, shown, strict=True):
             if job and job.state is State.RUNNING and job.runner:
                 runners.add(job.runner)
-            if job is None or left_behind(job, sight, sweeper.running_limit):
+            if job is None or _doubtful(job, sight) or left_behind(job, sight, sweeper.running_limit):
                 failures += not _tried(job_id, sight, sweeper)
                 if failures == MOST_FAILURES:
                     raise StoreUnavailable("the object store failed for several jobs")
@@ -81,6 +83,11 @@ def sweep(sweeper: Sweeper) -> None:
         del sweeper.missing[runner]
     for runner in runners - alive:
         sweeper.missing.setdefault(runner, at)
+
+
+def _doubtful(job: Job, sight: Sight) -> bool:
+    """Whether the view may lag behind the ledger: whoever ended the job could perhaps not say so."""
+    return job.state is State.RUNNING and sight.at - (job.started_at or job.queued_at) > DOUBT
 
 
 def left_behind(job: Job, sight: Sight, running_limit: timedelta) -> bool:

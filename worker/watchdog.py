@@ -45,13 +45,16 @@ class Watchdog:
 
     def _run(self) -> None:
         while not self._overdue():
-            # Wound up anew each round; it goes off where nobody comes to do so. Celery puts something without a
-            # descriptor into the place of sys.stderr.
-            faulthandler.dump_traceback_later(self._seconds, exit=True, file=sys.__stderr__)
+            # Wound up anew each round; it goes off where nobody comes to do so.
+            self._dump_in(self._seconds)
             if self._stopped.wait(ROUND_SECONDS):
                 faulthandler.cancel_dump_traceback_later()
                 return
-        faulthandler.dump_traceback_later(0.001, exit=True, file=sys.__stderr__)
+        self._dump_in(0.001)
+
+    def _dump_in(self, seconds: float) -> None:
+        # Celery puts something without a descriptor into the place of sys.stderr.
+        faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__ or 2)
 
     def _overdue(self) -> bool:
         limit = time.monotonic() - self._seconds

@@ -19,6 +19,8 @@ MANY_JOBS = 2000
 WORKER_KILLS = 5
 RECOVERY_SECONDS = 30
 """What a killed process may cost a job."""
+OUTAGE_SECONDS = 60
+"""What may pass after an outage: locks whose answers were lost run out."""
 
 HEAD = (
     "| What broke | Trials | Accepted | Ended | Lost | Overwritten | Run twice | Callbacks missing"
@@ -45,16 +47,16 @@ def trials(seed: int) -> Iterator[Trial]:
     for window in WINDOWS:
         yield Trial(f"{window.role} killed {window.name}", faults.killed_in(window))
     yield Trial("worker told to stop (SIGTERM)", faults.worker_told_to_stop)
-    yield Trial("Redis killed", faults.redis_killed)
-    yield Trial("Redis frozen", faults.redis_frozen)
-    yield Trial("Redis wiped", faults.redis_wiped)
-    yield Trial("Redis full", faults.redis_full)
-    yield Trial("Redis fails over", faults.redis_fails_over)
-    yield Trial("S3 killed", faults.s3_killed)
-    yield Trial("S3 answers 500", faults.s3_fails("broken"))
-    yield Trial("S3 denies access", faults.s3_fails("denied"))
-    yield Trial("S3's disk is full", faults.s3_fails("full"))
-    yield Trial("S3 is slow", faults.s3_fails("slow", seen=False))
+    yield Trial("Redis killed", faults.redis_killed, seconds=OUTAGE_SECONDS)
+    yield Trial("Redis frozen", faults.redis_frozen, seconds=OUTAGE_SECONDS)
+    yield Trial("Redis wiped", faults.redis_wiped, seconds=OUTAGE_SECONDS)
+    yield Trial("Redis full", faults.redis_full, seconds=OUTAGE_SECONDS)
+    yield Trial("Redis fails over", faults.redis_fails_over, seconds=OUTAGE_SECONDS)
+    yield Trial("S3 killed", faults.s3_killed, seconds=OUTAGE_SECONDS)
+    yield Trial("S3 answers 500", faults.s3_fails("broken"), seconds=OUTAGE_SECONDS)
+    yield Trial("S3 denies access", faults.s3_fails("denied"), seconds=OUTAGE_SECONDS)
+    yield Trial("S3's disk is full", faults.s3_fails("full"), seconds=OUTAGE_SECONDS)
+    yield Trial("S3 is slow", faults.s3_fails("slow", seen=False), seconds=OUTAGE_SECONDS)
     # Three attempts, each with a new worker: what a poison image costs is its own time.
     yield Trial("an image that kills its worker", faults.nothing, poison=(image(DEADLY),), seconds=180)
     yield Trial("an image that hangs its worker", faults.nothing, poison=(image(HANGING),), seconds=180)

@@ -1,4 +1,5 @@
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from threading import Barrier
 from types import SimpleNamespace
@@ -42,6 +43,26 @@ def test_a_writer_that_waited_too_long_behind_its_gate_does_not_write(ledger, mo
     assert ledger.read(job.id) == job
 
 
+def test_a_record_whose_write_lost_its_answer_is_written_again_as_the_same(ledger, monkeypatch):
+    job = a_job()
+    ledger.accept(job, b"image")
+    running = job.started("w", now())
+    put_new = ledger.objects.put_new
+
+    def answer_lost(key: str, record: bytes) -> None:
+        put_new(key, record)
+        raise StoreUnavailable("the answer was lost")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ledger.objects, "put_new", answer_lost)
+        with pytest.raises(StoreUnavailable):
+            ledger.append(running)
+    assert ledger.append(running) == running
+    with pytest.raises(Conflict):
+        ledger.append(job.started("another", now()))
+    assert ledger.read(job.id) == running
+
+
 def test_of_eight_writers_of_one_version_one_wins_every_time(ledger, settings):
     job = a_job()
     ledger.accept(job, b"image")
@@ -50,9 +71,10 @@ def test_of_eight_writers_of_one_version_one_wins_every_time(ledger, settings):
     together = Barrier(8)
 
     def write(ledger: Ledger) -> bool:
+        own = replace(job, reference=str(id(ledger)))
         together.wait()
         try:
-            ledger.append(job)
+            ledger.append(own)
         except Conflict:
             return False
         return True

@@ -5,6 +5,7 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from threading import Timer
 
 import numpy as np
 import pytest
@@ -147,6 +148,22 @@ def test_a_store_that_is_away_leaves_the_job_to_the_sweeper(desk, ledger):
     back = ledger.read(job.id)
     assert (back.state, back.attempts) == (State.QUEUED, 0), "no fault of the job's: this does not count"
     assert list(ledger.pending()) == [job.id]
+
+
+def test_a_result_outlasts_an_outage_of_redis(desk, ledger, redis):
+    job = accepted(ledger)
+
+    def then_full(radiograph: Radiograph) -> "Future[Prediction]":
+        redis.config_set("maxmemory", 1)
+        Timer(1.5, redis.config_set, ["maxmemory", 0]).start()
+        return answering(PREDICTION)(radiograph)
+
+    try:
+        analyse(job.id, replace(desk, predict=then_full))
+    finally:
+        redis.config_set("maxmemory", 0)
+    done = ledger.read(job.id)
+    assert (done.state, done.attempts, done.version) == (State.SUCCEEDED, 1, 3)
 
 
 def test_jobs_that_lost_a_worker_go_one_at_a_time(desk, ledger):

@@ -1,16 +1,19 @@
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from ulid import ULID
 
+from jobs.errors import QueueUnavailable
 from jobs.hosts import FAILURES
-from jobs.job import now
+from jobs.job import Job, now
+from jobs.ledger import Ledger
 from jobs.lines import sent_key
 from jobs.queue import INFER_ROUTINE
 from jobs.states import Delivery, Priority, State
 from tests.conftest import a_job
-from worker.sweep import LEFTOVER_GRACE, Sweeper, sweep
+from worker.sweep import DOUBT, LEFTOVER_GRACE, Sweeper, sweep
 
 LONG_AGO = now() - timedelta(minutes=30)
 RESULT = {"finding": "fracture"}
@@ -142,6 +145,22 @@ def test_a_callback_to_a_host_that_is_left_alone_waits(ledger, sweeper, queue):
         ledger.view.hosts.leave("dead.example", token, answered=False)
     sweep(sweeper)
     assert enqueued(queue) == set()
+
+
+def test_a_job_that_ended_unseen_while_redis_was_away_is_found(ledger, sweeper, queue):
+    job = accepted(ledger, callback_url="https://clinic.example/")
+    ledger.view.beat("inference:here:1")
+    running = ledger.append(job.started("inference:here:1", now() - DOUBT - timedelta(seconds=1)))
+    away = Ledger(ledger.objects, SimpleNamespace(gate=lambda *_: True, put=silent))
+    away.append(running.succeeded(RESULT, now()))
+    assert ledger.current(job.id).state is State.RUNNING
+    sweep(sweeper)
+    assert ledger.current(job.id).state is State.SUCCEEDED
+    assert enqueued(queue) == {job.id}
+
+
+def silent(_: Job) -> None:
+    raise QueueUnavailable("away")
 
 
 def test_a_view_that_lags_behind_the_ledger_is_put_right(ledger, sweeper, redis):
