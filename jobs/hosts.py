@@ -34,7 +34,8 @@ LEAVE = """
 local calls, failures, paused, all = unpack(KEYS)
 local token, answered, most, pause, host = unpack(ARGV)
 redis.call('ZREM', calls, token)
-if answered == '1' then
+if answered == 'not called' then return end
+if answered == 'yes' then
   redis.call('DEL', failures)
 elseif redis.call('INCR', failures) >= tonumber(most) then
   redis.call('SET', paused, 1, 'EX', pause)
@@ -64,12 +65,16 @@ class Hosts:
             )
         return token if entered else None
 
-    def leave(self, host: str, token: str, answered: bool) -> None:
-        """The call has ended; `answered` unless the host did not answer, or with an error of its own."""
+    def leave(self, host: str, token: str, answered: bool | None) -> None:
+        """The call has ended: False where the host did not answer, or with an error of its own.
+
+        None means that it was not called, for reasons of ours.
+        """
+        told = {True: "yes", False: "no", None: "not called"}[answered]
         with translated(self._redis):
             self._leave(
                 keys=[f"calls:{host}", f"failures:{host}", f"paused:{host}", "paused"],
-                args=[token, int(answered), FAILURES, PAUSE, host],
+                args=[token, told, FAILURES, PAUSE, host],
             )
 
     def paused(self) -> set[str]:

@@ -97,12 +97,13 @@ def _attempt(job: Job, courier: Courier) -> Job:
     token = courier.hosts.enter(callback.host, courier.process, courier.seconds * 2)
     if token is None:
         return job
-    answer = Answer(0.0, error="not called")
+    answered = None
     try:
         begun = _begin(job, courier)
         answer = _call(begun, callback, courier)
+        answered = answer.reached
     finally:
-        courier.hosts.leave(callback.host, token, answer.reached)
+        courier.hosts.leave(callback.host, token, answered)
     return _after(begun, answer, receiver, courier)
 
 

@@ -2,6 +2,7 @@
 
 import faulthandler
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -44,17 +45,16 @@ class Watchdog:
         self._stopped.set()
 
     def _run(self) -> None:
+        # Celery puts something without a descriptor into the place of sys.stderr.
+        error = sys.__stderr__ or 2
         while not self._overdue():
             # Wound up anew each round; it goes off where nobody comes to do so.
-            self._dump_in(self._seconds)
+            faulthandler.dump_traceback_later(self._seconds, exit=True, file=error)
             if self._stopped.wait(ROUND_SECONDS):
                 faulthandler.cancel_dump_traceback_later()
                 return
-        self._dump_in(0.001)
-
-    def _dump_in(self, seconds: float) -> None:
-        # Celery puts something without a descriptor into the place of sys.stderr.
-        faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__ or 2)
+        faulthandler.dump_traceback(error)
+        os._exit(1)
 
     def _overdue(self) -> bool:
         limit = time.monotonic() - self._seconds

@@ -11,6 +11,7 @@ from threading import Thread
 import pytest
 from standardwebhooks import Webhook
 
+from jobs.errors import StoreUnavailable
 from jobs.hosts import FAILURES, MOST_CALLS
 from jobs.job import now
 from jobs.ledger import Ledger
@@ -276,6 +277,21 @@ def test_a_host_that_does_not_answer_is_left_alone_for_a_while(ledger, courier, 
     assert len(receiver.received) == FAILURES
     assert courier.hosts.paused() == {"127.0.0.1"}
     assert ledger.read(jobs[-1].id).delivery_attempts == 0, "it was not called, so this is no attempt"
+
+
+def test_a_store_of_ours_that_fails_is_not_held_against_a_host(ledger, courier, receiver, monkeypatch):
+    jobs = [ended_job(ledger, receiver.url) for _ in range(FAILURES + 1)]
+    with monkeypatch.context() as patched:
+        patched.setattr(ledger.objects, "put_new", unavailable)
+        for job in jobs:
+            with pytest.raises(StoreUnavailable):
+                deliver(job.id, courier)
+    assert courier.hosts.paused() == set()
+    assert receiver.received == []
+
+
+def unavailable(*_: object) -> None:
+    raise StoreUnavailable("away")
 
 
 def test_one_slow_host_takes_a_few_calls_at_once(courier):
