@@ -46,7 +46,9 @@ def workers_killed(times: int, pause: float, chance: random.Random) -> Fault:
         enough.wait()
         for turn in range(times):
             time.sleep(pause if turn else 0)
-            service.send(chance.choice(WORKERS), signal.SIGKILL)
+            victim = chance.choice(WORKERS)
+            service.await_ready(victim)
+            service.send(victim, signal.SIGKILL)
         return time.monotonic()
 
     return fault

@@ -107,10 +107,10 @@ class Service:
         finally:
             self._may_start[name].set()
 
-    def await_ready(self) -> None:
-        """Return when the API is ready and every part answers. Raises TimeoutError."""
+    def await_ready(self, *names: str) -> None:
+        """Return when these parts answer, by default all of them. Raises TimeoutError."""
         deadline = time.monotonic() + START_SECONDS
-        waited = list(self._parts.values())
+        waited = [self._parts[name] for name in names or self._parts]
         while waited:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{waited[0].name} does not answer. {waited[0].last_lines()}")
