@@ -10,6 +10,7 @@ from api.admission import Admission
 from api.health import health_routes
 from api.job_routes import Intake, job_routes
 from api.keys import Keys
+from api.metrics import metrics_routes
 from api.problem import Problem, answer_problems
 from api.submission import FORM_OVERHEAD
 from api.webhook_routes import Desk, webhook_routes
@@ -41,6 +42,7 @@ def create_app(settings: Settings, ledger: Ledger, queue: JobQueue, keys: Keys) 
     desk = Desk(settings, ledger, queue, webhooks, receivers, Probes(ledger.objects))
     app.register_blueprint(webhook_routes(desk))
     app.register_blueprint(health_routes(ledger))
+    app.register_blueprint(metrics_routes(ledger, receivers))
     openapi = (files("api") / "openapi.json").read_bytes()
 
     @app.get("/openapi.json")

@@ -80,8 +80,8 @@ def parse(url: str, exceptions: frozenset[str]) -> Callback:
     return callback
 
 
-def resolve(callback: Callback, exceptions: frozenset[str]) -> str:
-    """An address of the callback's host, to connect to as it is.
+def resolve(callback: Callback, exceptions: frozenset[str]) -> list[str]:
+    """The addresses of the callback's host, to connect to as they are, the preferred one first.
 
     Every address that the name has must be public: one good and one bad address are refused.
     Raises CallbackRefused, or OSError where the name does not resolve.
@@ -90,7 +90,7 @@ def resolve(callback: Callback, exceptions: frozenset[str]) -> str:
     addresses = [str(entry[4][0]) for entry in found]
     for address in addresses:
         _refuse_unless_public(callback, address, exceptions)
-    return addresses[0]
+    return addresses
 
 
 def _literal(host: str) -> str | None:

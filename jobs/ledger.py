@@ -81,11 +81,15 @@ class Ledger:
 
     def dead_letters(self) -> Iterator[Job]:
         """The jobs that were given up through no fault of the submission, oldest first."""
-        for key in self.objects.keys("dead-letters/"):
+        for job_id in self.dead_letter_ids():
             with suppress(NotStored):
-                job = self.read(key.removeprefix("dead-letters/"))
+                job = self.read(job_id)
                 if job.dead_letter:
                     yield job
+
+    def dead_letter_ids(self) -> Iterator[str]:
+        """The ids of these jobs; one may be among them that is none (any more)."""
+        return (key.removeprefix("dead-letters/") for key in self.objects.keys("dead-letters/"))
 
     def retry(self, job: Job) -> Job:
         """Put a dead letter back into its line. Raises IllegalMove where it is none, and as `append` does."""

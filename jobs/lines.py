@@ -66,9 +66,18 @@ class Lines:
 
     def waiting(self) -> int:
         """How many jobs wait for a worker."""
+        return sum(count for count, _ in self.waiting_by_priority().values())
+
+    def waiting_by_priority(self) -> dict[Priority, tuple[int, float | None]]:
+        """How many jobs of each priority wait, and since when the first: seconds since the epoch."""
         with translated(self.redis):
-            counts: list[Any] = [self.redis.zcard(f"waiting:{priority}") for priority in Priority]
-            return sum(counts)
+            pipe = self.redis.pipeline(transaction=False)
+            for priority in Priority:
+                pipe.zcard(f"waiting:{priority}")
+                pipe.zrange(f"waiting:{priority}", 0, 0, withscores=True)
+            answers = pipe.execute()
+        first = [found[0][1] if found else None for found in answers[1::2]]
+        return dict(zip(Priority, zip(answers[::2], first, strict=True), strict=True))
 
     def of_client(self, client: str) -> tuple[int, float]:
         """How many jobs of a client wait, and for how many seconds the longest."""

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
@@ -42,8 +43,16 @@ class Receivers:
 
     def failing(self, client: str) -> Iterator[Receiver]:
         """The client's receivers that fail."""
-        for key in self._objects.keys(f"receivers/{client}/"):
-            yield _read(self._objects.get(key))
+        return self._under(f"receivers/{client}/")
+
+    def all_failing(self) -> Iterator[Receiver]:
+        """The receivers of every client that fail."""
+        return self._under("receivers/")
+
+    def _under(self, prefix: str) -> Iterator[Receiver]:
+        for key in self._objects.keys(prefix):
+            with suppress(NotStored):  # It has just answered.
+                yield _read(self._objects.get(key))
 
     def answered(self, receiver: Receiver) -> None:
         """It took a callback: nothing is wrong with it."""

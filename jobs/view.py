@@ -25,11 +25,16 @@ WRITE_SECONDS = 15
 HEARTBEAT_SECONDS = 10
 
 PUT_IF_NEWER = """
-local job, waiting, line, sent, lines, drained = unpack(KEYS)
-local id, version, record, seconds, since, client = unpack(ARGV)
-local old = redis.call('HGET', job, 'version')
+local job, waiting, line, sent, lines, drained, counts = unpack(KEYS)
+local id, version, record, seconds, since, client, state, final, delivery = unpack(ARGV)
+local old, was, owed = unpack(redis.call('HMGET', job, 'version', 'state', 'delivery'))
 if old and tonumber(old) >= tonumber(version) then return 0 end
-redis.call('HSET', job, 'version', version, 'record', record)
+redis.call('HSET', job, 'version', version, 'record', record, 'state', state, 'delivery', delivery)
+if old and was ~= state then
+  if final == '1' then redis.call('HINCRBY', counts, 'ended:' .. state, 1) end
+  if was == 'running' and state == 'queued' then redis.call('HINCRBY', counts, 'lost', 1) end
+end
+if owed == 'pending' and delivery ~= owed then redis.call('HINCRBY', counts, 'delivery:' .. delivery, 1) end
 redis.call('EXPIRE', job, seconds)
 redis.call('ZREM', sent, id)
 if since ~= '' then
@@ -99,9 +104,20 @@ class View:
                     sent_key(job.client, job.priority),
                     f"lines:{job.priority}",
                     drained_key(time.time()),
+                    "counts",
                 ],
-                args=[job.id, job.version, job.to_json(), self._seconds, waits_since, job.client],
+                args=[
+                    *(job.id, job.version, job.to_json(), self._seconds, waits_since, job.client),
+                    *(job.state, int(job.state.final), job.delivery),
+                ],
             )
+
+    def counts(self) -> dict[str, int]:
+        """How often jobs came to an end (`ended:<state>`), callbacks too (`delivery:<outcome>`), and how many
+        attempts were `lost`: as far as this Redis has seen it."""
+        with translated(self._redis):
+            counts: Any = self._redis.hgetall("counts")
+        return {name.decode(): int(count) for name, count in counts.items()}
 
     def get_many(self, job_ids: Iterable[str]) -> list[Job | None]:
         """The jobs shown under `job_ids`, None where there is none, in the same order."""

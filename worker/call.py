@@ -6,7 +6,7 @@ import logging
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -50,8 +50,8 @@ def call(
     """Send one POST. No redirect is followed and no proxy asked; every failure is an Answer."""
     start = time.monotonic()
     try:
-        address = resolve(callback, exceptions)
-        with _connection(callback, address, seconds) as connection:
+        addresses = resolve(callback, exceptions)
+        with _connection(callback, addresses, seconds) as connection:
             host = _host_header(callback.host, callback.port, callback.scheme)
             connection.request("POST", callback.target, body=body, headers=headers | {"host": host})
             response = connection.getresponse()
@@ -69,18 +69,22 @@ def call(
 
 
 @contextmanager
-def _connection(callback: Callback, address: str, seconds: float) -> Iterator[http.client.HTTPConnection]:
-    """Connect to `address`, by TLS as `callback` has it; everything is cut off after `seconds`, in all.
+def _connection(
+    callback: Callback, addresses: Sequence[str], seconds: float
+) -> Iterator[http.client.HTTPConnection]:
+    """Connect to the first of `addresses` that answers, by TLS as `callback` has it.
+
+    Everything is cut off after `seconds`, in all.
 
     A socket's own time-out starts anew with every byte, so a receiver that answers slowly enough could hold
     a thread for ever.
     """
     with ExitStack() as stack:
-        limit = min(CONNECT_SECONDS, seconds)
-        plain = stack.enter_context(socket.create_connection((address, callback.port), limit))
+        until = time.monotonic() + seconds
+        plain = stack.enter_context(_connected(addresses, callback.port, seconds))
         # Of its own, because TLS takes the first one over.
         lever = stack.enter_context(plain.dup())
-        timer = Timer(seconds, _cut_off, [lever])
+        timer = Timer(max(0.0, until - time.monotonic()), _cut_off, [lever])
         timer.daemon = True
         timer.start()
         stack.callback(timer.cancel)
@@ -92,6 +96,15 @@ def _connection(callback: Callback, address: str, seconds: float) -> Iterator[ht
         connection.sock = line
         stack.callback(connection.close)
         yield connection
+
+
+def _connected(addresses: Sequence[str], port: int, seconds: float) -> socket.socket:
+    """A connection to the first address that takes one. Raises OSError where none does."""
+    limit = min(CONNECT_SECONDS, seconds / len(addresses))
+    for address in addresses[:-1]:
+        with suppress(OSError):
+            return socket.create_connection((address, port), limit)
+    return socket.create_connection((addresses[-1], port), limit)
 
 
 def _cut_off(line: socket.socket) -> None:

@@ -48,6 +48,26 @@ def test_a_radiograph_is_accepted_while_redis_is_away_and_readiness_says_so(sett
     assert list(ledger.pending()) == [answer.json["id"]]
 
 
+def test_a_redis_that_takes_no_writes_is_not_ready(settings, ledger, queue, keys, redis):
+    client = client_of(settings, ledger, queue, keys)
+    assert client.get("/health/ready").status_code == 200
+    redis.config_set("maxmemory", 1)
+    try:
+        assert client.get("/health/ready").json["missing"] == ["redis"]
+    finally:
+        redis.config_set("maxmemory", 0)
+    assert client.get("/health/ready").status_code == 200
+
+
+def test_metrics_of_one_store_outlast_the_other(settings, ledger, queue, keys):
+    without = Ledger(ledger.objects, View.connect(NO_REDIS, 60))
+    text = client_of(settings, without, queue, keys).get("/metrics").text
+    assert "osteo_redis_up 0.0" in text
+    assert "osteo_object_store_up 1.0" in text
+    assert "osteo_jobs_pending 0.0" in text
+    assert "osteo_jobs_waiting" not in text
+
+
 def test_nothing_is_accepted_while_the_object_store_is_away(settings, ledger, queue, keys, redis):
     away = Ledger(Objects.connect("http://127.0.0.1:1", "osteo"), ledger.view)
     client = client_of(settings, away, queue, keys)

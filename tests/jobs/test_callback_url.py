@@ -1,3 +1,5 @@
+import socket
+
 import pytest
 
 from jobs.callback_url import Callback, CallbackRefused, parse, resolve
@@ -52,9 +54,38 @@ def test_what_may_not_be_called_is_refused(url):
 
 def test_development_hosts_may_be_called_over_http_on_any_port():
     callback = parse("http://127.0.0.1:9/hook", DEVELOPMENT)
-    assert resolve(callback, DEVELOPMENT) == "127.0.0.1"
+    assert resolve(callback, DEVELOPMENT) == ["127.0.0.1"]
 
 
 def test_a_name_that_leads_to_this_machine_is_refused_when_it_is_called():
     with pytest.raises(CallbackRefused, match="public"):
         resolve(Callback("https", "localhost", 443, "/"), NONE)
+
+
+@pytest.mark.parametrize(
+    "host", ["2130706433", "0x7f000001", "0x7f.1", "017700000001", "0177.0.0.1", "127.1", "::ffff:7f00:1"]
+)
+def test_this_machine_in_any_spelling_is_refused_at_the_call_too(host):
+    with pytest.raises(CallbackRefused, match="public"):
+        resolve(Callback("https", host, 443, "/"), NONE)
+
+
+def test_one_bad_address_among_good_ones_is_refused(monkeypatch):
+    name_leads_to(monkeypatch, "93.184.215.14", "10.0.0.7")
+    with pytest.raises(CallbackRefused, match="public"):
+        resolve(parse("https://clinic.example/", NONE), NONE)
+
+
+def test_a_name_that_is_bound_anew_is_judged_at_every_call(monkeypatch):
+    callback = parse("https://clinic.example/", NONE)
+    name_leads_to(monkeypatch, "93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c")
+    assert resolve(callback, NONE) == ["93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c"]
+    name_leads_to(monkeypatch, "127.0.0.1")
+    with pytest.raises(CallbackRefused, match="public"):
+        resolve(callback, NONE)
+
+
+def name_leads_to(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
+    """Let the resolver answer so."""
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443)) for address in addresses]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)

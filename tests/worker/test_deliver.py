@@ -316,3 +316,21 @@ def test_what_a_process_held_is_free_when_it_has_died(ledger, courier, receiver)
     assert not ledger.view.delivering(job.id)
     deliver(job.id, courier)
     assert len(receiver.received) == 1
+
+
+def test_a_name_is_looked_up_once_and_each_of_its_addresses_tried(ledger, courier, receiver, monkeypatch):
+    looked_up = []
+    lookup = socket.getaddrinfo
+
+    def named(host, port, *rest, **more):
+        if host != "clinic.example" or more.get("flags") == socket.AI_NUMERICHOST:
+            return lookup(host, port, *rest, **more)
+        looked_up.append(host)
+        addresses = ["127.0.0.2", "127.0.0.1"] if len(looked_up) == 1 else ["203.0.113.9"]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
+
+    monkeypatch.setattr(socket, "getaddrinfo", named)
+    job = ended_job(ledger, receiver.url.replace("127.0.0.1", "clinic.example"))
+    deliver(job.id, replace(courier, exceptions=frozenset({"clinic.example"})))
+    assert looked_up == ["clinic.example"]
+    assert len(receiver.received) == 1
