@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo up test train-smoke lint lock clean
+.PHONY: help demo up test chaos train-smoke lint lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -20,6 +20,9 @@ up: $(LOCKED) ## Run the service on 127.0.0.1:8000 (PORT, FLOWER_PORT and OSTEO_
 
 test: lint ## Run every check and every test
 	@$(BIN)/python -m pytest
+
+chaos: $(LOCKED) ## Try to lose a job: kill, freeze, wipe and fill, and count, in some 40 minutes (SEEDS=1: a third)
+	@exec $(BIN)/python -m tests.chaos --seeds $(or $(SEEDS),3)
 
 train-smoke: $(LOCKED) ## All steps of training on drawn radiographs, in minutes, in var/smoke (RUN moves it)
 	@rm -rf $(RUN)

@@ -150,6 +150,14 @@ def test_a_store_that_is_away_leaves_the_job_to_the_sweeper(desk, ledger):
     assert list(ledger.pending()) == [job.id]
 
 
+def test_what_a_newer_version_of_the_program_wrote_goes_through_this_one(desk, ledger):
+    job = accepted(ledger, later={"triage": {"by": "a newer worker"}})
+    analyse(job.id, desk)
+    done = ledger.read(job.id)
+    assert (done.state, done.later) == (State.SUCCEEDED, job.later)
+    assert ledger.current(job.id).later == job.later
+
+
 def test_a_result_outlasts_an_outage_of_redis(desk, ledger, redis):
     job = accepted(ledger)
 

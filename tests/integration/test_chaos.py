@@ -1,0 +1,32 @@
+"""What has been accepted ends, once, whatever dies in between: a short cut of `make chaos`."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.chaos.__main__ import attempt, faults_of, trials
+from tests.chaos.service import Service
+
+CUT = (
+    "api killed after the record",
+    "inference killed after inference",
+    "delivery killed after the callback's answer",
+    "worker told to stop (SIGTERM)",
+    "Redis wiped",
+    "Redis full",
+    "S3's disk is full",
+)
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with Service(tmp_path_factory.mktemp("chaos")) as service:
+        yield service
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_every_accepted_job_ends_once_and_its_callback_arrives(service: Service, name: str):
+    (trial,) = (trial for trial in trials(0) if trial.name == name)
+    row = attempt(service, trial, seed=0)
+    assert row.accepted == trial.jobs
+    assert faults_of(row, trial) == []
