@@ -21,7 +21,7 @@ local token, now, until_, most = unpack(ARGV)
 if redis.call('EXISTS', paused) == 1 then return 0 end
 redis.call('ZREMRANGEBYSCORE', calls, '-inf', now)
 for _, held in ipairs(redis.call('ZRANGE', calls, 0, -1)) do
-  local process = string.match(held, '^(.*)/')
+  local process = string.match(held, '^(.*)/') or ''
   if redis.call('EXISTS', 'alive:' .. process) == 0 then redis.call('ZREM', calls, held) end
 end
 if redis.call('ZCARD', calls) >= tonumber(most) then return 0 end

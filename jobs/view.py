@@ -59,8 +59,9 @@ return 1
 
 BEGIN_DELIVERY = """
 local held = redis.call('GET', KEYS[1])
-if held and held ~= ARGV[1] and redis.call('EXISTS', 'alive:' .. string.match(held, '^(.*)/')) == 1 then
-  return 0
+if held and held ~= ARGV[1] then
+  local process = string.match(held, '^(.*)/') or ''
+  if redis.call('EXISTS', 'alive:' .. process) == 1 then return 0 end
 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
