@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Event, Thread
 from typing import Self
+from unittest.mock import patch
 
 from redis import Redis
 
@@ -71,8 +72,8 @@ class Service:
             key = json.loads(made.stdout)
             self.api_key = key["api_key"]
             self.receiver = stack.enter_context(Receiver(key["webhook_secret"]))
-            os.environ |= {name: environment[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
-            objects = Objects.connect(self._addresses.s3, "osteo")
+            with patch.dict(os.environ, environment):  # Its own keys, and only for this moment.
+                objects = Objects.connect(self._addresses.s3, "osteo")
             self.ledger = Ledger(objects, View.connect(self.redis_url, 86_400))
             self._leave = stack.pop_all()
         return self
