@@ -42,7 +42,7 @@ lock: $(LOCKED) ## Write the lock files anew from pyproject.toml (UPGRADE=1 take
 	@$(BIN)/python -m pip install --quiet uv >&2
 	@$(call compile,requirements.lock,--extra dev $(if $(UPGRADE),--upgrade))
 	@$(call compile,deploy/light.lock,--extra flower --constraint requirements.lock)
-	@$(call compile,deploy/inference.lock,--extra worker --constraint requirements.lock)
+	@$(call compile,deploy/inference.lock,--extra worker --extra openvino --constraint requirements.lock)
 
 clean: ## Remove the environment, caches and what demos left; keep the data of `make up`
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache *.egg-info var/demo

@@ -33,6 +33,8 @@ class Settings:
     public_url: str = _setting("OSTEO_PUBLIC_URL", "")
     """Base of the links in jobs and callbacks; empty makes them relative."""
     bundle: Path = _setting("OSTEO_BUNDLE", Path("model/bundle"), Path)
+    engine: str | None = _setting("OSTEO_ENGINE", None)
+    """What runs the model: tensorflow, openvino or onnxruntime; unset takes the best that is installed."""
     max_bytes: int = _setting("OSTEO_MAX_BYTES", 32 * 2**20, int)
     """Largest submission, in bytes."""
     max_pixels: int = _setting("OSTEO_MAX_PIXELS", 50_000_000, int)

@@ -1,6 +1,6 @@
-"""A trained model as a folder: weights, bundle.json, radiograph_check.json and MODEL_CARD.md, with checksums.
+"""A trained model as a folder: weights, graph.onnx, bundle.json, radiograph_check.json and MODEL_CARD.md.
 
-`training.evaluate` writes it, `model.classifier` reads it; what was altered on its way is refused.
+`training.evaluate` writes it, `model.classifier` reads it; checksums refuse what was altered on its way.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from typing import Any
 from model.errors import BundleRefused
 from model.letterbox import PREPROCESSING_VERSION
 
-WEIGHTS, MANIFEST, CHECK, CARD = "weights.npz", "bundle.json", "radiograph_check.json", "MODEL_CARD.md"
-FORMAT = 1
+WEIGHTS, GRAPH, MANIFEST = "weights.npz", "graph.onnx", "bundle.json"
+CHECK, CARD = "radiograph_check.json", "MODEL_CARD.md"
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def read_bundle(folder: Path) -> Bundle:
             f"{manifest} wants preprocessing {description.preprocessing_version}, this code does "
             f"{PREPROCESSING_VERSION}: use the code it was trained with, or train it again"
         )
-    if missing := {WEIGHTS, CHECK, CARD} - set(checksums):
+    if missing := {WEIGHTS, GRAPH, CHECK, CARD} - set(checksums):
         raise BundleRefused(
             f"{manifest} has no checksum of {', '.join(sorted(missing))}; fetch the bundle again"
         )
@@ -96,19 +97,25 @@ def read_bundle(folder: Path) -> Bundle:
 
 
 def write_bundle(
-    folder: Path, description: Description, write_weights: Callable[[Path], None], texts: dict[str, str]
+    folder: Path,
+    description: Description,
+    write_weights: Callable[[Path], None],
+    graph: bytes,
+    texts: dict[str, str],
 ) -> Bundle:
     """Write a whole bundle beside `folder`, then put it in its place; a reader never sees half of one.
 
-    `write_weights` is given the path to write to; `texts` maps the other files' names to their content.
+    `write_weights` is given the path to write to; `graph` is the network as model.onnx_graph writes it;
+    `texts` maps the other files' names to their content.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     new = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     new.chmod(0o755)
     write_weights(new / WEIGHTS)
+    (new / GRAPH).write_bytes(graph)
     for name, text in texts.items():
         (new / name).write_text(text, encoding="utf-8")
-    files = {name: _sha256(new / name) for name in sorted([WEIGHTS, *texts])}
+    files = {name: _sha256(new / name) for name in sorted([WEIGHTS, GRAPH, *texts])}
     values = {"format": FORMAT, **asdict(description), "files": files}
     (new / MANIFEST).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     if folder.exists():

@@ -5,20 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from model.bundle import CHECK, WEIGHTS, Bundle, Calibration, Thresholds, read_bundle
+from model.bundle import CHECK, Bundle, Calibration, Thresholds, read_bundle
+from model.engines import Engine, choose, start
 from model.image import Radiograph
 from model.letterbox import Letterbox, to_input
-from model.network import FRACTURE, WHERE, build
 from model.radiograph_check import RadiographCheck
 from model.regions import Region, find_regions, spread_heat
-from model.weights import read_weights
-
-if TYPE_CHECKING:
-    import keras
 
 LARGEST_BATCH = 8
 """Radiographs that the network sees at once; more are no faster on a CPU and take more memory."""
@@ -40,76 +35,79 @@ class Prediction:
     model: str
 
 
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What the network says: the uncalibrated `score`, and `cells` (n, n), where; all in 0..1."""
+
+    score: float
+    cells: np.ndarray
+
+
 class Classifier:
-    """A loaded bundle. `predict` may be called from one thread at a time."""
+    """A loaded bundle. `predict` and `run` may be called from one thread at a time."""
 
-    def __init__(self, bundle: Bundle, network: keras.Model, check: RadiographCheck) -> None:
-        """Hold a network that carries the bundle's weights; see `load`."""
-        import tensorflow as tf
-
+    def __init__(self, bundle: Bundle, engine: Engine, check: RadiographCheck) -> None:
+        """Hold an engine that runs the bundle's network; see `load`."""
         described = bundle.description
         self.name, self.version, self.sha256 = described.name, described.version, bundle.sha256
         self.input_size = described.input_size
+        self.engine = engine.name
         self._description = described
+        self._engine = engine
         self._check = check
-        shape = (None, self.input_size, self.input_size, 1)
-        # One trace for every size of batch; without the signature each new size would take seconds.
-        self._run = tf.function(
-            lambda x: network(x, training=False), input_signature=[tf.TensorSpec(shape, tf.float32)]
-        )
 
     @classmethod
-    def load(cls, folder: Path, progress: Callable[[str], object] = lambda _: None) -> Classifier:
-        """Verify the bundle, fill the network, run it once; BundleRefused if it does not fit."""
+    def load(
+        cls, folder: Path, engine: str | None = None, progress: Callable[[str], object] = lambda _: None
+    ) -> Classifier:
+        """Verify the bundle, start an engine (by default the best that is installed), run it once.
+
+        Raises BundleRefused where the bundle does not fit, NoEngine where the engine is not there.
+        """
+        chosen = choose(engine)
         bundle = read_bundle(folder)
-        described = bundle.description
-        progress(f"building {described.backbone} for {described.input_size} x {described.input_size} pixels")
-        network = build(described.input_size, described.backbone)
-        progress("loading the weights")
-        read_weights(folder / WEIGHTS, network)
+        started = start(chosen, bundle, progress)
         check = RadiographCheck.from_json((folder / CHECK).read_text(encoding="utf-8"))
-        classifier = cls(bundle, network, check)
         progress("warming up")
-        for size in (1, LARGEST_BATCH):
-            classifier._scores(np.zeros((size, described.input_size, described.input_size, 1), np.float32))
-        return classifier
+        size = bundle.description.input_size
+        for batch in (1, LARGEST_BATCH):
+            started.run(np.zeros((batch, size, size, 1), np.float32))
+        return cls(bundle, started, check)
 
     def refuse_unless_radiograph(self, radiograph: Radiograph) -> None:
         """Raise NotARadiograph, with a detail for the sender, unless it looks like an X-ray."""
         self._check.refuse_unless_radiograph(radiograph)
 
     def predict(self, radiographs: Sequence[Radiograph]) -> list[Prediction]:
-        """Predict for any number of radiographs, in their order."""
-        return [
-            prediction
-            for start in range(0, len(radiographs), LARGEST_BATCH)
-            for prediction in self._predict_batch(radiographs[start : start + LARGEST_BATCH])
-        ]
+        """Predict for any number of radiographs, in their order: `prepare`, `run` and `explain` in one."""
+        answers = self.run([self.prepare(radiograph) for radiograph in radiographs])
+        return [self.explain(*pair) for pair in zip(radiographs, answers, strict=True)]
 
-    def _predict_batch(self, radiographs: Sequence[Radiograph]) -> list[Prediction]:
-        scores, cells = self._scores(
-            np.stack([to_input(radiograph.pixels, self.input_size) for radiograph in radiographs])
-        )
-        return [
-            self._say(radiograph, score, where)
-            for radiograph, score, where in zip(radiographs, scores, cells, strict=True)
-        ]
+    def prepare(self, radiograph: Radiograph) -> np.ndarray:
+        """What the network sees of it, float32 (size, size, 1). Any thread may call this."""
+        return to_input(radiograph.pixels, self.input_size)
 
-    def _scores(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        outputs = self._run(inputs)
-        return outputs[FRACTURE].numpy()[:, 0], outputs[WHERE].numpy()[..., 0]
+    def run(self, inputs: Sequence[np.ndarray]) -> list[Answer]:
+        """Run the network on what `prepare` made, any number of it, in batches."""
+        answers: list[Answer] = []
+        for first in range(0, len(inputs), LARGEST_BATCH):
+            scores, cells = self._engine.run(np.stack(inputs[first : first + LARGEST_BATCH]))
+            answers += [Answer(float(score), where) for score, where in zip(scores, cells, strict=True)]
+        return answers
 
-    def _say(self, radiograph: Radiograph, score: float, cells: np.ndarray) -> Prediction:
+    def explain(self, radiograph: Radiograph, answer: Answer) -> Prediction:
+        """What the network's answer means for this radiograph. Any thread may call this."""
         thresholds = self._description.thresholds
-        probability = float(calibrate(np.array(score), self._description.calibration))
+        probability = float(calibrate(np.array(answer.score), self._description.calibration))
         finding = name_finding(probability, thresholds)
         place = Letterbox.of(radiograph.width, radiograph.height, self.input_size)
         size = (radiograph.width, radiograph.height)
+        found = finding != "no_fracture"
         return Prediction(
             finding=finding,
             probability=probability,
-            regions=() if finding == "no_fracture" else find_regions(cells, thresholds.region, place, size),
-            heat=spread_heat(cells, place),
+            regions=find_regions(answer.cells, thresholds.region, place, size) if found else (),
+            heat=spread_heat(answer.cells, place),
             model=f"{self.name} {self.version}",
         )
 

@@ -28,3 +28,7 @@ class NotARadiograph(ImageError):
 
 class BundleRefused(RuntimeError):
     """The bundle is incomplete, altered or made for another version of this code."""
+
+
+class NoEngine(RuntimeError):
+    """The engine that was asked for is not installed; the message says what to do."""

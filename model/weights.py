@@ -5,6 +5,7 @@ One .npz without pickle, little-endian whatever machine wrote it. Why int8: docs
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,19 +49,27 @@ def write_weights(path: Path, model: keras.Model) -> None:
 
 def read_weights(path: Path, model: keras.Model) -> None:
     """Fill `model`; BundleRefused where a weight is missing, has another shape or is left over."""
+    variables = {variable.path: variable for variable in model.weights}
+    for name, values in each_weight(path):
+        if name not in variables:
+            raise BundleRefused(f"{path.name} holds {name}, which this network does not have")
+        variable = variables.pop(name)
+        if values.shape != tuple(variable.shape):
+            raise BundleRefused(f"{path.name} has {name} as {values.shape}, not {variable.shape}")
+        variable.assign(values)
+    if variables:
+        raise BundleRefused(f"{path.name} lacks {min(variables)}; it was made for another network")
+
+
+def each_weight(path: Path) -> Iterator[tuple[str, np.ndarray]]:
+    """Each weight's name in Keras and its values: float32 in this machine's own byte order, one at a time.
+
+    Foreign byte order must not leave here: ONNX Runtime misreads it without an error.
+    """
     with np.load(path, allow_pickle=False) as stored:
-        unread = {name for name in stored.files if not name.endswith(_SCALE)}
-        for variable in model.weights:
-            if variable.path not in unread:
-                raise BundleRefused(f"{path.name} lacks {variable.path}; it was made for another network")
-            unread.remove(variable.path)
-            values = stored[variable.path]
-            if values.dtype == np.int8:
-                values = dequantise(values, stored[variable.path + _SCALE])
-            if values.shape != tuple(variable.shape):
-                raise BundleRefused(
-                    f"{path.name} has {variable.path} as {values.shape}, not {variable.shape}"
-                )
-            variable.assign(values)
-    if unread:
-        raise BundleRefused(f"{path.name} holds {min(unread)}, which this network does not have")
+        for name in stored.files:
+            if not name.endswith(_SCALE):
+                values = stored[name]
+                if values.dtype == np.int8:
+                    values = dequantise(values, stored[name + _SCALE])
+                yield name, np.ascontiguousarray(values, np.float32)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from model.bundle import CARD, CHECK, MANIFEST, Description, write_bundle
+from model.onnx_graph import to_onnx
 from model.weights import write_weights
 from training.backend import prepare_backend
 from training.calibration import fix
@@ -86,7 +87,13 @@ def evaluate(run: Path, bundle: Path, again: bool = False) -> dict[str, Any]:
         MEASURED: json.dumps(metrics, indent=2) + "\n",
         REPORT: public_report,
     }
-    write_bundle(bundle, description, lambda path: write_weights(path, scores.exact), texts)
+    write_bundle(
+        bundle,
+        description,
+        lambda path: write_weights(path, scores.exact),
+        to_onnx(scores.exact),
+        texts,
+    )
     return metrics
 
 

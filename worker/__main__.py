@@ -8,7 +8,7 @@ from threading import Event
 
 from jobs.logs import log_as_json
 from jobs.settings import Settings, SettingsError
-from model.errors import BundleRefused
+from model.errors import BundleRefused, NoEngine
 from worker.roles import QUEUES_OF_ROLE, is_alive, run_delivery, run_inference, run_sweeper
 
 
@@ -31,7 +31,7 @@ def main() -> int:
     if arguments.command == "inference":
         try:
             run_inference(settings)
-        except BundleRefused as error:
+        except (BundleRefused, NoEngine) as error:
             print(error, file=sys.stderr)
             return 2
     elif arguments.command == "delivery":

@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from threading import Lock
@@ -44,7 +43,7 @@ class Desk:
     ledger: Ledger
     queue: JobQueue
     analyst: Analyst
-    predict: "Callable[[Radiograph], Future[Prediction]]"
+    predict: Callable[[Radiograph], Prediction]
     limits: Limits
     runner: str
     max_attempts: int
@@ -135,7 +134,7 @@ def _examine(job: Job, desk: Desk) -> Job:
         return job.failed("not-a-radiograph", refusal.detail, now())
     except ImageError as refusal:
         return job.failed("unreadable-image", refusal.detail, now())
-    prediction = desk.predict(radiograph).result()
+    prediction = desk.predict(radiograph)
     desk.ledger.put_overlay(job, draw_overlay(radiograph, prediction))
     return job.succeeded(_result(job, prediction, desk.analyst), now())
 

@@ -46,15 +46,21 @@ Tasks = Mapping[str, Callable[..., None]]
 def run_inference(settings: Settings) -> None:
     """Load the model, then analyse jobs until told to stop."""
     # Only this role needs TensorFlow.
-    from model.classifier import Classifier
-    from model.image import Limits
+    from model.classifier import Classifier, Prediction
+    from model.image import Limits, Radiograph
     from worker.analyse import Desk, analyse
     from worker.batcher import Batcher
     from worker.watchdog import Watchdog
 
     log.info("loading the model from %s", settings.bundle)
-    classifier = Classifier.load(settings.bundle, progress=log.info)
-    log.info("model %s %s is ready", classifier.name, classifier.version)
+    classifier = Classifier.load(settings.bundle, settings.engine, log.info)
+    log.info("model %s %s is ready in %s", classifier.name, classifier.version, classifier.engine)
+    batcher = Batcher(classifier.run, settings.batch)
+
+    def predict(radiograph: Radiograph) -> Prediction:
+        # In the job's own thread, all but the network: the thread that runs it does nothing else.
+        return classifier.explain(radiograph, batcher.submit(classifier.prepare(radiograph)).result())
+
     ledger = ledger_of(settings)
     heartbeat = Heartbeat(ledger.view, "inference")
     watchdog = Watchdog(settings.analysis_seconds)
@@ -64,7 +70,7 @@ def run_inference(settings: Settings) -> None:
         ledger=ledger,
         queue=JobQueue.connect(settings.redis_url),
         analyst=classifier,
-        predict=Batcher(classifier.predict, settings.batch).submit,
+        predict=predict,
         limits=Limits(settings.max_pixels),
         runner=heartbeat.name,
         max_attempts=settings.max_attempts,

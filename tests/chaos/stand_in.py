@@ -22,27 +22,32 @@ SECONDS = 0.005
 class StandIn:
     """What a worker asks of model.classifier.Classifier."""
 
-    name, version, sha256 = "stand-in", "0", "0" * 64
+    name, version, sha256, engine = "stand-in", "0", "0" * 64, "none"
 
     @classmethod
-    def load(cls, folder: Path, progress: Callable[[str], object]) -> "StandIn":
+    def load(cls, folder: Path, engine: str | None, progress: Callable[[str], object]) -> "StandIn":
         """There is nothing to load."""
         return cls()
 
     def refuse_unless_radiograph(self, radiograph: Radiograph) -> None:
         """Whatever decodes will do."""
 
-    def predict(self, radiographs: Sequence[Radiograph]) -> list[Prediction]:
-        """No fracture, a while later."""
-        widths = {radiograph.width for radiograph in radiographs}
+    def prepare(self, radiograph: Radiograph) -> int:
+        """The width, which tells what to do."""
+        return radiograph.width
+
+    def run(self, widths: Sequence[int]) -> list[None]:
+        """A while of work."""
         if DEADLY in widths:
             os.kill(os.getpid(), signal.SIGKILL)
         if HANGING in widths:
             Event().wait()
         time.sleep(SECONDS)
-        return [
-            Prediction("no_fracture", 0.01, (), np.zeros((8, 8), np.float32), "stand-in") for _ in radiographs
-        ]
+        return [None for _ in widths]
+
+    def explain(self, radiograph: Radiograph, answer: None) -> Prediction:
+        """No fracture."""
+        return Prediction("no_fracture", 0.01, (), np.zeros((8, 8), np.float32), "stand-in")
 
 
 def image(width: int = HARMLESS) -> bytes:

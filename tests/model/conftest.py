@@ -6,6 +6,7 @@ import pytest
 
 from model.bundle import CARD, CHECK, Bundle, Calibration, Description, Thresholds, write_bundle
 from model.network import build
+from model.onnx_graph import to_onnx
 from model.radiograph_check import RadiographCheck, features
 from model.synthetic import draw_forearm
 from model.weights import write_weights
@@ -36,6 +37,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
         tmp_path_factory.mktemp("model") / "bundle",
         DESCRIPTION,
         lambda path: write_weights(path, network),
+        to_onnx(network),
         {CHECK: lenient_check().to_json(), CARD: "# untrained\n"},
     )
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from model.bundle import CARD, CHECK, MANIFEST, WEIGHTS, Bundle, read_bundle, write_bundle
+from model.bundle import CARD, CHECK, GRAPH, MANIFEST, WEIGHTS, Bundle, read_bundle, write_bundle
 from model.errors import BundleRefused
 from tests.model.conftest import DESCRIPTION
 
@@ -64,7 +64,7 @@ def test_a_failed_write_leaves_the_old_bundle(copied: Path):
         raise OSError("the disk is full")
 
     with pytest.raises(OSError, match="full"):
-        write_bundle(copied, DESCRIPTION, broken, {})
+        write_bundle(copied, DESCRIPTION, broken, b"", {})
     assert read_bundle(copied).description == DESCRIPTION
 
 
@@ -72,9 +72,13 @@ def test_a_new_bundle_replaces_the_old_one_whole(copied: Path):
     (copied / "left over").write_text("of the old one")
     weights, check = (copied / WEIGHTS).read_bytes(), (copied / CHECK).read_text()
     write_bundle(
-        copied, DESCRIPTION, lambda path: path.write_bytes(weights) and None, {CHECK: check, CARD: "new"}
+        copied,
+        DESCRIPTION,
+        lambda path: path.write_bytes(weights) and None,
+        b"graph",
+        {CHECK: check, CARD: "new"},
     )
     assert (copied / CARD).read_text() == "new"
-    assert {path.name for path in copied.iterdir()} == {WEIGHTS, CHECK, CARD, MANIFEST}
+    assert {path.name for path in copied.iterdir()} == {WEIGHTS, GRAPH, CHECK, CARD, MANIFEST}
     assert [path.name for path in copied.parent.iterdir()] == [copied.name]
     shutil.rmtree(copied)

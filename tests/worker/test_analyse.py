@@ -2,7 +2,7 @@
 
 import io
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from threading import Timer
@@ -44,13 +44,10 @@ class Analyst:
 
 
 def answering(answer: Prediction | Exception):
-    def predict(_: Radiograph) -> "Future[Prediction]":
-        future: Future[Prediction] = Future()
+    def predict(_: Radiograph) -> Prediction:
         if isinstance(answer, Exception):
-            future.set_exception(answer)
-        else:
-            future.set_result(answer)
-        return future
+            raise answer
+        return answer
 
     return predict
 
@@ -161,7 +158,7 @@ def test_what_a_newer_version_of_the_program_wrote_goes_through_this_one(desk, l
 def test_a_result_outlasts_an_outage_of_redis(desk, ledger, redis):
     job = accepted(ledger)
 
-    def then_full(radiograph: Radiograph) -> "Future[Prediction]":
+    def then_full(radiograph: Radiograph) -> Prediction:
         redis.config_set("maxmemory", 1)
         Timer(1.5, redis.config_set, ["maxmemory", 0]).start()
         return answering(PREDICTION)(radiograph)
@@ -177,7 +174,7 @@ def test_a_result_outlasts_an_outage_of_redis(desk, ledger, redis):
 def test_jobs_that_lost_a_worker_go_one_at_a_time(desk, ledger):
     at_work, most = [0], [0]
 
-    def counting(_: Radiograph) -> "Future[Prediction]":
+    def counting(_: Radiograph) -> Prediction:
         at_work[0] += 1
         most[0] = max(most[0], at_work[0])
         time.sleep(0.05)  # Long enough for the others to come in, were they let in.
@@ -200,7 +197,7 @@ def test_jobs_that_lost_a_worker_go_one_at_a_time(desk, ledger):
 def test_the_result_of_an_attempt_that_was_taken_away_is_void(desk, ledger):
     job = accepted(ledger)
 
-    def slow(_: Radiograph) -> "Future[Prediction]":
+    def slow(_: Radiograph) -> Prediction:
         # While this attempt is at work, the sweeper gives the job to another, who ends it.
         mine = ledger.read(job.id)
         again = ledger.append(ledger.append(mine.handed_back(now())).started("inference:other:2", now()))

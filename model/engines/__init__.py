@@ -1,0 +1,53 @@
+"""What runs the network: TensorFlow everywhere, OpenVINO on x86 and ARM, ONNX Runtime where neither is.
+
+All give the same scores, up to rounding; which one is a matter of speed and of what is installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Protocol
+
+import numpy as np
+
+from model.bundle import Bundle
+from model.errors import NoEngine
+
+TENSORFLOW, OPENVINO, ONNX_RUNTIME = "tensorflow", "openvino", "onnxruntime"
+ENGINES = (OPENVINO, TENSORFLOW, ONNX_RUNTIME)
+"""By preference: where both are, OpenVINO is the faster one. Each is named after the package it needs."""
+
+
+class Engine(Protocol):
+    """A network with its weights, ready to run. `run` may be called from one thread at a time."""
+
+    name: str
+
+    def run(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Scores (n,) and cells (n, size / 16, size / 16) of inputs (n, size, size, 1), all float32."""
+
+
+def choose(wanted: str | None) -> str:
+    """The name of the engine to use: the one `wanted`, else the best that is installed. Raises NoEngine."""
+    if wanted and wanted not in ENGINES:
+        raise NoEngine(f"there is no engine {wanted!r}; take one of {', '.join(ENGINES)}")
+    for name in [wanted] if wanted else ENGINES:
+        if find_spec(name):
+            return name
+    raise NoEngine(f"{wanted or ' or '.join(ENGINES)} is not installed; pip install 'osteo-synergy[worker]'")
+
+
+def start(name: str, bundle: Bundle, progress: Callable[[str], object]) -> Engine:
+    """Load the bundle's network into the engine `name`; `progress` hears what is being done."""
+    if name == OPENVINO:
+        from model.engines.openvino import OpenVino
+
+        return OpenVino(bundle, progress)
+    if name == ONNX_RUNTIME:
+        from model.engines.onnx_runtime import OnnxRuntime
+
+        return OnnxRuntime(bundle, progress)
+    from model.engines.tensorflow import TensorFlow
+
+    return TensorFlow(bundle, progress)

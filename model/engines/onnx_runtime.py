@@ -1,0 +1,33 @@
+"""ONNX Runtime: portable, LinuxONE included; it needs no TensorFlow."""
+
+from collections.abc import Callable
+
+import numpy as np
+import onnxruntime
+
+from model.bundle import GRAPH, WEIGHTS, Bundle
+from model.network import FRACTURE, WHERE
+from model.onnx_graph import INPUT
+from model.weights import each_weight
+
+
+class OnnxRuntime:
+    """See model.engines.Engine."""
+
+    name = "onnxruntime"
+
+    def __init__(self, bundle: Bundle, progress: Callable[[str], object]) -> None:
+        progress("loading the weights")
+        weights = dict(each_weight(bundle.folder / WEIGHTS))
+        options = onnxruntime.SessionOptions()
+        values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in weights.values()]
+        options.add_external_initializers(list(weights), values)
+        progress("optimising the graph for ONNX Runtime")
+        graph = (bundle.folder / GRAPH).read_bytes()
+        self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+    def run(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See model.engines.Engine."""
+        size = inputs.shape[1]
+        scores, cells = self._session.run([FRACTURE, WHERE], {INPUT: inputs.reshape(-1, 1, size, size)})
+        return scores[:, 0], cells[:, 0]

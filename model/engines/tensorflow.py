@@ -1,0 +1,55 @@
+"""TensorFlow: the default, and on LinuxONE the one that the accelerator runs. A graph frozen to constants."""
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from model.bundle import WEIGHTS, Bundle
+from model.network import FRACTURE, WHERE, build
+from model.weights import read_weights
+
+BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+"""Flags of processors that multiply in bfloat16, as the kernel names them on x86 and ARM."""
+
+
+class TensorFlow:
+    """See model.engines.Engine."""
+
+    name = "tensorflow"
+
+    def __init__(self, bundle: Bundle, progress: Callable[[str], object]) -> None:
+        described = bundle.description
+        progress(f"building {described.backbone} for {described.input_size} x {described.input_size} pixels")
+        network = build(described.input_size, described.backbone)
+        progress("loading the weights")
+        read_weights(bundle.folder / WEIGHTS, network)
+        tf.config.optimizer.set_experimental_options(
+            {"auto_mixed_precision_onednn_bfloat16": multiplies_in_bfloat16()}
+        )
+        progress("freezing the graph")
+        # One trace for every size of batch; without the signature each new size would take seconds.
+        shape = tf.TensorSpec((None, described.input_size, described.input_size, 1), tf.float32)
+
+        def scores_and_cells(inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            outputs = network(inputs, training=False)
+            return outputs[FRACTURE][:, 0], outputs[WHERE][..., 0]
+
+        traced = tf.function(scores_and_cells).get_concrete_function(shape)
+        self._frozen = convert_variables_to_constants_v2(traced)
+
+    def run(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See model.engines.Engine."""
+        scores, cells = self._frozen(tf.constant(inputs))
+        return scores.numpy(), cells.numpy()
+
+
+def multiplies_in_bfloat16() -> bool:
+    """Whether the processor has instructions for it; elsewhere bfloat16 would be slower, not faster."""
+    try:
+        with open("/proc/cpuinfo") as file:
+            flags = next((line for line in file if line.startswith(("flags", "Features"))), "")
+    except OSError:
+        return False
+    return not BFLOAT16.isdisjoint(flags.split())

@@ -1,0 +1,93 @@
+"""Every engine gives what Keras gives: on an untrained network, and with the bundled model on real X-rays."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model.bundle import WEIGHTS, Bundle, read_bundle
+from model.classifier import calibrate
+from model.engines import ENGINES, Engine, choose, start
+from model.errors import NoEngine
+from model.image import Limits, decode
+from model.letterbox import to_input
+from model.network import FRACTURE, WHERE, build
+from model.onnx_graph import to_onnx
+from model.synthetic import draw_forearm
+from model.weights import read_weights
+from stack.part import ROOT
+from tests.xrays import FRACATLAS, XRAYS, needs_xrays
+
+BUNDLED = ROOT / "model" / "bundle"
+REAL_XRAYS = 200
+
+
+def by_keras(bundle: Bundle, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    network = build(bundle.description.input_size, bundle.description.backbone)
+    read_weights(bundle.folder / WEIGHTS, network)
+    outputs = network.predict(inputs, batch_size=8, verbose=0)
+    return outputs[FRACTURE][:, 0], outputs[WHERE][..., 0]
+
+
+def in_batches(engine: Engine, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    answers = [engine.run(inputs[at : at + 8]) for at in range(0, len(inputs), 8)]
+    scores, cells = zip(*answers, strict=True)
+    return np.concatenate(scores), np.concatenate(cells)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_an_engine_gives_what_keras_gives_for_any_size_of_batch(bundle: Bundle, name: str):
+    inputs = np.stack([to_input(draw_forearm(seed).pixels, 64) for seed in range(11)])
+    scores, cells = by_keras(bundle, inputs)
+    engine = start(name, bundle, lambda _: None)
+    for batch in (1, 3, 11):
+        found = engine.run(inputs[:batch])
+        assert [array.dtype for array in found] == [np.float32] * 2
+        assert np.allclose(found[0], scores[:batch], atol=1e-5)
+        assert np.allclose(found[1], cells[:batch], atol=1e-5)
+
+
+@needs_xrays
+def test_on_real_xrays_the_preferred_engine_says_what_keras_says():
+    bundle = read_bundle(BUNDLED)
+    described = bundle.description
+    inputs = np.stack([to_input(pixels(path), described.input_size) for path in some_xrays()])
+    exact, cells = by_keras(bundle, inputs)
+    scores, found = in_batches(start(choose(None), bundle, lambda _: None), inputs)
+    probability, expected = (calibrate(values, described.calibration) for values in (scores, exact))
+    assert np.abs(probability - expected).max() < 0.01
+    assert np.abs(found - cells).max() < 0.05
+    for threshold in (described.thresholds.low, described.thresholds.high):
+        changed = (probability >= threshold) != (expected >= threshold)
+        assert np.abs(expected[changed] - threshold).max(initial=0) < 0.01
+
+
+def test_the_bundled_graph_is_the_one_that_the_code_makes():
+    described = read_bundle(BUNDLED).description
+    network = build(described.input_size, described.backbone)
+    assert (BUNDLED / "graph.onnx").read_bytes() == to_onnx(network)
+
+
+def test_an_engine_that_is_not_there_is_refused_with_what_to_do(monkeypatch):
+    with pytest.raises(NoEngine, match="openvino, tensorflow, onnxruntime"):
+        choose("abacus")
+    monkeypatch.setattr("model.engines.find_spec", lambda name: name == "onnxruntime" or None)
+    assert choose(None) == "onnxruntime"
+    with pytest.raises(NoEngine, match="pip install"):
+        choose("openvino")
+
+
+def pixels(path: Path) -> np.ndarray:
+    return decode(path.read_bytes(), Limits()).pixels
+
+
+def some_xrays() -> list[Path]:
+    """As many with a fracture as without, spread over the collection."""
+    with (FRACATLAS / "labels.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    chosen = []
+    for fractured in ("0", "1"):
+        names = [row["image"] for row in rows if row["fractured"] == fractured]
+        chosen += names[:: max(1, len(names) // (REAL_XRAYS // 2))][: REAL_XRAYS // 2]
+    return [XRAYS / name for name in chosen]
