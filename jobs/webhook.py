@@ -54,9 +54,8 @@ class Webhooks:
         before = self.of(client)
         return self._store(client, replace(before, generation=before.generation + 1, rotated_at=now))
 
-    def secrets(self, client: str, at: datetime) -> list[str]:
+    def secrets(self, client: str, settings: WebhookSettings, at: datetime) -> list[str]:
         """The secrets that sign this client's callbacks at this time, the newest first."""
-        settings = self.of(client)
         secrets = [webhook_secret(self._signing_key, client, settings.generation)]
         if settings.rotated_at and at - settings.rotated_at < OVERLAP:
             secrets.append(webhook_secret(self._signing_key, client, settings.generation - 1))

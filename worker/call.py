@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from threading import Timer
 
 from jobs.callback_url import Callback, CallbackRefused, resolve
@@ -91,7 +92,7 @@ def _connection(
         plain.settimeout(seconds)
         line = plain
         if callback.scheme == "https":
-            line = ssl.create_default_context().wrap_socket(plain, server_hostname=callback.host)
+            line = _tls().wrap_socket(plain, server_hostname=callback.host)
         connection = http.client.HTTPConnection(callback.host, callback.port)
         connection.sock = line
         stack.callback(connection.close)
@@ -105,6 +106,12 @@ def _connected(addresses: Sequence[str], port: int, seconds: float) -> socket.so
         with suppress(OSError):
             return socket.create_connection((address, port), limit)
     return socket.create_connection((addresses[-1], port), limit)
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Made once: reading the authorities' certificates takes longer than most calls."""
+    return ssl.create_default_context()
 
 
 def _cut_off(line: socket.socket) -> None:

@@ -15,7 +15,7 @@ from jobs.job import Job, moment_text, now
 from jobs.ledger import Ledger
 from jobs.receivers import Receiver, Receivers
 from jobs.states import Delivery
-from jobs.webhook import Webhooks, signed
+from jobs.webhook import Webhooks, WebhookSettings, signed
 from worker.call import Answer, call
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,8 @@ def deliver(job_id: str, courier: Courier) -> None:
     if token is None:
         return
     try:
-        job = courier.ledger.read(job_id)
+        # A view that lags behind shows a version that cannot be followed by another: nobody is called then.
+        job = courier.ledger.current(job_id)
         due = job.next_delivery_at
         if not job.state.final or job.delivery is not Delivery.PENDING or due is None or due > now():
             return
@@ -84,7 +85,8 @@ def _attempt(job: Job, courier: Courier) -> Job:
     """The job after one attempt, or as it was where its host is busy or left alone for now."""
     assert job.callback_url
     ledger = courier.ledger
-    if f"job.{job.state}" not in courier.webhooks.of(job.client).events:
+    chosen = courier.webhooks.of(job.client)
+    if f"job.{job.state}" not in chosen.events:
         return ledger.append(job.delivery_given_up(Delivery.NONE))
     try:
         callback = parse(job.callback_url, courier.exceptions)
@@ -100,7 +102,7 @@ def _attempt(job: Job, courier: Courier) -> Job:
     answered = None
     try:
         begun = _begin(job, courier)
-        answer = _call(begun, callback, courier)
+        answer = _call(begun, callback, chosen, courier)
         answered = answer.reached
     finally:
         courier.hosts.leave(callback.host, token, answered)
@@ -113,10 +115,11 @@ def _begin(job: Job, courier: Courier) -> Job:
     return courier.ledger.append(job.delivery_begun(now() + pause))
 
 
-def _call(job: Job, callback: Callback, courier: Courier) -> Answer:
+def _call(job: Job, callback: Callback, chosen: WebhookSettings, courier: Courier) -> Answer:
     at = now()
     event = event_of(job, courier.public_url, at)
-    body, headers = signed(message_id(job), event, courier.webhooks.secrets(job.client, at), at)
+    secrets = courier.webhooks.secrets(job.client, chosen, at)
+    body, headers = signed(message_id(job), event, secrets, at)
     return call(callback, body, headers, courier.exceptions, courier.seconds)
 
 

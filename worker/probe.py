@@ -13,7 +13,8 @@ def probe(probe_id: str, client: str, probes: Probes, courier: Courier) -> None:
     asked, at = probes.read(client, probe_id), now()
     message = f"msg_{probe_id}"
     event = {"type": "webhook.test", "timestamp": moment_text(at), "data": {"id": probe_id}}
-    body, headers = signed(message, event, courier.webhooks.secrets(client, at), at)
+    secrets = courier.webhooks.secrets(client, courier.webhooks.of(client), at)
+    body, headers = signed(message, event, secrets, at)
     try:
         callback = parse(asked["callback_url"], courier.exceptions)
         answer = call(callback, body, headers, courier.exceptions, courier.seconds)

@@ -47,8 +47,8 @@ WINDOWS = (
     Window("after the record", "api", f"{OBJECTS}.put", "after", _key("/ledger/")),
     Window("after the enqueue", "api", "jobs.queue:JobQueue.feed", "after"),
     Window("popped but not recorded", "inference", "worker.analyse:_take_up", "before"),
-    Window("before inference", "inference", f"{STAND_IN}.predict", "before"),
-    Window("after inference", "inference", f"{STAND_IN}.predict", "after"),
+    Window("before inference", "inference", f"{STAND_IN}.run", "before"),
+    Window("after inference", "inference", f"{STAND_IN}.run", "after"),
     Window("before the result is stored", "inference", f"{OBJECTS}.put_new", "before", _result),
     Window("after the result is stored", "inference", f"{OBJECTS}.put_new", "after", _result),
     Window(

@@ -1,6 +1,7 @@
 import json
 import shutil
 import socket
+import ssl
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -168,6 +169,7 @@ def test_a_callback_over_tls_goes_only_to_whom_the_name_belongs(
     files = ["-addext", f"subjectAltName=DNS:{name}", "-keyout", str(key), "-out", str(certificate)]
     subprocess.run([*request, *files], check=True, capture_output=True)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    monkeypatch.setattr("worker.call._tls", ssl.create_default_context)  # Read anew.
     receiver.speak_tls(certificate, key)
     job = ended_job(ledger, receiver.url)
     deliver(job.id, replace(courier, exceptions=frozenset({"localhost"})))
