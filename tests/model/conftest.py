@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+import keras
 import pytest
+import tensorflow as tf
 
 from model.bundle import CARD, CHECK, Bundle, Calibration, Description, Thresholds, write_bundle
 from model.network import build
@@ -30,8 +32,15 @@ def lenient_check() -> RadiographCheck:
     return RadiographCheck((0.0,) * n, (1.0,) * n, (0.0,) * n, 0.0, -1.0, 0.1, 4.0)
 
 
+@pytest.fixture(autouse=True)
+def keras_in_float32() -> None:
+    """What the engine for TensorFlow sets, it sets for the whole process."""
+    tf.config.optimizer.set_experimental_options({"auto_mixed_precision_onednn_bfloat16": False})
+
+
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    keras.utils.set_random_seed(1)
     network = build(DESCRIPTION.input_size, DESCRIPTION.backbone)
     return write_bundle(
         tmp_path_factory.mktemp("model") / "bundle",
