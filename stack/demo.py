@@ -2,25 +2,19 @@
 
 import json
 import os
-import select
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import urllib3
 
-from stack.addresses import free_ports
 from stack.errors import GaveUp, Refused, StopRequested
-from stack.parent import end_with_parent
-from stack.part import ROOT
 from stack.receiver import Receiver
+from stack.running import running
 from stack.say import say
 from stack.supervisor import STOP_SIGNALS
 
@@ -45,7 +39,7 @@ def demo(environment: Mapping[str, str], image: Path | None) -> int:
     for number in STOP_SIGNALS:
         signal.signal(number, _stop)
     try:
-        with _stack(environment, run) as ready:
+        with running(environment, run) as ready:
             job = _analyse(ready, run, image or run / "synthetic.png", overlay)
     except (GaveUp, StopRequested, OSError, urllib3.exceptions.HTTPError) as reason:
         say(f"the demo failed: {reason} (logs: {run / 'log'})")
@@ -61,36 +55,6 @@ def demo(environment: Mapping[str, str], image: Path | None) -> int:
 
 def _stop(number: int, _: object) -> None:
     raise StopRequested(f"stopped by {signal.Signals(number).name}")
-
-
-@contextmanager
-def _stack(environment: Mapping[str, str], folder: Path) -> Iterator[dict[str, Any]]:
-    """A stack on free ports in `folder`; what its ready.json says. Leaving the context stops it."""
-    api_port, flower_port = free_ports(2)
-    process = subprocess.Popen(
-        (sys.executable, "-m", "stack", "up"),
-        cwd=ROOT,
-        env={
-            **environment,
-            "PORT": str(api_port),
-            "FLOWER_PORT": str(flower_port),
-            "OSTEO_VAR": str(folder),
-        },
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        start_new_session=True,
-        preexec_fn=end_with_parent(),
-    )
-    try:
-        ended = os.pidfd_open(process.pid)
-        while not (folder / "ready.json").exists():
-            if select.select([ended], [], [], 0.25)[0]:
-                raise GaveUp("the stack did not start")
-        yield json.loads((folder / "ready.json").read_text())
-    finally:
-        process.terminate()
-        if process.wait() != 0 and sys.exc_info()[0] is None:
-            raise GaveUp("the stack did not stop as it should")
 
 
 def _analyse(ready: Mapping[str, Any], folder: Path, image: Path, overlay: Path) -> dict[str, Any]:
