@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo up test chaos train-smoke lint lock clean
+.PHONY: help demo up test bench chaos train-smoke lint lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -20,6 +20,9 @@ up: $(LOCKED) ## Run the service on 127.0.0.1:8000 (PORT, FLOWER_PORT and OSTEO_
 
 test: lint ## Run every check and every test
 	@$(BIN)/python -m pytest
+
+bench: $(LOCKED) .venv-rivals/installed ## Measure everything against what it has to reach, in some 20 minutes
+	@exec $(BIN)/python -m benchmarks
 
 chaos: $(LOCKED) ## Try to lose a job: kill, freeze, wipe and fill, and count, in some 40 minutes (SEEDS=1: a third)
 	@exec $(BIN)/python -m tests.chaos --seeds $(or $(SEEDS),3)
@@ -43,9 +46,17 @@ lock: $(LOCKED) ## Write the lock files anew from pyproject.toml (UPGRADE=1 take
 	@$(call compile,requirements.lock,--extra dev $(if $(UPGRADE),--upgrade))
 	@$(call compile,deploy/light.lock,--extra flower --constraint requirements.lock)
 	@$(call compile,deploy/inference.lock,--extra worker --extra openvino --constraint requirements.lock)
+	@$(call compile,benchmarks/rivals.lock,--extra rivals)
+
+# What people would use instead wants other versions of the same packages, so it has an environment of its own.
+.venv-rivals/installed: benchmarks/rivals.lock | $(LOCKED)
+	@test -x .venv-rivals/bin/python || $(PYTHON) -m venv .venv-rivals >&2
+	@echo "installing what the benchmarks compare with ..." >&2
+	@.venv-rivals/bin/python -m pip install --disable-pip-version-check --require-hashes -r $< >&2
+	@cp $< $@
 
 clean: ## Remove the environment, caches and what demos left; keep the data of `make up`
-	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache *.egg-info var/demo
+	@rm -rf .venv .venv-rivals .mypy_cache .pytest_cache .ruff_cache *.egg-info var/demo
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 compile = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \

@@ -1,96 +1,95 @@
-"""Throughput of the whole service against the bare model, on the same radiographs, in one run.
+"""The whole service, from POST to callback, against the bare engine fed from memory; and its memory."""
 
-    make up                                                      # in another terminal
-    .venv/bin/python -m benchmarks.end_to_end ../shared/data/fracatlas/images
-
-Several clients send radiographs at once and poll for the results; then, with the service idle, the bare model
-predicts the same radiographs from memory in full batches. Prints JSON.
-"""
-
-import argparse
-import json
-import os
-import sys
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
 
-import urllib3
+import numpy as np
+from scipy import stats
 from tqdm import tqdm
 
-from model.classifier import Classifier
-from model.image import decode
+from benchmarks.engines import some_inputs
+from benchmarks.figures import Figure, figure
+from benchmarks.load import saturate
+from benchmarks.radiographs import radiographs
+from benchmarks.service import Client, resident, running
+from model.bundle import WEIGHTS, Bundle
+from model.engines import Engine, choose, start
+from model.weights import each_weight
 
-BATCH = 8
-POLL_SECONDS = 0.25  # Every poll is work for the cores that are measured.
-
-
-def main() -> int:
-    """Measure both and print them with their ratio; 1 if a job did not succeed."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.end_to_end", description=__doc__)
-    parser.add_argument("folder", type=Path, help="a folder of radiographs")
-    parser.add_argument("--count", type=int, default=40)
-    parser.add_argument("--clients", type=int, default=8)
-    parser.add_argument("--bundle", type=Path, default=Path("model/bundle"))
-    arguments = parser.parse_args()
-    images = [path.read_bytes() for path in sorted(arguments.folder.iterdir())[: arguments.count]]
-    service, latencies, states = _measure_service(images, arguments.clients)
-    bare = _measure_model(images, arguments.bundle)
-    print(
-        json.dumps(
-            {
-                "radiographs": len(images),
-                "clients": arguments.clients,
-                "states": {state: states.count(state) for state in sorted(set(states))},
-                "service_per_second": round(len(images) / service, 2),
-                "bare_model_per_second": round(len(images) / bare, 2),
-                "ratio": round(bare / service, 3),
-                "latency_median_seconds": round(median(latencies), 2),
-                "latency_longest_seconds": round(max(latencies), 2),
-            },
-            indent=2,
-        )
-    )
-    return 0 if set(states) == {"succeeded"} else 1
+CLIENTS = 32
+IDLE_JOBS = 40
+WARM_JOBS = 32
 
 
-def _measure_service(images: Sequence[bytes], clients: int) -> tuple[float, list[float], list[str]]:
-    ready = json.loads((Path(os.environ.get("OSTEO_VAR") or "var") / "ready.json").read_text())
-    pool = urllib3.PoolManager(maxsize=clients, headers={"Authorization": f"Bearer {ready['api_key']}"})
+def measure(bundle: Bundle, jobs: int) -> list[Figure]:
+    """The figures of this group."""
+    engine = start(choose(None), bundle, lambda _: None)
+    inputs = some_inputs(bundle.description.input_size)
+    bare = [_rate(engine, inputs)]
+    with running() as (_, client, worker):
+        bodies = radiographs()
+        saturate(client.analyse, (bodies * 2)[:WARM_JOBS], CLIENTS, "warming up")
+        idle, alone = _idle(client, engine, inputs)
+        sampled: list[int] = []
 
-    def one(image: bytes) -> tuple[float, str]:
+        def analyse(body: bytes) -> None:
+            client.analyse(body)
+            sampled.append(resident(worker.pid))
+
+        seen = saturate(analyse, [bodies[i % len(bodies)] for i in range(jobs)], CLIENTS, "end to end")
+    bare.append(_rate(engine, inputs))
+    over = np.array(idle) - median(alone)
+    weights = sum(value.size * 4 for _, value in each_weight(bundle.folder / WEIGHTS))
+    slope, low = _growth(sampled)
+    return [
+        figure("end to end: throughput", seen.rate, "radiographs/s", sum(bare) / 2, at_least=0.9),
+        figure("end to end: latency at saturation, p99", seen.percentile(99), "s"),
+        figure("latency: bare inference, p50", median(alone), "s"),
+        figure("latency: idle service, p50", median(idle), "s"),
+        figure("latency: idle service over bare inference, p50", median(over), "s", at_most=0.05),
+        figure("latency: idle service over bare inference, p99", _p99(over), "s", at_most=0.15),
+        figure("memory: inference worker", max(sampled) / 1e6, "MB", weights / 1e6, at_most=2.5),
+        figure("memory: growth a thousand jobs", slope * 1000 / 1e6, "MB"),
+        figure(
+            "memory: growth a thousand jobs, least of its 95 % interval", low * 1000 / 1e6, "MB", at_most=0
+        ),
+    ]
+
+
+def _rate(engine: Engine, inputs: np.ndarray, seconds: float = 15.0) -> float:
+    """Radiographs a second of the engine alone, in full batches."""
+    engine.run(inputs)
+    began, done = time.perf_counter(), 0
+    while (spent := time.perf_counter() - began) < seconds:
+        engine.run(inputs)
+        done += len(inputs)
+    return done / spent
+
+
+def _idle(client: Client, engine: Engine, inputs: np.ndarray) -> tuple[list[float], list[float]]:
+    """Seconds of one job at a time, and of the bare engine with one radiograph, in turn."""
+    through, bare = [], []
+    for i in tqdm(range(IDLE_JOBS), "one at a time", leave=False):
         began = time.perf_counter()
-        answer = pool.request("POST", f"{ready['api']}/v1/jobs", body=image)
-        job = answer.json()
-        if answer.status != 202:
-            return time.perf_counter() - began, job["type"]
-        while job["state"] in ("queued", "running"):
-            time.sleep(POLL_SECONDS)
-            job = pool.request("GET", f"{ready['api']}/v1/jobs/{job['id']}").json()
-        return time.perf_counter() - began, job["state"]
-
-    with ThreadPoolExecutor(clients) as threads:
-        list(threads.map(one, images[:clients]))  # Warm.
-        seconds, ended = _timed(lambda: list(tqdm(threads.map(one, images), "service", len(images))))
-    return seconds, [latency for latency, _ in ended], [state for _, state in ended]
+        client.analyse(radiographs()[i % len(radiographs())])
+        through.append(time.perf_counter() - began)
+        began = time.perf_counter()
+        engine.run(inputs[:1])
+        bare.append(time.perf_counter() - began)
+    return through, bare
 
 
-def _measure_model(images: Sequence[bytes], bundle: Path) -> float:
-    classifier = Classifier.load(bundle)
-    radiographs = [decode(image) for image in images]
-    batches = [radiographs[start : start + BATCH] for start in range(0, len(radiographs), BATCH)]
-    classifier.predict(batches[0])
-    seconds, _ = _timed(lambda: [classifier.predict(batch) for batch in tqdm(batches, "bare model")])
-    return seconds
+def _p99(values: np.ndarray) -> float:
+    return float(quantiles(values, n=100, method="inclusive")[98])
 
 
-def _timed(work: Callable[[], list]) -> tuple[float, list]:
-    began = time.perf_counter()
-    result = work()
-    return time.perf_counter() - began, result
+def _growth(sampled: list[int], blocks: int = 20) -> tuple[float, float]:
+    """Bytes that a job adds, and the least of the slope's 95 % interval, after the first quarter.
 
-
-if __name__ == "__main__":
-    sys.exit(main())
+    Over the means of blocks: samples taken one after another are nearly the same one.
+    """
+    settled = sampled[len(sampled) // 4 :]
+    means = [float(np.mean(block)) for block in np.array_split(settled, blocks)]
+    fitted = stats.linregress(np.arange(blocks) * len(settled) / blocks, means)
+    margin = stats.t.ppf(0.975, blocks - 2) * fitted.stderr
+    return float(fitted.slope), float(fitted.slope - margin)

@@ -1,14 +1,9 @@
-"""The engines against each other and against Keras's own `predict`, on the same inputs, in one run.
+"""Every engine against Keras's own `predict`, OpenVINO's `benchmark_app`, and itself without the heatmap."""
 
-    .venv/bin/python -m benchmarks.engines
-
-Every engine runs in turn, round after round, so that a machine whose speed drifts favours none; a figure is
-the median over the rounds. Prints JSON, one entry a figure.
-"""
-
-import argparse
-import json
+import re
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -18,71 +13,120 @@ from statistics import median
 import numpy as np
 from tqdm import tqdm
 
-from model.bundle import WEIGHTS, Bundle, read_bundle
-from model.engines import ENGINES, Engine, start
+from benchmarks.figures import Figure, figure
+from model.bundle import WEIGHTS, Bundle
+from model.classifier import LARGEST_BATCH
+from model.engines import ENGINES, OPENVINO, start
 from model.letterbox import to_input
-from model.network import build
+from model.network import FRACTURE, build
 from model.synthetic import draw_forearm
 from model.weights import read_weights
 
-BATCH = 8
-GOAL = 8.0
-"""How many times as fast as `predict`, one by one, the best engine has to be."""
+ROUNDS = 8
+BENCHMARK_APP_SECONDS = 12
+PREDICT = "keras predict, one by one"
+
+Work = Callable[[], object]
 
 
-def main() -> int:
-    """Measure, and print what was measured."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.engines", description=__doc__)
-    parser.add_argument("--bundle", type=Path, default=Path("model/bundle"))
-    parser.add_argument("--rounds", type=int, default=8)
-    arguments = parser.parse_args()
-    bundle = read_bundle(arguments.bundle)
-    print(json.dumps(entries(rates(bundle, arguments.rounds)), indent=2))
-    return 0
+def measure(bundle: Bundle) -> list[Figure]:
+    """The figures of this group."""
+    inputs = some_inputs(bundle.description.input_size)
+    works = {PREDICT: (1, _keras(bundle, inputs[:1]))}
+    for name in ENGINES:
+        if find_spec(name):
+            engine = start(name, bundle, lambda _: None)
+            works[f"{name}, one by one"] = (1, _running(engine.run, inputs[:1]))
+            works[_batches(name)] = (len(inputs), _running(engine.run, inputs))
+    if find_spec(OPENVINO):
+        works["without heatmap"] = (len(inputs), _without_heatmap(bundle, inputs))
+    rates = rates_of(works, ROUNDS)
+    names = [name for name in rates if name not in (PREDICT, "without heatmap")]
+    best = max(names, key=lambda name: rates[name])
+    figures = [figure(f"engine: {PREDICT}", rates[PREDICT], "radiographs/s")] + [
+        figure(f"engine: {name}", rates[name], "radiographs/s", rates[PREDICT], 8 if name == best else None)
+        for name in names
+    ]
+    if find_spec(OPENVINO):
+        whole, without = rates[_batches(OPENVINO)], rates["without heatmap"]
+        figures += [
+            figure("engine: cost of the heatmap", 1 / whole, "s/radiograph", 1 / without, at_most=2),
+            figure(
+                "engine: against benchmark_app", whole, "radiographs/s", _benchmark_app(bundle), at_least=0.9
+            ),
+        ]
+    return figures
 
 
-def rates(bundle: Bundle, rounds: int) -> dict[str, float]:
-    """Radiographs a second by name: each installed engine, one by one and in full batches, and `predict`."""
-    size = bundle.description.input_size
-    inputs = np.stack([to_input(draw_forearm(seed).pixels, size) for seed in range(BATCH)])
-    network = build(size, bundle.description.backbone)
-    read_weights(bundle.folder / WEIGHTS, network)
-    engines = [start(name, bundle, lambda _: None) for name in ENGINES if find_spec(name)]
-    works = {"keras predict, one by one": (1, lambda: network.predict(inputs[:1], verbose=0))}
-    for engine in engines:
-        for batch, how in ((1, "one by one"), (BATCH, f"in batches of {BATCH}")):
-            works[f"{engine.name}, {how}"] = (batch, _running(engine, inputs[:batch]))
+def some_inputs(size: int) -> np.ndarray:
+    """One full batch of drawn radiographs as the network sees them."""
+    return np.stack([to_input(draw_forearm(seed).pixels, size) for seed in range(LARGEST_BATCH)])
+
+
+def rates_of(works: dict[str, tuple[int, Work]], rounds: int) -> dict[str, float]:
+    """Radiographs a second by name, for works of so many radiographs each.
+
+    They run in turn, round after round, so that a machine whose speed drifts favours none; the median counts.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in works}
-    for turn in tqdm(range(rounds + 1), "rounds"):
+    for turn in tqdm(range(rounds + 1), "engines, rounds", leave=False):
         for name, (_, work) in works.items():
             began = time.perf_counter()
             work()
             if turn:  # The first one warms up.
                 seconds[name].append(time.perf_counter() - began)
-    return {name: batch / median(seconds[name]) for name, (batch, _) in works.items()}
+    return {name: count / median(seconds[name]) for name, (count, _) in works.items()}
 
 
-def entries(found: dict[str, float]) -> list[dict[str, object]]:
-    """The figures as benchmarks/results.json has them."""
-    reference = "keras predict, one by one"
-    best = max(found, key=lambda name: found[name])
-    return [
-        {
-            "name": name,
-            "value": round(rate, 2),
-            "unit": "radiographs/s",
-            "reference": reference,
-            "ratio": round(rate / found[reference], 2),
-            "goal": GOAL if name == best else None,
-            "holds": rate / found[reference] >= GOAL if name == best else None,
-        }
-        for name, rate in found.items()
-    ]
+def _batches(engine: str) -> str:
+    return f"{engine}, in batches of {LARGEST_BATCH}"
 
 
-def _running(engine: Engine, inputs: np.ndarray) -> Callable[[], object]:
-    return lambda: engine.run(inputs)
+def _running(run: Callable[[np.ndarray], object], inputs: np.ndarray) -> Work:
+    return lambda: run(inputs)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _keras(bundle: Bundle, inputs: np.ndarray) -> Work:
+    network = build(bundle.description.input_size, bundle.description.backbone)
+    read_weights(bundle.folder / WEIGHTS, network)
+    return lambda: network.predict(inputs, verbose=0)
+
+
+def _without_heatmap(bundle: Bundle, inputs: np.ndarray) -> Work:
+    import openvino
+
+    from model.engines.openvino import read_network
+
+    network = read_network(bundle)
+    alone = openvino.Model([network.output(FRACTURE)], network.get_parameters(), "without-heatmap")
+    compiled = openvino.Core().compile_model(alone, "CPU", {"PERFORMANCE_HINT": "LATENCY"})
+    size = inputs.shape[1]
+    return lambda: compiled(inputs.reshape(-1, 1, size, size))
+
+
+def _benchmark_app(bundle: Bundle) -> float:
+    """What OpenVINO's own tool reaches with the same network: the better of its two ways."""
+    import openvino
+
+    from model.engines.openvino import read_network
+
+    tool = Path(sys.executable).with_name("benchmark_app")
+    size = bundle.description.input_size
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "network.xml"
+        openvino.save_model(read_network(bundle), file, compress_to_fp16=False)
+        return max(
+            _throughput([tool, "-m", file, "-d", "CPU", "-t", BENCHMARK_APP_SECONDS, *way])
+            for way in (
+                ("-hint", "latency", "-data_shape", f"[{LARGEST_BATCH},1,{size},{size}]"),
+                ("-hint", "throughput", "-data_shape", f"[1,1,{size},{size}]"),
+            )
+        )
+
+
+def _throughput(command: list[object]) -> float:
+    told = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=True).stdout
+    found = re.search(r"Throughput:\s+([\d.]+) FPS", told)
+    if not found:
+        raise RuntimeError(f"benchmark_app said nothing of its throughput:\n{told}")
+    return float(found[1])

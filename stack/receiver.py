@@ -29,6 +29,7 @@ class Receiver:
     def __init__(self, secret: str) -> None:
         self.callbacks: list[Callback] = []
         self.rejected: list[str] = []
+        self._by_job: dict[str, list[Callback]] = {}
         self._webhook = Webhook(secret)
         self._arrived = Condition()
 
@@ -56,7 +57,7 @@ class Receiver:
 
     def of(self, job_id: str) -> list[Callback]:
         """The callbacks about one job so far, in the order of their arrival."""
-        return [callback for callback in self.callbacks if callback.job["id"] == job_id]
+        return self._by_job.get(job_id, [])
 
     def wait_for(self, job_id: str, seconds: float) -> Callback:
         """The first callback about this job, waited for. Raises TimeoutError."""
@@ -74,6 +75,8 @@ class Receiver:
                 return False
             told = json.loads(body)
             identity = {name.lower(): value for name, value in headers.items()}["webhook-id"]
-            self.callbacks.append(Callback(identity, told["type"], told["data"]))
+            callback = Callback(identity, told["type"], told["data"])
+            self.callbacks.append(callback)
+            self._by_job.setdefault(callback.job.get("id", ""), []).append(callback)
             self._arrived.notify_all()
             return True

@@ -18,18 +18,9 @@ class OpenVino:
 
     def __init__(self, bundle: Bundle, progress: Callable[[str], object]) -> None:
         progress("loading the weights")
-        weights = dict(each_weight(bundle.folder / WEIGHTS))
-        graph = onnx.load_from_string((bundle.folder / GRAPH).read_bytes())
-        for tensor in graph.graph.initializer:
-            if tensor.data_location == onnx.TensorProto.EXTERNAL:
-                tensor.ClearField("external_data")
-                tensor.ClearField("data_location")
-                tensor.raw_data = weights.pop(tensor.name).astype("<f4").tobytes()
+        network = read_network(bundle)
         progress("compiling for OpenVINO")
-        core = openvino.Core()
-        self._compiled = core.compile_model(
-            core.read_model(graph.SerializeToString()), "CPU", {"PERFORMANCE_HINT": "LATENCY"}
-        )
+        self._compiled = openvino.Core().compile_model(network, "CPU", {"PERFORMANCE_HINT": "LATENCY"})
         self._outputs = [self._compiled.output(name) for name in (FRACTURE, WHERE)]
 
     def run(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -38,3 +29,15 @@ class OpenVino:
         answers = self._compiled(inputs.reshape(-1, 1, size, size))
         scores, cells = (np.asarray(answers[output], np.float32) for output in self._outputs)
         return scores[:, 0], cells[:, 0]
+
+
+def read_network(bundle: Bundle) -> openvino.Model:
+    """The bundle's graph with the bundle's weights in it."""
+    weights = dict(each_weight(bundle.folder / WEIGHTS))
+    graph = onnx.load_from_string((bundle.folder / GRAPH).read_bytes())
+    for tensor in graph.graph.initializer:
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            tensor.ClearField("external_data")
+            tensor.ClearField("data_location")
+            tensor.raw_data = weights.pop(tensor.name).astype("<f4").tobytes()
+    return openvino.Core().read_model(graph.SerializeToString())

@@ -1,0 +1,55 @@
+"""Measures everything in some 20 minutes: `python -m benchmarks [GROUP ...]`; see benchmarks/README.md.
+
+Without a group, all of them, and results.json and the plots beside this file are written anew.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tqdm import tqdm
+
+from benchmarks import cold_start, end_to_end, engines, intake, scale, side_by_side
+from benchmarks.figures import Figure, as_table, write_figures
+from benchmarks.plots import draw_plots
+from model.bundle import Bundle, read_bundle
+
+JOBS = 2000
+HERE = Path(__file__).parent
+
+GROUPS: dict[str, Callable[[Bundle], list[Figure]]] = {
+    "engines": engines.measure,
+    "cold_start": cold_start.measure,
+    "intake": lambda _: intake.measure(),
+    "end_to_end": lambda bundle: end_to_end.measure(bundle, JOBS),
+    "scale": lambda _: scale.measure(),
+    "side_by_side": side_by_side.measure,
+}
+
+
+def main() -> int:
+    """Measure, print and store the figures; 1 if one falls short of its goal."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"of {', '.join(GROUPS)}")
+    parser.add_argument("--bundle", type=Path, default=Path("model/bundle"))
+    arguments = parser.parse_args()
+    unknown = set(arguments.groups) - set(GROUPS)
+    if unknown:
+        parser.error(f"there is no group {', '.join(sorted(unknown))}; there are {', '.join(GROUPS)}")
+    bundle = read_bundle(arguments.bundle)
+    figures: list[Figure] = []
+    for name in tqdm(arguments.groups or GROUPS, "groups", unit="group"):
+        found = GROUPS[name](bundle)
+        tqdm.write(as_table(found), file=sys.stderr)
+        figures += found
+    if not arguments.groups:
+        write_figures(HERE / "results.json", figures)
+        draw_plots(HERE, figures)
+    short = [entry.name for entry in figures if entry.holds is False]
+    print(f"{len(short)} of {len(figures)} figures fall short: {', '.join(short) or 'none'}", file=sys.stderr)
+    return 1 if short else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

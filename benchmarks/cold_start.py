@@ -1,0 +1,31 @@
+"""From starting the inference worker to `ready`, against reading the weights and compiling alone."""
+
+import time
+from statistics import median
+
+from tqdm import tqdm
+
+from benchmarks.figures import Figure, figure
+from benchmarks.service import seconds_of, stores_alone
+from model.bundle import Bundle
+from model.engines import choose, start
+from stack.parts import inference
+
+STARTS = 3
+
+
+def measure(bundle: Bundle) -> list[Figure]:
+    """The figures of this group."""
+    name = choose(None)
+    start(name, bundle, lambda _: None)  # Imports what it needs, and reads the files into the page cache.
+    alone, whole = [], []
+    with stores_alone() as service:
+        for _ in tqdm(range(STARTS), "cold starts", leave=False):
+            began = time.perf_counter()
+            start(name, bundle, lambda _: None)
+            alone.append(time.perf_counter() - began)
+            (part,) = service.parts([inference(service.settings)])
+            whole.append(seconds_of(part))
+            part.terminate()
+            part.collect()
+    return [figure("start: inference worker", median(whole), "s", median(alone), at_most=2)]

@@ -1,0 +1,63 @@
+"""A figure: what was measured, what it is held against, and whether it reaches its goal."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One entry of results.json.
+
+    `value` and `reference` are in `unit`, measured in the same run; `ratio` is value / reference. `goal` is
+    what the ratio, or the value where there is no reference, has to reach; None where nothing is asked of it.
+    """
+
+    name: str
+    value: float
+    unit: str
+    reference: float | None = None
+    ratio: float | None = None
+    goal: str | None = None
+    holds: bool | None = None
+
+
+def figure(
+    name: str,
+    value: float,
+    unit: str,
+    reference: float | None = None,
+    at_least: float | None = None,
+    at_most: float | None = None,
+) -> Figure:
+    """A figure with its ratio, and its goal judged by the unrounded numbers."""
+    ratio = None if reference is None else value / reference
+    judged = value if ratio is None else ratio
+    goal, holds = None, None
+    if at_least is not None:
+        goal, holds = f">= {at_least:g}", judged >= at_least
+    if at_most is not None:
+        goal, holds = f"<= {at_most:g}", judged <= at_most
+    against, ratio = (None if number is None else _short(number) for number in (reference, ratio))
+    return Figure(name, _short(value), unit, against, ratio, goal, holds)
+
+
+def write_figures(path: Path, figures: Sequence[Figure]) -> None:
+    """Write results.json."""
+    path.write_text(json.dumps([asdict(entry) for entry in figures], indent=2) + "\n", encoding="utf-8")
+
+
+def as_table(figures: Sequence[Figure]) -> str:
+    """The figures as lines to read."""
+    marks = {True: "holds", False: "FALLS SHORT", None: ""}
+    return "\n".join(
+        f"{entry.name}: {entry.value:g} {entry.unit}"
+        + (f", {entry.ratio:g} x {entry.reference:g}" if entry.ratio is not None else "")
+        + (f"  [{entry.goal}: {marks[entry.holds]}]" if entry.goal else "")
+        for entry in figures
+    )
+
+
+def _short(number: float) -> float:
+    return float(f"{number:.4g}")

@@ -1,0 +1,93 @@
+"""The API on one core against `put_object` on the same core, with the stores and the clients on the other."""
+
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import get_context
+from multiprocessing.queues import Queue
+from pathlib import Path
+
+from benchmarks.figures import Figure, figure
+from benchmarks.load import saturate
+from benchmarks.radiographs import radiographs
+from benchmarks.service import Client, Service, resident, stores_alone
+from jobs.objects import Objects
+from stack.development import with_api_key
+from stack.parts import web
+
+PROCESSES, THREADS = 2, 8
+"""As api/gunicorn.conf.py has them."""
+SECONDS = 10.0
+SUBMISSIONS = 600
+BURST = 500
+
+
+def measure() -> list[Figure]:
+    """The figures of this group; needs two cores."""
+    pinned, rest = {0}, set(os.sched_getaffinity(0)) - {0}
+    every = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, rest)
+    try:
+        with stores_alone() as service:
+            (api,) = service.begin([web(service.settings, service.addresses)], pinned)
+            service.secrets = with_api_key(
+                service.secrets, service.folder, service.addresses, service.settings
+            )
+            client = Client(service)
+            bodies = radiographs()
+            many = [bodies[i % len(bodies)] for i in range(SUBMISSIONS)]
+            saturate(client.submit, many[:50], THREADS, "warming up")
+            before = _puts(service, bodies[0], pinned)
+            seen = saturate(client.submit, many, PROCESSES * THREADS, "intake")
+            after = _puts(service, bodies[0], pinned)
+            burst = saturate(client.submit, many[:BURST], BURST // 4, "burst")
+            workers = _children(api.pid)
+            memory = max(resident(pid) for pid in workers)
+            tensorflow = sum("tensorflow" in Path(f"/proc/{pid}/maps").read_text() for pid in workers)
+    finally:
+        os.sched_setaffinity(0, every)
+    return [
+        figure("intake: submissions", seen.rate, "submissions/s", (before + after) / 2, at_least=0.7),
+        figure(f"intake: burst of {BURST}, p99", burst.percentile(99), "s"),
+        figure("intake: resident set of an API process", memory / 1e6, "MB"),
+        figure("intake: API processes with TensorFlow in memory", tensorflow, "processes", at_most=0),
+    ]
+
+
+def _puts(service: Service, body: bytes, cores: set[int]) -> float:
+    """`put_object` calls a second of as many processes and threads as the API has, on its core."""
+    spawn = get_context("spawn")
+    counts: Queue[int] = spawn.Queue()
+    os.environ.update(
+        {name: service.settings[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+    )
+    arguments = (service.addresses.s3, service.settings["AWS_DEFAULT_REGION"], body, cores, counts)
+    processes = [spawn.Process(target=_put, args=arguments) for _ in range(PROCESSES)]
+    for process in processes:
+        process.start()
+    done = sum(counts.get() for _ in processes)
+    for process in processes:
+        process.join()
+    return done / SECONDS
+
+
+def _put(settings: dict[str, str], body: bytes, cores: set[int], counts: "Queue[int]") -> None:
+    os.sched_setaffinity(0, cores)
+    os.environ.update({name: value for name, value in settings.items() if name.startswith("AWS_")})
+    objects = Objects.connect(settings["S3_ENDPOINT_URL"], "osteo")
+    objects.put("benchmark", body)
+    ends = time.perf_counter() + SECONDS
+
+    def fill(thread: int) -> int:
+        done = 0
+        while time.perf_counter() < ends:
+            objects.put(f"benchmark/{os.getpid()}/{thread}/{done}", body)
+            done += 1
+        return done
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        counts.put(sum(threads.map(fill, range(THREADS))))
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

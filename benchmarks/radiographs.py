@@ -1,0 +1,27 @@
+"""The radiographs that the benchmarks send: drawn, about as large as a telemedicine client's."""
+
+import io
+from functools import cache
+
+from PIL import Image
+
+from model.synthetic import draw_forearm
+
+DIFFERENT = 16
+"""More would only take longer to draw: nothing in the service remembers what it has seen."""
+
+
+@cache
+def radiographs(kilobytes: int = 100) -> tuple[bytes, ...]:
+    """Synthetic radiographs as JPEG, each of about `kilobytes`."""
+    return tuple(_jpeg(seed, kilobytes) for seed in range(DIFFERENT))
+
+
+def _jpeg(seed: int, kilobytes: int) -> bytes:
+    # At quality 90, such a picture takes an eighth of a byte a pixel.
+    height = round((kilobytes * 1000 * 8 * 4 / 3) ** 0.5)
+    stored = io.BytesIO()
+    Image.fromarray(draw_forearm(seed, size=(height, height * 3 // 4)).pixels).save(
+        stored, "JPEG", quality=90
+    )
+    return stored.getvalue()

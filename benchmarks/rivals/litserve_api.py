@@ -1,0 +1,45 @@
+"""LitServe with batching."""
+
+import sys
+from typing import Any
+
+import litserve
+import numpy as np
+from fastapi import Request
+
+from benchmarks.rivals.keras_network import BATCH, load, predict, prepare
+
+
+class Radiographs(litserve.LitAPI):
+    """What clients ask."""
+
+    def setup(self, device: str) -> None:
+        """Load the network."""
+        self._network = load()
+
+    async def decode_request(self, request: Request) -> np.ndarray:
+        """What the network sees of the body."""
+        return prepare(await request.body())
+
+    def batch(self, inputs: list[np.ndarray]) -> np.ndarray:
+        """Several of them as one."""
+        return np.stack(inputs)
+
+    def predict(self, inputs: np.ndarray) -> list[dict[str, Any]]:
+        """Predict a batch."""
+        return predict(self._network, inputs)
+
+    def unbatch(self, outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """One answer each."""
+        return outputs
+
+    def encode_response(self, output: dict[str, Any]) -> dict[str, Any]:
+        """The answer as JSON has it."""
+        return output
+
+
+if __name__ == "__main__":
+    api = Radiographs(max_batch_size=BATCH, batch_timeout=0.05, api_path="/analyse")
+    litserve.LitServer(api, accelerator="cpu", timeout=300).run(
+        host="127.0.0.1", port=int(sys.argv[1]), generate_client_file=False, log_level="warning"
+    )

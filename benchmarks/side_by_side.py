@@ -1,0 +1,176 @@
+"""The whole service against what people would serve the same model with: same weights, images and machine."""
+
+import base64
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import urllib3
+from celery import Celery
+
+from benchmarks.figures import Figure, figure
+from benchmarks.load import Seen, at_rate, saturate
+from benchmarks.radiographs import radiographs
+from benchmarks.service import running, stores_alone
+from model.bundle import Bundle
+from stack.addresses import HOST, free_ports
+from stack.parent import end_with_parent
+from stack.part import ROOT
+
+CLIENTS = 32
+JOBS = 64
+START_SECONDS = 120
+
+Ask = Callable[[bytes], object]
+
+
+@dataclass(frozen=True)
+class Rival:
+    """How a rival is run, on `{port}`, and how it is asked, given that port and its environment."""
+
+    name: str
+    command: tuple[str, ...]
+    asked: Callable[[int, Mapping[str, str]], Ask]
+
+
+def measure(bundle: Bundle) -> list[Figure]:
+    """The figures of this group."""
+    bodies = radiographs()
+    many = [bodies[i % len(bodies)] for i in range(JOBS)]
+    saturated: dict[str, Seen] = {}
+    with stores_alone() as service:
+        environment = {
+            **service.settings,
+            "OSTEO_BUNDLE": str(bundle.folder.resolve()),
+            "PYTHONPATH": str(ROOT),
+            "BENTOML_DO_NOT_TRACK": "True",
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+        }
+        for rival in RIVALS:
+            with _started(rival, environment) as ask:
+                saturate(ask, many[:8], CLIENTS, f"{rival.name}, warming up")
+                saturated[rival.name] = saturate(ask, many, CLIENTS, rival.name)
+        best = max(RIVALS, key=lambda rival: saturated[rival.name].rate)
+        half = saturated[best.name].rate / 2
+        with _started(best, environment) as ask:
+            saturate(ask, many[:8], CLIENTS, f"{best.name}, warming up")
+            theirs = at_rate(ask, many, half, CLIENTS, f"{best.name}, half its load")
+    with running() as (_, client, _):
+        saturate(client.analyse, many[:32], CLIENTS, "warming up")
+        ours = saturate(client.analyse, many, CLIENTS, "ours")
+        at_half = at_rate(client.analyse, many, half, CLIENTS, "ours, the same load")
+    return [
+        *(figure(f"side by side: {name}", seen.rate, "radiographs/s") for name, seen in saturated.items()),
+        figure(
+            f"side by side: ours, against {best.name}",
+            ours.rate,
+            "radiographs/s",
+            saturated[best.name].rate,
+            at_least=2,
+        ),
+        figure(
+            f"side by side: p99 at {half:.2g} radiographs/s, ours against {best.name}",
+            at_half.percentile(99),
+            "s",
+            theirs.percentile(99),
+            at_most=1,
+        ),
+    ]
+
+
+@contextmanager
+def _started(rival: Rival, environment: Mapping[str, str]) -> Iterator[Ask]:
+    """Run a rival until the context is left; the way to ask it, once it has answered."""
+    (port,) = free_ports(1)
+    ask = rival.asked(port, environment)
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            [part.format(port=port) for part in rival.command],
+            cwd=ROOT,
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=end_with_parent(),
+        )
+        try:
+            began = time.monotonic()
+            while not _answers(ask):
+                if process.poll() is not None or time.monotonic() - began > START_SECONDS:
+                    log.seek(0)
+                    raise RuntimeError(f"{rival.name} did not start:\n{log.read().decode(errors='replace')}")
+                time.sleep(0.25)
+            yield ask
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+def _answers(ask: Ask) -> bool:
+    try:
+        ask(radiographs()[0])
+    except (urllib3.exceptions.HTTPError, RuntimeError):
+        return False
+    return True
+
+
+def _by_http(port: int, _: Mapping[str, str]) -> Ask:
+    pool = urllib3.PoolManager(maxsize=CLIENTS, retries=False, timeout=300)
+    headers = {"Content-Type": "application/octet-stream"}
+
+    def ask(body: bytes) -> None:
+        answer = pool.request("POST", f"http://{HOST}:{port}/analyse", body=body, headers=headers)
+        if answer.status != 200:
+            raise RuntimeError(f"{answer.status}: {answer.data[:500]!r}")
+
+    return ask
+
+
+def _by_celery(_: int, environment: Mapping[str, str]) -> Ask:
+    app = Celery("rival", broker=environment["REDIS_URL"], backend=environment["REDIS_URL"])
+
+    def ask(body: bytes) -> None:
+        task = app.send_task("benchmarks.rivals.celery_predict.analyse", [base64.b64encode(body).decode()])
+        task.get(300)
+
+    return ask
+
+
+_RIVALS_PYTHON = str(ROOT / ".venv-rivals" / "bin" / "python")
+RIVALS = (
+    Rival(
+        "Flask and model.predict",
+        (
+            *(sys.executable, "-m", "gunicorn", "--bind", f"{HOST}:{{port}}", "--threads", "8"),
+            *("--timeout", "300", "benchmarks.rivals.flask_predict:app"),
+        ),
+        _by_http,
+    ),
+    Rival(
+        "Celery and model.predict",
+        (
+            *(sys.executable, "-m", "celery", "--app", "benchmarks.rivals.celery_predict", "worker"),
+            *("--pool", "solo", "--loglevel", "WARNING"),
+        ),
+        _by_celery,
+    ),
+    Rival(
+        "BentoML",
+        (
+            *(_RIVALS_PYTHON, "-m", "bentoml", "serve", "benchmarks.rivals.bentoml_service:Radiographs"),
+            *("--host", HOST, "--port", "{port}"),
+        ),
+        _by_http,
+    ),
+    Rival("LitServe", (_RIVALS_PYTHON, "-m", "benchmarks.rivals.litserve_api", "{port}"), _by_http),
+)
