@@ -2,9 +2,9 @@
 
 import os
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
 from multiprocessing import get_context
-from multiprocessing.queues import Queue
 from pathlib import Path
 
 from benchmarks.figures import Figure, figure
@@ -56,37 +56,27 @@ def measure() -> list[Figure]:
 
 def _puts(service: Service, body: bytes, cores: set[int]) -> float:
     """`put_object` calls a second of as many processes and threads as the API has, on its core."""
-    spawn = get_context("spawn")
-    counts: Queue[int] = spawn.Queue()
-    os.environ.update(
-        {name: service.settings[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
-    )
-    arguments = (service.addresses.s3, service.settings["AWS_DEFAULT_REGION"], body, cores, counts)
-    processes = [spawn.Process(target=_put, args=arguments) for _ in range(PROCESSES)]
-    for process in processes:
-        process.start()
-    done = sum(counts.get() for _ in processes)
-    for process in processes:
-        process.join()
-    return done / SECONDS
+    work = partial(_put, service.settings, body, cores)
+    with ProcessPoolExecutor(PROCESSES, get_context("spawn")) as processes:
+        return sum(processes.map(work, range(PROCESSES))) / SECONDS
 
 
-def _put(settings: dict[str, str], body: bytes, cores: set[int], counts: "Queue[int]") -> None:
+def _put(settings: dict[str, str], body: bytes, cores: set[int], process: int) -> int:
     os.sched_setaffinity(0, cores)
     os.environ.update({name: value for name, value in settings.items() if name.startswith("AWS_")})
     objects = Objects.connect(settings["S3_ENDPOINT_URL"], "osteo")
-    objects.put("benchmark", body)
+    objects.put(f"benchmark/{process}/first", body)
     ends = time.perf_counter() + SECONDS
 
     def fill(thread: int) -> int:
         done = 0
         while time.perf_counter() < ends:
-            objects.put(f"benchmark/{os.getpid()}/{thread}/{done}", body)
+            objects.put(f"benchmark/{process}/{thread}/{done}", body)
             done += 1
         return done
 
     with ThreadPoolExecutor(THREADS) as threads:
-        counts.put(sum(threads.map(fill, range(THREADS))))
+        return sum(threads.map(fill, range(THREADS)))
 
 
 def _children(pid: int) -> list[int]:
