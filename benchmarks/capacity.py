@@ -1,0 +1,179 @@
+"""How many workers a load and a deadline need: a simulation, calibrated with results.json.
+
+`python -m benchmarks.capacity` writes docs/capacity.md and docs/capacity.png anew.
+"""
+
+import heapq
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import numpy as np
+from matplotlib import pyplot as plt
+from tqdm import tqdm
+
+from model.classifier import LARGEST_BATCH
+
+RESULTS = Path(__file__).with_name("results.json")
+DOCS = Path(__file__).parents[1] / "docs"
+MINUTES, BURST_AT, MOST_JOBS = 10, 0.5, 60_000
+RATES = (5.0, 20.0, 100.0, 500.0, 2000.0)
+"""Radiographs a second on average."""
+DEADLINES = (2.0, 10.0, 60.0)
+SHARE = 0.99
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One worker of the kind that was measured: n radiographs take `start` + n * `each` seconds.
+
+    `overhead` is what a job takes besides: intake, queue, stores and callback.
+    """
+
+    start: float
+    each: float
+    overhead: float
+
+    @property
+    def rate(self) -> float:
+        """Radiographs a second in full batches."""
+        return LARGEST_BATCH / (self.start + LARGEST_BATCH * self.each)
+
+
+def calibrated(results: Path = RESULTS) -> Worker:
+    """A worker as it was measured end to end."""
+    values = {entry["name"]: entry["value"] for entry in json.loads(results.read_text(encoding="utf-8"))}
+    single = values["latency: bare inference, p50"]
+    full = LARGEST_BATCH / values["end to end: throughput"]
+    each = (full - single) / (LARGEST_BATCH - 1)
+    return Worker(max(single - each, 0.0), each, values["latency: idle service over bare inference, p50"])
+
+
+def arrivals(rate: float, burst: float, seconds: float, seed: int = 1) -> np.ndarray:
+    """When radiographs come, sorted, in seconds: at random at `rate`, and in the middle `burst` at once."""
+    random = np.random.default_rng(seed)
+    times = random.uniform(0, seconds, random.poisson(rate * seconds))
+    return np.sort(np.concatenate([times, np.full(round(burst), seconds * BURST_AT)]))
+
+
+def latencies(times: np.ndarray, workers: int, worker: Worker, batch: int) -> np.ndarray:
+    """Seconds from arrival to callback, for radiographs that come at `times` (n,), sorted.
+
+    One line; a worker that is free takes what waits, at most `batch` radiographs.
+    """
+    free = [0.0] * workers
+    done = np.empty_like(times)
+    first = 0
+    while first < len(times):
+        begins = max(heapq.heappop(free), times[first])
+        last = min(int(np.searchsorted(times, begins, side="right")), first + batch)
+        ends = begins + worker.start + (last - first) * worker.each
+        done[first:last] = ends
+        heapq.heappush(free, ends)
+        first = last
+    return done - times + worker.overhead
+
+
+def workers_needed(rate: float, burst: float, deadline: float, worker: Worker) -> int | None:
+    """The fewest workers with which SHARE of the radiographs are answered within `deadline` seconds.
+
+    Batches are as large as the deadline leaves time for. None where no number of workers would do: a single
+    radiograph on an idle service takes longer.
+    """
+    batch = min(LARGEST_BATCH, int((deadline - worker.overhead - worker.start) / worker.each))
+    if batch < 1:
+        return None
+    times = arrivals(rate, burst, min(MINUTES * 60, MOST_JOBS / rate))
+
+    def enough(workers: int) -> bool:
+        within = latencies(times, workers, worker, batch) <= deadline
+        return bool(np.mean(within) >= SHARE)
+
+    # With a worker for each radiograph nothing waits, so this is always enough.
+    least, most = 0, len(times)
+    while most - least > 1:
+        middle = (least + most) // 2
+        least, most = (least, middle) if enough(middle) else (middle, most)
+    return most
+
+
+def main() -> None:
+    """Run `python -m benchmarks.capacity`."""
+    worker = calibrated()
+    needed: dict[tuple[bool, float, float], int | None] = {}
+    for rate in tqdm(RATES, "rates"):
+        for burst in (False, True):
+            for deadline in DEADLINES:
+                needed[burst, rate, deadline] = workers_needed(rate, 60 * rate * burst, deadline, worker)
+    _draw(DOCS / "capacity.png", needed, worker)
+    (DOCS / "capacity.md").write_text(_page(needed, worker), encoding="utf-8")
+
+
+def _draw(path: Path, needed: dict[tuple[bool, float, float], int | None], worker: Worker) -> None:
+    drawing, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
+    for burst, style in ((False, "-"), (True, "--")):
+        for deadline, colour in zip(DEADLINES, ("#b3422f", "#3b6ea5", "#4b8b3b"), strict=True):
+            counts = [needed[burst, rate, deadline] for rate in RATES]
+            label = f"99 % within {deadline:g} s" + (", with a burst" if burst else "")
+            axes.plot(
+                RATES,
+                [np.nan if n is None else n for n in counts],
+                style,
+                color=colour,
+                marker="o",
+                label=label,
+            )
+    axes.plot(RATES, [rate / worker.rate for rate in RATES], ":", color="gray", label="the work alone")
+    axes.set(xscale="log", yscale="log", xlabel="radiographs a second", ylabel="workers")
+    axes.legend(fontsize=8)
+    drawing.savefig(path, dpi=110)
+    plt.close(drawing)
+
+
+def _page(needed: dict[tuple[bool, float, float], int | None], worker: Worker) -> str:
+    rows = "\n".join(
+        f"| {rate:g} | {'a minute of it at once' if burst else 'none'} | "
+        + " | ".join(str(needed[burst, rate, deadline] or "none will do") for deadline in DEADLINES)
+        + " |"
+        for rate in RATES
+        for burst in (False, True)
+    )
+    return PAGE.format(
+        start=worker.start,
+        each=worker.each,
+        overhead=worker.overhead,
+        rate=worker.rate,
+        head=" | ".join(f"99 % within {deadline:g} s" for deadline in DEADLINES),
+        rows=rows,
+    )
+
+
+PAGE = """\
+# How many workers a load and a deadline need
+
+Written by `python -m benchmarks.capacity` from `benchmarks/results.json`; do not edit it by hand.
+
+A worker here is one inference worker with the whole service beside it on two cores, as `make bench` measured it:
+a batch of n radiographs takes {start:.3f} + n x {each:.3f} s, so {rate:.1f} radiographs a second in full batches;
+intake, queue, stores and callback add {overhead:.3f} s. Batches are as large as the deadline leaves time for
+(`OSTEO_BATCH`). Radiographs come at random; a burst is a minute's worth of them at the same moment. Ten minutes
+are simulated, fewer where they would be more than 60,000 radiographs.
+
+| radiographs a second | burst | {head} |
+| --- | --- | --- | --- | --- |
+{rows}
+
+![Workers against load, for three deadlines, with and without a burst](capacity.png)
+
+What the simulation leaves out: limits of one Redis and of one object store, workers that fail, and images that are
+much larger than a client's usual ones. A worker on a machine of its own, which need not share two cores with the
+stores and the API, does more than one here.
+"""
+
+
+if __name__ == "__main__":
+    main()
