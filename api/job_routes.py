@@ -11,6 +11,7 @@ from typing import Any
 from flask import Blueprint, Response, g, jsonify, request
 
 from api.admission import Admission
+from api.overlay import overlay_of
 from api.problem import Problem
 from api.submission import Submission, read_submission
 from api.webhook_routes import redeliver_one
@@ -21,6 +22,7 @@ from jobs.ledger import Ledger
 from jobs.queue import JobQueue
 from jobs.settings import Settings
 from jobs.states import Delivery, State
+from model.image import Limits
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +108,9 @@ def job_routes(intake: Intake) -> Blueprint:
     @routes.get("/<job_id>/heatmap")
     def heatmap(job_id: str) -> Response:
         job = _succeeded_job(job_id, ledger)
-        return _file(_stored(ledger.overlay, job), "image/png", f"{job.id}-overlay.png")
+        limits = Limits(intake.settings.max_pixels)
+        drawn = _stored(lambda job: overlay_of(job, ledger.image(job), limits), job)
+        return _file(drawn, "image/png", f"{job.id}-overlay.png")
 
     @routes.get("/<job_id>/deliveries")
     def deliveries(job_id: str) -> Response:

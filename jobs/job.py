@@ -1,5 +1,6 @@
 """The job: one radiograph's way through the service, as an immutable value with a version."""
 
+import base64
 import json
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
@@ -67,6 +68,8 @@ class Job:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     result: dict[str, Any] | None = None
+    heat: str | None = None
+    """Where the model looked, base64 of n * n bytes: what the overlay is drawn from."""
     error: dict[str, str] | None = None
     delivery_attempts: int = 0
     next_delivery_at: datetime | None = None
@@ -84,9 +87,9 @@ class Job:
         attempts = self.attempts - (not counted)
         return self._moved(State.QUEUED, runner=None, started_at=None, queued_at=now, attempts=attempts)
 
-    def succeeded(self, result: dict[str, Any], now: datetime) -> "Job":
-        """The job with its result; its callback is due at once."""
-        return self._ended(State.SUCCEEDED, now, result=result)
+    def succeeded(self, result: dict[str, Any], now: datetime, heat: bytes = b"") -> "Job":
+        """The job with its result and where the model looked, n * n bytes; its callback is due at once."""
+        return self._ended(State.SUCCEEDED, now, result=result, heat=base64.b64encode(heat).decode() or None)
 
     def failed(self, type_: str, detail: str, now: datetime) -> "Job":
         """The job given up: a stable `type_`, a `detail` for a person; its callback is due at once."""

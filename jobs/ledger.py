@@ -5,7 +5,6 @@ Keys, all below one bucket:
     pending/<job id>                  the client's name; there while something is left to do for the job
     jobs/<job id>/image               the radiograph as submitted
     jobs/<job id>/ledger/<version>    the job's record at that version, JSON
-    jobs/<job id>/overlay/<attempt>   the overlay that this attempt drew, PNG
     jobs/<job id>/deliveries/<version>  what came of one call of the receiver, JSON
     clients/<client>/jobs/<inverted>  empty; lists a client's jobs newest first
     dead-letters/<job id>             empty; there while an operator may have the job retried
@@ -153,14 +152,6 @@ class Ledger:
         """The radiograph as it was submitted. Raises NotStored."""
         return self.objects.get(_image(job.id))
 
-    def put_overlay(self, job: Job, png: bytes) -> None:
-        """Store the overlay of the attempt that `job` is at."""
-        self.objects.put(_overlay(job), png, "image/png")
-
-    def overlay(self, job: Job) -> bytes:
-        """The overlay of the attempt that ended the job, PNG. Raises NotStored."""
-        return self.objects.get(_overlay(job))
-
     def settle(self, job: Job) -> None:
         """Nothing is left to do for this job: take its marker away, once the view shows how it ended.
 
@@ -213,10 +204,6 @@ def _image(job_id: str) -> str:
 
 def _version(job_id: str, version: int) -> str:
     return f"jobs/{job_id}/ledger/{version:06d}"
-
-
-def _overlay(job: Job) -> str:
-    return f"jobs/{job.id}/overlay/{job.attempts}"
 
 
 def _index(client: str, job_id: str) -> str:

@@ -12,27 +12,12 @@ from model.bundle import CHECK, Bundle, Calibration, Thresholds, read_bundle
 from model.engines import Engine, choose, start
 from model.image import Radiograph
 from model.letterbox import Letterbox, to_input
+from model.prediction import Prediction
 from model.radiograph_check import RadiographCheck
-from model.regions import Region, find_regions, spread_heat
+from model.regions import find_regions
 
 LARGEST_BATCH = 8
 """Radiographs that the network sees at once; more are no faster on a CPU and take more memory."""
-
-
-@dataclass(frozen=True, eq=False)
-class Prediction:
-    """What the model says of one radiograph.
-
-    `finding` is fracture, no_fracture or indeterminate (between the bundle's thresholds). `probability` is
-    calibrated. `regions` is empty for no_fracture. `heat` is float32 (small height, small width) in 0..1 over
-    the whole submitted image, its letter-box cut off. `model` is name and version, for the overlay's caption.
-    """
-
-    finding: str
-    probability: float
-    regions: tuple[Region, ...]
-    heat: np.ndarray
-    model: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +92,7 @@ class Classifier:
             finding=finding,
             probability=probability,
             regions=find_regions(answer.cells, thresholds.region, place, size) if found else (),
-            heat=spread_heat(answer.cells, place),
+            cells=answer.cells,
             model=f"{self.name} {self.version}",
         )
 

@@ -1,4 +1,4 @@
-"""Draws what the model saw onto the radiograph; the last step of an analysis, and what a reader looks at."""
+"""Draws what the model saw onto the radiograph, when a reader asks for it. No TensorFlow."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ import io
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from model.classifier import Prediction
 from model.image import Radiograph
+from model.letterbox import Letterbox
+from model.network import STRIDE
+from model.prediction import Prediction
+from model.regions import spread_heat
 
 LONGEST_SIDE = 1600
+COMPRESSION = 3
+"""Of zlib: a third of the time that its default 6 takes, for a twentieth more bytes."""
 _MOST_OPAQUE = 0.45
 _SHOWN_FROM = 0.15
 _FINDINGS = {"fracture": "Fracture", "no_fracture": "No fracture", "indeterminate": "Indeterminate"}
@@ -29,23 +34,29 @@ def draw_overlay(radiograph: Radiograph, prediction: Prediction) -> bytes:
     gray = Image.fromarray(radiograph.pixels)
     if scale < 1:
         gray = gray.resize(size, Image.Resampling.LANCZOS)
-    picture = _warm(gray, prediction)
+    picture = gray.convert("RGB")
+    if prediction.finding != "no_fracture":
+        place = Letterbox.of(radiograph.width, radiograph.height, len(prediction.cells) * STRIDE)
+        _warm(picture, gray, spread_heat(prediction.cells, place))
     unit = max(11, round(max(size) / 48))
     _frame_regions(picture, prediction, scale, unit)
     _caption(picture, prediction, unit)
     file = io.BytesIO()
-    picture.save(file, "PNG")
+    picture.save(file, "PNG", compress_level=COMPRESSION)
     return file.getvalue()
 
 
-def _warm(gray: Image.Image, prediction: Prediction) -> Image.Image:
+def _warm(picture: Image.Image, gray: Image.Image, heat: np.ndarray) -> None:
     """Tint where the heat is; what is cooler than the threshold stays as it was, and bone shows through."""
-    base = np.asarray(gray, np.float32)[..., None]
-    if prediction.finding == "no_fracture":
-        return Image.fromarray(np.asarray(gray)).convert("RGB")
-    heat = np.asarray(Image.fromarray(prediction.heat).resize(gray.size, Image.Resampling.BICUBIC))
+    heat = np.asarray(Image.fromarray(heat).resize(gray.size, Image.Resampling.BICUBIC))
     peak = max(float(heat.max()), 1e-6)
     strength = np.clip((heat / peak - _SHOWN_FROM) / (1 - _SHOWN_FROM), 0, 1)
+    box = Image.fromarray(strength > 0).getbbox()
+    if box is None:
+        return
+    left, top, right, bottom = box
+    strength = strength[top:bottom, left:right]
+    base = np.asarray(gray, np.float32)[top:bottom, left:right, None]
     place = strength * (len(_WARM) - 1)
     below = np.minimum(place.astype(int), len(_WARM) - 2)
     share = (place - below)[..., None]
@@ -55,7 +66,8 @@ def _warm(gray: Image.Image, prediction: Prediction) -> Image.Image:
     # Screened rather than pasted: dark lines in bone, which is what a fracture is, stay dark.
     screened = 255 - (255 - base) * (255 - colour) / 255
     tinted = base * (1 - opacity) + (0.5 * screened + 0.5 * base * colour / 255) * opacity
-    return Image.fromarray(np.round(np.clip(tinted, 0, 255)).astype(np.uint8))
+    warm = Image.fromarray(np.round(np.clip(tinted, 0, 255)).astype(np.uint8))
+    picture.paste(warm, (left, top))
 
 
 def _frame_regions(picture: Image.Image, prediction: Prediction, scale: float, unit: int) -> None:

@@ -1,4 +1,4 @@
-"""Analyse one job: take it up, read its radiograph, predict, draw the overlay, store the result."""
+"""Analyse one job: take it up, read its radiograph, predict, store the result."""
 
 import logging
 import time
@@ -13,9 +13,8 @@ from jobs.job import Job, now
 from jobs.ledger import Ledger
 from jobs.queue import JobQueue
 from jobs.states import State
-from model.classifier import Prediction
-from model.explanation import draw_overlay
 from model.image import ImageError, Limits, NotARadiograph, Radiograph, decode
+from model.prediction import Prediction, cells_to_bytes
 from worker.handover import after_lost_attempt, pass_on
 from worker.watchdog import Watchdog
 
@@ -135,8 +134,7 @@ def _examine(job: Job, desk: Desk) -> Job:
     except ImageError as refusal:
         return job.failed("unreadable-image", refusal.detail, now())
     prediction = desk.predict(radiograph)
-    desk.ledger.put_overlay(job, draw_overlay(radiograph, prediction))
-    return job.succeeded(_result(job, prediction, desk.analyst), now())
+    return job.succeeded(_result(job, prediction, desk.analyst), now(), cells_to_bytes(prediction.cells))
 
 
 def _result(job: Job, prediction: Prediction, analyst: Analyst) -> dict[str, Any]:

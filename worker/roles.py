@@ -46,8 +46,9 @@ Tasks = Mapping[str, Callable[..., None]]
 def run_inference(settings: Settings) -> None:
     """Load the model, then analyse jobs until told to stop."""
     # Only this role needs TensorFlow.
-    from model.classifier import Classifier, Prediction
+    from model.classifier import Classifier
     from model.image import Limits, Radiograph
+    from model.prediction import Prediction
     from worker.analyse import Desk, analyse
     from worker.batcher import Batcher
     from worker.watchdog import Watchdog

@@ -1,3 +1,4 @@
+import io
 import json
 import re
 import select
@@ -6,8 +7,10 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import jsonschema
+import numpy as np
 import pytest
 from openapi_spec_validator import validate
+from PIL import Image
 
 from api.app import create_app
 from api.keys import Keys
@@ -43,8 +46,7 @@ def job(api: Api, ledger: Ledger) -> Job:
 @pytest.fixture
 def succeeded(job: Job, ledger: Ledger) -> Job:
     running = ledger.append(job.started("w", now()))
-    ledger.put_overlay(running, b"the overlay")
-    return ledger.append(running.succeeded(RESULT, now()))
+    return ledger.append(running.succeeded(RESULT, now(), bytes([0, 0, 200, 0])))
 
 
 @pytest.mark.parametrize("what", ["result", "heatmap"])
@@ -58,11 +60,17 @@ def test_what_is_not_there_yet_says_when_to_ask_again(api: Api, job: Job, what: 
 def test_a_succeeded_job_gives_its_result_and_overlay(api: Api, succeeded: Job):
     assert api.request("GET", f"/v1/jobs/{succeeded.id}/result").json() == RESULT
     heatmap = api.request("GET", f"/v1/jobs/{succeeded.id}/heatmap")
-    assert (heatmap.data, heatmap.headers["Content-Type"]) == (b"the overlay", "image/png")
+    assert heatmap.headers["Content-Type"] == "image/png"
+    with Image.open(io.BytesIO(heatmap.data)) as overlay:
+        assert overlay.size == (128, 96)
+        red, _, blue = overlay.convert("RGB").split()
+        redness = np.asarray(red, int) - np.asarray(blue, int)
+    assert redness[50:, :60].mean() > 3, "the lower left cell is the warm one"
+    assert np.abs(redness[:40, 70:]).max() == 0
 
 
-def test_an_overlay_that_has_gone_is_said_and_names_the_job(api: Api, succeeded: Job):
-    api.objects.delete(f"jobs/{succeeded.id}/overlay/1")
+def test_an_image_that_has_gone_is_said_and_names_the_job(api: Api, succeeded: Job):
+    api.objects.delete(f"jobs/{succeeded.id}/image")
     answer = api.request("GET", f"/v1/jobs/{succeeded.id}/heatmap")
     assert (answer.status, problem_of(answer)["type"]) == (500, "/problems/object-missing")
 

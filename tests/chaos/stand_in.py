@@ -11,8 +11,8 @@ from threading import Event
 import numpy as np
 from PIL import Image
 
-from model.classifier import Prediction
 from model.image import Radiograph
+from model.prediction import Prediction
 
 HARMLESS, DEADLY, HANGING = 64, 65, 66
 """The width in pixels tells the stand-in what this image does to it."""

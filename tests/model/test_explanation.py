@@ -4,18 +4,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.classifier import Prediction
 from model.explanation import LONGEST_SIDE, draw_overlay
 from model.image import Radiograph
+from model.prediction import Prediction
 from model.regions import Region
 from model.synthetic import draw_forearm
 
 
 def overlay(finding: str, pixels: np.ndarray, regions: tuple[Region, ...] = ()) -> np.ndarray:
-    heat = np.zeros((64, 64), np.float32)
-    heat[40:48, 20:28] = 0.9
+    cells = np.zeros((16, 16), np.float32)
+    cells[10:12, 5:7] = 0.9
     data = draw_overlay(
-        Radiograph(pixels, "PNG", 0.0, ""), Prediction(finding, 0.6, regions, heat, "untrained 0.0.0")
+        Radiograph(pixels, "PNG", 0.0, ""), Prediction(finding, 0.6, regions, cells, "untrained 0.0.0")
     )
     with Image.open(io.BytesIO(data)) as picture:
         assert picture.format == "PNG"
@@ -28,7 +28,7 @@ def test_heat_and_region_are_drawn_where_they_are():
     picture = overlay("fracture", pixels, (Region((60, 200, 60, 40), 0.9),))
     assert picture.shape == (320, 240, 3)
     redness = picture[..., 0] - picture[..., 2]
-    assert redness[205:235, 80:100].min() > 20
+    assert redness[205:230, 82:96].min() > 20
     assert np.abs(picture[60:140, 120:180] - pixels[60:140, 120:180, None]).max() == 0
 
 

@@ -1,0 +1,36 @@
+"""What the model says of one radiograph: made by the classifier, drawn by the explanation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from model.regions import Region
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What the model says of one radiograph.
+
+    `finding` is fracture, no_fracture or indeterminate (between the bundle's thresholds). `probability` is
+    calibrated. `regions` is empty for no_fracture. `cells` is float32 (n, n) in 0..1, where, over the square
+    that the network sees. `model` is name and version, for the overlay's caption.
+    """
+
+    finding: str
+    probability: float
+    regions: tuple[Region, ...]
+    cells: np.ndarray
+    model: str
+
+
+def cells_to_bytes(cells: np.ndarray) -> bytes:
+    """Cells (n, n) in 0..1 as n * n bytes, row by row, each in steps of 1/255."""
+    return np.round(np.clip(cells, 0, 1) * 255).astype(np.uint8).tobytes()
+
+
+def cells_from_bytes(stored: bytes) -> np.ndarray:
+    """Undo `cells_to_bytes`, up to its rounding. Raises ValueError where they are no square."""
+    side = round(len(stored) ** 0.5)
+    return np.frombuffer(stored, np.uint8).reshape(side, side).astype(np.float32) / 255
