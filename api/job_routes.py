@@ -1,6 +1,5 @@
 """The routes under /v1/jobs: submit a radiograph, and ask for its job, result, overlay and image."""
 
-import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -114,8 +113,7 @@ def job_routes(intake: Intake) -> Blueprint:
 
     @routes.get("/<job_id>/deliveries")
     def deliveries(job_id: str) -> Response:
-        entries = ledger.deliveries(_own_job(job_id, ledger))
-        return jsonify(deliveries=[json.loads(entry) for entry in entries])
+        return jsonify(deliveries=ledger.deliveries(_own_job(job_id, ledger)))
 
     @routes.post("/<job_id>/redeliver")
     def redeliver(job_id: str) -> Response:

@@ -72,6 +72,8 @@ class Job:
     """Where the model looked, base64 of n * n bytes: what the overlay is drawn from."""
     error: dict[str, str] | None = None
     delivery_attempts: int = 0
+    call: dict[str, Any] | None = None
+    """What came of the call of the receiver that this version was written after."""
     next_delivery_at: datetime | None = None
     retries: int = 0
     """How often an operator has had it tried again."""
@@ -112,16 +114,16 @@ class Job:
             retries=self.retries + 1,
             queued_at=now,
             expires_at=now + (self.expires_at - self.created_at) if self.expires_at else None,
-            **dict.fromkeys(("runner", "started_at", "finished_at", "error", "next_delivery_at")),
+            **dict.fromkeys(("runner", "started_at", "finished_at", "error", "next_delivery_at", "call")),
         )
 
-    def delivered(self) -> "Job":
-        """The callback arrived."""
-        return self._delivery_moved(Delivery.DELIVERED)
+    def delivered(self, call: dict[str, Any] | None = None) -> "Job":
+        """The callback arrived; `call` is what came of it, for the client to see."""
+        return self._delivery_moved(Delivery.DELIVERED, call=call)
 
-    def delivery_given_up(self, to: Delivery) -> "Job":
-        """The callback will not be tried again: `FAILED` or `DISABLED`."""
-        return self._delivery_moved(to)
+    def delivery_given_up(self, to: Delivery, call: dict[str, Any] | None = None) -> "Job":
+        """The callback will not be tried again, after a `call` if there was one."""
+        return self._delivery_moved(to, call=call)
 
     def delivery_begun(self, next_at: datetime) -> "Job":
         """The callback is about to be sent: one attempt more, due again at `next_at` unless it arrives."""
@@ -132,9 +134,9 @@ class Job:
         """Whether it still waits for a worker after its deadline."""
         return self.state is State.QUEUED and self.expires_at is not None and self.expires_at <= at
 
-    def delivery_postponed(self, next_at: datetime) -> "Job":
-        """The receiver has asked to be called again no sooner than this."""
-        return self._delivery_moved(Delivery.PENDING, next_delivery_at=next_at)
+    def delivery_postponed(self, next_at: datetime, call: dict[str, Any]) -> "Job":
+        """The callback did not arrive, and is due again at `next_at`."""
+        return self._delivery_moved(Delivery.PENDING, next_delivery_at=next_at, call=call)
 
     def redelivered(self, now: datetime) -> "Job":
         """The callback due once more, from the schedule's beginning. Raises IllegalMove."""
@@ -142,7 +144,7 @@ class Job:
             raise IllegalMove(f"{self.id} is {self.state} and has no callback to deliver again")
         version = self.version + 1
         pending = replace(self, version=version, delivery=Delivery.PENDING, delivery_attempts=0)
-        return replace(pending, next_delivery_at=now)
+        return replace(pending, next_delivery_at=now, call=None)
 
     @property
     def dead_letter(self) -> bool:
@@ -163,7 +165,9 @@ class Job:
         due = now if self.callback_url else None
         return self._moved(to, finished_at=now, next_delivery_at=due, **changes)
 
-    def _delivery_moved(self, to: Delivery, next_delivery_at: datetime | None = None) -> "Job":
+    def _delivery_moved(
+        self, to: Delivery, next_delivery_at: datetime | None = None, call: dict[str, Any] | None = None
+    ) -> "Job":
         if not self.state.final or self.delivery is not Delivery.PENDING:
             raise IllegalMove(f"{self.id}: delivery {self.delivery} -> {to} while {self.state}")
         return replace(
@@ -171,6 +175,7 @@ class Job:
             version=self.version + 1,
             delivery=to,
             next_delivery_at=next_delivery_at,
+            call=call,
         )
 
     def to_json(self) -> bytes:

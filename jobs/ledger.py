@@ -5,7 +5,6 @@ Keys, all below one bucket:
     pending/<job id>                  the client's name; there while something is left to do for the job
     jobs/<job id>/image               the radiograph as submitted
     jobs/<job id>/ledger/<version>    the job's record at that version, JSON
-    jobs/<job id>/deliveries/<version>  what came of one call of the receiver, JSON
     clients/<client>/jobs/<inverted>  empty; lists a client's jobs newest first
     dead-letters/<job id>             empty; there while an operator may have the job retried
 """
@@ -15,6 +14,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from typing import Any
 
 from jobs.errors import Conflict, NotStored, QueueUnavailable, StoreUnavailable
 from jobs.job import Job, now
@@ -104,13 +104,9 @@ class Ledger:
         self.objects.put(_marker(job.id), job.client.encode())
         return self.append(again)
 
-    def log_delivery(self, job: Job, entry: bytes) -> None:
-        """Keep what came of the call of the receiver that `job` (just begun) stands for."""
-        self.objects.put(f"{_deliveries(job.id)}{job.version:06d}", entry, "application/json")
-
-    def deliveries(self, job: Job) -> list[bytes]:
+    def deliveries(self, job: Job) -> list[dict[str, Any]]:
         """What came of every call of the job's receiver, first to last."""
-        return [self.objects.get(key) for key in self.objects.keys(_deliveries(job.id))]
+        return [version.call for version in self.history(job.id) if version.call]
 
     def history(self, job_id: str) -> list[Job]:
         """Every version of a job, first to last. Raises NotStored."""
@@ -188,10 +184,6 @@ class Ledger:
 
 def _marker(job_id: str) -> str:
     return f"pending/{job_id}"
-
-
-def _deliveries(job_id: str) -> str:
-    return f"jobs/{job_id}/deliveries/"
 
 
 def _dead_letter(job_id: str) -> str:

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from jobs.errors import NotStored
 from jobs.job import moment_text
 from jobs.objects import Objects
+from jobs.recent import Recent
 
 PATIENCE = timedelta(days=5)
 """A receiver that has only failed for so long is disabled."""
@@ -31,15 +32,22 @@ class Receivers:
     Every method may raise StoreUnavailable.
     """
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: Objects, remembered: float = 0.0) -> None:
+        """`remembered`: for how many seconds `of` may answer without asking the store."""
         self._objects = objects
+        self._recent = Recent[Receiver](remembered)
 
     def of(self, client: str, origin: str) -> Receiver:
         """This receiver, as it was seen last."""
-        try:
-            return _read(self._objects.get(_key(client, origin)))
-        except NotStored:
-            return Receiver(client, origin)
+        key = _key(client, origin)
+
+        def read() -> Receiver:
+            try:
+                return _read(self._objects.get(key))
+            except NotStored:
+                return Receiver(client, origin)
+
+        return self._recent.get(key, read)
 
     def failing(self, client: str) -> Iterator[Receiver]:
         """The client's receivers that fail."""
@@ -57,7 +65,9 @@ class Receivers:
     def answered(self, receiver: Receiver) -> None:
         """It took a callback: nothing is wrong with it."""
         if receiver.failing_since:
-            self._objects.delete(_key(receiver.client, receiver.origin))
+            key = _key(receiver.client, receiver.origin)
+            self._objects.delete(key)
+            self._recent.put(key, Receiver(receiver.client, receiver.origin))
 
     def failed(self, receiver: Receiver, now: datetime, gone: bool) -> Receiver:
         """It failed once more; it is disabled if it is gone (410), or has failed for PATIENCE."""
@@ -69,7 +79,9 @@ class Receivers:
                 "failing_since": moment_text(since),
                 "disabled_at": moment_text(disabled) if disabled else None,
             }
-            self._objects.put(_key(receiver.client, receiver.origin), json.dumps(values).encode())
+            key = _key(receiver.client, receiver.origin)
+            self._objects.put(key, json.dumps(values).encode())
+            self._recent.put(key, after)
         return after
 
 

@@ -14,6 +14,7 @@ from standardwebhooks import Webhook
 from jobs.errors import NotStored
 from jobs.job import moment_text
 from jobs.objects import Objects
+from jobs.recent import Recent
 
 EVENTS = ("job.succeeded", "job.failed", "job.expired")
 OVERLAP = timedelta(hours=24)
@@ -32,12 +33,17 @@ class WebhookSettings:
 class Webhooks:
     """The clients' webhook settings, in the object store. Every method may raise StoreUnavailable."""
 
-    def __init__(self, objects: Objects, signing_key: str) -> None:
+    def __init__(self, objects: Objects, signing_key: str, remembered: float = 0.0) -> None:
+        """`remembered`: for how many seconds `of` may answer without asking the store."""
         self._objects = objects
         self._signing_key = signing_key
+        self._recent = Recent[WebhookSettings](remembered)
 
     def of(self, client: str) -> WebhookSettings:
         """What this client has chosen; the defaults where it has not."""
+        return self._recent.get(client, lambda: self._read(client))
+
+    def _read(self, client: str) -> WebhookSettings:
         try:
             raw = json.loads(self._objects.get(_key(client)))
         except NotStored:
@@ -47,11 +53,11 @@ class Webhooks:
 
     def choose(self, client: str, events: Sequence[str]) -> WebhookSettings:
         """Send this client these events only."""
-        return self._store(client, replace(self.of(client), events=tuple(events)))
+        return self._store(client, replace(self._read(client), events=tuple(events)))
 
     def rotate(self, client: str, now: datetime) -> WebhookSettings:
         """Give this client a new secret; the one before goes on signing for OVERLAP."""
-        before = self.of(client)
+        before = self._read(client)
         return self._store(client, replace(before, generation=before.generation + 1, rotated_at=now))
 
     def secrets(self, client: str, settings: WebhookSettings, at: datetime) -> list[str]:
@@ -68,7 +74,7 @@ class Webhooks:
             "rotated_at": moment_text(settings.rotated_at) if settings.rotated_at else None,
         }
         self._objects.put(_key(client), json.dumps(record).encode(), "application/json")
-        return settings
+        return self._recent.put(client, settings)
 
 
 def webhook_secret(signing_key: str, client: str, generation: int = 0) -> str:

@@ -1,6 +1,5 @@
 """Deliver one job's callback, signed by Standard Webhooks, on a schedule that outlasts an outage."""
 
-import json
 import logging
 import random
 from dataclasses import dataclass
@@ -126,22 +125,20 @@ def _call(job: Job, callback: Callback, chosen: WebhookSettings, courier: Courie
 def _after(begun: Job, answer: Answer, receiver: Receiver | None, courier: Courier) -> Job:
     at = now()
     entry = logged(message_id(begun), begun.delivery_attempts, answer, at)
-    courier.ledger.log_delivery(begun, json.dumps(entry).encode())
     log.info("callback: %s", answer.status or answer.error, extra={"job": begun.id})
     if answer.accepted:
         if receiver:
             courier.receivers.answered(receiver)
-        return courier.ledger.append(begun.delivered())
+        return courier.ledger.append(begun.delivered(entry))
     if receiver:
         receiver = courier.receivers.failed(receiver, at, gone=answer.status == GONE)
         if receiver.disabled_at:
-            return courier.ledger.append(begun.delivery_given_up(Delivery.DISABLED))
+            return courier.ledger.append(begun.delivery_given_up(Delivery.DISABLED, entry))
     if begun.delivery_attempts > len(SCHEDULE):
-        return courier.ledger.append(begun.delivery_given_up(Delivery.FAILED))
+        return courier.ledger.append(begun.delivery_given_up(Delivery.FAILED, entry))
     assert begun.next_delivery_at
-    if answer.retry_after and at + answer.retry_after > begun.next_delivery_at:
-        return courier.ledger.append(begun.delivery_postponed(at + answer.retry_after))
-    return begun
+    due = max(begun.next_delivery_at, at + (answer.retry_after or timedelta(0)))
+    return courier.ledger.append(begun.delivery_postponed(due, entry))
 
 
 def logged(message: str, attempt: int, answer: Answer, at: datetime) -> dict[str, Any]:

@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 QUEUES_OF_ROLE = {"inference": (INFER_STAT, INFER_ROUTINE), "delivery": (DELIVER,), "sweeper": ()}
 
 DELIVERY_THREADS = 16
+REMEMBERED = 1.0
+"""Seconds for which a delivery goes by what it has just read of a client's webhook and of its receiver."""
 
 Tasks = Mapping[str, Callable[..., None]]
 """Work under the names that messages call it by."""
@@ -89,8 +91,8 @@ def run_delivery(settings: Settings) -> None:
     courier = Courier(
         process=heartbeat.name,
         ledger=ledger,
-        webhooks=Webhooks(ledger.objects, settings.signing_key),
-        receivers=Receivers(ledger.objects),
+        webhooks=Webhooks(ledger.objects, settings.signing_key, REMEMBERED),
+        receivers=Receivers(ledger.objects, REMEMBERED),
         hosts=ledger.view.hosts,
         public_url=settings.public_url,
         exceptions=settings.callback_exceptions,

@@ -36,8 +36,7 @@ def delivered(ledger, **changes) -> Job:
     ledger.accept(job, b"image")
     ended = ledger.append(ledger.append(job.started("w", now())).succeeded(RESULT, now()))
     begun = ledger.append(ended.delivery_begun(now()))
-    ledger.log_delivery(begun, json.dumps({"attempt": 1, "status": 200}).encode())
-    after = ledger.append(begun.delivered())
+    after = ledger.append(begun.delivered({"attempt": 1, "status": 200}))
     ledger.settle(after)
     return after
 
