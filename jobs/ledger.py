@@ -2,10 +2,9 @@
 
 Keys, all below one bucket:
 
-    pending/<job id>                  the client's name; there while something is left to do for the job
-    jobs/<job id>/image               the radiograph as submitted
-    jobs/<job id>/ledger/<version>    the job's record at that version, JSON
-    clients/<client>/jobs/<inverted>  empty; lists a client's jobs newest first
+    pending/<job id>                  the job's first record; there while something is left to do for the job
+    clients/<client>/jobs/<inverted>  the radiograph as submitted; lists a client's jobs newest first
+    jobs/<job id>/ledger/<version>    the job's record at that version, from the second on, JSON
     dead-letters/<job id>             empty; there while an operator may have the job retried
 """
 
@@ -40,15 +39,12 @@ class Ledger:
     def accept(self, job: Job, image: bytes) -> None:
         """Make `job` (version 1) and its image durable; the job is accepted when this returns.
 
-        The marker goes first and the record last, so that whatever dies in between leaves a marker that
-        leads the sweeper to the rest, and no record. Raises StoreUnavailable: the job is not accepted.
-        A Redis that does not answer is no error: the sweeper brings the job there.
+        The marker goes first, with the record, and the image last: there is a job once its image is there.
+        Whatever dies in between leaves a marker that leads the sweeper to the rest. Raises StoreUnavailable:
+        the job is not accepted. A Redis that does not answer is no error: the sweeper brings the job there.
         """
-        record = job.to_json()  # first: what cannot be written must not leave half of itself
-        self.objects.put(_marker(job.id), job.client.encode())
-        self.objects.put(_image(job.id), image)
-        self.objects.put(_index(job.client, job.id), b"")
-        self.objects.put(_version(job.id, 1), record, "application/json")
+        self._mark(job)
+        self.objects.put(_image(job), image)
         self._show(job)
 
     def append(self, job: Job) -> Job:
@@ -93,7 +89,7 @@ class Ledger:
     def retry(self, job: Job) -> Job:
         """Put a dead letter back into its line. Raises IllegalMove where it is none, and as `append` does."""
         retried = job.retried(now())
-        self.objects.put(_marker(job.id), job.client.encode())
+        self._mark(job)
         self.append(retried)
         self.objects.delete(_dead_letter(job.id))
         return retried
@@ -101,7 +97,7 @@ class Ledger:
     def redeliver(self, job: Job) -> Job:
         """Let the callback be due at once. Raises IllegalMove, and as `append` does."""
         again = job.redelivered(now())
-        self.objects.put(_marker(job.id), job.client.encode())
+        self._mark(job)
         return self.append(again)
 
     def deliveries(self, job: Job) -> list[dict[str, Any]]:
@@ -109,11 +105,9 @@ class Ledger:
         return [version.call for version in self.history(job.id) if version.call]
 
     def history(self, job_id: str) -> list[Job]:
-        """Every version of a job, first to last. Raises NotStored."""
+        """Every version of a job from the second on; the first where there is no other. Raises NotStored."""
         keys = list(self.objects.keys(f"jobs/{job_id}/ledger/"))
-        if not keys:
-            raise NotStored(job_id)
-        return [Job.from_json(self.objects.get(key)) for key in keys]
+        return [Job.from_json(self.objects.get(key)) for key in keys] or [self._accepted(job_id)]
 
     def current(self, job_id: str) -> Job:
         """The job as the view shows it, from the ledger where the view does not. Raises NotStored."""
@@ -140,13 +134,18 @@ class Ledger:
         latest = ""
         for latest in self.objects.keys(f"jobs/{job_id}/ledger/"):  # noqa: B007 - the last one counts
             pass
-        if not latest:
+        return Job.from_json(self.objects.get(latest)) if latest else self._accepted(job_id)
+
+    def _accepted(self, job_id: str) -> Job:
+        job = Job.from_json(self.objects.get(_marker(job_id)))
+        # Of another size: a server that kept the beginning of an upload which broke off.
+        if self.objects.size(_image(job)) != job.image.size:
             raise NotStored(job_id)
-        return Job.from_json(self.objects.get(latest))
+        return job
 
     def image(self, job: Job) -> bytes:
         """The radiograph as it was submitted. Raises NotStored."""
-        return self.objects.get(_image(job.id))
+        return self.objects.get(_image(job))
 
     def settle(self, job: Job) -> None:
         """Nothing is left to do for this job: take its marker away, once the view shows how it ended.
@@ -163,17 +162,20 @@ class Ledger:
     def of_client(self, client: str, after: str | None) -> Iterator[str]:
         """The ids of a client's jobs, newest first, beginning behind the job `after`."""
         prefix = f"clients/{client}/jobs/"
-        for key in self.objects.keys(prefix, after=_index(client, after) if after else ""):
+        for key in self.objects.keys(prefix, after=_listed(client, after) if after else ""):
             yield f"job_{key.removeprefix(prefix).translate(INVERTED)}"
 
     def erase_leftovers(self, job_id: str) -> None:
         """Remove what an interrupted submission left: objects that belong to no record."""
         try:
-            client = self.objects.get(_marker(job_id)).decode()
+            job = Job.from_json(self.objects.get(_marker(job_id)))
         except NotStored:
             return  # Another sweeper was faster.
-        for key in [*self.objects.keys(f"jobs/{job_id}/"), _index(client, job_id), _marker(job_id)]:
+        for key in (_image(job), _marker(job_id)):
             self.objects.delete(key)
+
+    def _mark(self, job: Job) -> None:
+        self.objects.put(_marker(job.id), job.to_json(), "application/json")
 
     def _show(self, job: Job) -> None:
         try:
@@ -190,14 +192,14 @@ def _dead_letter(job_id: str) -> str:
     return f"dead-letters/{job_id}"
 
 
-def _image(job_id: str) -> str:
-    return f"jobs/{job_id}/image"
+def _image(job: Job) -> str:
+    return _listed(job.client, job.id)
 
 
 def _version(job_id: str, version: int) -> str:
     return f"jobs/{job_id}/ledger/{version:06d}"
 
 
-def _index(client: str, job_id: str) -> str:
+def _listed(client: str, job_id: str) -> str:
     # S3 lists in ascending order; inverted, a later id sorts first.
     return f"clients/{client}/jobs/{job_id.removeprefix('job_').translate(INVERTED)}"

@@ -70,7 +70,8 @@ def test_a_succeeded_job_gives_its_result_and_overlay(api: Api, succeeded: Job):
 
 
 def test_an_image_that_has_gone_is_said_and_names_the_job(api: Api, succeeded: Job):
-    api.objects.delete(f"jobs/{succeeded.id}/image")
+    image, *_ = api.objects.keys(f"clients/{succeeded.client}/jobs/")
+    api.objects.delete(image)
     answer = api.request("GET", f"/v1/jobs/{succeeded.id}/heatmap")
     assert (answer.status, problem_of(answer)["type"]) == (500, "/problems/object-missing")
 

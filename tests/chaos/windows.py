@@ -43,8 +43,7 @@ OBJECTS = "jobs.objects:Objects"
 STAND_IN = "tests.chaos.stand_in:StandIn"
 WINDOWS = (
     Window("after the marker", "api", f"{OBJECTS}.put", "after", _key("pending/")),
-    Window("after the image is stored", "api", f"{OBJECTS}.put", "after", _key("/image")),
-    Window("after the record", "api", f"{OBJECTS}.put", "after", _key("/ledger/")),
+    Window("after the image is stored", "api", f"{OBJECTS}.put", "after", _key("clients/")),
     Window("after the enqueue", "api", "jobs.queue:JobQueue.feed", "after"),
     Window("popped but not recorded", "inference", "worker.analyse:_take_up", "before"),
     Window("before inference", "inference", f"{STAND_IN}.run", "before"),

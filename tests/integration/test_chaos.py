@@ -8,7 +8,7 @@ from tests.chaos.__main__ import attempt, faults_of, trials
 from tests.chaos.service import Service
 
 CUT = (
-    "api killed after the record",
+    "api killed after the image is stored",
     "inference killed after inference",
     "delivery killed after the callback's answer",
     "worker told to stop (SIGTERM)",

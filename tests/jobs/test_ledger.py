@@ -99,8 +99,20 @@ def test_a_late_writer_loses_even_after_redis_forgot_the_gate(ledger, redis):
 def test_every_version_stays_in_the_ledger(ledger):
     job = a_job()
     ledger.accept(job, b"image")
-    ledger.append(job.started("w", now()).handed_back(now()))
-    assert len(list(ledger.objects.keys(f"jobs/{job.id}/ledger/"))) == 2
+    assert ledger.history(job.id) == [job]
+    running = ledger.append(job.started("w", now()))
+    back = ledger.append(running.handed_back(now()))
+    assert ledger.history(job.id) == [running, back]
+
+
+def test_a_job_whose_image_did_not_arrive_whole_does_not_exist(ledger, redis):
+    job = a_job()
+    ledger.accept(job, b"ima")
+    redis.flushall()
+    for asked in (ledger.read, ledger.current, ledger.history):
+        with pytest.raises(NotStored):
+            asked(job.id)
+    assert list(ledger.pending()) == [job.id], "its marker leads the sweeper to it"
 
 
 def test_the_latest_of_more_than_nine_versions_is_read(ledger):
@@ -153,7 +165,6 @@ def test_a_clients_jobs_are_listed_newest_first_from_a_cursor(ledger):
 def test_nothing_remains_of_an_interrupted_submission(ledger):
     job = a_job()
     ledger.accept(job, b"image")
-    ledger.objects.delete(f"jobs/{job.id}/ledger/000001")
     ledger.erase_leftovers(job.id)
     assert list(ledger.objects.keys("")) == []
 

@@ -59,6 +59,7 @@ def desk(ledger, queue) -> Desk:
 
 def accepted(ledger, image: bytes = PNG, **changes) -> Job:
     job = a_job(**changes)
+    job = replace(job, image=replace(job.image, size=len(image)))
     ledger.accept(job, image)
     return job
 
