@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from model.bundle import CHECK
 from model.image import NotARadiograph, Radiograph, decode
-from model.radiograph_check import RadiographCheck
+from model.radiograph_check import RadiographCheck, contrast
 from model.synthetic import draw_forearm
 from tests import pictures
 from tests.xrays import XRAYS, needs_xrays
@@ -78,3 +78,8 @@ def test_nearly_all_real_xrays_pass():
         except NotARadiograph:
             refused += 1
     assert refused <= 0.02 * len(paths), f"{refused} of {len(paths)} X-rays were refused"
+
+
+def test_the_contrast_is_the_standard_deviation_of_the_pixels():
+    pixels = draw_forearm(3, size=(200, 150)).pixels
+    assert contrast(pixels) == pytest.approx(pixels.std(), rel=1e-9)
