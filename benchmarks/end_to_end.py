@@ -1,6 +1,10 @@
 """The whole service, from POST to callback, against the bare engine fed from memory; and its memory."""
 
+import os
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
 from statistics import median, quantiles
 
 import numpy as np
@@ -12,13 +16,14 @@ from benchmarks.figures import Figure, figure
 from benchmarks.load import saturate
 from benchmarks.radiographs import radiographs
 from benchmarks.service import Client, resident, running
-from model.bundle import WEIGHTS, Bundle
+from model.bundle import WEIGHTS, Bundle, read_bundle
 from model.engines import Engine, choose, start
 from model.weights import each_weight
 
 CLIENTS = 32
 IDLE_JOBS = 40
 WARM_JOBS = 32
+APART_JOBS = 300
 
 
 def measure(bundle: Bundle, jobs: int) -> list[Figure]:
@@ -38,11 +43,19 @@ def measure(bundle: Bundle, jobs: int) -> list[Figure]:
 
         seen = saturate(analyse, [bodies[i % len(bodies)] for i in range(jobs)], CLIENTS, "end to end")
     bare.append(_rate(engine, inputs))
+    apart, alone_apart = _apart(bundle)
     over = np.array(idle) - median(alone)
     weights = sum(value.size * 4 for _, value in each_weight(bundle.folder / WEIGHTS))
     slope, low = _growth(sampled)
     return [
         figure("end to end: throughput", seen.rate, "radiographs/s", sum(bare) / 2, at_least=0.9),
+        figure(
+            "end to end: throughput, a core for the worker and one for all else",
+            apart,
+            "radiographs/s",
+            alone_apart,
+            at_least=0.9,
+        ),
         figure("end to end: latency at saturation, p99", seen.percentile(99), "s"),
         figure("latency: bare inference, p50", median(alone), "s"),
         figure("latency: idle service, p50", median(idle), "s"),
@@ -64,6 +77,34 @@ def _rate(engine: Engine, inputs: np.ndarray, seconds: float = 15.0) -> float:
         engine.run(inputs)
         done += len(inputs)
     return done / spent
+
+
+def _apart(bundle: Bundle) -> tuple[float, float]:
+    """Radiographs a second through the service with a core for the worker, and of the engine on that core.
+
+    As it is where workers run on machines of their own: only what the worker itself does takes its core.
+    """
+    every = os.sched_getaffinity(0)
+    own, rest = {max(every)}, every - {max(every)}
+    with ProcessPoolExecutor(1, get_context("spawn"), os.sched_setaffinity, (0, own)) as process:
+        bare = [process.submit(_bare, bundle.folder).result()]
+        os.sched_setaffinity(0, rest)
+        try:
+            with running(own) as (_, client, _):
+                bodies = radiographs()
+                saturate(client.analyse, (bodies * 2)[:WARM_JOBS], CLIENTS, "warming up")
+                many = [bodies[i % len(bodies)] for i in range(APART_JOBS)]
+                seen = saturate(client.analyse, many, CLIENTS, "a core for the worker")
+        finally:
+            os.sched_setaffinity(0, every)
+        bare.append(process.submit(_bare, bundle.folder).result())
+    return seen.rate, sum(bare) / 2
+
+
+def _bare(folder: Path) -> float:
+    bundle = read_bundle(folder)
+    engine = start(choose(None), bundle, lambda _: None)
+    return _rate(engine, some_inputs(bundle.description.input_size))
 
 
 def _idle(client: Client, engine: Engine, inputs: np.ndarray) -> tuple[list[float], list[float]]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -25,6 +26,7 @@ from model.weights import read_weights
 ROUNDS = 8
 BENCHMARK_APP_SECONDS = 12
 PREDICT = "keras predict, one by one"
+MATRICES = "a large matrix product in float32"
 
 Work = Callable[[], object]
 
@@ -32,7 +34,9 @@ Work = Callable[[], object]
 def measure(bundle: Bundle) -> list[Figure]:
     """The figures of this group."""
     inputs = some_inputs(bundle.description.input_size)
-    works = {PREDICT: (1, _keras(bundle, inputs[:1]))}
+    network = _network(bundle)
+    works: dict[str, tuple[float, Work]] = {PREDICT: (1, lambda: network.predict(inputs[:1], verbose=0))}
+    works[MATRICES] = _matrix_product()
     for name in ENGINES:
         if find_spec(name):
             engine = start(name, bundle, lambda _: None)
@@ -41,12 +45,20 @@ def measure(bundle: Bundle) -> list[Figure]:
     if find_spec(OPENVINO):
         works["without heatmap"] = (len(inputs), _without_heatmap(bundle, inputs))
     rates = rates_of(works, ROUNDS)
-    names = [name for name in rates if name not in (PREDICT, "without heatmap")]
+    names = [name for name in rates if name not in (PREDICT, MATRICES, "without heatmap")]
     best = max(names, key=lambda name: rates[name])
     figures = [figure(f"engine: {PREDICT}", rates[PREDICT], "radiographs/s")] + [
         figure(f"engine: {name}", rates[name], "radiographs/s", rates[PREDICT], 8 if name == best else None)
         for name in names
     ]
+    figures.append(
+        figure(
+            f"engine: arithmetic of {best}, against {MATRICES}",
+            rates[best] * _operations(network) / 1e9,
+            "GFLOP/s",
+            rates[MATRICES] / 1e9,
+        )
+    )
     if find_spec(OPENVINO):
         whole, without = rates[_batches(OPENVINO)], rates["without heatmap"]
         figures += [
@@ -63,8 +75,8 @@ def some_inputs(size: int) -> np.ndarray:
     return np.stack([to_input(draw_forearm(seed).pixels, size) for seed in range(LARGEST_BATCH)])
 
 
-def rates_of(works: dict[str, tuple[int, Work]], rounds: int) -> dict[str, float]:
-    """Radiographs a second by name, for works of so many radiographs each.
+def rates_of(works: dict[str, tuple[float, Work]], rounds: int) -> dict[str, float]:
+    """Radiographs (or whatever else is counted) a second by name, for works of so many each.
 
     They run in turn, round after round, so that a machine whose speed drifts favours none; the median counts.
     """
@@ -86,10 +98,26 @@ def _running(run: Callable[[np.ndarray], object], inputs: np.ndarray) -> Work:
     return lambda: run(inputs)
 
 
-def _keras(bundle: Bundle, inputs: np.ndarray) -> Work:
+def _network(bundle: Bundle) -> Any:
     network = build(bundle.description.input_size, bundle.description.backbone)
     read_weights(bundle.folder / WEIGHTS, network)
-    return lambda: network.predict(inputs, verbose=0)
+    return network
+
+
+def _operations(network: Any) -> float:
+    """Multiplications and additions that one radiograph takes, in the kernels of the network."""
+    kernels = (
+        (layer.kernel.shape, layer.output.shape) for layer in network.layers if hasattr(layer, "kernel")
+    )
+    return float(sum(2 * np.prod(kernel) * np.prod(made[1:-1]) for kernel, made in kernels))
+
+
+def _matrix_product(side: int = 2048) -> tuple[float, Work]:
+    """What a processor can do at most, nearly: operations of a large product in float32, and the product."""
+    import tensorflow as tf
+
+    matrix = tf.random.normal((side, side))
+    return 2.0 * side**3, lambda: tf.linalg.matmul(matrix, matrix).numpy()
 
 
 def _without_heatmap(bundle: Bundle, inputs: np.ndarray) -> Work:

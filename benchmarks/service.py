@@ -81,13 +81,12 @@ def stores_alone(**settings: str) -> Iterator[Service]:
 
 
 @contextmanager
-def running(**settings: str) -> Iterator[tuple[Service, "Client", Part]]:
-    """The whole service but Flower, a client of it, and its inference worker."""
+def running(cores: set[int] | None = None, **settings: str) -> Iterator[tuple[Service, "Client", Part]]:
+    """The whole service but Flower, a client of it, and its inference worker, on these `cores` if any."""
     with stores_alone(**settings) as service:
         service.begin([web(service.settings, service.addresses)])
-        worker, *_ = service.begin(
-            [inference(service.settings), *others(service.settings, service.addresses)[:2]]
-        )
+        service.begin(others(service.settings, service.addresses)[:2])
+        (worker,) = service.begin([inference(service.settings)], cores)
         service.secrets = with_api_key(service.secrets, service.folder, service.addresses, service.settings)
         assert service.secrets.webhook_secret
         with Receiver(service.secrets.webhook_secret) as receiver:
