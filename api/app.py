@@ -7,6 +7,7 @@ from importlib.resources import files
 from flask import Flask, Response, g, request
 
 from api.admission import Admission
+from api.end_routes import end_routes
 from api.health import health_routes
 from api.job_routes import Intake, job_routes
 from api.keys import Keys
@@ -38,6 +39,7 @@ def create_app(settings: Settings, ledger: Ledger, queue: JobQueue, keys: Keys) 
     app.register_blueprint(
         job_routes(Intake(settings, ledger, queue, Admission.over(settings, ledger.view.lines)))
     )
+    app.register_blueprint(end_routes(settings, ledger, queue))
     webhooks, receivers = Webhooks(ledger.objects, settings.signing_key), Receivers(ledger.objects)
     desk = Desk(settings, ledger, queue, webhooks, receivers, Probes(ledger.objects))
     app.register_blueprint(webhook_routes(desk))

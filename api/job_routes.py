@@ -5,16 +5,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
-from typing import Any
 
 from flask import Blueprint, Response, g, jsonify, request
 
 from api.admission import Admission
+from api.job_answer import job_answer, job_document, own_job
 from api.overlay import overlay_of
 from api.problem import Problem
 from api.submission import Submission, read_submission
 from api.webhook_routes import redeliver_one
-from jobs.document import document
 from jobs.errors import NotStored, QueueUnavailable
 from jobs.job import ImageFacts, Job, is_job_id, new_job_id, now
 from jobs.ledger import Ledger
@@ -53,7 +52,7 @@ class Intake:
 def job_routes(intake: Intake) -> Blueprint:
     """The blueprint of these routes. `g.client` holds the authenticated client."""
     routes = Blueprint("jobs", __name__, url_prefix="/v1/jobs")
-    ledger = intake.ledger
+    ledger, public_url = intake.ledger, intake.settings.public_url
 
     @routes.post("")
     def submit() -> Response:
@@ -70,9 +69,8 @@ def job_routes(intake: Intake) -> Blueprint:
         except QueueUnavailable:
             log.warning("Redis does not answer; the sweeper will enqueue this job", extra={"job": job.id})
         log.info("job accepted", extra={"job": job.id, "client": job.client})
-        response = _job_response(job, intake)
-        response.status_code = 202
-        response.headers["Location"] = f"{intake.settings.public_url}/v1/jobs/{job.id}"
+        response = job_answer(job, ledger, public_url, 202)
+        response.headers["Location"] = f"{public_url}/v1/jobs/{job.id}"
         response.headers["Retry-After"] = str(POLL_SECONDS)
         return response
 
@@ -91,11 +89,12 @@ def job_routes(intake: Intake) -> Blueprint:
         else:
             if len(looked_at) > MOST_LOOKED_AT:
                 behind = looked_at[MOST_LOOKED_AT - 1]
-        return jsonify(jobs=[_document(job, intake) for job in page], next_cursor=behind)
+        documents = [job_document(job, ledger, public_url) for job in page]
+        return jsonify(jobs=documents, next_cursor=behind)
 
     @routes.get("/<job_id>")
     def show(job_id: str) -> Response:
-        response = _job_response(_own_job(job_id, ledger), intake)
+        response = job_answer(own_job(job_id, ledger), ledger, public_url)
         response.add_etag()
         response.make_conditional(request)
         return response
@@ -113,21 +112,19 @@ def job_routes(intake: Intake) -> Blueprint:
 
     @routes.get("/<job_id>/deliveries")
     def deliveries(job_id: str) -> Response:
-        return jsonify(deliveries=ledger.deliveries(_own_job(job_id, ledger)))
+        return jsonify(deliveries=ledger.deliveries(own_job(job_id, ledger)))
 
     @routes.post("/<job_id>/redeliver")
     def redeliver(job_id: str) -> Response:
-        job = _own_job(job_id, ledger)
+        job = own_job(job_id, ledger)
         if not redeliver_one(ledger, intake.queue, job.id):
             detail = "There is no callback to deliver: the job has not ended, or named no callback_url."
             raise Problem(409, "nothing-to-deliver", detail)
-        response = _job_response(ledger.read(job_id), intake)
-        response.status_code = 202
-        return response
+        return job_answer(ledger.read(job_id), ledger, public_url, 202)
 
     @routes.get("/<job_id>/image")
     def image(job_id: str) -> Response:
-        job = _own_job(job_id, ledger)
+        job = own_job(job_id, ledger)
         suffix = job.image.format.lower()
         return _file(_stored(ledger.image, job), MEDIA_TYPE[job.image.format], f"{job.id}.{suffix}")
 
@@ -158,21 +155,8 @@ def _new_job(submission: Submission, client: str, deadline: timedelta) -> Job:
     )
 
 
-def _own_job(job_id: str, ledger: Ledger) -> Job:
-    if is_job_id(job_id):
-        try:
-            job = ledger.current(job_id)
-        except NotStored:
-            job = None
-        if job and job.client == g.client:
-            return job
-    raise Problem(
-        404, "no-such-job", "There is no such job. Check the id, and that the key is this client's."
-    )
-
-
 def _succeeded_job(job_id: str, ledger: Ledger) -> Job:
-    job = _own_job(job_id, ledger)
+    job = own_job(job_id, ledger)
     if job.state is State.SUCCEEDED:
         return job
     if job.error:
@@ -188,18 +172,6 @@ def _stored(read: Callable[[Job], bytes], job: Job) -> bytes:
         log.error("an object of this job is missing", extra={"job": job.id})
         detail = "This file is missing from the object store. Tell the operator, with the job's id."
         raise Problem(500, "object-missing", detail) from error
-
-
-def _document(job: Job, intake: Intake) -> dict[str, Any]:
-    try:
-        position = intake.ledger.view.lines.position(job)
-    except QueueUnavailable:
-        position = None
-    return document(job, intake.settings.public_url, position)
-
-
-def _job_response(job: Job, intake: Intake) -> Response:
-    return jsonify(_document(job, intake))
 
 
 def _listing_arguments() -> tuple[State | None, int, str | None]:

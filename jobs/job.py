@@ -102,6 +102,11 @@ class Job:
         detail = "No worker took this job up before its deadline. Send the radiograph again."
         return self._ended(State.EXPIRED, now, error={"type": "expired", "detail": detail})
 
+    def canceled(self, now: datetime) -> "Job":
+        """The job given up because its client wants no result; its callback is due at once."""
+        detail = "This job was canceled. Send the radiograph again if you want a result after all."
+        return self._ended(State.CANCELED, now, error={"type": "canceled", "detail": detail})
+
     def retried(self, now: datetime) -> "Job":
         """A dead letter back in the queue, as if new; how it ends is delivered anew. Raises IllegalMove."""
         if not self.dead_letter:

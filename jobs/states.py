@@ -16,6 +16,8 @@ class State(StrEnum):
     """It has an error that says why. Final, unless an operator has it tried again."""
     EXPIRED = "expired"
     """No worker took it up before its deadline. Final."""
+    CANCELED = "canceled"
+    """Its client wants no result any more. Final."""
 
     @property
     def final(self) -> bool:
@@ -46,9 +48,10 @@ class Priority(StrEnum):
 
 
 MOVES: dict[State, frozenset[State]] = {
-    State.QUEUED: frozenset({State.RUNNING, State.EXPIRED}),
-    State.RUNNING: frozenset({State.SUCCEEDED, State.FAILED, State.QUEUED}),
+    State.QUEUED: frozenset({State.RUNNING, State.EXPIRED, State.CANCELED}),
+    State.RUNNING: frozenset({State.SUCCEEDED, State.FAILED, State.QUEUED, State.CANCELED}),
     State.SUCCEEDED: frozenset(),
     State.FAILED: frozenset({State.QUEUED}),
     State.EXPIRED: frozenset(),
+    State.CANCELED: frozenset(),
 }

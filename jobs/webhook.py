@@ -16,7 +16,7 @@ from jobs.job import moment_text
 from jobs.objects import Objects
 from jobs.recent import Recent
 
-EVENTS = ("job.succeeded", "job.failed", "job.expired")
+EVENTS = ("job.succeeded", "job.failed", "job.expired", "job.canceled")
 OVERLAP = timedelta(hours=24)
 """For so long after a rotation callbacks carry the signature of the secret before, too."""
 

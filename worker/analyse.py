@@ -9,13 +9,13 @@ from threading import Lock
 from typing import Any, Protocol
 
 from jobs.errors import Conflict, NotStored, TransientError
+from jobs.handover import after_lost_attempt, pass_on
 from jobs.job import Job, now
 from jobs.ledger import Ledger
 from jobs.queue import JobQueue
 from jobs.states import State
 from model.image import ImageError, Limits, NotARadiograph, Radiograph, decode
 from model.prediction import Prediction, cells_to_bytes
-from worker.handover import after_lost_attempt, pass_on
 from worker.watchdog import Watchdog
 
 log = logging.getLogger(__name__)

@@ -8,11 +8,11 @@ from itertools import islice
 from urllib.parse import urlsplit
 
 from jobs.errors import Conflict, NotStored, QueueUnavailable, StoreUnavailable
+from jobs.handover import after_lost_attempt, pass_on
 from jobs.job import Job, made_at, now
 from jobs.ledger import Ledger
 from jobs.queue import ANALYSE_TASK, DELIVER_TASK, JobQueue
 from jobs.states import Delivery, State
-from worker.handover import after_lost_attempt, pass_on
 
 log = logging.getLogger(__name__)
 

@@ -155,7 +155,6 @@ def test_a_connection_left_idle_is_still_there_for_the_next_request(api: Api):
 
 
 def test_what_is_not_part_of_the_contract_yet_is_not_answered(api: Api, job: Job):
-    assert problem_of(api.request("POST", f"/v1/jobs/{job.id}/cancel"))["status"] == 404
     answer = api.request("DELETE", f"/v1/jobs/{job.id}")
     assert problem_of(answer)["status"] == 405
     assert "GET" in answer.headers["Allow"]

@@ -10,7 +10,7 @@ from api.keys import Keys
 from jobs.job import Job, now
 from jobs.receivers import PATIENCE, Receivers
 from jobs.states import Delivery
-from jobs.webhook import webhook_secret
+from jobs.webhook import EVENTS, webhook_secret
 from tests.api.test_parts_down import client_of
 from tests.conftest import SIGNING_KEY, a_job
 
@@ -42,7 +42,7 @@ def delivered(ledger, **changes) -> Job:
 
 
 def test_a_client_chooses_its_events(client):
-    assert client.get("/v1/webhook").json["events"] == ["job.succeeded", "job.failed", "job.expired"]
+    assert client.get("/v1/webhook").json["events"] == [*EVENTS]
     answer = client.patch("/v1/webhook", json={"events": ["job.failed"]})
     assert (answer.status_code, answer.json["events"]) == (200, ["job.failed"])
     assert client.get("/v1/webhook").json["events"] == ["job.failed"]

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from jobs.errors import Conflict, NotStored, StoreUnavailable
+from jobs.errors import Conflict, IllegalMove, NotStored, StoreUnavailable
+from jobs.insist import insist
 from jobs.job import now
 from jobs.ledger import Ledger
 from jobs.objects import Objects
@@ -94,6 +95,23 @@ def test_a_late_writer_loses_even_after_redis_forgot_the_gate(ledger, redis):
     with pytest.raises(Conflict):
         ledger.append(job.started("late", now()))
     assert ledger.read(job.id) == first
+
+
+def test_of_eight_who_insist_on_the_same_change_one_makes_it_and_all_hear_how_it_stands(ledger):
+    job = a_job()
+    ledger.accept(job, b"image")
+    ledger.append(job.started("w", now()))
+
+    def cancel(_: int) -> bool:
+        try:
+            insist(job.id, lambda job: job.canceled(now()), ledger)
+        except IllegalMove:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(cancel, range(8))) == 1
+    assert ledger.read(job.id).version == 3
 
 
 def test_every_version_stays_in_the_ledger(ledger):

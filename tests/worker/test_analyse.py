@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from jobs.errors import StoreUnavailable
+from jobs.insist import insist
 from jobs.job import Job, new_job_id, now
 from jobs.queue import DELIVER, INFER_ROUTINE
 from jobs.states import Delivery, State
@@ -191,6 +192,27 @@ def test_jobs_that_lost_a_worker_go_one_at_a_time(desk, ledger):
             list(threads.map(lambda job: analyse(job.id, counted), jobs))
         assert [ledger.read(job.id).state for job in jobs] == [State.SUCCEEDED] * 4
         assert (most[0] > 1) is together
+
+
+def test_the_result_of_a_job_that_was_canceled_meanwhile_is_void(desk, ledger, redis):
+    job = accepted(ledger, callback_url="https://clinic.example/")
+
+    def slow(_: Radiograph) -> Prediction:
+        insist(job.id, lambda job: job.canceled(now()), ledger)
+        return answering(PREDICTION)(_)
+
+    analyse(job.id, replace(desk, predict=slow))
+    done = ledger.read(job.id)
+    assert (done.state, done.result, done.version) == (State.CANCELED, None, 3)
+    assert redis.llen(DELIVER) == 0, "whoever canceled it sees to the callback"
+
+
+def test_a_message_for_a_job_that_was_canceled_while_it_waited_is_dropped(desk, ledger):
+    job = accepted(ledger)
+    ledger.append(job.canceled(now()))
+    analyse(job.id, desk)
+    assert desk.analyst.seen == []
+    assert ledger.read(job.id).state is State.CANCELED
 
 
 def test_the_result_of_an_attempt_that_was_taken_away_is_void(desk, ledger):

@@ -1,4 +1,4 @@
-"""What a job needs next, once its state has changed: shared by the analysis and the sweeper."""
+"""What a job needs next, once its state has changed: shared by whoever changes it."""
 
 from jobs.job import Job, now
 from jobs.ledger import Ledger

@@ -1,0 +1,41 @@
+"""The routes by which a client ends a job: cancel it."""
+
+import logging
+
+from flask import Blueprint, Response, g
+
+from api.job_answer import job_answer, own_job
+from api.problem import Problem
+from jobs.errors import IllegalMove, TransientError
+from jobs.handover import pass_on
+from jobs.insist import insist
+from jobs.job import now
+from jobs.ledger import Ledger
+from jobs.queue import JobQueue
+from jobs.settings import Settings
+from jobs.states import State
+
+log = logging.getLogger(__name__)
+
+
+def end_routes(settings: Settings, ledger: Ledger, queue: JobQueue) -> Blueprint:
+    """The blueprint of these routes. `g.client` holds the authenticated client."""
+    routes = Blueprint("ends", __name__, url_prefix="/v1/jobs")
+
+    @routes.post("/<job_id>/cancel")
+    def cancel(job_id: str) -> Response:
+        job = own_job(job_id, ledger)
+        try:
+            before, canceled = insist(job.id, lambda job: job.canceled(now()), ledger)
+        except IllegalMove as error:
+            detail = "The job has ended already: there is nothing left to cancel."
+            raise Problem(409, "job-ended", detail) from error
+        log.info("job canceled", extra={"job": job.id, "client": g.client})
+        try:
+            pass_on(canceled, ledger, queue)
+        except TransientError as error:
+            log.warning("the sweeper passes this job on: %s", error, extra={"job": job.id})
+        status = 200 if before.state is State.QUEUED else 202
+        return job_answer(canceled, ledger, settings.public_url, status)
+
+    return routes

@@ -1,0 +1,41 @@
+"""Whose job a request asks for, and the job as an answer: what all routes under /v1/jobs share."""
+
+from typing import Any
+
+from flask import Response, g, jsonify
+
+from api.problem import Problem
+from jobs.document import document
+from jobs.errors import NotStored, QueueUnavailable
+from jobs.job import Job, is_job_id
+from jobs.ledger import Ledger
+
+
+def own_job(job_id: str, ledger: Ledger) -> Job:
+    """The job of this id, if it is the authenticated client's. Raises Problem 404."""
+    if is_job_id(job_id):
+        try:
+            job = ledger.current(job_id)
+        except NotStored:
+            job = None
+        if job and job.client == g.client:
+            return job
+    raise Problem(
+        404, "no-such-job", "There is no such job. Check the id, and that the key is this client's."
+    )
+
+
+def job_document(job: Job, ledger: Ledger, public_url: str) -> dict[str, Any]:
+    """The job's public JSON, with its place in the queue where Redis tells it."""
+    try:
+        position = ledger.view.lines.position(job)
+    except QueueUnavailable:
+        position = None
+    return document(job, public_url, position)
+
+
+def job_answer(job: Job, ledger: Ledger, public_url: str, status: int = 200) -> Response:
+    """The job as an answer."""
+    response = jsonify(job_document(job, ledger, public_url))
+    response.status_code = status
+    return response

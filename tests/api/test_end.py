@@ -1,0 +1,76 @@
+"""The routes by which a client ends a job, over real HTTP."""
+
+import pytest
+
+from api.keys import Keys
+from jobs.job import Job, now
+from jobs.ledger import Ledger
+from jobs.queue import DELIVER
+from jobs.states import State
+from jobs.view import View
+from tests import pictures
+from tests.api.conftest import Api, problem_of
+
+PNG = pictures.encoded(pictures.gray())
+
+
+@pytest.fixture
+def ledger(api: Api, stores) -> Ledger:
+    return Ledger(api.objects, View.connect(stores.redis_url, 60))
+
+
+@pytest.fixture
+def job(api: Api, ledger: Ledger) -> Job:
+    return ledger.read(api.submit(PNG, callback_url="https://clinic.example/hook").json()["id"])
+
+
+def cancel(api: Api, job: Job, **kwargs):
+    return api.request("POST", f"/v1/jobs/{job.id}/cancel", **kwargs)
+
+
+def test_a_job_that_waits_is_canceled_at_once_and_its_client_hears_of_it(api: Api, ledger: Ledger, job: Job):
+    answer = cancel(api, job)
+    assert (answer.status, answer.json()["state"], answer.json()["error"]["type"]) == (
+        200,
+        "canceled",
+        "canceled",
+    )
+    assert answer.json()["queue_position"] is None
+    assert ledger.view.lines.waiting() == 0
+    assert api.redis.llen(DELIVER) == 1
+    assert api.request("GET", f"/v1/jobs/{job.id}").json()["state"] == "canceled"
+    assert problem_of(api.request("GET", f"/v1/jobs/{job.id}/result"))["error"]["type"] == "canceled"
+
+
+def test_without_a_callback_nothing_is_left_to_do_for_a_canceled_job(api: Api, ledger: Ledger):
+    job = ledger.read(api.submit(PNG).json()["id"])
+    assert cancel(api, job).status == 200
+    assert job.id not in ledger.pending()
+
+
+def test_a_job_at_work_is_canceled_under_its_worker(api: Api, ledger: Ledger, job: Job):
+    ledger.append(job.started("inference:here:1", now()))
+    answer = cancel(api, job)
+    assert (answer.status, answer.json()["state"], answer.json()["attempts"]) == (202, "canceled", 1)
+    assert ledger.read(job.id).state is State.CANCELED
+
+
+def test_a_job_is_canceled_though_the_view_lags_behind(api: Api, ledger: Ledger, job: Job):
+    ledger.append(job.started("inference:here:1", now()))
+    api.redis.delete(f"job:{job.id}")
+    ledger.view.put(job)
+    assert cancel(api, job).status == 202
+
+
+def test_a_job_that_has_ended_cannot_be_canceled(api: Api, ledger: Ledger, job: Job):
+    ended = ledger.append(ledger.append(job.started("w", now())).failed("not-a-radiograph", "No.", now()))
+    answer = cancel(api, job)
+    assert (answer.status, problem_of(answer)["type"]) == (409, "/problems/job-ended")
+    assert ledger.read(job.id) == ended
+
+
+def test_another_client_cannot_end_a_job(api: Api, ledger: Ledger, job: Job):
+    other = Keys(api.objects).create("another")
+    answer = cancel(api, job, key=other)
+    assert (answer.status, problem_of(answer)["type"]) == (404, "/problems/no-such-job")
+    assert ledger.read(job.id) == job
