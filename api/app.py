@@ -9,11 +9,12 @@ from flask import Flask, Response, g, request
 from api.admission import Admission
 from api.end_routes import end_routes
 from api.health import health_routes
-from api.job_routes import Intake, job_routes
+from api.job_routes import job_routes
 from api.keys import Keys
 from api.metrics import metrics_routes
 from api.problem import Problem, answer_problems
 from api.submission import FORM_OVERHEAD
+from api.submit_routes import Intake, submit_routes
 from api.webhook_routes import Desk, webhook_routes
 from jobs.errors import StoreUnavailable
 from jobs.ledger import Ledger
@@ -36,9 +37,9 @@ def create_app(settings: Settings, ledger: Ledger, queue: JobQueue, keys: Keys) 
     app.config["MAX_FORM_PARTS"] = 20
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the order of the contract reads better
     answer_problems(app)
-    app.register_blueprint(
-        job_routes(Intake(settings, ledger, queue, Admission.over(settings, ledger.view.lines)))
-    )
+    admission = Admission.over(settings, ledger.view.lines)
+    app.register_blueprint(submit_routes(Intake(settings, ledger, queue, admission)))
+    app.register_blueprint(job_routes(settings, ledger, queue))
     app.register_blueprint(end_routes(settings, ledger, queue))
     webhooks, receivers = Webhooks(ledger.objects, settings.signing_key), Receivers(ledger.objects)
     desk = Desk(settings, ledger, queue, webhooks, receivers, Probes(ledger.objects))

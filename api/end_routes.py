@@ -1,11 +1,13 @@
-"""The routes by which a client ends a job: cancel it."""
+"""The routes by which a client ends a job: cancel it, or delete it with all that belongs to it."""
 
 import logging
+from contextlib import suppress
 
 from flask import Blueprint, Response, g
 
 from api.job_answer import job_answer, own_job
 from api.problem import Problem
+from jobs.deletion import delete
 from jobs.errors import IllegalMove, TransientError
 from jobs.handover import pass_on
 from jobs.insist import insist
@@ -37,5 +39,13 @@ def end_routes(settings: Settings, ledger: Ledger, queue: JobQueue) -> Blueprint
             log.warning("the sweeper passes this job on: %s", error, extra={"job": job.id})
         status = 200 if before.state is State.QUEUED else 202
         return job_answer(canceled, ledger, settings.public_url, status)
+
+    @routes.delete("/<job_id>")
+    def erase(job_id: str) -> Response:
+        job = own_job(job_id, ledger)
+        with suppress(IllegalMove):  # Another request was faster.
+            delete(job.id, ledger)
+        log.info("job deleted", extra={"job": job.id, "client": g.client})
+        return Response(status=204)
 
     return routes

@@ -9,16 +9,22 @@ from jobs.document import document
 from jobs.errors import NotStored, QueueUnavailable
 from jobs.job import Job, is_job_id
 from jobs.ledger import Ledger
+from jobs.states import State
+
+POLL_SECONDS = 1
+"""What a client that asks again and again is told to wait."""
 
 
 def own_job(job_id: str, ledger: Ledger) -> Job:
-    """The job of this id, if it is the authenticated client's. Raises Problem 404."""
+    """The authenticated client's job of this id. Raises Problem: 404, or 410 where it was deleted."""
     if is_job_id(job_id):
         try:
             job = ledger.current(job_id)
         except NotStored:
             job = None
         if job and job.client == g.client:
+            if job.state is State.ERASED:
+                raise Problem(410, "gone", "This job was deleted, with all that belonged to it.")
             return job
     raise Problem(
         404, "no-such-job", "There is no such job. Check the id, and that the key is this client's."

@@ -1,30 +1,28 @@
-"""The routes under /v1/jobs: submit a radiograph, and ask for its job, result, overlay and image."""
+"""The routes by which a client asks for its jobs, and for the result, overlay and image of each."""
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import timedelta
 from itertools import islice
+from typing import TypeVar
 
 from flask import Blueprint, Response, g, jsonify, request
 
-from api.admission import Admission
-from api.job_answer import job_answer, job_document, own_job
+from api.job_answer import POLL_SECONDS, job_answer, job_document, own_job
 from api.overlay import overlay_of
 from api.problem import Problem
-from api.submission import Submission, read_submission
 from api.webhook_routes import redeliver_one
-from jobs.errors import NotStored, QueueUnavailable
-from jobs.job import ImageFacts, Job, is_job_id, new_job_id, now
+from jobs.errors import NotStored
+from jobs.job import Job, is_job_id
 from jobs.ledger import Ledger
 from jobs.queue import JobQueue
 from jobs.settings import Settings
-from jobs.states import Delivery, State
+from jobs.states import SEEN, State
 from model.image import Limits
 
 log = logging.getLogger(__name__)
 
-POLL_SECONDS = 1
+T = TypeVar("T")
+
 PAGE = 50
 MOST_A_PAGE = 100
 MOST_LOOKED_AT = 200
@@ -39,40 +37,10 @@ MEDIA_TYPE = {
 }
 
 
-@dataclass(frozen=True)
-class Intake:
-    """What the routes work with."""
-
-    settings: Settings
-    ledger: Ledger
-    queue: JobQueue
-    admission: Admission
-
-
-def job_routes(intake: Intake) -> Blueprint:
+def job_routes(settings: Settings, ledger: Ledger, queue: JobQueue) -> Blueprint:
     """The blueprint of these routes. `g.client` holds the authenticated client."""
     routes = Blueprint("jobs", __name__, url_prefix="/v1/jobs")
-    ledger, public_url = intake.ledger, intake.settings.public_url
-
-    @routes.post("")
-    def submit() -> Response:
-        within, g.headers = intake.admission.count(g.client)
-        if not within:
-            detail = "This client submits more often than its quota allows. Send it again later."
-            raise Problem(429, "quota-exceeded", detail)
-        intake.admission.refuse_when_full(g.client)
-        submission = read_submission(request, intake.settings)
-        job = _new_job(submission, g.client, timedelta(seconds=intake.settings.deadline_seconds))
-        ledger.accept(job, submission.data)
-        try:
-            intake.queue.feed(job.client, job.priority)
-        except QueueUnavailable:
-            log.warning("Redis does not answer; the sweeper will enqueue this job", extra={"job": job.id})
-        log.info("job accepted", extra={"job": job.id, "client": job.client})
-        response = job_answer(job, ledger, public_url, 202)
-        response.headers["Location"] = f"{public_url}/v1/jobs/{job.id}"
-        response.headers["Retry-After"] = str(POLL_SECONDS)
-        return response
+    public_url = settings.public_url
 
     @routes.get("")
     def list_jobs() -> Response:
@@ -84,7 +52,7 @@ def job_routes(intake: Intake) -> Blueprint:
             if len(page) == limit:
                 behind = page[-1].id
                 break
-            if state is None or job.state is state:
+            if job.state is state or (state is None and job.state is not State.ERASED):
                 page.append(job)
         else:
             if len(looked_at) > MOST_LOOKED_AT:
@@ -106,18 +74,19 @@ def job_routes(intake: Intake) -> Blueprint:
     @routes.get("/<job_id>/heatmap")
     def heatmap(job_id: str) -> Response:
         job = _succeeded_job(job_id, ledger)
-        limits = Limits(intake.settings.max_pixels)
-        drawn = _stored(lambda job: overlay_of(job, ledger.image(job), limits), job)
+        limits = Limits(settings.max_pixels)
+        drawn = _stored(lambda job: overlay_of(job, ledger.image(job), limits), job, ledger)
         return _file(drawn, "image/png", f"{job.id}-overlay.png")
 
     @routes.get("/<job_id>/deliveries")
     def deliveries(job_id: str) -> Response:
-        return jsonify(deliveries=ledger.deliveries(own_job(job_id, ledger)))
+        deliveries = _stored(ledger.deliveries, own_job(job_id, ledger), ledger)
+        return jsonify(deliveries=deliveries)
 
     @routes.post("/<job_id>/redeliver")
     def redeliver(job_id: str) -> Response:
         job = own_job(job_id, ledger)
-        if not redeliver_one(ledger, intake.queue, job.id):
+        if not redeliver_one(ledger, queue, job.id):
             detail = "There is no callback to deliver: the job has not ended, or named no callback_url."
             raise Problem(409, "nothing-to-deliver", detail)
         return job_answer(ledger.read(job_id), ledger, public_url, 202)
@@ -126,33 +95,9 @@ def job_routes(intake: Intake) -> Blueprint:
     def image(job_id: str) -> Response:
         job = own_job(job_id, ledger)
         suffix = job.image.format.lower()
-        return _file(_stored(ledger.image, job), MEDIA_TYPE[job.image.format], f"{job.id}.{suffix}")
+        return _file(_stored(ledger.image, job, ledger), MEDIA_TYPE[job.image.format], f"{job.id}.{suffix}")
 
     return routes
-
-
-def _new_job(submission: Submission, client: str, deadline: timedelta) -> Job:
-    moment = now()
-    radiograph = submission.radiograph
-    return Job(
-        id=new_job_id(),
-        client=client,
-        image=ImageFacts(
-            sha256=radiograph.sha256,
-            width=radiograph.width,
-            height=radiograph.height,
-            format=radiograph.format,
-            size=len(submission.data),
-        ),
-        created_at=moment,
-        queued_at=moment,
-        expires_at=moment + deadline,
-        delivery=Delivery.PENDING if submission.callback_url else Delivery.NONE,
-        priority=submission.priority,
-        reference=submission.reference,
-        metadata=submission.metadata,
-        callback_url=submission.callback_url,
-    )
 
 
 def _succeeded_job(job_id: str, ledger: Ledger) -> Job:
@@ -165,10 +110,11 @@ def _succeeded_job(job_id: str, ledger: Ledger) -> Job:
     raise Problem(409, "not-ready", detail, retry_after=POLL_SECONDS)
 
 
-def _stored(read: Callable[[Job], bytes], job: Job) -> bytes:
+def _stored(read: Callable[[Job], T], job: Job, ledger: Ledger) -> T:
     try:
         return read(job)
     except NotStored as error:
+        own_job(job.id, ledger)  # Perhaps it has just been deleted.
         log.error("an object of this job is missing", extra={"job": job.id})
         detail = "This file is missing from the object store. Tell the operator, with the job's id."
         raise Problem(500, "object-missing", detail) from error
@@ -183,9 +129,9 @@ def _listing_arguments() -> tuple[State | None, int, str | None]:
         raise Problem(400, "malformed", "`cursor` is the `next_cursor` of an earlier answer.")
     try:
         limit = int(request.args.get("limit", PAGE))
-        state = State(request.args["state"]) if "state" in request.args else None
+        state = SEEN[SEEN.index(State(request.args["state"]))] if "state" in request.args else None
     except ValueError as error:
-        states = ", ".join(State)
+        states = ", ".join(SEEN)
         raise Problem(400, "malformed", f"`limit` is a number, `state` is one of: {states}.") from error
     if not 1 <= limit <= MOST_A_PAGE:
         raise Problem(400, "malformed", f"`limit` lies between 1 and {MOST_A_PAGE}.")

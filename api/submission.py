@@ -14,12 +14,16 @@ from jobs.settings import Settings
 from jobs.states import Priority
 from model.image import BrokenImage, ImageError, Limits, Radiograph, TooManyPixels, decode
 
-FIELDS = frozenset({"callback_url", "reference", "priority", "metadata"})
+FIELDS = frozenset(
+    {"callback_url", "reference", "priority", "metadata", "deadline_seconds", "retention_seconds"}
+)
 FORM_OVERHEAD = 64 * 1024
 """Bytes that a multipart body may have beyond its image."""
 MAX_REFERENCE = 200
 MAX_METADATA = 4096
 MAX_METADATA_DEPTH = 16
+MOST_RETENTION = 100 * 366 * 86_400
+"""A hundred years, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +36,14 @@ class Submission:
     reference: str | None
     priority: Priority
     metadata: dict[str, Any] | None
+    deadline_seconds: int | None
+    retention_seconds: int | None
 
 
-def read_submission(request: Request, settings: Settings) -> Submission:
+def read_submission(request: Request, settings: Settings, longest_kept: int | None) -> Submission:
     """The submission in `request`: a multipart form, or the raw image with its fields in the query.
+
+    `longest_kept`: for how many seconds the client's jobs are kept at most.
 
     Raises Problem: 400 malformed, 413 too large, 415 no image that we read, 422 an image that does not decode
     or a callback that may not be called.
@@ -63,6 +71,8 @@ def read_submission(request: Request, settings: Settings) -> Submission:
         reference=_reference(fields.get("reference")),
         priority=_priority(fields.get("priority")),
         metadata=_metadata(fields.get("metadata")),
+        deadline_seconds=_seconds(fields, "deadline_seconds", int(settings.deadline_seconds)),
+        retention_seconds=_seconds(fields, "retention_seconds", longest_kept or MOST_RETENTION),
         radiograph=_radiograph(data, settings),
         data=data,
     )
@@ -148,6 +158,15 @@ def _metadata(text: str | None) -> dict[str, Any] | None:
             f" {MAX_METADATA_DEPTH} deep."
         )
     return value
+
+
+def _seconds(fields: dict[str, str], name: str, most: int) -> int | None:
+    text = fields.get(name)
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 12 and 1 <= int(text) <= most):
+        raise _malformed(f"`{name}` takes a whole number of seconds between 1 and {most}.")
+    return int(text)
 
 
 def _finite(text: str) -> float:

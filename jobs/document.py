@@ -22,6 +22,7 @@ def document(job: Job, base_url: str, queue_position: int | None = None) -> dict
         "priority": job.priority,
         "created_at": moment_text(job.created_at),
         "expires_at": _text(job.expires_at),
+        "retention_seconds": job.retention_seconds,
         "started_at": _text(job.started_at),
         "finished_at": _text(job.finished_at),
         "attempts": job.attempts,

@@ -17,6 +17,8 @@ def pass_on(job: Job, ledger: Ledger, queue: JobQueue) -> None:
     """Send a job that has just changed state to whoever is next."""
     if job.state is State.QUEUED:
         queue.feed(job.client, job.priority)
+    elif job.state is State.ERASED:
+        ledger.erase(job)
     elif job.delivery is Delivery.PENDING:
         queue.deliver(job)
     else:

@@ -14,6 +14,9 @@ from jobs.states import MOVES, Delivery, Priority, State
 DEAD_LETTER_ERRORS = frozenset({"worker-lost", "internal-error"})
 """Errors that are no fault of the submission: such a job is a dead letter, for an operator to retry."""
 
+LEFTOVER_GRACE = timedelta(minutes=10)
+"""After so long, whoever was writing something of a job has written it, or never will."""
+
 MOMENTS = ("created_at", "queued_at", "expires_at", "started_at", "finished_at", "next_delivery_at")
 
 
@@ -75,6 +78,8 @@ class Job:
     call: dict[str, Any] | None = None
     """What came of the call of the receiver that this version was written after."""
     next_delivery_at: datetime | None = None
+    retention_seconds: int | None = None
+    """How long after its end it is kept; None is for ever."""
     retries: int = 0
     """How often an operator has had it tried again."""
     later: dict[str, Any] = field(default_factory=dict)
@@ -106,6 +111,23 @@ class Job:
         """The job given up because its client wants no result; its callback is due at once."""
         detail = "This job was canceled. Send the radiograph again if you want a result after all."
         return self._ended(State.CANCELED, now, error={"type": "canceled", "detail": detail})
+
+    def erased(self, now: datetime) -> "Job":
+        """The tombstone: id, client and time, and nothing of what the job held. Raises IllegalMove."""
+        if State.ERASED not in MOVES[self.state]:
+            raise IllegalMove(f"{self.id} is {self.state}")
+        return Job(
+            id=self.id,
+            client=self.client,
+            image=ImageFacts(sha256="", width=0, height=0, format="", size=0),
+            created_at=now,
+            queued_at=now,
+            finished_at=now,
+            version=self.version + 1,
+            state=State.ERASED,
+            # The line that it may have to be taken out of.
+            priority=self.priority,
+        )
 
     def retried(self, now: datetime) -> "Job":
         """A dead letter back in the queue, as if new; how it ends is delivered anew. Raises IllegalMove."""

@@ -5,6 +5,7 @@ Keys, all below one bucket:
     pending/<job id>                  the job's first record; there while something is left to do for the job
     clients/<client>/jobs/<inverted>  the radiograph as submitted; lists a client's jobs newest first
     jobs/<job id>/ledger/<version>    the job's record at that version, from the second on, JSON
+    due/<day>/<time>-<job id>         empty; the job has to be looked at then
     dead-letters/<job id>             empty; there while an operator may have the job retried
 """
 
@@ -13,8 +14,10 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
+from jobs.due import Due
 from jobs.errors import Conflict, NotStored, QueueUnavailable, StoreUnavailable
 from jobs.job import Job, now
 from jobs.objects import Objects
@@ -35,6 +38,7 @@ class Ledger:
     def __init__(self, objects: Objects, view: View) -> None:
         self.objects = objects
         self.view = view
+        self.due = Due(objects)
 
     def accept(self, job: Job, image: bytes) -> None:
         """Make `job` (version 1) and its image durable; the job is accepted when this returns.
@@ -43,7 +47,10 @@ class Ledger:
         Whatever dies in between leaves a marker that leads the sweeper to the rest. Raises StoreUnavailable:
         the job is not accepted. A Redis that does not answer is no error: the sweeper brings the job there.
         """
-        self._mark(job)
+        self.mark(job)
+        if job.retention_seconds is not None:
+            # No sooner can it be over: the purger looks then, and knows when it ended.
+            self.due.put(job.id, job.created_at + timedelta(seconds=job.retention_seconds))
         self.objects.put(_image(job), image)
         self._show(job)
 
@@ -58,12 +65,12 @@ class Ledger:
         opens = time.monotonic() + GATE_SECONDS
         if not self.view.gate(job.id, job.version, hashlib.sha256(record).hexdigest()):
             raise Conflict(f"{job.id} version {job.version}")
-        if job.dead_letter:
-            # First, as a marker is: it may lead to a job that is none, and never the other way round.
-            self.objects.put(_dead_letter(job.id), b"")
         try:
             if self.objects.exists(key):
                 raise Conflict(f"{job.id} version {job.version}")
+            if job.dead_letter:
+                # First, as a marker is: it may lead to a job that is none, and never the other way round.
+                self.objects.put(_dead_letter(job.id), b"")
             if time.monotonic() > opens - WRITE_SECONDS:
                 raise StoreUnavailable("the object store is too slow")
             self.objects.put_new(key, record)
@@ -89,7 +96,7 @@ class Ledger:
     def retry(self, job: Job) -> Job:
         """Put a dead letter back into its line. Raises IllegalMove where it is none, and as `append` does."""
         retried = job.retried(now())
-        self._mark(job)
+        self.mark(job)
         self.append(retried)
         self.objects.delete(_dead_letter(job.id))
         return retried
@@ -97,7 +104,7 @@ class Ledger:
     def redeliver(self, job: Job) -> Job:
         """Let the callback be due at once. Raises IllegalMove, and as `append` does."""
         again = job.redelivered(now())
-        self._mark(job)
+        self.mark(job)
         return self.append(again)
 
     def deliveries(self, job: Job) -> list[dict[str, Any]]:
@@ -147,6 +154,10 @@ class Ledger:
         """The radiograph as it was submitted. Raises NotStored."""
         return self.objects.get(_image(job))
 
+    def mark(self, job: Job) -> None:
+        """Let the sweeper look at this job until nothing is left to do: before that is begun."""
+        self.objects.put(_marker(job.id), job.to_json(), "application/json")
+
     def settle(self, job: Job) -> None:
         """Nothing is left to do for this job: take its marker away, once the view shows how it ended.
 
@@ -171,11 +182,19 @@ class Ledger:
             job = Job.from_json(self.objects.get(_marker(job_id)))
         except NotStored:
             return  # Another sweeper was faster.
-        for key in (_image(job), _marker(job_id)):
-            self.objects.delete(key)
+        self._erase(job)
 
-    def _mark(self, job: Job) -> None:
-        self.objects.put(_marker(job.id), job.to_json(), "application/json")
+    def erase(self, tombstone: Job) -> None:
+        """Remove all that lies under this id, in both places; only the tombstone stays, in both."""
+        self.view.put(tombstone)
+        self._erase(tombstone)
+
+    def _erase(self, job: Job) -> None:
+        """Remove all but the very version `job`, the marker last."""
+        own = _version(job.id, job.version)
+        records = [key for key in self.objects.keys(f"jobs/{job.id}/") if key != own]
+        for key in [*records, _image(job), _dead_letter(job.id), _marker(job.id)]:
+            self.objects.delete(key)
 
     def _show(self, job: Job) -> None:
         try:

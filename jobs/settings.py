@@ -14,6 +14,11 @@ def _setting(name: str, default: Any, kind: Any = str) -> Any:
     return field(default=default, metadata={"env": name, "kind": kind})
 
 
+def _list_of_client_and_seconds(text: str) -> frozenset[tuple[str, int]]:
+    pairs = (entry.split("=") for entry in text.split(",") if entry.strip())
+    return frozenset((client.strip(), int(seconds)) for client, seconds in pairs)
+
+
 def _hosts(text: str) -> frozenset[str]:
     return frozenset(host.strip().lower() for host in text.split(",") if host.strip())
 
@@ -63,9 +68,19 @@ class Settings:
     """Hosts that may be called over plain http, on any port and at private addresses: for development."""
     callback_seconds: float = _setting("OSTEO_CALLBACK_SECONDS", 15.0, float)
     """Time-out of one callback, in all."""
+    retention_seconds: int = _setting("OSTEO_RETENTION_SECONDS", 0, int)
+    """How long after its end a job is kept, then it is deleted; 0 keeps it until its client deletes it."""
+    client_retention: frozenset[tuple[str, int]] = _setting(
+        "OSTEO_CLIENT_RETENTION", frozenset(), _list_of_client_and_seconds
+    )
+    """The same for single clients, as `clinic-a=604800,clinic-b=0`."""
     view_seconds: int = _setting("OSTEO_VIEW_SECONDS", 86_400, int)
     """How long a job stays in Redis after its last change; the object store keeps it."""
     log_level: str = _setting("OSTEO_LOG_LEVEL", "INFO")
+
+    def retention_of(self, client: str) -> int | None:
+        """For how many seconds after their end this client's jobs are kept; None is for ever."""
+        return dict(self.client_retention).get(client, self.retention_seconds) or None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
@@ -80,9 +95,8 @@ class Settings:
                 try:
                     values[f.name] = f.metadata["kind"](text)
                 except ValueError as error:
-                    raise SettingsError(
-                        f"{f.metadata['env']}={text!r} is not a {f.metadata['kind'].__name__}"
-                    ) from error
+                    kind = f.metadata["kind"].__name__.strip("_").replace("_", " ")
+                    raise SettingsError(f"{f.metadata['env']}={text!r} is not a {kind}") from error
         if len(values.get("signing_key", "")) < 32:
             raise SettingsError(
                 "OSTEO_SIGNING_KEY must hold a secret of at least 32 characters;"

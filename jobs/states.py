@@ -18,11 +18,17 @@ class State(StrEnum):
     """No worker took it up before its deadline. Final."""
     CANCELED = "canceled"
     """Its client wants no result any more. Final."""
+    ERASED = "erased"
+    """It was deleted: a tombstone without content, which no client sees. Final."""
 
     @property
     def final(self) -> bool:
         """Whether the analysis has ended, one way or the other."""
         return self not in (State.QUEUED, State.RUNNING)
+
+
+SEEN = tuple(state for state in State if state is not State.ERASED)
+"""The states in which clients see their jobs."""
 
 
 class Delivery(StrEnum):
@@ -48,10 +54,11 @@ class Priority(StrEnum):
 
 
 MOVES: dict[State, frozenset[State]] = {
-    State.QUEUED: frozenset({State.RUNNING, State.EXPIRED, State.CANCELED}),
-    State.RUNNING: frozenset({State.SUCCEEDED, State.FAILED, State.QUEUED, State.CANCELED}),
-    State.SUCCEEDED: frozenset(),
-    State.FAILED: frozenset({State.QUEUED}),
-    State.EXPIRED: frozenset(),
-    State.CANCELED: frozenset(),
+    State.QUEUED: frozenset({State.RUNNING, State.EXPIRED, State.CANCELED, State.ERASED}),
+    State.RUNNING: frozenset({State.SUCCEEDED, State.FAILED, State.QUEUED, State.CANCELED, State.ERASED}),
+    State.SUCCEEDED: frozenset({State.ERASED}),
+    State.FAILED: frozenset({State.QUEUED, State.ERASED}),
+    State.EXPIRED: frozenset({State.ERASED}),
+    State.CANCELED: frozenset({State.ERASED}),
+    State.ERASED: frozenset(),
 }

@@ -109,7 +109,7 @@ class View:
                 ],
                 args=[
                     *(job.id, job.version, job.to_json(), self._seconds, waits_since, job.client),
-                    *(job.state, int(job.state.final), job.delivery),
+                    *(job.state, int(job.state.final and job.state is not State.ERASED), job.delivery),
                 ],
             )
 

@@ -13,11 +13,11 @@ import pytest
 from redis import Redis
 
 from jobs.job import ImageFacts, Job, new_job_id, now
-from jobs.ledger import Ledger
+from jobs.ledger import INVERTED, Ledger
 from jobs.objects import Objects
 from jobs.queue import JobQueue
 from jobs.settings import Settings
-from jobs.states import Delivery
+from jobs.states import Delivery, State
 from jobs.view import View
 from stack.addresses import Addresses
 from stack.folder import Folder
@@ -105,3 +105,16 @@ def a_job(client: str = "clinic", callback_url: str | None = None, **changes: ob
         "delivery": Delivery.PENDING if callback_url else Delivery.NONE,
     }
     return Job(**(values | changes))
+
+
+def only_a_tombstone_is_left(job_id: str, ledger: Ledger) -> bool:
+    """Whether the last version is a tombstone, in both places, and nothing else is known of the job."""
+    tombstone = ledger.read(job_id)
+    assert tombstone.state is State.ERASED
+    assert (tombstone.reference, tombstone.metadata, tombstone.callback_url, tombstone.result) == (None,) * 4
+    assert ledger.current(job_id) == tombstone
+    inverted = job_id.removeprefix("job_").translate(INVERTED)
+    keys = {key for key in ledger.objects.keys("") if job_id in key or inverted in key}
+    return {key for key in keys if not key.startswith("due/")} == {
+        f"jobs/{job_id}/ledger/{tombstone.version:06d}"
+    }

@@ -5,7 +5,7 @@ import socket
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
-from threading import Event
+from threading import Event, Thread
 
 from celery import Celery
 from celery.signals import worker_ready, worker_shutdown
@@ -31,6 +31,7 @@ from jobs.webhook import Webhooks
 from worker.deliver import Courier, deliver
 from worker.heartbeat import Heartbeat
 from worker.probe import probe
+from worker.purge import purge_until
 from worker.sweep import Sweeper, sweep
 
 log = logging.getLogger(__name__)
@@ -116,6 +117,8 @@ def run_sweeper(settings: Settings, stop: Event) -> None:
         max_attempts=settings.max_attempts,
         running_limit=timedelta(seconds=settings.running_seconds),
     )
+    # In a thread of its own: nobody's job waits until a thousand others are deleted.
+    Thread(target=purge_until, args=[stop, ledger], name="purge", daemon=True).start()
     while not stop.wait(settings.sweep_seconds):
         try:
             sweep(sweeper)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from jobs.errors import Conflict, NotStored, QueueUnavailable, StoreUnavailable
 from jobs.handover import after_lost_attempt, pass_on
-from jobs.job import Job, made_at, now
+from jobs.job import LEFTOVER_GRACE, Job, made_at, now
 from jobs.ledger import Ledger
 from jobs.queue import ANALYSE_TASK, DELIVER_TASK, JobQueue
 from jobs.states import Delivery, State
@@ -25,8 +25,6 @@ MOST_FAILURES = 3
 """Jobs for which the object store may fail before a round ends: then it is the store, not the job."""
 DOUBT = timedelta(seconds=10)
 """A job that the view shows at work for longer is looked up in the ledger: most take far less."""
-LEFTOVER_GRACE = timedelta(minutes=10)
-"""A submission still without its record after this long was interrupted."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +124,7 @@ def _bring_back(job_id: str, sight: Sight, sweeper: Sweeper) -> None:
     try:
         job = sweeper.ledger.read(job_id)
     except NotStored:
-        if sight.at - made_at(job_id) > LEFTOVER_GRACE:
+        if sight.at - made_at(job_id) > LEFTOVER_GRACE:  # Still without its record.
             log.warning("an interrupted submission is erased", extra={"job": job_id})
             sweeper.ledger.erase_leftovers(job_id)
         return

@@ -22,6 +22,7 @@ from tests.conftest import SIGNING_KEY, Stores
 
 MAX_BYTES = 400_000
 ROOT = Path(__file__).parents[2]
+OPENAPI = json.loads((ROOT / "api" / "openapi.json").read_text())
 
 
 @dataclass

@@ -9,7 +9,8 @@ from jobs.queue import DELIVER
 from jobs.states import State
 from jobs.view import View
 from tests import pictures
-from tests.api.conftest import Api, problem_of
+from tests.api.conftest import OPENAPI, Api, problem_of
+from tests.conftest import only_a_tombstone_is_left
 
 PNG = pictures.encoded(pictures.gray())
 
@@ -69,8 +70,67 @@ def test_a_job_that_has_ended_cannot_be_canceled(api: Api, ledger: Ledger, job: 
     assert ledger.read(job.id) == ended
 
 
+def erase(api: Api, job: Job, **kwargs):
+    return api.request("DELETE", f"/v1/jobs/{job.id}", **kwargs)
+
+
+def routes_of_a_job() -> list[tuple[str, str]]:
+    return [
+        (method.upper(), path)
+        for path, item in OPENAPI["paths"].items()
+        if "{job_id}" in path
+        for method in item.keys() & {"get", "post", "put", "patch", "delete"}
+    ]
+
+
+@pytest.mark.parametrize("how_far", ["waits", "is at work", "has ended", "is delivered"])
+def test_nothing_is_left_of_a_deleted_job_but_its_tombstone(api: Api, ledger: Ledger, how_far: str):
+    answer = api.submit(
+        PNG, callback_url="https://clinic.example/hook", reference="Doe-4711", retention_seconds="60"
+    )
+    job = ledger.read(answer.json()["id"])
+    if how_far != "waits":
+        job = ledger.append(job.started("w", now()))
+    if how_far in ("has ended", "is delivered"):
+        job = ledger.append(job.failed("worker-lost", "Lost.", now()))
+    if how_far == "is delivered":
+        begun = ledger.append(job.delivery_begun(now()))
+        job = ledger.append(begun.delivered({"status": 200}))
+    answer = erase(api, job)
+    assert (answer.status, answer.data) == (204, b"")
+    assert only_a_tombstone_is_left(job.id, ledger)
+    assert b"Doe-4711" not in b"".join(api.objects.get(key) for key in api.objects.keys("jobs/"))
+    values = [api.redis.dump(key) for key in api.redis.scan_iter(match=f"*{job.id}*")]
+    assert not any(b"Doe" in value for value in values)
+    assert ledger.view.lines.waiting() == 0
+    assert job.id not in [seen["id"] for seen in api.request("GET", "/v1/jobs").json()["jobs"]]
+
+
+@pytest.mark.parametrize(("method", "path"), routes_of_a_job())
+def test_every_route_of_a_deleted_job_says_that_it_is_gone_to_its_owner_alone(
+    api: Api, ledger: Ledger, method: str, path: str
+):
+    job_id = api.submit(PNG).json()["id"]
+    ledger.append(ledger.append(ledger.read(job_id).started("w", now())).succeeded({}, now()))
+    other = Keys(api.objects).create("another")
+    here = path.replace("{job_id}", job_id)
+    assert api.request(method, here, key=other).status == 404
+    assert api.request("DELETE", f"/v1/jobs/{job_id}").status == 204
+    for wiped in (False, True):
+        if wiped:
+            api.redis.flushall()
+        answer = api.request(method, here)
+        assert (answer.status, problem_of(answer)["type"]) == (410, "/problems/gone")
+        assert api.request(method, here, key=other).status == 404
+
+
+def test_a_listing_by_state_knows_no_deleted_jobs(api: Api):
+    assert problem_of(api.request("GET", "/v1/jobs?state=erased"))["status"] == 400
+
+
 def test_another_client_cannot_end_a_job(api: Api, ledger: Ledger, job: Job):
     other = Keys(api.objects).create("another")
-    answer = cancel(api, job, key=other)
-    assert (answer.status, problem_of(answer)["type"]) == (404, "/problems/no-such-job")
+    for end in (cancel, erase):
+        answer = end(api, job, key=other)
+        assert (answer.status, problem_of(answer)["type"]) == (404, "/problems/no-such-job")
     assert ledger.read(job.id) == job

@@ -1,4 +1,5 @@
 import json
+from datetime import datetime, timedelta
 from urllib.parse import quote
 
 import numpy as np
@@ -31,6 +32,17 @@ def test_an_accepted_radiograph_is_stored_recorded_and_enqueued(api: Api):
     (image,) = api.objects.keys("clients/clinic/jobs/")
     assert api.objects.get(image) == PNG
     assert api.redis.llen(INFER_STAT) == 1
+
+
+def test_a_job_may_have_a_deadline_and_a_retention_of_its_own(api: Api):
+    job = api.submit(PNG, deadline_seconds="60", retention_seconds="3600").json()
+    created, expires = (datetime.fromisoformat(job[name]) for name in ("created_at", "expires_at"))
+    assert expires - created == timedelta(seconds=60)
+    assert job["retention_seconds"] == 3600
+    usual = api.submit(PNG).json()
+    created, expires = (datetime.fromisoformat(usual[name]) for name in ("created_at", "expires_at"))
+    assert expires - created == timedelta(days=1)
+    assert usual["retention_seconds"] is None
 
 
 def test_a_raw_body_takes_its_fields_from_the_query(api: Api):
@@ -142,6 +154,9 @@ BAD_FIELDS = {
     "metadata nested deep": ({"metadata": '{"a": ' + "[" * 600 + "]" * 600 + "}"}, 400),
     "reference too long": ({"reference": "x" * 201}, 400),
     "reference with a line break": ({"reference": "a\nb"}, 400),
+    "deadline_seconds beyond the service's own": ({"deadline_seconds": "86401"}, 400),
+    "deadline_seconds of nothing": ({"deadline_seconds": "0"}, 400),
+    "retention_seconds that is no number": ({"retention_seconds": "-1"}, 400),
     "callback that is not http": ({"callback_url": "ftp://clinic.example/"}, 422),
     "callback to this machine": ({"callback_url": "https://127.0.0.1/"}, 422),
     "callback in plain http": ({"callback_url": "http://clinic.example/"}, 422),

@@ -22,11 +22,25 @@ def test_values_take_their_kind():
 
 
 @pytest.mark.parametrize(
-    "environment", [{}, {"OSTEO_SIGNING_KEY": "short"}, KEY | {"OSTEO_MAX_BYTES": "many"}]
+    "environment",
+    [
+        {},
+        {"OSTEO_SIGNING_KEY": "short"},
+        KEY | {"OSTEO_MAX_BYTES": "many"},
+        KEY | {"OSTEO_CLIENT_RETENTION": "clinic"},
+        KEY | {"OSTEO_CLIENT_RETENTION": "clinic=long"},
+    ],
 )
 def test_a_wrong_setting_is_named(environment):
     with pytest.raises(SettingsError, match="OSTEO_"):
         Settings.from_environment(environment)
+
+
+def test_a_client_may_have_a_retention_of_its_own():
+    given = {"OSTEO_RETENTION_SECONDS": "60", "OSTEO_CLIENT_RETENTION": "short=5, ever=0"}
+    settings = Settings.from_environment(KEY | given)
+    assert [settings.retention_of(client) for client in ("short", "ever", "other")] == [5, None, 60]
+    assert Settings.from_environment(KEY).retention_of("other") is None
 
 
 def test_secrets_are_not_in_the_settings_representation():

@@ -1,7 +1,7 @@
 """A receiver of callbacks that answers as it is told, and what a delivery works with."""
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -22,6 +22,8 @@ class Receiver:
     def __init__(self) -> None:
         self.status = 200
         self.headers: dict[str, str] = {}
+        self.meanwhile: Callable[[], object] = lambda: None
+        """What happens while it is called."""
         self.received: list[tuple[dict[str, str], bytes]] = []
         outer = self
 
@@ -29,6 +31,7 @@ class Receiver:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 outer.received.append(({k.lower(): v for k, v in self.headers.items()}, body))
+                outer.meanwhile()
                 self.send_response(outer.status)
                 for name, value in outer.headers.items():
                     self.send_header(name, value)

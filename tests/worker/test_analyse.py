@@ -10,6 +10,7 @@ from threading import Timer
 import numpy as np
 import pytest
 
+from jobs.deletion import delete
 from jobs.errors import StoreUnavailable
 from jobs.insist import insist
 from jobs.job import Job, new_job_id, now
@@ -19,7 +20,7 @@ from model.image import Limits, NotARadiograph, Radiograph
 from model.prediction import Prediction
 from model.regions import Region
 from tests import pictures
-from tests.conftest import a_job
+from tests.conftest import a_job, only_a_tombstone_is_left
 from worker.analyse import Desk, analyse
 from worker.watchdog import Watchdog
 
@@ -205,6 +206,20 @@ def test_the_result_of_a_job_that_was_canceled_meanwhile_is_void(desk, ledger, r
     done = ledger.read(job.id)
     assert (done.state, done.result, done.version) == (State.CANCELED, None, 3)
     assert redis.llen(DELIVER) == 0, "whoever canceled it sees to the callback"
+
+
+def test_nothing_is_written_of_a_job_that_was_deleted_while_it_was_analysed(desk, ledger, redis):
+    job = accepted(ledger)
+
+    def breaks(_: Radiograph) -> Prediction:
+        delete(job.id, ledger)
+        redis.delete(f"gate:{job.id}:3")  # As it opens by itself after a while.
+        raise RuntimeError("a dead letter")
+
+    analyse(job.id, replace(desk, predict=breaks, max_attempts=1))
+    assert only_a_tombstone_is_left(job.id, ledger)
+    analyse(job.id, desk)
+    assert only_a_tombstone_is_left(job.id, ledger)
 
 
 def test_a_message_for_a_job_that_was_canceled_while_it_waited_is_dropped(desk, ledger):

@@ -12,6 +12,7 @@ from threading import Thread
 import pytest
 from standardwebhooks import Webhook
 
+from jobs.deletion import delete
 from jobs.errors import StoreUnavailable
 from jobs.hosts import FAILURES, MOST_CALLS
 from jobs.job import now
@@ -19,7 +20,7 @@ from jobs.ledger import Ledger
 from jobs.receivers import PATIENCE
 from jobs.states import Delivery
 from jobs.webhook import OVERLAP, webhook_secret
-from tests.conftest import SIGNING_KEY, a_job
+from tests.conftest import SIGNING_KEY, a_job, only_a_tombstone_is_left
 from tests.worker.conftest import PROCESS
 from worker.call import Answer
 from worker.deliver import SCHEDULE, deliver
@@ -43,6 +44,16 @@ def test_a_callback_is_signed_by_standard_webhooks_and_settles_the_job(ledger, c
     assert (event["data"]["id"], event["data"]["reference"]) == (job.id, "R 1")
     assert ledger.read(job.id).delivery is Delivery.DELIVERED
     assert list(ledger.pending()) == []
+
+
+def test_nothing_is_written_of_a_job_that_is_deleted_while_its_receiver_is_called(ledger, courier, receiver):
+    job = ended_job(ledger, receiver.url)
+    receiver.meanwhile = lambda: delete(job.id, ledger)
+    deliver(job.id, courier)
+    assert len(receiver.received) == 1
+    assert only_a_tombstone_is_left(job.id, ledger)
+    deliver(job.id, courier)
+    assert len(receiver.received) == 1
 
 
 def test_another_clients_secret_does_not_verify_it(ledger, courier, receiver):

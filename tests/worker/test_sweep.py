@@ -7,13 +7,13 @@ from ulid import ULID
 
 from jobs.errors import QueueUnavailable
 from jobs.hosts import FAILURES
-from jobs.job import Job, now
+from jobs.job import LEFTOVER_GRACE, Job, now
 from jobs.ledger import Ledger
 from jobs.lines import sent_key
 from jobs.queue import INFER_ROUTINE
 from jobs.states import Delivery, Priority, State
 from tests.conftest import a_job
-from worker.sweep import DOUBT, LEFTOVER_GRACE, Sweeper, sweep
+from worker.sweep import DOUBT, Sweeper, sweep
 
 LONG_AGO = now() - timedelta(minutes=30)
 RESULT = {"finding": "fracture"}

@@ -1,0 +1,41 @@
+"""When a job has to be looked at again, perhaps in years: by time, so that nobody looks through all jobs."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from jobs.objects import Objects
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One look at one job; `key` is where it stands in the index."""
+
+    key: str
+    job_id: str
+
+
+class Due:
+    """The index, at `due/<day>/<time>-<job id>`. Every method may raise StoreUnavailable."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+
+    def put(self, job_id: str, at: datetime) -> None:
+        """Let this job be looked at, at this time or soon after."""
+        self._objects.put(f"{_place(at)}-{job_id}", b"")
+
+    def passed(self, at: datetime) -> Iterator[Entry]:
+        """The looks whose time has come, oldest first. No more is listed than these and the next page."""
+        for key in self._objects.keys("due/"):
+            if key >= _place(at):
+                return
+            yield Entry(key, key.rpartition("-")[2])
+
+    def remove(self, entry: Entry) -> None:
+        """This look was taken."""
+        self._objects.delete(entry.key)
+
+
+def _place(at: datetime) -> str:
+    return f"due/{at.astimezone(UTC):%Y-%m-%d/%H%M%S}"

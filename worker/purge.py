@@ -1,0 +1,64 @@
+"""Purge: delete the jobs that are kept no longer, and what was written too late for deleted ones."""
+
+import logging
+from datetime import datetime, timedelta
+from threading import Event
+
+from jobs.deletion import delete
+from jobs.due import Entry
+from jobs.errors import IllegalMove, NotStored, TransientError
+from jobs.job import LEFTOVER_GRACE, made_at, now
+from jobs.ledger import Ledger
+from jobs.states import State
+
+log = logging.getLogger(__name__)
+
+PAUSE = 15.0
+"""Seconds between two rounds."""
+
+
+def purge_until(stop: Event, ledger: Ledger) -> None:
+    """Purge round after round, until `stop` is set."""
+    while not stop.wait(PAUSE):
+        try:
+            purge(ledger)
+        except TransientError as error:
+            log.warning("this round of purging ended early: %s", error)
+
+
+def purge(ledger: Ledger) -> None:
+    """One round over the jobs that are due. Two purgers may run at once. Raises TransientError."""
+    at = now()
+    for entry in list(ledger.due.passed(at)):
+        try:
+            again = _looked_at(entry, at, ledger)
+        except TransientError:
+            raise
+        except Exception:
+            log.exception("this job cannot be purged", extra={"job": entry.job_id})
+            continue
+        if again:
+            ledger.due.put(entry.job_id, again)
+        ledger.due.remove(entry)
+
+
+def _looked_at(entry: Entry, at: datetime, ledger: Ledger) -> datetime | None:
+    """Do what is due with this job; when to look at it again, if ever."""
+    try:
+        job = ledger.read(entry.job_id)
+    except NotStored:
+        # Perhaps it is being accepted at this very moment.
+        accepted = made_at(entry.job_id) + LEFTOVER_GRACE
+        return accepted if accepted > at else None
+    if job.state is State.ERASED:
+        ledger.erase(job)
+    elif job.retention_seconds is not None:
+        kept_until = (job.finished_at or at) + timedelta(seconds=job.retention_seconds)
+        if kept_until > at:
+            return kept_until
+        try:
+            delete(job.id, ledger)
+        except (IllegalMove, NotStored):
+            return None  # Another was faster.
+        log.info("kept for as long as was asked for, and deleted", extra={"job": job.id})
+    return None
