@@ -1,19 +1,25 @@
 """How gunicorn serves the API, on one machine and in a container; the address comes by command line."""
 
 import os
+import re
 from typing import Any
 from urllib.parse import quote
 
 from gunicorn.glogging import Logger
 
+OWN_ID = re.compile(r"^/v1/jobs/(?!job_)[^/]+")
+
 
 class AccessLog(Logger):
-    """Gunicorn's log, with the path as it came: decoded, it could hold a line of somebody else's making."""
+    """Gunicorn's log, with the path as it came: decoded, it could hold a line of somebody else's making.
+
+    A client's own id of a job may say whose radiograph it is: it does not stand there.
+    """
 
     def atoms(self, *arguments: Any) -> dict[str, Any]:
         """What a line of the access log is made of."""
         atoms = dict(super().atoms(*arguments))
-        atoms["U"] = quote(atoms["U"])
+        atoms["U"] = OWN_ID.sub("/v1/jobs/-", quote(atoms["U"]))
         return atoms
 
 

@@ -5,9 +5,10 @@ from typing import Any
 from flask import Response, g, jsonify
 
 from api.problem import Problem
+from api.repeats import id_of
 from jobs.document import document
 from jobs.errors import NotStored, QueueUnavailable
-from jobs.job import Job, is_job_id
+from jobs.job import Job
 from jobs.ledger import Ledger
 from jobs.states import State
 
@@ -16,10 +17,14 @@ POLL_SECONDS = 1
 
 
 def own_job(job_id: str, ledger: Ledger) -> Job:
-    """The authenticated client's job of this id. Raises Problem: 404, or 410 where it was deleted."""
-    if is_job_id(job_id):
+    """The authenticated client's job of this id, the service's or its own.
+
+    Raises Problem: 404, or 410 where it was deleted.
+    """
+    own = id_of(job_id, g.client, ledger)
+    if own:
         try:
-            job = ledger.current(job_id)
+            job = ledger.current(own)
         except NotStored:
             job = None
         if job and job.client == g.client:

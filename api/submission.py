@@ -1,8 +1,9 @@
 """Read one submission from a request: the image and its fields, checked, before anything is stored."""
 
+import hashlib
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from flask import Request
@@ -38,6 +39,14 @@ class Submission:
     metadata: dict[str, Any] | None
     deadline_seconds: int | None
     retention_seconds: int | None
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that was submitted: of the image's own digest and the fields, as JSON in UTF-8."""
+        given = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("data", "radiograph")}
+        told = {name: value for name, value in given.items() if value is not None}
+        text = json.dumps(told | {"image": self.radiograph.sha256}, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read_submission(request: Request, settings: Settings, longest_kept: int | None) -> Submission:

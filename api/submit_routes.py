@@ -1,4 +1,4 @@
-"""The route by which a radiograph is submitted: checked, stored, enqueued, answered with its job."""
+"""The routes by which a radiograph is submitted: checked, stored, enqueued, answered with its job."""
 
 import logging
 from dataclasses import dataclass
@@ -9,7 +9,9 @@ from flask import Blueprint, Response, g, request
 from api.admission import Admission
 from api.job_answer import POLL_SECONDS, job_answer
 from api.problem import Problem
+from api.repeats import claim_place, headers_of, standing
 from api.submission import Submission, read_submission
+from jobs.claims import Claim
 from jobs.errors import QueueUnavailable
 from jobs.job import ImageFacts, Job, made_at, new_job_id
 from jobs.ledger import Ledger
@@ -31,39 +33,76 @@ class Intake:
 
 
 def submit_routes(intake: Intake) -> Blueprint:
-    """The blueprint of this route. `g.client` holds the authenticated client."""
+    """The blueprint of these routes. `g.client` holds the authenticated client."""
     routes = Blueprint("submit", __name__, url_prefix="/v1/jobs")
-    ledger, public_url = intake.ledger, intake.settings.public_url
 
     @routes.post("")
     def submit() -> Response:
-        within, g.headers = intake.admission.count(g.client)
-        if not within:
-            detail = "This client submits more often than its quota allows. Send it again later."
-            raise Problem(429, "quota-exceeded", detail)
-        intake.admission.refuse_when_full(g.client)
-        kept = intake.settings.retention_of(g.client)
-        submission = read_submission(request, intake.settings, kept)
-        job = _new_job(submission, g.client, intake.settings.deadline_seconds, kept)
-        ledger.accept(job, submission.data)
-        try:
-            intake.queue.feed(job.client, job.priority)
-        except QueueUnavailable:
-            log.warning("Redis does not answer; the sweeper will enqueue this job", extra={"job": job.id})
-        log.info("job accepted", extra={"job": job.id, "client": job.client})
-        response = job_answer(job, ledger, public_url, 202)
-        response.headers["Location"] = f"{public_url}/v1/jobs/{job.id}"
-        response.headers["Retry-After"] = str(POLL_SECONDS)
-        return response
+        return _submitted(intake, own_id=None)
+
+    @routes.put("/<job_id>")
+    def submit_as(job_id: str) -> Response:
+        return _submitted(intake, own_id=job_id)
 
     return routes
 
 
-def _new_job(submission: Submission, client: str, deadline_seconds: float, kept: int | None) -> Job:
-    """The job; deadline and retention are the service's where the submission names none of its own."""
+def _submitted(intake: Intake, own_id: str | None) -> Response:
+    settings, ledger = intake.settings, intake.ledger
+    within, g.headers = intake.admission.count(g.client)
+    if not within:
+        detail = "This client submits more often than its quota allows. Send it again later."
+        raise Problem(429, "quota-exceeded", detail)
+    place = claim_place(request, g.client, own_id)
+    try:
+        intake.admission.refuse_when_full(g.client)
+    except Problem:
+        # What is repeated makes the queue no longer.
+        if place is None or ledger.claims.read(place) is None:
+            raise
+    submission = read_submission(request, settings, settings.retention_of(g.client))
     job_id = new_job_id()
-    moment = made_at(job_id)
-    radiograph = submission.radiograph
+    if place is None:
+        return _accepted(_new_job(job_id, submission, settings), submission.data, intake)
+    claimed_at = made_at(job_id)
+    ends = None if own_id else claimed_at + timedelta(seconds=settings.idempotency_seconds)
+    claim, known = standing(Claim(place, job_id, submission.digest, claimed_at, ends), ledger)
+    if known:
+        response = _answer(known, intake)
+    else:
+        if claim.expires_at:
+            ledger.due.put(claim.job_id, claim.expires_at)
+        job = _new_job(claim.job_id, submission, settings, place)
+        response = _accepted(job, submission.data, intake)
+    response.headers.update(headers_of(claim, repeated=known is not None))
+    return response
+
+
+def _accepted(job: Job, image: bytes, intake: Intake) -> Response:
+    intake.ledger.accept(job, image)
+    try:
+        intake.queue.feed(job.client, job.priority)
+    except QueueUnavailable:
+        log.warning("Redis does not answer; the sweeper will enqueue this job", extra={"job": job.id})
+    log.info("job accepted", extra={"job": job.id, "client": job.client})
+    return _answer(job, intake)
+
+
+def _answer(job: Job, intake: Intake) -> Response:
+    public_url = intake.settings.public_url
+    response = job_answer(job, intake.ledger, public_url, 202)
+    response.headers["Location"] = f"{public_url}/v1/jobs/{job.id}"
+    response.headers["Retry-After"] = str(POLL_SECONDS)
+    return response
+
+
+def _new_job(job_id: str, submission: Submission, settings: Settings, claim: str | None = None) -> Job:
+    """The job; deadline and retention are the service's where the submission names none of its own.
+
+    The same id and submission make the same job, whenever that is.
+    """
+    client, moment, radiograph = g.client, made_at(job_id), submission.radiograph
+    deadline = submission.deadline_seconds or settings.deadline_seconds
     return Job(
         id=job_id,
         client=client,
@@ -76,11 +115,12 @@ def _new_job(submission: Submission, client: str, deadline_seconds: float, kept:
         ),
         created_at=moment,
         queued_at=moment,
-        expires_at=moment + timedelta(seconds=submission.deadline_seconds or deadline_seconds),
+        expires_at=moment + timedelta(seconds=deadline),
         delivery=Delivery.PENDING if submission.callback_url else Delivery.NONE,
         priority=submission.priority,
         reference=submission.reference,
         metadata=submission.metadata,
         callback_url=submission.callback_url,
-        retention_seconds=submission.retention_seconds or kept,
+        retention_seconds=submission.retention_seconds or settings.retention_of(client),
+        claim=claim,
     )

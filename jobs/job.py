@@ -80,6 +80,8 @@ class Job:
     next_delivery_at: datetime | None = None
     retention_seconds: int | None = None
     """How long after its end it is kept; None is for ever."""
+    claim: str | None = None
+    """Where the claim of its idempotency key, or of its client's own id, lies."""
     retries: int = 0
     """How often an operator has had it tried again."""
     later: dict[str, Any] = field(default_factory=dict)

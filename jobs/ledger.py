@@ -4,6 +4,7 @@ Keys, all below one bucket:
 
     pending/<job id>                  the job's first record; there while something is left to do for the job
     clients/<client>/jobs/<inverted>  the radiograph as submitted; lists a client's jobs newest first
+    clients/<client>/<keys|ids>/<hash>  which job an idempotency key or an own id stands for
     jobs/<job id>/ledger/<version>    the job's record at that version, from the second on, JSON
     due/<day>/<time>-<job id>         empty; the job has to be looked at then
     dead-letters/<job id>             empty; there while an operator may have the job retried
@@ -17,6 +18,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
+from jobs.claims import Claims
 from jobs.due import Due
 from jobs.errors import Conflict, NotStored, QueueUnavailable, StoreUnavailable
 from jobs.job import Job, now
@@ -39,6 +41,7 @@ class Ledger:
         self.objects = objects
         self.view = view
         self.due = Due(objects)
+        self.claims = Claims(objects, view)
 
     def accept(self, job: Job, image: bytes) -> None:
         """Make `job` (version 1) and its image durable; the job is accepted when this returns.
@@ -190,7 +193,9 @@ class Ledger:
         self._erase(tombstone)
 
     def _erase(self, job: Job) -> None:
-        """Remove all but the very version `job`, the marker last."""
+        """Remove all but the very version `job`; the marker last, as its record knows of the claim."""
+        with suppress(NotStored):
+            self.claims.release(Job.from_json(self.objects.get(_marker(job.id))))
         own = _version(job.id, job.version)
         records = [key for key in self.objects.keys(f"jobs/{job.id}/") if key != own]
         for key in [*records, _image(job), _dead_letter(job.id), _marker(job.id)]:

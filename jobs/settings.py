@@ -74,6 +74,8 @@ class Settings:
         "OSTEO_CLIENT_RETENTION", frozenset(), _list_of_client_and_seconds
     )
     """The same for single clients, as `clinic-a=604800,clinic-b=0`."""
+    idempotency_seconds: int = _setting("OSTEO_IDEMPOTENCY_SECONDS", 7 * 86_400, int)
+    """For how long an idempotency key stands for the first submission that it came with."""
     view_seconds: int = _setting("OSTEO_VIEW_SECONDS", 86_400, int)
     """How long a job stays in Redis after its last change; the object store keeps it."""
     log_level: str = _setting("OSTEO_LOG_LEVEL", "INFO")

@@ -136,6 +136,11 @@ class View:
         with translated(self._redis):
             return bool(self._gate(keys=[f"gate:{job_id}:{version}"], args=[token, GATE_SECONDS]))
 
+    def open_gate(self, job_id: str, version: int) -> None:
+        """Let this version be written again: what its writer wrote has been taken away."""
+        with translated(self._redis):
+            self._redis.delete(f"gate:{job_id}:{version}")
+
     def begin_delivery(self, job_id: str, process: str, seconds: float) -> str | None:
         """A token if the caller alone may call this job's receiver, within `seconds`; else None.
 

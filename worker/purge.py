@@ -50,6 +50,7 @@ def _looked_at(entry: Entry, at: datetime, ledger: Ledger) -> datetime | None:
         # Perhaps it is being accepted at this very moment.
         accepted = made_at(entry.job_id) + LEFTOVER_GRACE
         return accepted if accepted > at else None
+    ledger.claims.release(job, at)
     if job.state is State.ERASED:
         ledger.erase(job)
     elif job.retention_seconds is not None:

@@ -79,7 +79,7 @@ def routes_of_a_job() -> list[tuple[str, str]]:
         (method.upper(), path)
         for path, item in OPENAPI["paths"].items()
         if "{job_id}" in path
-        for method in item.keys() & {"get", "post", "put", "patch", "delete"}
+        for method in item.keys() & {"get", "post", "patch", "delete"}
     ]
 
 
