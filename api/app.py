@@ -15,7 +15,9 @@ from api.metrics import metrics_routes
 from api.problem import Problem, answer_problems
 from api.submission import FORM_OVERHEAD
 from api.submit_routes import Intake, submit_routes
+from api.waiting import Waiting
 from api.webhook_routes import Desk, webhook_routes
+from jobs.changes import Changes
 from jobs.errors import StoreUnavailable
 from jobs.ledger import Ledger
 from jobs.logs import log_as_json
@@ -38,8 +40,11 @@ def create_app(settings: Settings, ledger: Ledger, queue: JobQueue, keys: Keys) 
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the order of the contract reads better
     answer_problems(app)
     admission = Admission.over(settings, ledger.view.lines)
-    app.register_blueprint(submit_routes(Intake(settings, ledger, queue, admission)))
-    app.register_blueprint(job_routes(settings, ledger, queue))
+    changes = Changes.connect(settings.redis_url)
+    app.extensions["changes"] = changes
+    waiting = Waiting(ledger, changes, settings.public_url)
+    app.register_blueprint(submit_routes(Intake(settings, ledger, queue, admission, waiting)))
+    app.register_blueprint(job_routes(settings, ledger, queue, waiting))
     app.register_blueprint(end_routes(settings, ledger, queue))
     webhooks, receivers = Webhooks(ledger.objects, settings.signing_key), Receivers(ledger.objects)
     desk = Desk(settings, ledger, queue, webhooks, receivers, Probes(ledger.objects))

@@ -2,10 +2,17 @@
 
 import os
 import re
+import resource
+import signal
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
 from gunicorn.glogging import Logger
+from gunicorn.workers.base import Worker
+
+from api.threads import THREADS
+from jobs.changes import Changes
 
 OWN_ID = re.compile(r"^/v1/jobs/(?!job_)[^/]+")
 
@@ -25,8 +32,13 @@ class AccessLog(Logger):
 
 wsgi_app = "api.app:from_environment()"
 workers = 2
-threads = 8
+# Most of them wait for a job to change, and some others are always free: api/threads.py.
+threads = THREADS
+worker_connections = 4 * THREADS
 graceful_timeout = 15
+# A connection of the client's and one to Redis each: more than the 1024 files that many systems begin with.
+_, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 # Longer than clients and proxies keep an idle connection (60 s in most): whoever closes first may cut off a
 # request that is on its way, and only the client knows whether one is.
 keepalive = 75
@@ -40,3 +52,17 @@ logger_class = AccessLog
 accesslog = "-"
 # The path without its query: a raw submission has the client's reference in it.
 access_log_format = '%(h)s "%(m)s %(U)s" %(s)s %(B)s bytes %(L)s s'
+
+
+def post_worker_init(worker: Worker) -> None:
+    """Let a worker that is told to stop wait for nobody who waits for a job."""
+    changes = worker.wsgi.extensions["changes"]
+    for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT):
+        handler = signal.getsignal(number)
+        signal.signal(number, partial(_stop, changes, handler))
+    signal.siginterrupt(signal.SIGTERM, False)
+
+
+def _stop(changes: Changes, handler: Any, number: int, frame: Any) -> None:
+    changes.stop()
+    handler(number, frame)

@@ -28,12 +28,17 @@ def own_job(job_id: str, ledger: Ledger) -> Job:
         except NotStored:
             job = None
         if job and job.client == g.client:
-            if job.state is State.ERASED:
-                raise Problem(410, "gone", "This job was deleted, with all that belonged to it.")
-            return job
+            return not_gone(job)
     raise Problem(
         404, "no-such-job", "There is no such job. Check the id, and that the key is this client's."
     )
+
+
+def not_gone(job: Job) -> Job:
+    """The job itself. Raises Problem 410 where it was deleted."""
+    if job.state is State.ERASED:
+        raise Problem(410, "gone", "This job was deleted, with all that belonged to it.")
+    return job
 
 
 def job_document(job: Job, ledger: Ledger, public_url: str) -> dict[str, Any]:

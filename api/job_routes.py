@@ -1,5 +1,6 @@
 """The routes by which a client asks for its jobs, and for the result, overlay and image of each."""
 
+import hashlib
 import logging
 from collections.abc import Callable
 from itertools import islice
@@ -7,9 +8,10 @@ from typing import TypeVar
 
 from flask import Blueprint, Response, g, jsonify, request
 
-from api.job_answer import POLL_SECONDS, job_answer, job_document, own_job
+from api.job_answer import POLL_SECONDS, job_answer, job_document, not_gone, own_job
 from api.overlay import overlay_of
 from api.problem import Problem
+from api.waiting import Waiting, preferred_wait
 from api.webhook_routes import redeliver_one
 from jobs.errors import NotStored
 from jobs.job import Job, is_job_id
@@ -37,7 +39,7 @@ MEDIA_TYPE = {
 }
 
 
-def job_routes(settings: Settings, ledger: Ledger, queue: JobQueue) -> Blueprint:
+def job_routes(settings: Settings, ledger: Ledger, queue: JobQueue, waiting: Waiting) -> Blueprint:
     """The blueprint of these routes. `g.client` holds the authenticated client."""
     routes = Blueprint("jobs", __name__, url_prefix="/v1/jobs")
     public_url = settings.public_url
@@ -62,10 +64,22 @@ def job_routes(settings: Settings, ledger: Ledger, queue: JobQueue) -> Blueprint
 
     @routes.get("/<job_id>")
     def show(job_id: str) -> Response:
-        response = job_answer(own_job(job_id, ledger), ledger, public_url)
-        response.add_etag()
+        job, seconds, waited = own_job(job_id, ledger), preferred_wait(request), False
+        if seconds:
+            job, waited = waiting.until(_what_is_waited_for(), job, seconds)
+        response = job_answer(not_gone(job), ledger, public_url)
+        # The place in the queue changes between two versions; nobody is woken for it.
+        response.set_etag(f"{job.version}.{hashlib.sha256(response.data).hexdigest()[:16]}")
+        if waited:
+            response.headers["Preference-Applied"] = f"wait={seconds}"
         response.make_conditional(request)
         return response
+
+    @routes.get("/<job_id>/events")
+    def events(job_id: str) -> Response:
+        last = request.headers.get("Last-Event-ID", "")
+        seen = int(last) if last.isascii() and last.isdigit() and len(last) < 9 else 0
+        return waiting.events(own_job(job_id, ledger), seen)
 
     @routes.get("/<job_id>/result")
     def result(job_id: str) -> Response:
@@ -98,6 +112,12 @@ def job_routes(settings: Settings, ledger: Ledger, queue: JobQueue) -> Blueprint
         return _file(_stored(ledger.image, job, ledger), MEDIA_TYPE[job.image.format], f"{job.id}.{suffix}")
 
     return routes
+
+
+def _what_is_waited_for() -> Callable[[Job], bool]:
+    """The next version behind those that the client has; without any, the end."""
+    seen = {etag.partition(".")[0] for etag in request.if_none_match.as_set(include_weak=True)}
+    return (lambda job: str(job.version) not in seen) if seen else (lambda job: job.state.final)
 
 
 def _succeeded_job(job_id: str, ledger: Ledger) -> Job:

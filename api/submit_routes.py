@@ -1,16 +1,19 @@
 """The routes by which a radiograph is submitted: checked, stored, enqueued, answered with its job."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
+from threading import BoundedSemaphore
 
 from flask import Blueprint, Response, g, request
 
 from api.admission import Admission
-from api.job_answer import POLL_SECONDS, job_answer
+from api.job_answer import POLL_SECONDS, job_answer, not_gone
 from api.problem import Problem
 from api.repeats import claim_place, headers_of, standing
 from api.submission import Submission, read_submission
+from api.threads import INTAKES
+from api.waiting import Waiting, preferred_wait
 from jobs.claims import Claim
 from jobs.errors import QueueUnavailable
 from jobs.job import ImageFacts, Job, made_at, new_job_id
@@ -30,6 +33,8 @@ class Intake:
     ledger: Ledger
     queue: JobQueue
     admission: Admission
+    waiting: Waiting
+    seats: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(INTAKES))
 
 
 def submit_routes(intake: Intake) -> Blueprint:
@@ -60,7 +65,8 @@ def _submitted(intake: Intake, own_id: str | None) -> Response:
         # What is repeated makes the queue no longer.
         if place is None or ledger.claims.read(place) is None:
             raise
-    submission = read_submission(request, settings, settings.retention_of(g.client))
+    with intake.seats:
+        submission = read_submission(request, settings, settings.retention_of(g.client))
     job_id = new_job_id()
     if place is None:
         return _accepted(_new_job(job_id, submission, settings), submission.data, intake)
@@ -89,10 +95,16 @@ def _accepted(job: Job, image: bytes, intake: Intake) -> Response:
 
 
 def _answer(job: Job, intake: Intake) -> Response:
-    public_url = intake.settings.public_url
-    response = job_answer(job, intake.ledger, public_url, 202)
+    public_url, seconds, waited = intake.settings.public_url, preferred_wait(request), False
+    if seconds:
+        job, waited = intake.waiting.until(lambda job: job.state.final, job, seconds)
+    ended = waited and job.state.final
+    response = job_answer(not_gone(job), intake.ledger, public_url, 200 if ended else 202)
     response.headers["Location"] = f"{public_url}/v1/jobs/{job.id}"
-    response.headers["Retry-After"] = str(POLL_SECONDS)
+    if waited:
+        response.headers["Preference-Applied"] = f"wait={seconds}"
+    if not ended:
+        response.headers["Retry-After"] = str(POLL_SECONDS)
     return response
 
 

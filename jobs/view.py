@@ -24,12 +24,16 @@ WRITE_SECONDS = 15
 
 HEARTBEAT_SECONDS = 10
 
+CHANGES = "changes"
+"""The channel that tells which jobs have a new version."""
+
 PUT_IF_NEWER = """
 local job, waiting, line, sent, lines, drained, counts = unpack(KEYS)
 local id, version, record, seconds, since, client, state, final, delivery = unpack(ARGV)
 local old, was, owed = unpack(redis.call('HMGET', job, 'version', 'state', 'delivery'))
 if old and tonumber(old) >= tonumber(version) then return 0 end
 redis.call('HSET', job, 'version', version, 'record', record, 'state', state, 'delivery', delivery)
+redis.call('PUBLISH', 'changes', id)
 if old and was ~= state then
   if final == '1' then redis.call('HINCRBY', counts, 'ended:' .. state, 1) end
   if was == 'running' and state == 'queued' then redis.call('HINCRBY', counts, 'lost', 1) end

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,13 @@ from tests.conftest import SIGNING_KEY, Stores
 MAX_BYTES = 400_000
 ROOT = Path(__file__).parents[2]
 OPENAPI = json.loads((ROOT / "api" / "openapi.json").read_text())
+RESULT = {
+    "finding": "fracture",
+    "probability": 0.9,
+    "regions": [{"box": [1, 2, 3, 4], "score": 0.8}],
+    "model": {"name": "osteo-test", "version": "1", "sha256": "f" * 64},
+    "image": {"sha256": "0" * 64, "width": 128, "height": 96, "format": "PNG"},
+}
 
 
 @dataclass
@@ -57,8 +65,9 @@ class Api:
         return {*self.objects.keys(""), *(key for key in keys if not key.startswith(("quota", "check")))}
 
 
-@pytest.fixture(scope="session")
-def served(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+@contextmanager
+def serving(stores: Stores, folder: Path) -> Iterator[tuple[Api, "subprocess.Popen[bytes]"]]:
+    """An API that answers, and gunicorn's process."""
     settings = Settings(
         signing_key=SIGNING_KEY,
         redis_url=stores.redis_url,
@@ -74,7 +83,7 @@ def served(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         if (value := getattr(settings, f.name)) not in (None, frozenset())
     }
     (port,) = free_ports(1)
-    log = (tmp_path_factory.mktemp("api") / "api.log").open("wb")
+    log = (folder / "api.log").open("wb")
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "gunicorn", "--config", "api/gunicorn.conf.py"),
@@ -94,10 +103,16 @@ def served(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             assert time.monotonic() < deadline, "the API does not answer"
             time.sleep(0.1)
         key = Keys(objects).create("clinic")
-        yield Api(url, key, objects, Redis.from_url(stores.redis_url), Path(log.name))
+        yield Api(url, key, objects, Redis.from_url(stores.redis_url), Path(log.name)), process
     finally:
         process.terminate()
         process.wait()
+
+
+@pytest.fixture(scope="session")
+def served(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    with serving(stores, tmp_path_factory.mktemp("api")) as (api, _):
+        yield api
 
 
 @pytest.fixture

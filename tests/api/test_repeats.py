@@ -17,7 +17,7 @@ from jobs.queue import JobQueue
 from jobs.states import State
 from jobs.view import View
 from tests import pictures
-from tests.api.conftest import Api, problem_of
+from tests.api.conftest import RESULT, Api, problem_of
 from tests.api.test_parts_down import NO_REDIS, client_of
 from tests.conftest import only_a_tombstone_is_left
 from worker.purge import purge
@@ -49,7 +49,7 @@ def send(request, api: Api):
 
 
 def end(ledger: Ledger, job_id: str) -> None:
-    ledger.append(ledger.append(ledger.read(job_id).started("w", now())).succeeded({}, now()))
+    ledger.append(ledger.append(ledger.read(job_id).started("w", now())).succeeded(RESULT, now()))
 
 
 def jobs_of(api: Api, key: str) -> list[str]:

@@ -1,0 +1,94 @@
+"""Waiting for a job to change: by `Prefer: wait=N` for one answer, or as a stream of server-sent events."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from threading import BoundedSemaphore
+
+from flask import Request, Response
+from werkzeug.http import parse_dict_header
+
+from api.job_answer import job_document
+from api.problem import RETRY_SECONDS, Problem
+from api.threads import WAITING
+from jobs.changes import Changes
+from jobs.errors import NotStored, TransientError
+from jobs.job import Job
+from jobs.ledger import Ledger
+from jobs.states import State
+
+LONGEST = 30
+"""Seconds that one request waits at most."""
+HEARTBEAT = 15.0
+"""Seconds after which a stream of events says that it is still there."""
+STILL_THERE = ": still there\n\n"
+
+
+def preferred_wait(request: Request) -> int:
+    """For how many seconds the client would wait; 0 where it does not say so in a way that is known."""
+    text = (parse_dict_header(request.headers.get("Prefer", "")).get("wait") or "").partition(";")[0].strip()
+    return min(LONGEST, int(text)) if text.isascii() and text.isdigit() and len(text) < 9 else 0
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """The requests that wait in this process. Where too many do, the next one is answered at once."""
+
+    ledger: Ledger
+    changes: Changes
+    public_url: str
+    seats: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(WAITING))
+
+    def until(self, done: Callable[[Job], bool], job: Job, seconds: int) -> tuple[Job, bool]:
+        """The job once it is `done`, or after so many seconds; False where there was no seat to wait in."""
+        if done(job):
+            return job, True
+        if not self.seats.acquire(blocking=False):
+            return job, False
+        ends = time.monotonic() + seconds
+        try:
+            with self.changes.watched(job.id) as changed:
+                while True:
+                    changed.clear()
+                    job, left = self.ledger.current(job.id), ends - time.monotonic()
+                    if done(job) or left <= 0 or self.changes.stopped.is_set():
+                        return job, True
+                    changed.wait(left)
+        finally:
+            self.seats.release()
+
+    def events(self, job: Job, seen: int) -> Response:
+        """The versions of a job behind `seen` as they come, as server-sent events, until it is settled.
+
+        204 where none will come, which tells a browser not to ask again. Raises Problem 503.
+        """
+        if job.settled and job.version <= seen:
+            return Response(status=204)
+        if not self.seats.acquire(blocking=False):
+            detail = "Too many requests are waiting. Ask for the job itself, or come again later."
+            raise Problem(503, "too-many-waiting", detail, retry_after=RETRY_SECONDS)
+        headers = {"X-Accel-Buffering": "no"}
+        response = Response(self._stream(job.id, seen), headers=headers, content_type="text/event-stream")
+        response.call_on_close(self.seats.release)
+        return response
+
+    def _stream(self, job_id: str, seen: int) -> Iterator[str]:
+        # A store that is away ends the stream; the client comes again with what it saw last.
+        with suppress(NotStored, TransientError), self.changes.watched(job_id) as changed:
+            # At once, or the client would not even see the headers before something happens.
+            yield STILL_THERE
+            while not self.changes.stopped.is_set():
+                changed.clear()
+                job = self.ledger.current(job_id)
+                if job.state is State.ERASED:
+                    return
+                if job.version > seen:
+                    seen = job.version
+                    data = json.dumps(job_document(job, self.ledger, self.public_url))
+                    yield f"id: {job.version}\nevent: job\ndata: {data}\n\n"
+                if job.settled:
+                    return
+                if not changed.wait(HEARTBEAT):
+                    yield STILL_THERE
