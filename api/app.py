@@ -11,6 +11,7 @@ from api.end_routes import end_routes
 from api.health import health_routes
 from api.job_routes import job_routes
 from api.keys import Keys
+from api.list_routes import list_routes
 from api.metrics import metrics_routes
 from api.problem import Problem, answer_problems
 from api.submission import FORM_OVERHEAD
@@ -44,6 +45,7 @@ def create_app(settings: Settings, ledger: Ledger, queue: JobQueue, keys: Keys) 
     app.extensions["changes"] = changes
     waiting = Waiting(ledger, changes, settings.public_url)
     app.register_blueprint(submit_routes(Intake(settings, ledger, queue, admission, waiting)))
+    app.register_blueprint(list_routes(ledger, settings.public_url))
     app.register_blueprint(job_routes(settings, ledger, queue, waiting))
     app.register_blueprint(end_routes(settings, ledger, queue))
     webhooks, receivers = Webhooks(ledger.objects, settings.signing_key), Receivers(ledger.objects)

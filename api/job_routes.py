@@ -1,34 +1,29 @@
-"""The routes by which a client asks for its jobs, and for the result, overlay and image of each."""
+"""The routes by which a client asks for one of its jobs, and for its result, overlay and image."""
 
 import hashlib
 import logging
 from collections.abc import Callable
-from itertools import islice
 from typing import TypeVar
 
-from flask import Blueprint, Response, g, jsonify, request
+from flask import Blueprint, Response, jsonify, request
 
-from api.job_answer import POLL_SECONDS, job_answer, job_document, not_gone, own_job
+from api.job_answer import POLL_SECONDS, job_answer, not_gone, own_job
 from api.overlay import overlay_of
 from api.problem import Problem
 from api.waiting import Waiting, preferred_wait
 from api.webhook_routes import redeliver_one
 from jobs.errors import NotStored
-from jobs.job import Job, is_job_id
+from jobs.job import Job
 from jobs.ledger import Ledger
 from jobs.queue import JobQueue
 from jobs.settings import Settings
-from jobs.states import SEEN, State
+from jobs.states import State
 from model.image import Limits
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-PAGE = 50
-MOST_A_PAGE = 100
-MOST_LOOKED_AT = 200
-"""Jobs that one listing looks at while it filters; the cursor goes on behind them."""
 MEDIA_TYPE = {
     "JPEG": "image/jpeg",
     "PNG": "image/png",
@@ -43,24 +38,6 @@ def job_routes(settings: Settings, ledger: Ledger, queue: JobQueue, waiting: Wai
     """The blueprint of these routes. `g.client` holds the authenticated client."""
     routes = Blueprint("jobs", __name__, url_prefix="/v1/jobs")
     public_url = settings.public_url
-
-    @routes.get("")
-    def list_jobs() -> Response:
-        state, limit, cursor = _listing_arguments()
-        looked_at = list(islice(ledger.of_client(g.client, cursor), MOST_LOOKED_AT + 1))
-        page: list[Job] = []
-        behind: str | None = None
-        for job in ledger.current_many(looked_at[:MOST_LOOKED_AT]):
-            if len(page) == limit:
-                behind = page[-1].id
-                break
-            if job.state is state or (state is None and job.state is not State.ERASED):
-                page.append(job)
-        else:
-            if len(looked_at) > MOST_LOOKED_AT:
-                behind = looked_at[MOST_LOOKED_AT - 1]
-        documents = [job_document(job, ledger, public_url) for job in page]
-        return jsonify(jobs=documents, next_cursor=behind)
 
     @routes.get("/<job_id>")
     def show(job_id: str) -> Response:
@@ -138,24 +115,6 @@ def _stored(read: Callable[[Job], T], job: Job, ledger: Ledger) -> T:
         log.error("an object of this job is missing", extra={"job": job.id})
         detail = "This file is missing from the object store. Tell the operator, with the job's id."
         raise Problem(500, "object-missing", detail) from error
-
-
-def _listing_arguments() -> tuple[State | None, int, str | None]:
-    unknown = sorted(request.args.keys() - {"state", "limit", "cursor"})
-    if unknown:
-        raise Problem(400, "malformed", f"Unknown parameter: {', '.join(unknown)[:200]}.")
-    cursor = request.args.get("cursor")
-    if cursor is not None and not is_job_id(cursor):
-        raise Problem(400, "malformed", "`cursor` is the `next_cursor` of an earlier answer.")
-    try:
-        limit = int(request.args.get("limit", PAGE))
-        state = SEEN[SEEN.index(State(request.args["state"]))] if "state" in request.args else None
-    except ValueError as error:
-        states = ", ".join(SEEN)
-        raise Problem(400, "malformed", f"`limit` is a number, `state` is one of: {states}.") from error
-    if not 1 <= limit <= MOST_A_PAGE:
-        raise Problem(400, "malformed", f"`limit` lies between 1 and {MOST_A_PAGE}.")
-    return state, limit, cursor
 
 
 def _file(data: bytes, media_type: str, name: str) -> Response:

@@ -2,12 +2,12 @@
 
 import logging
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import islice, takewhile
 from typing import Any
 
 from flask import Blueprint, Response, g, jsonify, request
 
+from api.moment import moment
 from api.problem import Problem
 from jobs.callback_url import CallbackRefused, parse
 from jobs.errors import Conflict, NotStored, QueueUnavailable
@@ -56,12 +56,12 @@ def webhook_routes(desk: Desk) -> Blueprint:
 
     @routes.post("/rotate")
     def rotate() -> Response:
-        moment = now()
-        chosen = desk.webhooks.rotate(g.client, moment)
+        at = now()
+        chosen = desk.webhooks.rotate(g.client, at)
         log.info("webhook secret rotated", extra={"client": g.client})
         return jsonify(
             secret=webhook_secret(desk.settings.signing_key, g.client, chosen.generation),
-            previous_secret_signs_until=moment_text(moment + OVERLAP),
+            previous_secret_signs_until=moment_text(at + OVERLAP),
         )
 
     @routes.post("/probes")
@@ -95,7 +95,7 @@ def webhook_routes(desk: Desk) -> Blueprint:
         given = request.get_json(silent=True)
         if not isinstance(given, dict) or not {"since"} <= given.keys() <= {"since", "cursor"}:
             raise Problem(400, "malformed", "Send {'since': TIME} as JSON, and the `cursor` to go on from.")
-        since, cursor = _moment(given["since"]), given.get("cursor")
+        since, cursor = moment("since", given["since"]), given.get("cursor")
         if cursor is not None and not is_job_id(str(cursor)):
             raise Problem(400, "malformed", "`cursor` is the `next_cursor` of an earlier answer.")
         newer = takewhile(lambda job_id: made_at(job_id) >= since, desk.ledger.of_client(g.client, cursor))
@@ -140,14 +140,3 @@ def _document(desk: Desk) -> dict[str, Any]:
             for receiver in desk.receivers.failing(g.client)
         ],
     }
-
-
-def _moment(text: object) -> datetime:
-    try:
-        moment = datetime.fromisoformat(str(text))
-    except ValueError as error:
-        detail = "Send {'since': '2026-11-23T12:00:00Z'}: a time in ISO 8601, with its zone."
-        raise Problem(400, "malformed", detail) from error
-    if moment.tzinfo is None:
-        raise Problem(400, "malformed", "`since` needs a zone, such as Z at its end.")
-    return moment.astimezone(UTC)

@@ -17,6 +17,7 @@ DEAD_LETTER_ERRORS = frozenset({"worker-lost", "internal-error"})
 LEFTOVER_GRACE = timedelta(minutes=10)
 """After so long, whoever was writing something of a job has written it, or never will."""
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MOMENTS = ("created_at", "queued_at", "expires_at", "started_at", "finished_at", "next_delivery_at")
 
 
@@ -36,6 +37,12 @@ def is_job_id(text: str) -> bool:
 def made_at(job_id: str) -> datetime:
     """When a job id was made, read from the id itself."""
     return ULID.from_str(job_id[4:]).datetime
+
+
+def first_job_id(at: datetime) -> str:
+    """The least id that a job made at this time, or later, can have."""
+    milliseconds = max(0, -((EPOCH - at) // timedelta(milliseconds=1)))
+    return f"job_{ULID(milliseconds.to_bytes(6, 'big') + bytes(10))}"
 
 
 @dataclass(frozen=True, slots=True)

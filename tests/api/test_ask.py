@@ -3,6 +3,7 @@ import re
 import select
 from contextlib import closing
 from http.client import HTTPConnection
+from urllib.parse import urlencode
 
 import jsonschema
 import numpy as np
@@ -13,20 +14,14 @@ from PIL import Image
 from api.app import create_app
 from api.keys import Keys
 from jobs.job import Job, now
-from jobs.ledger import Ledger
+from jobs.ledger import INVERTED, Ledger
 from jobs.settings import Settings
 from jobs.view import View
 from tests import pictures
-from tests.api.conftest import OPENAPI, Api, problem_of
+from tests.api.conftest import OPENAPI, RESULT, Api, problem_of
+from tests.conftest import a_job
 
 PNG = pictures.encoded(pictures.gray())
-RESULT = {
-    "finding": "fracture",
-    "probability": 0.9,
-    "regions": [{"box": [1, 2, 3, 4], "score": 0.8}],
-    "model": {"name": "osteo-test", "version": "1", "sha256": "f" * 64},
-    "image": {"sha256": "0" * 64, "width": 128, "height": 96, "format": "PNG"},
-}
 METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE"}
 
 
@@ -128,8 +123,67 @@ def test_a_clients_jobs_are_listed_page_by_page(api: Api, ledger: Ledger):
     assert [job["id"] for job in running["jobs"]] == [ids[0]]
 
 
+def test_pages_do_not_shift_while_jobs_arrive_and_go(api: Api):
+    key = Keys(api.objects).create("busy")
+
+    def submit() -> str:
+        return api.request("POST", "/v1/jobs", key=key, fields={"image": ("x.png", PNG)}).json()["id"]
+
+    ids = [submit() for _ in range(4)]
+    first = api.request("GET", "/v1/jobs?limit=2", key=key).json()
+    submit()
+    assert api.request("DELETE", f"/v1/jobs/{first['next_cursor']}", key=key).status == 204
+    second = api.request("GET", f"/v1/jobs?limit=2&cursor={first['next_cursor']}", key=key).json()
+    assert [job["id"] for job in first["jobs"] + second["jobs"]] == ids[::-1]
+    assert second["next_cursor"] is None
+
+
+def test_jobs_are_found_by_reference_and_by_time(api: Api):
+    key = Keys(api.objects).create("finder")
+    jobs = [
+        api.request(
+            "POST", "/v1/jobs", key=key, fields={"image": ("x.png", PNG), "reference": reference}
+        ).json()
+        for reference in ("R 1", "R 2", "R 1", "R 3")
+    ]
+
+    def found(**given: str) -> list[int]:
+        page = api.request("GET", f"/v1/jobs?{urlencode(given)}", key=key).json()
+        return [[job["id"] for job in jobs].index(job["id"]) for job in page["jobs"]]
+
+    times = [job["created_at"] for job in jobs]
+    assert found(reference="R 1") == [2, 0]
+    assert found(reference="r 1") == []
+    assert found(created_after=times[1]) == [3, 2, 1]
+    assert found(created_before=times[1]) == [0]
+    assert found(created_after=times[1], created_before=times[3], reference="R 1") == [2]
+    assert found(created_before=times[2], cursor=jobs[3]["id"]) == [1, 0]
+    assert found(created_before=times[3], cursor=jobs[1]["id"]) == [0]
+    assert found(created_after="1901-01-01T00:00:00Z", created_before="9999-12-31T23:59:59Z") == [3, 2, 1, 0]
+    other = Keys(api.objects).create("another")
+    assert api.request("GET", "/v1/jobs?reference=R%201", key=other).json()["jobs"] == []
+
+
+def test_a_listing_that_looks_in_vain_goes_on_behind_what_it_looked_at(api: Api, ledger: Ledger):
+    lister = Keys(api.objects).create("searcher")
+    jobs = [a_job("searcher", reference="found" if number == 0 else "x") for number in range(205)]
+    for job in jobs:
+        api.objects.put(f"clients/searcher/jobs/{job.id.removeprefix('job_').translate(INVERTED)}", b"")
+        ledger.view.put(job)
+    jobs.sort(key=lambda job: job.id, reverse=True)
+    first = api.request("GET", "/v1/jobs?reference=found", key=lister).json()
+    assert (first["jobs"], first["next_cursor"]) == ([], jobs[199].id)
+    second = api.request("GET", f"/v1/jobs?reference=found&cursor={jobs[199].id}", key=lister).json()
+    assert [job["reference"] for job in second["jobs"]] == ["found"]
+
+
 @pytest.mark.parametrize(
-    "query", ["limit=0", "limit=x", "limit=101", "state=lost", "cursor=../x", "colour=red"]
+    "query",
+    [
+        *("limit=0", "limit=x", "limit=101", "limit=\u0663", "state=lost", "state=erased", "cursor=../x"),
+        *("colour=red", "created_after=yesterday", "created_before=2026-11-23T12:00:00"),
+        "created_after=0001-01-01T00:00:00%2B14:00",
+    ],
 )
 def test_a_malformed_listing_is_said(api: Api, query: str):
     answer = api.request("GET", f"/v1/jobs?{query}")

@@ -1,14 +1,26 @@
 import json
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
+from ulid import ULID
 
 from jobs.errors import IllegalMove
-from jobs.job import Job, is_job_id, made_at, new_job_id, now
+from jobs.job import Job, first_job_id, is_job_id, made_at, new_job_id, now
 from jobs.states import Delivery, State
 from tests.conftest import a_job
 
 RESULT = {"finding": "fracture"}
+
+
+def test_the_first_id_of_a_moment_lies_between_those_before_and_those_from_then_on():
+    moment = now()
+    first = first_job_id(moment)
+    assert is_job_id(first)
+    assert made_at(first) == moment
+    assert f"job_{ULID.from_datetime(moment - timedelta(milliseconds=1))}" < first
+    assert first <= f"job_{ULID.from_datetime(moment)}"
+    assert made_at(first_job_id(moment + timedelta(microseconds=1))) == moment + timedelta(milliseconds=1)
 
 
 def test_a_job_counts_versions_and_attempts_on_its_way():
