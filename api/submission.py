@@ -4,12 +4,14 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass, fields
+from threading import BoundedSemaphore
 from typing import Any
 
 from flask import Request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from api.problem import Problem
+from api.threads import DECODERS
 from jobs.callback_url import CallbackRefused, parse
 from jobs.settings import Settings
 from jobs.states import Priority
@@ -23,6 +25,7 @@ FORM_OVERHEAD = 64 * 1024
 MAX_REFERENCE = 200
 MAX_METADATA = 4096
 MAX_METADATA_DEPTH = 16
+_AT_ONCE = BoundedSemaphore(DECODERS)
 MOST_RETENTION = 100 * 366 * 86_400
 """A hundred years, in seconds."""
 
@@ -120,7 +123,8 @@ def _single_values(values: Any) -> dict[str, str]:
 
 def _radiograph(data: bytes, settings: Settings) -> Radiograph:
     try:
-        return decode(data, Limits(settings.max_pixels))
+        with _AT_ONCE:
+            return decode(data, Limits(settings.max_pixels))
     except TooManyPixels as error:
         raise Problem(413, "too-many-pixels", error.detail, max_pixels=settings.max_pixels) from error
     except BrokenImage as error:

@@ -1,6 +1,8 @@
 """The routes by which a radiograph is submitted: checked, stored, enqueued, answered with its job."""
 
 import logging
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from threading import BoundedSemaphore
@@ -9,13 +11,13 @@ from flask import Blueprint, Response, g, request
 
 from api.admission import Admission
 from api.job_answer import POLL_SECONDS, job_answer, not_gone
-from api.problem import Problem
+from api.problem import RETRY_SECONDS, Problem
 from api.repeats import claim_place, headers_of, standing
 from api.submission import Submission, read_submission
 from api.threads import INTAKES
 from api.waiting import Waiting, preferred_wait
 from jobs.claims import Claim
-from jobs.errors import QueueUnavailable
+from jobs.errors import QueueUnavailable, TransientError
 from jobs.job import ImageFacts, Job, made_at, new_job_id
 from jobs.ledger import Ledger
 from jobs.queue import JobQueue
@@ -23,6 +25,9 @@ from jobs.settings import Settings
 from jobs.states import Delivery
 
 log = logging.getLogger(__name__)
+
+SEAT_SECONDS = 10.0
+"""For so long a submission waits until others have been read."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,6 @@ def submit_routes(intake: Intake) -> Blueprint:
 
 
 def _submitted(intake: Intake, own_id: str | None) -> Response:
-    settings, ledger = intake.settings, intake.ledger
     within, g.headers = intake.admission.count(g.client)
     if not within:
         detail = "This client submits more often than its quota allows. Send it again later."
@@ -63,41 +67,53 @@ def _submitted(intake: Intake, own_id: str | None) -> Response:
         intake.admission.refuse_when_full(g.client)
     except Problem:
         # What is repeated makes the queue no longer.
-        if place is None or ledger.claims.read(place) is None:
+        if place is None or intake.ledger.claims.read(place) is None:
             raise
-    with intake.seats:
-        submission = read_submission(request, settings, settings.retention_of(g.client))
-    job_id = new_job_id()
-    if place is None:
-        return _accepted(_new_job(job_id, submission, settings), submission.data, intake)
-    claimed_at = made_at(job_id)
-    ends = None if own_id else claimed_at + timedelta(seconds=settings.idempotency_seconds)
-    claim, known = standing(Claim(place, job_id, submission.digest, claimed_at, ends), ledger)
-    if known:
-        response = _answer(known, intake)
-    else:
-        if claim.expires_at:
-            ledger.due.put(claim.job_id, claim.expires_at)
-        job = _new_job(claim.job_id, submission, settings, place)
-        response = _accepted(job, submission.data, intake)
-    response.headers.update(headers_of(claim, repeated=known is not None))
+    if not intake.seats.acquire(timeout=SEAT_SECONDS):
+        detail = "Too many submissions are being read at this moment. Send it again later."
+        raise Problem(503, "too-busy", detail, retry_after=RETRY_SECONDS)
+    try:
+        job, headers = _taken_in(place, own_id, intake)
+    finally:
+        intake.seats.release()
+    response = _answer(job, intake)
+    response.headers.update(headers)
     return response
 
 
-def _accepted(job: Job, image: bytes, intake: Intake) -> Response:
+def _taken_in(place: str | None, own_id: str | None, intake: Intake) -> tuple[Job, Mapping[str, str]]:
+    """The job, accepted now or, under its claim at `place`, before; and what to say of that claim."""
+    settings, ledger = intake.settings, intake.ledger
+    submission = read_submission(request, settings, settings.retention_of(g.client))
+    job_id = new_job_id()
+    if place is None:
+        return _accepted(_new_job(job_id, submission, settings), submission.data, intake), {}
+    claimed_at = made_at(job_id)
+    ends = None if own_id else claimed_at + timedelta(seconds=settings.idempotency_seconds)
+    claim, job = standing(Claim(place, job_id, submission.digest, claimed_at, ends), ledger)
+    if job:
+        return job, headers_of(claim, repeated=True)
+    if claim.expires_at:
+        ledger.due.put(claim.job_id, claim.expires_at)
+    job = _new_job(claim.job_id, submission, settings, place)
+    return _accepted(job, submission.data, intake), headers_of(claim, repeated=False)
+
+
+def _accepted(job: Job, image: bytes, intake: Intake) -> Job:
     intake.ledger.accept(job, image)
     try:
         intake.queue.feed(job.client, job.priority)
     except QueueUnavailable:
         log.warning("Redis does not answer; the sweeper will enqueue this job", extra={"job": job.id})
     log.info("job accepted", extra={"job": job.id, "client": job.client})
-    return _answer(job, intake)
+    return job
 
 
 def _answer(job: Job, intake: Intake) -> Response:
     public_url, seconds, waited = intake.settings.public_url, preferred_wait(request), False
     if seconds:
-        job, waited = intake.waiting.until(lambda job: job.state.final, job, seconds)
+        with suppress(TransientError):  # It is accepted, whatever comes of the wait.
+            job, waited = intake.waiting.until(lambda job: job.state.final, job, seconds)
     ended = waited and job.state.final
     response = job_answer(not_gone(job), intake.ledger, public_url, 200 if ended else 202)
     response.headers["Location"] = f"{public_url}/v1/jobs/{job.id}"

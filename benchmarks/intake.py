@@ -16,7 +16,7 @@ from stack.development import with_api_key
 from stack.parts import web
 
 PROCESSES, THREADS = 2, 8
-"""As api/gunicorn.conf.py has them."""
+"""Processes as api/gunicorn.conf.py has them, and how many submissions each has at once."""
 SECONDS = 10.0
 SUBMISSIONS = 600
 BURST = 500

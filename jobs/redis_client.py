@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from weakref import WeakKeyDictionary
 
-from redis import Redis
+from redis import BlockingConnectionPool, Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisAway
 from redis.exceptions import RedisError
@@ -14,6 +14,8 @@ from redis.retry import Retry
 
 from jobs.errors import QueueUnavailable
 
+CONNECTIONS = 32
+"""Connections that one client holds at most."""
 PAUSE = 2.0
 """Seconds for which a Redis that did not answer is not asked again: a request waits for it once."""
 
@@ -24,7 +26,10 @@ def connect(url: str) -> Redis:
     """A client of the Redis at `url` that gives up soon: whoever asks has somebody waiting."""
     # A connection that was closed meanwhile is worth a second try, a silence is not.
     retry = Retry(NoBackoff(), 1, supported_errors=(RedisAway,))
-    return Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2, retry=retry)
+    given = {"socket_timeout": 2, "socket_connect_timeout": 2, "retry": retry}
+    # Hundreds of threads that are woken at once take turns, and do not all connect.
+    pool = BlockingConnectionPool.from_url(url, max_connections=CONNECTIONS, timeout=2, **given)
+    return Redis(connection_pool=pool)
 
 
 @contextmanager

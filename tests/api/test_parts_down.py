@@ -9,6 +9,7 @@ from flask.testing import FlaskClient
 
 from api.app import create_app
 from api.keys import Keys
+from jobs.errors import StoreUnavailable
 from jobs.job import now
 from jobs.ledger import Ledger
 from jobs.lines import DRAIN_BUCKET, drained_key
@@ -46,6 +47,28 @@ def test_a_radiograph_is_accepted_while_redis_is_away_and_readiness_says_so(sett
     assert (ready.status_code, ready.json["missing"]) == (503, ["redis"])
     assert client.get("/health/live").status_code == 200
     assert list(ledger.pending()) == [answer.json["id"]]
+
+
+def test_what_is_accepted_stays_so_though_it_cannot_be_waited_for(settings, ledger, queue, keys, monkeypatch):
+    client = client_of(settings, ledger, queue, keys)
+
+    def away(_: str) -> None:
+        raise StoreUnavailable("away")
+
+    monkeypatch.setattr(ledger, "current", away)
+    answer = client.post("/v1/jobs", data=PNG, content_type="image/png", headers={"Prefer": "wait=1"})
+    assert (answer.status_code, answer.json["state"]) == (202, "queued")
+    assert "Preference-Applied" not in answer.headers
+
+
+def test_a_job_is_kept_for_no_longer_than_the_operator_has_set(settings, ledger, queue, keys):
+    client = client_of(replace(settings, retention_seconds=60), ledger, queue, keys)
+    kept = [
+        client.post(f"/v1/jobs?{query}", data=PNG, content_type="image/png")
+        for query in ("", "retention_seconds=30", "retention_seconds=61")
+    ]
+    assert [answer.status_code for answer in kept] == [202, 202, 400]
+    assert [answer.json.get("retention_seconds") for answer in kept] == [60, 30, None]
 
 
 def test_a_redis_that_takes_no_writes_is_not_ready(settings, ledger, queue, keys, redis):

@@ -1,4 +1,6 @@
 import json
+import socket
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 from urllib.parse import quote
 
@@ -238,3 +240,14 @@ def test_a_slow_client_does_not_hold_up_another(api: Api):
     connection.endheaders(b"only the beginning")
     assert api.submit(PNG).status == 202
     connection.close()
+
+
+def test_however_many_submit_slowly_others_are_answered(api: Api):
+    host, port = api.url.removeprefix("http://").split(":")
+    head = (
+        f"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {api.key}\r\nContent-Length: 99\r\n\r\n"
+    )
+    with ExitStack() as slow:
+        for _ in range(150):
+            slow.enter_context(socket.create_connection((host, int(port)))).sendall(head.encode() + b"...")
+        assert api.request("GET", "/v1/jobs").status == 200
