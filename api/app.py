@@ -2,11 +2,12 @@
 
 import logging
 import os
-from importlib.resources import files
 
 from flask import Flask, Response, g, request
 
 from api.admission import Admission
+from api.description import operation_of
+from api.document_routes import document_routes
 from api.health import health_routes
 from api.job_routes import Intake, job_routes
 from api.keys import Keys
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 
 def create_app(settings: Settings, ledger: Ledger, queue: JobQueue, keys: Keys) -> Flask:
     """The application over the given collaborators."""
-    app = Flask(__name__, static_folder=None)
+    app = Flask(__name__, static_folder=None, template_folder="pages")
     app.config["MAX_CONTENT_LENGTH"] = settings.max_bytes + FORM_OVERHEAD
     app.config["MAX_FORM_PARTS"] = 20
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the order of the contract reads better
@@ -43,15 +44,12 @@ def create_app(settings: Settings, ledger: Ledger, queue: JobQueue, keys: Keys) 
     app.register_blueprint(webhook_routes(desk))
     app.register_blueprint(health_routes(ledger))
     app.register_blueprint(metrics_routes(ledger, receivers))
-    openapi = (files("api") / "openapi.json").read_bytes()
-
-    @app.get("/openapi.json")
-    def openapi_document() -> Response:
-        return Response(openapi, content_type="application/json")
+    document_routes(app, settings.public_url)
 
     @app.before_request
     def authenticate() -> None:
-        if not request.path.startswith("/v1/"):
+        operation = operation_of(app.view_functions.get(request.endpoint or ""))
+        if operation.public if operation else not request.path.startswith("/v1/"):
             return
         scheme, _, key = request.headers.get("Authorization", "").partition(" ")
         client = keys.client_of(key.strip()) if scheme.lower() == "bearer" else None

@@ -5,16 +5,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
-from typing import Any
 
 from flask import Blueprint, Response, g, jsonify, request
 
 from api.admission import Admission
+from api.description import Answer, describe
+from api.job_documents import ENDED_PROBLEMS, JOB_ENDED, MOST_A_PAGE, PAGE, Deliveries, JobList, Listing
 from api.overlay import overlay_of
 from api.problem import Problem
-from api.submission import Submission, read_submission
+from api.submission import (
+    SUBMISSION_PROBLEMS,
+    Submission,
+    SubmissionFields,
+    SubmissionForm,
+    read_submission,
+)
 from api.webhook_routes import redeliver_one
-from jobs.document import document
+from jobs.document import JobDocument, Result, document
 from jobs.errors import NotStored, QueueUnavailable
 from jobs.job import ImageFacts, Job, is_job_id, new_job_id, now
 from jobs.ledger import Ledger
@@ -26,8 +33,6 @@ from model.image import Limits
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1
-PAGE = 50
-MOST_A_PAGE = 100
 MOST_LOOKED_AT = 200
 """Jobs that one listing looks at while it filters; the cursor goes on behind them."""
 MEDIA_TYPE = {
@@ -56,6 +61,27 @@ def job_routes(intake: Intake) -> Blueprint:
     ledger = intake.ledger
 
     @routes.post("")
+    @describe(
+        "submitJob",
+        "Submit a radiograph",
+        {
+            202: Answer(
+                "Accepted and durable.",
+                JobDocument,
+                ("Location", "Retry-After", "RateLimit-Policy", "RateLimit"),
+            )
+        },
+        (*SUBMISSION_PROBLEMS, "quota-exceeded", "too-many-waiting", "queue-full"),
+        description="As a multipart form, or as the raw image with the other fields in the query; path and"
+        " query together then hold 8190 bytes at most. PNG, JPEG, TIFF, BMP, WebP and DICOM, told by"
+        f" content, with up to {intake.settings.max_bytes:,} bytes, {intake.settings.max_pixels:,} pixels.",
+        query=SubmissionFields,
+        body={
+            "multipart/form-data": SubmissionForm,
+            **dict.fromkeys([*MEDIA_TYPE.values(), "application/octet-stream"], bytes),
+        },
+        callback=JOB_ENDED,
+    )
     def submit() -> Response:
         within, g.headers = intake.admission.count(g.client)
         if not within:
@@ -77,6 +103,13 @@ def job_routes(intake: Intake) -> Blueprint:
         return response
 
     @routes.get("")
+    @describe(
+        "listJobs",
+        "The client's jobs, newest first",
+        {200: Answer("One page.", JobList)},
+        ("malformed",),
+        query=Listing,
+    )
     def list_jobs() -> Response:
         state, limit, cursor = _listing_arguments()
         looked_at = list(islice(ledger.of_client(g.client, cursor), MOST_LOOKED_AT + 1))
@@ -94,6 +127,13 @@ def job_routes(intake: Intake) -> Blueprint:
         return jsonify(jobs=[_document(job, intake) for job in page], next_cursor=behind)
 
     @routes.get("/<job_id>")
+    @describe(
+        "getJob",
+        "The job",
+        {200: Answer("The job.", JobDocument, ("ETag",)), 304: Answer("Nothing has changed.")},
+        ("no-such-job",),
+        headers=("If-None-Match",),
+    )
     def show(job_id: str) -> Response:
         response = _job_response(_own_job(job_id, ledger), intake)
         response.add_etag()
@@ -101,10 +141,17 @@ def job_routes(intake: Intake) -> Blueprint:
         return response
 
     @routes.get("/<job_id>/result")
+    @describe("getResult", "The result alone", {200: Answer("The result.", Result)}, ENDED_PROBLEMS)
     def result(job_id: str) -> Response:
         return jsonify(_succeeded_job(job_id, ledger).result)
 
     @routes.get("/<job_id>/heatmap")
+    @describe(
+        "getHeatmap",
+        "The overlay: the radiograph with what the model looked at",
+        {200: Answer("The overlay.", {"image/png": bytes})},
+        (*ENDED_PROBLEMS, "object-missing"),
+    )
     def heatmap(job_id: str) -> Response:
         job = _succeeded_job(job_id, ledger)
         limits = Limits(intake.settings.max_pixels)
@@ -112,10 +159,22 @@ def job_routes(intake: Intake) -> Blueprint:
         return _file(drawn, "image/png", f"{job.id}-overlay.png")
 
     @routes.get("/<job_id>/deliveries")
+    @describe(
+        "getDeliveries",
+        "Every call of the job's receiver, and what came of it",
+        {200: Answer("The calls, first to last.", Deliveries)},
+        ("no-such-job",),
+    )
     def deliveries(job_id: str) -> Response:
         return jsonify(deliveries=ledger.deliveries(_own_job(job_id, ledger)))
 
     @routes.post("/<job_id>/redeliver")
+    @describe(
+        "redeliverJob",
+        "Send the callback once more, with the same webhook-id",
+        {202: Answer("The job; its callback is due at once.", JobDocument)},
+        ("no-such-job", "nothing-to-deliver"),
+    )
     def redeliver(job_id: str) -> Response:
         job = _own_job(job_id, ledger)
         if not redeliver_one(ledger, intake.queue, job.id):
@@ -126,6 +185,12 @@ def job_routes(intake: Intake) -> Blueprint:
         return response
 
     @routes.get("/<job_id>/image")
+    @describe(
+        "getImage",
+        "The radiograph as submitted",
+        {200: Answer("The image.", dict.fromkeys(MEDIA_TYPE.values(), bytes))},
+        ("no-such-job", "object-missing"),
+    )
     def image(job_id: str) -> Response:
         job = _own_job(job_id, ledger)
         suffix = job.image.format.lower()
@@ -190,7 +255,7 @@ def _stored(read: Callable[[Job], bytes], job: Job) -> bytes:
         raise Problem(500, "object-missing", detail) from error
 
 
-def _document(job: Job, intake: Intake) -> dict[str, Any]:
+def _document(job: Job, intake: Intake) -> JobDocument:
     try:
         position = intake.ledger.view.lines.position(job)
     except QueueUnavailable:

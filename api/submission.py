@@ -3,23 +3,54 @@
 import json
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 from flask import Request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from api.problem import Problem
-from jobs.callback_url import CallbackRefused, parse
+from api.schema import CLOSED
+from jobs.callback_url import MAX_LENGTH, CallbackRefused, parse
 from jobs.settings import Settings
 from jobs.states import Priority
 from model.image import BrokenImage, ImageError, Limits, Radiograph, TooManyPixels, decode
 
-FIELDS = frozenset({"callback_url", "reference", "priority", "metadata"})
 FORM_OVERHEAD = 64 * 1024
 """Bytes that a multipart body may have beyond its image."""
 MAX_REFERENCE = 200
 MAX_METADATA = 4096
 MAX_METADATA_DEPTH = 16
+SUBMISSION_PROBLEMS = (
+    "malformed",
+    "image-too-large",
+    "too-many-pixels",
+    "unsupported-image",
+    "broken-image",
+    "callback-refused",
+)
+
+
+class SubmissionFields(TypedDict, total=False):
+    """What may stand beside the image."""
+
+    callback_url: Annotated[
+        str,
+        {"format": "uri", "maxLength": MAX_LENGTH},
+        "https address that is called once the job has ended.",
+    ]
+    reference: Annotated[
+        str, {"maxLength": MAX_REFERENCE}, "The client's own, given back in the job and the callback."
+    ]
+    priority: Annotated[Priority, {"default": "routine"}]
+    metadata: Annotated[str, {"maxLength": MAX_METADATA}, "A JSON object, given back in the job."]
+
+
+class _Form(SubmissionFields):
+    image: bytes
+
+
+SubmissionForm = Annotated[_Form, CLOSED]
+FIELDS = SubmissionFields.__annotations__.keys()
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from jobs.callback_url import Callback, CallbackRefused, parse
-from jobs.document import document
+from jobs.document import DeliveryAttempt, document
 from jobs.errors import Conflict
 from jobs.hosts import Hosts
 from jobs.job import Job, moment_text, now
@@ -69,7 +69,7 @@ def deliver(job_id: str, courier: Courier) -> None:
 
 def event_of(job: Job, public_url: str, at: datetime) -> dict[str, Any]:
     """What a callback says of an ended job."""
-    data = document(job, public_url)
+    data: dict[str, Any] = {**document(job, public_url)}
     # May hold anything, a patient's data too: it goes only to who asks with the key.
     del data["metadata"]
     return {"type": f"job.{job.state}", "timestamp": moment_text(job.finished_at or at), "data": data}
@@ -124,7 +124,7 @@ def _call(job: Job, callback: Callback, chosen: WebhookSettings, courier: Courie
 
 def _after(begun: Job, answer: Answer, receiver: Receiver | None, courier: Courier) -> Job:
     at = now()
-    entry = logged(message_id(begun), begun.delivery_attempts, answer, at)
+    entry = dict(logged(message_id(begun), begun.delivery_attempts, answer, at))
     log.info("callback: %s", answer.status or answer.error, extra={"job": begun.id})
     if answer.accepted:
         if receiver:
@@ -141,7 +141,7 @@ def _after(begun: Job, answer: Answer, receiver: Receiver | None, courier: Couri
     return courier.ledger.append(begun.delivery_postponed(due, entry))
 
 
-def logged(message: str, attempt: int, answer: Answer, at: datetime) -> dict[str, Any]:
+def logged(message: str, attempt: int, answer: Answer, at: datetime) -> DeliveryAttempt:
     """One entry of a delivery log."""
     return {
         "webhook_id": message,
