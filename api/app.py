@@ -13,6 +13,7 @@ from api.job_routes import Intake, job_routes
 from api.keys import Keys
 from api.metrics import metrics_routes
 from api.problem import Problem, answer_problems
+from api.problem_routes import problem_routes
 from api.submission import FORM_OVERHEAD
 from api.webhook_routes import Desk, webhook_routes
 from jobs.errors import StoreUnavailable
@@ -44,6 +45,7 @@ def create_app(settings: Settings, ledger: Ledger, queue: JobQueue, keys: Keys) 
     app.register_blueprint(webhook_routes(desk))
     app.register_blueprint(health_routes(ledger))
     app.register_blueprint(metrics_routes(ledger, receivers))
+    app.register_blueprint(problem_routes())
     document_routes(app, settings.public_url)
 
     @app.before_request

@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 from flask import Flask
 
-from api.problem import KINDS, ProblemDocument
+from api.problem import JOB_ERRORS, KINDS, ProblemDocument
 from api.schema import Schema, object_schema, said_beside, schema_of
 
 HEADERS: Mapping[str, Any] = {
@@ -28,6 +28,7 @@ HEADERS: Mapping[str, Any] = {
 }
 PATH: Mapping[str, Any] = {
     "job_id": Annotated[str, {"pattern": "^job_[0-9A-HJKMNP-TV-Z]{26}$"}],
+    "problem": Annotated[str, {"enum": sorted(KINDS | JOB_ERRORS)}],
     "probe_id": Annotated[str, {"pattern": "^probe_[0-9A-HJKMNP-TV-Z]{26}$"}],
 }
 """What a part of a path looks like; any other is a text."""

@@ -7,11 +7,7 @@ from typing import Any
 from flask import Flask, Response, render_template
 
 from api.description import Answer, describe, openapi_of
-
-CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-"""Of every page: no script at all, a style sheet of our own, nothing from elsewhere."""
+from api.page import page
 
 
 def document_routes(app: Flask, server: str) -> None:
@@ -39,9 +35,3 @@ def document_routes(app: Flask, server: str) -> None:
     as_json = json.dumps(document)
     with app.app_context():
         as_page = render_template("docs.html", api=document)
-
-
-def page(html: str) -> Response:
-    """A page for a browser, that can load and run nothing but our style sheet."""
-    headers = {"Content-Security-Policy": CONTENT_SECURITY_POLICY, "Referrer-Policy": "no-referrer"}
-    return Response(html, content_type="text/html; charset=utf-8", headers=headers)

@@ -108,6 +108,21 @@ KINDS = {
 }
 """Every type of problem under the name that its `type` ends with. Names stay; new ones may come."""
 
+JOB_ERRORS = {
+    "not-a-radiograph": Kind(
+        409, "The picture decodes, but does not look like an X-ray.", "Submit the radiograph itself."
+    ),
+    "unreadable-image": Kind(
+        409, "The image could not be read when it was analysed.", "Submit it anew; see `detail`."
+    ),
+    "worker-lost": Kind(
+        409, "Every worker that took the job up was lost.", "The operator knows; or submit it anew."
+    ),
+    "internal-error": KINDS["internal-error"],
+    "expired": Kind(409, "No worker took the job up before its deadline.", "Submit it anew."),
+}
+"""Every type of `error` that a job may end with; its result is then answered 409, `job-failed`."""
+
 OF_STATUS = {
     404: "not-found",
     405: "method-not-allowed",
