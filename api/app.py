@@ -10,7 +10,7 @@ from api.description import operation_of
 from api.document_routes import document_routes
 from api.health import health_routes
 from api.job_routes import Intake, job_routes
-from api.keys import Keys
+from api.key_store import Keys
 from api.metrics import metrics_routes
 from api.problem import Problem, answer_problems
 from api.problem_routes import problem_routes
@@ -53,14 +53,18 @@ def create_app(settings: Settings, ledger: Ledger, queue: JobQueue, keys: Keys) 
         operation = operation_of(app.view_functions.get(request.endpoint or ""))
         if operation.public if operation else not request.path.startswith("/v1/"):
             return
-        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-        client = keys.client_of(key.strip()) if scheme.lower() == "bearer" else None
-        if client is None:
+        scheme, _, text = request.headers.get("Authorization", "").partition(" ")
+        key = keys.holder_of(text.strip()) if scheme.lower() == "bearer" else None
+        if key is None:
             detail = (
                 "Send a valid API key as `Authorization: Bearer <api key>`; the operator makes one for you."
             )
             raise Problem(401, "unauthorized", detail)
-        g.client = client
+        g.client, g.key = key.client, key
+        needed = operation.needs(request.method) if operation else None
+        if needed and needed not in key.scopes:
+            detail = f"This needs a key with the scope `{needed}`. The operator makes one for you."
+            raise Problem(403, "insufficient-scope", detail, scope=needed)
 
     @app.after_request
     def harden(response: Response) -> Response:
@@ -82,4 +86,6 @@ def from_environment() -> Flask:
     except StoreUnavailable as error:
         log.error("starting without the object store; readiness will say so: %s", error)
     ledger = Ledger(objects, View.connect(settings.redis_url, settings.view_seconds))
-    return create_app(settings, ledger, JobQueue.connect(settings.redis_url), Keys(objects))
+    return create_app(
+        settings, ledger, JobQueue.connect(settings.redis_url), Keys(objects, settings.key_seconds)
+    )

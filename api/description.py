@@ -15,6 +15,7 @@ from flask import Flask
 
 from api.problem import JOB_ERRORS, KINDS, ProblemDocument
 from api.schema import Schema, object_schema, said_beside, schema_of
+from api.scope import Scope, scope_of
 
 HEADERS: Mapping[str, Any] = {
     "ETag": Annotated[str, "Changes whenever the answer does."],
@@ -33,6 +34,7 @@ PATH: Mapping[str, Any] = {
 }
 """What a part of a path looks like; any other is a text."""
 
+OF_ANY_WITH_A_KEY = ("unauthorized", "insufficient-scope", "part-down")
 View = TypeVar("View", bound=Callable[..., Any])
 
 
@@ -71,6 +73,11 @@ class Operation:
     body: Any
     callback: Callback | None
     public: bool
+    scope: Scope | None
+
+    def needs(self, method: str) -> Scope | None:
+        """The scope that a key must have for this, by this method; None where there is no need of a key."""
+        return None if self.public else self.scope or scope_of(method)
 
 
 def describe(
@@ -85,14 +92,16 @@ def describe(
     body: Any = None,
     callback: Callback | None = None,
     public: bool = False,
+    scope: Scope | None = None,
 ) -> Callable[[View], View]:
     """Say what a view function takes and answers; stands right above it, below its route.
 
     `problems` are names of api.problem.KINDS, beside those that any route may answer. `query` is a TypedDict,
-    `body` as in Answer, `headers` names of HEADERS. A `public` route takes no key.
+    `body` as in Answer, `headers` names of HEADERS. A `public` route takes no key;
+    any other one with the `scope`, or with that of its method.
     """
     operation = Operation(
-        operation_id, summary, answers, problems, description, query, headers, body, callback, public
+        operation_id, summary, answers, problems, description, query, headers, body, callback, public, scope
     )
 
     def keep(view: View) -> View:
@@ -123,7 +132,7 @@ def openapi_of(app: Flask, server: str) -> dict[str, Any]:
         if rule.arguments:
             item["parameters"] = [_path_parameter(name, named) for name in sorted(rule.arguments)]
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
-            item[method.lower()] = _operation(operation, named)
+            item[method.lower()] = _operation(operation, operation.needs(method), named)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -133,7 +142,6 @@ def openapi_of(app: Flask, server: str) -> dict[str, Any]:
             " where comes back. Callbacks follow Standard Webhooks.",
         },
         **({"servers": [{"url": server}]} if server else {}),
-        "security": [{"apiKey": []}],
         "paths": paths,
         "components": {
             "securitySchemes": {"apiKey": {"type": "http", "scheme": "bearer"}},
@@ -142,12 +150,11 @@ def openapi_of(app: Flask, server: str) -> dict[str, Any]:
     }
 
 
-def _operation(operation: Operation, named: dict[str, Schema]) -> dict[str, Any]:
+def _operation(operation: Operation, scope: Scope | None, named: dict[str, Schema]) -> dict[str, Any]:
     said: dict[str, Any] = {"operationId": operation.id, "summary": operation.summary}
     if operation.description:
         said["description"] = operation.description
-    if operation.public:
-        said["security"] = []
+    said["security"] = [{"apiKey": [scope]}] if scope else []
     if parameters := [
         *_query_parameters(operation.query, named),
         *(
@@ -188,7 +195,7 @@ def _answer(answer: Answer, named: dict[str, Schema]) -> dict[str, Any]:
 
 def _problems(operation: Operation, named: dict[str, Schema]) -> dict[str, Any]:
     """The answers that are problems, by status: a key and the stores may fail any route but a public one."""
-    names = operation.problems if operation.public else ("unauthorized", "part-down", *operation.problems)
+    names = (*(() if operation.public else OF_ANY_WITH_A_KEY), *operation.problems)
     by_status: dict[int, list[str]] = {}
     for name in sorted(set(names)):
         by_status.setdefault(KINDS[name].status, []).append(name)

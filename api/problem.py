@@ -38,6 +38,9 @@ KINDS = {
     "unauthorized": Kind(
         401, "There is no valid API key.", "Send `Authorization: Bearer <api key>`; the operator makes keys."
     ),
+    "insufficient-scope": Kind(
+        403, "The key is valid, but may not do this.", "Use one with the scope that `scope` names."
+    ),
     "no-such-job": Kind(
         404, "This client has no such job.", "Check the id, and that the key is this client's."
     ),
@@ -167,6 +170,9 @@ class Problem(Exception):
             response.headers["Retry-After"] = str(self.retry_after)
         if self.status == HTTPStatus.UNAUTHORIZED:
             response.headers["WWW-Authenticate"] = "Bearer"
+        if self.slug == "insufficient-scope":
+            needed = self.extra["scope"]
+            response.headers["WWW-Authenticate"] = f'Bearer error="insufficient_scope", scope="{needed}"'
         return response
 
 

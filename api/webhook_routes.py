@@ -11,6 +11,7 @@ from flask import Blueprint, Response, g, jsonify, request
 from api.description import Answer, describe
 from api.problem import Problem
 from api.schema import CLOSED
+from api.scope import Scope
 from api.webhook_documents import Choice, NewSecret, Probe, ProbeOrder, Redelivery, Since, WebhookDocument
 from jobs.callback_url import CallbackRefused, parse
 from jobs.errors import Conflict, NotStored, QueueUnavailable
@@ -60,6 +61,7 @@ def webhook_routes(desk: Desk) -> Blueprint:
         {200: Answer("The settings.", WebhookDocument)},
         ("malformed",),
         body=Annotated[Choice, CLOSED],
+        scope=Scope.ADMIN,
     )
     def choose() -> Response:
         given = request.get_json(silent=True)
@@ -74,6 +76,7 @@ def webhook_routes(desk: Desk) -> Blueprint:
         "rotateSecret",
         "A new secret; for 24 hours the one before signs as well",
         {200: Answer("The secret, shown this once.", NewSecret)},
+        scope=Scope.ADMIN,
     )
     def rotate() -> Response:
         moment = now()

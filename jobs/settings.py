@@ -63,6 +63,8 @@ class Settings:
     """Hosts that may be called over plain http, on any port and at private addresses: for development."""
     callback_seconds: float = _setting("OSTEO_CALLBACK_SECONDS", 15.0, float)
     """Time-out of one callback, in all."""
+    key_seconds: float = _setting("OSTEO_KEY_SECONDS", 30.0, float)
+    """Time for which a key that was read is trusted: so long a revoked one may still be taken."""
     view_seconds: int = _setting("OSTEO_VIEW_SECONDS", 86_400, int)
     """How long a job stays in Redis after its last change; the object store keeps it."""
     log_level: str = _setting("OSTEO_LOG_LEVEL", "INFO")
