@@ -6,6 +6,7 @@ import os
 from flask import Flask, Response, g, request
 
 from api.admission import Admission
+from api.audit import audit_requests
 from api.description import operation_of
 from api.document_routes import document_routes
 from api.health import health_routes
@@ -16,6 +17,7 @@ from api.problem import Problem, answer_problems
 from api.problem_routes import problem_routes
 from api.submission import FORM_OVERHEAD
 from api.webhook_routes import Desk, webhook_routes
+from jobs.audit import Audit
 from jobs.errors import StoreUnavailable
 from jobs.ledger import Ledger
 from jobs.logs import log_as_json
@@ -47,6 +49,8 @@ def create_app(settings: Settings, ledger: Ledger, queue: JobQueue, keys: Keys) 
     app.register_blueprint(metrics_routes(ledger, receivers))
     app.register_blueprint(problem_routes())
     document_routes(app, settings.public_url)
+
+    audit_requests(app, Audit(ledger.objects, ledger.view.lines.redis))
 
     @app.before_request
     def authenticate() -> None:

@@ -220,6 +220,7 @@ def _new_job(submission: Submission, client: str, deadline: timedelta) -> Job:
         reference=submission.reference,
         metadata=submission.metadata,
         callback_url=submission.callback_url,
+        key=g.key.id,
     )
 
 

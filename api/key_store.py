@@ -59,8 +59,7 @@ class Keys:
         if not CLIENT.fullmatch(client):
             raise ValueError("a client's name has 1 to 63 lower-case letters, digits and hyphens")
         key = f"osteo_{secrets.token_urlsafe(32)}"
-        digest = _digest(key)
-        self._write(digest, Key(digest[:16], client, frozenset(scopes), now()))
+        self._write(_digest(key), Key(id_of(key), client, frozenset(scopes), now()))
         return key
 
     def holder_of(self, key: str) -> Key | None:
@@ -154,6 +153,11 @@ class Keys:
 
     def _write(self, digest: str, key: Key) -> None:
         self._objects.put(f"keys/{digest}", json.dumps(told(key)).encode(), "application/json")
+
+
+def id_of(key: str) -> str:
+    """What operators call this key."""
+    return _digest(key)[:16]
 
 
 def told(key: Key) -> dict[str, object]:

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
-from api.key_store import Keys, told
+from api.key_store import Keys, id_of, told
 from api.scope import Scope
+from jobs.audit import Audit, Entry
 from jobs.errors import StoreUnavailable
 from jobs.job import moment_text
 from jobs.objects import Objects
@@ -55,9 +56,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _lines(arguments: argparse.Namespace, settings: Settings, objects: Objects) -> Iterator[dict[str, Any]]:
-    keys = Keys(objects)
+    keys, audit = Keys(objects), Audit.connect(settings)
     if arguments.command == "create":
         key = keys.create(arguments.client, arguments.scope or tuple(Scope))
+        audit.keep(Entry(arguments.client, "createKey", subject=id_of(key)))
         generation = Webhooks(objects, settings.signing_key).of(arguments.client).generation
         secret = webhook_secret(settings.signing_key, arguments.client, generation)
         yield {"client": arguments.client, "api_key": key, "webhook_secret": secret}
@@ -67,9 +69,12 @@ def _lines(arguments: argparse.Namespace, settings: Settings, objects: Objects) 
                 yield told(known) | {"last_used_at": moment_text(used_at) if used_at else None}
     elif arguments.command == "rotate":
         key, ending = keys.rotate(arguments.id, timedelta(hours=arguments.overlap_hours))
+        audit.keep(Entry(ending.client, "rotateKey", subject=ending.id))
         yield {"client": ending.client, "api_key": key, "replaces": told(ending)}
     else:
-        yield told(keys.revoke(arguments.id)) | {"refused_within_seconds": settings.key_seconds}
+        revoked = keys.revoke(arguments.id)
+        audit.keep(Entry(revoked.client, "revokeKey", subject=revoked.id))
+        yield told(revoked) | {"refused_within_seconds": settings.key_seconds}
 
 
 if __name__ == "__main__":

@@ -62,6 +62,8 @@ class Job:
     reference: str | None = None
     metadata: dict[str, Any] | None = None
     callback_url: str | None = None
+    key: str | None = None
+    """The id of the API key that it was submitted with."""
     attempts: int = 0
     runner: str | None = None
     expires_at: datetime | None = None

@@ -10,6 +10,7 @@ from threading import Event
 from celery import Celery
 from celery.signals import worker_ready, worker_shutdown
 
+from jobs.audit import Audit
 from jobs.errors import TransientError
 from jobs.ledger import Ledger
 from jobs.objects import Objects
@@ -116,8 +117,10 @@ def run_sweeper(settings: Settings, stop: Event) -> None:
         max_attempts=settings.max_attempts,
         running_limit=timedelta(seconds=settings.running_seconds),
     )
+    audit = Audit.connect(settings)
     while not stop.wait(settings.sweep_seconds):
         try:
+            audit.carry_over()
             sweep(sweeper)
         except TransientError as error:
             log.warning("this round of sweeping ended early: %s", error)

@@ -10,6 +10,7 @@ import pytest
 
 from api.key_store import USE_GRAIN, Keys
 from api.scope import Scope
+from jobs.audit import Audit
 from jobs.job import moment_text, now
 from jobs.webhook import Webhooks, webhook_secret
 from tests.api.conftest import ROOT, Api, problem_of
@@ -33,6 +34,7 @@ def command(settings, *arguments: str) -> subprocess.CompletedProcess:
             "OSTEO_SIGNING_KEY": SIGNING_KEY,
             "S3_ENDPOINT_URL": settings.s3_endpoint_url,
             "S3_BUCKET": settings.s3_bucket,
+            "REDIS_URL": settings.redis_url,
         },
         capture_output=True,
         text=True,
@@ -108,7 +110,8 @@ def test_the_last_use_costs_one_write_an_hour_whatever_the_processes(keys, ledge
     assert len(writes) == 2
 
 
-def test_an_operator_makes_lists_rotates_and_revokes_keys(settings, ledger):
+def test_an_operator_makes_lists_rotates_and_revokes_keys(settings, ledger, redis):
+    since = now()
     made = json.loads(command(settings, "create", "--client", "clinic", "--scope", "read").stdout)
     assert made.keys() == {"client", "api_key", "webhook_secret"}
     Keys(ledger.objects).holder_of(made["api_key"])
@@ -122,6 +125,8 @@ def test_an_operator_makes_lists_rotates_and_revokes_keys(settings, ledger):
     assert revoked["refused_within_seconds"] == settings.key_seconds
     assert Keys(ledger.objects).holder_of(made["api_key"]) is None
     assert Keys(ledger.objects).holder_of(rotated["api_key"]).scopes == {Scope.READ}
+    acts = [(entry["action"], entry["key"]) for entry in Audit(ledger.objects, redis).entries(since)]
+    assert acts == [("createKey", None), ("rotateKey", None), ("revokeKey", None)]
     shown = command(settings, "list").stdout + command(settings, "list", "--client", "another").stdout
     assert made["api_key"] not in shown
     assert len(shown.splitlines()) == 2
