@@ -7,6 +7,7 @@ from flask import Flask, Response, g, request
 
 from api.admission import Admission
 from api.audit import audit_requests
+from api.cors import allow_origins
 from api.description import operation_of
 from api.document_routes import document_routes
 from api.health import health_routes
@@ -26,6 +27,7 @@ from jobs.probes import Probes
 from jobs.queue import JobQueue
 from jobs.receivers import Receivers
 from jobs.settings import Settings
+from jobs.trace import current, entered
 from jobs.view import View
 from jobs.webhook import Webhooks
 
@@ -50,7 +52,13 @@ def create_app(settings: Settings, ledger: Ledger, queue: JobQueue, keys: Keys) 
     app.register_blueprint(problem_routes())
     document_routes(app, settings.public_url)
 
+    allow_origins(app, settings.cors_origins)
     audit_requests(app, Audit(ledger.objects, ledger.view.lines.redis))
+
+    @app.before_request
+    def trace() -> None:
+        g.traceparent = entered(request.headers.get("traceparent"))
+        current.set(g.traceparent)
 
     @app.before_request
     def authenticate() -> None:

@@ -21,6 +21,7 @@ from jobs.job import made_at, moment_text
 from jobs.ledger import Ledger
 from jobs.objects import Objects
 from jobs.settings import Settings, SettingsError
+from jobs.trace import trace_id
 from jobs.view import View
 
 OUR_ID = re.compile(r"[a-z]+_[0-9A-HJKMNP-TV-Z]{26}")
@@ -42,6 +43,7 @@ def audit_requests(app: Flask, audit: Audit) -> None:
                 action=operation.id,
                 subject=_subject(response),
                 status=response.status_code,
+                trace=trace_id(g.traceparent),
             )
             # What erases or changes is rare, and worth its own write before it is answered.
             (audit.keep if operation.needs(request.method) is Scope.ADMIN else audit.note)(entry)

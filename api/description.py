@@ -26,6 +26,9 @@ HEADERS: Mapping[str, Any] = {
         str, "Submissions (q) that this client may make within so many seconds (w)."
     ],
     "Retry-After": Annotated[int, "Seconds to wait before asking again."],
+    "traceparent": Annotated[
+        str, "W3C Trace Context: goes on into logs and the callback; a new trace without."
+    ],
 }
 PATH: Mapping[str, Any] = {
     "job_id": Annotated[str, {"pattern": "^job_[0-9A-HJKMNP-TV-Z]{26}$"}],

@@ -76,6 +76,7 @@ def job_routes(intake: Intake) -> Blueprint:
         " query together then hold 8190 bytes at most. PNG, JPEG, TIFF, BMP, WebP and DICOM, told by"
         f" content, with up to {intake.settings.max_bytes:,} bytes, {intake.settings.max_pixels:,} pixels.",
         query=SubmissionFields,
+        headers=("traceparent",),
         body={
             "multipart/form-data": SubmissionForm,
             **dict.fromkeys([*MEDIA_TYPE.values(), "application/octet-stream"], bytes),
@@ -221,6 +222,7 @@ def _new_job(submission: Submission, client: str, deadline: timedelta) -> Job:
         metadata=submission.metadata,
         callback_url=submission.callback_url,
         key=g.key.id,
+        traceparent=g.traceparent,
     )
 
 

@@ -31,7 +31,8 @@ BATCH = 1000
 
 @dataclass(frozen=True)
 class Entry:
-    """Which client and key (an id; None for an operator) did what, to what, with which HTTP status."""
+    """Which client and key (an id; None for an operator) did what, to what, with which HTTP status,
+    and in which trace."""
 
     client: str
     action: str

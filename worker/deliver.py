@@ -14,6 +14,7 @@ from jobs.job import Job, moment_text, now
 from jobs.ledger import Ledger
 from jobs.receivers import Receiver, Receivers
 from jobs.states import Delivery
+from jobs.trace import entered, within
 from jobs.webhook import Webhooks, WebhookSettings, signed
 from worker.call import Answer, call
 
@@ -56,15 +57,20 @@ def deliver(job_id: str, courier: Courier) -> None:
         due = job.next_delivery_at
         if not job.state.final or job.delivery is not Delivery.PENDING or due is None or due > now():
             return
-        try:
-            after = _attempt(job, courier)
-        except Conflict:
-            log.warning("this delivery was recorded by another", extra={"job": job_id})
-            return
-        if after.settled:
-            courier.ledger.settle(after)
+        with within(job.traceparent):
+            _deliver(job, courier)
     finally:
         view.end_delivery(job_id, token)
+
+
+def _deliver(job: Job, courier: Courier) -> None:
+    try:
+        after = _attempt(job, courier)
+    except Conflict:
+        log.warning("this delivery was recorded by another", extra={"job": job.id})
+        return
+    if after.settled:
+        courier.ledger.settle(after)
 
 
 def event_of(job: Job, public_url: str, at: datetime) -> dict[str, Any]:
@@ -119,6 +125,7 @@ def _call(job: Job, callback: Callback, chosen: WebhookSettings, courier: Courie
     event = event_of(job, courier.public_url, at)
     secrets = courier.webhooks.secrets(job.client, chosen, at)
     body, headers = signed(message_id(job), event, secrets, at)
+    headers["traceparent"] = entered(job.traceparent)
     return call(callback, body, headers, courier.exceptions, courier.seconds)
 
 

@@ -18,6 +18,7 @@ from jobs.job import now
 from jobs.ledger import Ledger
 from jobs.receivers import PATIENCE
 from jobs.states import Delivery
+from jobs.trace import entered, name_trace, trace_id
 from jobs.webhook import OVERLAP, webhook_secret
 from tests.conftest import SIGNING_KEY, a_job
 from tests.worker.conftest import PROCESS
@@ -28,8 +29,8 @@ RESULT = {"finding": "fracture", "probability": 0.9}
 DYING = "delivery:elsewhere:1:abcd"
 
 
-def ended_job(ledger: Ledger, url: str):
-    job = a_job(callback_url=url, reference="R 1")
+def ended_job(ledger: Ledger, url: str, **changes):
+    job = a_job(callback_url=url, reference="R 1", **changes)
     ledger.accept(job, b"image")
     return ledger.append(ledger.append(job.started("w", now())).succeeded(RESULT, now()))
 
@@ -43,6 +44,21 @@ def test_a_callback_is_signed_by_standard_webhooks_and_settles_the_job(ledger, c
     assert (event["data"]["id"], event["data"]["reference"]) == (job.id, "R 1")
     assert ledger.read(job.id).delivery is Delivery.DELIVERED
     assert list(ledger.pending()) == []
+
+
+def test_a_callback_and_the_log_carry_the_trace_of_the_submission(ledger, courier, receiver, caplog):
+    caplog.set_level("INFO")
+    caplog.handler.addFilter(name_trace)
+    job = ended_job(ledger, receiver.url, traceparent=entered(None))
+    try:
+        deliver(job.id, courier)
+    finally:
+        caplog.handler.removeFilter(name_trace)
+    carried = receiver.received[0][0]["traceparent"]
+    assert trace_id(carried) == trace_id(job.traceparent)
+    assert carried != job.traceparent, "a span of its own"
+    (line,) = [record for record in caplog.records if record.message == "callback: 200"]
+    assert line.trace == trace_id(job.traceparent)
 
 
 def test_another_clients_secret_does_not_verify_it(ledger, courier, receiver):
