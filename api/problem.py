@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Annotated, Any, TypedDict
 
 from flask import Flask, Response
+from gunicorn.http.errors import NoMoreData, ParseException
 from werkzeug.exceptions import HTTPException
 
 from jobs.errors import TransientError
@@ -200,6 +201,12 @@ def answer_problems(app: Flask) -> None:
             if name == "Allow":
                 response.headers[name] = value
         return response
+
+    @app.errorhandler(NoMoreData)
+    @app.errorhandler(ParseException)
+    def _unreadable(_: Exception) -> Response:
+        detail = "The body ends early, or its chunks have no size that can be read. Send it again, whole."
+        return Problem(400, "bad-request", detail).response()
 
     @app.errorhandler(Exception)
     def _unexpected(error: Exception) -> Response:
