@@ -17,7 +17,7 @@ from tests.api.conftest import ROOT, Api, problem_of
 from tests.api.test_ask import PNG
 from tests.conftest import SIGNING_KEY
 
-SOME_JOB = "/v1/jobs/job_01ARZ3NDEKTSV4RRFFQ69G5FAV"
+SOME_JOB = "/v1/jobs/job_" + "0" * 26
 
 
 @pytest.fixture
@@ -153,3 +153,10 @@ def test_a_wrong_command_says_what_is_wrong_and_changes_nothing(settings, ledger
     assert done.returncode == status
     assert done.stderr.strip()
     assert not list(ledger.objects.keys("keys/"))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "osteo_", "osteo_" + "A" * 42, "osteo_" + "A" * 44, "osteo_" + "ü" * 43]
+)
+def test_what_is_no_key_never_reaches_the_store(text: str):
+    assert Keys(objects=None).holder_of(text) is None

@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 from threading import Thread
 
 import pytest
@@ -19,7 +20,7 @@ from jobs.ledger import Ledger
 from jobs.receivers import PATIENCE
 from jobs.states import Delivery
 from jobs.trace import entered, name_trace, trace_id
-from jobs.webhook import OVERLAP, webhook_secret
+from jobs.webhook import OVERLAP, signed, webhook_secret
 from tests.conftest import SIGNING_KEY, a_job
 from tests.worker.conftest import PROCESS
 from worker.call import Answer
@@ -66,6 +67,16 @@ def test_another_clients_secret_does_not_verify_it(ledger, courier, receiver):
     ((headers, body),) = receiver.received
     with pytest.raises(Exception, match="signature"):
         Webhook(webhook_secret(SIGNING_KEY, "another")).verify(body, headers)
+
+
+def test_a_callback_that_is_replayed_later_does_not_verify(ledger, courier):
+    event = {"type": "job.succeeded", "data": {}}
+    secret = webhook_secret(SIGNING_KEY, "clinic")
+    for age, verifies_still in ((timedelta(minutes=4), True), (timedelta(minutes=6), False)):
+        body, headers = signed("msg_1", event, [secret], now() - age)
+        assert verifies(secret, headers, body) is verifies_still
+        later = headers | {"webhook-timestamp": str(int(now().timestamp()))}
+        assert not verifies(secret, later, body), "the time is signed, too"
 
 
 @pytest.mark.parametrize("status", [302, 404, 500])
