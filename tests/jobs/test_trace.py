@@ -4,7 +4,7 @@ import pytest
 
 from jobs.trace import entered, name_trace, trace_id, within
 
-TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+TRACE = "4bf92f35" * 4
 GIVEN = f"00-{TRACE}-00f067aa0ba902b7-01"
 
 
