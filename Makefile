@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo up test bench chaos train-smoke lint lock clean
+.PHONY: help demo up test bench chaos train-smoke lint audit lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -36,10 +36,16 @@ train-smoke: $(LOCKED) ## All steps of training on drawn radiographs, in minutes
 	@$(BIN)/python -m training.train --run $(RUN) --config training/configs/smoke.toml
 	@$(BIN)/python -m training.evaluate --run $(RUN) --bundle $(RUN)/bundle
 
-lint: $(LOCKED) ## Check style and types
+lint: $(LOCKED) ## Check style, types, insecure habits and secrets
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+	@git ls-files -z -- ':!*.lock' ':!*.png' ':!model/bundle' | xargs -0 $(BIN)/detect-secrets-hook --no-verify --cores 2
+
+audit: $(LOCKED) ## Ask PyPI for known vulnerabilities of what the lock files name; needs pypi.org itself
+	@$(BIN)/python -m pip install --quiet pip-audit >&2
+	@$(BIN)/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
+		--requirement requirements.lock --requirement deploy/light.lock --requirement deploy/inference.lock
 
 lock: $(LOCKED) ## Write the lock files anew from pyproject.toml (UPGRADE=1 takes the newest versions)
 	@$(BIN)/python -m pip install --quiet uv >&2

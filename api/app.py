@@ -2,22 +2,27 @@
 
 import logging
 import os
-from importlib.resources import files
 
 from flask import Flask, Response, g, request
 
 from api.admission import Admission
+from api.audit import audit_requests
+from api.cors import allow_origins
+from api.description import operation_of
+from api.document_routes import document_routes
 from api.end_routes import end_routes
 from api.health import health_routes
 from api.job_routes import job_routes
-from api.keys import Keys
+from api.key_store import Keys
 from api.list_routes import list_routes
 from api.metrics import metrics_routes
 from api.problem import Problem, answer_problems
+from api.problem_routes import problem_routes
 from api.submission import FORM_OVERHEAD
 from api.submit_routes import Intake, submit_routes
 from api.waiting import Waiting
 from api.webhook_routes import Desk, webhook_routes
+from jobs.audit import Audit
 from jobs.changes import Changes
 from jobs.errors import StoreUnavailable
 from jobs.ledger import Ledger
@@ -27,6 +32,7 @@ from jobs.probes import Probes
 from jobs.queue import JobQueue
 from jobs.receivers import Receivers
 from jobs.settings import Settings
+from jobs.trace import current, entered
 from jobs.view import View
 from jobs.webhook import Webhooks
 
@@ -35,9 +41,10 @@ log = logging.getLogger(__name__)
 
 def create_app(settings: Settings, ledger: Ledger, queue: JobQueue, keys: Keys) -> Flask:
     """The application over the given collaborators."""
-    app = Flask(__name__, static_folder=None)
+    app = Flask(__name__, static_folder=None, template_folder="pages")
     app.config["MAX_CONTENT_LENGTH"] = settings.max_bytes + FORM_OVERHEAD
     app.config["MAX_FORM_PARTS"] = 20
+    app.url_map.merge_slashes = False  # two slashes make another path, not one to be led away from
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the order of the contract reads better
     answer_problems(app)
     admission = Admission.over(settings, ledger.view.lines)
@@ -53,24 +60,34 @@ def create_app(settings: Settings, ledger: Ledger, queue: JobQueue, keys: Keys) 
     app.register_blueprint(webhook_routes(desk))
     app.register_blueprint(health_routes(ledger))
     app.register_blueprint(metrics_routes(ledger, receivers))
-    openapi = (files("api") / "openapi.json").read_bytes()
+    app.register_blueprint(problem_routes())
+    document_routes(app, settings.public_url)
 
-    @app.get("/openapi.json")
-    def openapi_document() -> Response:
-        return Response(openapi, content_type="application/json")
+    allow_origins(app, settings.cors_origins)
+    audit_requests(app, Audit(ledger.objects, ledger.view.lines.redis))
+
+    @app.before_request
+    def trace() -> None:
+        g.traceparent = entered(request.headers.get("traceparent"))
+        current.set(g.traceparent)
 
     @app.before_request
     def authenticate() -> None:
-        if not request.path.startswith("/v1/"):
+        operation = operation_of(app.view_functions.get(request.endpoint or ""))
+        if operation.public if operation else not request.path.startswith("/v1/"):
             return
-        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-        client = keys.client_of(key.strip()) if scheme.lower() == "bearer" else None
-        if client is None:
+        scheme, _, text = request.headers.get("Authorization", "").partition(" ")
+        key = keys.holder_of(text.strip()) if scheme.lower() == "bearer" else None
+        if key is None:
             detail = (
                 "Send a valid API key as `Authorization: Bearer <api key>`; the operator makes one for you."
             )
             raise Problem(401, "unauthorized", detail)
-        g.client = client
+        g.client, g.key = key.client, key
+        needed = operation.needs(request.method) if operation else None
+        if needed and needed not in key.scopes:
+            detail = f"This needs a key with the scope `{needed}`. The operator makes one for you."
+            raise Problem(403, "insufficient-scope", detail, scope=needed)
 
     @app.after_request
     def harden(response: Response) -> Response:
@@ -92,4 +109,6 @@ def from_environment() -> Flask:
     except StoreUnavailable as error:
         log.error("starting without the object store; readiness will say so: %s", error)
     ledger = Ledger(objects, View.connect(settings.redis_url, settings.view_seconds))
-    return create_app(settings, ledger, JobQueue.connect(settings.redis_url), Keys(objects))
+    return create_app(
+        settings, ledger, JobQueue.connect(settings.redis_url), Keys(objects, settings.key_seconds)
+    )

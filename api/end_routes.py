@@ -5,9 +5,12 @@ from contextlib import suppress
 
 from flask import Blueprint, Response, g
 
+from api.description import Answer, describe
 from api.job_answer import job_answer, own_job
+from api.job_documents import OWN_JOB_PROBLEMS
 from api.problem import Problem
 from jobs.deletion import delete
+from jobs.document import JobDocument
 from jobs.errors import IllegalMove, TransientError
 from jobs.handover import pass_on
 from jobs.insist import insist
@@ -25,6 +28,15 @@ def end_routes(settings: Settings, ledger: Ledger, queue: JobQueue) -> Blueprint
     routes = Blueprint("ends", __name__, url_prefix="/v1/jobs")
 
     @routes.post("/<job_id>/cancel")
+    @describe(
+        "cancelJob",
+        "Cancel a job that has not ended",
+        {
+            200: Answer("Canceled before it was taken up.", JobDocument),
+            202: Answer("Canceled while it was analysed; what comes of that is dropped.", JobDocument),
+        },
+        (*OWN_JOB_PROBLEMS, "job-ended"),
+    )
     def cancel(job_id: str) -> Response:
         job = own_job(job_id, ledger)
         try:
@@ -41,6 +53,14 @@ def end_routes(settings: Settings, ledger: Ledger, queue: JobQueue) -> Blueprint
         return job_answer(canceled, ledger, settings.public_url, status)
 
     @routes.delete("/<job_id>")
+    @describe(
+        "deleteJob",
+        "Delete a job with all that belongs to it",
+        {204: Answer("Deleted.")},
+        OWN_JOB_PROBLEMS,
+        description="Image, result, deliveries and record are erased; a tombstone without content stays."
+        " A job at work is deleted as well. No callback is sent.",
+    )
     def erase(job_id: str) -> Response:
         job = own_job(job_id, ledger)
         with suppress(IllegalMove):  # Another request was faster.

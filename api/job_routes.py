@@ -7,11 +7,14 @@ from typing import TypeVar
 
 from flask import Blueprint, Response, jsonify, request
 
-from api.job_answer import POLL_SECONDS, job_answer, not_gone, own_job
+from api.description import Answer, describe
+from api.job_answer import MEDIA_TYPE, POLL_SECONDS, job_answer, not_gone, own_job
+from api.job_documents import ENDED_PROBLEMS, OWN_JOB_PROBLEMS, Deliveries
 from api.overlay import overlay_of
 from api.problem import Problem
 from api.waiting import Waiting, preferred_wait
 from api.webhook_routes import redeliver_one
+from jobs.document import JobDocument, Result
 from jobs.errors import NotStored
 from jobs.job import Job
 from jobs.ledger import Ledger
@@ -24,15 +27,6 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-MEDIA_TYPE = {
-    "JPEG": "image/jpeg",
-    "PNG": "image/png",
-    "TIFF": "image/tiff",
-    "BMP": "image/bmp",
-    "WEBP": "image/webp",
-    "DICOM": "application/dicom",
-}
-
 
 def job_routes(settings: Settings, ledger: Ledger, queue: JobQueue, waiting: Waiting) -> Blueprint:
     """The blueprint of these routes. `g.client` holds the authenticated client."""
@@ -40,6 +34,18 @@ def job_routes(settings: Settings, ledger: Ledger, queue: JobQueue, waiting: Wai
     public_url = settings.public_url
 
     @routes.get("/<job_id>")
+    @describe(
+        "getJob",
+        "The job",
+        {
+            200: Answer("The job.", JobDocument, ("ETag", "Preference-Applied")),
+            304: Answer("Nothing has changed."),
+        },
+        OWN_JOB_PROBLEMS,
+        description="With `Prefer: wait=N` and `If-None-Match` it is answered when the job has changed, or"
+        " after N seconds; without `If-None-Match` when the job has ended.",
+        headers=("If-None-Match", "Prefer"),
+    )
     def show(job_id: str) -> Response:
         job, seconds, waited = own_job(job_id, ledger), preferred_wait(request), False
         if seconds:
@@ -53,16 +59,35 @@ def job_routes(settings: Settings, ledger: Ledger, queue: JobQueue, waiting: Wai
         return response
 
     @routes.get("/<job_id>/events")
+    @describe(
+        "watchJob",
+        "The job's versions as they come, as server-sent events",
+        {
+            200: Answer("A stream that ends when nothing is left to do.", {"text/event-stream": str}),
+            204: Answer("No more will come."),
+        },
+        (*OWN_JOB_PROBLEMS, "too-many-waiting"),
+        description="Each event is a `job` with the job as its data and its version as its id. A client that"
+        " comes back with `Last-Event-ID` gets what came behind it.",
+        headers=("Last-Event-ID",),
+    )
     def events(job_id: str) -> Response:
         last = request.headers.get("Last-Event-ID", "")
         seen = int(last) if last.isascii() and last.isdigit() and len(last) < 9 else 0
         return waiting.events(own_job(job_id, ledger), seen)
 
     @routes.get("/<job_id>/result")
+    @describe("getResult", "The result alone", {200: Answer("The result.", Result)}, ENDED_PROBLEMS)
     def result(job_id: str) -> Response:
         return jsonify(_succeeded_job(job_id, ledger).result)
 
     @routes.get("/<job_id>/heatmap")
+    @describe(
+        "getHeatmap",
+        "The overlay: the radiograph with what the model looked at",
+        {200: Answer("The overlay.", {"image/png": bytes})},
+        (*ENDED_PROBLEMS, "object-missing"),
+    )
     def heatmap(job_id: str) -> Response:
         job = _succeeded_job(job_id, ledger)
         limits = Limits(settings.max_pixels)
@@ -70,11 +95,23 @@ def job_routes(settings: Settings, ledger: Ledger, queue: JobQueue, waiting: Wai
         return _file(drawn, "image/png", f"{job.id}-overlay.png")
 
     @routes.get("/<job_id>/deliveries")
+    @describe(
+        "getDeliveries",
+        "Every call of the job's receiver, and what came of it",
+        {200: Answer("The calls, first to last.", Deliveries)},
+        OWN_JOB_PROBLEMS,
+    )
     def deliveries(job_id: str) -> Response:
         deliveries = _stored(ledger.deliveries, own_job(job_id, ledger), ledger)
         return jsonify(deliveries=deliveries)
 
     @routes.post("/<job_id>/redeliver")
+    @describe(
+        "redeliverJob",
+        "Send the callback once more, with the same webhook-id",
+        {202: Answer("The job; its callback is due at once.", JobDocument)},
+        (*OWN_JOB_PROBLEMS, "nothing-to-deliver"),
+    )
     def redeliver(job_id: str) -> Response:
         job = own_job(job_id, ledger)
         if not redeliver_one(ledger, queue, job.id):
@@ -83,6 +120,12 @@ def job_routes(settings: Settings, ledger: Ledger, queue: JobQueue, waiting: Wai
         return job_answer(ledger.read(job_id), ledger, public_url, 202)
 
     @routes.get("/<job_id>/image")
+    @describe(
+        "getImage",
+        "The radiograph as submitted",
+        {200: Answer("The image.", dict.fromkeys(MEDIA_TYPE.values(), bytes))},
+        (*OWN_JOB_PROBLEMS, "object-missing"),
+    )
     def image(job_id: str) -> Response:
         job = own_job(job_id, ledger)
         suffix = job.image.format.lower()

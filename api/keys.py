@@ -1,82 +1,80 @@
-"""API keys: `python -m api.keys create --client NAME` makes one; the object store keeps its hash only."""
+"""The operator's command for API keys: `python -m api.keys create|list|rotate|revoke`; JSON, a line a key."""
 
 import argparse
-import hashlib
 import json
 import os
-import re
-import secrets
 import sys
-import time
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
 
-from jobs.errors import NotStored, StoreUnavailable
-from jobs.job import moment_text, now
+from api.key_store import Keys, id_of, told
+from api.scope import Scope
+from jobs.audit import Audit, Entry
+from jobs.errors import StoreUnavailable
+from jobs.job import moment_text
 from jobs.objects import Objects
 from jobs.settings import Settings, SettingsError
-from jobs.webhook import webhook_secret
-
-FORM = re.compile(r"osteo_[A-Za-z0-9_-]{43}")
-CLIENT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-TRUST_SECONDS = 60
-MOST_TRUSTED = 10_000
-
-
-class Keys:
-    """Which client an API key belongs to."""
-
-    def __init__(self, objects: Objects) -> None:
-        self._objects = objects
-        self._trusted: dict[str, tuple[str, float]] = {}
-
-    def create(self, client: str) -> str:
-        """A new key for `client`, stored hashed; this is the only time that it is seen. Raises ValueError."""
-        if not CLIENT.fullmatch(client):
-            raise ValueError("a client's name has 1 to 63 lower-case letters, digits and hyphens")
-        key = f"osteo_{secrets.token_urlsafe(32)}"
-        record = json.dumps({"client": client, "created_at": moment_text(now())})
-        self._objects.put(_address(key), record.encode(), "application/json")
-        return key
-
-    def client_of(self, key: str) -> str | None:
-        """The client that `key` belongs to, None for a wrong one. Raises StoreUnavailable."""
-        if not FORM.fullmatch(key):
-            return None
-        address = _address(key)
-        client, until = self._trusted.get(address, ("", 0.0))
-        if until > time.monotonic():
-            return client
-        try:
-            client = json.loads(self._objects.get(address))["client"]
-        except NotStored:
-            return None
-        if len(self._trusted) >= MOST_TRUSTED:
-            self._trusted.clear()
-        self._trusted[address] = (client, time.monotonic() + TRUST_SECONDS)
-        return client
-
-
-def _address(key: str) -> str:
-    # A key has 256 random bits, so a plain hash cannot be reversed by guessing.
-    return f"keys/{hashlib.sha256(key.encode()).hexdigest()}"
+from jobs.webhook import Webhooks, webhook_secret
 
 
 def main() -> int:
-    """Create a key and print it with the client's webhook secret, as one line of JSON."""
-    parser = argparse.ArgumentParser(prog="python -m api.keys", description=__doc__)
-    create = parser.add_subparsers(dest="command", required=True).add_parser("create", help="make a key")
-    create.add_argument("--client", required=True, help="the client (tenant) that it is for")
-    arguments = parser.parse_args()
+    """Do what the command line asks for; 1 where there is no such key, 2 for a wrong setting or name."""
+    arguments = _parser().parse_args()
     try:
         settings = Settings.from_environment(os.environ)
         objects = Objects.connect(settings.s3_endpoint_url, settings.s3_bucket)
         objects.make_bucket()
-        key = Keys(objects).create(arguments.client)
+        for line in _lines(arguments, settings, objects):
+            print(json.dumps(line), flush=True)
+    except LookupError as error:
+        print(error.args[0], file=sys.stderr)
+        return 1
     except (SettingsError, ValueError, StoreUnavailable) as error:
         print(error, file=sys.stderr)
         return 2
-    secret = webhook_secret(settings.signing_key, arguments.client)
-    print(json.dumps({"client": arguments.client, "api_key": key, "webhook_secret": secret}))
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m api.keys", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    create = commands.add_parser(
+        "create", help="make a key, shown this once, with the client's webhook secret"
+    )
+    create.add_argument("--client", required=True, help="the client (tenant) that it is for")
+    create.add_argument(
+        "--scope", action="append", type=Scope, choices=list(Scope), help="what it may; all, unless given"
+    )
+    show = commands.add_parser("list", help="every key: whose, what it may, when last used (to the hour)")
+    show.add_argument("--client", help="of this client only")
+    rotate = commands.add_parser("rotate", help="make a key in another one's place")
+    rotate.add_argument("id", help="the key that is to end")
+    rotate.add_argument("--overlap-hours", type=float, default=24.0, help="until then; 24 unless given")
+    commands.add_parser("revoke", help="end a key now").add_argument("id")
+    return parser
+
+
+def _lines(arguments: argparse.Namespace, settings: Settings, objects: Objects) -> Iterator[dict[str, Any]]:
+    keys, audit = Keys(objects), Audit.connect(settings)
+    if arguments.command == "create":
+        key = keys.create(arguments.client, arguments.scope or tuple(Scope))
+        audit.keep(Entry(arguments.client, "createKey", subject=id_of(key)))
+        generation = Webhooks(objects, settings.signing_key).of(arguments.client).generation
+        secret = webhook_secret(settings.signing_key, arguments.client, generation)
+        yield {"client": arguments.client, "api_key": key, "webhook_secret": secret}
+    elif arguments.command == "list":
+        for known, used_at in keys.all():
+            if arguments.client in (None, known.client):
+                yield told(known) | {"last_used_at": moment_text(used_at) if used_at else None}
+    elif arguments.command == "rotate":
+        key, ending = keys.rotate(arguments.id, timedelta(hours=arguments.overlap_hours))
+        audit.keep(Entry(ending.client, "rotateKey", subject=ending.id))
+        yield {"client": ending.client, "api_key": key, "replaces": told(ending)}
+    else:
+        revoked = keys.revoke(arguments.id)
+        audit.keep(Entry(revoked.client, "revokeKey", subject=revoked.id))
+        yield told(revoked) | {"refused_within_seconds": settings.key_seconds}
 
 
 if __name__ == "__main__":

@@ -6,18 +6,17 @@ from itertools import islice, takewhile
 
 from flask import Blueprint, Response, g, jsonify, request
 
+from api.description import Answer, describe
 from api.job_answer import job_document
+from api.job_documents import MOST_A_PAGE, PAGE, JobList, Listing
 from api.moment import moment
 from api.problem import Problem
 from jobs.job import Job, first_job_id, is_job_id
 from jobs.ledger import Ledger
 from jobs.states import SEEN, State
 
-PAGE = 50
-MOST_A_PAGE = 100
 MOST_LOOKED_AT = 200
 """Jobs that one request looks at while it filters; the cursor goes on behind them."""
-PARAMETERS = frozenset({"state", "reference", "created_after", "created_before", "limit", "cursor"})
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,15 @@ def list_routes(ledger: Ledger, public_url: str) -> Blueprint:
     routes = Blueprint("list", __name__, url_prefix="/v1/jobs")
 
     @routes.get("")
+    @describe(
+        "listJobs",
+        "The client's jobs, newest first",
+        {200: Answer("One page.", JobList)},
+        ("malformed",),
+        description="Pages do not shift while jobs arrive: what is new stands before every cursor. A page may"
+        " hold fewer jobs than `limit`, or none, and yet have a `next_cursor`.",
+        query=Listing,
+    )
     def list_jobs() -> Response:
         page, behind = _page(_wanted(), ledger)
         documents = [job_document(job, ledger, public_url) for job in page]
@@ -71,7 +79,7 @@ def _page(wanted: Wanted, ledger: Ledger) -> tuple[list[Job], str | None]:
 
 def _wanted() -> Wanted:
     given = request.args
-    unknown = sorted(given.keys() - PARAMETERS)
+    unknown = sorted(given.keys() - Listing.__annotations__.keys())
     if unknown:
         raise Problem(400, "malformed", f"Unknown parameter: {', '.join(unknown)[:200]}.")
     cursor = given.get("cursor")

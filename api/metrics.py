@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from api.description import Answer, describe
 from jobs.errors import TransientError
 from jobs.ledger import Ledger
 from jobs.receivers import Receivers
@@ -25,6 +26,17 @@ def metrics_routes(ledger: Ledger, receivers: Receivers) -> Blueprint:
     registry.register(_Part("object-store", lambda: _of_objects(ledger, receivers)))
 
     @routes.get("/metrics")
+    @describe(
+        "metrics",
+        "What operators watch, for Prometheus",
+        {
+            200: Answer(
+                "Figures of the whole service; those of a store that does not answer are left out.",
+                {"text/plain": str},
+            )
+        },
+        public=True,
+    )
     def metrics() -> Response:
         return Response(generate_latest(registry), content_type=TEXT)
 

@@ -5,21 +5,19 @@ import json
 import math
 from dataclasses import dataclass, fields
 from threading import BoundedSemaphore
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 from flask import Request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from api.problem import Problem
+from api.schema import CLOSED
 from api.threads import DECODERS
-from jobs.callback_url import CallbackRefused, parse
+from jobs.callback_url import MAX_LENGTH, CallbackRefused, parse
 from jobs.settings import Settings
 from jobs.states import Priority
 from model.image import BrokenImage, ImageError, Limits, Radiograph, TooManyPixels, decode
 
-FIELDS = frozenset(
-    {"callback_url", "reference", "priority", "metadata", "deadline_seconds", "retention_seconds"}
-)
 FORM_OVERHEAD = 64 * 1024
 """Bytes that a multipart body may have beyond its image."""
 MAX_REFERENCE = 200
@@ -28,6 +26,49 @@ MAX_METADATA_DEPTH = 16
 _AT_ONCE = BoundedSemaphore(DECODERS)
 MOST_RETENTION = 100 * 366 * 86_400
 """A hundred years, in seconds."""
+SUBMISSION_PROBLEMS = (
+    "malformed",
+    "image-too-large",
+    "too-many-pixels",
+    "unsupported-image",
+    "broken-image",
+    "callback-refused",
+)
+
+
+class SubmissionFields(TypedDict, total=False):
+    """What may stand beside the image."""
+
+    callback_url: Annotated[
+        str,
+        {"format": "uri", "maxLength": MAX_LENGTH},
+        "https address that is called once the job has ended.",
+    ]
+    reference: Annotated[
+        str, {"maxLength": MAX_REFERENCE}, "The client's own, given back in the job and the callback."
+    ]
+    priority: Annotated[Priority, {"default": "routine"}]
+    metadata: Annotated[str, {"maxLength": MAX_METADATA}, "A JSON object, given back in the job."]
+    deadline_seconds: Annotated[
+        int,
+        {"minimum": 1},
+        "Ends `expired` if no worker has taken it up by then; at most the service's own deadline, which"
+        " stands where this is not given.",
+    ]
+    retention_seconds: Annotated[
+        int,
+        {"minimum": 1, "maximum": MOST_RETENTION},
+        "For how long the job is kept after its end; it is then deleted. At most what the operator has set,"
+        " which stands where this is not given.",
+    ]
+
+
+class _Form(SubmissionFields):
+    image: bytes
+
+
+SubmissionForm = Annotated[_Form, CLOSED]
+FIELDS = SubmissionFields.__annotations__.keys()
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,22 @@ from threading import BoundedSemaphore
 from flask import Blueprint, Response, g, request
 
 from api.admission import Admission
-from api.job_answer import POLL_SECONDS, job_answer, not_gone
+from api.description import Answer, describe
+from api.job_answer import MEDIA_TYPE, POLL_SECONDS, job_answer, not_gone
+from api.job_documents import JOB_ENDED
 from api.problem import RETRY_SECONDS, Problem
 from api.repeats import claim_place, headers_of, standing
-from api.submission import Submission, read_submission
+from api.submission import (
+    SUBMISSION_PROBLEMS,
+    Submission,
+    SubmissionFields,
+    SubmissionForm,
+    read_submission,
+)
 from api.threads import INTAKES
 from api.waiting import Waiting, preferred_wait
 from jobs.claims import Claim
+from jobs.document import JobDocument
 from jobs.errors import QueueUnavailable, TransientError
 from jobs.job import ImageFacts, Job, made_at, new_job_id
 from jobs.ledger import Ledger
@@ -25,6 +34,27 @@ from jobs.settings import Settings
 from jobs.states import Delivery
 
 log = logging.getLogger(__name__)
+
+_FORM = (
+    "As a multipart form, or as the raw image with the other fields in the query; path and query together"
+    " then hold 8190 bytes at most. PNG, JPEG, TIFF, BMP, WebP and DICOM, told by content, with up to"
+    " {settings.max_bytes:,} bytes, {settings.max_pixels:,} pixels."
+)
+_HEADERS = ("Location", "Idempotency-Replayed", "Idempotency-Expires", "Preference-Applied")
+ACCEPTED = {
+    200: Answer("Accepted, and ended while the request waited.", JobDocument, _HEADERS),
+    202: Answer(
+        "Accepted and durable.", JobDocument, (*_HEADERS, "Retry-After", "RateLimit-Policy", "RateLimit")
+    ),
+}
+PROBLEMS = (
+    *SUBMISSION_PROBLEMS,
+    *("quota-exceeded", "too-many-waiting", "queue-full", "too-busy", "in-intake", "key-reused", "gone"),
+)
+BODY = {
+    "multipart/form-data": SubmissionForm,
+    **dict.fromkeys([*MEDIA_TYPE.values(), "application/octet-stream"], bytes),
+}
 
 SEAT_SECONDS = 10.0
 """For so long a submission waits until others have been read."""
@@ -47,10 +77,35 @@ def submit_routes(intake: Intake) -> Blueprint:
     routes = Blueprint("submit", __name__, url_prefix="/v1/jobs")
 
     @routes.post("")
+    @describe(
+        "submitJob",
+        "Submit a radiograph",
+        ACCEPTED,
+        PROBLEMS,
+        description=_FORM.format(settings=intake.settings)
+        + " With the same Idempotency-Key and submission it is answered with the job that it made before.",
+        query=SubmissionFields,
+        headers=("Idempotency-Key", "Prefer", "traceparent"),
+        body=BODY,
+        callback=JOB_ENDED,
+    )
     def submit() -> Response:
         return _submitted(intake, own_id=None)
 
     @routes.put("/<job_id>")
+    @describe(
+        "submitJobAs",
+        "Submit a radiograph under an id of your own",
+        ACCEPTED,
+        PROBLEMS,
+        description=_FORM.format(settings=intake.settings)
+        + " The id stands in the place of an idempotency key, for as long as the job is kept; every route"
+        " takes it in the place of the job's id.",
+        query=SubmissionFields,
+        headers=("Prefer", "traceparent"),
+        body=BODY,
+        callback=JOB_ENDED,
+    )
     def submit_as(job_id: str) -> Response:
         return _submitted(intake, own_id=job_id)
 
@@ -151,4 +206,6 @@ def _new_job(job_id: str, submission: Submission, settings: Settings, claim: str
         callback_url=submission.callback_url,
         retention_seconds=submission.retention_seconds or settings.retention_of(client),
         claim=claim,
+        key=g.key.id,
+        traceparent=g.traceparent,
     )

@@ -3,12 +3,16 @@
 import logging
 from dataclasses import dataclass
 from itertools import islice, takewhile
-from typing import Any
+from typing import Annotated
 
 from flask import Blueprint, Response, g, jsonify, request
 
+from api.description import Answer, describe
 from api.moment import moment
 from api.problem import Problem
+from api.schema import CLOSED
+from api.scope import Scope
+from api.webhook_documents import Choice, NewSecret, Probe, ProbeOrder, Redelivery, Since, WebhookDocument
 from jobs.callback_url import CallbackRefused, parse
 from jobs.errors import Conflict, NotStored, QueueUnavailable
 from jobs.job import is_job_id, made_at, moment_text, now
@@ -42,10 +46,23 @@ def webhook_routes(desk: Desk) -> Blueprint:
     routes = Blueprint("webhook", __name__, url_prefix="/v1/webhook")
 
     @routes.get("")
+    @describe(
+        "getWebhook",
+        "This client's events, and which of its receivers fail",
+        {200: Answer("The settings.", WebhookDocument)},
+    )
     def show() -> Response:
         return jsonify(_document(desk))
 
     @routes.patch("")
+    @describe(
+        "chooseEvents",
+        "Choose the events that are sent",
+        {200: Answer("The settings.", WebhookDocument)},
+        ("malformed",),
+        body=Annotated[Choice, CLOSED],
+        scope=Scope.ADMIN,
+    )
     def choose() -> Response:
         given = request.get_json(silent=True)
         events = given.get("events") if isinstance(given, dict) and given.keys() == {"events"} else None
@@ -55,6 +72,12 @@ def webhook_routes(desk: Desk) -> Blueprint:
         return jsonify(_document(desk))
 
     @routes.post("/rotate")
+    @describe(
+        "rotateSecret",
+        "A new secret; for 24 hours the one before signs as well",
+        {200: Answer("The secret, shown this once.", NewSecret)},
+        scope=Scope.ADMIN,
+    )
     def rotate() -> Response:
         at = now()
         chosen = desk.webhooks.rotate(g.client, at)
@@ -65,6 +88,13 @@ def webhook_routes(desk: Desk) -> Blueprint:
         )
 
     @routes.post("/probes")
+    @describe(
+        "sendProbe",
+        "Send a test event; a receiver that takes it is enabled again",
+        {202: Answer("The probe, to be asked for at its Location.", Probe, ("Location",))},
+        ("malformed", "callback-refused"),
+        body=ProbeOrder,
+    )
     def send_probe() -> Response:
         given = request.get_json(silent=True)
         url = given.get("callback_url") if isinstance(given, dict) else None
@@ -82,6 +112,7 @@ def webhook_routes(desk: Desk) -> Blueprint:
         return response
 
     @routes.get("/probes/<probe_id>")
+    @describe("getProbe", "What came of a test event", {200: Answer("The probe.", Probe)}, ("no-such-probe",))
     def show_probe(probe_id: str) -> Response:
         try:
             if is_probe_id(probe_id):
@@ -91,6 +122,13 @@ def webhook_routes(desk: Desk) -> Blueprint:
         raise Problem(404, "no-such-probe", "There is no such test event of this client. Send a new one.")
 
     @routes.post("/redeliver")
+    @describe(
+        "redeliverSince",
+        "Send the callbacks of all jobs made since a time once more",
+        {202: Answer("How many; with a cursor where there are more.", Redelivery)},
+        ("malformed",),
+        body=Annotated[Since, CLOSED],
+    )
     def redeliver() -> Response:
         given = request.get_json(silent=True)
         if not isinstance(given, dict) or not {"since"} <= given.keys() <= {"since", "cursor"}:
@@ -125,7 +163,7 @@ def redeliver_one(ledger: Ledger, queue: JobQueue, job_id: str) -> bool:
     return True
 
 
-def _document(desk: Desk) -> dict[str, Any]:
+def _document(desk: Desk) -> WebhookDocument:
     chosen = desk.webhooks.of(g.client)
     return {
         "events": list(chosen.events),

@@ -1,13 +1,108 @@
-"""The job as clients see it: the JSON of the API's answers and of a callback's `data`."""
+"""The job as clients see it: the JSON of the API's answers and of a callback's `data`, and its types.
+
+The API's description is made of these types; a text beside one in `Annotated` is what it says of it.
+"""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, Literal, TypedDict, cast
 
 from jobs.job import Job, moment_text
-from jobs.states import State
+from jobs.states import Delivery, Priority, State
+from jobs.webhook import EVENTS
+
+MOMENT = {"format": "date-time"}
 
 
-def document(job: Job, base_url: str, queue_position: int | None = None) -> dict[str, Any]:
+class Region(TypedDict):
+    """A part of the image that speaks for a fracture."""
+
+    box: Annotated[
+        list[int], {"minItems": 4, "maxItems": 4}, "x, y, width, height in pixels of the submitted image."
+    ]
+    score: float
+
+
+class Model(TypedDict):
+    """The model that has looked at the image."""
+
+    name: str
+    version: str
+    sha256: str
+
+
+class Image(TypedDict):
+    """The submitted image; sizes in pixels."""
+
+    sha256: str
+    width: int
+    height: int
+    format: Literal["PNG", "JPEG", "TIFF", "BMP", "WEBP", "DICOM"]
+
+
+class Result(TypedDict):
+    """What the model says."""
+
+    finding: Literal["fracture", "no_fracture", "indeterminate"]
+    probability: Annotated[float, {"minimum": 0, "maximum": 1}, "Calibrated probability of a fracture."]
+    regions: list[Region]
+    model: Model
+    image: Image
+
+
+class JobError(TypedDict):
+    """Why a job has no result; its type, too, has a page at `/problems/<type>`."""
+
+    type: str
+    detail: str
+
+
+class EventDataDocument(TypedDict):
+    """The job as a callback has it: without its metadata, which may hold anything."""
+
+    id: str
+    state: State
+    delivery: Annotated[Delivery, "Where the callback stands."]
+    reference: Annotated[str | None, "The client's own, as submitted."]
+    priority: Priority
+    created_at: Annotated[str, MOMENT]
+    expires_at: Annotated[str | None, MOMENT, "A job that still waits for a worker then ends `expired`."]
+    retention_seconds: Annotated[int | None, "For how long it is kept after its end; null keeps it."]
+    started_at: Annotated[str | None, MOMENT]
+    finished_at: Annotated[str | None, MOMENT]
+    attempts: int
+    queue_position: Annotated[int | None, "Jobs that go before this one while it is queued."]
+    error: JobError | None
+    result: Result | None
+    links: dict[str, str]
+
+
+class JobDocument(EventDataDocument):
+    """The job."""
+
+    metadata: Annotated[dict[str, Any] | None, "The client's own, as submitted."]
+
+
+class Event(TypedDict):
+    """What a callback says."""
+
+    type: Annotated[str, {"enum": list(EVENTS)}]
+    timestamp: Annotated[str, MOMENT]
+    data: EventDataDocument
+
+
+class DeliveryAttempt(TypedDict):
+    """One call of a receiver, and what came of it."""
+
+    webhook_id: str
+    attempt: int
+    at: Annotated[str, MOMENT]
+    status: Annotated[int | None, "The receiver's HTTP status; null where it did not answer."]
+    duration_ms: int
+    answer: Annotated[str, "The first 1024 bytes of the answer's body."]
+    error: Annotated[str | None, "Why there is no status."]
+
+
+def document(job: Job, base_url: str, queue_position: int | None = None) -> JobDocument:
     """The public JSON of `job`, with links below `base_url`. Holds nothing that the client must not see."""
     here = f"{base_url}/v1/jobs/{job.id}"
     links = {"self": here, "image": f"{here}/image"}
@@ -27,8 +122,8 @@ def document(job: Job, base_url: str, queue_position: int | None = None) -> dict
         "finished_at": _text(job.finished_at),
         "attempts": job.attempts,
         "queue_position": queue_position,
-        "error": job.error,
-        "result": job.result,
+        "error": cast(JobError | None, job.error),
+        "result": cast(Result | None, job.result),
         "links": links,
     }
 

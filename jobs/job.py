@@ -72,6 +72,10 @@ class Job:
     reference: str | None = None
     metadata: dict[str, Any] | None = None
     callback_url: str | None = None
+    traceparent: str | None = None
+    """Of the request that submitted it, by W3C Trace Context."""
+    key: str | None = None
+    """The id of the API key that it was submitted with."""
     attempts: int = 0
     runner: str | None = None
     expires_at: datetime | None = None

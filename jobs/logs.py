@@ -1,8 +1,10 @@
-"""Structured logs: one JSON object a line, with the job id where there is one."""
+"""Structured logs: one JSON object a line, with the job id and the trace where there is one."""
 
 import logging
 
 from pythonjsonlogger.json import JsonFormatter
+
+from jobs.trace import name_trace
 
 
 def log_as_json(level: str) -> None:
@@ -15,6 +17,7 @@ def log_as_json(level: str) -> None:
             rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
         )
     )
+    handler.addFilter(name_trace)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)

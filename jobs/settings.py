@@ -1,9 +1,12 @@
 """Every setting of the service in one table, read from the environment once, at the entry points."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+
+ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]+)?")
 
 
 class SettingsError(ValueError):
@@ -21,6 +24,14 @@ def _list_of_client_and_seconds(text: str) -> frozenset[tuple[str, int]]:
 
 def _hosts(text: str) -> frozenset[str]:
     return frozenset(host.strip().lower() for host in text.split(",") if host.strip())
+
+
+def list_of_origins(text: str) -> frozenset[str]:
+    """Origins as browsers send them, such as https://portal.example.org. Raises ValueError for others."""
+    origins = frozenset(origin.strip() for origin in text.split(",") if origin.strip())
+    if not all(ORIGIN.fullmatch(origin) for origin in origins):
+        raise ValueError(text)
+    return origins
 
 
 @dataclass(frozen=True)
@@ -76,6 +87,10 @@ class Settings:
     """The same for single clients, as `clinic-a=604800,clinic-b=0`."""
     idempotency_seconds: int = _setting("OSTEO_IDEMPOTENCY_SECONDS", 7 * 86_400, int)
     """For how long an idempotency key stands for the first submission that it came with."""
+    key_seconds: float = _setting("OSTEO_KEY_SECONDS", 30.0, float)
+    """Time for which a key that was read is trusted: so long a revoked one may still be taken."""
+    cors_origins: frozenset[str] = _setting("OSTEO_CORS_ORIGINS", frozenset(), list_of_origins)
+    """Origins whose pages may use the API from a browser, separated by commas; none unless set."""
     view_seconds: int = _setting("OSTEO_VIEW_SECONDS", 86_400, int)
     """How long a job stays in Redis after its last change; the object store keeps it."""
     log_level: str = _setting("OSTEO_LOG_LEVEL", "INFO")

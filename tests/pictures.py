@@ -8,6 +8,7 @@ import numpy as np
 import pydicom
 from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.encaps import encapsulate
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
 SHAPE = (96, 128)
@@ -89,3 +90,19 @@ def dicom(array: np.ndarray | None = None, frames: int = 1, cut: int = 0, **attr
     file = io.BytesIO()
     pydicom.dcmwrite(file, dataset, enforce_file_format=True)
     return file.getvalue()[: -cut or None]
+
+
+def compressed_dicom(
+    array: np.ndarray, syntax: str, frame: bytes | None = None, **attributes: object
+) -> bytes:
+    """A DICOM file around one compressed `frame`; pydicom compresses `array` where there is none."""
+    dataset = pydicom.dcmread(io.BytesIO(dicom(array, **attributes)))
+    if frame is None:
+        dataset.compress(syntax)
+    else:
+        dataset.file_meta.TransferSyntaxUID = syntax
+        dataset.PixelData = encapsulate([frame])
+        dataset["PixelData"].VR = "OB"
+    file = io.BytesIO()
+    dataset.save_as(file, enforce_file_format=True)
+    return file.getvalue()

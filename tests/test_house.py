@@ -1,6 +1,7 @@
 """The layout of the house: which folder may import which, and what must not be loaded where."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -62,3 +63,10 @@ def test_every_module_says_where_it_stands_and_has_a_telling_name(folder: str):
 def test_every_folder_of_tests_is_a_package():
     folders = {path.parent for path in (ROOT / "tests").rglob("test_*.py")}
     assert all((folder / "__init__.py").exists() for folder in folders)
+
+
+def test_every_test_that_the_threat_model_names_is_there():
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs/security.md").read_text())
+    assert len(named) > 20
+    for file, test in named:
+        assert f"def {test}(" in (ROOT / file).read_text(), f"{file} has no {test}"

@@ -21,7 +21,7 @@ def write_card(description: Description, metrics: dict[str, Any]) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         # Markdown, not HTML.
-        autoescape=False,
+        autoescape=False,  # noqa: S701
     )
     environment.filters |= {"measure": as_text, "percent": _percent}
     return environment.get_template(_TEMPLATE).render(about=description, metrics=metrics, stride=STRIDE)

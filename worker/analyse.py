@@ -14,6 +14,7 @@ from jobs.job import Job, now
 from jobs.ledger import Ledger
 from jobs.queue import JobQueue
 from jobs.states import State
+from jobs.trace import within
 from model.image import ImageError, Limits, NotARadiograph, Radiograph, decode
 from model.prediction import Prediction, cells_to_bytes
 from worker.watchdog import Watchdog
@@ -70,7 +71,8 @@ def analyse(job_id: str, desk: Desk) -> None:
             # One place in the queue is free for this client; the sweeper sees to it otherwise.
             desk.queue.feed(waiting.client, waiting.priority)
         if job is not None:
-            _bring_to_its_end(job, desk)
+            with within(job.traceparent):
+                _bring_to_its_end(job, desk)
 
 
 def _bring_to_its_end(job: Job, desk: Desk) -> None:

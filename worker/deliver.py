@@ -7,13 +7,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from jobs.callback_url import Callback, CallbackRefused, parse
-from jobs.document import document
+from jobs.document import DeliveryAttempt, document
 from jobs.errors import Conflict
 from jobs.hosts import Hosts
 from jobs.job import Job, moment_text, now
 from jobs.ledger import Ledger
 from jobs.receivers import Receiver, Receivers
 from jobs.states import Delivery
+from jobs.trace import entered, within
 from jobs.webhook import Webhooks, WebhookSettings, signed
 from worker.call import Answer, call
 
@@ -56,20 +57,25 @@ def deliver(job_id: str, courier: Courier) -> None:
         due = job.next_delivery_at
         if not job.state.final or job.delivery is not Delivery.PENDING or due is None or due > now():
             return
-        try:
-            after = _attempt(job, courier)
-        except Conflict:
-            log.warning("this delivery was recorded by another", extra={"job": job_id})
-            return
-        if after.settled:
-            courier.ledger.settle(after)
+        with within(job.traceparent):
+            _deliver(job, courier)
     finally:
         view.end_delivery(job_id, token)
 
 
+def _deliver(job: Job, courier: Courier) -> None:
+    try:
+        after = _attempt(job, courier)
+    except Conflict:
+        log.warning("this delivery was recorded by another", extra={"job": job.id})
+        return
+    if after.settled:
+        courier.ledger.settle(after)
+
+
 def event_of(job: Job, public_url: str, at: datetime) -> dict[str, Any]:
     """What a callback says of an ended job."""
-    data = document(job, public_url)
+    data: dict[str, Any] = {**document(job, public_url)}
     # May hold anything, a patient's data too: it goes only to who asks with the key.
     del data["metadata"]
     return {"type": f"job.{job.state}", "timestamp": moment_text(job.finished_at or at), "data": data}
@@ -119,12 +125,13 @@ def _call(job: Job, callback: Callback, chosen: WebhookSettings, courier: Courie
     event = event_of(job, courier.public_url, at)
     secrets = courier.webhooks.secrets(job.client, chosen, at)
     body, headers = signed(message_id(job), event, secrets, at)
+    headers["traceparent"] = entered(job.traceparent)
     return call(callback, body, headers, courier.exceptions, courier.seconds)
 
 
 def _after(begun: Job, answer: Answer, receiver: Receiver | None, courier: Courier) -> Job:
     at = now()
-    entry = logged(message_id(begun), begun.delivery_attempts, answer, at)
+    entry = dict(logged(message_id(begun), begun.delivery_attempts, answer, at))
     log.info("callback: %s", answer.status or answer.error, extra={"job": begun.id})
     if answer.accepted:
         if receiver:
@@ -141,7 +148,7 @@ def _after(begun: Job, answer: Answer, receiver: Receiver | None, courier: Couri
     return courier.ledger.append(begun.delivery_postponed(due, entry))
 
 
-def logged(message: str, attempt: int, answer: Answer, at: datetime) -> dict[str, Any]:
+def logged(message: str, attempt: int, answer: Answer, at: datetime) -> DeliveryAttempt:
     """One entry of a delivery log."""
     return {
         "webhook_id": message,

@@ -10,6 +10,7 @@ from threading import Event, Thread
 from celery import Celery
 from celery.signals import worker_ready, worker_shutdown
 
+from jobs.audit import Audit
 from jobs.errors import TransientError
 from jobs.ledger import Ledger
 from jobs.objects import Objects
@@ -119,8 +120,10 @@ def run_sweeper(settings: Settings, stop: Event) -> None:
     )
     # In a thread of its own: nobody's job waits until a thousand others are deleted.
     Thread(target=purge_until, args=[stop, ledger], name="purge", daemon=True).start()
+    audit = Audit.connect(settings)
     while not stop.wait(settings.sweep_seconds):
         try:
+            audit.carry_over()
             sweep(sweeper)
         except TransientError as error:
             log.warning("this round of sweeping ended early: %s", error)

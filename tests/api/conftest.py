@@ -23,7 +23,6 @@ from tests.conftest import SIGNING_KEY, Stores
 
 MAX_BYTES = 400_000
 ROOT = Path(__file__).parents[2]
-OPENAPI = json.loads((ROOT / "api" / "openapi.json").read_text())
 RESULT = {
     "finding": "fracture",
     "probability": 0.9,

@@ -9,7 +9,7 @@ from jobs.queue import DELIVER
 from jobs.states import State
 from jobs.view import View
 from tests import pictures
-from tests.api.conftest import OPENAPI, RESULT, Api, problem_of
+from tests.api.conftest import RESULT, Api, problem_of
 from tests.conftest import only_a_tombstone_is_left
 
 PNG = pictures.encoded(pictures.gray())
@@ -74,10 +74,10 @@ def erase(api: Api, job: Job, **kwargs):
     return api.request("DELETE", f"/v1/jobs/{job.id}", **kwargs)
 
 
-def routes_of_a_job() -> list[tuple[str, str]]:
+def routes_of_a_job(api: Api) -> list[tuple[str, str]]:
     return [
         (method.upper(), path)
-        for path, item in OPENAPI["paths"].items()
+        for path, item in api.request("GET", "/openapi.json", key="").json()["paths"].items()
         if "{job_id}" in path
         for method in item.keys() & {"get", "post", "patch", "delete"}
     ]
@@ -106,22 +106,21 @@ def test_nothing_is_left_of_a_deleted_job_but_its_tombstone(api: Api, ledger: Le
     assert job.id not in [seen["id"] for seen in api.request("GET", "/v1/jobs").json()["jobs"]]
 
 
-@pytest.mark.parametrize(("method", "path"), routes_of_a_job())
-def test_every_route_of_a_deleted_job_says_that_it_is_gone_to_its_owner_alone(
-    api: Api, ledger: Ledger, method: str, path: str
-):
+def test_every_route_of_a_deleted_job_says_that_it_is_gone_to_its_owner_alone(api: Api, ledger: Ledger):
     job_id = api.submit(PNG).json()["id"]
     ledger.append(ledger.append(ledger.read(job_id).started("w", now())).succeeded(RESULT, now()))
     other = Keys(api.objects).create("another")
-    here = path.replace("{job_id}", job_id)
-    assert api.request(method, here, key=other).status == 404
     assert api.request("DELETE", f"/v1/jobs/{job_id}").status == 204
+    routes = routes_of_a_job(api)
+    assert len(routes) > 5
     for wiped in (False, True):
         if wiped:
             api.redis.flushall()
-        answer = api.request(method, here)
-        assert (answer.status, problem_of(answer)["type"]) == (410, "/problems/gone")
-        assert api.request(method, here, key=other).status == 404
+        for method, path in routes:
+            here = path.replace("{job_id}", job_id)
+            answer = api.request(method, here)
+            assert (answer.status, problem_of(answer)["type"]) == (410, "/problems/gone"), (method, path)
+            assert api.request(method, here, key=other).status == 404, (method, path)
 
 
 def test_another_client_cannot_end_a_job(api: Api, ledger: Ledger, job: Job):

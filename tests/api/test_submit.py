@@ -2,13 +2,17 @@ import json
 import socket
 from contextlib import ExitStack
 from datetime import datetime, timedelta
+from secrets import token_hex
 from urllib.parse import quote
 
 import numpy as np
 import pytest
 import urllib3
 
+from jobs.ledger import Ledger
 from jobs.queue import INFER_ROUTINE, INFER_STAT
+from jobs.trace import trace_id
+from jobs.view import View
 from tests import pictures
 from tests.api.conftest import MAX_BYTES, Api, problem_of
 
@@ -30,9 +34,9 @@ def test_an_accepted_radiograph_is_stored_recorded_and_enqueued(api: Api):
         {"a": 1},
     )
     assert job["queue_position"] == 0
-    assert list(api.objects.keys("pending/")) == [f"pending/{job['id']}"]
-    (image,) = api.objects.keys("clients/clinic/jobs/")
-    assert api.objects.get(image) == PNG
+    assert f"pending/{job['id']}" in api.objects.keys("pending/")
+    newest = next(iter(api.objects.keys("clients/clinic/jobs/")))
+    assert api.objects.get(newest) == PNG
     assert api.redis.llen(INFER_STAT) == 1
 
 
@@ -61,6 +65,20 @@ def test_the_log_names_the_path_and_not_what_the_client_sent(api: Api):
     assert '"POST /v1/jobs" 202' in log
     assert "HIDDEN-4711" not in log
     assert api.key not in log
+
+
+def test_a_job_belongs_to_the_trace_that_the_client_names_or_to_a_new_one(api: Api, stores):
+    ledger, trace = Ledger(api.objects, View.connect(stores.redis_url, 60)), token_hex(16)
+    fields = {"image": ("x.png", PNG)}
+    headers = {"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+    named = api.request("POST", "/v1/jobs", fields=fields, headers=headers).json()
+    fresh = api.submit(PNG).json()
+    assert trace_id(ledger.read(named["id"]).traceparent) == trace
+    assert len(trace_id(ledger.read(fresh["id"]).traceparent)) == 32
+    (line,) = [
+        line for line in api.log.read_text().splitlines() if named["id"] in line and "accepted" in line
+    ]
+    assert json.loads(line)["trace"] == trace
 
 
 def test_what_curl_sends_by_default_is_taken_as_the_image(api: Api):

@@ -22,7 +22,7 @@ def test_a_public_https_address_is_taken_apart():
         "https://",
         "http://clinic.example/",
         "https://clinic.example:22/",
-        "https://user:password@clinic.example/",
+        "https://user:password@clinic.example/",  # pragma: allowlist secret
         "https://user@clinic.example/",
         "https://clinic.example/a b",
         "https://clinic.example/\r\nX: y",

@@ -16,6 +16,7 @@ from jobs.insist import insist
 from jobs.job import Job, new_job_id, now
 from jobs.queue import DELIVER, INFER_ROUTINE
 from jobs.states import Delivery, State
+from jobs.trace import entered, name_trace, trace_id
 from model.image import Limits, NotARadiograph, Radiograph
 from model.prediction import Prediction
 from model.regions import Region
@@ -64,6 +65,18 @@ def accepted(ledger, image: bytes = PNG, **changes) -> Job:
     job = replace(job, image=replace(job.image, size=len(image)))
     ledger.accept(job, image)
     return job
+
+
+def test_what_the_worker_logs_of_a_job_names_its_trace(desk, ledger, caplog):
+    caplog.set_level("INFO")
+    caplog.handler.addFilter(name_trace)
+    job = accepted(ledger, traceparent=entered(None))
+    try:
+        analyse(job.id, desk)
+    finally:
+        caplog.handler.removeFilter(name_trace)
+    (line,) = [record for record in caplog.records if record.message == "job succeeded"]
+    assert line.trace == trace_id(job.traceparent)
 
 
 def test_a_radiograph_gets_its_result_and_its_place_in_the_next_queue(desk, ledger, redis):

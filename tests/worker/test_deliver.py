@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 from threading import Thread
 
 import pytest
@@ -19,7 +20,8 @@ from jobs.job import now
 from jobs.ledger import Ledger
 from jobs.receivers import PATIENCE
 from jobs.states import Delivery
-from jobs.webhook import OVERLAP, webhook_secret
+from jobs.trace import entered, name_trace, trace_id
+from jobs.webhook import OVERLAP, signed, webhook_secret
 from tests.conftest import SIGNING_KEY, a_job, only_a_tombstone_is_left
 from tests.worker.conftest import PROCESS
 from worker.call import Answer
@@ -29,8 +31,8 @@ RESULT = {"finding": "fracture", "probability": 0.9}
 DYING = "delivery:elsewhere:1:abcd"
 
 
-def ended_job(ledger: Ledger, url: str):
-    job = a_job(callback_url=url, reference="R 1")
+def ended_job(ledger: Ledger, url: str, **changes):
+    job = a_job(callback_url=url, reference="R 1", **changes)
     ledger.accept(job, b"image")
     return ledger.append(ledger.append(job.started("w", now())).succeeded(RESULT, now()))
 
@@ -56,11 +58,36 @@ def test_nothing_is_written_of_a_job_that_is_deleted_while_its_receiver_is_calle
     assert len(receiver.received) == 1
 
 
+def test_a_callback_and_the_log_carry_the_trace_of_the_submission(ledger, courier, receiver, caplog):
+    caplog.set_level("INFO")
+    caplog.handler.addFilter(name_trace)
+    job = ended_job(ledger, receiver.url, traceparent=entered(None))
+    try:
+        deliver(job.id, courier)
+    finally:
+        caplog.handler.removeFilter(name_trace)
+    carried = receiver.received[0][0]["traceparent"]
+    assert trace_id(carried) == trace_id(job.traceparent)
+    assert carried != job.traceparent, "a span of its own"
+    (line,) = [record for record in caplog.records if record.message == "callback: 200"]
+    assert line.trace == trace_id(job.traceparent)
+
+
 def test_another_clients_secret_does_not_verify_it(ledger, courier, receiver):
     deliver(ended_job(ledger, receiver.url).id, courier)
     ((headers, body),) = receiver.received
     with pytest.raises(Exception, match="signature"):
         Webhook(webhook_secret(SIGNING_KEY, "another")).verify(body, headers)
+
+
+def test_a_callback_that_is_replayed_later_does_not_verify(ledger, courier):
+    event = {"type": "job.succeeded", "data": {}}
+    secret = webhook_secret(SIGNING_KEY, "clinic")
+    for age, verifies_still in ((timedelta(minutes=4), True), (timedelta(minutes=6), False)):
+        body, headers = signed("msg_1", event, [secret], now() - age)
+        assert verifies(secret, headers, body) is verifies_still
+        later = headers | {"webhook-timestamp": str(int(now().timestamp()))}
+        assert not verifies(secret, later, body), "the time is signed, too"
 
 
 @pytest.mark.parametrize("status", [302, 404, 500])

@@ -1,0 +1,37 @@
+"""The API's description of itself: /openapi.json for programs, /docs for people. Registered last of all."""
+
+import json
+from importlib.resources import files
+from typing import Any
+
+from flask import Flask, Response, render_template
+
+from api.description import Answer, describe, openapi_of
+from api.page import page
+
+
+def document_routes(app: Flask, server: str) -> None:
+    """Add these routes to `app`, and describe all that it has. Raises LookupError as openapi_of does."""
+    style = (files("api") / "pages" / "page.css").read_bytes()
+
+    @app.get("/openapi.json")
+    @describe("openapi", "This description", {200: Answer("It.", dict[str, Any])}, public=True)
+    def openapi() -> Response:
+        return Response(as_json, content_type="application/json")
+
+    @app.get("/docs")
+    @describe("docs", "This description, to be read", {200: Answer("It.", {"text/html": str})}, public=True)
+    def docs() -> Response:
+        return page(as_page)
+
+    @app.get("/docs/page.css")
+    @describe(
+        "docsStyle", "The style of pages", {200: Answer("A style sheet.", {"text/css": str})}, public=True
+    )
+    def docs_style() -> Response:
+        return Response(style, content_type="text/css; charset=utf-8")
+
+    document = openapi_of(app, server)
+    as_json = json.dumps(document)
+    with app.app_context():
+        as_page = render_template("docs.html", api=document)

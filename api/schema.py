@@ -1,0 +1,106 @@
+"""A Python type as JSON Schema: what the description of the API says of what is sent and answered."""
+
+from enum import StrEnum
+from inspect import getdoc
+from types import NoneType, UnionType
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NotRequired,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
+
+Schema = dict[str, Any]
+
+CLOSED: Schema = {"additionalProperties": False}
+"""Beside a type by `Annotated`: an object with any other member is refused."""
+
+PLAIN: dict[Any, Schema] = {
+    str: {"type": "string"},
+    int: {"type": "integer"},
+    float: {"type": "number"},
+    bool: {"type": "boolean"},
+    bytes: {"type": "string", "format": "binary"},
+    NoneType: {"type": "null"},
+    Any: {},
+}
+
+
+def schema_of(kind: Any, named: dict[str, Schema]) -> Schema:
+    """`kind` as JSON Schema of 2020-12; its TypedDicts and enums go into `named`, and are referred to.
+
+    In `Annotated`, a text is the description and a dict whatever else the schema says. Raises TypeError for a
+    type that has no place in JSON, and for two types of one name.
+    """
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is None and kind in PLAIN:
+        return dict(PLAIN[kind])
+    if origin is NotRequired:
+        return schema_of(arguments[0], named)
+    if origin is Annotated:
+        return schema_of(arguments[0], named) | said_beside(kind)
+    if origin is Literal:
+        return {"type": "string", "enum": list(arguments)}
+    if origin in (Union, UnionType):
+        return _union([schema_of(argument, named) for argument in arguments])
+    if origin is list:
+        return {"type": "array", "items": schema_of(arguments[0], named)}
+    if origin is dict:
+        return {"type": "object", "additionalProperties": schema_of(arguments[1], named)}
+    if is_typeddict(kind):
+        return _reference(kind, named, object_schema)
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return _reference(kind, named, lambda enum, _: {"type": "string", "enum": list(map(str, enum))})
+    raise TypeError(f"{kind} has no JSON Schema")
+
+
+def object_schema(kind: Any, named: dict[str, Schema]) -> Schema:
+    """The schema of a TypedDict, in place; what its members refer to goes into `named`."""
+    if get_origin(kind) is Annotated:
+        return object_schema(get_args(kind)[0], named) | said_beside(kind)
+    members = get_type_hints(kind, include_extras=True)
+    return {
+        "type": "object",
+        **({"description": text} if (text := _own_docstring(kind)) else {}),
+        "required": [name for name in members if name in kind.__required_keys__],
+        "properties": {name: schema_of(member, named) for name, member in members.items()},
+    }
+
+
+def said_beside(kind: Any) -> Schema:
+    """What stands beside a type in `Annotated`, as a part of its schema."""
+    said: Schema = {}
+    for item in getattr(kind, "__metadata__", ()):
+        said |= {"description": item} if isinstance(item, str) else item
+    return said
+
+
+def _union(parts: list[Schema]) -> Schema:
+    kinds = [part.get("type") for part in parts]
+    if (
+        parts[-1] == PLAIN[NoneType]
+        and len(parts) == 2
+        and isinstance(kinds[0], str)
+        and "enum" not in parts[0]
+    ):
+        return parts[0] | {"type": [kinds[0], "null"]}
+    return {"oneOf": parts}
+
+
+def _reference(kind: Any, named: dict[str, Schema], made: Any) -> Schema:
+    name = kind.__name__.removesuffix("Document")
+    if name not in named:
+        named[name] = {}  # It may refer to itself.
+        named[name] |= made(kind, named)
+    elif named[name] != made(kind, {}):
+        raise TypeError(f"two types are named {name}")
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _own_docstring(kind: Any) -> str | None:
+    return getdoc(kind) if kind.__doc__ else None

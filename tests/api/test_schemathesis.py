@@ -1,0 +1,47 @@
+"""The API against its own description: what it allows and what it does not, made up by schemathesis."""
+
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from tests.api.conftest import Api
+from tests.api.test_ask import PNG
+
+EXAMPLES = 10
+"""For each route, beside those that try its parameters one by one."""
+MEANT = "positive_data_acceptance"
+"""Left out: random bytes are of the type that the description gives an image, and are no image."""
+
+
+@pytest.mark.skipif(
+    find_spec("schemathesis") is None, reason="THERE IS NO SCHEMATHESIS: THE API WAS NOT TRIED WITH IT"
+)
+def test_every_answer_is_one_that_the_description_knows(api: Api, tmp_path: Path):
+    settings = tmp_path / "schemathesis.toml"
+    settings.write_text(f'[parameters]\njob_id = "{api.submit(PNG).json()["id"]}"\n')
+    done = subprocess.run(
+        [
+            *(
+                sys.executable,
+                "-m",
+                "schemathesis.cli",
+                "--config-file",
+                str(settings),
+                "run",
+                f"{api.url}/openapi.json",
+                "--url",
+                api.url,
+            ),
+            *("--header", f"Authorization: Bearer {api.key}", "--exclude-checks", MEANT),
+            *("--phases", "coverage,fuzzing", "--max-examples", str(EXAMPLES)),
+            *("--generation-deterministic", "--continue-on-failure"),
+            "--no-color",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,48 @@
+import logging
+
+import pytest
+
+from jobs.trace import entered, name_trace, trace_id, within
+
+TRACE = "4bf92f35" * 4
+GIVEN = f"00-{TRACE}-00f067aa0ba902b7-01"
+
+
+@pytest.mark.parametrize(
+    "given", [GIVEN, f"cc-{TRACE}-00f067aa0ba902b7-01", f"cc-{TRACE}-00f067aa0ba902b7-01-more"]
+)
+def test_a_trace_is_entered_with_a_span_of_our_own(given):
+    ours = entered(given)
+    assert (ours[:36], ours[-3:]) == (f"00-{TRACE}-", "-01")
+    assert "00f067aa0ba902b7" not in ours
+    assert trace_id(ours) == TRACE
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        None,
+        "",
+        "00",
+        f"{GIVEN}-more",
+        GIVEN.upper(),
+        f"ff-{TRACE}-00f067aa0ba902b7-01",
+        f"00-{'0' * 32}-00f067aa0ba902b7-01",
+        f"00-{TRACE}-{'0' * 16}-01",
+        f"{GIVEN}\n",
+    ],
+)
+def test_what_names_no_trace_begins_a_new_one(given):
+    first, second = entered(given), entered(given)
+    assert len(first) == len(GIVEN)
+    assert trace_id(first) not in (trace_id(second), TRACE)
+    assert trace_id(entered(first)) == trace_id(first)
+
+
+def test_a_line_of_the_log_names_the_trace_that_it_belongs_to():
+    inside, outside = (logging.makeLogRecord({}) for _ in range(2))
+    with within(GIVEN):
+        assert name_trace(inside)
+    assert name_trace(outside)
+    assert inside.trace == TRACE
+    assert not hasattr(outside, "trace")
