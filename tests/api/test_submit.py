@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import urllib3
 
+from jobs.ledger import INVERTED
 from jobs.queue import INFER_ROUTINE, INFER_STAT
 from tests import pictures
 from tests.api.conftest import MAX_BYTES, Api, problem_of
@@ -30,9 +31,10 @@ def test_an_accepted_radiograph_is_stored_recorded_and_enqueued(api: Api):
         {"a": 1},
     )
     assert job["queue_position"] == 0
-    assert list(api.objects.keys("pending/")) == [f"pending/{job['id']}"]
-    (image,) = api.objects.keys("clients/clinic/jobs/")
-    assert api.objects.get(image) == PNG
+    assert api.objects.exists(f"pending/{job['id']}")
+    newest = next(api.objects.keys("clients/clinic/jobs/"))
+    assert newest.endswith(job["id"].removeprefix("job_").translate(INVERTED))
+    assert api.objects.get(newest) == PNG
     assert api.redis.llen(INFER_STAT) == 1
 
 
