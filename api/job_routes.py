@@ -117,7 +117,7 @@ def job_routes(settings: Settings, ledger: Ledger, queue: JobQueue, waiting: Wai
         if not redeliver_one(ledger, queue, job.id):
             detail = "There is no callback to deliver: the job has not ended, or named no callback_url."
             raise Problem(409, "nothing-to-deliver", detail)
-        return job_answer(ledger.read(job_id), ledger, public_url, 202)
+        return job_answer(ledger.read(job.id), ledger, public_url, 202)
 
     @routes.get("/<job_id>/image")
     @describe(

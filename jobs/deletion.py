@@ -9,7 +9,7 @@ def delete(job_id: str, ledger: Ledger) -> None:
     """Bury the job and erase all that lies under its id; the tombstone (id, client, time) stays.
 
     Once the tombstone is written nobody can write a further version, and the sweeper finishes what is begun
-    here. What a worker had in hand is looked for once more when its time is over. Raises NotStored,
+    here. What may have come late is looked for once more, when nobody is writing any more. Raises NotStored,
     IllegalMove where it is deleted already, QueueUnavailable and StoreUnavailable.
     """
     job = ledger.read(job_id)

@@ -181,12 +181,14 @@ def test_a_key_is_told_when_it_is_over_and_is_free_then(api: Api, ledger: Ledger
 
 
 def test_a_job_answers_under_its_clients_own_id(api: Api, ledger: Ledger):
-    job = api.request("PUT", "/v1/jobs/case-7.a", fields={"image": ("x.png", PNG)}).json()
+    fields = {"image": ("x.png", PNG), "callback_url": "https://clinic.example/hook"}
+    job = api.request("PUT", "/v1/jobs/case-7.a", fields=fields).json()
     other = Keys(api.objects).create("another")
     assert api.request("GET", "/v1/jobs/case-7.a").json() == job
     assert api.request("GET", "/v1/jobs/case-7.a/image").data == PNG
     assert api.request("GET", "/v1/jobs/case-7.a", key=other).status == 404
     assert api.request("POST", "/v1/jobs/case-7.a/cancel").json()["id"] == job["id"]
+    assert api.request("POST", "/v1/jobs/case-7.a/redeliver").json()["id"] == job["id"]
     assert api.request("DELETE", "/v1/jobs/case-7.a").status == 204
     assert api.request("GET", "/v1/jobs/case-7.a").status == 404
     assert api.request("GET", f"/v1/jobs/{job['id']}").status == 410

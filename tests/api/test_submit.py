@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import urllib3
 
-from jobs.ledger import Ledger
+from jobs.ledger import INVERTED, Ledger
 from jobs.queue import INFER_ROUTINE, INFER_STAT
 from jobs.trace import trace_id
 from jobs.view import View
@@ -34,8 +34,9 @@ def test_an_accepted_radiograph_is_stored_recorded_and_enqueued(api: Api):
         {"a": 1},
     )
     assert job["queue_position"] == 0
-    assert f"pending/{job['id']}" in api.objects.keys("pending/")
-    newest = next(iter(api.objects.keys("clients/clinic/jobs/")))
+    assert api.objects.exists(f"pending/{job['id']}")
+    newest = next(api.objects.keys("clients/clinic/jobs/"))
+    assert newest.endswith(job["id"].removeprefix("job_").translate(INVERTED))
     assert api.objects.get(newest) == PNG
     assert api.redis.llen(INFER_STAT) == 1
 
