@@ -8,7 +8,8 @@ from flask import Flask, Response, g, request
 
 from api.admission import Admission
 from api.health import health_routes
-from api.job_routes import Intake, job_routes
+from api.intake import Intake
+from api.job_routes import job_routes
 from api.keys import Keys
 from api.metrics import metrics_routes
 from api.problem import Problem, answer_problems

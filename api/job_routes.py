@@ -2,25 +2,21 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import timedelta
 from itertools import islice
 from typing import Any
 
 from flask import Blueprint, Response, g, jsonify, request
 
-from api.admission import Admission
+from api.intake import Intake
 from api.overlay import overlay_of
 from api.problem import Problem
-from api.submission import Submission, read_submission
+from api.submission import read_submission
 from api.webhook_routes import redeliver_one
 from jobs.document import document
 from jobs.errors import NotStored, QueueUnavailable
-from jobs.job import ImageFacts, Job, is_job_id, new_job_id, now
+from jobs.job import Job, is_job_id
 from jobs.ledger import Ledger
-from jobs.queue import JobQueue
-from jobs.settings import Settings
-from jobs.states import Delivery, State
+from jobs.states import State
 from model.image import Limits
 
 log = logging.getLogger(__name__)
@@ -40,16 +36,6 @@ MEDIA_TYPE = {
 }
 
 
-@dataclass(frozen=True)
-class Intake:
-    """What the routes work with."""
-
-    settings: Settings
-    ledger: Ledger
-    queue: JobQueue
-    admission: Admission
-
-
 def job_routes(intake: Intake) -> Blueprint:
     """The blueprint of these routes. `g.client` holds the authenticated client."""
     routes = Blueprint("jobs", __name__, url_prefix="/v1/jobs")
@@ -57,19 +43,8 @@ def job_routes(intake: Intake) -> Blueprint:
 
     @routes.post("")
     def submit() -> Response:
-        within, g.headers = intake.admission.count(g.client)
-        if not within:
-            detail = "This client submits more often than its quota allows. Send it again later."
-            raise Problem(429, "quota-exceeded", detail)
-        intake.admission.refuse_when_full(g.client)
-        submission = read_submission(request, intake.settings)
-        job = _new_job(submission, g.client, timedelta(seconds=intake.settings.deadline_seconds))
-        ledger.accept(job, submission.data)
-        try:
-            intake.queue.feed(job.client, job.priority)
-        except QueueUnavailable:
-            log.warning("Redis does not answer; the sweeper will enqueue this job", extra={"job": job.id})
-        log.info("job accepted", extra={"job": job.id, "client": job.client})
+        intake.admit(g.client)
+        job = intake.accept(read_submission(request, intake.settings), g.client)
         response = _job_response(job, intake)
         response.status_code = 202
         response.headers["Location"] = f"{intake.settings.public_url}/v1/jobs/{job.id}"
@@ -132,30 +107,6 @@ def job_routes(intake: Intake) -> Blueprint:
         return _file(_stored(ledger.image, job), MEDIA_TYPE[job.image.format], f"{job.id}.{suffix}")
 
     return routes
-
-
-def _new_job(submission: Submission, client: str, deadline: timedelta) -> Job:
-    moment = now()
-    radiograph = submission.radiograph
-    return Job(
-        id=new_job_id(),
-        client=client,
-        image=ImageFacts(
-            sha256=radiograph.sha256,
-            width=radiograph.width,
-            height=radiograph.height,
-            format=radiograph.format,
-            size=len(submission.data),
-        ),
-        created_at=moment,
-        queued_at=moment,
-        expires_at=moment + deadline,
-        delivery=Delivery.PENDING if submission.callback_url else Delivery.NONE,
-        priority=submission.priority,
-        reference=submission.reference,
-        metadata=submission.metadata,
-        callback_url=submission.callback_url,
-    )
 
 
 def _own_job(job_id: str, ledger: Ledger) -> Job:
