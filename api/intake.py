@@ -72,4 +72,5 @@ def _new_job(submission: Submission, client: str, deadline: timedelta) -> Job:
         reference=submission.reference,
         metadata=submission.metadata,
         callback_url=submission.callback_url,
+        acquisition=radiograph.acquisition.facts() or None,
     )

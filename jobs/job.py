@@ -62,6 +62,8 @@ class Job:
     reference: str | None = None
     metadata: dict[str, Any] | None = None
     callback_url: str | None = None
+    acquisition: dict[str, Any] | None = None
+    """What a DICOM header says of how the image was taken, in codes: see model.acquisition."""
     attempts: int = 0
     runner: str | None = None
     expires_at: datetime | None = None

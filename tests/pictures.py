@@ -8,6 +8,7 @@ import numpy as np
 import pydicom
 from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.encaps import encapsulate
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
 SHAPE = (96, 128)
@@ -60,12 +61,22 @@ def animated_webp() -> bytes:
     return file.getvalue()
 
 
-def dicom(array: np.ndarray | None = None, frames: int = 1, cut: int = 0, **attributes: object) -> bytes:
-    """A DICOM file of 16 bits, without pixels where `array` is None, with `cut` bytes missing at its end."""
+def dicom(
+    array: np.ndarray | None = None,
+    frames: int = 1,
+    cut: int = 0,
+    codestream: bytes = b"",
+    syntax: str = ExplicitVRLittleEndian,
+    **attributes: object,
+) -> bytes:
+    """A DICOM file of 16 bits, without pixels where `array` is None, with `cut` bytes missing at its end.
+
+    Its pixels are the array's, times 16, or `codestream`, which is then what `syntax` makes of them.
+    """
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
     meta.MediaStorageSOPInstanceUID = generate_uid()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.TransferSyntaxUID = syntax
     dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
     dataset.PatientName = "Doe^Synthetic"
     dataset.PatientID = "PID-4711"
@@ -81,7 +92,9 @@ def dicom(array: np.ndarray | None = None, frames: int = 1, cut: int = 0, **attr
             11,
             0,
         )
-        dataset.PixelData = (array.astype("<u2") * 16).tobytes() * frames
+        dataset.PixelData = (
+            encapsulate([codestream]) if codestream else (array.astype("<u2") * 16).tobytes() * frames
+        )
         if frames > 1:
             dataset.NumberOfFrames = frames
     for name, value in attributes.items():
