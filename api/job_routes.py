@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -10,6 +11,7 @@ from flask import Blueprint, Response, g, jsonify, request
 from api.intake import Intake
 from api.overlay import overlay_of
 from api.problem import Problem
+from api.result_formats import result_answer
 from api.submission import read_submission
 from api.webhook_routes import redeliver_one
 from jobs.document import document
@@ -40,6 +42,9 @@ def job_routes(intake: Intake) -> Blueprint:
     """The blueprint of these routes. `g.client` holds the authenticated client."""
     routes = Blueprint("jobs", __name__, url_prefix="/v1/jobs")
     ledger = intake.ledger
+
+    def draw(job: Job) -> bytes:
+        return overlay_of(job, ledger.image(job), Limits(intake.settings.max_pixels))
 
     @routes.post("")
     def submit() -> Response:
@@ -77,14 +82,15 @@ def job_routes(intake: Intake) -> Blueprint:
 
     @routes.get("/<job_id>/result")
     def result(job_id: str) -> Response:
-        return jsonify(_succeeded_job(job_id, ledger).result)
+        job = _succeeded_job(job_id, ledger)
+        image, overlay = partial(_stored, ledger.image, job), partial(_stored, draw, job)
+        media_type = MEDIA_TYPE[job.image.format]
+        return result_answer(job, intake.settings.public_url, media_type, image, overlay)
 
     @routes.get("/<job_id>/heatmap")
     def heatmap(job_id: str) -> Response:
         job = _succeeded_job(job_id, ledger)
-        limits = Limits(intake.settings.max_pixels)
-        drawn = _stored(lambda job: overlay_of(job, ledger.image(job), limits), job)
-        return _file(drawn, "image/png", f"{job.id}-overlay.png")
+        return _file(_stored(draw, job), "image/png", f"{job.id}-overlay.png")
 
     @routes.get("/<job_id>/deliveries")
     def deliveries(job_id: str) -> Response:

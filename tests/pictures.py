@@ -61,6 +61,14 @@ def animated_webp() -> bytes:
     return file.getvalue()
 
 
+def dicom_of_a_study(array: np.ndarray, **attributes: object) -> bytes:
+    """A DICOM file as a modality would send it, with a patient and a study."""
+    patient = {"PatientBirthDate": "19500104", "PatientSex": "F", "PatientID": "PID-4711"}
+    study = {"StudyInstanceUID": "1.2.3.4", "StudyDate": "20260101", "StudyTime": "101112", "StudyID": "1"}
+    series = {"SeriesInstanceUID": "1.2.3.4.5", "Modality": "DX", "AccessionNumber": "A1"}
+    return dicom(array, **{**patient, **study, **series, **attributes})
+
+
 def dicom(
     array: np.ndarray | None = None,
     frames: int = 1,
