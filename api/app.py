@@ -7,6 +7,8 @@ from importlib.resources import files
 from flask import Flask, Response, g, request
 
 from api.admission import Admission
+from api.credentials import DICOMWEB, key_of
+from api.dicomweb_routes import dicomweb_routes
 from api.health import health_routes
 from api.intake import Intake
 from api.job_routes import job_routes
@@ -36,9 +38,9 @@ def create_app(settings: Settings, ledger: Ledger, queue: JobQueue, keys: Keys) 
     app.config["MAX_FORM_PARTS"] = 20
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the order of the contract reads better
     answer_problems(app)
-    app.register_blueprint(
-        job_routes(Intake(settings, ledger, queue, Admission.over(settings, ledger.view.lines)))
-    )
+    intake = Intake(settings, ledger, queue, Admission.over(settings, ledger.view.lines))
+    app.register_blueprint(job_routes(intake))
+    app.register_blueprint(dicomweb_routes(intake))
     webhooks, receivers = Webhooks(ledger.objects, settings.signing_key), Receivers(ledger.objects)
     desk = Desk(settings, ledger, queue, webhooks, receivers, Probes(ledger.objects))
     app.register_blueprint(webhook_routes(desk))
@@ -52,10 +54,10 @@ def create_app(settings: Settings, ledger: Ledger, queue: JobQueue, keys: Keys) 
 
     @app.before_request
     def authenticate() -> None:
-        if not request.path.startswith("/v1/"):
+        if not request.path.startswith(("/v1/", DICOMWEB)):
             return
-        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-        client = keys.client_of(key.strip()) if scheme.lower() == "bearer" else None
+        key = key_of(request)
+        client = keys.client_of(key) if key else None
         if client is None:
             detail = (
                 "Send a valid API key as `Authorization: Bearer <api key>`; the operator makes one for you."

@@ -1,6 +1,7 @@
 """How gunicorn serves the API, on one machine and in a container; the address comes by command line."""
 
 import os
+import re
 from typing import Any
 from urllib.parse import quote
 
@@ -13,7 +14,8 @@ class AccessLog(Logger):
     def atoms(self, *arguments: Any) -> dict[str, Any]:
         """What a line of the access log is made of."""
         atoms = dict(super().atoms(*arguments))
-        atoms["U"] = quote(atoms["U"])
+        # Which study a client sends is not for the log either.
+        atoms["U"] = re.sub("^/dicom-web/studies/.*", "/dicom-web/studies/-", quote(atoms["U"]))
         return atoms
 
 
