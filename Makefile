@@ -50,8 +50,8 @@ audit: $(LOCKED) ## Ask PyPI for known vulnerabilities of what the lock files na
 lock: $(LOCKED) ## Write the lock files anew from pyproject.toml (UPGRADE=1 takes the newest versions)
 	@$(BIN)/python -m pip install --quiet uv >&2
 	@$(call compile,requirements.lock,--extra dev $(if $(UPGRADE),--upgrade))
-	@$(call compile,deploy/light.lock,--extra flower --constraint requirements.lock)
-	@$(call compile,deploy/inference.lock,--extra worker --extra openvino --constraint requirements.lock)
+	@$(call compile,deploy/light.lock,--extra flower --extra dicom --constraint requirements.lock)
+	@$(call compile,deploy/inference.lock,--extra worker --extra openvino --extra dicom --constraint requirements.lock)
 	@$(call compile,benchmarks/rivals.lock,--extra rivals)
 
 # What people would use instead wants other versions of the same packages, so it has an environment of its own.

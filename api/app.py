@@ -8,10 +8,13 @@ from flask import Flask, Response, g, request
 from api.admission import Admission
 from api.audit import audit_requests
 from api.cors import allow_origins
+from api.credentials import DICOMWEB, key_of
 from api.description import operation_of
+from api.dicomweb_routes import dicomweb_routes
 from api.document_routes import document_routes
 from api.end_routes import end_routes
 from api.health import health_routes
+from api.intake import Intake
 from api.job_routes import job_routes
 from api.key_store import Keys
 from api.list_routes import list_routes
@@ -19,7 +22,7 @@ from api.metrics import metrics_routes
 from api.problem import Problem, answer_problems
 from api.problem_routes import problem_routes
 from api.submission import FORM_OVERHEAD
-from api.submit_routes import Intake, submit_routes
+from api.submit_routes import submit_routes
 from api.waiting import Waiting
 from api.webhook_routes import Desk, webhook_routes
 from jobs.audit import Audit
@@ -47,14 +50,15 @@ def create_app(settings: Settings, ledger: Ledger, queue: JobQueue, keys: Keys) 
     app.url_map.merge_slashes = False  # two slashes make another path, not one to be led away from
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the order of the contract reads better
     answer_problems(app)
-    admission = Admission.over(settings, ledger.view.lines)
+    intake = Intake(settings, ledger, queue, Admission.over(settings, ledger.view.lines))
     changes = Changes.connect(settings.redis_url)
     app.extensions["changes"] = changes
     waiting = Waiting(ledger, changes, settings.public_url)
-    app.register_blueprint(submit_routes(Intake(settings, ledger, queue, admission, waiting)))
+    app.register_blueprint(submit_routes(intake, waiting))
     app.register_blueprint(list_routes(ledger, settings.public_url))
     app.register_blueprint(job_routes(settings, ledger, queue, waiting))
     app.register_blueprint(end_routes(settings, ledger, queue))
+    app.register_blueprint(dicomweb_routes(intake))
     webhooks, receivers = Webhooks(ledger.objects, settings.signing_key), Receivers(ledger.objects)
     desk = Desk(settings, ledger, queue, webhooks, receivers, Probes(ledger.objects))
     app.register_blueprint(webhook_routes(desk))
@@ -74,10 +78,10 @@ def create_app(settings: Settings, ledger: Ledger, queue: JobQueue, keys: Keys) 
     @app.before_request
     def authenticate() -> None:
         operation = operation_of(app.view_functions.get(request.endpoint or ""))
-        if operation.public if operation else not request.path.startswith("/v1/"):
+        if operation.public if operation else not request.path.startswith(("/v1/", DICOMWEB)):
             return
-        scheme, _, text = request.headers.get("Authorization", "").partition(" ")
-        key = keys.holder_of(text.strip()) if scheme.lower() == "bearer" else None
+        text = key_of(request)
+        key = keys.holder_of(text) if text else None
         if key is None:
             detail = (
                 "Send a valid API key as `Authorization: Bearer <api key>`; the operator makes one for you."

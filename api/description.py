@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Annotated, Any, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints, is_typeddict
 
 from flask import Flask
 
@@ -26,6 +26,7 @@ HEADERS: Mapping[str, Any] = {
     ],
     "Idempotency-Replayed": Annotated[str, "`true` where this submission was accepted before."],
     "Last-Event-ID": Annotated[str, "The id of the last event that was seen."],
+    "Link": Annotated[str, 'The jobs, rel="item".'],
     "Location": Annotated[str, "Where to ask for what was made."],
     "Prefer": Annotated[str, "`wait=N` waits for up to N seconds, 30 at most."],
     "Preference-Applied": Annotated[
@@ -36,6 +37,7 @@ HEADERS: Mapping[str, Any] = {
         str, "Submissions (q) that this client may make within so many seconds (w)."
     ],
     "Retry-After": Annotated[int, "Seconds to wait before asking again."],
+    "Vary": Annotated[str, "By which header of the request the answer was chosen."],
     "traceparent": Annotated[
         str, "W3C Trace Context: goes on into logs and the callback; a new trace without."
     ],
@@ -47,6 +49,7 @@ PATH: Mapping[str, Any] = {
         "The job's id, or the one that you gave it by PUT (which does not begin with `job_`).",
     ],
     "problem": Annotated[str, {"enum": sorted(KINDS | JOB_ERRORS)}],
+    "study": Annotated[str, "The study's UID; instances of another are refused."],
     "probe_id": Annotated[str, {"pattern": "^probe_[0-9A-HJKMNP-TV-Z]{26}$"}],
 }
 """What a part of a path looks like; any other is a text."""
@@ -234,11 +237,12 @@ def _problems(operation: Operation, named: dict[str, Schema]) -> dict[str, Any]:
 
 def _content(body: Any, named: dict[str, Schema], in_place: bool = False) -> dict[str, Any]:
     by_type = body if isinstance(body, Mapping) else {"application/json": body}
-    made = object_schema if in_place else schema_of
-    return {
-        media_type: {"schema": schema_of(kind, named) if kind is bytes else made(kind, named)}
-        for media_type, kind in by_type.items()
-    }
+
+    def schema(kind: Any) -> Schema:
+        told = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+        return object_schema(kind, named) if in_place and is_typeddict(told) else schema_of(kind, named)
+
+    return {media_type: {"schema": schema(kind)} for media_type, kind in by_type.items()}
 
 
 def _header(name: str, named: dict[str, Schema]) -> dict[str, Any]:

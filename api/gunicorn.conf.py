@@ -14,6 +14,8 @@ from gunicorn.workers.base import Worker
 from api.threads import THREADS
 from jobs.changes import Changes
 
+STUDY = re.compile("^/dicom-web/studies/.*")
+"""Which study a client sends is not for the log either."""
 OWN_ID = re.compile(r"^/v1/jobs/(?!job_)[^/]+")
 
 
@@ -26,7 +28,7 @@ class AccessLog(Logger):
     def atoms(self, *arguments: Any) -> dict[str, Any]:
         """What a line of the access log is made of."""
         atoms = dict(super().atoms(*arguments))
-        atoms["U"] = OWN_ID.sub("/v1/jobs/-", quote(atoms["U"]))
+        atoms["U"] = STUDY.sub("/dicom-web/studies/-", OWN_ID.sub("/v1/jobs/-", quote(atoms["U"])))
         return atoms
 
 

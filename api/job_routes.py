@@ -3,6 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from flask import Blueprint, Response, jsonify, request
@@ -12,9 +13,10 @@ from api.job_answer import MEDIA_TYPE, POLL_SECONDS, job_answer, not_gone, own_j
 from api.job_documents import ENDED_PROBLEMS, OWN_JOB_PROBLEMS, Deliveries
 from api.overlay import overlay_of
 from api.problem import Problem
+from api.result_formats import RESULT_FORMATS, result_answer
 from api.waiting import Waiting, preferred_wait
 from api.webhook_routes import redeliver_one
-from jobs.document import JobDocument, Result
+from jobs.document import JobDocument
 from jobs.errors import NotStored
 from jobs.job import Job
 from jobs.ledger import Ledger
@@ -32,6 +34,9 @@ def job_routes(settings: Settings, ledger: Ledger, queue: JobQueue, waiting: Wai
     """The blueprint of these routes. `g.client` holds the authenticated client."""
     routes = Blueprint("jobs", __name__, url_prefix="/v1/jobs")
     public_url = settings.public_url
+
+    def draw(job: Job) -> bytes:
+        return overlay_of(job, ledger.image(job), Limits(settings.max_pixels))
 
     @routes.get("/<job_id>")
     @describe(
@@ -77,9 +82,17 @@ def job_routes(settings: Settings, ledger: Ledger, queue: JobQueue, waiting: Wai
         return waiting.events(own_job(job_id, ledger), seen)
 
     @routes.get("/<job_id>/result")
-    @describe("getResult", "The result alone", {200: Answer("The result.", Result)}, ENDED_PROBLEMS)
+    @describe(
+        "getResult",
+        "The result alone, as JSON, FHIR or DICOM",
+        {200: Answer("The result.", RESULT_FORMATS, ("Vary",))},
+        (*ENDED_PROBLEMS, "not-acceptable", "object-missing"),
+        description="The Accept header chooses. DICOM is there where the image was DICOM and names a study.",
+    )
     def result(job_id: str) -> Response:
-        return jsonify(_succeeded_job(job_id, ledger).result)
+        job = _succeeded_job(job_id, ledger)
+        image, overlay = (partial(_stored, read, job, ledger) for read in (ledger.image, draw))
+        return result_answer(job, public_url, MEDIA_TYPE[job.image.format], image, overlay)
 
     @routes.get("/<job_id>/heatmap")
     @describe(
@@ -90,8 +103,7 @@ def job_routes(settings: Settings, ledger: Ledger, queue: JobQueue, waiting: Wai
     )
     def heatmap(job_id: str) -> Response:
         job = _succeeded_job(job_id, ledger)
-        limits = Limits(settings.max_pixels)
-        drawn = _stored(lambda job: overlay_of(job, ledger.image(job), limits), job, ledger)
+        drawn = _stored(draw, job, ledger)
         return _file(drawn, "image/png", f"{job.id}-overlay.png")
 
     @routes.get("/<job_id>/deliveries")

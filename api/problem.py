@@ -50,6 +50,9 @@ KINDS = {
     "method-not-allowed": Kind(
         405, "This address does not take this method.", "Use one that the header `Allow` names."
     ),
+    "not-acceptable": Kind(
+        406, "The result is not there in this format.", "Ask for one that `detail` names, by Accept."
+    ),
     "job-failed": Kind(
         409,
         "The job has ended without a result.",
@@ -80,6 +83,9 @@ KINDS = {
     ),
     "request-entity-too-large": Kind(413, "The body is too large.", "Send less."),
     "too-many-pixels": Kind(413, "The image has too many pixels.", "Scale it down: `max_pixels`."),
+    "unsupported-media-type": Kind(
+        415, "This address takes another type of body.", "Send the one that `detail` names."
+    ),
     "unsupported-image": Kind(
         415, "This is no image that is read here.", "Send PNG, JPEG, TIFF, BMP, WebP or DICOM."
     ),

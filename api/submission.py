@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from threading import BoundedSemaphore
 from typing import Annotated, Any, TypedDict
@@ -105,12 +106,19 @@ def read_submission(request: Request, settings: Settings, longest_kept: int | No
         if request.mimetype == "multipart/form-data":
             data, fields = _from_form(request)
         else:
-            data, fields = request.get_data(cache=False, parse_form_data=False), _single_values(request.args)
+            data, fields = request.get_data(cache=False, parse_form_data=False), single_values(request.args)
     except RequestEntityTooLarge as error:
         if request.content_length is not None and request.content_length <= settings.max_bytes:
             # Not the body, but what it is made of.
             raise _malformed("The form has too many fields, or too long ones, besides its image.") from error
         raise _too_large(settings.max_bytes) from error
+    return checked(data, fields, settings, longest_kept)
+
+
+def checked(
+    data: bytes, fields: Mapping[str, str], settings: Settings, longest_kept: int | None
+) -> Submission:
+    """The submission of the image `data` with these fields. Raises Problem as read_submission does."""
     unknown = sorted(fields.keys() - FIELDS)
     if unknown:
         known = ", ".join(sorted(FIELDS))
@@ -145,7 +153,7 @@ def _from_form(request: Request) -> tuple[bytes, dict[str, str]]:
         raise _malformed("The multipart body names no boundary in its Content-Type.")
     if request.args:
         raise _malformed("With a multipart body the fields go into the form, not into the query.")
-    fields = _single_values(request.form)
+    fields = single_values(request.form)
     images = request.files.getlist("image")
     others = sorted(request.files.keys() - {"image"})
     if others:
@@ -155,7 +163,8 @@ def _from_form(request: Request) -> tuple[bytes, dict[str, str]]:
     return images[0].read(), fields
 
 
-def _single_values(values: Any) -> dict[str, str]:
+def single_values(values: Any) -> dict[str, str]:
+    """The values of a form or a query, each given once. Raises Problem 400."""
     for name, given in values.lists():
         if len(given) > 1:
             raise _malformed(f"The field {name[:50]} is given {len(given)} times.")
@@ -214,7 +223,7 @@ def _metadata(text: str | None) -> dict[str, Any] | None:
     return value
 
 
-def _seconds(fields: dict[str, str], name: str, most: int) -> int | None:
+def _seconds(fields: Mapping[str, str], name: str, most: int) -> int | None:
     text = fields.get(name)
     if not text:
         return None

@@ -4,7 +4,7 @@ The API's description is made of these types; a text beside one in `Annotated` i
 """
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, TypedDict, cast
+from typing import Annotated, Any, Literal, NotRequired, TypedDict, cast
 
 from jobs.job import Job, moment_text
 from jobs.states import Delivery, Priority, State
@@ -20,6 +20,22 @@ class Region(TypedDict):
         list[int], {"minItems": 4, "maxItems": 4}, "x, y, width, height in pixels of the submitted image."
     ]
     score: float
+    box_mm: NotRequired[
+        Annotated[
+            list[float],
+            {"minItems": 4, "maxItems": 4},
+            "The same in millimetres from the image's upper left corner, where the source gives a pixel"
+            " spacing; `image.spacing_plane` says where they hold.",
+        ]
+    ]
+
+
+class BodyPart(TypedDict):
+    """What DICOM names as examined, where it is a bone or a region of bones."""
+
+    term: Annotated[str, "DICOM's Body Part Examined, such as FOREARM."]
+    snomed: Annotated[str, "The same in SNOMED CT."]
+    meaning: str
 
 
 class Model(TypedDict):
@@ -31,12 +47,39 @@ class Model(TypedDict):
 
 
 class Image(TypedDict):
-    """The submitted image; sizes in pixels."""
+    """The submitted image; sizes in pixels. How it was taken, where a DICOM source says so."""
 
     sha256: str
     width: int
     height: int
     format: Literal["PNG", "JPEG", "TIFF", "BMP", "WEBP", "DICOM"]
+    body_part: NotRequired[BodyPart]
+    laterality: NotRequired[Literal["L", "R", "B"]]
+    view: NotRequired[
+        Annotated[
+            Literal["AP", "PA", "LL", "RL", "RLD", "LLD", "RLO", "LLO"],
+            "DICOM's View Position.",
+        ]
+    ]
+    orientation: NotRequired[
+        Annotated[
+            list[str],
+            {"minItems": 2, "maxItems": 2},
+            "Where rows and columns run to in the patient: of A, P, R, L, H, F.",
+        ]
+    ]
+    pixel_spacing: NotRequired[
+        Annotated[
+            list[float], {"minItems": 2, "maxItems": 2}, "Millimetres between rows, and between columns."
+        ]
+    ]
+    spacing_plane: NotRequired[
+        Annotated[
+            Literal["calibrated", "detector", "unstated"],
+            "Where `pixel_spacing` holds: in the patient, on the detector, which shows everything larger, or"
+            " unstated.",
+        ]
+    ]
 
 
 class Result(TypedDict):

@@ -53,6 +53,10 @@ class Settings:
     """What runs the model: tensorflow, openvino or onnxruntime; unset takes the best that is installed."""
     max_bytes: int = _setting("OSTEO_MAX_BYTES", 32 * 2**20, int)
     """Largest submission, in bytes."""
+    max_study_bytes: int = _setting("OSTEO_MAX_STUDY_BYTES", 512 * 2**20, int)
+    """Largest body of one DICOMweb request, in bytes; each instance in it is held to `max_bytes`."""
+    max_instances: int = _setting("OSTEO_MAX_INSTANCES", 50, int)
+    """Most instances that one DICOMweb request may hold."""
     max_pixels: int = _setting("OSTEO_MAX_PIXELS", 50_000_000, int)
     """Largest image, in pixels (width times height)."""
     max_queue: int = _setting("OSTEO_MAX_QUEUE", 10_000, int)

@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import io
+import logging
+import warnings
 from collections.abc import Callable
 
 import numpy as np
-from PIL import Image
-from pydicom import Dataset, dcmread
+from pydicom import Dataset, config, dcmread
 from pydicom.encaps import get_frame
 from pydicom.filereader import read_dataset
 from pydicom.pixels import apply_modality_lut, apply_voi_lut, pixel_array
 from pydicom.pixels.utils import get_expected_length
-from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
+from pydicom.uid import (
+    UID,
+    AllTransferSyntaxes,
+    DeflatedExplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    RLELossless,
+)
 
-from model.errors import BrokenImage, ImageError
+from model import contained
+from model.acquisition import Acquisition, acquisition_of
+from model.codestream import check_rle, shape_of
+from model.errors import BrokenImage, ImageError, UnreadableFormat
 from model.raster import chroma_of, stretch
 
 _PREAMBLE = 128
 _PIXELS_ADVICE = "Send the image object itself, uncompressed or as JPEG or RLE, or export it as PNG."
+
+contained.register()
+# What pydicom warns of holds the values of elements, so patients' names.
+config.settings.reading_validation_mode = config.IGNORE
+logging.getLogger("pydicom").disabled = True
+warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
 
 
 def is_dicom(data: bytes) -> bool:
@@ -26,17 +42,18 @@ def is_dicom(data: bytes) -> bool:
     return data[_PREAMBLE : _PREAMBLE + 4] == b"DICM"
 
 
-def read(data: bytes, check_size: Callable[[int, int], None]) -> tuple[np.ndarray, float]:
-    """Decode a single-frame DICOM image to uint8 (height, width), bone white, and its chroma in 0..1.
+def read(data: bytes, check_size: Callable[[int, int], None]) -> tuple[np.ndarray, float, Acquisition]:
+    """Decode a single-frame DICOM image: uint8 (height, width), bone white; chroma in 0..1; how it was taken.
 
     `check_size(width, height)` is called before a pixel is decoded. Every error of pydicom's becomes a
-    BrokenImage here; damaged files make it raise nearly anything.
+    BrokenImage here; damaged files make it raise nearly anything. UnreadableFormat where this machine has no
+    decoder for the compression.
     """
     try:
         _refuse_deflated(data)
         header = dcmread(io.BytesIO(data))
         _refuse_unusable(header, check_size)
-        return _to_gray(header)
+        return *_to_gray(header), acquisition_of(header)
     except ImageError:
         raise
     except Exception as error:
@@ -59,26 +76,39 @@ def _refuse_unusable(header: Dataset, check_size: Callable[[int, int], None]) ->
         raise BrokenImage("The DICOM file holds several frames. Send each X-ray as its own job.")
     if header.PhotometricInterpretation == "PALETTE COLOR":
         raise BrokenImage("The DICOM image is in palette colours, which X-rays are not. Export it as gray.")
-    syntax, expected = header.file_meta.TransferSyntaxUID, get_expected_length(header)
+    syntax = header.file_meta.TransferSyntaxUID
+    expected = get_expected_length(header)
+    if syntax not in AllTransferSyntaxes or syntax.is_encapsulated:
+        _refuse_compressed(header, syntax)
+    elif len(header.PixelData) != expected + expected % 2:
+        raise BrokenImage(
+            f"The DICOM file's pixel data has {len(header.PixelData)} bytes where its header asks for "
+            f"{expected}; it may have been cut off on its way. Send it again."
+        )
+
+
+def _refuse_compressed(header: Dataset, syntax: UID) -> None:
+    if not _decoded_by(syntax):
+        name = syntax.name if syntax in AllTransferSyntaxes else "an unknown transfer syntax"
+        raise UnreadableFormat(f"This service does not read DICOM in {name}. {_PIXELS_ADVICE}")
+    frame = get_frame(header.PixelData, 0, number_of_frames=1)
     if syntax == RLELossless:
-        # Incompressible pixels grow by less than a hundredth; more than that would inflate without a limit.
-        if len(header.PixelData) > expected * 1.1 + 4096:
-            raise BrokenImage(f"The DICOM file holds more RLE data than its size allows. {_PIXELS_ADVICE}")
-    elif syntax.is_encapsulated:
-        frame = get_frame(header.PixelData, 0, number_of_frames=1)
-        with Image.open(io.BytesIO(frame), formats=("JPEG", "JPEG2000")) as picture:
-            if picture.size != (header.Columns, header.Rows):
-                raise BrokenImage(f"The DICOM file's header and its picture differ in size. {_PIXELS_ADVICE}")
-    else:
-        if len(header.PixelData) != expected + expected % 2:
-            raise BrokenImage(
-                f"The DICOM file's pixel data has {len(header.PixelData)} bytes where its header asks for "
-                f"{expected}; it may have been cut off on its way. Send it again."
-            )
+        check_rle(frame, header.Rows * header.Columns)
+    elif shape_of(frame)[:3] != (header.Columns, header.Rows, header.SamplesPerPixel):
+        raise BrokenImage(f"The DICOM file's header and its picture differ in size. {_PIXELS_ADVICE}")
+    elif syntax in contained.CODECS and header.SamplesPerPixel != 1:
+        raise BrokenImage(f"The DICOM image is in colours, compressed as {syntax.name}. Export it as PNG.")
+
+
+def _decoded_by(syntax: UID) -> str:
+    """The plug-in of pydicom's that decodes the transfer syntax; empty where none does, or may."""
+    if syntax in contained.CODECS:
+        return contained.PLUGIN if contained.is_available(syntax) else ""
+    return {JPEGBaseline8Bit: "pillow", RLELossless: "pydicom"}.get(syntax, "")
 
 
 def _to_gray(header: Dataset) -> tuple[np.ndarray, float]:
-    stored = pixel_array(header)
+    stored = pixel_array(header, decoding_plugin=_decoded_by(header.file_meta.TransferSyntaxUID))
     if stored.ndim == 3:
         colours = stored if stored.dtype == np.uint8 else stretch(stored)
         gray = colours.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)

@@ -6,12 +6,13 @@ Training, evaluation and serving all decode here. No TensorFlow.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import BoundedSemaphore
 
 import numpy as np
 
 from model import dicom, raster
+from model.acquisition import Acquisition
 from model.errors import (
     BrokenImage,
     ImageError,
@@ -64,13 +65,14 @@ class Radiograph:
     `pixels` is uint8 (height, width), 0 black (air) to 255 white (bone), upright as a viewer shows it: the
     EXIF orientation is applied, and regions are in these pixels. `chroma` is the mean over the pixels of
     (max - min of red, green, blue) in 0..1, so 0 for a gray source. `format` is JPEG, PNG, TIFF, BMP, WEBP or
-    DICOM. `sha256` is the hex digest of the submitted bytes.
+    DICOM. `sha256` is the hex digest of the submitted bytes. `acquisition` is what a DICOM header says.
     """
 
     pixels: np.ndarray
     format: str
     chroma: float
     sha256: str
+    acquisition: Acquisition = field(default_factory=Acquisition)
 
     @property
     def width(self) -> int:
@@ -97,8 +99,9 @@ def decode(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Radiograph:
 
 def _decode(data: bytes, limits: Limits) -> Radiograph:
     name = "DICOM" if dicom.is_dicom(data) else raster.format_of(data)
+    acquisition = Acquisition()
     if name == "DICOM":
-        pixels, chroma = dicom.read(data, limits.check)
+        pixels, chroma, acquisition = dicom.read(data, limits.check)
     elif name is not None:
         pixels, chroma = raster.read(data, name, limits.check)
     else:
@@ -108,4 +111,4 @@ def _decode(data: bytes, limits: Limits) -> Radiograph:
             if data
             else "The image is empty. Send the bytes of a PNG, JPEG, TIFF, BMP, WebP or DICOM file."
         )
-    return Radiograph(pixels, name, chroma, hashlib.sha256(data).hexdigest())
+    return Radiograph(pixels, name, chroma, hashlib.sha256(data).hexdigest(), acquisition)

@@ -61,12 +61,30 @@ def animated_webp() -> bytes:
     return file.getvalue()
 
 
-def dicom(array: np.ndarray | None = None, frames: int = 1, cut: int = 0, **attributes: object) -> bytes:
-    """A DICOM file of 16 bits, without pixels where `array` is None, with `cut` bytes missing at its end."""
+def dicom_of_a_study(array: np.ndarray, **attributes: object) -> bytes:
+    """A DICOM file as a modality would send it, with a patient and a study."""
+    patient = {"PatientBirthDate": "19500104", "PatientSex": "F", "PatientID": "PID-4711"}
+    study = {"StudyInstanceUID": "1.2.3.4", "StudyDate": "20260101", "StudyTime": "101112", "StudyID": "1"}
+    series = {"SeriesInstanceUID": "1.2.3.4.5", "Modality": "DX", "AccessionNumber": "A1"}
+    return dicom(array, **{**patient, **study, **series, **attributes})
+
+
+def dicom(
+    array: np.ndarray | None = None,
+    frames: int = 1,
+    cut: int = 0,
+    codestream: bytes = b"",
+    syntax: str = ExplicitVRLittleEndian,
+    **attributes: object,
+) -> bytes:
+    """A DICOM file of 16 bits, without pixels where `array` is None, with `cut` bytes missing at its end.
+
+    Its pixels are the array's, times 16, or `codestream`, which is then what `syntax` makes of them.
+    """
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
     meta.MediaStorageSOPInstanceUID = generate_uid()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.TransferSyntaxUID = syntax
     dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
     dataset.PatientName = "Doe^Synthetic"
     dataset.PatientID = "PID-4711"
@@ -82,7 +100,9 @@ def dicom(array: np.ndarray | None = None, frames: int = 1, cut: int = 0, **attr
             11,
             0,
         )
-        dataset.PixelData = (array.astype("<u2") * 16).tobytes() * frames
+        dataset.PixelData = (
+            encapsulate([codestream]) if codestream else (array.astype("<u2") * 16).tobytes() * frames
+        )
         if frames > 1:
             dataset.NumberOfFrames = frames
     for name, value in attributes.items():

@@ -140,11 +140,17 @@ def _examine(job: Job, desk: Desk) -> Job:
 
 
 def _result(job: Job, prediction: Prediction, analyst: Analyst) -> dict[str, Any]:
+    acquisition = job.acquisition or {}
     return {
         "finding": prediction.finding,
         "probability": round(prediction.probability, 4),
         "regions": [
-            {"box": list(region.box), "score": round(region.score, 4)} for region in prediction.regions
+            {
+                "box": list(region.box),
+                "score": round(region.score, 4),
+                **_in_millimetres(region.box, acquisition.get("pixel_spacing")),
+            }
+            for region in prediction.regions
         ],
         "model": {"name": analyst.name, "version": analyst.version, "sha256": analyst.sha256},
         "image": {
@@ -152,5 +158,15 @@ def _result(job: Job, prediction: Prediction, analyst: Analyst) -> dict[str, Any
             "width": job.image.width,
             "height": job.image.height,
             "format": job.image.format,
+            **acquisition,
         },
     }
+
+
+def _in_millimetres(box: tuple[int, int, int, int], spacing: list[float] | None) -> dict[str, list[float]]:
+    if spacing is None:
+        return {}
+    between_rows, between_columns = spacing
+    x, y, width, height = box
+    scaled = (x * between_columns, y * between_rows, width * between_columns, height * between_rows)
+    return {"box_mm": [round(length, 2) for length in scaled]}

@@ -59,6 +59,20 @@ def test_a_raw_body_takes_its_fields_from_the_query(api: Api):
     assert api.redis.llen(INFER_ROUTINE) == 1
 
 
+def test_of_a_dicom_file_the_record_holds_codes_and_no_identifiers(api: Api):
+    data = pictures.dicom(
+        pictures.gray(), PatientName="Doe^Hidden", BodyPartExamined="WRIST", ImagerPixelSpacing=[0.1, 0.1]
+    )
+    answer = api.request("POST", "/v1/jobs", body=data, headers={"Content-Type": "application/dicom"})
+    assert answer.status == 202
+    record = api.objects.get(f"pending/{answer.json()['id']}")
+    acquisition = json.loads(record)["acquisition"]
+    assert acquisition["body_part"]["term"] == "WRIST"
+    assert (acquisition["pixel_spacing"], acquisition["spacing_plane"]) == ([0.1, 0.1], "detector")
+    assert b"Hidden" not in record
+    assert "Hidden" not in api.log.read_text()
+
+
 def test_the_log_names_the_path_and_not_what_the_client_sent(api: Api):
     api.request("POST", "/v1/jobs?reference=HIDDEN-4711", body=PNG)
     api.submit(PNG, reference="HIDDEN-4711")

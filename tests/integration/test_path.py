@@ -4,6 +4,7 @@ import hashlib
 import io
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 from PIL import Image
 
 from stack.receiver import Receiver
@@ -35,6 +36,22 @@ def test_a_radiograph_becomes_a_result_an_overlay_and_a_signed_callback(stack: S
     assert callback.type == "job.succeeded"
     assert callback.job["result"] == result
     assert receiver.rejected == []
+
+
+def test_a_dicom_radiograph_comes_back_as_a_report_in_its_study_and_as_fhir(stack: Stack):
+    pixels = np.asarray(Image.open(io.BytesIO(stack.radiograph)).convert("L"))
+    image = pictures.dicom_of_a_study(pixels, BodyPartExamined="FOREARM", ImagerPixelSpacing=[0.5, 0.25])
+    job = stack.settled(stack.submit(image)["id"])
+    assert job["state"] == "succeeded"
+    for region in job["result"]["regions"]:
+        x, y, width, height = region["box"]
+        assert region["box_mm"] == [x / 4, y / 2, width / 4, height / 2]
+    both = {"Accept": 'multipart/related; type="application/dicom"'}
+    answer = stack.request("GET", job["links"]["result"], headers=both)
+    assert (answer.status, answer.data.count(b"DICM")) == (200, 2)
+    bundle = stack.request("GET", job["links"]["result"], headers={"Accept": "application/fhir+json"}).json()
+    sites = [entry["resource"].get("bodySite", {}).get("text") for entry in bundle["entry"]]
+    assert "Forearm structure" in sites
 
 
 def test_the_overlay_carries_pixels_and_nothing_else(stack: Stack):

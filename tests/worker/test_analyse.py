@@ -92,6 +92,15 @@ def test_a_radiograph_gets_its_result_and_its_place_in_the_next_queue(desk, ledg
     assert list(ledger.pending()) == [job.id], "its callback is still to be delivered"
 
 
+def test_where_the_source_gives_a_spacing_regions_are_in_millimetres_too(desk, ledger):
+    acquisition = {"laterality": "L", "pixel_spacing": [0.5, 0.1], "spacing_plane": "detector"}
+    job = accepted(ledger, acquisition=acquisition)
+    analyse(job.id, desk)
+    result = ledger.read(job.id).result
+    assert result["regions"] == [{"box": [1, 2, 3, 4], "score": 0.8, "box_mm": [0.1, 1.0, 0.3, 2.0]}]
+    assert result["image"].items() >= acquisition.items()
+
+
 def test_without_a_callback_nothing_is_left_to_do(desk, ledger, redis):
     job = accepted(ledger)
     analyse(job.id, desk)

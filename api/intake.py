@@ -1,0 +1,133 @@
+"""How a radiograph becomes a job, whichever route it came by: let in, stored, recorded, enqueued, once."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from threading import BoundedSemaphore
+
+from flask import g
+
+from api.admission import Admission
+from api.problem import RETRY_SECONDS, Problem
+from api.repeats import headers_of, standing
+from api.submission import Submission
+from api.threads import INTAKES
+from jobs.claims import Claim
+from jobs.errors import QueueUnavailable
+from jobs.job import ImageFacts, Job, made_at, new_job_id
+from jobs.ledger import Ledger
+from jobs.queue import JobQueue
+from jobs.settings import Settings
+from jobs.states import Delivery
+
+log = logging.getLogger(__name__)
+
+SEAT_SECONDS = 10.0
+"""For so long a submission waits until others have been read."""
+
+
+@dataclass(frozen=True)
+class Intake:
+    """What the routes that take radiographs work with."""
+
+    settings: Settings
+    ledger: Ledger
+    queue: JobQueue
+    admission: Admission
+    seats: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(INTAKES))
+
+    def admit(self, client: str, place: str | None = None) -> None:
+        """Count one submission of a client, under the claim at `place` if any; RateLimit headers go into `g`.
+
+        Raises Problem: 429 over its quota or with too many jobs waiting, 503 where the queue is full.
+        """
+        within, g.headers = self.admission.count(client)
+        if not within:
+            detail = "This client submits more often than its quota allows. Send it again later."
+            raise Problem(429, "quota-exceeded", detail)
+        try:
+            self.admission.refuse_when_full(client)
+        except Problem:
+            # What is repeated makes the queue no longer.
+            if place is None or self.ledger.claims.read(place) is None:
+                raise
+
+    @contextmanager
+    def seat(self) -> Iterator[None]:
+        """One of the few in which submissions are read at a time. Raises Problem 503."""
+        if not self.seats.acquire(timeout=SEAT_SECONDS):
+            detail = "Too many submissions are being read at this moment. Send it again later."
+            raise Problem(503, "too-busy", detail, retry_after=RETRY_SECONDS)
+        try:
+            yield
+        finally:
+            self.seats.release()
+
+    def accept(self, submission: Submission, client: str) -> Job:
+        """The job that the submission has become, once it is durable. Raises StoreUnavailable."""
+        return self._accepted(_new_job(new_job_id(), submission, client, self.settings), submission.data)
+
+    def accept_once(
+        self, submission: Submission, client: str, place: str, expires: bool
+    ) -> tuple[Job, Mapping[str, str]]:
+        """The job, accepted now or, under the claim at `place`, before; and what to say of that claim.
+
+        A claim that `expires` does so by the settings. Raises Problem: 409 while the same is in intake, 422
+        where the place is taken by another submission.
+        """
+        job_id = new_job_id()
+        claimed_at = made_at(job_id)
+        ends = claimed_at + timedelta(seconds=self.settings.idempotency_seconds) if expires else None
+        claim, job = standing(Claim(place, job_id, submission.digest, claimed_at, ends), self.ledger)
+        if job:
+            return job, headers_of(claim, repeated=True)
+        if claim.expires_at:
+            self.ledger.due.put(claim.job_id, claim.expires_at)
+        job = _new_job(claim.job_id, submission, client, self.settings, place)
+        return self._accepted(job, submission.data), headers_of(claim, repeated=False)
+
+    def _accepted(self, job: Job, image: bytes) -> Job:
+        self.ledger.accept(job, image)
+        try:
+            self.queue.feed(job.client, job.priority)
+        except QueueUnavailable:
+            log.warning("Redis does not answer; the sweeper will enqueue this job", extra={"job": job.id})
+        log.info("job accepted", extra={"job": job.id, "client": job.client})
+        return job
+
+
+def _new_job(
+    job_id: str, submission: Submission, client: str, settings: Settings, claim: str | None = None
+) -> Job:
+    """The job; deadline and retention are the service's where the submission names none of its own.
+
+    The same id and submission make the same job, whenever that is.
+    """
+    moment, radiograph = made_at(job_id), submission.radiograph
+    deadline = submission.deadline_seconds or settings.deadline_seconds
+    return Job(
+        id=job_id,
+        client=client,
+        image=ImageFacts(
+            sha256=radiograph.sha256,
+            width=radiograph.width,
+            height=radiograph.height,
+            format=radiograph.format,
+            size=len(submission.data),
+        ),
+        created_at=moment,
+        queued_at=moment,
+        expires_at=moment + timedelta(seconds=deadline),
+        delivery=Delivery.PENDING if submission.callback_url else Delivery.NONE,
+        priority=submission.priority,
+        reference=submission.reference,
+        metadata=submission.metadata,
+        callback_url=submission.callback_url,
+        acquisition=radiograph.acquisition.facts() or None,
+        retention_seconds=submission.retention_seconds or settings.retention_of(client),
+        claim=claim,
+        key=g.key.id,
+        traceparent=g.traceparent,
+    )

@@ -1,0 +1,69 @@
+"""What a compressed frame would decode to, read from its own header: for `model.dicom`, before it decodes.
+
+A decoder allocates what the codestream declares, whatever the file around it says. So both must agree.
+"""
+
+from __future__ import annotations
+
+import struct
+from itertools import pairwise
+from typing import NamedTuple
+
+_SOF = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
+"""The frame headers of JPEG and JPEG-LS; C4, C8 and CC are something else."""
+_J2K_START = b"\xff\x4f\xff\x51"
+_RLE_HEADER = 64
+
+
+class Shape(NamedTuple):
+    """What a codestream declares: sizes in pixels, bits of one sample."""
+
+    width: int
+    height: int
+    samples: int
+    bits: int
+
+
+def shape_of(frame: bytes) -> Shape:
+    """The shape that a JPEG, JPEG-LS or JPEG 2000 codestream declares. Raises ValueError and struct.error."""
+    if frame.startswith(_J2K_START):
+        right, bottom, left, top = struct.unpack_from(">4I", frame, 8)
+        samples, depth = struct.unpack_from(">HB", frame, 40)
+        return Shape(right - left, bottom - top, samples, (depth & 0x7F) + 1)
+    if not frame.startswith(b"\xff\xd8"):
+        raise ValueError("no codestream that DICOM knows")
+    at = 2
+    while True:
+        mark, kind = struct.unpack_from(">2B", frame, at)
+        if mark != 0xFF:
+            raise ValueError("no marker where one is due")
+        if kind in _SOF:
+            bits, height, width, samples = struct.unpack_from(">B2HB", frame, at + 4)
+            return Shape(width, height, samples, bits)
+        # A marker may have any number of FF before it.
+        at += 1 if kind == 0xFF else 2 + struct.unpack_from(">H", frame, at + 2)[0]
+
+
+def check_rle(frame: bytes, pixels: int) -> None:
+    """Raise ValueError where a segment of a DICOM RLE frame unpacks to more than one byte a pixel.
+
+    A run of 128 equal bytes takes two, so a small file can fill the memory.
+    """
+    count, *offsets = struct.unpack_from("<16I", frame)
+    if not 1 <= count <= 15:
+        raise ValueError("an RLE frame has 1 to 15 segments")
+    bounds = [*offsets[:count], len(frame)]
+    for start, end in pairwise(bounds):
+        if not _RLE_HEADER <= start <= end:
+            raise ValueError("RLE segments out of order")
+        at, unpacked = start, 0
+        while at < end:
+            head = frame[at]
+            if head > 128:
+                unpacked, at = unpacked + 257 - head, at + 2
+            elif head < 128:
+                unpacked, at = unpacked + head + 1, at + head + 2
+            else:
+                at += 1
+            if unpacked > pixels + 1:
+                raise ValueError("an RLE segment is larger than the image")
