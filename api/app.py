@@ -75,6 +75,10 @@ def create_app(settings: Settings, ledger: Ledger, queue: JobQueue, keys: Keys) 
         g.traceparent = entered(request.headers.get("traceparent"))
         current.set(g.traceparent)
 
+    @app.teardown_request
+    def leave_trace(_: BaseException | None) -> None:
+        current.set(None)  # the thread goes on to another request
+
     @app.before_request
     def authenticate() -> None:
         operation = operation_of(app.view_functions.get(request.endpoint or ""))

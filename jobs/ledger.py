@@ -23,7 +23,7 @@ from jobs.due import Due
 from jobs.errors import Conflict, NotStored, QueueUnavailable, StoreUnavailable
 from jobs.job import Job, now
 from jobs.objects import Objects
-from jobs.view import GATE_SECONDS, WRITE_SECONDS, View
+from jobs.view import GATE_SECONDS, WRITE_SECONDS, Gate, View
 
 log = logging.getLogger(__name__)
 
@@ -66,10 +66,11 @@ class Ledger:
         """
         key, record = _version(job.id, job.version), job.to_json()
         opens = time.monotonic() + GATE_SECONDS
-        if not self.view.gate(job.id, job.version, hashlib.sha256(record).hexdigest()):
+        gate = self.view.gate(job.id, job.version, hashlib.sha256(record).hexdigest())
+        if gate is Gate.SHUT:
             raise Conflict(f"{job.id} version {job.version}")
         try:
-            if self.objects.exists(key):
+            if gate is not Gate.OPEN and self.objects.exists(key):
                 raise Conflict(f"{job.id} version {job.version}")
             if job.dead_letter:
                 # First, as a marker is: it may lead to a job that is none, and never the other way round.

@@ -5,6 +5,7 @@ Nothing in here is the truth. Redis may be wiped at any moment, and the sweeper 
 
 import time
 from collections.abc import Iterable
+from enum import IntEnum
 from secrets import token_hex
 from typing import Any
 
@@ -22,7 +23,21 @@ it never opens under him."""
 WRITE_SECONDS = 15
 """The longest that a write to the object store takes, with its one retry."""
 
+DOUBT_SECONDS = 40
+"""For so long after a wipe, a restart or a failover Redis is not believed to know every gate that it opened:
+longer than a gate stays shut and a write takes."""
+
 HEARTBEAT_SECONDS = 10
+
+
+class Gate(IntEnum):
+    """Whether a version may be written: not at all, after a look whether it is there, or at once.
+
+    At once, because this Redis shows the version before and remembers everybody who ever tried this one.
+    """
+
+    SHUT, LOOK, OPEN = range(3)
+
 
 CHANGES = "changes"
 """The channel that tells which jobs have a new version."""
@@ -55,10 +70,22 @@ return 1
 """
 
 GATE = """
-local held = redis.call('GET', KEYS[1])
-if held and held ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
-return 1
+local gate, job, memory = unpack(KEYS)
+local token, seconds, version, doubt = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local held = redis.call('GET', gate)
+if held and held ~= token then return 0 end
+redis.call('SET', gate, token, 'EX', seconds)
+local server = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+local now, known, since = redis.call('TIME')[1], unpack(redis.call('HMGET', memory, 'server', 'since'))
+if known ~= server then
+  since = now
+  redis.call('HSET', memory, 'server', server, 'since', since)
+end
+local shown, tried = unpack(redis.call('HMGET', job, 'version', 'tried'))
+if not shown then return 1 end
+redis.call('HSET', job, 'tried', version)
+local untried = tonumber(shown) == version - 1 and tonumber(tried or 0) < version
+return untried and now - since >= doubt and 2 or 1
 """
 
 BEGIN_DELIVERY = """
@@ -132,13 +159,18 @@ class View:
                 pipe.hget(f"job:{job_id}", "record")
             return [Job.from_json(record) if record else None for record in pipe.execute()]
 
-    def gate(self, job_id: str, version: int, token: str) -> bool:
+    def gate(self, job_id: str, version: int, token: str) -> Gate:
         """Whether the caller alone may write this version of this job, within GATE_SECONDS.
 
         Whoever comes again with the same `token` passes again: what it stands for is the same record.
         """
         with translated(self._redis):
-            return bool(self._gate(keys=[f"gate:{job_id}:{version}"], args=[token, GATE_SECONDS]))
+            return Gate(
+                self._gate(
+                    keys=[f"gate:{job_id}:{version}", f"job:{job_id}", "memory"],
+                    args=[token, GATE_SECONDS, version, DOUBT_SECONDS],
+                )
+            )
 
     def open_gate(self, job_id: str, version: int) -> None:
         """Let this version be written again: what its writer wrote has been taken away."""

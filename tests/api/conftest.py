@@ -59,9 +59,9 @@ class Api:
         return self.request("POST", "/v1/jobs", fields={"image": (name, data), **fields})
 
     def traces(self) -> set[str]:
-        """Everything stored or queued, for comparison before and after; a count is no trace."""
-        keys = (key.decode() for key in self.redis.scan_iter())
-        return {*self.objects.keys(""), *(key for key in keys if not key.startswith(("quota", "check")))}
+        """Everything stored or queued, for comparison before and after; a count and a use are no traces."""
+        keys = [*self.objects.keys(""), *(key.decode() for key in self.redis.scan_iter())]
+        return {key for key in keys if not key.startswith(("quota", "check", "keys-used"))}
 
 
 @contextmanager

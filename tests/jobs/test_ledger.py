@@ -5,6 +5,7 @@ from threading import Barrier
 from types import SimpleNamespace
 
 import pytest
+from redis import Redis
 
 from jobs.errors import Conflict, IllegalMove, NotStored, StoreUnavailable
 from jobs.insist import insist
@@ -112,6 +113,46 @@ def test_of_eight_who_insist_on_the_same_change_one_makes_it_and_all_hear_how_it
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(cancel, range(8))) == 1
     assert ledger.read(job.id).version == 3
+
+
+def remembers_all(redis: Redis) -> None:
+    """Let Redis have run for long enough to know every gate that it has opened."""
+    redis.hset("memory", mapping={"server": redis.info("server")["run_id"], "since": 0})
+
+
+def looks(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The keys that the ledger asks the object store for, from now on."""
+    seen: list[str] = []
+    exists = ledger.objects.exists
+    monkeypatch.setattr(ledger.objects, "exists", lambda key: seen.append(key) or exists(key))
+    return seen
+
+
+def test_the_store_is_asked_for_a_version_only_while_redis_may_not_know(ledger, redis, monkeypatch):
+    job = a_job()
+    ledger.accept(job, b"image")
+    looked = looks(ledger, monkeypatch)
+    running = ledger.append(job.started("w", now()))
+    assert len(looked) == 1, "this Redis has just begun"
+    remembers_all(redis)
+    back = ledger.append(running.handed_back(now()))
+    assert len(looked) == 1
+    redis.hset("memory", "server", "another one, before a failover")
+    ledger.append(back.started("w", now()))
+    assert len(looked) == 2
+
+
+def test_a_version_that_somebody_tried_is_looked_for_however_long_ago(ledger, redis):
+    job = a_job()
+    ledger.accept(job, b"image")
+    remembers_all(redis)
+    unseen = job.started("died before it showed this", now())
+    ledger.view.gate(job.id, unseen.version, "its token")
+    ledger.objects.put_new(f"jobs/{job.id}/ledger/000002", unseen.to_json())
+    redis.delete(f"gate:{job.id}:2")  # As it opens by itself after a while.
+    with pytest.raises(Conflict):
+        ledger.append(job.started("late", now()))
+    assert ledger.read(job.id) == unseen
 
 
 def test_every_version_stays_in_the_ledger(ledger):
