@@ -40,10 +40,11 @@ lint: $(LOCKED) ## Check style and types
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+	@$(BIN)/mypy --config-file client/pyproject.toml
 
-lock: $(LOCKED) ## Write the lock files anew from pyproject.toml (UPGRADE=1 takes the newest versions)
+lock: $(LOCKED) ## Write the lock files anew from pyproject.toml and the client's (UPGRADE=1 takes the newest versions)
 	@$(BIN)/python -m pip install --quiet uv >&2
-	@$(call compile,requirements.lock,--extra dev $(if $(UPGRADE),--upgrade))
+	@$(call compile,requirements.lock,client/pyproject.toml --extra dev $(if $(UPGRADE),--upgrade))
 	@$(call compile,deploy/light.lock,--extra flower --constraint requirements.lock)
 	@$(call compile,deploy/inference.lock,--extra worker --extra openvino --constraint requirements.lock)
 	@$(call compile,benchmarks/rivals.lock,--extra rivals)
@@ -56,14 +57,14 @@ lock: $(LOCKED) ## Write the lock files anew from pyproject.toml (UPGRADE=1 take
 	@cp $< $@
 
 clean: ## Remove the environment, caches and what demos left; keep the data of `make up`
-	@rm -rf .venv .venv-rivals .mypy_cache .pytest_cache .ruff_cache *.egg-info var/demo
+	@rm -rf .venv .venv-rivals .mypy_cache .pytest_cache .ruff_cache *.egg-info client/*.egg-info var/demo
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 compile = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --no-annotate --output-file $(1) $(2)
 
 # Standard output belongs to what `make demo` prints, so everything here speaks on standard error.
-$(LOCKED): requirements.lock
+$(LOCKED): requirements.lock client/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "This needs Python 3.11 or later; $(PYTHON) is $$($(PYTHON) --version 2>&1)." \
 			"Name a newer one: make PYTHON=python3.11 ..." >&2; exit 1; }
@@ -72,4 +73,5 @@ $(LOCKED): requirements.lock
 	@test -x $(BIN)/python || { echo "creating the environment in .venv ..." >&2; $(PYTHON) -m venv .venv >&2; }
 	@echo "installing what requirements.lock names ..." >&2
 	@$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements.lock >&2
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable client >&2
 	@cp requirements.lock $@
