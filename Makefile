@@ -57,7 +57,7 @@ lock: $(LOCKED) ## Write the lock files anew from pyproject.toml and the client'
 	@cp $< $@
 
 clean: ## Remove the environment, caches and what demos left; keep the data of `make up`
-	@rm -rf .venv .venv-rivals .mypy_cache .pytest_cache .ruff_cache *.egg-info client/*.egg-info var/demo
+	@rm -rf .venv .venv-rivals .mypy_cache .pytest_cache .ruff_cache *.egg-info client/*.egg-info client/build var/demo
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 compile = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \

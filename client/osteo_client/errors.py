@@ -93,14 +93,17 @@ class CallbackRefused(Problem):
 
 
 class Busy(Problem):
-    """429 or 503: too many submissions, or a part of the service is away. Later the same will do."""
+    """429, 503 or the like: too many submissions, or a part is away. Later the same will do."""
 
 
 BY_TYPE: dict[str, type[Problem]] = {
     "malformed": Malformed,
     "unauthorized": Unauthorized,
     "no-such-job": NoSuchJob,
+    "gone": Gone,
     "not-ready": NotReady,
+    "job-ended": AlreadyEnded,
+    "key-reused": KeyReused,
     "image-too-large": ImageRefused,
     "too-many-pixels": ImageRefused,
     "unsupported-image": ImageRefused,
@@ -110,6 +113,7 @@ BY_TYPE: dict[str, type[Problem]] = {
     "too-many-waiting": Busy,
     "queue-full": Busy,
     "part-down": Busy,
+    "in-intake": Busy,
 }
 """The exception of each problem type. The rest, and what a newer service adds, go by their status."""
 

@@ -64,6 +64,7 @@ class Job:
     """What came of the callback."""
     reference: str | None
     metadata: dict[str, Any] | None
+    """As submitted; None in a callback, which does not carry it."""
     priority: Priority
     created_at: datetime
     started_at: datetime | None
@@ -89,7 +90,7 @@ class Job:
             state=document["state"],
             delivery=document["delivery"],
             reference=document["reference"],
-            metadata=document["metadata"],
+            metadata=document.get("metadata"),
             priority=document["priority"],
             created_at=datetime.fromisoformat(document["created_at"]),
             started_at=_moment(document["started_at"]),

@@ -141,13 +141,12 @@ class JobSteps:
         """Give the analysis up. Raises AlreadyEnded."""
         request = self.service.build("POST", _path(self.seen.id, "/cancel"))
         try:
-            yield from exchange(request, self.service.patience)
+            self.seen = _job((yield from exchange(request, self.service.patience)))
         except AlreadyEnded:
             # An answer that was lost on its way makes the second request come too late.
             if (yield from self.refresh()).state != "canceled":
                 raise
-            return self.seen
-        return (yield from self.refresh())
+        return self.seen
 
     def delete(self) -> Steps[None]:
         """Erase the image and everything that was made of it."""

@@ -16,11 +16,11 @@ from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
 from flask import Flask
 
-from jobs.document import document
 from jobs.job import moment_text, now
 from jobs.webhook import signed, webhook_secret
 from osteo_client import CallbackRejected, from_django, from_fastapi, from_flask, verify
 from tests.conftest import SIGNING_KEY, a_job
+from worker.deliver import event_of
 
 SECRET = webhook_secret(SIGNING_KEY, "clinic")
 OTHER = webhook_secret(SIGNING_KEY, "another")
@@ -31,7 +31,7 @@ def callback(
 ) -> tuple[bytes, dict[str, str]]:
     """A callback as the service sends it."""
     job = a_job().started("w", now()).failed("not-a-radiograph", "It is a photograph.", now())
-    told = event or {"type": "job.failed", "timestamp": moment_text(now()), "data": document(job, "")}
+    told = event or event_of(job, "", now())
     return signed("msg_1", told, secrets or [SECRET], at or now())
 
 

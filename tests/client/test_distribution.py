@@ -20,7 +20,8 @@ CLIENT = Path(__file__).parents[2] / "client"
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("distribution")
     # A build leaves folders behind in its sources.
-    sources = shutil.copytree(CLIENT, folder / "sources", ignore=shutil.ignore_patterns("*.egg-info"))
+    left_out = shutil.ignore_patterns("*.egg-info", "build")
+    sources = shutil.copytree(CLIENT, folder / "sources", ignore=left_out)
     subprocess.run(
         [
             *(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"),
