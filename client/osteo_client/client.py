@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
@@ -10,7 +11,7 @@ import httpx2
 from osteo_client.connection import PATIENCE, settings
 from osteo_client.exchange import Steps
 from osteo_client.job import Job, Priority, Result, State
-from osteo_client.steps import Image, JobSteps, ServiceSteps
+from osteo_client.steps import Image, JobSteps, ServiceSteps, filters_of
 
 T = TypeVar("T")
 
@@ -49,9 +50,16 @@ class Client:
         """The job with this id. Raises NoSuchJob."""
         return JobHandle(self, self._run(self._steps.job(job_id)))
 
-    def jobs(self, state: State | None = None) -> Iterator["JobHandle"]:
-        """Your jobs, newest first; those in one state where it is given."""
-        filters = {"state": state} if state else {}
+    def jobs(
+        self,
+        state: State | None = None,
+        *,
+        reference: str | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+    ) -> Iterator["JobHandle"]:
+        """Your jobs, newest first. Times need a zone."""
+        filters = filters_of(state, reference, created_after, created_before)
         cursor: str | None = None
         while True:
             page, cursor = self._run(self._steps.page(cursor, filters))

@@ -4,6 +4,7 @@ import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from math import inf
 from os import PathLike
 from pathlib import Path
@@ -15,10 +16,10 @@ import httpx2
 
 from osteo_client.errors import AlreadyEnded, Gone, JobFailed, NotEnded, NotTheService
 from osteo_client.exchange import Steps, document_of, exchange
-from osteo_client.job import Job, Priority, Result
+from osteo_client.job import Job, Priority, Result, State
 
 HOLD_SECONDS = 25
-"""For so long the service is asked to hold its answer until the job changes; proxies often cut at 30."""
+"""For so long the service is asked to hold its answer until the job has ended; proxies often cut at 30."""
 FIRST_PAUSE, SLOWEST_PAUSE = 0.25, 5.0
 """Seconds between two questions about a job, where the service does not hold its answers."""
 
@@ -77,12 +78,12 @@ class ServiceSteps:
             files={"image": ("image", data)},
         )
         response = yield from exchange(request, self.patience)
-        return JobSteps(self, _job(response), response.headers.get("ETag"))
+        return JobSteps(self, _job(response))
 
     def job(self, job_id: str) -> Steps["JobSteps"]:
         """Look a job up."""
         response = yield from exchange(self.build("GET", _path(job_id)), self.patience)
-        return JobSteps(self, _job(response), response.headers.get("ETag"))
+        return JobSteps(self, _job(response))
 
     def page(
         self, cursor: str | None, filters: Mapping[str, str]
@@ -91,7 +92,7 @@ class ServiceSteps:
         params = {**filters, **({"cursor": cursor} if cursor else {})}
         response = yield from exchange(self.build("GET", "/v1/jobs", params=params), self.patience)
         document = document_of(response)
-        jobs = [JobSteps(self, Job.read(job), None) for job in document["jobs"]]
+        jobs = [JobSteps(self, Job.read(job)) for job in document["jobs"]]
         return jobs, document["next_cursor"]
 
 
@@ -101,7 +102,6 @@ class JobSteps:
 
     service: ServiceSteps
     seen: Job
-    etag: str | None
 
     def refresh(self) -> Steps[Job]:
         """See the job as it is now."""
@@ -157,15 +157,27 @@ class JobSteps:
             return
 
     def _look(self, hold: float) -> Steps[Job]:
-        headers = {"If-None-Match": self.etag} if self.etag else {}
-        if hold >= 1:
-            headers["Prefer"] = f"wait={int(hold)}"
+        headers = {"Prefer": f"wait={int(hold)}"} if hold >= 1 else {}
         request = self.service.build("GET", _path(self.seen.id), headers=headers)
         response = yield from exchange(request, self.service.patience)
-        if response.status_code != 304:
-            self.seen = _job(response)
-            self.etag = response.headers.get("ETag")
+        self.seen = _job(response)
         return self.seen
+
+
+def filters_of(
+    state: State | None,
+    reference: str | None,
+    created_after: datetime | None,
+    created_before: datetime | None,
+) -> dict[str, str]:
+    """The parameters of a listing."""
+    given = {
+        "state": state,
+        "reference": reference,
+        "created_after": created_after and created_after.isoformat(),
+        "created_before": created_before and created_before.isoformat(),
+    }
+    return {name: value for name, value in given.items() if value}
 
 
 def _path(job_id: str, what: str = "") -> str:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Condition, Thread
 from time import monotonic
 from typing import Any
 
@@ -81,7 +81,7 @@ class Worker:
 
     ledger: Ledger
 
-    def succeed(self, job_id: str, after: int = 1) -> None:
+    def succeed(self, job_id: str) -> None:
         running = self.ledger.append(self.ledger.read(job_id).started("w", now()))
         self.ledger.append(running.succeeded(RESULT, now(), bytes([0, 0, 200, 0])))
 
@@ -117,6 +117,7 @@ class Door:
 
     def __init__(self, url: str) -> None:
         self.seen: list[Seen] = []
+        self.arrived = Condition()
         self.treat: Callable[[int], tuple[int, dict[str, str], bytes] | str | None] = lambda n: None
         door = self
 
@@ -126,8 +127,11 @@ class Door:
             def handle_any(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                door.seen.append(Seen(self.command, self.path, headers, body, monotonic()))
-                fate = door.treat(len(door.seen))
+                with door.arrived:
+                    door.seen.append(Seen(self.command, self.path, headers, body, monotonic()))
+                    number = len(door.seen)
+                    door.arrived.notify_all()
+                fate = door.treat(number)
                 if isinstance(fate, tuple):
                     return self.answer(*fate)
                 passed = urllib3.request(
@@ -143,7 +147,7 @@ class Door:
                 for name, value in headers.items():
                     if name.lower() not in ("content-length", "connection", "transfer-encoding"):
                         self.send_header(name, value)
-                if status != 304:
+                if status != 204:
                     self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -154,6 +158,11 @@ class Door:
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def await_requests(self, count: int, seconds: float) -> bool:
+        """Whether so many requests have come, after at most so many seconds."""
+        with self.arrived:
+            return self.arrived.wait_for(lambda: len(self.seen) >= count, seconds)
 
     def close(self) -> None:
         self._server.shutdown()

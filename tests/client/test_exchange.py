@@ -12,7 +12,7 @@ from osteo_client import Busy, Problem, Unreachable
 from osteo_client.exchange import SHORTEST_PAUSE
 from stack.addresses import free_ports
 from tests.api.conftest import Api
-from tests.client.conftest import PNG, Door, Worker
+from tests.client.conftest import PNG, Door
 
 BUSY = (
     503,
@@ -80,21 +80,3 @@ def test_a_proxy_without_a_reason_is_named(connect: Callable[..., Any], door: Do
     door.treat = lambda n: (502, {"Content-Type": "text/html"}, b"<h1>Bad Gateway</h1>")
     with pytest.raises(Busy, match="Bad Gateway, and gave no reason"):
         connect(door.url, "key", patience=0).submit(PNG)
-
-
-def test_the_service_is_asked_to_hold_its_answer_until_the_job_changes(
-    through: Any, door: Door, worker: Worker
-):
-    handle = through.submit(PNG)
-    etag = through.job(handle.id)
-    assert etag.refresh().state == "queued"
-    assert door.seen[-1].headers["if-none-match"]
-
-    def end_at_the_fourth(n: int) -> None:
-        if n == 5:
-            worker.succeed(handle.id)
-
-    door.treat = end_at_the_fourth
-    assert handle.wait().state == "succeeded"
-    waited = [seen.headers["prefer"] for seen in door.seen if "prefer" in seen.headers]
-    assert waited[0] == "wait=25"
