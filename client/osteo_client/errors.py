@@ -97,25 +97,14 @@ class Busy(Problem):
 
 
 BY_TYPE: dict[str, type[Problem]] = {
-    "malformed": Malformed,
-    "unauthorized": Unauthorized,
-    "no-such-job": NoSuchJob,
-    "gone": Gone,
     "not-ready": NotReady,
     "job-ended": AlreadyEnded,
-    "key-reused": KeyReused,
-    "image-too-large": ImageRefused,
-    "too-many-pixels": ImageRefused,
-    "unsupported-image": ImageRefused,
+    "in-intake": Busy,
     "broken-image": ImageRefused,
     "callback-refused": CallbackRefused,
-    "quota-exceeded": Busy,
-    "too-many-waiting": Busy,
-    "queue-full": Busy,
-    "part-down": Busy,
-    "in-intake": Busy,
+    "key-reused": KeyReused,
 }
-"""The exception of each problem type. The rest, and what a newer service adds, go by their status."""
+"""The exceptions of types that share their status. The rest, and what a newer service adds, go by it."""
 
 BY_STATUS: dict[int, type[Problem]] = {
     400: Malformed,
