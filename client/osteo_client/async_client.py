@@ -1,6 +1,7 @@
 """The same client for programs with an event loop: `await (await client.submit("wrist.png")).result()`."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from types import TracebackType
@@ -36,14 +37,26 @@ class AsyncClient:
         reference: str | None = None,
         priority: Priority | None = None,
         metadata: Mapping[str, Any] | None = None,
+        deadline_seconds: int | None = None,
+        retention_seconds: int | None = None,
         idempotency_key: str | None = None,
     ) -> "AsyncJobHandle":
         """Submit an X-ray: its bytes or the path of its file. Returns as soon as it is accepted.
 
         The name of the file is not sent. One key is made for each call, so that a repetition never makes a
-        second job; give one of your own to be safe across restarts, too.
+        second job; give one of your own to be safe across restarts, too. A job that still waits after
+        `deadline_seconds` ends `expired`; one that ended `retention_seconds` ago is deleted.
         """
-        steps = self._steps.submit(image, callback_url, reference, priority, metadata, idempotency_key)
+        steps = self._steps.submit(
+            image,
+            idempotency_key,
+            callback_url=callback_url,
+            reference=reference,
+            priority=priority,
+            metadata=json.dumps(metadata) if metadata is not None else None,
+            deadline_seconds=deadline_seconds,
+            retention_seconds=retention_seconds,
+        )
         return AsyncJobHandle(self, await self._run(steps))
 
     async def job(self, job_id: str) -> "AsyncJobHandle":

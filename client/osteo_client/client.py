@@ -1,5 +1,6 @@
 """The client for programs that wait: `Client(url, key).submit("wrist.png").result()`."""
 
+import json
 import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -36,14 +37,26 @@ class Client:
         reference: str | None = None,
         priority: Priority | None = None,
         metadata: Mapping[str, Any] | None = None,
+        deadline_seconds: int | None = None,
+        retention_seconds: int | None = None,
         idempotency_key: str | None = None,
     ) -> "JobHandle":
         """Submit an X-ray: its bytes or the path of its file. Returns as soon as it is accepted.
 
         The name of the file is not sent. One key is made for each call, so that a repetition never makes a
-        second job; give one of your own to be safe across restarts, too.
+        second job; give one of your own to be safe across restarts, too. A job that still waits after
+        `deadline_seconds` ends `expired`; one that ended `retention_seconds` ago is deleted.
         """
-        steps = self._steps.submit(image, callback_url, reference, priority, metadata, idempotency_key)
+        steps = self._steps.submit(
+            image,
+            idempotency_key,
+            callback_url=callback_url,
+            reference=reference,
+            priority=priority,
+            metadata=json.dumps(metadata) if metadata is not None else None,
+            deadline_seconds=deadline_seconds,
+            retention_seconds=retention_seconds,
+        )
         return JobHandle(self, self._run(steps))
 
     def job(self, job_id: str) -> "JobHandle":

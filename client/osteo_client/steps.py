@@ -1,6 +1,5 @@
 """What can be asked of the service and of one job, as steps that either client runs."""
 
-import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,14 +8,14 @@ from math import inf
 from os import PathLike
 from pathlib import Path
 from time import monotonic
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import quote
 
 import httpx2
 
 from osteo_client.errors import AlreadyEnded, Gone, JobFailed, NotEnded, NotTheService
 from osteo_client.exchange import Steps, document_of, exchange
-from osteo_client.job import Job, Priority, Result, State
+from osteo_client.job import Job, Result, State
 
 HOLD_SECONDS = 25
 """For so long the service is asked to hold its answer until the job has ended; proxies often cut at 30."""
@@ -53,28 +52,16 @@ class ServiceSteps:
     patience: float
 
     def submit(
-        self,
-        image: Image,
-        callback_url: str | None,
-        reference: str | None,
-        priority: Priority | None,
-        metadata: Mapping[str, Any] | None,
-        idempotency_key: str | None,
+        self, image: Image, idempotency_key: str | None, **fields: str | int | None
     ) -> Steps["JobSteps"]:
         """Submit an image once, however often it has to be sent."""
-        given = {
-            "callback_url": callback_url,
-            "reference": reference,
-            "priority": priority,
-            "metadata": json.dumps(metadata) if metadata is not None else None,
-        }
         # Names of files often hold names of patients, so none is sent.
         data = image if isinstance(image, bytes) else Path(image).read_bytes()
         request = self.build(
             "POST",
             "/v1/jobs",
             headers={"Idempotency-Key": idempotency_key or str(uuid.uuid4())},
-            data={name: value for name, value in given.items() if value is not None},
+            data={name: str(value) for name, value in fields.items() if value is not None},
             files={"image": ("image", data)},
         )
         response = yield from exchange(request, self.patience)

@@ -218,3 +218,27 @@ def test_a_reader_that_goes_away_is_no_error_to_complain_of(osteo: Any, api: Api
     )
     assert len(run.stdout.splitlines()) == 1
     assert run.stderr == ""
+
+
+def test_jobs_are_canceled_and_deleted_whatever_becomes_of_the_others(
+    osteo: Any, folder: Path, worker: Worker
+):
+    ids = [line["id"] for line in lines(osteo("submit", folder, "--json"))]
+    worker.succeed(ids[0])
+    canceled = osteo("cancel", *ids[:3], "--json")
+    assert canceled.returncode == 3
+    refused, *others = lines(canceled)
+    assert (refused["id"], refused["error"]["type"]) == (ids[0], "/problems/job-ended")
+    assert [line["job"]["state"] for line in others] == ["canceled", "canceled"]
+    assert osteo("watch", ids[0], ids[1]).returncode == 1
+    assert osteo("delete", *ids[:2]).stdout == f"{ids[0]}  deleted\n{ids[1]}  deleted\n"
+    gone = osteo("result", ids[0])
+    assert (gone.returncode, "410 gone" in gone.stderr) == (3, True)
+    assert len(lines(osteo("status", "--json"))) == COUNT - 2
+
+
+def test_a_folder_whose_list_was_lost_makes_no_second_jobs(osteo: Any, folder: Path):
+    first = {line["id"] for line in lines(osteo("submit", folder, "--json"))}
+    (folder / NAME).unlink()
+    assert {line["id"] for line in lines(osteo("submit", folder, "--json"))} == first
+    assert len(lines(osteo("status", "--json"))) == COUNT
