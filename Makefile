@@ -40,6 +40,7 @@ lint: $(LOCKED) ## Check style, types, insecure habits and secrets
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+	@$(BIN)/mypy --config-file client/pyproject.toml
 	@git ls-files -z -- ':!*.lock' ':!*.png' ':!model/bundle' | xargs -0 $(BIN)/detect-secrets-hook --no-verify --cores 2
 
 audit: $(LOCKED) ## Ask PyPI for known vulnerabilities of what the lock files name; needs pypi.org itself
@@ -47,9 +48,9 @@ audit: $(LOCKED) ## Ask PyPI for known vulnerabilities of what the lock files na
 	@$(BIN)/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
 		--requirement requirements.lock --requirement deploy/light.lock --requirement deploy/inference.lock
 
-lock: $(LOCKED) ## Write the lock files anew from pyproject.toml (UPGRADE=1 takes the newest versions)
+lock: $(LOCKED) ## Write the lock files anew from pyproject.toml and the client's (UPGRADE=1 takes the newest versions)
 	@$(BIN)/python -m pip install --quiet uv >&2
-	@$(call compile,requirements.lock,--extra dev $(if $(UPGRADE),--upgrade))
+	@$(call compile,requirements.lock,client/pyproject.toml --extra dev $(if $(UPGRADE),--upgrade))
 	@$(call compile,deploy/light.lock,--extra flower --extra dicom --constraint requirements.lock)
 	@$(call compile,deploy/inference.lock,--extra worker --extra openvino --extra dicom --constraint requirements.lock)
 	@$(call compile,benchmarks/rivals.lock,--extra rivals)
@@ -62,14 +63,14 @@ lock: $(LOCKED) ## Write the lock files anew from pyproject.toml (UPGRADE=1 take
 	@cp $< $@
 
 clean: ## Remove the environment, caches and what demos left; keep the data of `make up`
-	@rm -rf .venv .venv-rivals .mypy_cache .pytest_cache .ruff_cache *.egg-info var/demo
+	@rm -rf .venv .venv-rivals .mypy_cache .pytest_cache .ruff_cache *.egg-info client/*.egg-info client/build var/demo
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 compile = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --no-annotate --output-file $(1) $(2)
 
 # Standard output belongs to what `make demo` prints, so everything here speaks on standard error.
-$(LOCKED): requirements.lock
+$(LOCKED): requirements.lock client/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "This needs Python 3.11 or later; $(PYTHON) is $$($(PYTHON) --version 2>&1)." \
 			"Name a newer one: make PYTHON=python3.11 ..." >&2; exit 1; }
@@ -78,4 +79,5 @@ $(LOCKED): requirements.lock
 	@test -x $(BIN)/python || { echo "creating the environment in .venv ..." >&2; $(PYTHON) -m venv .venv >&2; }
 	@echo "installing what requirements.lock names ..." >&2
 	@$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements.lock >&2
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable client >&2
 	@cp requirements.lock $@

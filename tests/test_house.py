@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-HOUSE = ("api", "jobs", "worker", "model", "training", "stack")
+HOUSE = ("api", "jobs", "worker", "model", "training", "stack", "client")
 MAY_IMPORT = {
     "api": {"api", "jobs", "model.image", "model.explanation", "model.prediction", "model.regions"},
     "jobs": {"jobs"},
@@ -18,7 +18,10 @@ MAY_IMPORT = {
     "model": {"model"},
     "training": {"training", "model"},
     "stack": {"stack"},
+    "client": {"osteo_client"},
 }
+PACKAGES = {*HOUSE, "osteo_client"} - {"client"}
+"""The names that are imported: the client is a distribution of its own, and its folder is no package."""
 WORDS_TO_AVOID = {"utils", "util", "helpers", "helper", "manager", "common", "misc"}
 
 
@@ -33,7 +36,7 @@ def imported_by(module: Path) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
             # `from model import image` imports model.image.
-            yield from (f"{node.module}.{alias.name}" for alias in node.names if node.module in HOUSE)
+            yield from (f"{node.module}.{alias.name}" for alias in node.names if node.module in PACKAGES)
 
 
 @pytest.mark.parametrize("folder", HOUSE)
@@ -41,7 +44,7 @@ def test_imports_run_one_way(folder: str):
     allowed = MAY_IMPORT[folder]
     for module in modules(folder):
         for name in imported_by(module):
-            if name.partition(".")[0] in HOUSE:
+            if name.partition(".")[0] in PACKAGES:
                 inside = any(name == start or name.startswith(f"{start}.") for start in allowed)
                 package_alone = any(start.startswith(f"{name}.") for start in allowed)
                 assert inside or package_alone, f"{module.relative_to(ROOT)} imports {name}"

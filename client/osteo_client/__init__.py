@@ -1,0 +1,60 @@
+"""Submit bone X-rays to Osteo-Synergy, wait for what it finds, and verify its callbacks."""
+
+from osteo_client.async_client import AsyncClient, AsyncJobHandle
+from osteo_client.callbacks import Event, from_django, from_fastapi, from_flask, verify
+from osteo_client.client import Client, JobHandle
+from osteo_client.errors import (
+    AlreadyEnded,
+    Busy,
+    CallbackRefused,
+    CallbackRejected,
+    Forbidden,
+    Gone,
+    ImageRefused,
+    JobFailed,
+    KeyReused,
+    Malformed,
+    NoSuchJob,
+    NotEnded,
+    NotReady,
+    NotTheService,
+    OsteoError,
+    Problem,
+    Unauthorized,
+    Unreachable,
+)
+from osteo_client.job import Job, JobError, Region, Result
+
+__all__ = [
+    "AlreadyEnded",
+    "AsyncClient",
+    "AsyncJobHandle",
+    "Busy",
+    "CallbackRefused",
+    "CallbackRejected",
+    "Client",
+    "Event",
+    "Forbidden",
+    "Gone",
+    "ImageRefused",
+    "Job",
+    "JobError",
+    "JobFailed",
+    "JobHandle",
+    "KeyReused",
+    "Malformed",
+    "NoSuchJob",
+    "NotEnded",
+    "NotReady",
+    "NotTheService",
+    "OsteoError",
+    "Problem",
+    "Region",
+    "Result",
+    "Unauthorized",
+    "Unreachable",
+    "from_django",
+    "from_fastapi",
+    "from_flask",
+    "verify",
+]

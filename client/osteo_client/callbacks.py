@@ -1,0 +1,82 @@
+"""The service's callbacks: verified in one call, whatever framework receives them.
+
+`verify` is all there is to it. The others take body and headers from where their framework keeps them,
+and answer a forged callback as each of these does; they import their framework when called.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from osteo_client.errors import CallbackRejected
+from osteo_client.job import Job
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+    from fastapi import Request
+
+
+@dataclass(frozen=True)
+class Event:
+    """What a callback says, once its signature has been found to be the service's."""
+
+    id: str
+    """The same each time that this callback is repeated: do not act on it twice."""
+    type: str
+    """`job.succeeded`, `job.failed` and so on; `webhook.test` for a test event."""
+    timestamp: datetime
+    job: Job | None
+    """None in a test event."""
+    document: dict[str, Any] = field(repr=False)
+    """All that the service said."""
+
+
+def verify(secret: str, body: bytes, headers: Mapping[str, str]) -> Event:
+    """The event in a callback. `body` is what was received, byte for byte. Raises CallbackRejected."""
+    given = {name.lower(): value for name, value in headers.items()}
+    try:
+        document = Webhook(secret).verify(body, given)
+    except (WebhookVerificationError, ValueError) as error:
+        raise CallbackRejected(
+            f"{error}: this was not signed with this secret in the last five minutes, or its body was changed"
+        ) from error
+    return Event(
+        id=given["webhook-id"],
+        type=document["type"],
+        timestamp=datetime.fromisoformat(document["timestamp"]),
+        job=Job.read(document["data"]) if document["type"].startswith("job.") else None,
+        document=document,
+    )
+
+
+def from_flask(secret: str) -> Event:
+    """The event in the request that Flask is handling. A forged one is answered 401."""
+    from flask import abort, request
+
+    try:
+        return verify(secret, request.get_data(), dict(request.headers))
+    except CallbackRejected as error:
+        abort(401, str(error))
+
+
+async def from_fastapi(secret: str, request: "Request") -> Event:
+    """The event in a request to FastAPI. A forged one is answered 401."""
+    from fastapi import HTTPException
+
+    try:
+        return verify(secret, await request.body(), request.headers)
+    except CallbackRejected as error:
+        raise HTTPException(401, str(error)) from error
+
+
+def from_django(secret: str, request: "HttpRequest") -> Event:
+    """The event in a request to Django, whose view needs `@csrf_exempt`. A forged one is answered 403."""
+    from django.core.exceptions import PermissionDenied
+
+    try:
+        return verify(secret, request.body, request.headers)
+    except CallbackRejected as error:
+        raise PermissionDenied(str(error)) from error

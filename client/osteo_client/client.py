@@ -1,0 +1,158 @@
+"""The client for programs that wait: `Client(url, key).submit("wrist.png").result()`."""
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self, TypeVar, cast
+
+import httpx2
+
+from osteo_client.connection import PATIENCE, settings
+from osteo_client.exchange import Steps
+from osteo_client.job import Job, Priority, Result, State
+from osteo_client.steps import Image, JobSteps, ServiceSteps, filters_of
+
+T = TypeVar("T")
+
+
+class Client:
+    """The service at `url`, for the client that `key` belongs to. Threads may share it.
+
+    A request that fails in a way that may pass is repeated, with growing pauses and no sooner than the
+    service asks for, for up to `patience` seconds. Every method may raise Unreachable after that, and Problem
+    or one of its kinds for an answer that is an error.
+    """
+
+    def __init__(self, url: str, key: str, *, patience: float = PATIENCE) -> None:
+        self._http = httpx2.Client(**settings(url, key))
+        self._steps = ServiceSteps(self._http.build_request, patience)
+
+    def submit(
+        self,
+        image: Image,
+        *,
+        callback_url: str | None = None,
+        reference: str | None = None,
+        priority: Priority | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        deadline_seconds: int | None = None,
+        retention_seconds: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> "JobHandle":
+        """Submit an X-ray: its bytes or the path of its file. Returns as soon as it is accepted.
+
+        The name of the file is not sent. One key is made for each call, so that a repetition never makes a
+        second job; give one of your own to be safe across restarts, too. A job that still waits after
+        `deadline_seconds` ends `expired`; one that ended `retention_seconds` ago is deleted.
+        """
+        steps = self._steps.submit(
+            image,
+            idempotency_key,
+            callback_url=callback_url,
+            reference=reference,
+            priority=priority,
+            metadata=json.dumps(metadata) if metadata is not None else None,
+            deadline_seconds=deadline_seconds,
+            retention_seconds=retention_seconds,
+        )
+        return JobHandle(self, self._run(steps))
+
+    def job(self, job_id: str) -> "JobHandle":
+        """The job with this id. Raises NoSuchJob."""
+        return JobHandle(self, self._run(self._steps.job(job_id)))
+
+    def jobs(
+        self,
+        state: State | None = None,
+        *,
+        reference: str | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+    ) -> Iterator["JobHandle"]:
+        """Your jobs, newest first. Times need a zone."""
+        filters = filters_of(state, reference, created_after, created_before)
+        cursor: str | None = None
+        while True:
+            page, cursor = self._run(self._steps.page(cursor, filters))
+            yield from (JobHandle(self, steps) for steps in page)
+            if cursor is None:
+                return
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _run(self, steps: Steps[T]) -> T:
+        try:
+            step = next(steps)
+            while True:
+                if isinstance(step, float):
+                    time.sleep(step)
+                    step = next(steps)
+                    continue
+                try:
+                    response = self._http.send(step)
+                except httpx2.TransportError as error:
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(response)
+        except StopIteration as end:
+            return cast(T, end.value)
+
+
+class JobHandle:
+    """One job of a client's. `job` holds it as last seen."""
+
+    def __init__(self, client: Client, steps: JobSteps) -> None:
+        self._client = client
+        self._steps = steps
+
+    @property
+    def id(self) -> str:
+        """The job's id, such as `job_01J...`."""
+        return self._steps.seen.id
+
+    @property
+    def job(self) -> Job:
+        """The job as last seen; asks nobody."""
+        return self._steps.seen
+
+    def refresh(self) -> Job:
+        """The job as it is now."""
+        return self._client._run(self._steps.refresh())
+
+    def wait(self, timeout: float | None = None) -> Job:
+        """The job once it has ended, whichever way. Raises NotEnded after `timeout` seconds."""
+        return self._client._run(self._steps.wait(timeout))
+
+    def result(self, timeout: float | None = None) -> Result:
+        """The result, waited for. Raises JobFailed where there is none, NotEnded after `timeout` seconds."""
+        return self._client._run(self._steps.result(timeout))
+
+    def heatmap(self, timeout: float | None = None) -> bytes:
+        """The overlay as a PNG, waited for. Raises as `result` does."""
+        return self._client._run(self._steps.heatmap(timeout))
+
+    def cancel(self) -> Job:
+        """Give the analysis up. Raises AlreadyEnded."""
+        return self._client._run(self._steps.cancel())
+
+    def delete(self) -> None:
+        """Erase the image and everything that was made of it; to do so twice is no error."""
+        self._client._run(self._steps.delete())
+
+    def __repr__(self) -> str:
+        return f"<JobHandle {self.id} {self.job.state}>"

@@ -1,0 +1,174 @@
+"""`osteo`: reads the command line, runs one command, and ends with its exit status."""
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from osteo_client.async_client import AsyncClient
+from osteo_client.client import Client, JobHandle
+from osteo_client.command.exits import EXPLAINED, INTERRUPTED, REFUSED, status_of
+from osteo_client.command.many import Sending, watch
+from osteo_client.command.progress import Output, Waits
+from osteo_client.command.radiographs import radiographs
+from osteo_client.errors import OsteoError
+
+PATIENCE, PATIENCE_WITH_MANY = 15.0, 3600.0
+"""Seconds during which a busy service is asked again. A folder may be more than a quota allows at once."""
+
+
+Run = Callable[[argparse.Namespace, Output], int]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `osteo`."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    for option, variable in (("url", "OSTEO_URL"), ("key", "OSTEO_KEY")):
+        if not getattr(given, option):
+            parser.error(f"set {variable} in the environment, or give --{option}")
+    if not given.url.startswith(("http://", "https://")):
+        parser.error(f"{given.url} is no address of a service: it begins with https://")
+    output = Output(given.json)
+    logging.getLogger("osteo_client").addHandler(Waits())
+    logging.getLogger("osteo_client").setLevel(logging.INFO)
+    try:
+        return int(given.run(given, output))
+    except (OsteoError, OSError) as error:
+        if isinstance(error, BrokenPipeError):
+            # Whoever read the output has gone, and Python would complain once more at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return REFUSED
+        output.error(error)
+        return status_of(error)
+    except KeyboardInterrupt:
+        print("osteo: interrupted; the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _submit(given: argparse.Namespace, output: Output) -> int:
+    async def run() -> int:
+        found = list(radiographs(given.path))
+        async with AsyncClient(given.url, given.key, patience=PATIENCE_WITH_MANY) as client:
+            sending = Sending(
+                client, given.url, given.callback, given.priority, output, say_jobs=not given.wait
+            )
+            files = await sending.all(found)
+            status = await watch(client, list(files), files, output) if given.wait else 0
+            return max(sending.status, status)
+
+    return asyncio.run(run())
+
+
+def _watch(given: argparse.Namespace, output: Output) -> int:
+    async def run() -> int:
+        async with AsyncClient(given.url, given.key, patience=PATIENCE_WITH_MANY) as client:
+            job_ids = given.job or [
+                handle.id for state in ("queued", "running") async for handle in client.jobs(state)
+            ]
+            # The oldest end first.
+            return await watch(client, sorted(set(job_ids)), {}, output)
+
+    return asyncio.run(run())
+
+
+def _status(given: argparse.Namespace, output: Output) -> int:
+    with Client(given.url, given.key, patience=PATIENCE) as client:
+        if not given.job:
+            for handle in client.jobs():
+                output.job(handle.job)
+    return _of_each(given, output, lambda handle: output.job(handle.job))
+
+
+def _result(given: argparse.Namespace, output: Output) -> int:
+    def show(handle: JobHandle) -> None:
+        handle.result()
+        output.job(handle.job)
+
+    return _of_each(given, output, show)
+
+
+def _heatmap(given: argparse.Namespace, output: Output) -> int:
+    with Client(given.url, given.key, patience=PATIENCE) as client:
+        picture = client.job(given.job).heatmap()
+    file = given.output or Path(f"{given.job}.png")
+    file.write_bytes(picture)
+    output.line(str(file), id=given.job, heatmap=str(file))
+    return 0
+
+
+def _cancel(given: argparse.Namespace, output: Output) -> int:
+    def cancel(handle: JobHandle) -> None:
+        handle.cancel()
+        output.job(handle.job)
+
+    return _of_each(given, output, cancel)
+
+
+def _delete(given: argparse.Namespace, output: Output) -> int:
+    def delete(handle: JobHandle) -> None:
+        handle.delete()
+        output.line(f"{handle.id}  deleted", id=handle.id, deleted=True)
+
+    return _of_each(given, output, delete)
+
+
+def _of_each(given: argparse.Namespace, output: Output, do: Callable[[JobHandle], None]) -> int:
+    """Do the same with each job that is named, whatever becomes of the others."""
+    status = 0
+    with Client(given.url, given.key, patience=PATIENCE) as client:
+        for job_id in given.job:
+            try:
+                do(client.job(job_id))
+            except OsteoError as error:
+                output.error(error, id=job_id)
+                status = max(status, status_of(error))
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="osteo",
+        description="Submit bone X-rays, watch their analysis, and fetch what came of it.",
+        epilog=EXPLAINED,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--url", default=os.environ.get("OSTEO_URL"), help="the service ($OSTEO_URL)")
+    common.add_argument("--key", default=os.environ.get("OSTEO_KEY"), help="your API key ($OSTEO_KEY)")
+    common.add_argument("--json", action="store_true", help="a line of JSON for each job or file")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Run, what: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(
+            name,
+            help=what,
+            description=what,
+            parents=[common],
+            epilog=EXPLAINED,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        made.set_defaults(run=run)
+        return made
+
+    submit = command("submit", _submit, "send X-rays, and the images in whole folders; run again to go on")
+    submit.add_argument("path", nargs="+", type=Path, metavar="FILE|FOLDER")
+    submit.add_argument("--wait", action="store_true", help="until all have ended, and say how")
+    submit.add_argument("--callback", metavar="URL", help="where the service reports each end to")
+    submit.add_argument("--priority", choices=("stat", "routine"))
+    status = command("status", _status, "where jobs stand; without a job all of yours, newest first")
+    status.add_argument("job", nargs="*", metavar="JOB")
+    watching = command("watch", _watch, "wait for jobs, or for all of yours that have not ended")
+    watching.add_argument("job", nargs="*", metavar="JOB")
+    command("result", _result, "what was found, waited for").add_argument("job", nargs="+", metavar="JOB")
+    heatmap = command("heatmap", _heatmap, "fetch the overlay picture, waited for")
+    heatmap.add_argument("job", metavar="JOB")
+    heatmap.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: JOB.png")
+    command("cancel", _cancel, "give up the analysis of jobs").add_argument("job", nargs="+", metavar="JOB")
+    command("delete", _delete, "erase jobs, their images and results").add_argument(
+        "job", nargs="+", metavar="JOB"
+    )
+    return parser

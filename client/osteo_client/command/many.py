@@ -1,0 +1,122 @@
+"""Many X-rays at once: send them, and watch their jobs until they have ended."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from osteo_client.async_client import AsyncClient, AsyncJobHandle
+from osteo_client.command.exits import ENDED_WITHOUT_RESULT, REFUSED
+from osteo_client.command.progress import Bar, Output
+from osteo_client.command.radiographs import Radiograph
+from osteo_client.command.submitted import Submitted, key_of
+from osteo_client.errors import Gone, ImageRefused, NoSuchJob
+from osteo_client.job import Priority
+
+T = TypeVar("T")
+
+SENT_AT_ONCE = 4
+WATCHED_AT_ONCE = 16
+
+
+@dataclass
+class Sending:
+    """Sends X-rays, each once, however often it is started over the same folders."""
+
+    client: AsyncClient
+    url: str
+    callback_url: str | None
+    priority: Priority | None
+    output: Output
+    say_jobs: bool
+    """Whether each job is said as soon as it is accepted."""
+    status: int = 0
+    """The exit status so far."""
+    _submitted: dict[Path, Submitted] = field(default_factory=dict)
+
+    async def all(self, found: Sequence[Radiograph]) -> dict[str, list[str]]:
+        """Send what has not been sent; the files of each job. What the service refuses is said."""
+        jobs: dict[str, list[str]] = {}
+
+        async def send(radiograph: Radiograph) -> None:
+            file = str(radiograph.file)
+            try:
+                job_id = await self._job_of(radiograph)
+            except (ImageRefused, OSError) as error:
+                self.output.error(error, file=file)
+                self.status = REFUSED
+            else:
+                # The same picture twice is one job.
+                jobs.setdefault(job_id, []).append(file)
+                if self.say_jobs:
+                    self.output.line(f"{job_id}  {file}", id=job_id, file=file)
+            bar.step()
+
+        with Bar("sending", len(found)) as bar:
+            await at_once(SENT_AT_ONCE, found, send)
+        return jobs
+
+    async def _job_of(self, radiograph: Radiograph) -> str:
+        image = radiograph.file.read_bytes()
+        key = key_of(image, self.callback_url, self.priority)
+        submitted = self._submitted_from(radiograph.folder)
+        if submitted and (known := submitted.job_of(key)):
+            return known
+        handle = await self.client.submit(
+            image, callback_url=self.callback_url, priority=self.priority, idempotency_key=key
+        )
+        if submitted:
+            submitted.add(key, handle.id)
+        return handle.id
+
+    def _submitted_from(self, folder: Path | None) -> Submitted | None:
+        if folder is None:
+            return None
+        if folder not in self._submitted:
+            self._submitted[folder] = Submitted(folder, self.url)
+        return self._submitted[folder]
+
+
+async def watch(
+    client: AsyncClient, job_ids: Sequence[str], files: Mapping[str, list[str]], output: Output
+) -> int:
+    """Say of each job how it ended, as soon as it has; returns the exit status."""
+    status = 0
+    seen: dict[str, AsyncJobHandle] = {}
+
+    async def look(job_id: str) -> None:
+        nonlocal status
+        try:
+            seen[job_id] = await client.job(job_id)
+            job = await seen[job_id].wait()
+        except (NoSuchJob, Gone) as error:
+            output.error(error, id=job_id)
+            status = REFUSED
+        else:
+            for file in files.get(job_id, [None]):
+                output.job(job, file)
+            status = status or (0 if job.state == "succeeded" else ENDED_WITHOUT_RESULT)
+        states = Counter(handle.job.state for handle in seen.values())
+        bar.step(", ".join(f"{count} {state}" for state, count in sorted(states.items())))
+
+    with Bar("analysing", len(job_ids)) as bar:
+        await at_once(WATCHED_AT_ONCE, job_ids, look)
+    return status
+
+
+async def at_once(width: int, items: Iterable[T], work: Callable[[T], Awaitable[None]]) -> None:
+    """Do the work for all items, in order, for `width` of them at a time. The first error ends it."""
+    left = iter(items)
+
+    async def worker() -> None:
+        for item in left:
+            await work(item)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(width):
+                group.create_task(worker())
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None

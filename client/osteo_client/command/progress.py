@@ -1,0 +1,92 @@
+"""What the person at the terminal sees while many X-rays are on their way: a bar, and a line for each."""
+
+import json
+import logging
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from types import TracebackType
+from typing import Any, Self
+
+from osteo_client.errors import OsteoError, Problem
+from osteo_client.job import Job
+
+
+class Output:
+    """Writes what was asked for to standard output: a line of text for each thing, or of JSON."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+
+    def line(self, text: str, **fields: Any) -> None:
+        """One thing, as text or as JSON. A bar steps aside for it."""
+        with _beside_bars():
+            print(json.dumps(fields) if self.as_json else text, flush=True)
+
+    def job(self, job: Job, file: str | None = None) -> None:
+        """One job, and the file that was submitted."""
+        parts = [job.id, job.state]
+        if job.result:
+            parts.append(f"{job.result.finding} {job.result.probability:.2f}")
+        if job.error:
+            parts.append(job.error.type)
+        fields = {"file": file} if file else {}
+        self.line("  ".join([*parts, *fields.values()]), id=job.id, **fields, job=job.document)
+
+    def error(self, error: OsteoError | OSError, **fields: str) -> None:
+        """What went wrong with one thing; as text to standard error."""
+        said = {"type": type(error).__name__, "detail": str(error)}
+        if isinstance(error, Problem):
+            said = error.document
+        if self.as_json:
+            self.line("", **fields, error=said)
+        else:
+            with _beside_bars():
+                print(": ".join(["osteo", *fields.values(), str(error)]), file=sys.stderr, flush=True)
+
+
+class Bar:
+    """A bar on standard error, where that is a terminal and tqdm is installed; otherwise nothing."""
+
+    def __init__(self, what: str, total: int) -> None:
+        try:
+            from tqdm import tqdm
+        except ImportError:
+            self._bar = None
+        else:
+            self._bar = tqdm(total=total, desc=what, unit="X-ray", disable=None, file=sys.stderr)
+
+    def step(self, beside: str = "") -> None:
+        """One more is done."""
+        if self._bar is not None:
+            self._bar.set_postfix_str(beside, refresh=False)
+            self._bar.update()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+class Waits(logging.Handler):
+    """Says on standard error that the service is away or busy, and for how long."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        with _beside_bars():
+            print(f"osteo: {record.getMessage()}", file=sys.stderr, flush=True)
+
+
+def _beside_bars() -> AbstractContextManager[object]:
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return nullcontext()
+    beside: AbstractContextManager[object] = tqdm.external_write_mode(file=sys.stdout)
+    return beside

@@ -1,0 +1,46 @@
+"""What has been submitted from a folder: a file beside the X-rays, so that an interrupted run can go on."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+NAME = ".osteo-submitted.jsonl"
+
+
+def key_of(image: bytes, *fields: str | None) -> str:
+    """The idempotency key of a submission: in any run the same for the same image with the same fields."""
+    digest = hashlib.sha256(json.dumps(fields).encode())
+    digest.update(hashlib.sha256(image).digest())
+    return digest.hexdigest()
+
+
+class Submitted:
+    """The job of each idempotency key that was used from this folder, at this service."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self._file = folder / NAME
+        self._url = url
+        self._jobs: dict[str, str] = {}
+        for line in self._file.read_text().splitlines() if self._file.exists() else ():
+            try:
+                entry = json.loads(line)
+                if entry["url"] == url:
+                    self._jobs[entry["key"]] = entry["job"]
+            except (ValueError, KeyError, TypeError):
+                # Half a line, of a run that was killed: that image is sent again, and makes no second job.
+                continue
+
+    def job_of(self, key: str) -> str | None:
+        """The id of the job that was made with this key."""
+        return self._jobs.get(key)
+
+    def add(self, key: str, job_id: str) -> None:
+        """Record a job; when this returns it is on the disk. Raises OSError."""
+        line = json.dumps({"key": key, "job": job_id, "url": self._url})
+        with self._file.open("a") as opened:
+            # The newline goes first: what stands before may be half a line.
+            opened.write(f"\n{line}")
+            opened.flush()
+            os.fsync(opened.fileno())
+        self._jobs[key] = job_id

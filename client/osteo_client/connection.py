@@ -1,0 +1,32 @@
+"""How either client reaches the service: its address, its key and how long an answer may take."""
+
+from importlib.metadata import version
+from typing import TypedDict
+
+import httpx2
+
+PATIENCE = 60.0
+"""Seconds during which a request is repeated."""
+
+
+class Settings(TypedDict):
+    """What httpx2's clients are made with."""
+
+    base_url: str
+    headers: dict[str, str]
+    timeout: httpx2.Timeout
+
+
+def settings(url: str, key: str) -> Settings:
+    """The settings for a service and a key. Raises ValueError for an address that is none."""
+    if not url.startswith(("http://", "https://")):
+        raise ValueError(f"{url!r} is no address of a service: it begins with https:// (or http:// at home)")
+    return {
+        "base_url": url.rstrip("/"),
+        "headers": {
+            "Authorization": f"Bearer {key.strip()}",
+            "User-Agent": f"osteo-client/{version('osteo-client')}",
+        },
+        # Longer than the service is asked to hold an answer.
+        "timeout": httpx2.Timeout(60, connect=10),
+    }
