@@ -81,7 +81,7 @@ def dicom(array: np.ndarray | None = None, frames: int = 1, cut: int = 0, **attr
             11,
             0,
         )
-        dataset.PixelData = (array.astype("<u2") * 16).tobytes() * frames
+        dataset.PixelData = (array.astype(np.uint16) * 16).astype("<u2").tobytes() * frames
         if frames > 1:
             dataset.NumberOfFrames = frames
     for name, value in attributes.items():
