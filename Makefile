@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo up test bench chaos train-smoke lint audit lock clean
+.PHONY: help demo up test test-s390x bench chaos train-smoke lint audit lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -10,7 +10,7 @@ RUN ?= var/smoke
 LOCKED := .venv/requirements.lock.installed
 
 help: ## List what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(LOCKED) ## Analyse one X-ray (IMAGE=path, else a drawn one) and print its job as JSON
 	@exec $(BIN)/python -m stack demo $(if $(IMAGE),"$$IMAGE")
@@ -20,6 +20,9 @@ up: $(LOCKED) ## Run the service on 127.0.0.1:8000 (PORT, FLOWER_PORT and OSTEO_
 
 test: lint ## Run every check and every test
 	@$(BIN)/python -m pytest
+
+test-s390x: $(LOCKED) ## What can differ on LinuxONE, on an emulated s390x, as root, on Debian (FULL=1: the whole network, too)
+	@exec $(BIN)/python -m tests.s390x $(if $(FULL),--full)
 
 bench: $(LOCKED) .venv-rivals/installed ## Measure everything against what it has to reach, in some 20 minutes
 	@exec $(BIN)/python -m benchmarks
@@ -53,6 +56,7 @@ lock: $(LOCKED) ## Write the lock files anew from pyproject.toml and the client'
 	@$(call compile,requirements.lock,client/pyproject.toml --extra dev $(if $(UPGRADE),--upgrade))
 	@$(call compile,deploy/light.lock,--extra flower --extra dicom --constraint requirements.lock)
 	@$(call compile,deploy/inference.lock,--extra worker --extra openvino --extra dicom --constraint requirements.lock)
+	@$(call compile,deploy/linuxone.lock,--extra flower --constraint requirements.lock $(addprefix --no-emit-package=,$(COMPILED)))
 	@$(call compile,benchmarks/rivals.lock,--extra rivals)
 
 # What people would use instead wants other versions of the same packages, so it has an environment of its own.
@@ -65,6 +69,9 @@ lock: $(LOCKED) ## Write the lock files anew from pyproject.toml and the client'
 clean: ## Remove the environment, caches and what demos left; keep the data of `make up`
 	@rm -rf .venv .venv-rivals .mypy_cache .pytest_cache .ruff_cache *.egg-info client/*.egg-info client/build var/demo
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# No s390x wheels of these exist: LinuxONE takes them from Debian (docs/linuxone.md).
+COMPILED := markupsafe numpy pillow tornado
 
 compile = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --no-annotate --output-file $(1) $(2)

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from model.bundle import GRAPH, WEIGHTS, Bundle
 from model.network import FRACTURE, STRIDE, WHERE
+from model.weights import each_weight
 
 if TYPE_CHECKING:
     import keras
@@ -45,6 +47,20 @@ def to_onnx(network: keras.Model) -> bytes:
     opset = helper.make_opsetid("", OPSET)
     model = helper.make_model(made, opset_imports=[opset], ir_version=IR_VERSION)
     return bytes(model.SerializeToString(deterministic=True))
+
+
+def with_weights(bundle: Bundle) -> bytes:
+    """The bundle's graph as an ONNX file with its weights in it: little-endian, as ONNX wants them."""
+    import onnx
+
+    weights = dict(each_weight(bundle.folder / WEIGHTS))
+    graph = onnx.load_from_string((bundle.folder / GRAPH).read_bytes())
+    for tensor in graph.graph.initializer:
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            tensor.ClearField("external_data")
+            tensor.ClearField("data_location")
+            tensor.raw_data = weights.pop(tensor.name).astype("<f4").tobytes()
+    return bytes(graph.SerializeToString())
 
 
 class _Graph:

@@ -100,9 +100,8 @@ def dicom(
             11,
             0,
         )
-        dataset.PixelData = (
-            encapsulate([codestream]) if codestream else (array.astype("<u2") * 16).tobytes() * frames
-        )
+        values = (array.astype(np.uint16) * 16).astype("<u2")
+        dataset.PixelData = encapsulate([codestream]) if codestream else values.tobytes() * frames
         if frames > 1:
             dataset.NumberOfFrames = frames
     for name, value in attributes.items():

@@ -1,6 +1,7 @@
 """Start one worker process: `python -m worker inference|delivery|sweeper`, or ask whether one is alive."""
 
 import argparse
+import logging
 import os
 import signal
 import sys
@@ -9,7 +10,10 @@ from threading import Event
 from jobs.logs import log_as_json
 from jobs.settings import Settings, SettingsError
 from model.errors import BundleRefused, NoEngine
+from worker.accelerator import accelerator
 from worker.roles import QUEUES_OF_ROLE, is_alive, run_delivery, run_inference, run_sweeper
+
+log = logging.getLogger("worker")
 
 
 def main() -> int:
@@ -29,6 +33,8 @@ def main() -> int:
     if arguments.command == "alive":
         return 0 if is_alive(settings, arguments.role) else 1
     if arguments.command == "inference":
+        if said := accelerator(os.environ):
+            log.info(said)
         try:
             run_inference(settings)
         except (BundleRefused, NoEngine) as error:

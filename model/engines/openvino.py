@@ -3,12 +3,11 @@
 from collections.abc import Callable
 
 import numpy as np
-import onnx
 import openvino
 
-from model.bundle import GRAPH, WEIGHTS, Bundle
+from model.bundle import Bundle
 from model.network import FRACTURE, WHERE
-from model.weights import each_weight
+from model.onnx_graph import with_weights
 
 
 class OpenVino:
@@ -33,11 +32,4 @@ class OpenVino:
 
 def read_network(bundle: Bundle) -> openvino.Model:
     """The bundle's graph with the bundle's weights in it."""
-    weights = dict(each_weight(bundle.folder / WEIGHTS))
-    graph = onnx.load_from_string((bundle.folder / GRAPH).read_bytes())
-    for tensor in graph.graph.initializer:
-        if tensor.data_location == onnx.TensorProto.EXTERNAL:
-            tensor.ClearField("external_data")
-            tensor.ClearField("data_location")
-            tensor.raw_data = weights.pop(tensor.name).astype("<f4").tobytes()
-    return openvino.Core().read_model(graph.SerializeToString())
+    return openvino.Core().read_model(with_weights(bundle))

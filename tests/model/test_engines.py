@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from model.bundle import WEIGHTS, Bundle, read_bundle
@@ -13,11 +14,12 @@ from model.errors import NoEngine
 from model.image import Limits, decode
 from model.letterbox import to_input
 from model.network import FRACTURE, WHERE, build
-from model.onnx_graph import to_onnx
+from model.onnx_graph import INPUT, to_onnx
 from model.synthetic import draw_forearm
 from model.weights import read_weights
 from stack.part import ROOT
 from tests.xrays import FRACATLAS, XRAYS, needs_xrays
+from training import whole_graph
 
 BUNDLED = ROOT / "model" / "bundle"
 REAL_XRAYS = 200
@@ -48,6 +50,19 @@ def test_an_engine_gives_what_keras_gives_for_any_size_of_batch(bundle: Bundle, 
         assert [array.dtype for array in found] == [np.float32] * 2
         assert np.allclose(found[0], scores[:batch], atol=CLOSE[name])
         assert np.allclose(found[1], cells[:batch], atol=CLOSE[name])
+
+
+def test_the_network_as_one_file_answers_what_its_engines_do(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    file = tmp_path / "whole.onnx"
+    monkeypatch.setattr("sys.argv", ["whole_graph", str(bundle.folder), str(file)])
+    whole_graph.main()
+    inputs = to_input(draw_forearm(3).pixels, 64)[np.newaxis]
+    scores, cells = start("onnxruntime", bundle, lambda _: None).run(inputs)
+    found = onnxruntime.InferenceSession(file).run([FRACTURE, WHERE], {INPUT: inputs.reshape(1, 1, 64, 64)})
+    assert np.allclose(found[0][:, 0], scores, atol=CLOSE["onnxruntime"])
+    assert np.allclose(found[1][:, 0], cells, atol=CLOSE["onnxruntime"])
 
 
 @needs_xrays

@@ -1,0 +1,108 @@
+"""What must be the same whatever the order of bytes: asked on x86, asked again on s390x, compared as JSON."""
+
+import hashlib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jobs.document import document
+from jobs.job import ImageFacts, Job, made_at
+from jobs.ledger import INVERTED
+from jobs.states import Delivery
+from jobs.webhook import signed, webhook_secret
+from model.bundle import WEIGHTS, Bundle
+from model.engines import ONNX_RUNTIME, start
+from model.image import decode
+from model.letterbox import Letterbox, to_input, to_square
+from model.radiograph_check import features
+from model.regions import spread_heat
+from model.weights import each_weight
+
+Facts = dict[str, Any]
+MOMENT = datetime(2026, 3, 29, 1, 30, 0, 250_000, tzinfo=UTC)
+JOB = Job(
+    id="job_01KMVCZ1W7Z8Q4Y5N6H2T3R9CX",
+    client="clinic-a",
+    image=ImageFacts(sha256="0" * 64, width=373, height=454, format="JPEG", size=9),
+    created_at=MOMENT,
+    queued_at=MOMENT,
+    delivery=Delivery.PENDING,
+    reference="Zürich 7",
+    metadata={"ward": "łóżko", "count": 2**53},
+    callback_url="https://clinic.example/hook",
+)
+SIGNING_KEY = "a signing key that only this comparison knows"
+
+
+def of_picture(file: bytes) -> Facts:
+    """What the one pixel path makes of a file, to the bit; floats of the check to some digits."""
+    radiograph = decode(file)
+    pixels = radiograph.pixels
+    return {
+        "format": radiograph.format,
+        "sha256": radiograph.sha256,
+        "chroma": radiograph.chroma,
+        "size": [radiograph.width, radiograph.height],
+        "pixels": digest(pixels, "u1"),
+        "square": digest(to_square(pixels, 64), "u1"),
+        "input": digest(to_input(pixels, 64), "<f4"),
+        "features": [round(float(value), 9) for value in features(pixels)],
+    }
+
+
+def of_weights(bundle: Bundle) -> Facts:
+    """Every weight as an engine is given it."""
+    return {name: digest(values, "<f4") for name, values in each_weight(bundle.folder / WEIGHTS)}
+
+
+def of_answers(bundle: Bundle, files: list[bytes]) -> Facts:
+    """What ONNX Runtime answers on these pictures; one at a time, for emulation is slow."""
+    engine = start(ONNX_RUNTIME, bundle, lambda _: None)
+    size = bundle.description.input_size
+    answers = [engine.run(to_input(decode(file).pixels, size)[np.newaxis]) for file in files]
+    place = Letterbox.of(373, 454, size)
+    return {
+        "scores": [float(scores[0]) for scores, _ in answers],
+        "cells": [cells[0].tolist() for _, cells in answers],
+        "heat": [float(spread_heat(cells[0], place).mean()) for _, cells in answers],
+    }
+
+
+def of_jobs() -> Facts:
+    """Records, keys, cursors and signatures."""
+    secrets = [webhook_secret(SIGNING_KEY, JOB.client, generation) for generation in (0, 3)]
+    event = {
+        "type": "job.succeeded",
+        "timestamp": MOMENT.isoformat(),
+        "data": document(JOB, "https://x.example"),
+    }
+    body, headers = signed(f"{JOB.id}.1", event, secrets, MOMENT)
+    return {
+        "record": hashlib.sha256(JOB.to_json()).hexdigest(),
+        "place in the listing": JOB.id.removeprefix("job_").translate(INVERTED),
+        "made at": made_at(JOB.id).isoformat(),
+        "secrets": secrets,
+        "body": body.decode(),
+        "headers": headers,
+    }
+
+
+def of_everything(pictures: dict[str, bytes], bundle: Bundle) -> Facts:
+    """All of it, under names that say what differs where something does."""
+    return {
+        **{name: of_picture(file) for name, file in pictures.items()},
+        "weights": of_weights(bundle),
+        "jobs": of_jobs(),
+    }
+
+
+def digest(array: np.ndarray, order: str) -> str:
+    """SHA-256 of the numbers, in this type and order of bytes."""
+    return hashlib.sha256(array.astype(order).tobytes()).hexdigest()
+
+
+def pictures_in(folder: Path) -> dict[str, bytes]:
+    """Each picture's name and its file, as `tests.s390x.carried` has left them."""
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
