@@ -34,7 +34,6 @@ def measure(bundle: Bundle, jobs: int) -> list[Figure]:
     with running() as (_, client, worker):
         bodies = radiographs()
         saturate(client.analyse, (bodies * 2)[:WARM_JOBS], CLIENTS, "warming up")
-        idle, alone = _idle(client, engine, inputs)
         sampled: list[int] = []
 
         def analyse(body: bytes) -> None:
@@ -42,6 +41,7 @@ def measure(bundle: Bundle, jobs: int) -> list[Figure]:
             sampled.append(resident(worker.pid))
 
         seen = saturate(analyse, [bodies[i % len(bodies)] for i in range(jobs)], CLIENTS, "end to end")
+        idle, alone = _idle(client, engine, inputs)
     bare.append(_rate(engine, inputs))
     apart, alone_apart = _apart(bundle)
     over = np.array(idle) - median(alone)

@@ -74,7 +74,7 @@ def stores_alone(**settings: str) -> Iterator[Service]:
         folder = Folder(Path(path))
         secrets = folder.secrets()
         with Supervisor(STOP_ORDER) as supervisor:
-            made = service_environment(environment, addresses, secrets)
+            made = service_environment(environment, addresses, secrets, folder.path)
             service = Service(made, addresses, folder, secrets, supervisor)
             service.begin(stores(environment, addresses, secrets, folder))
             yield service

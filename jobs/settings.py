@@ -51,6 +51,8 @@ class Settings:
     bundle: Path = _setting("OSTEO_BUNDLE", Path("model/bundle"), Path)
     engine: str | None = _setting("OSTEO_ENGINE", None)
     """What runs the model: tensorflow, openvino or onnxruntime; unset takes the best that is installed."""
+    engine_cache: Path | None = _setting("OSTEO_ENGINE_CACHE", None, Path)
+    """The worker's own folder for what an engine has compiled here; unset compiles at every start."""
     max_bytes: int = _setting("OSTEO_MAX_BYTES", 32 * 2**20, int)
     """Largest submission, in bytes."""
     max_study_bytes: int = _setting("OSTEO_MAX_STUDY_BYTES", 512 * 2**20, int)

@@ -43,15 +43,21 @@ class Classifier:
 
     @classmethod
     def load(
-        cls, folder: Path, engine: str | None = None, progress: Callable[[str], object] = lambda _: None
+        cls,
+        folder: Path,
+        engine: str | None = None,
+        progress: Callable[[str], object] = lambda _: None,
+        cache: Path | None = None,
     ) -> Classifier:
         """Verify the bundle, start an engine (by default the best that is installed), run it once.
+
+        What an engine compiles for this machine is kept in the folder `cache`, if there is one.
 
         Raises BundleRefused where the bundle does not fit, NoEngine where the engine is not there.
         """
         chosen = choose(engine)
         bundle = read_bundle(folder)
-        started = start(chosen, bundle, progress)
+        started = start(chosen, bundle, progress, cache)
         check = RadiographCheck.from_json((folder / CHECK).read_text(encoding="utf-8"))
         progress("warming up")
         size = bundle.description.input_size

@@ -27,7 +27,7 @@ maxmemory-policy noeviction
 
 
 def service_environment(
-    environment: Mapping[str, str], addresses: Addresses, secrets: Secrets
+    environment: Mapping[str, str], addresses: Addresses, secrets: Secrets, folder: Path
 ) -> dict[str, str]:
     """The environment of the API and the workers: what the person set, completed by what this stack knows."""
     own = {
@@ -45,6 +45,7 @@ def service_environment(
         "OSTEO_PUBLIC_URL": addresses.api,
         "OSTEO_CALLBACK_EXCEPTIONS": f"{HOST},localhost",
         "AWS_DEFAULT_REGION": "us-east-1",
+        "OSTEO_ENGINE_CACHE": str(folder / "engine"),
         **environment,
         **own,
     }

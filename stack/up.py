@@ -43,7 +43,7 @@ def _run(
     folder: Folder,
     secrets: Secrets,
 ) -> None:
-    service = service_environment(environment, addresses, secrets)
+    service = service_environment(environment, addresses, secrets, folder.path)
     first = _parts(stores(environment, addresses, secrets, folder), folder)
     supervisor.begin(first)
     supervisor.settle(first)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -38,12 +39,15 @@ def choose(wanted: str | None) -> str:
     raise NoEngine(f"{wanted or ' or '.join(ENGINES)} is not installed; pip install 'osteo-synergy[worker]'")
 
 
-def start(name: str, bundle: Bundle, progress: Callable[[str], object]) -> Engine:
-    """Load the bundle's network into the engine `name`; `progress` hears what is being done."""
+def start(name: str, bundle: Bundle, progress: Callable[[str], object], cache: Path | None = None) -> Engine:
+    """Load the bundle's network into the engine `name`; `progress` hears what is being done.
+
+    An engine that compiles for long keeps what came of it in the folder `cache`, if there is one.
+    """
     if name == OPENVINO:
         from model.engines.openvino import OpenVino
 
-        return OpenVino(bundle, progress)
+        return OpenVino(bundle, progress, cache)
     if name == ONNX_RUNTIME:
         from model.engines.onnx_runtime import OnnxRuntime
 

@@ -1,6 +1,10 @@
 """OpenVINO: the fastest on x86 and ARM; it chooses bfloat16 itself where the processor has it."""
 
+import hashlib
+import json
+import os
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import openvino
@@ -9,18 +13,27 @@ from model.bundle import Bundle
 from model.network import FRACTURE, WHERE
 from model.onnx_graph import with_weights
 
+HINT = {"PERFORMANCE_HINT": "LATENCY"}
+
 
 class OpenVino:
-    """See model.engines.Engine."""
+    """See model.engines.Engine. What was compiled is kept in the folder `cache`, if there is one."""
 
     name = "openvino"
 
-    def __init__(self, bundle: Bundle, progress: Callable[[str], object]) -> None:
-        progress("loading the weights")
-        network = read_network(bundle)
-        progress("compiling for OpenVINO")
-        self._compiled = openvino.Core().compile_model(network, "CPU", {"PERFORMANCE_HINT": "LATENCY"})
-        self._outputs = [self._compiled.output(name) for name in (FRACTURE, WHERE)]
+    def __init__(self, bundle: Bundle, progress: Callable[[str], object], cache: Path | None = None) -> None:
+        core = openvino.Core()
+        kept = cache / f"{_fingerprint(core, bundle)}.blob" if cache else None
+        compiled = _read(core, kept, progress) if kept else None
+        if compiled is None:
+            progress("loading the weights")
+            network = read_network(bundle)
+            progress("compiling for OpenVINO")
+            compiled = core.compile_model(network, "CPU", HINT)
+            if kept:
+                _keep(compiled, kept)
+        self._compiled = compiled
+        self._outputs = [compiled.output(name) for name in (FRACTURE, WHERE)]
 
     def run(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See model.engines.Engine."""
@@ -33,3 +46,32 @@ class OpenVino:
 def read_network(bundle: Bundle) -> openvino.Model:
     """The bundle's graph with the bundle's weights in it."""
     return openvino.Core().read_model(with_weights(bundle))
+
+
+def _fingerprint(core: openvino.Core, bundle: Bundle) -> str:
+    """Changes with whatever makes another program of the network: bundle, OpenVINO, processor."""
+    processor = [core.get_property("CPU", name) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")]
+    of = json.dumps([bundle.sha256, openvino.__version__, *processor, HINT], default=str)
+    return hashlib.sha256(of.encode()).hexdigest()
+
+
+def _read(
+    core: openvino.Core, kept: Path, progress: Callable[[str], object]
+) -> openvino.CompiledModel | None:
+    """What was kept; None where there is nothing, or nothing that can be used."""
+    if not kept.exists():
+        return None
+    progress("reading what was compiled before")
+    try:
+        return core.import_model(kept.read_bytes(), "CPU", HINT)
+    except RuntimeError as error:
+        progress(f"that cannot be used: {error}")
+        return None
+
+
+def _keep(compiled: openvino.CompiledModel, kept: Path) -> None:
+    kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Whole or not at all: two workers may start at once.
+    written = kept.with_suffix(f".{os.getpid()}")
+    written.write_bytes(compiled.export_model())
+    written.replace(kept)

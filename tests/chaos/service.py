@@ -120,7 +120,7 @@ class Service:
 
     def _environment(self) -> dict[str, str]:
         return {
-            **service_environment(os.environ, self._addresses, self._secrets),
+            **service_environment(os.environ, self._addresses, self._secrets, self._folder.path),
             FOLDER: str(self._folder.path),
             "OSTEO_ANALYSIS_SECONDS": str(ANALYSIS_SECONDS),
             # What is tried here is not the quota.

@@ -25,7 +25,9 @@ class StandIn:
     name, version, sha256, engine = "stand-in", "0", "0" * 64, "none"
 
     @classmethod
-    def load(cls, folder: Path, engine: str | None, progress: Callable[[str], object]) -> "StandIn":
+    def load(
+        cls, folder: Path, engine: str | None, progress: Callable[[str], object], cache: Path | None
+    ) -> "StandIn":
         """There is nothing to load."""
         return cls()
 

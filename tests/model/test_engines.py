@@ -108,3 +108,18 @@ def some_xrays() -> list[Path]:
         names = [row["image"] for row in rows if row["fractured"] == fractured]
         chosen += names[:: max(1, len(names) // (REAL_XRAYS // 2))][: REAL_XRAYS // 2]
     return [XRAYS / name for name in chosen]
+
+
+def test_what_openvino_has_compiled_is_kept_and_what_is_damaged_is_made_anew(bundle: Bundle, tmp_path: Path):
+    inputs = np.stack([to_input(draw_forearm(seed).pixels, 64) for seed in range(3)])
+    cache = tmp_path / "cache"
+    expected = start("openvino", bundle, lambda _: None, cache).run(inputs)
+    (kept,) = cache.iterdir()
+    for damaged in (False, True):
+        if damaged:
+            kept.write_bytes(kept.read_bytes()[:1000])
+        said: list[str] = []
+        found = start("openvino", bundle, said.append, cache).run(inputs)
+        assert np.allclose(found[0], expected[0], atol=1e-6)
+        assert ("compiling for OpenVINO" in said) is damaged
+    assert list(cache.iterdir()) == [kept]
