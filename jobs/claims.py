@@ -14,7 +14,7 @@ from datetime import datetime
 from jobs.errors import Conflict, NotStored, QueueUnavailable
 from jobs.job import Job, moment_text
 from jobs.objects import Objects
-from jobs.view import GATE_SECONDS, WRITE_SECONDS, View
+from jobs.view import GATE_SECONDS, WRITE_SECONDS, Gate, View
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Claims:
         """
         opens = time.monotonic() + GATE_SECONDS
         try:
-            guarded = self._view.gate(_gate(mine.key, void), 1, mine.job_id)
+            guarded = self._view.gate(_gate(mine.key, void), 1, mine.job_id) is not Gate.SHUT
         except QueueUnavailable:
             guarded = None
         if guarded is False or self.read(mine.key) != void:

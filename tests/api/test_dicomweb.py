@@ -20,6 +20,12 @@ from tests.api.conftest import MAX_BYTES, Api, problem_of
 STUDY = "1.2.3.4"
 
 
+@pytest.fixture(autouse=True)
+def nothing_pushed_before(api: Api) -> None:
+    for claim in api.objects.keys("clients/clinic/keys/"):
+        api.objects.delete(claim)
+
+
 def image(number: int, sop_class: str = DX, **attributes: object) -> Dataset:
     """One instance of a study of X-rays."""
     data = pictures.dicom_of_a_study(pictures.gray(), PatientName="Doe^Hidden", **attributes)
@@ -82,6 +88,16 @@ def test_the_answer_links_to_the_jobs(api: Api):
     assert len(links) == 2
     job = api.request("GET", links[0].split(">")[0].removeprefix("<https://osteo.example")).json()
     assert (job["reference"], job["priority"]) == ("R-7", "stat")
+
+
+def test_an_instance_that_is_pushed_again_is_the_same_job_and_another_under_its_uid_is_refused(api: Api):
+    first, again = push(api, part10(image(1))), push(api, part10(image(1)), part10(image(2)))
+    assert (first.status, again.status) == (200, 200)
+    assert first.headers.getlist("Link") == again.headers.getlist("Link")[:1]
+    assert api.redis.zcard(line_key("clinic", "routine")) == 2
+    other = push(api, part10(image(1, BodyPartExamined="HAND")))
+    assert other.status == 409
+    assert [item.FailureReason for item in of(other).FailedSOPSequence] == [0x0111]
 
 
 def test_what_is_stored_in_part_says_what_failed_and_why(api: Api):
