@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from model.bundle import CARD, CHECK, Bundle, read_bundle, write_bundle
@@ -14,6 +15,8 @@ from tests.s390x.pictures import drawn
 PICTURES, SMALL, FACTS = "pictures", "bundle", "facts.json"
 ANSWERED = ("png", "dicom, big-endian")
 """Pictures that the network is asked about."""
+SIDE = 32
+"""Pixels on a side of what the small network sees: a worker warms up on nine such pictures, emulated."""
 BUNDLED = ROOT / "model" / "bundle"
 
 
@@ -46,7 +49,8 @@ def small_bundle(folder: Path) -> Bundle:
     from tests.model.conftest import DESCRIPTION, lenient_check
 
     keras.utils.set_random_seed(1)
-    network = build(DESCRIPTION.input_size, DESCRIPTION.backbone)
+    description = replace(DESCRIPTION, input_size=SIDE)
+    network = build(description.input_size, description.backbone)
     random = np.random.default_rng(1)
     for weight in network.weights:
         if len(weight.shape) == 1:
@@ -54,7 +58,7 @@ def small_bundle(folder: Path) -> Bundle:
             weight.assign(random.uniform(*spread, weight.shape))
     return write_bundle(
         folder,
-        DESCRIPTION,
+        description,
         lambda path: write_weights(path, network),
         to_onnx(network),
         {CHECK: lenient_check().to_json(), CARD: "# untrained\n"},
