@@ -1,12 +1,10 @@
 """Whose job a request asks for, and the job as an answer: what all routes under /v1/jobs share."""
 
-from typing import Any
-
 from flask import Response, g, jsonify
 
 from api.problem import Problem
 from api.repeats import id_of
-from jobs.document import document
+from jobs.document import JobDocument, document
 from jobs.errors import NotStored, QueueUnavailable
 from jobs.job import Job
 from jobs.ledger import Ledger
@@ -49,7 +47,7 @@ def not_gone(job: Job) -> Job:
     return job
 
 
-def job_document(job: Job, ledger: Ledger, public_url: str) -> dict[str, Any]:
+def job_document(job: Job, ledger: Ledger, public_url: str) -> JobDocument:
     """The job's public JSON, with its place in the queue where Redis tells it."""
     try:
         position = ledger.view.lines.position(job)

@@ -1,6 +1,7 @@
 """The routes by which a radiograph is submitted: checked, stored, enqueued, answered with its job."""
 
 import logging
+from collections.abc import Mapping
 from contextlib import suppress
 
 from flask import Blueprint, Response, g, request
@@ -90,8 +91,9 @@ def _submitted(intake: Intake, waiting: Waiting, own_id: str | None) -> Response
     intake.admit(g.client, place)
     with intake.seat():
         submission = read_submission(request, intake.settings, intake.settings.retention_of(g.client))
+        headers: Mapping[str, str] = {}
         if place is None:
-            job, headers = intake.accept(submission, g.client), {}
+            job = intake.accept(submission, g.client)
         else:
             job, headers = intake.accept_once(submission, g.client, place, expires=own_id is None)
     response = _answer(job, intake, waiting)
