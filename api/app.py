@@ -2,6 +2,7 @@
 
 import logging
 import os
+from datetime import timedelta
 
 from flask import Flask, Response, g, request
 
@@ -23,6 +24,7 @@ from api.problem import Problem, answer_problems
 from api.problem_routes import problem_routes
 from api.submission import FORM_OVERHEAD
 from api.submit_routes import submit_routes
+from api.upload_routes import upload_routes
 from api.waiting import Waiting
 from api.webhook_routes import Desk, webhook_routes
 from jobs.audit import Audit
@@ -36,6 +38,7 @@ from jobs.queue import JobQueue
 from jobs.receivers import Receivers
 from jobs.settings import Settings
 from jobs.trace import current, entered
+from jobs.uploads import Uploads
 from jobs.view import View
 from jobs.webhook import Webhooks
 
@@ -54,7 +57,11 @@ def create_app(settings: Settings, ledger: Ledger, queue: JobQueue, keys: Keys) 
     changes = Changes.connect(settings.redis_url)
     app.extensions["changes"] = changes
     waiting = Waiting(ledger, changes, settings.public_url)
-    app.register_blueprint(submit_routes(intake, waiting))
+    signer = Objects.connect(settings.s3_public_url or settings.s3_endpoint_url, settings.s3_bucket)
+    lifetime = timedelta(seconds=settings.upload_seconds)
+    uploads = Uploads(ledger.objects, ledger.due, signer, lifetime)
+    app.register_blueprint(submit_routes(intake, waiting, uploads))
+    app.register_blueprint(upload_routes(intake, uploads))
     app.register_blueprint(list_routes(ledger, settings.public_url))
     app.register_blueprint(job_routes(settings, ledger, queue, waiting))
     app.register_blueprint(end_routes(settings, ledger, queue))

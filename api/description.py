@@ -91,6 +91,7 @@ class Operation:
     query: Any
     headers: tuple[str, ...]
     body: Any
+    body_required: bool
     callback: Callback | None
     public: bool
     scope: Scope | None
@@ -110,6 +111,7 @@ def describe(
     query: Any = None,
     headers: tuple[str, ...] = (),
     body: Any = None,
+    body_required: bool = True,
     callback: Callback | None = None,
     public: bool = False,
     scope: Scope | None = None,
@@ -121,7 +123,8 @@ def describe(
     any other one with the `scope`, or with that of its method.
     """
     operation = Operation(
-        operation_id, summary, answers, problems, description, query, headers, body, callback, public, scope
+        *(operation_id, summary, answers, problems, description, query, headers),
+        *(body, body_required, callback, public, scope),
     )
 
     def keep(view: View) -> View:
@@ -184,7 +187,10 @@ def _operation(operation: Operation, scope: Scope | None, named: dict[str, Schem
     ]:
         said["parameters"] = parameters
     if operation.body:
-        said["requestBody"] = {"required": True, "content": _content(operation.body, named, in_place=True)}
+        said["requestBody"] = {
+            "required": operation.body_required,
+            "content": _content(operation.body, named, in_place=True),
+        }
     given = {str(status): _answer(answer, named) for status, answer in operation.answers.items()}
     said["responses"] = dict(sorted((_problems(operation, named) | given).items()))
     if callback := operation.callback:

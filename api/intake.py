@@ -129,5 +129,6 @@ def _new_job(
         retention_seconds=submission.retention_seconds or settings.retention_of(client),
         claim=claim,
         key=g.key.id,
+        upload=submission.upload,
         traceparent=g.traceparent,
     )

@@ -46,6 +46,11 @@ KINDS = {
         404, "This client has no such job.", "Check the id, and that the key is this client's."
     ),
     "no-such-probe": Kind(404, "This client has no such test event.", "Send a new one."),
+    "no-such-upload": Kind(
+        404,
+        "This client has no such upload: it was submitted before, never arrived, or has expired.",
+        "Upload the image again, and submit it once it has arrived.",
+    ),
     "not-found": Kind(404, "There is no such address.", "Check it against /docs."),
     "method-not-allowed": Kind(
         405, "This address does not take this method.", "Use one that the header `Allow` names."

@@ -3,8 +3,8 @@
 import hashlib
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
 from threading import BoundedSemaphore
 from typing import Annotated, Any, TypedDict
 
@@ -64,7 +64,13 @@ class SubmissionFields(TypedDict, total=False):
     ]
 
 
-class _Form(SubmissionFields):
+class JobFields(SubmissionFields, total=False):
+    """The same, with what stands in the place of the image."""
+
+    upload_id: Annotated[str, "Of an image that was uploaded before; there is no other image then."]
+
+
+class _Form(JobFields, total=False):
     image: bytes
 
 
@@ -84,20 +90,26 @@ class Submission:
     metadata: dict[str, Any] | None
     deadline_seconds: int | None
     retention_seconds: int | None
+    upload: str | None = None
+    """The upload that the image came by, if it did."""
 
     @property
     def digest(self) -> str:
         """SHA-256 of all that was submitted: of the image's own digest and the fields, as JSON in UTF-8."""
-        given = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("data", "radiograph")}
+        apart = ("data", "radiograph", "upload")
+        given = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in apart}
         told = {name: value for name, value in given.items() if value is not None}
         text = json.dumps(told | {"image": self.radiograph.sha256}, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def read_submission(request: Request, settings: Settings, longest_kept: int | None) -> Submission:
+def read_submission(
+    request: Request, settings: Settings, longest_kept: int | None, uploaded: Callable[[str], bytes]
+) -> Submission:
     """The submission in `request`: a multipart form, or the raw image with its fields in the query.
 
-    `longest_kept`: for how many seconds the client's jobs are kept at most.
+    `longest_kept`: for how many seconds the client's jobs are kept at most. `uploaded` gives the image of the
+    upload with an id, which may stand in the place of the image; what it raises is raised.
 
     Raises Problem: 400 malformed, 413 too large, 415 no image that we read, 422 an image that does not decode
     or a callback that may not be called.
@@ -111,8 +123,13 @@ def read_submission(request: Request, settings: Settings, longest_kept: int | No
         if request.content_length is not None and request.content_length <= settings.max_bytes:
             # Not the body, but what it is made of.
             raise _malformed("The form has too many fields, or too long ones, besides its image.") from error
-        raise _too_large(settings.max_bytes) from error
-    return checked(data, fields, settings, longest_kept)
+        raise too_large(settings.max_bytes) from error
+    upload = fields.pop("upload_id", None)
+    if upload is not None:
+        if data:
+            raise _malformed("Send either an image or an `upload_id`, not both.")
+        data = uploaded(upload)
+    return replace(checked(data, fields, settings, longest_kept), upload=upload)
 
 
 def checked(
@@ -126,7 +143,7 @@ def checked(
     if not data:
         raise _malformed("The image is empty. Send it as the form field `image`, or as the request's body.")
     if len(data) > settings.max_bytes:
-        raise _too_large(settings.max_bytes)
+        raise too_large(settings.max_bytes)
     return Submission(
         callback_url=_callback_url(fields.get("callback_url"), settings),
         reference=_reference(fields.get("reference")),
@@ -139,7 +156,8 @@ def checked(
     )
 
 
-def _too_large(max_bytes: int) -> Problem:
+def too_large(max_bytes: int) -> Problem:
+    """The answer to an image of more bytes."""
     return Problem(
         413,
         "image-too-large",
@@ -158,9 +176,11 @@ def _from_form(request: Request) -> tuple[bytes, dict[str, str]]:
     others = sorted(request.files.keys() - {"image"})
     if others:
         raise _malformed(f"Unknown file field: {', '.join(others)[:200]}. The image goes into `image`.")
-    if len(images) != 1:
-        raise _malformed("The form must hold exactly one file in the field `image`.")
-    return images[0].read(), fields
+    if len(images) != (0 if "upload_id" in fields else 1):
+        raise _malformed(
+            "The form must hold exactly one file in the field `image`, or none and an `upload_id`."
+        )
+    return images[0].read() if images else b"", fields
 
 
 def single_values(values: Any) -> dict[str, str]:

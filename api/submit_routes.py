@@ -13,21 +13,24 @@ from api.job_documents import JOB_ENDED
 from api.repeats import claim_place
 from api.submission import (
     SUBMISSION_PROBLEMS,
-    SubmissionFields,
+    JobFields,
     SubmissionForm,
     read_submission,
 )
+from api.upload_routes import uploaded_image
 from api.waiting import Waiting, preferred_wait
 from jobs.document import JobDocument
 from jobs.errors import TransientError
 from jobs.job import Job
+from jobs.uploads import Uploads
 
 log = logging.getLogger(__name__)
 
 _FORM = (
     "As a multipart form, or as the raw image with the other fields in the query; path and query together"
     " then hold 8190 bytes at most. PNG, JPEG, TIFF, BMP, WebP and DICOM, told by content, with up to"
-    " {settings.max_bytes:,} bytes, {settings.max_pixels:,} pixels."
+    " {settings.max_bytes:,} bytes, {settings.max_pixels:,} pixels. An `upload_id`, in the form or the"
+    " query, stands in the place of an image that was uploaded before."
 )
 _HEADERS = ("Location", "Idempotency-Replayed", "Idempotency-Expires", "Preference-Applied")
 ACCEPTED = {
@@ -39,6 +42,7 @@ ACCEPTED = {
 PROBLEMS = (
     *SUBMISSION_PROBLEMS,
     *("quota-exceeded", "too-many-waiting", "queue-full", "too-busy", "in-intake", "key-reused", "gone"),
+    "no-such-upload",
 )
 BODY = {
     "multipart/form-data": SubmissionForm,
@@ -46,7 +50,7 @@ BODY = {
 }
 
 
-def submit_routes(intake: Intake, waiting: Waiting) -> Blueprint:
+def submit_routes(intake: Intake, waiting: Waiting, uploads: Uploads) -> Blueprint:
     """The blueprint of these routes. `g.client` holds the authenticated client."""
     routes = Blueprint("submit", __name__, url_prefix="/v1/jobs")
 
@@ -58,13 +62,14 @@ def submit_routes(intake: Intake, waiting: Waiting) -> Blueprint:
         PROBLEMS,
         description=_FORM.format(settings=intake.settings)
         + " With the same Idempotency-Key and submission it is answered with the job that it made before.",
-        query=SubmissionFields,
+        query=JobFields,
         headers=("Idempotency-Key", "Prefer", "traceparent"),
         body=BODY,
+        body_required=False,
         callback=JOB_ENDED,
     )
     def submit() -> Response:
-        return _submitted(intake, waiting, own_id=None)
+        return _submitted(intake, waiting, uploads, own_id=None)
 
     @routes.put("/<job_id>")
     @describe(
@@ -75,27 +80,36 @@ def submit_routes(intake: Intake, waiting: Waiting) -> Blueprint:
         description=_FORM.format(settings=intake.settings)
         + " The id stands in the place of an idempotency key, for as long as the job is kept; every route"
         " takes it in the place of the job's id.",
-        query=SubmissionFields,
+        query=JobFields,
         headers=("Prefer", "traceparent"),
         body=BODY,
+        body_required=False,
         callback=JOB_ENDED,
     )
     def submit_as(job_id: str) -> Response:
-        return _submitted(intake, waiting, own_id=job_id)
+        return _submitted(intake, waiting, uploads, own_id=job_id)
 
     return routes
 
 
-def _submitted(intake: Intake, waiting: Waiting, own_id: str | None) -> Response:
+def _submitted(intake: Intake, waiting: Waiting, uploads: Uploads, own_id: str | None) -> Response:
     place = claim_place(request, g.client, own_id)
     intake.admit(g.client, place)
     with intake.seat():
-        submission = read_submission(request, intake.settings, intake.settings.retention_of(g.client))
+        submission = read_submission(
+            request,
+            intake.settings,
+            intake.settings.retention_of(g.client),
+            lambda upload_id: uploaded_image(upload_id, place, uploads, intake),
+        )
         headers: Mapping[str, str] = {}
         if place is None:
             job = intake.accept(submission, g.client)
         else:
             job, headers = intake.accept_once(submission, g.client, place, expires=own_id is None)
+    if submission.upload and job.upload == submission.upload:
+        with suppress(TransientError):  # It is due to be erased.
+            uploads.delete(g.client, submission.upload)
     response = _answer(job, intake, waiting)
     response.headers.update(headers)
     return response

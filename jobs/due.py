@@ -1,4 +1,4 @@
-"""When a job has to be looked at again, perhaps in years: by time, so that nobody looks through all jobs."""
+"""When a job or an upload has to be looked at again, perhaps in years: by time, so nobody looks at all."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,28 +9,31 @@ from jobs.objects import Objects
 
 @dataclass(frozen=True)
 class Entry:
-    """One look at one job; `key` is where it stands in the index."""
+    """One look at one job, or upload; `key` is where it stands in the index."""
 
     key: str
-    job_id: str
+    name: str
 
 
 class Due:
-    """The index, at `due/<day>/<time>-<job id>`. Every method may raise StoreUnavailable."""
+    """The index, at `due/<day>/<time>-<job id>`, or `-<upload id>.<client>`.
+
+    Every method may raise StoreUnavailable.
+    """
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
 
-    def put(self, job_id: str, at: datetime) -> None:
-        """Let this job be looked at, at this time or soon after."""
-        self._objects.put(f"{_place(at)}-{job_id}", b"")
+    def put(self, name: str, at: datetime) -> None:
+        """Let this job, or upload, be looked at, at this time or soon after."""
+        self._objects.put(f"{_place(at)}-{name}", b"")
 
     def passed(self, at: datetime) -> Iterator[Entry]:
         """The looks whose time has come, oldest first. No more is listed than these and the next page."""
         for key in self._objects.keys("due/"):
             if key >= _place(at):
                 return
-            yield Entry(key, key.rpartition("-")[2])
+            yield Entry(key, key[len(_place(at)) + 1 :])
 
     def remove(self, entry: Entry) -> None:
         """This look was taken."""

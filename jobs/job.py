@@ -76,6 +76,8 @@ class Job:
     """Of the request that submitted it, by W3C Trace Context."""
     key: str | None = None
     """The id of the API key that it was submitted with."""
+    upload: str | None = None
+    """The id of the upload that it was submitted by."""
     acquisition: dict[str, Any] | None = None
     """What a DICOM header says of how the image was taken, in codes: see model.acquisition."""
     attempts: int = 0

@@ -6,7 +6,7 @@ Keys, all below one bucket:
     clients/<client>/jobs/<inverted>  the radiograph as submitted; lists a client's jobs newest first
     clients/<client>/<keys|ids>/<hash>  which job an idempotency key or an own id stands for
     jobs/<job id>/ledger/<version>    the job's record at that version, from the second on, JSON
-    due/<day>/<time>-<job id>         empty; the job has to be looked at then
+    due/<day>/<time>-<job id>         empty; the job has to be looked at then (or an upload: jobs/uploads.py)
     dead-letters/<job id>             empty; there while an operator may have the job retried
 """
 

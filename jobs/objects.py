@@ -36,6 +36,8 @@ class Objects:
             # Ours are all of one form, and what botocore says of itself takes a seventh of a request.
             parameter_validation=False,
             user_agent="osteo-synergy",
+            # What is presigned would be signed by version 2 where this is not said.
+            signature_version="s3v4",
             s3={"addressing_style": "path"},
             # Servers that are not AWS do not all read the newer trailing checksums.
             request_checksum_calculation="when_required",
@@ -92,6 +94,21 @@ class Objects:
                 if _code(error) in ALREADY_THERE:
                     raise Conflict(key) from error
                 raise
+
+    def address_to_put(self, key: str, size: int, content_type: str, seconds: int) -> str:
+        """A URL by which whoever has it may, for so many seconds, put `size` bytes of this type under `key`.
+
+        Both are signed as headers: the server refuses a PUT with others. It is not asked for this.
+        """
+        with _translated(key):
+            parameters = {
+                "Bucket": self._bucket,
+                "Key": key,
+                "ContentType": content_type,
+                "ContentLength": size,
+            }
+            url: str = self._client.generate_presigned_url("put_object", Params=parameters, ExpiresIn=seconds)
+            return url
 
     def get(self, key: str) -> bytes:
         """The bytes under `key`. Raises NotStored."""

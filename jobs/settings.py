@@ -46,6 +46,10 @@ class Settings:
     s3_endpoint_url: str | None = _setting("S3_ENDPOINT_URL", None)
     """The S3 server; unset means AWS. Credentials come from boto3's own variables."""
     s3_bucket: str = _setting("S3_BUCKET", "osteo")
+    s3_public_url: str | None = _setting("OSTEO_S3_PUBLIC_URL", None)
+    """Where clients reach the S3 server to upload; unset means S3_ENDPOINT_URL, which they may not reach."""
+    upload_seconds: int = _setting("OSTEO_UPLOAD_SECONDS", 900, int)
+    """For how long an upload may begin, seven days at most; what is not submitted is erased an hour later."""
     public_url: str = _setting("OSTEO_PUBLIC_URL", "")
     """Base of the links in jobs and callbacks; empty makes them relative."""
     bundle: Path = _setting("OSTEO_BUNDLE", Path("model/bundle"), Path)
@@ -125,8 +129,8 @@ class Settings:
                 "OSTEO_SIGNING_KEY must hold a secret of at least 32 characters;"
                 " make one with: openssl rand -hex 32"
             )
-        if "public_url" in values:
-            values["public_url"] = values["public_url"].rstrip("/")
+        for name in values.keys() & {"public_url", "s3_public_url"}:
+            values[name] = values[name].rstrip("/")
         return cls(**values)
 
 

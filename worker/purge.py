@@ -1,4 +1,4 @@
-"""Purge: delete the jobs that are kept no longer, and what was written too late for deleted ones."""
+"""Purge: delete jobs that are kept no longer, what came too late for deleted ones, and uploads left over."""
 
 import logging
 from datetime import datetime, timedelta
@@ -10,6 +10,7 @@ from jobs.errors import IllegalMove, NotStored, TransientError
 from jobs.job import LEFTOVER_GRACE, made_at, now
 from jobs.ledger import Ledger
 from jobs.states import State
+from jobs.uploads import upload_due
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ def purge_until(stop: Event, ledger: Ledger) -> None:
 
 
 def purge(ledger: Ledger) -> None:
-    """One round over the jobs that are due. Two purgers may run at once. Raises TransientError."""
+    """One round over what is due. Two purgers may run at once. Raises TransientError."""
     at = now()
     for entry in list(ledger.due.passed(at)):
         try:
@@ -35,20 +36,23 @@ def purge(ledger: Ledger) -> None:
         except TransientError:
             raise
         except Exception:
-            log.exception("this job cannot be purged", extra={"job": entry.job_id})
+            log.exception("this cannot be purged", extra={"job": entry.name})
             continue
         if again:
-            ledger.due.put(entry.job_id, again)
+            ledger.due.put(entry.name, again)
         ledger.due.remove(entry)
 
 
 def _looked_at(entry: Entry, at: datetime, ledger: Ledger) -> datetime | None:
-    """Do what is due with this job; when to look at it again, if ever."""
+    """Do what is due with this job, or upload; when to look at it again, if ever."""
+    if upload := upload_due(entry.name):
+        ledger.objects.delete(upload)
+        return None
     try:
-        job = ledger.read(entry.job_id)
+        job = ledger.read(entry.name)
     except NotStored:
         # Perhaps it is being accepted at this very moment.
-        accepted = made_at(entry.job_id) + LEFTOVER_GRACE
+        accepted = made_at(entry.name) + LEFTOVER_GRACE
         return accepted if accepted > at else None
     ledger.claims.release(job, at)
     if job.state is State.ERASED:

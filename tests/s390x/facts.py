@@ -23,7 +23,7 @@ from model.weights import each_weight
 Facts = dict[str, Any]
 MOMENT = datetime(2026, 3, 29, 1, 30, 0, 250_000, tzinfo=UTC)
 JOB = Job(
-    id="job_01KMVCZ1W7Z8Q4Y5N6H2T3R9CX",
+    id="job_01KMVCZ1W7Z8Q4Y5N6H2T3R9CX",  # pragma: allowlist secret
     client="clinic-a",
     image=ImageFacts(sha256="0" * 64, width=373, height=454, format="JPEG", size=9),
     created_at=MOMENT,

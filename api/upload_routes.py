@@ -1,0 +1,109 @@
+"""The route by which a large image goes past the API: an address in the object store, to put it at."""
+
+from contextlib import suppress
+from typing import Annotated, Literal, TypedDict
+
+from flask import Blueprint, Response, g, jsonify, request
+
+from api.description import Answer, describe
+from api.intake import Intake
+from api.job_answer import MEDIA_TYPE
+from api.problem import Problem
+from api.schema import CLOSED
+from api.submission import too_large
+from jobs.document import MOMENT
+from jobs.errors import NotStored
+from jobs.job import moment_text, now
+from jobs.ledger import Ledger
+from jobs.uploads import Uploads
+
+
+class UploadOrder(TypedDict):
+    """What is going to be uploaded."""
+
+    size: Annotated[int, {"minimum": 1}, "In bytes."]
+    content_type: Annotated[str, {"enum": list(MEDIA_TYPE.values())}]
+
+
+class UploadDocument(TypedDict):
+    """Where to put the image, byte for byte of the size and type that were ordered."""
+
+    id: Annotated[str, "Submit the job with this as `upload_id`, once the upload is done."]
+    url: Annotated[str, {"format": "uri"}, "In the object store; whoever has it may upload: keep it secret."]
+    method: Literal["PUT"]
+    headers: Annotated[dict[str, str], "To be sent with it. Another size or type is refused."]
+    expires_at: Annotated[str, MOMENT, "The upload has to begin before."]
+
+
+def upload_routes(intake: Intake, uploads: Uploads) -> Blueprint:
+    """The blueprint of this route. `g.client` holds the authenticated client."""
+    routes = Blueprint("uploads", __name__, url_prefix="/v1/uploads")
+
+    @routes.post("")
+    @describe(
+        "createUpload",
+        "An address to upload a large image to, past the API",
+        {201: Answer("Where to put it.", UploadDocument, ("RateLimit-Policy", "RateLimit"))},
+        ("malformed", "image-too-large", "quota-exceeded", "too-many-waiting", "queue-full"),
+        description="Counts as a submission. Put the image there, without the API key, and submit it by its"
+        " id; what is not submitted is erased about an hour after the address has expired.",
+        body=Annotated[UploadOrder, CLOSED],
+    )
+    def create() -> Response:
+        intake.admit(g.client)
+        size, content_type = _order()
+        if size > intake.settings.max_bytes:
+            raise too_large(intake.settings.max_bytes)
+        upload = uploads.open(g.client, size, content_type)
+        response = jsonify(
+            id=upload.id,
+            url=upload.url,
+            method="PUT",
+            headers=upload.headers,
+            expires_at=moment_text(upload.expires_at),
+        )
+        response.status_code = 201
+        return response
+
+    return routes
+
+
+def uploaded_image(upload_id: str, place: str | None, uploads: Uploads, intake: Intake) -> bytes:
+    """What the client has uploaded under this id, or the radiograph of the job that it has become.
+
+    The latter where the claim at `place` stands for that job: the upload is erased by then, and what is sent
+    again has to be answered. Raises Problem: 404, or 413 where it is too large.
+    """
+    if (uploads.size(g.client, upload_id) or 0) > intake.settings.max_bytes:
+        raise too_large(intake.settings.max_bytes)
+    with suppress(NotStored):
+        return uploads.read(g.client, upload_id)
+    with suppress(NotStored):
+        return _submitted_before(upload_id, place, intake.ledger)
+    detail = (
+        "There is no such upload of this client: it was submitted before, never arrived, or has expired."
+        " Upload the image again."
+    )
+    raise Problem(404, "no-such-upload", detail)
+
+
+def _submitted_before(upload_id: str, place: str | None, ledger: Ledger) -> bytes:
+    claim = ledger.claims.read(place) if place else None
+    if claim is None or claim.over(now()):
+        raise NotStored(upload_id)
+    job = ledger.read(claim.job_id)
+    if job.upload != upload_id:
+        raise NotStored(upload_id)
+    return ledger.image(job)
+
+
+def _order() -> tuple[int, str]:
+    given = request.get_json(silent=True)
+    if isinstance(given, dict) and given.keys() == {"size", "content_type"}:
+        size, content_type = given["size"], given["content_type"]
+        # To Python, true is a whole number.
+        if type(size) is int and size >= 1 and content_type in [*MEDIA_TYPE.values()]:
+            return size, content_type
+    types = ", ".join(MEDIA_TYPE.values())
+    detail = f"Send {{'size': BYTES, 'content_type': TYPE}} as JSON, with one of the types {types}."
+    raise Problem(400, "malformed", detail)

@@ -1,0 +1,78 @@
+"""Uploads: images that clients put straight into the object store, past the API, and submit by their ids."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from ulid import ULID
+
+from jobs.due import Due
+from jobs.errors import NotStored
+from jobs.job import now
+from jobs.objects import Objects
+
+GRACE = timedelta(hours=1)
+"""For so long, after its address has expired, an upload that was begun may still be on its way."""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """Where one image may be put until `expires_at`, by a PUT that has these headers."""
+
+    id: str
+    url: str
+    headers: Mapping[str, str]
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class Uploads:
+    """The uploads, at `uploads/<client>/<upload id>`. Every method may raise StoreUnavailable.
+
+    `signer` is the same bucket, at the address under which clients reach it; it is never called from here.
+    """
+
+    objects: Objects
+    due: Due
+    signer: Objects
+    lifetime: timedelta
+
+    def open(self, client: str, size: int, content_type: str) -> Upload:
+        """Let this client put one image of `size` bytes; what becomes of no job is due to be erased."""
+        upload_id, expires_at = f"upload_{ULID()}", now() + self.lifetime
+        self.due.put(f"{upload_id}.{client}", expires_at + GRACE)
+        seconds = int(self.lifetime.total_seconds())
+        url = self.signer.address_to_put(_place(client, upload_id), size, content_type, seconds)
+        return Upload(upload_id, url, {"Content-Type": content_type, "Content-Length": str(size)}, expires_at)
+
+    def size(self, client: str, upload_id: str) -> int | None:
+        """How many bytes have been uploaded; None where there is no such upload of this client (any more)."""
+        return self.objects.size(_place(client, upload_id)) if is_upload_id(upload_id) else None
+
+    def read(self, client: str, upload_id: str) -> bytes:
+        """What was uploaded. Raises NotStored."""
+        if not is_upload_id(upload_id):
+            raise NotStored(upload_id)
+        return self.objects.get(_place(client, upload_id))
+
+    def delete(self, client: str, upload_id: str) -> None:
+        """Erase it; none there is no error."""
+        self.objects.delete(_place(client, upload_id))
+
+
+def is_upload_id(text: str) -> bool:
+    """Whether `text` has the form of an upload's id; anything else never reaches a storage key."""
+    try:
+        return text.startswith("upload_") and str(ULID.from_str(text[7:])) == text[7:]
+    except ValueError:
+        return False
+
+
+def upload_due(name: str) -> str | None:
+    """The key of the upload that an entry of the index of due looks is of; None where it is of a job."""
+    upload_id, _, client = name.partition(".")
+    return _place(client, upload_id) if client and is_upload_id(upload_id) else None
+
+
+def _place(client: str, upload_id: str) -> str:
+    return f"uploads/{client}/{upload_id}"
