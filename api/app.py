@@ -22,6 +22,7 @@ from api.list_routes import list_routes
 from api.metrics import metrics_routes
 from api.problem import Problem, answer_problems
 from api.problem_routes import problem_routes
+from api.study_routes import study_routes
 from api.submission import FORM_OVERHEAD
 from api.submit_routes import submit_routes
 from api.upload_routes import upload_routes
@@ -65,6 +66,7 @@ def create_app(settings: Settings, ledger: Ledger, queue: JobQueue, keys: Keys) 
     app.register_blueprint(list_routes(ledger, settings.public_url))
     app.register_blueprint(job_routes(settings, ledger, queue, waiting))
     app.register_blueprint(end_routes(settings, ledger, queue))
+    app.register_blueprint(study_routes(intake))
     app.register_blueprint(dicomweb_routes(intake))
     webhooks, receivers = Webhooks(ledger.objects, settings.signing_key), Receivers(ledger.objects)
     desk = Desk(settings, ledger, queue, webhooks, receivers, Probes(ledger.objects))

@@ -50,6 +50,7 @@ PATH: Mapping[str, Any] = {
     ],
     "problem": Annotated[str, {"enum": sorted(KINDS | JOB_ERRORS)}],
     "study": Annotated[str, "The study's UID; instances of another are refused."],
+    "study_id": Annotated[str, {"pattern": "^study_[0-9A-HJKMNP-TV-Z]{26}$"}],
     "probe_id": Annotated[str, {"pattern": "^probe_[0-9A-HJKMNP-TV-Z]{26}$"}],
 }
 """What a part of a path looks like; any other is a text."""

@@ -1,9 +1,10 @@
 """How a radiograph becomes a job, whichever route it came by: let in, stored, recorded, enqueued, once."""
 
+import hashlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from threading import BoundedSemaphore
 
@@ -12,15 +13,17 @@ from flask import g
 from api.admission import Admission
 from api.problem import RETRY_SECONDS, Problem
 from api.repeats import headers_of, standing
+from api.study_submission import Picture
 from api.submission import Submission
 from api.threads import INTAKES
 from jobs.claims import Claim
 from jobs.errors import QueueUnavailable
-from jobs.job import ImageFacts, Job, made_at, new_job_id
+from jobs.job import Job, made_at, new_job_id
 from jobs.ledger import Ledger
 from jobs.queue import JobQueue
 from jobs.settings import Settings
 from jobs.states import Delivery
+from jobs.study import member_id, new_study_id, study_of
 
 log = logging.getLogger(__name__)
 
@@ -77,25 +80,63 @@ class Intake:
         A claim that `expires` does so by the settings. Raises Problem: 409 while the same is in intake, 422
         where the place is taken by another submission.
         """
-        job_id = new_job_id()
-        claimed_at = made_at(job_id)
-        ends = claimed_at + timedelta(seconds=self.settings.idempotency_seconds) if expires else None
-        claim, job = standing(Claim(place, job_id, submission.digest, claimed_at, ends), self.ledger)
+        claim, job = self._claimed(place, new_job_id(), submission.digest, expires)
         if job:
             return job, headers_of(claim, repeated=True)
-        if claim.expires_at:
-            self.ledger.due.put(claim.job_id, claim.expires_at)
         job = _new_job(claim.job_id, submission, client, self.settings, place)
         return self._accepted(job, submission.data), headers_of(claim, repeated=False)
 
+    def accept_study(
+        self, pictures: Sequence[Picture], client: str, place: str | None
+    ) -> tuple[Job, Mapping[str, str]]:
+        """The record of the study that these have become, once all are durable, or of the one before.
+
+        With a `place` as accept_once. Raises Problem as that does, StoreUnavailable.
+        """
+        study_id, headers = new_study_id(), {}
+        if place is not None:
+            text = " ".join(["study", *(picture.submission.digest for picture in pictures)])
+            claim, study = self._claimed(place, study_id, hashlib.sha256(text.encode()).hexdigest(), True)
+            study_id, headers = claim.job_id, dict(headers_of(claim, repeated=study is not None))
+            if study:
+                return study, headers
+        # The study alone has a callback.
+        jobs = [
+            replace(
+                _new_job(member_id(study_id, number), picture.submission, client, self.settings),
+                study=study_id,
+                callback_url=None,
+                delivery=Delivery.NONE,
+            )
+            for number, picture in enumerate(pictures, start=1)
+        ]
+        study = study_of(study_id, jobs, pictures[0].submission.callback_url, place)
+        self.ledger.accept_study(
+            study, ((job, picture.bytes()) for job, picture in zip(jobs, pictures, strict=True))
+        )
+        self._fed(study)
+        log.info("study accepted", extra={"job": study.id, "client": client})
+        return study, headers
+
+    def _claimed(self, place: str, job_id: str, digest: str, expires: bool) -> tuple[Claim, Job | None]:
+        claimed_at = made_at(job_id)
+        ends = claimed_at + timedelta(seconds=self.settings.idempotency_seconds) if expires else None
+        claim, job = standing(Claim(place, job_id, digest, claimed_at, ends), self.ledger)
+        if job is None and claim.expires_at:
+            self.ledger.due.put(claim.job_id, claim.expires_at)
+        return claim, job
+
     def _accepted(self, job: Job, image: bytes) -> Job:
         self.ledger.accept(job, image)
+        self._fed(job)
+        log.info("job accepted", extra={"job": job.id, "client": job.client})
+        return job
+
+    def _fed(self, job: Job) -> None:
         try:
             self.queue.feed(job.client, job.priority)
         except QueueUnavailable:
             log.warning("Redis does not answer; the sweeper will enqueue this job", extra={"job": job.id})
-        log.info("job accepted", extra={"job": job.id, "client": job.client})
-        return job
 
 
 def _new_job(
@@ -105,18 +146,12 @@ def _new_job(
 
     The same id and submission make the same job, whenever that is.
     """
-    moment, radiograph = made_at(job_id), submission.radiograph
+    moment = made_at(job_id)
     deadline = submission.deadline_seconds or settings.deadline_seconds
     return Job(
         id=job_id,
         client=client,
-        image=ImageFacts(
-            sha256=radiograph.sha256,
-            width=radiograph.width,
-            height=radiograph.height,
-            format=radiograph.format,
-            size=len(submission.data),
-        ),
+        image=submission.image,
         created_at=moment,
         queued_at=moment,
         expires_at=moment + timedelta(seconds=deadline),
@@ -125,7 +160,7 @@ def _new_job(
         reference=submission.reference,
         metadata=submission.metadata,
         callback_url=submission.callback_url,
-        acquisition=radiograph.acquisition.facts() or None,
+        acquisition=submission.acquisition,
         retention_seconds=submission.retention_seconds or settings.retention_of(client),
         claim=claim,
         key=g.key.id,

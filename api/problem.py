@@ -45,6 +45,9 @@ KINDS = {
     "no-such-job": Kind(
         404, "This client has no such job.", "Check the id, and that the key is this client's."
     ),
+    "no-such-study": Kind(
+        404, "This client has no such study.", "Check the id, and that the key is this client's."
+    ),
     "no-such-probe": Kind(404, "This client has no such test event.", "Send a new one."),
     "no-such-upload": Kind(
         404,
@@ -82,7 +85,7 @@ KINDS = {
         "The job has no callback to deliver.",
         "Wait until it has ended; a job without a `callback_url` has none.",
     ),
-    "gone": Kind(410, "This job was deleted, with all that belonged to it.", "Forget its id."),
+    "gone": Kind(410, "This job or study was deleted, with all that belonged to it.", "Forget its id."),
     "image-too-large": Kind(
         413, "The image has too many bytes.", "Send it compressed, or smaller: `max_bytes`."
     ),

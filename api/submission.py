@@ -15,6 +15,7 @@ from api.problem import Problem
 from api.schema import CLOSED
 from api.threads import DECODERS
 from jobs.callback_url import MAX_LENGTH, CallbackRefused, parse
+from jobs.job import ImageFacts
 from jobs.settings import Settings
 from jobs.states import Priority
 from model.image import BrokenImage, ImageError, Limits, Radiograph, TooManyPixels, decode
@@ -76,6 +77,7 @@ class _Form(JobFields, total=False):
 
 SubmissionForm = Annotated[_Form, CLOSED]
 FIELDS = SubmissionFields.__annotations__.keys()
+OF_THE_FILE = ("data", "image", "acquisition")
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,8 @@ class Submission:
     """A checked submission."""
 
     data: bytes
-    radiograph: Radiograph
+    image: ImageFacts
+    acquisition: dict[str, Any] | None
     callback_url: str | None
     reference: str | None
     priority: Priority
@@ -96,10 +99,10 @@ class Submission:
     @property
     def digest(self) -> str:
         """SHA-256 of all that was submitted: of the image's own digest and the fields, as JSON in UTF-8."""
-        apart = ("data", "radiograph", "upload")
+        apart = (*OF_THE_FILE, "upload")
         given = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in apart}
         told = {name: value for name, value in given.items() if value is not None}
-        text = json.dumps(told | {"image": self.radiograph.sha256}, sort_keys=True, separators=(",", ":"))
+        text = json.dumps(told | {"image": self.image.sha256}, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -144,16 +147,23 @@ def checked(
         raise _malformed("The image is empty. Send it as the form field `image`, or as the request's body.")
     if len(data) > settings.max_bytes:
         raise too_large(settings.max_bytes)
-    return Submission(
-        callback_url=_callback_url(fields.get("callback_url"), settings),
-        reference=_reference(fields.get("reference")),
-        priority=_priority(fields.get("priority")),
-        metadata=_metadata(fields.get("metadata")),
-        deadline_seconds=_seconds(fields, "deadline_seconds", int(settings.deadline_seconds)),
-        retention_seconds=_seconds(fields, "retention_seconds", longest_kept or MOST_RETENTION),
-        radiograph=_radiograph(data, settings),
-        data=data,
+    given: dict[str, Any] = {
+        "callback_url": _callback_url(fields.get("callback_url"), settings),
+        "reference": _reference(fields.get("reference")),
+        "priority": _priority(fields.get("priority")),
+        "metadata": _metadata(fields.get("metadata")),
+        "deadline_seconds": _seconds(fields, "deadline_seconds", int(settings.deadline_seconds)),
+        "retention_seconds": _seconds(fields, "retention_seconds", longest_kept or MOST_RETENTION),
+    }
+    radiograph = _radiograph(data, settings)
+    image = ImageFacts(
+        sha256=radiograph.sha256,
+        width=radiograph.width,
+        height=radiograph.height,
+        format=radiograph.format,
+        size=len(data),
     )
+    return Submission(data, image, radiograph.acquisition.facts() or None, **given)
 
 
 def too_large(max_bytes: int) -> Problem:

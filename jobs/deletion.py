@@ -1,7 +1,11 @@
-"""Delete a job: first its tombstone is written, then all else is erased, whatever dies in between."""
+"""Delete a job or a study: first its tombstone is written, then all else erased, whatever dies in between."""
 
+from collections.abc import Iterable
+from contextlib import suppress
+
+from jobs.errors import IllegalMove, NotStored
 from jobs.insist import insist
-from jobs.job import LEFTOVER_GRACE, now
+from jobs.job import LEFTOVER_GRACE, Job, now
 from jobs.ledger import Ledger
 
 
@@ -17,4 +21,24 @@ def delete(job_id: str, ledger: Ledger) -> None:
     ledger.mark(job)
     ledger.due.put(job_id, now() + LEFTOVER_GRACE)
     _, tombstone = insist(job_id, lambda job: job.erased(now()), ledger)
+    bury(tombstone, ledger)
+
+
+def bury(tombstone: Job, ledger: Ledger) -> None:
+    """Erase all that belongs to a tombstone: a study's jobs first, as its marker leads back to them."""
+    _delete_all(tombstone.members, ledger)
     ledger.erase(tombstone)
+
+
+def erase_leftovers(job_id: str, ledger: Ledger) -> None:
+    """Remove what an interrupted submission left, with those jobs of a study that were accepted already."""
+    with suppress(NotStored):  # Another sweeper was faster.
+        _delete_all(ledger.marked(job_id).members, ledger)
+    ledger.erase_leftovers(job_id)
+
+
+def _delete_all(job_ids: Iterable[str], ledger: Ledger) -> None:
+    for job_id in job_ids:
+        # Its own marker leads to what else may lie there.
+        with suppress(NotStored, IllegalMove):
+            delete(job_id, ledger)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict, cast
 
 from jobs.job import Job, moment_text
 from jobs.states import Delivery, Priority, State
-from jobs.webhook import EVENTS
+from jobs.webhook import JOB_EVENTS
 
 MOMENT = {"format": "date-time"}
 
@@ -128,7 +128,7 @@ class JobDocument(EventDataDocument):
 class Event(TypedDict):
     """What a callback says."""
 
-    type: Annotated[str, {"enum": list(EVENTS)}]
+    type: Annotated[str, {"enum": list(JOB_EVENTS)}]
     timestamp: Annotated[str, MOMENT]
     data: EventDataDocument
 
@@ -147,10 +147,6 @@ class DeliveryAttempt(TypedDict):
 
 def document(job: Job, base_url: str, queue_position: int | None = None) -> JobDocument:
     """The public JSON of `job`, with links below `base_url`. Holds nothing that the client must not see."""
-    here = f"{base_url}/v1/jobs/{job.id}"
-    links = {"self": here, "image": f"{here}/image"}
-    if job.state is State.SUCCEEDED:
-        links |= {"result": f"{here}/result", "heatmap": f"{here}/heatmap"}
     return {
         "id": job.id,
         "state": job.state,
@@ -167,8 +163,19 @@ def document(job: Job, base_url: str, queue_position: int | None = None) -> JobD
         "queue_position": queue_position,
         "error": cast(JobError | None, job.error),
         "result": cast(Result | None, job.result),
-        "links": links,
+        "links": links_of(job, base_url),
     }
+
+
+def links_of(job: Job, base_url: str) -> dict[str, str]:
+    """Where the job and what belongs to it can be had, below `base_url`."""
+    here = f"{base_url}/v1/jobs/{job.id}"
+    links = {"self": here, "image": f"{here}/image"}
+    if job.state is State.SUCCEEDED:
+        links |= {"result": f"{here}/result", "heatmap": f"{here}/heatmap"}
+    if job.study:
+        links["study"] = f"{base_url}/v1/studies/{job.study}"
+    return links
 
 
 def _text(moment: datetime | None) -> str | None:

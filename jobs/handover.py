@@ -1,9 +1,14 @@
 """What a job needs next, once its state has changed: shared by whoever changes it."""
 
+from contextlib import suppress
+
+from jobs.deletion import bury
+from jobs.errors import Conflict, NotStored
 from jobs.job import Job, now
 from jobs.ledger import Ledger
 from jobs.queue import JobQueue
 from jobs.states import Delivery, State
+from jobs.study import concluded
 
 
 def after_lost_attempt(job: Job, max_attempts: int, type_: str, detail: str) -> Job:
@@ -18,8 +23,19 @@ def pass_on(job: Job, ledger: Ledger, queue: JobQueue) -> None:
     if job.state is State.QUEUED:
         queue.feed(job.client, job.priority)
     elif job.state is State.ERASED:
-        ledger.erase(job)
+        bury(job, ledger)
     elif job.delivery is Delivery.PENDING:
         queue.deliver(job)
     else:
+        if job.study:
+            _conclude(job.study, ledger, queue)
         ledger.settle(job)
+
+
+def _conclude(study_id: str, ledger: Ledger, queue: JobQueue) -> None:
+    """End the study if the view shows that all of its jobs have ended; what it misses, the sweeper sees."""
+    with suppress(NotStored, Conflict):
+        study = ledger.current(study_id)
+        ended = concluded(study, ledger.current_many(study.members))
+        if ended:
+            pass_on(ledger.append(ended), ledger, queue)

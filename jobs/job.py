@@ -1,4 +1,4 @@
-"""The job: one radiograph's way through the service, as an immutable value with a version."""
+"""The job: one radiograph's way through the service, or a study's, as an immutable value with a version."""
 
 import base64
 import json
@@ -35,8 +35,8 @@ def is_job_id(text: str) -> bool:
 
 
 def made_at(job_id: str) -> datetime:
-    """When a job id was made, read from the id itself."""
-    return ULID.from_str(job_id[4:]).datetime
+    """When the id of a job or a study was made, read from the id itself."""
+    return ULID.from_str(job_id.rpartition("_")[2]).datetime
 
 
 def first_job_id(at: datetime) -> str:
@@ -54,6 +54,9 @@ class ImageFacts:
     height: int
     format: str
     size: int
+
+
+NO_IMAGE = ImageFacts(sha256="", width=0, height=0, format="", size=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,10 @@ class Job:
     """Where the claim of its idempotency key, or of its client's own id, lies."""
     retries: int = 0
     """How often an operator has had it tried again."""
+    study: str | None = None
+    """The study that it is a view of."""
+    members: tuple[str, ...] = ()
+    """Of a study: the ids of its jobs, in the order of their images. Only a study has any."""
     later: dict[str, Any] = field(default_factory=dict)
     """What a later version of this program wrote beside these: kept, as both may run side by side."""
 
@@ -136,7 +143,7 @@ class Job:
         return Job(
             id=self.id,
             client=self.client,
-            image=ImageFacts(sha256="", width=0, height=0, format="", size=0),
+            image=NO_IMAGE,
             created_at=now,
             queued_at=now,
             finished_at=now,
@@ -144,6 +151,8 @@ class Job:
             state=State.ERASED,
             # The line that it may have to be taken out of.
             priority=self.priority,
+            # The jobs that have to be erased with it.
+            members=self.members,
         )
 
     def retried(self, now: datetime) -> "Job":
@@ -159,6 +168,24 @@ class Job:
             queued_at=now,
             expires_at=now + (self.expires_at - self.created_at) if self.expires_at else None,
             **dict.fromkeys(("runner", "started_at", "finished_at", "error", "next_delivery_at", "call")),
+        )
+
+    def concluded(self, succeeded: bool, now: datetime) -> "Job":
+        """The study as the last of its jobs has ended; its callback is due at once."""
+        return self._ended(State.SUCCEEDED if succeeded else State.FAILED, now)
+
+    def reopened(self) -> "Job":
+        """The ended study as one of its jobs is tried again; how it ends is delivered anew."""
+        return replace(
+            self,
+            version=self.version + 1,
+            state=State.RUNNING,
+            delivery=Delivery.PENDING if self.callback_url else Delivery.NONE,
+            delivery_attempts=0,
+            retries=self.retries + 1,
+            finished_at=None,
+            next_delivery_at=None,
+            call=None,
         )
 
     def delivered(self, call: dict[str, Any] | None = None) -> "Job":
@@ -189,6 +216,11 @@ class Job:
         version = self.version + 1
         pending = replace(self, version=version, delivery=Delivery.PENDING, delivery_attempts=0)
         return replace(pending, next_delivery_at=now, call=None)
+
+    @property
+    def event(self) -> str:
+        """What a callback calls this end: `job.succeeded`, `study.failed` and so on."""
+        return f"{self.id.partition('_')[0]}.{self.state}"
 
     @property
     def dead_letter(self) -> bool:
@@ -241,6 +273,7 @@ class Job:
         values["state"] = State(values["state"])
         values["delivery"] = Delivery(values["delivery"])
         values["priority"] = Priority(values["priority"])
+        values["members"] = tuple(values.get("members", ()))
         return cls(**values)
 
 

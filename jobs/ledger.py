@@ -4,16 +4,19 @@ Keys, all below one bucket:
 
     pending/<job id>                  the job's first record; there while something is left to do for the job
     clients/<client>/jobs/<inverted>  the radiograph as submitted; lists a client's jobs newest first
+    clients/<client>/studies/<inverted>  empty; there once a study and all of its jobs are accepted
     clients/<client>/<keys|ids>/<hash>  which job an idempotency key or an own id stands for
     jobs/<job id>/ledger/<version>    the job's record at that version, from the second on, JSON
     due/<day>/<time>-<job id>         empty; the job has to be looked at then (or an upload: jobs/uploads.py)
     dead-letters/<job id>             empty; there while an operator may have the job retried
+
+A study (see jobs.study) has a record, a marker and an end as a job has, under its own id.
 """
 
 import hashlib
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -23,6 +26,7 @@ from jobs.due import Due
 from jobs.errors import Conflict, NotStored, QueueUnavailable, StoreUnavailable
 from jobs.job import Job, now
 from jobs.objects import Objects
+from jobs.states import State
 from jobs.view import GATE_SECONDS, WRITE_SECONDS, Gate, View
 
 log = logging.getLogger(__name__)
@@ -31,6 +35,7 @@ CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # pragma: allowlist secret
 CHUNK = 100
 """Jobs asked of Redis at once."""
 
+FOLDERS = {"job": "jobs", "study": "studies"}
 INVERTED = str.maketrans(CROCKFORD, CROCKFORD[::-1])
 
 
@@ -56,6 +61,19 @@ class Ledger:
             self.due.put(job.id, job.created_at + timedelta(seconds=job.retention_seconds))
         self.objects.put(_image(job), image)
         self._show(job)
+
+    def accept_study(self, study: Job, members: Iterable[tuple[Job, bytes]]) -> None:
+        """Make a study and its jobs, each with its image, durable: all are accepted when this returns.
+
+        As with a job, there is a study once what stands in the place of its image is there. Whatever dies
+        before leaves a marker, with the ids of the jobs. Raises StoreUnavailable: the study is not accepted.
+        """
+        self.mark(study)
+        for job, image in members:
+            # Of a study that is taken in again some may be there, and beyond their first version.
+            if self.objects.size(_image(job)) != job.image.size:
+                self.accept(job, image)
+        self.accept(study, b"")
 
     def append(self, job: Job) -> Job:
         """Write `job` as the next version of its record and show it: a compare-and-set.
@@ -101,9 +119,18 @@ class Ledger:
         """Put a dead letter back into its line. Raises IllegalMove where it is none, and as `append` does."""
         retried = job.retried(now())
         self.mark(job)
+        if job.study:
+            self._reopen(job.study)
         self.append(retried)
         self.objects.delete(_dead_letter(job.id))
         return retried
+
+    def _reopen(self, study_id: str) -> None:
+        # Before its job is: a study that is open without need is concluded again by the sweeper.
+        study = self.read(study_id)
+        if study.state in (State.SUCCEEDED, State.FAILED):
+            self.mark(study)
+            self.append(study.reopened())
 
     def redeliver(self, job: Job) -> Job:
         """Let the callback be due at once. Raises IllegalMove, and as `append` does."""
@@ -148,11 +175,15 @@ class Ledger:
         return Job.from_json(self.objects.get(latest)) if latest else self._accepted(job_id)
 
     def _accepted(self, job_id: str) -> Job:
-        job = Job.from_json(self.objects.get(_marker(job_id)))
+        job = self.marked(job_id)
         # Of another size: a server that kept the beginning of an upload which broke off.
         if self.objects.size(_image(job)) != job.image.size:
             raise NotStored(job_id)
         return job
+
+    def marked(self, job_id: str) -> Job:
+        """The record in a marker: the first one, or that of whoever marked it last. Raises NotStored."""
+        return Job.from_json(self.objects.get(_marker(job_id)))
 
     def image(self, job: Job) -> bytes:
         """The radiograph as it was submitted. Raises NotStored."""
@@ -171,7 +202,7 @@ class Ledger:
         self.objects.delete(_marker(job.id))
 
     def pending(self) -> Iterator[str]:
-        """The ids of the jobs with something left to do, oldest first."""
+        """The ids of the jobs with something left to do, oldest first; behind them those of the studies."""
         return (key.removeprefix("pending/") for key in self.objects.keys("pending/"))
 
     def of_client(self, client: str, after: str | None) -> Iterator[str]:
@@ -183,7 +214,7 @@ class Ledger:
     def erase_leftovers(self, job_id: str) -> None:
         """Remove what an interrupted submission left: objects that belong to no record."""
         try:
-            job = Job.from_json(self.objects.get(_marker(job_id)))
+            job = self.marked(job_id)
         except NotStored:
             return  # Another sweeper was faster.
         self._erase(job)
@@ -196,7 +227,7 @@ class Ledger:
     def _erase(self, job: Job) -> None:
         """Remove all but the very version `job`; the marker last, as its record knows of the claim."""
         with suppress(NotStored):
-            self.claims.release(Job.from_json(self.objects.get(_marker(job.id))))
+            self.claims.release(self.marked(job.id))
         own = _version(job.id, job.version)
         records = [key for key in self.objects.keys(f"jobs/{job.id}/") if key != own]
         for key in [*records, _image(job), _dead_letter(job.id), _marker(job.id)]:
@@ -227,4 +258,5 @@ def _version(job_id: str, version: int) -> str:
 
 def _listed(client: str, job_id: str) -> str:
     # S3 lists in ascending order; inverted, a later id sorts first.
-    return f"clients/{client}/jobs/{job_id.removeprefix('job_').translate(INVERTED)}"
+    kind, _, ulid = job_id.partition("_")
+    return f"clients/{client}/{FOLDERS[kind]}/{ulid.translate(INVERTED)}"

@@ -60,7 +60,7 @@ class Settings:
     max_bytes: int = _setting("OSTEO_MAX_BYTES", 32 * 2**20, int)
     """Largest submission, in bytes."""
     max_study_bytes: int = _setting("OSTEO_MAX_STUDY_BYTES", 512 * 2**20, int)
-    """Largest body of one DICOMweb request, in bytes; each instance in it is held to `max_bytes`."""
+    """Largest body of one study, by DICOMweb too, in bytes; each image in it is held to `max_bytes`."""
     max_instances: int = _setting("OSTEO_MAX_INSTANCES", 50, int)
     """Most instances that one DICOMweb request may hold."""
     max_pixels: int = _setting("OSTEO_MAX_PIXELS", 50_000_000, int)

@@ -140,7 +140,7 @@ class View:
                 ],
                 args=[
                     *(job.id, job.version, job.to_json(), self._seconds, waits_since, job.client),
-                    *(job.state, int(job.state.final and job.state is not State.ERASED), job.delivery),
+                    *(job.state, int(_counts(job)), job.delivery),
                 ],
             )
 
@@ -213,3 +213,8 @@ class View:
         """The names of the processes that live and whose names start with `prefix`."""
         with translated(self._redis):
             return {key.decode()[6:] for key in self._redis.scan_iter(match=f"alive:{prefix}*", count=500)}
+
+
+def _counts(job: Job) -> bool:
+    # A study's end is that of jobs which are counted themselves.
+    return job.state.final and job.state is not State.ERASED and not job.members

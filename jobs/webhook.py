@@ -16,7 +16,9 @@ from jobs.job import moment_text
 from jobs.objects import Objects
 from jobs.recent import Recent
 
-EVENTS = ("job.succeeded", "job.failed", "job.expired", "job.canceled")
+JOB_EVENTS = ("job.succeeded", "job.failed", "job.expired", "job.canceled")
+STUDY_EVENTS = ("study.succeeded", "study.failed")
+EVENTS = JOB_EVENTS + STUDY_EVENTS
 OVERLAP = timedelta(hours=24)
 """For so long after a rotation callbacks carry the signature of the secret before, too."""
 

@@ -18,6 +18,7 @@ from jobs.objects import Objects
 from jobs.queue import JobQueue
 from jobs.settings import Settings
 from jobs.states import Delivery, State
+from jobs.study import member_id, new_study_id, study_of
 from jobs.view import View
 from stack.addresses import Addresses
 from stack.folder import Folder
@@ -107,13 +108,24 @@ def a_job(client: str = "clinic", callback_url: str | None = None, **changes: ob
     return Job(**(values | changes))
 
 
+def a_study(
+    count: int = 3, callback_url: str | None = None, size: int = 5, **changes: object
+) -> tuple[Job, list[Job]]:
+    """A study and its jobs as the API makes them; `size` is that of each image in bytes."""
+    study_id = new_study_id()
+    image = ImageFacts(sha256="0" * 64, width=64, height=48, format="PNG", size=size)
+    values: dict = {"study": study_id, "image": image, **changes}
+    jobs = [a_job(id=member_id(study_id, number), **values) for number in range(count)]
+    return study_of(study_id, jobs, callback_url, None), jobs
+
+
 def only_a_tombstone_is_left(job_id: str, ledger: Ledger) -> bool:
     """Whether the last version is a tombstone, in both places, and nothing else is known of the job."""
     tombstone = ledger.read(job_id)
     assert tombstone.state is State.ERASED
     assert (tombstone.reference, tombstone.metadata, tombstone.callback_url, tombstone.result) == (None,) * 4
     assert ledger.current(job_id) == tombstone
-    inverted = job_id.removeprefix("job_").translate(INVERTED)
+    inverted = job_id.rpartition("_")[2].translate(INVERTED)
     keys = {key for key in ledger.objects.keys("") if job_id in key or inverted in key}
     return {key for key in keys if not key.startswith("due/")} == {
         f"jobs/{job_id}/ledger/{tombstone.version:06d}"

@@ -14,6 +14,7 @@ from jobs.job import Job, moment_text, now
 from jobs.ledger import Ledger
 from jobs.receivers import Receiver, Receivers
 from jobs.states import Delivery
+from jobs.study import study_document
 from jobs.trace import entered, within
 from jobs.webhook import Webhooks, WebhookSettings, signed
 from worker.call import Answer, call
@@ -73,12 +74,16 @@ def _deliver(job: Job, courier: Courier) -> None:
         courier.ledger.settle(after)
 
 
-def event_of(job: Job, public_url: str, at: datetime) -> dict[str, Any]:
-    """What a callback says of an ended job."""
-    data: dict[str, Any] = {**document(job, public_url)}
-    # May hold anything, a patient's data too: it goes only to who asks with the key.
-    del data["metadata"]
-    return {"type": f"job.{job.state}", "timestamp": moment_text(job.finished_at or at), "data": data}
+def event_of(job: Job, courier: Courier, at: datetime) -> dict[str, Any]:
+    """What a callback says of an ended job, or of a study whose jobs have ended."""
+    data: dict[str, Any]
+    if job.members:
+        data = {**study_document(job, courier.ledger.current_many(job.members), courier.public_url)}
+    else:
+        data = {**document(job, courier.public_url)}
+        # May hold anything, a patient's data too: it goes only to who asks with the key.
+        del data["metadata"]
+    return {"type": job.event, "timestamp": moment_text(job.finished_at or at), "data": data}
 
 
 def message_id(job: Job) -> str:
@@ -91,7 +96,7 @@ def _attempt(job: Job, courier: Courier) -> Job:
     assert job.callback_url
     ledger = courier.ledger
     chosen = courier.webhooks.of(job.client)
-    if f"job.{job.state}" not in chosen.events:
+    if job.event not in chosen.events:
         return ledger.append(job.delivery_given_up(Delivery.NONE))
     try:
         callback = parse(job.callback_url, courier.exceptions)
@@ -122,7 +127,7 @@ def _begin(job: Job, courier: Courier) -> Job:
 
 def _call(job: Job, callback: Callback, chosen: WebhookSettings, courier: Courier) -> Answer:
     at = now()
-    event = event_of(job, courier.public_url, at)
+    event = event_of(job, courier, at)
     secrets = courier.webhooks.secrets(job.client, chosen, at)
     body, headers = signed(message_id(job), event, secrets, at)
     headers["traceparent"] = entered(job.traceparent)

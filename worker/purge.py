@@ -57,7 +57,7 @@ def _looked_at(entry: Entry, at: datetime, ledger: Ledger) -> datetime | None:
     ledger.claims.release(job, at)
     if job.state is State.ERASED:
         ledger.erase(job)
-    elif job.retention_seconds is not None:
+    elif job.retention_seconds is not None and job.study is None:  # A study takes its jobs with it.
         kept_until = (job.finished_at or at) + timedelta(seconds=job.retention_seconds)
         if kept_until > at:
             return kept_until

@@ -2,17 +2,20 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
 from urllib.parse import urlsplit
 
+from jobs.deletion import erase_leftovers
 from jobs.errors import Conflict, NotStored, QueueUnavailable, StoreUnavailable
 from jobs.handover import after_lost_attempt, pass_on
 from jobs.job import LEFTOVER_GRACE, Job, made_at, now
 from jobs.ledger import Ledger
 from jobs.queue import ANALYSE_TASK, DELIVER_TASK, JobQueue
 from jobs.states import Delivery, State
+from jobs.study import concluded
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +47,8 @@ class Sight:
     """What one round sees besides the jobs.
 
     `sent`: which waiting jobs were put into the queue, and when. `messages`: what is in the queue (task, job
-    id). `gone`: the runners that are lost. `paused`: the hosts that are not called for now.
+    id). `gone`: the runners that are lost. `paused`: the hosts that are not called for now. `marked`: the
+    jobs and studies that have been listed so far; a study comes behind all of its jobs.
     """
 
     at: datetime
@@ -52,6 +56,7 @@ class Sight:
     messages: frozenset[tuple[str, str]]
     gone: frozenset[str]
     paused: Set[str]
+    marked: set[str] = field(default_factory=set)
 
 
 def sweep(sweeper: Sweeper) -> None:
@@ -67,6 +72,7 @@ def sweep(sweeper: Sweeper) -> None:
     sight = Sight(at, lines.sent(), messages, frozenset(gone), sweeper.ledger.view.hosts.paused())
     runners, failures = set(), 0
     for job_ids in _chunks(sweeper.ledger.pending()):
+        sight.marked.update(job_ids)
         shown = sweeper.ledger.view.get_many(job_ids)
         for job_id, job in zip(job_ids, shown, strict=True):
             if job and job.state is State.RUNNING and job.runner:
@@ -85,7 +91,8 @@ def sweep(sweeper: Sweeper) -> None:
 
 def _doubtful(job: Job, sight: Sight) -> bool:
     """Whether the view may lag behind the ledger: whoever ended the job could perhaps not say so."""
-    return job.state is State.RUNNING and sight.at - (job.started_at or job.queued_at) > DOUBT
+    at_work = job.state is State.RUNNING and not job.members
+    return at_work and sight.at - (job.started_at or job.queued_at) > DOUBT
 
 
 def left_behind(job: Job, sight: Sight, running_limit: timedelta) -> bool:
@@ -95,6 +102,9 @@ def left_behind(job: Job, sight: Sight, running_limit: timedelta) -> bool:
         since = sight.at.timestamp() - sight.sent.get(job.id, sight.at.timestamp())
         lost = since > MESSAGE_GRACE and (ANALYSE_TASK, job.id) not in sight.messages
         return lost or job.overdue(sight.at)
+    if job.members and not job.state.final:
+        # Each of its jobs has a marker until it has ended and tried to conclude the study.
+        return sight.marked.isdisjoint(job.members)
     if job.state is State.RUNNING:
         held = sight.at - (job.started_at or job.queued_at)
         return held > running_limit or job.runner in sight.gone
@@ -126,7 +136,7 @@ def _bring_back(job_id: str, sight: Sight, sweeper: Sweeper) -> None:
     except NotStored:
         if sight.at - made_at(job_id) > LEFTOVER_GRACE:  # Still without its record.
             log.warning("an interrupted submission is erased", extra={"job": job_id})
-            sweeper.ledger.erase_leftovers(job_id)
+            erase_leftovers(job_id, sweeper.ledger)
         return
     sweeper.ledger.view.put(job)
     if not left_behind(job, sight, sweeper.running_limit):
@@ -134,7 +144,12 @@ def _bring_back(job_id: str, sight: Sight, sweeper: Sweeper) -> None:
     if job.delivery is Delivery.PENDING and sweeper.ledger.view.delivering(job_id):
         return
     try:
-        if job.state is State.RUNNING:
+        if job.members and not job.state.final:
+            ended = concluded(job, _members(job, sweeper.ledger))
+            if ended is None:
+                return
+            job = sweeper.ledger.append(ended)
+        elif job.state is State.RUNNING:
             job = sweeper.ledger.append(_lost(job, sweeper))
         elif job.overdue(sight.at):
             job = sweeper.ledger.append(job.expired(sight.at))
@@ -144,6 +159,13 @@ def _bring_back(job_id: str, sight: Sight, sweeper: Sweeper) -> None:
         sweeper.ledger.view.lines.forget_sent(job)
     log.warning("a job left behind goes on: %s", job.state, extra={"job": job_id, "attempt": job.attempts})
     pass_on(job, sweeper.ledger, sweeper.queue)
+
+
+def _members(study: Job, ledger: Ledger) -> Iterator[Job]:
+    """The study's jobs as the ledger has them, without any whose files are lost."""
+    for job_id in study.members:
+        with suppress(NotStored):
+            yield ledger.read(job_id)
 
 
 def _lost(job: Job, sweeper: Sweeper) -> Job:

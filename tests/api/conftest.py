@@ -73,6 +73,7 @@ def serving(stores: Stores, folder: Path) -> Iterator[tuple[Api, "subprocess.Pop
         s3_endpoint_url=stores.s3_url,
         s3_bucket="test-api",
         max_bytes=MAX_BYTES,
+        max_study_bytes=10 * MAX_BYTES,
         max_pixels=4_000_000,
         public_url="https://osteo.example",
     )

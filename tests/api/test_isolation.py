@@ -13,6 +13,7 @@ from jobs.probes import Probes
 from jobs.view import View
 from tests.api.conftest import RESULT, Api, problem_of
 from tests.api.test_ask import PNG
+from tests.conftest import a_study
 
 MARK = "OWNERS-OWN-4711"
 BODIES = (
@@ -41,7 +42,13 @@ def owned(api: Api, stores) -> dict[str, str]:
     job: Job = ledger.read(submitted.json()["id"])
     ended = ledger.append(ledger.append(job.started("w", now())).succeeded(RESULT, now()))
     ledger.append(ended.delivery_begun(now()))
-    return {"job_id": job.id, "probe_id": Probes(api.objects).create("clinic", url)}
+    study, views = a_study(callback_url=url, reference=MARK)
+    ledger.accept_study(study, ((view, b"image") for view in views))
+    return {
+        "job_id": job.id,
+        "study_id": study.id,
+        "probe_id": Probes(api.objects).create("clinic", url),
+    }
 
 
 def operations(api: Api) -> Iterator[tuple[str, str, dict]]:

@@ -1,0 +1,85 @@
+"""Read a study from a request: its images and the fields for all of them, checked before any is stored."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+from flask import Request
+from werkzeug.datastructures import FileStorage
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from api.problem import Problem
+from api.schema import CLOSED
+from api.submission import FIELDS, Submission, SubmissionFields, checked, single_values
+from jobs.settings import Settings
+
+MOST_IMAGES = 20
+OF_ONE_IMAGE = ("image-too-large", "too-many-pixels", "unsupported-image", "broken-image")
+
+
+class _Form(SubmissionFields):
+    image: Annotated[list[bytes], {"minItems": 1, "maxItems": MOST_IMAGES}, "The field once for each image."]
+
+
+StudyForm = Annotated[_Form, CLOSED]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One checked image of a study; `submission` is without its data, as there may be a lot in all."""
+
+    file: FileStorage
+    submission: Submission
+
+    def bytes(self) -> bytes:
+        """The image as it was sent."""
+        self.file.seek(0)
+        return self.file.read()
+
+
+def read_study(request: Request, settings: Settings, longest_kept: int | None) -> list[Picture]:
+    """The images in `request`, a multipart form, in their order.
+
+    Raises Problem as api.submission.read_submission does, with the place of the image that is refused.
+    """
+    if request.mimetype != "multipart/form-data" or "boundary" not in request.mimetype_params:
+        detail = "Send a multipart form with the field `image` once for each image of the study."
+        raise Problem(415, "unsupported-media-type", detail)
+    request.max_content_length = settings.max_study_bytes
+    request.max_form_parts = MOST_IMAGES + len(FIELDS)
+    try:
+        fields, files = single_values(request.form), request.files.getlist("image")
+    except RequestEntityTooLarge as error:
+        if request.content_length is not None and request.content_length <= settings.max_study_bytes:
+            # Not the body, but what it is made of.
+            detail = f"The form has more than {MOST_IMAGES} images, or too many fields, or too long ones."
+            raise _malformed(detail) from error
+        detail = f"The study has more than {settings.max_study_bytes} bytes. Send smaller images, or fewer."
+        raise Problem(413, "request-entity-too-large", detail, max_bytes=settings.max_study_bytes) from error
+    if request.args:
+        raise _malformed("The fields of a study go into the form, not into the query.")
+    others = sorted(request.files.keys() - {"image"})
+    if others:
+        raise _malformed(f"Unknown file field: {', '.join(others)[:200]}. Each image goes into `image`.")
+    if not 1 <= len(files) <= MOST_IMAGES:
+        raise _malformed(f"A study has 1 to {MOST_IMAGES} files in the field `image`; this has {len(files)}.")
+    return [
+        _picture(file, place, fields, settings, longest_kept) for place, file in enumerate(files, start=1)
+    ]
+
+
+def _picture(
+    file: FileStorage, place: int, fields: Mapping[str, str], settings: Settings, longest_kept: int | None
+) -> Picture:
+    data = file.read(settings.max_bytes + 1)
+    try:
+        return Picture(file, replace(checked(data, fields, settings, longest_kept), data=b""))
+    except Problem as problem:
+        if data and problem.slug not in OF_ONE_IMAGE:
+            raise
+        detail = f"Image {place}: {problem.detail} Nothing of the study was accepted."
+        raise Problem(problem.status, problem.slug, detail, **problem.extra, image=place) from problem
+
+
+def _malformed(detail: str) -> Problem:
+    return Problem(400, "malformed", detail)

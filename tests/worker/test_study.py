@@ -1,0 +1,299 @@
+"""A study comes to its one callback, whatever dies on the way."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+
+import pytest
+from standardwebhooks import Webhook
+
+from jobs.deletion import delete
+from jobs.errors import NotStored, StoreUnavailable
+from jobs.handover import pass_on
+from jobs.job import LEFTOVER_GRACE, Job, now
+from jobs.ledger import Ledger
+from jobs.states import Delivery, State
+from jobs.webhook import webhook_secret
+from tests import pictures
+from tests.conftest import SIGNING_KEY, a_job, a_study, only_a_tombstone_is_left
+from tests.worker.test_analyse import desk  # noqa: F401 - a fixture
+from worker.analyse import analyse
+from worker.deliver import deliver
+from worker.purge import purge
+from worker.sweep import DOUBT, Sweeper, sweep
+
+PNG = pictures.encoded(pictures.gray())
+LONG_AGO = now() - timedelta(hours=2)
+
+
+def result(probability: float) -> dict:
+    return {"finding": "fracture", "probability": probability}
+
+
+@pytest.fixture
+def sweeper(ledger, queue) -> Sweeper:
+    return Sweeper(ledger, queue, max_attempts=3, running_limit=timedelta(seconds=60))
+
+
+def accepted(ledger: Ledger, count: int = 3, image: bytes = b"image", **changes) -> tuple[Job, list[Job]]:
+    study, jobs = a_study(count, size=len(image), **changes)
+    ledger.accept_study(study, ((job, image) for job in jobs))
+    return study, jobs
+
+
+def recorded(ledger: Ledger, job: Job, probability: float = 0.5, at: datetime | None = None) -> Job:
+    """The job's end as a worker leaves it that is killed right behind it."""
+    return ledger.append(ledger.append(job.started("w", now())).succeeded(result(probability), at or now()))
+
+
+def failed(ledger: Ledger, job: Job, type_: str = "unreadable-image") -> Job:
+    return ledger.append(ledger.append(job.started("w", now())).failed(type_, "It broke.", now()))
+
+
+def called_for(queue, study: Job) -> bool:
+    return ("deliver", study.id) in queue.waiting()
+
+
+def test_workers_bring_a_study_to_its_one_signed_callback(
+    ledger,
+    queue,
+    desk,  # noqa: F811
+    courier,
+    receiver,
+):
+    study, jobs = accepted(
+        ledger, image=PNG, callback_url=receiver.url, reference="R 1", metadata={"x": "Doe"}
+    )
+    for job in jobs:
+        assert not called_for(queue, study)
+        analyse(job.id, desk)
+    assert called_for(queue, study)
+    for _ in range(2):
+        deliver(study.id, courier)
+    ((headers, body),) = receiver.received
+    event = Webhook(webhook_secret(SIGNING_KEY, "clinic")).verify(body, headers)
+    assert event["type"] == "study.succeeded"
+    assert event["data"]["id"] == study.id
+    assert event["data"]["reference"] == "R 1"
+    assert [view["id"] for view in event["data"]["jobs"]] == [job.id for job in jobs]
+    assert event["data"]["summary"]["probability"] == event["data"]["jobs"][0]["result"]["probability"]
+    assert b"Doe" not in body
+    assert ledger.read(study.id).delivery is Delivery.DELIVERED
+    assert list(ledger.pending()) == []
+
+
+def test_a_callback_that_fails_is_due_again_under_the_same_id(ledger, queue, courier, receiver):
+    study, jobs = accepted(ledger, 1, callback_url=receiver.url)
+    pass_on(failed(ledger, jobs[0]), ledger, queue)
+    receiver.status = 500
+    deliver(study.id, courier)
+    later = ledger.read(study.id)
+    assert (later.state, later.delivery, later.delivery_attempts) == (State.FAILED, Delivery.PENDING, 1)
+    assert later.next_delivery_at > now()
+    ledger.append(later.redelivered(now()))
+    receiver.status = 200
+    deliver(study.id, courier)
+    ids = {headers["webhook-id"] for headers, _ in receiver.received}
+    assert ids == {f"msg_{study.id}"}
+    assert [json.loads(body)["type"] for _, body in receiver.received] == ["study.failed"] * 2
+
+
+def test_a_study_whose_events_are_not_wanted_is_settled_without_a_call(ledger, queue, courier, receiver):
+    courier.webhooks.choose("clinic", ["job.succeeded", "study.failed"])
+    study, jobs = accepted(ledger, 1, callback_url=receiver.url)
+    pass_on(recorded(ledger, jobs[0]), ledger, queue)
+    deliver(study.id, courier)
+    assert receiver.received == []
+    assert ledger.read(study.id).delivery is Delivery.NONE
+
+
+def test_workers_that_end_the_last_jobs_at_once_conclude_the_study_once(ledger, queue):
+    study, jobs = accepted(ledger, 8, callback_url="https://clinic.example/")
+    with ThreadPoolExecutor(8) as workers:
+        list(workers.map(lambda job: pass_on(recorded(ledger, job), ledger, queue), jobs))
+    assert called_for(queue, study)
+    assert [version.state for version in ledger.history(study.id)] == [State.SUCCEEDED]
+    assert list(ledger.pending()) == [study.id]
+
+
+def test_a_worker_killed_behind_the_last_record_leaves_the_study_to_the_sweeper(ledger, queue, sweeper):
+    study, jobs = accepted(ledger, callback_url="https://clinic.example/")
+    for job in jobs[:2]:
+        pass_on(recorded(ledger, job), ledger, queue)
+    recorded(ledger, jobs[2])
+    sweep(sweeper)
+    assert called_for(queue, study)
+
+
+def test_a_study_that_no_worker_saw_end_is_concluded_by_the_sweeper(ledger, queue, sweeper, redis):
+    study, jobs = accepted(ledger, callback_url="https://clinic.example/")
+    stale = [redis.hgetall(f"job:{job.id}") for job in jobs]
+    ended = [recorded(ledger, job, 0.5) for job in jobs]
+    for job in ended:
+        ledger.settle(job)
+    for job, shown in zip(jobs, stale, strict=True):  # As an old snapshot of Redis would show them.
+        redis.hset(f"job:{job.id}", mapping=shown)
+    sweep(sweeper)
+    assert ledger.read(study.id).state is State.SUCCEEDED
+    assert called_for(queue, study)
+
+
+def test_a_study_is_concluded_after_redis_was_wiped(ledger, queue, sweeper, redis):
+    study, jobs = accepted(ledger, callback_url="https://clinic.example/")
+    for job in jobs[:2]:
+        pass_on(recorded(ledger, job), ledger, queue)
+    redis.flushall()
+    pass_on(recorded(ledger, jobs[2]), ledger, queue)
+    assert called_for(queue, study)
+    redis.flushall()
+    sweep(sweeper)
+    assert called_for(queue, study)
+
+
+def test_the_sweeper_leaves_a_study_alone_while_one_of_its_jobs_has_not_ended(
+    ledger, queue, sweeper, monkeypatch
+):
+    study, jobs = accepted(ledger, queued_at=LONG_AGO, callback_url="https://clinic.example/")
+    for job in jobs[:2]:
+        pass_on(recorded(ledger, job), ledger, queue)
+    monkeypatch.setattr("worker.sweep.now", lambda: now() + 2 * DOUBT)
+    read = []
+    monkeypatch.setattr(ledger, "read", read.append)
+    for _ in range(2):
+        sweep(sweeper)
+    assert study.id not in read, "a study that only waits costs the object store nothing"
+    monkeypatch.undo()
+    assert ledger.read(study.id) == study
+
+
+def test_a_study_ends_though_its_last_job_is_deleted(ledger, queue, sweeper, courier, receiver):
+    study, jobs = accepted(ledger, 2, callback_url=receiver.url)
+    pass_on(recorded(ledger, jobs[0], 0.7), ledger, queue)
+    delete(jobs[1].id, ledger)
+    sweep(sweeper)
+    deliver(study.id, courier)
+    ((_, body),) = receiver.received
+    data = json.loads(body)["data"]
+    assert [view["id"] for view in data["jobs"]] == [jobs[0].id]
+    assert data["summary"]["job"] == jobs[0].id
+
+
+def test_a_study_whose_job_has_expired_ends(ledger, queue, sweeper):
+    study, jobs = accepted(ledger, 2, callback_url="https://clinic.example/", expires_at=LONG_AGO)
+    sweep(sweeper)
+    assert ledger.read(study.id).state is State.FAILED
+    assert {ledger.read(job.id).state for job in jobs} == {State.EXPIRED}
+
+
+@pytest.mark.parametrize("kept", range(3))
+def test_a_study_whose_submission_broke_off_is_erased_with_its_jobs(
+    ledger, queue, sweeper, monkeypatch, kept
+):
+    study, jobs = a_study(3, callback_url="https://clinic.example/")
+
+    def members():
+        for job in jobs[:kept]:
+            yield job, b"image"
+        raise StoreUnavailable("down")
+
+    with pytest.raises(StoreUnavailable):
+        ledger.accept_study(study, members())
+    if kept:
+        pass_on(recorded(ledger, jobs[0]), ledger, queue)
+    with pytest.raises(NotStored):
+        ledger.read(study.id)
+    sweep(sweeper)
+    assert study.id in set(ledger.pending()), "it may be written at this moment"
+    monkeypatch.setattr("worker.sweep.now", lambda: now() + 2 * LEFTOVER_GRACE)
+    sweep(sweeper)
+    for job in jobs[:kept]:
+        assert only_a_tombstone_is_left(job.id, ledger)
+    left = {key for key in ledger.objects.keys("") if not key.startswith("due/")}
+    assert left == {f"jobs/{job.id}/ledger/{ledger.read(job.id).version:06d}" for job in jobs[:kept]}
+
+
+def test_a_study_that_is_taken_in_again_leaves_alone_what_it_finds(ledger, queue, sweeper, redis):
+    study, jobs = a_study(2, callback_url="https://clinic.example/")
+
+    def members():
+        yield jobs[0], b"image"
+        raise StoreUnavailable("down")
+
+    with pytest.raises(StoreUnavailable):
+        ledger.accept_study(study, members())
+    pass_on(recorded(ledger, jobs[0]), ledger, queue)
+    redis.flushall()
+    ledger.accept_study(study, ((job, b"image") for job in jobs))
+    assert ledger.current(jobs[0].id).state is State.SUCCEEDED
+    assert set(ledger.of_client("clinic", None)) == {job.id for job in jobs}
+    pass_on(recorded(ledger, jobs[1]), ledger, queue)
+    assert called_for(queue, study)
+
+
+def test_a_study_that_ends_before_it_is_accepted_is_concluded_by_the_sweeper(ledger, queue, sweeper):
+    study, jobs = a_study(2, callback_url="https://clinic.example/")
+
+    def members():
+        for job in jobs:
+            yield job, b"image"
+        for job in jobs:
+            pass_on(recorded(ledger, job), ledger, queue)
+
+    ledger.accept_study(study, members())
+    sweep(sweeper)
+    assert called_for(queue, study)
+
+
+def test_a_deletion_that_broke_off_is_finished_by_the_sweeper_and_nobody_called(ledger, queue, sweeper):
+    study, jobs = accepted(ledger, 2, callback_url="https://clinic.example/")
+    ledger.append(study.erased(now()))
+    pass_on(recorded(ledger, jobs[0]), ledger, queue)
+    sweep(sweeper)
+    for record in (study, *jobs):
+        assert only_a_tombstone_is_left(record.id, ledger)
+    assert not called_for(queue, study)
+
+
+def test_a_study_one_of_whose_jobs_is_tried_again_is_called_for_again(ledger, queue, courier, receiver):
+    study, jobs = accepted(ledger, 2, callback_url=receiver.url)
+    pass_on(recorded(ledger, jobs[0], 0.1), ledger, queue)
+    pass_on(failed(ledger, jobs[1], "worker-lost"), ledger, queue)
+    deliver(study.id, courier)
+    again = ledger.retry(ledger.read(jobs[1].id))
+    assert ledger.read(study.id).state is State.RUNNING
+    pass_on(recorded(ledger, again, 0.9), ledger, queue)
+    deliver(study.id, courier)
+    said = [json.loads(body)["data"]["summary"]["probability"] for _, body in receiver.received]
+    assert said == [0.1, 0.9]
+    assert len({headers["webhook-id"] for headers, _ in receiver.received}) == 2
+
+
+def test_the_jobs_of_a_study_are_kept_for_as_long_as_the_study(ledger, queue, monkeypatch):
+    study, jobs = accepted(ledger, 2, retention_seconds=3600, created_at=LONG_AGO)
+    for job, at in zip(jobs, (LONG_AGO, now()), strict=True):
+        pass_on(recorded(ledger, job, at=at), ledger, queue)
+    monkeypatch.setattr("worker.purge.now", lambda: now() + timedelta(minutes=30))
+    purge(ledger)
+    assert {ledger.read(job.id).state for job in (study, *jobs)} == {State.SUCCEEDED}
+    monkeypatch.setattr("worker.purge.now", lambda: now() + timedelta(minutes=90))
+    purge(ledger)
+    for record in (study, *jobs):
+        assert only_a_tombstone_is_left(record.id, ledger)
+
+
+def test_a_study_is_not_counted_among_the_jobs_that_ended(ledger, queue):
+    _, jobs = accepted(ledger, 2)
+    for job in jobs:
+        pass_on(recorded(ledger, job), ledger, queue)
+    assert ledger.view.counts() == {"ended:succeeded": 2}
+
+
+def test_the_end_of_a_job_that_is_of_no_study_costs_no_request_more(ledger, queue):
+    job = a_job()
+    ledger.accept(job, b"image")
+    ended = recorded(ledger, job)
+    requests: list[str] = []
+    events = ledger.objects._client.meta.events
+    events.register("before-call.s3", lambda model, **_: requests.append(model.name))
+    pass_on(ended, ledger, queue)
+    assert requests == ["DeleteObject"]
