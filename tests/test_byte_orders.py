@@ -22,6 +22,8 @@ def named_order(type_: ast.expr | None) -> bool:
     """Whether a type of numpy's, as it stands in the source, has one order of bytes or needs none."""
     if isinstance(type_, ast.Attribute):
         return type_.attr in OF_ONE_BYTE
+    if isinstance(type_, ast.Call) and isinstance(type_.func, ast.Attribute):
+        return type_.func.attr == "newbyteorder" and named_order(argument(type_, 0, "new_order"))
     return (
         isinstance(type_, ast.Constant)
         and isinstance(type_.value, str)
