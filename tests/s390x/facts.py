@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from api.submission import Submission
+from jobs.claims import key_place, own_id_place
 from jobs.document import document
 from jobs.job import ImageFacts, Job, made_at
 from jobs.ledger import INVERTED
@@ -16,6 +18,7 @@ from model.bundle import WEIGHTS, Bundle
 from model.engines import ONNX_RUNTIME, start
 from model.image import decode
 from model.letterbox import Letterbox, to_input, to_square
+from model.prediction import cells_to_bytes
 from model.radiograph_check import features
 from model.regions import spread_heat
 from model.weights import each_weight
@@ -44,6 +47,7 @@ def of_picture(file: bytes) -> Facts:
         "format": radiograph.format,
         "sha256": radiograph.sha256,
         "chroma": radiograph.chroma,
+        "acquisition": radiograph.acquisition.facts(),
         "size": [radiograph.width, radiograph.height],
         "pixels": digest(pixels, "u1"),
         "square": digest(to_square(pixels, 64), "u1"),
@@ -71,18 +75,25 @@ def of_answers(bundle: Bundle, files: list[bytes]) -> Facts:
 
 
 def of_jobs() -> Facts:
-    """Records, keys, cursors and signatures."""
+    """Records, keys, cursors, signatures, and what tells that something is sent twice."""
     secrets = [webhook_secret(SIGNING_KEY, JOB.client, generation) for generation in (0, 3)]
     event = {
         "type": "job.succeeded",
         "timestamp": MOMENT.isoformat(),
         "data": document(JOB, "https://x.example"),
     }
+    told = {
+        name: getattr(JOB, name) for name in ("image", "callback_url", "reference", "priority", "metadata")
+    }
+    sent = Submission(b"", acquisition=None, deadline_seconds=60, retention_seconds=None, **told)
     body, headers = signed(f"{JOB.id}.1", event, secrets, MOMENT)
     return {
         "record": hashlib.sha256(JOB.to_json()).hexdigest(),
         "place in the listing": JOB.id.removeprefix("job_").translate(INVERTED),
         "made at": made_at(JOB.id).isoformat(),
+        "submission": sent.digest,
+        "claims": [key_place(JOB.client, "Zürich 7"), own_id_place(JOB.client, "7-4711")],
+        "looked": cells_to_bytes(np.linspace(0, 1, 64).reshape(8, 8)).hex(),
         "secrets": secrets,
         "body": body.decode(),
         "headers": headers,

@@ -32,7 +32,7 @@ def test_the_weights_of_a_bundle_are_those_that_x86_wrote():
     assert facts.of_weights(read_bundle(CARRIED / SMALL)) == ON_X86["weights"]
 
 
-def test_records_cursors_and_signatures_are_those_of_x86():
+def test_records_cursors_signatures_and_digests_are_those_of_x86():
     assert facts.of_jobs() == ON_X86["jobs"]
 
 
