@@ -9,7 +9,7 @@ from PIL import Image
 
 from stack.receiver import Receiver
 from tests import pictures
-from tests.integration.conftest import SECONDS, Stack
+from tests.integration.conftest import SECONDS, Stack, await_that
 from tests.xrays import XRAYS, needs_xrays
 
 
@@ -35,6 +35,21 @@ def test_a_radiograph_becomes_a_result_an_overlay_and_a_signed_callback(stack: S
     callback = receiver.wait_for(job["id"], SECONDS)
     assert callback.type == "job.succeeded"
     assert callback.job["result"] == result
+    assert receiver.rejected == []
+
+
+def test_a_study_becomes_one_summary_and_one_signed_callback(stack: Stack, receiver: Receiver):
+    fields = [*[("image", ("view.png", stack.radiograph))] * 3, ("callback_url", receiver.url)]
+    accepted = stack.request("POST", "/v1/studies", fields=fields)
+    assert accepted.status == 202
+    study = accepted.json()
+    callback = receiver.wait_for(study["id"], SECONDS)
+    assert callback.type == "study.succeeded"
+    views = callback.job["jobs"]
+    assert [view["id"] for view in views] == [view["id"] for view in study["jobs"]]
+    probabilities = [view["result"]["probability"] for view in views]
+    assert callback.job["summary"]["probability"] == max(probabilities)
+    await_that(lambda: stack.request("GET", study["links"]["self"]).json()["delivery"] == "delivered")
     assert receiver.rejected == []
 
 
