@@ -1,6 +1,6 @@
 """What the routes under /v1/jobs take and answer beside the job, as types that describe it."""
 
-from typing import Annotated, TypedDict
+from typing import Annotated, Literal, TypedDict
 
 from api.description import Callback
 from jobs.document import MOMENT, DeliveryAttempt, Event, JobDocument
@@ -27,6 +27,14 @@ class JobList(TypedDict):
 
     jobs: list[JobDocument]
     next_cursor: str | None
+
+
+class JobEvent(TypedDict):
+    """One server-sent event."""
+
+    id: Annotated[str, "The job's version."]
+    event: Literal["job"]
+    data: Annotated[str, "The job, as JSON."]
 
 
 class Deliveries(TypedDict):

@@ -10,7 +10,7 @@ from flask import Blueprint, Response, jsonify, request
 
 from api.description import Answer, describe
 from api.job_answer import MEDIA_TYPE, POLL_SECONDS, job_answer, not_gone, own_job
-from api.job_documents import ENDED_PROBLEMS, OWN_JOB_PROBLEMS, Deliveries
+from api.job_documents import ENDED_PROBLEMS, OWN_JOB_PROBLEMS, Deliveries, JobEvent
 from api.overlay import overlay_of
 from api.problem import Problem
 from api.result_formats import RESULT_FORMATS, result_answer
@@ -68,7 +68,7 @@ def job_routes(settings: Settings, ledger: Ledger, queue: JobQueue, waiting: Wai
         "watchJob",
         "The job's versions as they come, as server-sent events",
         {
-            200: Answer("A stream that ends when nothing is left to do.", {"text/event-stream": str}),
+            200: Answer("A stream that ends when nothing is left to do.", {"text/event-stream": JobEvent}),
             204: Answer("No more will come."),
         },
         (*OWN_JOB_PROBLEMS, "too-many-waiting"),

@@ -74,13 +74,13 @@ def _deliver(job: Job, courier: Courier) -> None:
         courier.ledger.settle(after)
 
 
-def event_of(job: Job, courier: Courier, at: datetime) -> dict[str, Any]:
+def event_of(job: Job, ledger: Ledger, public_url: str, at: datetime) -> dict[str, Any]:
     """What a callback says of an ended job, or of a study whose jobs have ended."""
     data: dict[str, Any]
     if job.members:
-        data = {**study_document(job, courier.ledger.current_many(job.members), courier.public_url)}
+        data = {**study_document(job, ledger.current_many(job.members), public_url)}
     else:
-        data = {**document(job, courier.public_url)}
+        data = {**document(job, public_url)}
         # May hold anything, a patient's data too: it goes only to who asks with the key.
         del data["metadata"]
     return {"type": job.event, "timestamp": moment_text(job.finished_at or at), "data": data}
@@ -127,7 +127,7 @@ def _begin(job: Job, courier: Courier) -> Job:
 
 def _call(job: Job, callback: Callback, chosen: WebhookSettings, courier: Courier) -> Answer:
     at = now()
-    event = event_of(job, courier, at)
+    event = event_of(job, courier.ledger, courier.public_url, at)
     secrets = courier.webhooks.secrets(job.client, chosen, at)
     body, headers = signed(message_id(job), event, secrets, at)
     headers["traceparent"] = entered(job.traceparent)

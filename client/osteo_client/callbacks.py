@@ -29,7 +29,7 @@ class Event:
     """`job.succeeded`, `job.failed` and so on; `webhook.test` for a test event."""
     timestamp: datetime
     job: Job | None
-    """None in a test event."""
+    """None in a test event, and in that of a study, which `document` holds."""
     document: dict[str, Any] = field(repr=False)
     """All that the service said."""
 

@@ -73,5 +73,5 @@ def _keep(compiled: openvino.CompiledModel, kept: Path) -> None:
     kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Whole or not at all: two workers may start at once.
     written = kept.with_suffix(f".{os.getpid()}")
-    written.write_bytes(compiled.export_model())
+    written.write_bytes(compiled.export_model().getvalue())
     written.replace(kept)

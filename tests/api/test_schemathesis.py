@@ -13,6 +13,8 @@ from tests.api.test_ask import PNG
 
 EXAMPLES = 10
 """For each route, beside those that try its parameters one by one."""
+UNWRITABLE = "^/dicom-web"
+"""Left out: multipart/related is no body that it can write; test_dicomweb.py tries these routes."""
 MEANT = "positive_data_acceptance"
 """Left out: random bytes are of the type that the description gives an image, and are no image."""
 
@@ -30,6 +32,7 @@ def test_every_answer_is_one_that_the_description_knows(api: Api, tmp_path: Path
         *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(settings)),
         *("run", f"{api.url}/openapi.json", "--url", api.url),
         *("--header", f"Authorization: Bearer {key}", "--exclude-checks", MEANT),
+        *("--exclude-path-regex", UNWRITABLE),
         *("--phases", "coverage,fuzzing", "--max-examples", str(EXAMPLES)),
         *("--generation-deterministic", "--continue-on-failure", "--no-color"),
     ]

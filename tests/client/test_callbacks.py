@@ -31,7 +31,7 @@ def callback(
 ) -> tuple[bytes, dict[str, str]]:
     """A callback as the service sends it."""
     job = a_job().started("w", now()).failed("not-a-radiograph", "It is a photograph.", now())
-    told = event or event_of(job, "", now())
+    told = event or event_of(job, None, "", now())
     return signed("msg_1", told, secrets or [SECRET], at or now())
 
 
