@@ -114,8 +114,10 @@ urlpatterns = [path("callback", django_view)]
 def django_status(body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
     if not settings.configured:
         settings.configure(
-            ROOT_URLCONF=__name__, ALLOWED_HOSTS=["testserver"], SECRET_KEY="test"
-        )  # pragma: allowlist secret
+            ROOT_URLCONF=__name__,
+            ALLOWED_HOSTS=["testserver"],
+            SECRET_KEY="test",  # pragma: allowlist secret
+        )
         django.setup()
     answer = DjangoClient(enforce_csrf_checks=True).post(
         "/callback", body, content_type="application/json", headers=dict(headers)
