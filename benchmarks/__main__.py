@@ -1,6 +1,6 @@
 """Measures everything in some 20 minutes: `python -m benchmarks [GROUP ...]`; see benchmarks/README.md.
 
-Without a group, all of them, and results.json and the plots beside this file are written anew.
+What is measured takes its place in results.json, and in the plots beside it.
 """
 
 import argparse
@@ -11,7 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from benchmarks import cold_start, end_to_end, engines, intake, scale, side_by_side
-from benchmarks.figures import Figure, as_table, write_figures
+from benchmarks.figures import Figure, as_table, read_figures, write_figures
 from benchmarks.plots import draw_plots
 from model.bundle import Bundle, read_bundle
 
@@ -38,14 +38,16 @@ def main() -> int:
     if unknown:
         parser.error(f"there is no group {', '.join(sorted(unknown))}; there are {', '.join(GROUPS)}")
     bundle = read_bundle(arguments.bundle)
+    results = HERE / "results.json"
+    if not arguments.groups:
+        results.unlink(missing_ok=True)
     figures: list[Figure] = []
     for name in tqdm(arguments.groups or GROUPS, "groups", unit="group"):
         found = GROUPS[name](bundle)
         tqdm.write(as_table(found), file=sys.stderr)
+        write_figures(results, found)
         figures += found
-    if not arguments.groups:
-        write_figures(HERE / "results.json", figures)
-        draw_plots(HERE, figures)
+    draw_plots(HERE, read_figures(results))
     short = [entry.name for entry in figures if entry.holds is False]
     print(f"{len(short)} of {len(figures)} figures fall short: {', '.join(short) or 'none'}", file=sys.stderr)
     return 1 if short else 0

@@ -44,8 +44,17 @@ def figure(
 
 
 def write_figures(path: Path, figures: Sequence[Figure]) -> None:
-    """Write results.json."""
-    path.write_text(json.dumps([asdict(entry) for entry in figures], indent=2) + "\n", encoding="utf-8")
+    """Write results.json; what it holds under other names stays."""
+    names = {entry.name for entry in figures}
+    entries = [*(entry for entry in read_figures(path) if entry.name not in names), *figures]
+    path.write_text(json.dumps([asdict(entry) for entry in entries], indent=2) + "\n", encoding="utf-8")
+
+
+def read_figures(path: Path) -> list[Figure]:
+    """What results.json holds; nothing where there is none."""
+    if not path.exists():
+        return []
+    return [Figure(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
 
 
 def as_table(figures: Sequence[Figure]) -> str:
