@@ -17,6 +17,7 @@ from api.end_routes import end_routes
 from api.health import health_routes
 from api.intake import Intake
 from api.job_routes import job_routes
+from api.key_routes import key_routes
 from api.key_store import Keys
 from api.list_routes import list_routes
 from api.metrics import metrics_routes
@@ -71,6 +72,7 @@ def create_app(settings: Settings, ledger: Ledger, queue: JobQueue, keys: Keys) 
     webhooks, receivers = Webhooks(ledger.objects, settings.signing_key), Receivers(ledger.objects)
     desk = Desk(settings, ledger, queue, webhooks, receivers, Probes(ledger.objects))
     app.register_blueprint(webhook_routes(desk))
+    app.register_blueprint(key_routes(keys))
     app.register_blueprint(health_routes(ledger))
     app.register_blueprint(metrics_routes(ledger, receivers))
     app.register_blueprint(problem_routes())

@@ -51,6 +51,8 @@ def audit_requests(app: Flask, audit: Audit) -> None:
 
 
 def _subject(response: Response) -> str | None:
+    if "key_acted_on" in g:
+        return str(g.key_acted_on)
     made = response.headers.get("Location", "").rpartition("/")[2]
     named = [made, *map(str, (request.view_args or {}).values())]
     return next((text for text in named if OUR_ID.fullmatch(text)), None)

@@ -48,6 +48,7 @@ PATH: Mapping[str, Any] = {
         {"pattern": "^[A-Za-z0-9][A-Za-z0-9._~-]{0,127}$"},
         "The job's id, or the one that you gave it by PUT (which does not begin with `job_`).",
     ],
+    "key_id": Annotated[str, {"pattern": "^[0-9a-f]{16}$"}],
     "problem": Annotated[str, {"enum": sorted(KINDS | JOB_ERRORS)}],
     "study": Annotated[str, "The study's UID; instances of another are refused."],
     "study_id": Annotated[str, {"pattern": "^study_[0-9A-HJKMNP-TV-Z]{26}$"}],

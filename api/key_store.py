@@ -42,7 +42,7 @@ class Key:
 
 
 class Keys:
-    """The keys, at `keys/<sha256>`, and their last uses, at `keys-used/<id>`.
+    """The keys, at `keys/<sha256>`, and their last uses, at `keys-used/<client>/<sha256>`, empty until then.
 
     One that was read is trusted for `trust_seconds`: for so long a process that has just seen it may take it
     after its revocation. Every method may raise StoreUnavailable.
@@ -59,7 +59,10 @@ class Keys:
         if not CLIENT.fullmatch(client):
             raise ValueError("a client's name has 1 to 63 lower-case letters, digits and hyphens")
         key = f"osteo_{secrets.token_urlsafe(32)}"
-        self._write(_digest(key), Key(id_of(key), client, frozenset(scopes), now()))
+        digest = _digest(key)
+        # First: no key is left out of its client's list, and a name without a key is passed over there.
+        self._objects.put(_use_of(client, digest), b"")
+        self._write(digest, Key(id_of(key), client, frozenset(scopes), now()))
         return key
 
     def holder_of(self, key: str) -> Key | None:
@@ -74,15 +77,30 @@ class Keys:
                 return None
         if known.ended(now()):
             return None
-        self._note_use(known)
+        self._note_use(digest, known)
         return known
 
     def all(self) -> Iterator[tuple[Key, datetime | None]]:
         """Every key, ended ones too, and when it was last used, to the hour."""
         for name in self._objects.keys("keys/"):
             with suppress(NotStored):
-                known = self._read(name.removeprefix("keys/"))
-                yield known, self._last_use(known.id)
+                digest = name.removeprefix("keys/")
+                known = self._read(digest)
+                yield known, self._last_use(known.client, digest)
+
+    def of_client(self, client: str) -> Iterator[tuple[Key, datetime | None]]:
+        """As `all`, of one client, without a look at others'; a key of 0.1.0 is there once it was used."""
+        for name in self._objects.keys(_use_of(client, "")):
+            with suppress(NotStored):
+                digest = name.rpartition("/")[2]
+                yield self._read(digest), self._last_use(client, digest)
+
+    def one(self, client: str, key_id: str) -> Key:
+        """The key of this id, ended or not. Raises LookupError where it is not this client's."""
+        _, known = self._by_id(key_id)
+        if known.client != client:
+            raise LookupError(f"{client} has no key {key_id}")
+        return known
 
     def rotate(self, key_id: str, overlap: timedelta) -> tuple[str, Key]:
         """A new key with the rights of the one of this id, which ends after `overlap`. Raises LookupError."""
@@ -119,25 +137,26 @@ class Keys:
         self._trusted[digest] = known, time.monotonic() + self._trust_seconds
         return known
 
-    def _note_use(self, key: Key) -> None:
+    def _note_use(self, digest: str, key: Key) -> None:
         at = now()
         if at - self._used.get(key.id, datetime.min.replace(tzinfo=at.tzinfo)) < USE_GRAIN:
             return
         self._used[key.id] = at  # first: of many requests at once, one writes
         try:
-            last = self._last_use(key.id)
+            last = self._last_use(key.client, digest)
             if last is None or at - last >= USE_GRAIN:
-                self._objects.put(f"keys-used/{key.id}", moment_text(at).encode())
+                self._objects.put(_use_of(key.client, digest), moment_text(at).encode())
             else:
                 self._used[key.id] = last
         except StoreUnavailable as error:
             log.warning("the use of a key was not written down: %s", error, extra={"client": key.client})
 
-    def _last_use(self, key_id: str) -> datetime | None:
+    def _last_use(self, client: str, digest: str) -> datetime | None:
         try:
-            return datetime.fromisoformat(self._objects.get(f"keys-used/{key_id}").decode())
+            text = self._objects.get(_use_of(client, digest)).decode()
         except NotStored:
             return None
+        return datetime.fromisoformat(text) if text else None
 
     def _read(self, digest: str) -> Key:
         raw = json.loads(self._objects.get(f"keys/{digest}"))
@@ -167,6 +186,10 @@ def told(key: Key) -> dict[str, object]:
         "ends_at": moment_text(key.ends_at) if key.ends_at else None,
     }
     return asdict(key) | {"scopes": sorted(key.scopes)} | moments
+
+
+def _use_of(client: str, digest: str) -> str:
+    return f"keys-used/{client}/{digest}"
 
 
 def _digest(key: str) -> str:

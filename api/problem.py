@@ -48,6 +48,9 @@ KINDS = {
     "no-such-study": Kind(
         404, "This client has no such study.", "Check the id, and that the key is this client's."
     ),
+    "no-such-key": Kind(
+        404, "This client has no such API key, or it has ended.", "Take an id that `GET /v1/keys` shows."
+    ),
     "no-such-probe": Kind(404, "This client has no such test event.", "Send a new one."),
     "no-such-upload": Kind(
         404,

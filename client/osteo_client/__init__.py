@@ -15,6 +15,7 @@ from osteo_client.errors import (
     KeyReused,
     Malformed,
     NoSuchJob,
+    NoSuchKey,
     NotEnded,
     NotReady,
     NotTheService,
@@ -24,9 +25,11 @@ from osteo_client.errors import (
     Unreachable,
 )
 from osteo_client.job import Job, JobError, Region, Result
+from osteo_client.key import ApiKey, NewKey
 
 __all__ = [
     "AlreadyEnded",
+    "ApiKey",
     "AsyncClient",
     "AsyncJobHandle",
     "Busy",
@@ -43,7 +46,9 @@ __all__ = [
     "JobHandle",
     "KeyReused",
     "Malformed",
+    "NewKey",
     "NoSuchJob",
+    "NoSuchKey",
     "NotEnded",
     "NotReady",
     "NotTheService",

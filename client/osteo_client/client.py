@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
@@ -12,6 +12,8 @@ import httpx2
 from osteo_client.connection import PATIENCE, settings
 from osteo_client.exchange import Steps
 from osteo_client.job import Job, Priority, Result, State
+from osteo_client.key import ApiKey, NewKey, Scope
+from osteo_client.key_steps import KeySteps
 from osteo_client.steps import Image, JobSteps, ServiceSteps, filters_of
 
 T = TypeVar("T")
@@ -28,6 +30,7 @@ class Client:
     def __init__(self, url: str, key: str, *, patience: float = PATIENCE) -> None:
         self._http = httpx2.Client(**settings(url, key))
         self._steps = ServiceSteps(self._http.build_request, patience)
+        self._keys = KeySteps(self._http.build_request, patience)
 
     def submit(
         self,
@@ -79,6 +82,25 @@ class Client:
             yield from (JobHandle(self, steps) for steps in page)
             if cursor is None:
                 return
+
+    def keys(self) -> list[ApiKey]:
+        """Your API keys, oldest first, ended ones too. This and the next three need the scope `admin`."""
+        return self._run(self._keys.all())
+
+    def create_key(self, scopes: Collection[Scope] | None = None) -> NewKey:
+        """A new key with these scopes, of those that this client's own key has; all of them, unless given.
+
+        Where the answer is lost on its way, a second key is made: nobody has the first, and `keys` shows it.
+        """
+        return self._run(self._keys.create(scopes))
+
+    def rotate_key(self, key_id: str) -> NewKey:
+        """A new key in this one's place, which ends in 24 hours. Raises NoSuchKey."""
+        return self._run(self._keys.rotate(key_id))
+
+    def revoke_key(self, key_id: str) -> None:
+        """End a key now; to do so twice is no error. Raises NoSuchKey."""
+        self._run(self._keys.revoke(key_id))
 
     def close(self) -> None:
         """Close the connections."""

@@ -68,6 +68,10 @@ class NoSuchJob(Problem):
     """404: there is no such job, or it belongs to another client."""
 
 
+class NoSuchKey(Problem):
+    """404: there is no such API key, it has ended, or it belongs to another client."""
+
+
 class Gone(Problem):
     """410: the job was deleted."""
 
@@ -103,6 +107,7 @@ BY_TYPE: dict[str, type[Problem]] = {
     "broken-image": ImageRefused,
     "callback-refused": CallbackRefused,
     "key-reused": KeyReused,
+    "no-such-key": NoSuchKey,
 }
 """The exceptions of types that share their status. The rest, and what a newer service adds, go by it."""
 

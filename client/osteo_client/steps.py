@@ -1,7 +1,7 @@
 """What can be asked of the service and of one job, as steps that either client runs."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import inf
@@ -39,6 +39,7 @@ class Build(Protocol):
         params: Mapping[str, str] | None = None,
         data: Mapping[str, str] | None = None,
         files: Mapping[str, tuple[str, bytes]] | None = None,
+        json: Mapping[str, Sequence[str]] | None = None,
     ) -> httpx2.Request:
         """Make it, with everything that the client adds."""
         ...

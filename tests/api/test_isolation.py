@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import urllib3
 
-from api.key_store import Keys
+from api.key_store import Keys, id_of
 from jobs.job import Job, now
 from jobs.ledger import Ledger
 from jobs.probes import Probes
@@ -23,7 +23,7 @@ BODIES = (
     {"callback_url": f"https://clinic.example/{MARK}"},
 )
 SOMEWHERE_ELSE = (
-    "../keys",
+    "../../../keys",
     "..%2F..%2Fkeys",
     "%2e%2e",
     "job_" + "0" * 25 + "%00",
@@ -47,6 +47,7 @@ def owned(api: Api, stores) -> dict[str, str]:
     return {
         "job_id": job.id,
         "study_id": study.id,
+        "key_id": id_of(api.key),
         "probe_id": Probes(api.objects).create("clinic", url),
     }
 

@@ -104,8 +104,9 @@ def test_the_last_use_costs_one_write_an_hour_whatever_the_processes(keys, ledge
     processes = [Keys(ledger.objects, trust_seconds=0) for _ in range(3)]
     for process in processes * 2:
         held = process.holder_of(text)
-    assert writes == [f"keys-used/{held.id}"]
-    put(f"keys-used/{held.id}", moment_text(now() - USE_GRAIN).encode())
+    (use,) = ledger.objects.keys(f"keys-used/clinic/{held.id}")
+    assert writes == [use]
+    put(use, moment_text(now() - USE_GRAIN).encode())
     Keys(ledger.objects).holder_of(text)
     assert len(writes) == 2
 

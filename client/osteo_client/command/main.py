@@ -7,9 +7,11 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from osteo_client.async_client import AsyncClient
 from osteo_client.client import Client, JobHandle
+from osteo_client.command import keys
 from osteo_client.command.exits import EXPLAINED, INTERRUPTED, REFUSED, status_of
 from osteo_client.command.many import Sending, watch
 from osteo_client.command.progress import Output, Waits
@@ -116,6 +118,15 @@ def _delete(given: argparse.Namespace, output: Output) -> int:
     return _of_each(given, output, delete)
 
 
+def _keys(do: Callable[[Client, argparse.Namespace, Output], None]) -> Run:
+    def run(given: argparse.Namespace, output: Output) -> int:
+        with Client(given.url, given.key, patience=PATIENCE) as client:
+            do(client, given, output)
+        return 0
+
+    return run
+
+
 def _of_each(given: argparse.Namespace, output: Output, do: Callable[[JobHandle], None]) -> int:
     """Do the same with each job that is named, whatever becomes of the others."""
     status = 0
@@ -139,11 +150,11 @@ def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--url", default=os.environ.get("OSTEO_URL"), help="the service ($OSTEO_URL)")
     common.add_argument("--key", default=os.environ.get("OSTEO_KEY"), help="your API key ($OSTEO_KEY)")
-    common.add_argument("--json", action="store_true", help="a line of JSON for each job or file")
+    common.add_argument("--json", action="store_true", help="a line of JSON for each job, file or key")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(name: str, run: Run, what: str) -> argparse.ArgumentParser:
-        made = commands.add_parser(
+    def command(name: str, run: Run, what: str, within: Any = commands) -> argparse.ArgumentParser:
+        made: argparse.ArgumentParser = within.add_parser(
             name,
             help=what,
             description=what,
@@ -171,4 +182,15 @@ def _parser() -> argparse.ArgumentParser:
     command("delete", _delete, "erase jobs, their images and results").add_argument(
         "job", nargs="+", metavar="JOB"
     )
+    within = commands.add_parser("keys", help="see, make, replace and end your API keys").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
+    command("list", _keys(keys.show), "your keys: what each may, when last used (to the hour)", within)
+    create = command("create", _keys(keys.create), "make a key, which is shown this once", within)
+    create.add_argument(
+        "--scope", action="append", choices=("submit", "read", "admin"), help="all of yours, unless given"
+    )
+    what = "make a key in another one's place, which ends in 24 hours"
+    command("rotate", _keys(keys.rotate), what, within).add_argument("id", metavar="ID")
+    command("revoke", _keys(keys.revoke), "end a key now", within).add_argument("id", metavar="ID")
     return parser

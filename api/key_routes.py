@@ -1,0 +1,186 @@
+"""The routes under /v1/keys: a client sees, makes, replaces and ends its own API keys."""
+
+import logging
+from collections.abc import Collection
+from datetime import timedelta
+from typing import Annotated, Any, NotRequired, TypedDict
+
+from flask import Blueprint, Response, g, jsonify, request
+
+from api.description import Answer, describe
+from api.key_store import Key, Keys, id_of, told
+from api.problem import Problem
+from api.schema import CLOSED
+from api.scope import Scope
+from jobs.document import MOMENT
+from jobs.job import moment_text
+
+log = logging.getLogger(__name__)
+
+OVERLAP_HOURS, LONGEST_OVERLAP_HOURS = 24, 168
+
+
+class KeyDocument(TypedDict):
+    """An API key of this client's, without the key itself."""
+
+    id: str
+    scopes: list[Scope]
+    created_at: Annotated[str, MOMENT]
+    ends_at: Annotated[str | None, MOMENT, "From then on it is no key."]
+    last_used_at: Annotated[str | None, MOMENT, "To the hour."]
+
+
+class KeysDocument(TypedDict):
+    """All keys of this client, ended ones too."""
+
+    keys: list[KeyDocument]
+
+
+class KeyOrder(TypedDict):
+    """What a new key may."""
+
+    scopes: NotRequired[
+        Annotated[list[Scope], {"minItems": 1}, "Of the asking key's; all of them, unless given."]
+    ]
+
+
+class NewKey(TypedDict):
+    """A key, shown this once."""
+
+    id: str
+    scopes: list[Scope]
+    api_key: str
+
+
+class Rotation(TypedDict):
+    """How long the key before goes on."""
+
+    overlap_hours: NotRequired[
+        Annotated[float, {"minimum": 0, "maximum": LONGEST_OVERLAP_HOURS}, f"{OVERLAP_HOURS}, unless given."]
+    ]
+
+
+class RotatedKey(NewKey):
+    """A key in another one's place, shown this once."""
+
+    previous_key_ends_at: Annotated[str, MOMENT]
+
+
+def key_routes(keys: Keys) -> Blueprint:
+    """The blueprint of these routes. `g.client` and `g.key` hold who asks, and by which key."""
+    routes = Blueprint("keys", __name__, url_prefix="/v1/keys")
+
+    @routes.get("")
+    @describe(
+        "listKeys",
+        "This client's API keys",
+        {200: Answer("The keys, oldest first.", KeysDocument)},
+        scope=Scope.ADMIN,
+    )
+    def show() -> Response:
+        known = sorted(keys.of_client(g.client), key=lambda pair: pair[0].created_at)
+        return jsonify(
+            keys=[
+                {name: value for name, value in told(key).items() if name != "client"}
+                | {"last_used_at": moment_text(used_at) if used_at else None}
+                for key, used_at in known
+            ]
+        )
+
+    @routes.post("")
+    @describe(
+        "createKey",
+        "A new key, with no more scopes than the one that asks",
+        {201: Answer("The key, shown this once.", NewKey)},
+        ("malformed",),
+        body=Annotated[KeyOrder, CLOSED],
+        body_required=False,
+        scope=Scope.ADMIN,
+    )
+    def create() -> Response:
+        scopes = _scopes()
+        _grantable(scopes)
+        return _shown(keys.create(g.client, scopes), scopes)
+
+    @routes.post("/<key_id>/rotate")
+    @describe(
+        "rotateKey",
+        "A key with the same scopes in this one's place, which ends in 24 hours",
+        {201: Answer("The key, shown this once.", RotatedKey)},
+        ("malformed", "no-such-key"),
+        body=Annotated[Rotation, CLOSED],
+        body_required=False,
+        scope=Scope.ADMIN,
+    )
+    def rotate(key_id: str) -> Response:
+        _grantable(_one(keys, key_id).scopes)
+        overlap = _overlap()
+        try:
+            made, ending = keys.rotate(key_id, overlap)
+        except LookupError as error:
+            raise Problem(404, "no-such-key", f"The key {key_id} has ended. Create a new one.") from error
+        response = _shown(made, ending.scopes, previous_key_ends_at=told(ending)["ends_at"])
+        g.key_acted_on = key_id
+        return response
+
+    @routes.delete("/<key_id>")
+    @describe(
+        "revokeKey",
+        "End a key now",
+        {204: Answer("It has ended; for some seconds (30, by default) it may still be taken.")},
+        ("no-such-key",),
+    )
+    def revoke(key_id: str) -> Response:
+        keys.revoke(_one(keys, key_id).id)
+        g.key_acted_on = key_id
+        log.info("key revoked", extra={"client": g.client})
+        return Response(status=204)
+
+    return routes
+
+
+def _one(keys: Keys, key_id: str) -> Key:
+    try:
+        return keys.one(g.client, key_id)
+    except LookupError as error:
+        detail = "There is no such API key of this client. Take an id that `GET /v1/keys` shows."
+        raise Problem(404, "no-such-key", detail) from error
+
+
+def _grantable(scopes: Collection[Scope]) -> None:
+    """Raises Problem where the asking key would hand out what it may not do itself."""
+    for scope in sorted(set(scopes) - g.key.scopes):
+        detail = f"A key hands out no more than it may do: this needs one that has the scope `{scope}`, too."
+        raise Problem(403, "insufficient-scope", detail, scope=scope)
+
+
+def _shown(made: str, scopes: Collection[Scope], **more: object) -> Response:
+    g.key_acted_on = id_of(made)
+    response = jsonify(id=id_of(made), scopes=sorted(scopes), api_key=made, **more)
+    response.status_code = 201
+    log.info("key made", extra={"client": g.client})
+    return response
+
+
+def _scopes() -> frozenset[Scope]:
+    given = _given("scopes", sorted(g.key.scopes))
+    if isinstance(given, list) and given and all(scope in [*Scope] for scope in given):
+        return frozenset(map(Scope, given))
+    raise Problem(400, "malformed", f"Send {{'scopes': [...]}} as JSON with any of: {', '.join(Scope)}.")
+
+
+def _overlap() -> timedelta:
+    given = _given("overlap_hours", OVERLAP_HOURS)
+    # To Python, true is a number.
+    if type(given) in (int, float) and 0 <= given <= LONGEST_OVERLAP_HOURS:
+        return timedelta(hours=given)
+    detail = f"Send {{'overlap_hours': HOURS}} as JSON, from 0 to {LONGEST_OVERLAP_HOURS}, or nothing."
+    raise Problem(400, "malformed", detail)
+
+
+def _given(name: str, unless_given: Any) -> Any:
+    """This member of the body, which may have no other, and may be absent itself."""
+    if not request.get_data():
+        return unless_given
+    body = request.get_json(silent=True)
+    return body.get(name, unless_given) if isinstance(body, dict) and body.keys() <= {name} else None
