@@ -27,6 +27,7 @@ from jobs.view import View
 OUR_ID = re.compile(r"[a-z]+_[0-9A-HJKMNP-TV-Z]{26}")
 """What we made up ourselves; a name that a client has given may be a patient's."""
 SUBMITTED = "submitJob"
+SUBMITTING = {SUBMITTED, "submitJobAs", "submitStudy", "storeInstances", "storeInstancesOfStudy"}
 
 
 def audit_requests(app: Flask, audit: Audit) -> None:
@@ -37,25 +38,29 @@ def audit_requests(app: Flask, audit: Audit) -> None:
         operation = operation_of(app.view_functions.get(request.endpoint or ""))
         done = response.status_code < 300 or response.status_code == 403
         if operation and done and "key" in g:
-            entry = Entry(
-                client=g.client,
-                key=g.key.id,
-                action=operation.id,
-                subject=_subject(response),
-                status=response.status_code,
-                trace=trace_id(g.traceparent),
-            )
-            # What erases or changes is rare, and worth its own write before it is answered.
-            (audit.keep if operation.needs(request.method) is Scope.ADMIN else audit.note)(entry)
+            for subject in _subjects(response):
+                entry = Entry(
+                    client=g.client,
+                    key=g.key.id,
+                    action=operation.id,
+                    subject=subject,
+                    status=response.status_code,
+                    trace=trace_id(g.traceparent),
+                )
+                # What erases or changes is rare, and worth its own write before it is answered.
+                (audit.keep if operation.needs(request.method) is Scope.ADMIN else audit.note)(entry)
         return response
 
 
-def _subject(response: Response) -> str | None:
+def _subjects(response: Response) -> list[str | None]:
+    """What was acted on: what was made, each job of it, else what the path names; one None for nothing."""
     if "key_acted_on" in g:
-        return str(g.key_acted_on)
+        return [str(g.key_acted_on)]
     made = response.headers.get("Location", "").rpartition("/")[2]
     named = [made, *map(str, (request.view_args or {}).values())]
-    return next((text for text in named if OUR_ID.fullmatch(text)), None)
+    first = next((text for text in named if OUR_ID.fullmatch(text)), None)
+    accepted = [job_id for job_id in g.get("accepted", ()) if job_id != first]
+    return [*accepted, *([first] if first or not accepted else [])]
 
 
 def told(audit: Audit, ledger: Ledger, client: str, since: datetime) -> Iterator[dict[str, Any]]:
@@ -66,7 +71,7 @@ def told(audit: Audit, ledger: Ledger, client: str, since: datetime) -> Iterator
     known: set[str] = set()
     for entry in audit.entries(since):
         if entry["client"] == client:
-            if entry["action"] == SUBMITTED:
+            if entry["action"] in SUBMITTING:
                 known.add(entry["subject"])
             yield entry
     newer = takewhile(lambda job_id: made_at(job_id) >= since, ledger.of_client(client, None))

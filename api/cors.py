@@ -3,7 +3,10 @@
 from flask import Flask, Response, request
 
 SENT = "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Prefer, traceparent"
-SHOWN = "ETag, Location, RateLimit, RateLimit-Policy, Retry-After"
+SHOWN = (
+    "ETag, Idempotency-Expires, Idempotency-Replayed, Link, Location, Preference-Applied, RateLimit,"
+    " RateLimit-Policy, Retry-After"
+)
 PREFLIGHT_SECONDS = 600
 
 

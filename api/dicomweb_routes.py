@@ -91,7 +91,8 @@ def dicomweb_routes(intake: Intake) -> Blueprint:
             raise Problem(415, "unsupported-media-type", detail)
         request.max_content_length = intake.settings.max_study_bytes
         intake.admit(g.client)
-        return _answer(_store_all(intake, study), intake.settings.public_url)
+        with intake.seat():
+            return _answer(_store_all(intake, study), intake.settings.public_url)
 
     return routes
 
@@ -124,8 +125,7 @@ def _store_one(
             raise _Refused(UNKNOWN_CLASS)
         if number > 1:
             intake.admit(g.client)
-        with intake.seat():
-            submission = checked(data, fields, intake.settings, intake.settings.retention_of(g.client))
+        submission = checked(data, fields, intake.settings, intake.settings.retention_of(g.client))
         if study is not None and _study_of(data) != study:
             raise _Refused(WRONG_STUDY)
         # No idempotency key begins with a line's end.

@@ -133,6 +133,7 @@ class Intake:
         return job
 
     def _fed(self, job: Job) -> None:
+        g.setdefault("accepted", []).append(job.id)  # For the audit log.
         try:
             self.queue.feed(job.client, job.priority)
         except QueueUnavailable:

@@ -20,7 +20,9 @@ def delete(job_id: str, ledger: Ledger) -> None:
     job.erased(now())
     ledger.mark(job)
     ledger.due.put(job_id, now() + LEFTOVER_GRACE)
-    _, tombstone = insist(job_id, lambda job: job.erased(now()), ledger)
+    before, tombstone = insist(job_id, lambda job: job.erased(now()), ledger)
+    # Whoever ended the job may have taken the marker away meanwhile, which alone knows of the claim.
+    ledger.claims.release(before)
     bury(tombstone, ledger)
 
 

@@ -88,7 +88,7 @@ class Ledger:
         if gate is Gate.SHUT:
             raise Conflict(f"{job.id} version {job.version}")
         try:
-            if gate is not Gate.OPEN and self.objects.exists(key):
+            if gate is not Gate.OPEN and self._gone_on(job):
                 raise Conflict(f"{job.id} version {job.version}")
             if job.dead_letter:
                 # First, as a marker is: it may lead to a job that is none, and never the other way round.
@@ -98,10 +98,15 @@ class Ledger:
             self.objects.put_new(key, record)
         except Conflict:
             # What is there may be this very record, its write's answer lost on the way.
-            if self.objects.get(key) != record:
+            if not self.objects.exists(key) or self.objects.get(key) != record:
                 raise
         self._show(job)
         return job
+
+    def _gone_on(self, job: Job) -> bool:
+        """Whether this version is there, or a later one: of a deleted job only the tombstone is left."""
+        written = self.objects.keys(f"jobs/{job.id}/ledger/", after=_version(job.id, job.version - 1))
+        return next(written, None) is not None
 
     def dead_letters(self) -> Iterator[Job]:
         """The jobs that were given up through no fault of the submission, oldest first."""
@@ -122,6 +127,7 @@ class Ledger:
         if job.study:
             self._reopen(job.study)
         self.append(retried)
+        self.mark(job)  # Once more: whoever settled it just now has taken the first one away.
         self.objects.delete(_dead_letter(job.id))
         return retried
 
@@ -136,7 +142,9 @@ class Ledger:
         """Let the callback be due at once. Raises IllegalMove, and as `append` does."""
         again = job.redelivered(now())
         self.mark(job)
-        return self.append(again)
+        self.append(again)
+        self.mark(job)  # Once more: whoever settled it just now has taken the first one away.
+        return again
 
     def deliveries(self, job: Job) -> list[dict[str, Any]]:
         """What came of every call of the job's receiver, first to last."""
@@ -169,6 +177,13 @@ class Ledger:
 
     def read(self, job_id: str) -> Job:
         """The job as the ledger has it: the truth. Raises NotStored."""
+        try:
+            return self._latest(job_id)
+        except NotStored:
+            # Between listing and reading it may have gone on, or been deleted.
+            return self._latest(job_id)
+
+    def _latest(self, job_id: str) -> Job:
         latest = ""
         for latest in self.objects.keys(f"jobs/{job_id}/ledger/"):  # noqa: B007 - the last one counts
             pass

@@ -83,7 +83,7 @@ if known ~= server then
 end
 local shown, tried = unpack(redis.call('HMGET', job, 'version', 'tried'))
 if not shown then return 1 end
-redis.call('HSET', job, 'tried', version)
+if tonumber(tried or 0) < version then redis.call('HSET', job, 'tried', version) end
 local untried = tonumber(shown) == version - 1 and tonumber(tried or 0) < version
 return untried and now - since >= doubt and 2 or 1
 """

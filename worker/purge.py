@@ -4,7 +4,7 @@ import logging
 from datetime import datetime, timedelta
 from threading import Event
 
-from jobs.deletion import delete
+from jobs.deletion import bury, delete
 from jobs.due import Entry
 from jobs.errors import IllegalMove, NotStored, TransientError
 from jobs.job import LEFTOVER_GRACE, made_at, now
@@ -56,7 +56,7 @@ def _looked_at(entry: Entry, at: datetime, ledger: Ledger) -> datetime | None:
         return accepted if accepted > at else None
     ledger.claims.release(job, at)
     if job.state is State.ERASED:
-        ledger.erase(job)
+        bury(job, ledger)
     elif job.retention_seconds is not None and job.study is None:  # A study takes its jobs with it.
         kept_until = (job.finished_at or at) + timedelta(seconds=job.retention_seconds)
         if kept_until > at:

@@ -125,11 +125,12 @@ def run_sweeper(settings: Settings, stop: Event) -> None:
     Thread(target=purge_until, args=[stop, ledger], name="purge", daemon=True).start()
     audit = Audit.connect(settings)
     while not stop.wait(settings.sweep_seconds):
-        try:
-            audit.carry_over()
-            sweep(sweeper)
-        except TransientError as error:
-            log.warning("this round of sweeping ended early: %s", error)
+        # The audit log behind it: a store that refuses its entries holds up no job.
+        for work in (partial(sweep, sweeper), audit.carry_over):
+            try:
+                work()
+            except TransientError as error:
+                log.warning("this round of sweeping ended early: %s", error)
     heartbeat.stop()
 
 

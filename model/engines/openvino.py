@@ -2,14 +2,14 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import numpy as np
 import openvino
 
-from model.bundle import Bundle
+from model.bundle import GRAPH, Bundle
 from model.network import FRACTURE, WHERE
 from model.onnx_graph import with_weights
 
@@ -31,7 +31,7 @@ class OpenVino:
             progress("compiling for OpenVINO")
             compiled = core.compile_model(network, "CPU", HINT)
             if kept:
-                _keep(compiled, kept)
+                _keep(compiled, kept, progress)
         self._compiled = compiled
         self._outputs = [compiled.output(name) for name in (FRACTURE, WHERE)]
 
@@ -51,7 +51,8 @@ def read_network(bundle: Bundle) -> openvino.Model:
 def _fingerprint(core: openvino.Core, bundle: Bundle) -> str:
     """Changes with whatever makes another program of the network: bundle, OpenVINO, processor."""
     processor = [core.get_property("CPU", name) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")]
-    of = json.dumps([bundle.sha256, openvino.__version__, *processor, HINT], default=str)
+    graph = hashlib.sha256((bundle.folder / GRAPH).read_bytes()).hexdigest()
+    of = json.dumps([bundle.sha256, graph, openvino.__version__, *processor, HINT], default=str)
     return hashlib.sha256(of.encode()).hexdigest()
 
 
@@ -69,9 +70,12 @@ def _read(
         return None
 
 
-def _keep(compiled: openvino.CompiledModel, kept: Path) -> None:
-    kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # Whole or not at all: two workers may start at once.
-    written = kept.with_suffix(f".{os.getpid()}")
-    written.write_bytes(compiled.export_model().getvalue())
-    written.replace(kept)
+def _keep(compiled: openvino.CompiledModel, kept: Path, progress: Callable[[str], object]) -> None:
+    try:
+        kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Whole or not at all: two workers may start at once.
+        with NamedTemporaryFile(dir=kept.parent, delete=False) as written:
+            written.write(compiled.export_model().getvalue())
+        Path(written.name).replace(kept)
+    except OSError as error:
+        progress(f"what was compiled cannot be kept: {error}")

@@ -7,14 +7,15 @@ from types import SimpleNamespace
 import pytest
 from redis import Redis
 
+from jobs.deletion import delete
 from jobs.errors import Conflict, IllegalMove, NotStored, StoreUnavailable
 from jobs.insist import insist
 from jobs.job import now
 from jobs.ledger import Ledger
 from jobs.objects import Objects
 from jobs.states import State
-from jobs.view import GATE_SECONDS, WRITE_SECONDS, View
-from tests.conftest import a_job
+from jobs.view import GATE_SECONDS, WRITE_SECONDS, Gate, View
+from tests.conftest import a_job, only_a_tombstone_is_left
 
 NOBODY = "redis://127.0.0.1:1/0"
 
@@ -121,10 +122,12 @@ def remembers_all(redis: Redis) -> None:
 
 
 def looks(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The keys that the ledger asks the object store for, from now on."""
+    """Behind which keys the ledger asks the object store for others, from now on."""
     seen: list[str] = []
-    exists = ledger.objects.exists
-    monkeypatch.setattr(ledger.objects, "exists", lambda key: seen.append(key) or exists(key))
+    keys = ledger.objects.keys
+    monkeypatch.setattr(
+        ledger.objects, "keys", lambda prefix, after="": seen.append(after) or keys(prefix, after)
+    )
     return seen
 
 
@@ -140,6 +143,32 @@ def test_the_store_is_asked_for_a_version_only_while_redis_may_not_know(ledger, 
     redis.hset("memory", "server", "another one, before a failover")
     ledger.append(back.started("w", now()))
     assert len(looked) == 2
+
+
+def test_one_who_tried_an_earlier_version_hides_nobody_who_tried_a_later_one(ledger, redis):
+    job = a_job()
+    ledger.accept(job, b"image")
+    back = ledger.append(ledger.append(job.started("w", now())).handed_back(now()))
+    remembers_all(redis)
+    unseen = back.started("died before it showed this", now())
+    assert ledger.view.gate(job.id, unseen.version, "its token") is Gate.OPEN
+    redis.delete(f"gate:{job.id}:2")  # As it opens by itself after a while.
+    assert ledger.view.gate(job.id, 2, "one that was frozen") is Gate.LOOK
+    redis.delete(f"gate:{job.id}:{unseen.version}")
+    assert ledger.view.gate(job.id, unseen.version, "another") is Gate.LOOK
+
+
+def test_nothing_is_written_below_a_tombstone(ledger, redis):
+    job = a_job()
+    ledger.accept(job, b"image")
+    running = ledger.append(job.started("frozen", now()))
+    ended = ledger.append(ledger.append(running.handed_back(now())).started("another", now()))
+    delete(job.id, ledger)
+    redis.flushall()
+    with pytest.raises(Conflict):
+        ledger.append(running.succeeded({"finding": "fracture"}, now()))
+    assert only_a_tombstone_is_left(job.id, ledger)
+    assert ended.version < ledger.read(job.id).version
 
 
 def test_a_version_that_somebody_tried_is_looked_for_however_long_ago(ledger, redis):
