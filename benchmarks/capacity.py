@@ -5,6 +5,7 @@
 
 import heapq
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,8 +94,10 @@ def workers_needed(rate: float, burst: float, deadline: float, worker: Worker) -
         within = latencies(times, workers, worker, batch) <= deadline
         return bool(np.mean(within) >= SHARE)
 
-    # With a worker for each radiograph nothing waits, so this is always enough.
-    least, most = 0, len(times)
+    # With fewer than the work alone takes the line grows for ever, which a short simulation does not show;
+    # with a worker for each radiograph nothing waits.
+    least = math.ceil(rate / worker.rate) - 1
+    most = max(len(times), least + 1)
     while most - least > 1:
         middle = (least + most) // 2
         least, most = (least, middle) if enough(middle) else (middle, most)
