@@ -28,7 +28,7 @@ class Radiographs:
     network = bentoml.depends(Network)
 
     @bentoml.api
-    async def analyse(self, image: bytes) -> dict[str, Any]:
+    async def analyse(self, image: bytes, /) -> dict[str, Any]:
         """Predict one radiograph."""
         answers = await self.network.to_async.predict(prepare(image)[None])
         return dict(answers[0])
