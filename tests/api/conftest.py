@@ -55,6 +55,14 @@ class Api:
             method, self.url + path, headers=given, timeout=30, retries=False, redirect=False, **kwargs
         )
 
+    def logged(self, text: str) -> str:
+        """The log, once `text` stands in it: gunicorn writes of a request after it was answered."""
+        deadline = time.monotonic() + 30
+        while text not in (log := self.log.read_text()):
+            assert time.monotonic() < deadline, f"not in the log: {text}"
+            time.sleep(0.02)
+        return log
+
     def submit(self, data: bytes, name: str = "x.png", **fields: str) -> urllib3.BaseHTTPResponse:
         return self.request("POST", "/v1/jobs", fields={"image": (name, data), **fields})
 
