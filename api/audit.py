@@ -17,7 +17,8 @@ from api.description import operation_of
 from api.scope import Scope
 from jobs.audit import Audit, Entry
 from jobs.errors import NotStored, QueueUnavailable, StoreUnavailable
-from jobs.job import made_at, moment_text
+from jobs.ids import made_at
+from jobs.job import moment_text
 from jobs.ledger import Ledger
 from jobs.objects import Objects
 from jobs.settings import Settings, SettingsError

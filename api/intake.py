@@ -18,12 +18,13 @@ from api.submission import Submission
 from api.threads import INTAKES
 from jobs.claims import Claim
 from jobs.errors import QueueUnavailable
-from jobs.job import Job, made_at, new_job_id
+from jobs.ids import made_at, new_id
+from jobs.job import Job
 from jobs.ledger import Ledger
 from jobs.queue import JobQueue
 from jobs.settings import Settings
 from jobs.states import Delivery
-from jobs.study import member_id, new_study_id, study_of
+from jobs.study import member_id, study_of
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ class Intake:
 
     def accept(self, submission: Submission, client: str) -> Job:
         """The job that the submission has become, once it is durable. Raises StoreUnavailable."""
-        return self._accepted(_new_job(new_job_id(), submission, client, self.settings), submission.data)
+        return self._accepted(_new_job(new_id("job"), submission, client, self.settings), submission.data)
 
     def accept_once(
         self, submission: Submission, client: str, place: str, expires: bool
@@ -80,7 +81,7 @@ class Intake:
         A claim that `expires` does so by the settings. Raises Problem: 409 while the same is in intake, 422
         where the place is taken by another submission.
         """
-        claim, job = self._claimed(place, new_job_id(), submission.digest, expires)
+        claim, job = self._claimed(place, new_id("job"), submission.digest, expires)
         if job:
             return job, headers_of(claim, repeated=True)
         job = _new_job(claim.job_id, submission, client, self.settings, place)
@@ -93,7 +94,7 @@ class Intake:
 
         With a `place` as accept_once. Raises Problem as that does, StoreUnavailable.
         """
-        study_id, headers = new_study_id(), {}
+        study_id, headers = new_id("study"), {}
         if place is not None:
             text = " ".join(["study", *(picture.submission.digest for picture in pictures)])
             claim, study = self._claimed(place, study_id, hashlib.sha256(text.encode()).hexdigest(), True)

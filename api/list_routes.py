@@ -11,7 +11,8 @@ from api.job_answer import job_document
 from api.job_documents import MOST_A_PAGE, PAGE, JobList, Listing
 from api.moment import moment
 from api.problem import Problem
-from jobs.job import Job, first_job_id, is_job_id
+from jobs.ids import first_id, is_id
+from jobs.job import Job
 from jobs.ledger import Ledger
 from jobs.states import SEEN, State
 
@@ -62,10 +63,10 @@ def _page(wanted: Wanted, ledger: Ledger) -> tuple[list[Job], str | None]:
 
     What arrives meanwhile is newer than every cursor, so no page shifts.
     """
-    starts = [wanted.cursor, first_job_id(wanted.before) if wanted.before else None]
+    starts = [wanted.cursor, first_id("job", wanted.before) if wanted.before else None]
     ids = ledger.of_client(g.client, min(filter(None, starts), default=None))
     if wanted.after:
-        oldest = first_job_id(wanted.after)
+        oldest = first_id("job", wanted.after)
         ids = takewhile(lambda job_id: job_id >= oldest, ids)
     looked_at = list(islice(ids, MOST_LOOKED_AT + 1))
     page: list[Job] = []
@@ -83,7 +84,7 @@ def _wanted() -> Wanted:
     if unknown:
         raise Problem(400, "malformed", f"Unknown parameter: {', '.join(unknown)[:200]}.")
     cursor = given.get("cursor")
-    if cursor is not None and not is_job_id(cursor):
+    if cursor is not None and not is_id("job", cursor):
         raise Problem(400, "malformed", "`cursor` is the `next_cursor` of an earlier answer.")
     limit = given.get("limit", str(PAGE))
     if not (limit.isascii() and limit.isdigit() and len(limit) < 4 and 1 <= int(limit) <= MOST_A_PAGE):

@@ -9,7 +9,8 @@ from flask import Request
 from api.problem import Problem
 from jobs.claims import Claim, key_place, own_id_place
 from jobs.errors import Conflict, NotStored
-from jobs.job import LEFTOVER_GRACE, Job, is_job_id, moment_text
+from jobs.ids import is_id
+from jobs.job import LEFTOVER_GRACE, Job, moment_text
 from jobs.ledger import Ledger
 from jobs.states import State
 
@@ -46,7 +47,7 @@ def claim_place(request: Request, client: str, own_id: str | None) -> str | None
 
 def id_of(text: str, client: str, ledger: Ledger) -> str | None:
     """The id of the job that `text`, an id of the service's or of the client's own, stands for."""
-    if is_job_id(text):
+    if is_id("job", text):
         return text
     claim = ledger.claims.read(own_id_place(client, text)) if OWN_ID.fullmatch(text) else None
     return claim.job_id if claim else None

@@ -14,10 +14,11 @@ from api.study_submission import MOST_IMAGES, StudyForm, read_study
 from api.submission import SUBMISSION_PROBLEMS
 from jobs.deletion import delete
 from jobs.errors import IllegalMove, NotStored
+from jobs.ids import is_id
 from jobs.job import Job
 from jobs.ledger import Ledger
 from jobs.states import State
-from jobs.study import StudyDocument, StudyEvent, is_study_id, study_document
+from jobs.study import StudyDocument, StudyEvent, study_document
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +105,7 @@ def study_routes(intake: Intake) -> Blueprint:
 
 def _own_study(study_id: str, ledger: Ledger) -> Job:
     """The record of the authenticated client's study. Raises Problem: 404, or 410 where it was deleted."""
-    if is_study_id(study_id):
+    if is_id("study", study_id):
         with suppress(NotStored):
             study = ledger.current(study_id)
             if study.client == g.client:

@@ -15,9 +15,10 @@ from api.scope import Scope
 from api.webhook_documents import Choice, NewSecret, Probe, ProbeOrder, Redelivery, Since, WebhookDocument
 from jobs.callback_url import CallbackRefused, parse
 from jobs.errors import Conflict, NotStored, QueueUnavailable
-from jobs.job import is_job_id, made_at, moment_text, now
+from jobs.ids import is_id, made_at
+from jobs.job import moment_text, now
 from jobs.ledger import Ledger
-from jobs.probes import Probes, is_probe_id
+from jobs.probes import Probes
 from jobs.queue import JobQueue
 from jobs.receivers import Receivers
 from jobs.settings import Settings
@@ -115,7 +116,7 @@ def webhook_routes(desk: Desk) -> Blueprint:
     @describe("getProbe", "What came of a test event", {200: Answer("The probe.", Probe)}, ("no-such-probe",))
     def show_probe(probe_id: str) -> Response:
         try:
-            if is_probe_id(probe_id):
+            if is_id("probe", probe_id):
                 return jsonify(desk.probes.read(g.client, probe_id))
         except NotStored:
             pass
@@ -134,7 +135,7 @@ def webhook_routes(desk: Desk) -> Blueprint:
         if not isinstance(given, dict) or not {"since"} <= given.keys() <= {"since", "cursor"}:
             raise Problem(400, "malformed", "Send {'since': TIME} as JSON, and the `cursor` to go on from.")
         since, cursor = moment("since", given["since"]), given.get("cursor")
-        if cursor is not None and not is_job_id(str(cursor)):
+        if cursor is not None and not is_id("job", str(cursor)):
             raise Problem(400, "malformed", "`cursor` is the `next_cursor` of an earlier answer.")
         newer = takewhile(lambda job_id: made_at(job_id) >= since, desk.ledger.of_client(g.client, cursor))
         looked_at = list(islice(newer, MOST_LOOKED_AT + 1))

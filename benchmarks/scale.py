@@ -9,7 +9,8 @@ from benchmarks.figures import Figure, figure
 from benchmarks.load import saturate
 from benchmarks.radiographs import radiographs
 from benchmarks.service import Client, running, stores_alone
-from jobs.job import ImageFacts, Job, new_job_id, now
+from jobs.ids import new_id
+from jobs.job import ImageFacts, Job, now
 from jobs.view import View
 from stack.development import with_api_key
 from stack.parts import inference, web
@@ -89,4 +90,4 @@ def _asked(client: Client, body: bytes) -> tuple[float, float]:
 
 def _job(client: str) -> Job:
     at = now()
-    return Job(new_job_id(), client, ImageFacts("0" * 64, 640, 480, "JPEG", 100_000), at, at)
+    return Job(new_id("job"), client, ImageFacts("0" * 64, 640, 480, "JPEG", 100_000), at, at)

@@ -6,8 +6,6 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ulid import ULID
-
 from jobs.errors import IllegalMove
 from jobs.states import MOVES, Delivery, Priority, State
 
@@ -17,32 +15,7 @@ DEAD_LETTER_ERRORS = frozenset({"worker-lost", "internal-error"})
 LEFTOVER_GRACE = timedelta(minutes=10)
 """After so long, whoever was writing something of a job has written it, or never will."""
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MOMENTS = ("created_at", "queued_at", "expires_at", "started_at", "finished_at", "next_delivery_at")
-
-
-def new_job_id() -> str:
-    """A fresh job id: `job_` and a ULID, so ids sort by the time they were made."""
-    return f"job_{ULID()}"
-
-
-def is_job_id(text: str) -> bool:
-    """Whether `text` has the form of a job id; anything else never reaches a storage key."""
-    try:
-        return text.startswith("job_") and str(ULID.from_str(text[4:])) == text[4:]
-    except ValueError:
-        return False
-
-
-def made_at(job_id: str) -> datetime:
-    """When the id of a job or a study was made, read from the id itself."""
-    return ULID.from_str(job_id.rpartition("_")[2]).datetime
-
-
-def first_job_id(at: datetime) -> str:
-    """The least id that a job made at this time, or later, can have."""
-    milliseconds = max(0, -((EPOCH - at) // timedelta(milliseconds=1)))
-    return f"job_{ULID(milliseconds.to_bytes(6, 'big') + bytes(10))}"
 
 
 @dataclass(frozen=True, slots=True)

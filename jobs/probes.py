@@ -3,18 +3,9 @@
 import json
 from typing import Any
 
-from ulid import ULID
-
+from jobs.ids import new_id
 from jobs.job import moment_text, now
 from jobs.objects import Objects
-
-
-def is_probe_id(text: str) -> bool:
-    """Whether `text` has the form of a probe's id; anything else never reaches a storage key."""
-    try:
-        return text.startswith("probe_") and str(ULID.from_str(text[6:])) == text[6:]
-    except ValueError:
-        return False
 
 
 class Probes:
@@ -25,7 +16,7 @@ class Probes:
 
     def create(self, client: str, callback_url: str) -> str:
         """The id of a new one that is still to be sent."""
-        probe_id = f"probe_{ULID()}"
+        probe_id = new_id("probe")
         values = {"id": probe_id, "callback_url": callback_url, "created_at": moment_text(now())}
         self.write(client, values | {"delivery": None})
         return probe_id

@@ -60,19 +60,6 @@ class StudyEvent(TypedDict):
     data: StudyDocument
 
 
-def new_study_id() -> str:
-    """A fresh study id: `study_` and a ULID."""
-    return f"study_{ULID()}"
-
-
-def is_study_id(text: str) -> bool:
-    """Whether `text` has the form of a study id; anything else never reaches a storage key."""
-    try:
-        return text.startswith("study_") and str(ULID.from_str(text[6:])) == text[6:]
-    except ValueError:
-        return False
-
-
 def member_id(study_id: str, number: int) -> str:
     """The id of a study's job: always the same, so that whoever takes the study in again makes no others."""
     made = ULID.from_str(study_id.removeprefix("study_")).bytes[:6]

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ulid import ULID
-
 from jobs.due import Due
 from jobs.errors import NotStored
+from jobs.ids import is_id, new_id
 from jobs.job import now
 from jobs.objects import Objects
 
@@ -39,7 +38,7 @@ class Uploads:
 
     def open(self, client: str, size: int, content_type: str) -> Upload:
         """Let this client put one image of `size` bytes; what becomes of no job is due to be erased."""
-        upload_id, expires_at = f"upload_{ULID()}", now() + self.lifetime
+        upload_id, expires_at = new_id("upload"), now() + self.lifetime
         self.due.put(f"{upload_id}.{client}", expires_at + GRACE)
         seconds = int(self.lifetime.total_seconds())
         url = self.signer.address_to_put(_place(client, upload_id), size, content_type, seconds)
@@ -47,11 +46,11 @@ class Uploads:
 
     def size(self, client: str, upload_id: str) -> int | None:
         """How many bytes have been uploaded; None where there is no such upload of this client (any more)."""
-        return self.objects.size(_place(client, upload_id)) if is_upload_id(upload_id) else None
+        return self.objects.size(_place(client, upload_id)) if is_id("upload", upload_id) else None
 
     def read(self, client: str, upload_id: str) -> bytes:
         """What was uploaded. Raises NotStored."""
-        if not is_upload_id(upload_id):
+        if not is_id("upload", upload_id):
             raise NotStored(upload_id)
         return self.objects.get(_place(client, upload_id))
 
@@ -60,18 +59,10 @@ class Uploads:
         self.objects.delete(_place(client, upload_id))
 
 
-def is_upload_id(text: str) -> bool:
-    """Whether `text` has the form of an upload's id; anything else never reaches a storage key."""
-    try:
-        return text.startswith("upload_") and str(ULID.from_str(text[7:])) == text[7:]
-    except ValueError:
-        return False
-
-
 def upload_due(name: str) -> str | None:
     """The key of the upload that an entry of the index of due looks is of; None where it is of a job."""
     upload_id, _, client = name.partition(".")
-    return _place(client, upload_id) if client and is_upload_id(upload_id) else None
+    return _place(client, upload_id) if client and is_id("upload", upload_id) else None
 
 
 def _place(client: str, upload_id: str) -> str:

@@ -12,13 +12,14 @@ from uuid import uuid4
 import pytest
 from redis import Redis
 
-from jobs.job import ImageFacts, Job, new_job_id, now
+from jobs.ids import new_id
+from jobs.job import ImageFacts, Job, now
 from jobs.ledger import INVERTED, Ledger
 from jobs.objects import Objects
 from jobs.queue import JobQueue
 from jobs.settings import Settings
 from jobs.states import Delivery, State
-from jobs.study import member_id, new_study_id, study_of
+from jobs.study import member_id, study_of
 from jobs.view import View
 from stack.addresses import Addresses
 from stack.folder import Folder
@@ -97,7 +98,7 @@ def a_job(client: str = "clinic", callback_url: str | None = None, **changes: ob
     """A job as the API makes it."""
     moment = now()
     values: dict = {
-        "id": new_job_id(),
+        "id": new_id("job"),
         "client": client,
         "image": ImageFacts(sha256="0" * 64, width=64, height=48, format="PNG", size=5),
         "created_at": moment,
@@ -112,7 +113,7 @@ def a_study(
     count: int = 3, callback_url: str | None = None, size: int = 5, **changes: object
 ) -> tuple[Job, list[Job]]:
     """A study and its jobs as the API makes them; `size` is that of each image in bytes."""
-    study_id = new_study_id()
+    study_id = new_id("study")
     image = ImageFacts(sha256="0" * 64, width=64, height=48, format="PNG", size=size)
     values: dict = {"study": study_id, "image": image, **changes}
     jobs = [a_job(id=member_id(study_id, number), **values) for number in range(count)]

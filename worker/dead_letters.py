@@ -9,7 +9,8 @@ from contextlib import suppress
 from typing import Any
 
 from jobs.errors import Conflict, IllegalMove, NotStored, QueueUnavailable, TransientError
-from jobs.job import Job, is_job_id, moment_text
+from jobs.ids import is_id
+from jobs.job import Job, moment_text
 from jobs.ledger import Ledger
 from jobs.queue import JobQueue
 from jobs.settings import Settings, SettingsError
@@ -66,7 +67,7 @@ def main() -> int:
     named = getattr(arguments, "jobs", None) or [getattr(arguments, "job", None)]
     if arguments.command == "retry" and bool(arguments.jobs) == arguments.all:
         parser.error("retry takes the ids of jobs, or --all")
-    if wrong := [job_id for job_id in named if job_id and not is_job_id(job_id)]:
+    if wrong := [job_id for job_id in named if job_id and not is_id("job", job_id)]:
         parser.error(f"not a job's id: {wrong[0]}")
     try:
         settings = Settings.from_environment(os.environ)

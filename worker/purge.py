@@ -7,7 +7,8 @@ from threading import Event
 from jobs.deletion import bury, delete
 from jobs.due import Entry
 from jobs.errors import IllegalMove, NotStored, TransientError
-from jobs.job import LEFTOVER_GRACE, made_at, now
+from jobs.ids import made_at
+from jobs.job import LEFTOVER_GRACE, now
 from jobs.ledger import Ledger
 from jobs.states import State
 from jobs.uploads import upload_due

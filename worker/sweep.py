@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 from jobs.deletion import erase_leftovers
 from jobs.errors import Conflict, NotStored, QueueUnavailable, StoreUnavailable
 from jobs.handover import after_lost_attempt, pass_on
-from jobs.job import LEFTOVER_GRACE, Job, made_at, now
+from jobs.ids import made_at
+from jobs.job import LEFTOVER_GRACE, Job, now
 from jobs.ledger import Ledger
 from jobs.queue import ANALYSE_TASK, DELIVER_TASK, JobQueue
 from jobs.states import Delivery, State

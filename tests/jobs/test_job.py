@@ -6,7 +6,8 @@ import pytest
 from ulid import ULID
 
 from jobs.errors import IllegalMove
-from jobs.job import Job, first_job_id, is_job_id, made_at, new_job_id, now
+from jobs.ids import first_id, is_id, made_at, new_id
+from jobs.job import Job, now
 from jobs.states import Delivery, State
 from tests.conftest import a_job
 
@@ -15,12 +16,12 @@ RESULT = {"finding": "fracture"}
 
 def test_the_first_id_of_a_moment_lies_between_those_before_and_those_from_then_on():
     moment = now()
-    first = first_job_id(moment)
-    assert is_job_id(first)
+    first = first_id("job", moment)
+    assert is_id("job", first)
     assert made_at(first) == moment
     assert f"job_{ULID.from_datetime(moment - timedelta(milliseconds=1))}" < first
     assert first <= f"job_{ULID.from_datetime(moment)}"
-    assert made_at(first_job_id(moment + timedelta(microseconds=1))) == moment + timedelta(milliseconds=1)
+    assert made_at(first_id("job", moment + timedelta(microseconds=1))) == moment + timedelta(milliseconds=1)
 
 
 def test_a_job_counts_versions_and_attempts_on_its_way():
@@ -84,8 +85,8 @@ def test_only_a_dead_letter_is_retried_and_is_then_as_new():
 
 
 def test_job_ids_are_told_from_other_texts_and_carry_their_time():
-    job_id = new_job_id()
-    assert is_job_id(job_id)
+    job_id = new_id("job")
+    assert is_id("job", job_id)
     assert abs((made_at(job_id) - now()).total_seconds()) < 60
     for other in (
         "",
@@ -96,4 +97,4 @@ def test_job_ids_are_told_from_other_texts_and_carry_their_time():
         "job_" + "Z" * 26,
         "job_" + "U" * 26,
     ):
-        assert not is_job_id(other), other
+        assert not is_id("job", other), other

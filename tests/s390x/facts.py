@@ -10,7 +10,8 @@ import numpy as np
 from api.submission import Submission
 from jobs.claims import key_place, own_id_place
 from jobs.document import document
-from jobs.job import ImageFacts, Job, made_at
+from jobs.ids import made_at
+from jobs.job import ImageFacts, Job
 from jobs.ledger import INVERTED
 from jobs.states import Delivery
 from jobs.webhook import signed, webhook_secret

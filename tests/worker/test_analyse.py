@@ -12,8 +12,9 @@ import pytest
 
 from jobs.deletion import delete
 from jobs.errors import StoreUnavailable
+from jobs.ids import new_id
 from jobs.insist import insist
-from jobs.job import Job, new_job_id, now
+from jobs.job import Job, now
 from jobs.queue import DELIVER, INFER_ROUTINE
 from jobs.states import Delivery, State
 from jobs.trace import entered, name_trace, trace_id
@@ -118,7 +119,7 @@ def test_a_second_message_for_the_same_job_does_nothing(desk, ledger):
 
 
 def test_a_message_for_a_job_that_does_not_exist_is_dropped(desk):
-    analyse(new_job_id(), desk)
+    analyse(new_id("job"), desk)
     assert desk.analyst.seen == []
 
 

@@ -6,7 +6,8 @@ from dataclasses import fields
 
 import pytest
 
-from jobs.job import new_job_id, now
+from jobs.ids import new_id
+from jobs.job import now
 from jobs.queue import INFER_ROUTINE
 from jobs.states import Delivery, State
 from stack.part import ROOT
@@ -77,6 +78,6 @@ def test_one_is_retried_and_what_is_none_is_said(given_up, command):
     assert [line["id"] for line in command("list")[1]] == [dead[0].id]
     code, _, said = command("retry", own_fault.id)
     assert (code, "no dead letter" in said) == (1, True)
-    assert command("show", new_job_id())[0] == 1
+    assert command("show", new_id("job"))[0] == 1
     assert command("show", "../x")[0] == 2
     assert command("retry")[0] == 2
