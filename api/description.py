@@ -13,7 +13,8 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 from flask import Flask
 
-from api.problem import JOB_ERRORS, KINDS, ProblemDocument
+from api.problem import ProblemDocument
+from api.problem_kinds import JOB_ERRORS, KINDS
 from api.schema import Schema, object_schema, said_beside, schema_of
 from api.scope import Scope, scope_of
 
@@ -120,8 +121,8 @@ def describe(
 ) -> Callable[[View], View]:
     """Say what a view function takes and answers; stands right above it, below its route.
 
-    `problems` are names of api.problem.KINDS, beside those that any route may answer. `query` is a TypedDict,
-    `body` as in Answer, `headers` names of HEADERS. A `public` route takes no key;
+    `problems` are names of api.problem_kinds.KINDS, beside those that any route may answer. `query` is a
+    TypedDict, `body` as in Answer, `headers` names of HEADERS. A `public` route takes no key;
     any other one with the `scope`, or with that of its method.
     """
     operation = Operation(

@@ -17,7 +17,8 @@ from api.description import Answer, describe
 from api.intake import Intake
 from api.problem import Problem
 from api.related_parts import Part, related_parts
-from api.submission import SubmissionFields, checked, single_values
+from api.submission import checked
+from api.submission_fields import SubmissionFields, single_values
 from jobs.claims import key_place
 from jobs.errors import TransientError
 from jobs.job import Job

@@ -6,7 +6,8 @@ from flask import Blueprint, Response, jsonify, render_template, request
 
 from api.description import Answer, describe
 from api.page import page
-from api.problem import JOB_ERRORS, KINDS, Kind, Problem
+from api.problem import Problem
+from api.problem_kinds import JOB_ERRORS, KINDS, Kind
 
 
 class ProblemType(TypedDict):

@@ -10,7 +10,8 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from api.problem import Problem
 from api.schema import CLOSED
-from api.submission import FIELDS, Submission, SubmissionFields, checked, single_values
+from api.submission import Submission, checked
+from api.submission_fields import SubmissionFields, malformed, single_values
 from jobs.settings import Settings
 
 MOST_IMAGES = 20
@@ -46,23 +47,23 @@ def read_study(request: Request, settings: Settings, longest_kept: int | None) -
         detail = "Send a multipart form with the field `image` once for each image of the study."
         raise Problem(415, "unsupported-media-type", detail)
     request.max_content_length = settings.max_study_bytes
-    request.max_form_parts = MOST_IMAGES + len(FIELDS)
+    request.max_form_parts = MOST_IMAGES + len(SubmissionFields.__annotations__)
     try:
         fields, files = single_values(request.form), request.files.getlist("image")
     except RequestEntityTooLarge as error:
         if request.content_length is not None and request.content_length <= settings.max_study_bytes:
             # Not the body, but what it is made of.
             detail = f"The form has more than {MOST_IMAGES} images, or too many fields, or too long ones."
-            raise _malformed(detail) from error
+            raise malformed(detail) from error
         detail = f"The study has more than {settings.max_study_bytes} bytes. Send smaller images, or fewer."
         raise Problem(413, "request-entity-too-large", detail, max_bytes=settings.max_study_bytes) from error
     if request.args:
-        raise _malformed("The fields of a study go into the form, not into the query.")
+        raise malformed("The fields of a study go into the form, not into the query.")
     others = sorted(request.files.keys() - {"image"})
     if others:
-        raise _malformed(f"Unknown file field: {', '.join(others)[:200]}. Each image goes into `image`.")
+        raise malformed(f"Unknown file field: {', '.join(others)[:200]}. Each image goes into `image`.")
     if not 1 <= len(files) <= MOST_IMAGES:
-        raise _malformed(f"A study has 1 to {MOST_IMAGES} files in the field `image`; this has {len(files)}.")
+        raise malformed(f"A study has 1 to {MOST_IMAGES} files in the field `image`; this has {len(files)}.")
     return [
         _picture(file, place, fields, settings, longest_kept) for place, file in enumerate(files, start=1)
     ]
@@ -79,7 +80,3 @@ def _picture(
             raise
         detail = f"Image {place}: {problem.detail} Nothing of the study was accepted."
         raise Problem(problem.status, problem.slug, detail, **problem.extra, image=place) from problem
-
-
-def _malformed(detail: str) -> Problem:
-    return Problem(400, "malformed", detail)

@@ -4,7 +4,5 @@ WAITING = 320
 """Requests that wait for a job to change; a thread that waits costs some memory and nothing else."""
 INTAKES = 32
 """Submissions that are being read, many of them over slow lines, or stored."""
-DECODERS = 8
-"""Images that are decoded, which may take a few hundred MB each."""
 THREADS = WAITING + INTAKES + 48
 """All of them: however many wait and submit, others are answered."""
