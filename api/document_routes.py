@@ -6,7 +6,8 @@ from typing import Any
 
 from flask import Flask, Response, render_template
 
-from api.description import Answer, describe, openapi_of
+from api.description import Answer, describe
+from api.openapi import openapi_of
 from api.page import page
 
 
