@@ -16,8 +16,10 @@ import urllib3
 from redis import Redis
 
 from api.keys import Keys
+from jobs.ledger import Ledger
 from jobs.objects import Objects
 from jobs.settings import Settings
+from jobs.view import View
 from stack.addresses import free_ports
 from tests.conftest import SIGNING_KEY, Stores
 
@@ -41,6 +43,11 @@ class Api:
     objects: Objects
     redis: Redis
     log: Path
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger behind it."""
+        return Ledger(self.objects, View(self.redis, 60))
 
     def request(
         self,

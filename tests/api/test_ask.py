@@ -11,7 +11,6 @@ from PIL import Image
 from api.keys import Keys
 from jobs.job import Job, now
 from jobs.ledger import INVERTED, Ledger
-from jobs.view import View
 from tests import pictures
 from tests.api.conftest import RESULT, Api, problem_of
 from tests.conftest import a_job
@@ -20,8 +19,8 @@ PNG = pictures.encoded(pictures.gray())
 
 
 @pytest.fixture
-def ledger(api: Api, stores) -> Ledger:
-    return Ledger(api.objects, View.connect(stores.redis_url, 60))
+def ledger(api: Api) -> Ledger:
+    return api.ledger
 
 
 @pytest.fixture

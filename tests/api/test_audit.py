@@ -14,15 +14,14 @@ from api.scope import Scope
 from jobs.audit import STREAM, Audit
 from jobs.job import now
 from jobs.ledger import Ledger
-from jobs.view import View
 from tests.api.conftest import ROOT, Api
 from tests.api.test_ask import PNG
 from tests.conftest import SIGNING_KEY
 
 
 @pytest.fixture
-def ledger(api: Api, stores) -> Ledger:
-    return Ledger(api.objects, View.connect(stores.redis_url, 60))
+def ledger(api: Api) -> Ledger:
+    return api.ledger
 
 
 @pytest.fixture

@@ -21,7 +21,6 @@ from jobs.job import Job, now
 from jobs.ledger import Ledger
 from jobs.settings import Settings
 from jobs.states import State
-from jobs.view import View
 from tests.api.conftest import RESULT, Api
 from tests.api.test_ask import PNG
 
@@ -34,8 +33,8 @@ def document(api: Api) -> dict:
 
 
 @pytest.fixture
-def ledger(api: Api, stores) -> Ledger:
-    return Ledger(api.objects, View.connect(stores.redis_url, 60))
+def ledger(api: Api) -> Ledger:
+    return api.ledger
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from jobs.job import Job, now
 from jobs.ledger import Ledger
 from jobs.queue import DELIVER
 from jobs.states import State
-from jobs.view import View
 from tests import pictures
 from tests.api.conftest import RESULT, Api, problem_of
 from tests.conftest import only_a_tombstone_is_left
@@ -16,8 +15,8 @@ PNG = pictures.encoded(pictures.gray())
 
 
 @pytest.fixture
-def ledger(api: Api, stores) -> Ledger:
-    return Ledger(api.objects, View.connect(stores.redis_url, 60))
+def ledger(api: Api) -> Ledger:
+    return api.ledger
 
 
 @pytest.fixture

@@ -8,9 +8,7 @@ import urllib3
 
 from api.key_store import Keys, id_of
 from jobs.job import Job, now
-from jobs.ledger import Ledger
 from jobs.probes import Probes
-from jobs.view import View
 from tests.api.conftest import RESULT, Api, problem_of
 from tests.api.test_ask import PNG
 from tests.conftest import a_study
@@ -36,7 +34,7 @@ SOMEWHERE_ELSE = (
 @pytest.fixture
 def owned(api: Api, stores) -> dict[str, str]:
     """What a client has, by the names that paths give it. A new kind of thing needs an example here."""
-    ledger = Ledger(api.objects, View.connect(stores.redis_url, 60))
+    ledger = api.ledger
     url = f"https://clinic.example/{MARK}"
     submitted = api.submit(PNG, reference=MARK, metadata=json.dumps({"name": MARK}), callback_url=url)
     job: Job = ledger.read(submitted.json()["id"])

@@ -3,9 +3,7 @@
 from prometheus_client.parser import text_string_to_metric_families
 
 from jobs.job import now
-from jobs.ledger import Ledger
 from jobs.receivers import Receivers
-from jobs.view import View
 from tests import pictures
 from tests.api.conftest import Api
 
@@ -23,7 +21,7 @@ def figures(api: Api) -> dict[tuple[str, str], float]:
 
 
 def test_figures_follow_jobs_callbacks_and_receivers(api: Api, stores):
-    ledger = Ledger(api.objects, View.connect(stores.redis_url, 60))
+    ledger = api.ledger
     before = figures(api)
     ids = [api.submit(PNG, callback_url="https://clinic.example/hook").json()["id"] for _ in range(3)]
     waiting = figures(api)

@@ -27,8 +27,8 @@ OTHER = pictures.encoded(pictures.gray()[::-1])
 
 
 @pytest.fixture
-def ledger(api: Api, stores) -> Ledger:
-    return Ledger(api.objects, View.connect(stores.redis_url, 60))
+def ledger(api: Api) -> Ledger:
+    return api.ledger
 
 
 @pytest.fixture(params=["key", "own id"])

@@ -9,7 +9,6 @@ from api.keys import Keys
 from api.problem import Problem
 from jobs.job import Job, now
 from jobs.ledger import Ledger
-from jobs.view import View
 from tests import pictures
 from tests.api.conftest import Api, problem_of
 from tests.results import RESULT
@@ -19,8 +18,8 @@ RELATED = 'multipart/related; type="application/dicom"'
 
 
 @pytest.fixture
-def ledger(api: Api, stores) -> Ledger:
-    return Ledger(api.objects, View.connect(stores.redis_url, 60))
+def ledger(api: Api) -> Ledger:
+    return api.ledger
 
 
 def succeeded(api: Api, ledger: Ledger, image: bytes) -> Job:

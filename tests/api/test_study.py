@@ -11,7 +11,6 @@ from jobs.ledger import Ledger
 from jobs.lines import line_key
 from jobs.queue import JobQueue
 from jobs.states import Delivery
-from jobs.view import View
 from tests import pictures
 from tests.api.conftest import MAX_BYTES, RESULT, Api, problem_of
 from tests.conftest import only_a_tombstone_is_left
@@ -22,8 +21,8 @@ URL = "https://clinic.example/hook"
 
 
 @pytest.fixture
-def ledger(api: Api, stores) -> Ledger:
-    return Ledger(api.objects, View.connect(stores.redis_url, 60))
+def ledger(api: Api) -> Ledger:
+    return api.ledger
 
 
 @pytest.fixture

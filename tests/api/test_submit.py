@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 import urllib3
 
-from jobs.ledger import INVERTED, Ledger
+from jobs.ledger import INVERTED
 from jobs.queue import INFER_ROUTINE, INFER_STAT
 from jobs.trace import trace_id
-from jobs.view import View
 from tests import pictures
 from tests.api.conftest import MAX_BYTES, Api, problem_of
 
@@ -83,7 +82,7 @@ def test_the_log_names_the_path_and_not_what_the_client_sent(api: Api):
 
 
 def test_a_job_belongs_to_the_trace_that_the_client_names_or_to_a_new_one(api: Api, stores):
-    ledger, trace = Ledger(api.objects, View.connect(stores.redis_url, 60)), token_hex(16)
+    ledger, trace = api.ledger, token_hex(16)
     fields = {"image": ("x.png", PNG)}
     headers = {"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
     named = api.request("POST", "/v1/jobs", fields=fields, headers=headers).json()

@@ -22,8 +22,8 @@ PNG = pictures.encoded(pictures.gray())
 
 
 @pytest.fixture
-def ledger(api: Api, stores) -> Ledger:
-    return Ledger(api.objects, View.connect(stores.redis_url, 60))
+def ledger(api: Api) -> Ledger:
+    return api.ledger
 
 
 def ordered(api: Api, data: bytes = PNG, content_type: str = "image/png") -> dict:

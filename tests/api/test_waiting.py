@@ -17,7 +17,7 @@ from api.waiting import Waiting
 from jobs.changes import Changes
 from jobs.job import Job, now
 from jobs.ledger import Ledger
-from jobs.view import CHANGES, View
+from jobs.view import CHANGES
 from tests import pictures
 from tests.api.conftest import RESULT, Api, problem_of, serving
 
@@ -28,8 +28,8 @@ WAIT = {"Prefer": "wait=30"}
 
 
 @pytest.fixture
-def ledger(api: Api, stores) -> Ledger:
-    return Ledger(api.objects, View.connect(stores.redis_url, 60))
+def ledger(api: Api) -> Ledger:
+    return api.ledger
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ import urllib3
 
 from jobs.job import Job, now
 from jobs.ledger import Ledger
-from jobs.view import View
 from osteo_client import AsyncClient, AsyncJobHandle, Client
 from tests import pictures
 from tests.api.conftest import Api, api, served
@@ -95,7 +94,7 @@ class Worker:
 
 @pytest.fixture
 def worker(api: Api, stores: Any) -> Worker:
-    return Worker(Ledger(api.objects, View.connect(stores.redis_url, 60)))
+    return Worker(api.ledger)
 
 
 @dataclass(frozen=True)
