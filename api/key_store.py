@@ -5,7 +5,6 @@ import json
 import logging
 import re
 import secrets
-import time
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -15,13 +14,13 @@ from api.scope import Scope
 from jobs.errors import NotStored, StoreUnavailable
 from jobs.job import moment_text, now
 from jobs.objects import Objects
+from jobs.recent import Recent
 
 log = logging.getLogger(__name__)
 
 FORM = re.compile(r"osteo_[A-Za-z0-9_-]{43}")
 CLIENT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 ID = re.compile(r"[0-9a-f]{16}")
-MOST_TRUSTED = 10_000
 USE_GRAIN = timedelta(hours=1)
 """A key's last use is written down at most so often."""
 
@@ -50,8 +49,7 @@ class Keys:
 
     def __init__(self, objects: Objects, trust_seconds: float = 30.0) -> None:
         self._objects = objects
-        self._trust_seconds = trust_seconds
-        self._trusted: dict[str, tuple[Key, float]] = {}
+        self._trusted = Recent[Key](trust_seconds)
         self._used: dict[str, datetime] = {}
 
     def create(self, client: str, scopes: Collection[Scope] = tuple(Scope)) -> str:
@@ -70,11 +68,10 @@ class Keys:
         if not FORM.fullmatch(key):
             return None
         digest = _digest(key)
-        known, until = self._trusted.get(digest, (None, 0.0))
-        if known is None or until <= time.monotonic():
-            known = self._known(digest)
-            if known is None:
-                return None
+        try:
+            known = self._trusted.get(digest, lambda: self._read(digest))
+        except NotStored:
+            return None
         if known.ended(now()):
             return None
         self._note_use(digest, known)
@@ -125,17 +122,6 @@ class Keys:
             raise LookupError(f"there is no key {key_id}; `list` shows them all")
         digest = names[0].removeprefix("keys/")
         return digest, self._read(digest)
-
-    def _known(self, digest: str) -> Key | None:
-        try:
-            known = self._read(digest)
-        except NotStored:
-            self._trusted.pop(digest, None)
-            return None
-        if len(self._trusted) >= MOST_TRUSTED:
-            self._trusted.clear()
-        self._trusted[digest] = known, time.monotonic() + self._trust_seconds
-        return known
 
     def _note_use(self, digest: str, key: Key) -> None:
         at = now()

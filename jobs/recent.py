@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 Value = TypeVar("Value")
 
-MOST = 1000
+MOST = 10_000
 
 
 class Recent(Generic[Value]):
