@@ -15,7 +15,7 @@ from api.overlay import overlay_of
 from api.problem import Problem
 from api.result_formats import RESULT_FORMATS, result_answer
 from api.waiting import Waiting, preferred_wait
-from api.webhook_routes import redeliver_one
+from api.webhook_routes import redelivered
 from jobs.document import JobDocument
 from jobs.errors import NotStored
 from jobs.job import Job
@@ -125,11 +125,8 @@ def job_routes(settings: Settings, ledger: Ledger, queue: JobQueue, waiting: Wai
         (*OWN_JOB_PROBLEMS, "nothing-to-deliver"),
     )
     def redeliver(job_id: str) -> Response:
-        job = own_job(job_id, ledger)
-        if not redeliver_one(ledger, queue, job.id):
-            detail = "There is no callback to deliver: the job has not ended, or named no callback_url."
-            raise Problem(409, "nothing-to-deliver", detail)
-        return job_answer(ledger.read(job.id), ledger, public_url, 202)
+        job = redelivered(ledger, queue, own_job(job_id, ledger).id)
+        return job_answer(job, ledger, public_url, 202)
 
     @routes.get("/<job_id>/image")
     @describe(

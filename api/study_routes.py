@@ -8,10 +8,12 @@ from flask import Blueprint, Response, g, jsonify, request
 from api.description import Answer, Callback, describe
 from api.intake import Intake
 from api.job_answer import POLL_SECONDS
+from api.job_documents import Deliveries
 from api.problem import Problem
 from api.repeats import claim_place
 from api.study_submission import MOST_IMAGES, StudyForm, read_study
 from api.submission import SUBMISSION_PROBLEMS
+from api.webhook_routes import redelivered
 from jobs.deletion import delete
 from jobs.errors import IllegalMove, NotStored
 from jobs.ids import is_id
@@ -84,6 +86,29 @@ def study_routes(intake: Intake) -> Blueprint:
     )
     def show(study_id: str) -> Response:
         return jsonify(_document(_own_study(study_id, ledger), ledger, public_url))
+
+    @routes.get("/<study_id>/deliveries")
+    @describe(
+        "getStudyDeliveries",
+        "Every call of the study's receiver, and what came of it",
+        {200: Answer("The calls, first to last.", Deliveries)},
+        OWN_STUDY_PROBLEMS,
+    )
+    def deliveries(study_id: str) -> Response:
+        return jsonify(deliveries=ledger.deliveries(_own_study(study_id, ledger)))
+
+    @routes.post("/<study_id>/redeliver")
+    @describe(
+        "redeliverStudy",
+        "Send the callback once more, with the same webhook-id",
+        {202: Answer("The study; its callback is due at once.", StudyDocument)},
+        (*OWN_STUDY_PROBLEMS, "nothing-to-deliver"),
+    )
+    def redeliver(study_id: str) -> Response:
+        study = redelivered(ledger, intake.queue, _own_study(study_id, ledger).id)
+        response = jsonify(_document(study, ledger, public_url))
+        response.status_code = 202
+        return response
 
     @routes.delete("/<study_id>")
     @describe(

@@ -16,7 +16,7 @@ from api.webhook_documents import Choice, NewSecret, Probe, ProbeOrder, Redelive
 from jobs.callback_url import CallbackRefused, parse
 from jobs.errors import Conflict, NotStored, QueueUnavailable
 from jobs.ids import is_id, made_at
-from jobs.job import moment_text, now
+from jobs.job import Job, moment_text, now
 from jobs.ledger import Ledger
 from jobs.probes import Probes
 from jobs.queue import JobQueue
@@ -162,6 +162,14 @@ def redeliver_one(ledger: Ledger, queue: JobQueue, job_id: str) -> bool:
     except QueueUnavailable:
         log.warning("Redis does not answer; the sweeper will enqueue this callback", extra={"job": job_id})
     return True
+
+
+def redelivered(ledger: Ledger, queue: JobQueue, job_id: str) -> Job:
+    """The job or study, its callback due at once. Raises Problem 409 where it has none, or has not ended."""
+    if not redeliver_one(ledger, queue, job_id):
+        detail = "There is no callback to deliver: this has not ended, or named no callback_url."
+        raise Problem(409, "nothing-to-deliver", detail)
+    return ledger.read(job_id)
 
 
 def _document(desk: Desk) -> WebhookDocument:

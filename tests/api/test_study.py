@@ -170,3 +170,16 @@ def test_the_callback_knows_nothing_of_the_metadata(api: Api):
     assert "Doe" not in json.dumps(study)
     job = api.request("GET", f"/v1/jobs/{study['jobs'][0]['id']}").json()
     assert job["metadata"] == {"name": "Doe"}
+
+
+def test_a_study_shows_its_deliveries_and_is_delivered_again(api: Api, ledger: Ledger, queue: JobQueue):
+    study = submit(api, PNG, callback_url=URL).json()
+    here = f"/v1/studies/{study['id']}"
+    assert problem_of(api.request("POST", f"{here}/redeliver"))["type"] == "/problems/nothing-to-deliver"
+    end(ledger, queue, study["jobs"][0]["id"], 0.9)
+    begun = ledger.append(ledger.read(study["id"]).delivery_begun(now()))
+    ledger.settle(ledger.append(begun.delivered({"attempt": 1, "status": 200})))
+    assert api.request("GET", f"{here}/deliveries").json() == {"deliveries": [{"attempt": 1, "status": 200}]}
+    again = api.request("POST", f"{here}/redeliver")
+    assert (again.status, again.json()["delivery"]) == (202, "pending")
+    assert ("deliver", study["id"]) in queue.waiting()
