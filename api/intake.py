@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from threading import BoundedSemaphore
@@ -15,7 +15,7 @@ from api.problem import RETRY_SECONDS, Problem
 from api.repeats import headers_of, standing
 from api.study_submission import Picture
 from api.submission import Submission
-from api.threads import INTAKES
+from api.threads import INTAKES, STUDIES
 from jobs.claims import Claim
 from jobs.errors import QueueUnavailable
 from jobs.ids import made_at, new_id
@@ -41,6 +41,7 @@ class Intake:
     queue: JobQueue
     admission: Admission
     seats: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(INTAKES))
+    study_seats: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(STUDIES))
 
     def admit(self, client: str, place: str | None = None) -> None:
         """Count one submission of a client, under the claim at `place` if any; RateLimit headers go into `g`.
@@ -58,16 +59,13 @@ class Intake:
             if place is None or self.ledger.claims.read(place) is None:
                 raise
 
-    @contextmanager
-    def seat(self) -> Iterator[None]:
+    def seat(self) -> AbstractContextManager[None]:
         """One of the few in which submissions are read at a time. Raises Problem 503."""
-        if not self.seats.acquire(timeout=SEAT_SECONDS):
-            detail = "Too many submissions are being read at this moment. Send it again later."
-            raise Problem(503, "too-busy", detail, retry_after=RETRY_SECONDS)
-        try:
-            yield
-        finally:
-            self.seats.release()
+        return _seated(self.seats)
+
+    def study_seat(self) -> AbstractContextManager[None]:
+        """The same for studies, whose forms are large and lie in /tmp meanwhile."""
+        return _seated(self.study_seats)
 
     def accept(self, submission: Submission, client: str) -> Job:
         """The job that the submission has become, once it is durable. Raises StoreUnavailable."""
@@ -139,6 +137,17 @@ class Intake:
             self.queue.feed(job.client, job.priority)
         except QueueUnavailable:
             log.warning("Redis does not answer; the sweeper will enqueue this job", extra={"job": job.id})
+
+
+@contextmanager
+def _seated(seats: BoundedSemaphore) -> Iterator[None]:
+    if not seats.acquire(timeout=SEAT_SECONDS):
+        detail = "Too many submissions are being read at this moment. Send it again later."
+        raise Problem(503, "too-busy", detail, retry_after=RETRY_SECONDS)
+    try:
+        yield
+    finally:
+        seats.release()
 
 
 def _new_job(

@@ -65,7 +65,7 @@ def study_routes(intake: Intake) -> Blueprint:
     def submit() -> Response:
         place = claim_place(request, g.client, None)
         intake.admit(g.client, place)
-        with intake.seat():
+        with intake.study_seat():
             pictures = read_study(request, intake.settings, intake.settings.retention_of(g.client))
             for _ in pictures[1:]:
                 intake.admit(g.client, place)
