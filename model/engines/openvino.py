@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import openvino
@@ -65,7 +65,7 @@ def _read(
     progress("reading what was compiled before")
     try:
         return core.import_model(kept.read_bytes(), "CPU", HINT)
-    except RuntimeError as error:
+    except (OSError, RuntimeError) as error:
         progress(f"that cannot be used: {error}")
         return None
 
@@ -74,8 +74,9 @@ def _keep(compiled: openvino.CompiledModel, kept: Path, progress: Callable[[str]
     try:
         kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Whole or not at all: two workers may start at once.
-        with NamedTemporaryFile(dir=kept.parent, delete=False) as written:
-            written.write(compiled.export_model().getvalue())
-        Path(written.name).replace(kept)
+        with TemporaryDirectory(dir=kept.parent) as folder:
+            written = Path(folder, kept.name)
+            written.write_bytes(compiled.export_model().getvalue())
+            written.replace(kept)
     except OSError as error:
         progress(f"what was compiled cannot be kept: {error}")

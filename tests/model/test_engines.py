@@ -123,3 +123,10 @@ def test_what_openvino_has_compiled_is_kept_and_what_is_damaged_is_made_anew(bun
         assert np.allclose(found[0], expected[0], atol=1e-6)
         assert ("compiling for OpenVINO" in said) is damaged
     assert list(cache.iterdir()) == [kept]
+
+
+def test_a_cache_that_cannot_be_written_keeps_no_worker_from_starting(bundle: Bundle, tmp_path: Path):
+    (tmp_path / "file").touch()
+    said: list[str] = []
+    start("openvino", bundle, said.append, tmp_path / "file" / "cache")
+    assert said[-1].startswith("what was compiled cannot be kept")
