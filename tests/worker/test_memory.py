@@ -1,0 +1,62 @@
+"""What a process has freed goes back to the system, and threads share heaps: asked of one of its own."""
+
+import subprocess
+import sys
+
+from stack.part import ROOT
+from worker.memory import ARENAS
+
+FREED = """
+from pathlib import Path
+from worker.memory import give_back
+
+def resident():
+    return next(int(l.split()[1]) for l in Path("/proc/self/status").open() if l.startswith("VmRSS"))
+
+blocks = [bytes(100_000) for _ in range(2_000)]
+last = blocks[-1]  # It keeps the heap from shrinking by itself.
+del blocks
+before = resident()
+give_back()
+print(before - resident())
+"""
+HEAPS = """
+from threading import Barrier, Thread
+from pathlib import Path
+from worker.memory import share_heaps
+
+share_heaps()
+together = Barrier(16)
+
+def work():
+    together.wait()
+    blocks = [bytearray(5_000) for _ in range(200)]
+    together.wait()
+
+def arenas():  # glibc gives each arena 64 MiB of addresses, at a multiple of that.
+    maps = Path("/proc/self/maps").read_text()
+    starts = (int(line.split("-")[0], 16) for line in maps.splitlines())
+    return sum(start % 2**26 == 0 for start in starts)
+
+threads = [Thread(target=work) for _ in range(16)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(arenas())
+"""
+
+
+def told(program: str) -> int:
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return int(done.stdout)
+
+
+def test_what_was_freed_is_given_back():
+    assert told(FREED) > 100_000, "kilobytes"
+
+
+def test_threads_share_a_few_heaps():
+    assert told(HEAPS) <= ARENAS
