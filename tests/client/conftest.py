@@ -15,18 +15,11 @@ from jobs.job import Job, now
 from jobs.ledger import Ledger
 from osteo_client import AsyncClient, AsyncJobHandle, Client
 from tests import pictures
-from tests.api.conftest import Api, api, served
+from tests.api.conftest import RESULT, Api, api, served
 
-__all__ = ["api", "served"]
+__all__ = ["RESULT", "api", "served"]
 
 PNG = pictures.encoded(pictures.gray())
-RESULT = {
-    "finding": "fracture",
-    "probability": 0.9,
-    "regions": [{"box": [1, 2, 3, 4], "score": 0.8}],
-    "model": {"name": "osteo-test", "version": "1", "sha256": "f" * 64},
-    "image": {"sha256": "0" * 64, "width": 128, "height": 96, "format": "PNG"},
-}
 
 
 class Awaited:
