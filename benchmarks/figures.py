@@ -33,7 +33,8 @@ def figure(
 ) -> Figure:
     """A figure with its ratio, and its goal judged by the unrounded numbers."""
     ratio = None if reference is None else value / reference
-    judged = value if ratio is None else ratio
+    # numpy's numbers compare to a bool of their own, which JSON does not know.
+    judged = float(value if ratio is None else ratio)
     goal, holds = None, None
     if at_least is not None:
         goal, holds = f">= {at_least:g}", judged >= at_least

@@ -129,11 +129,24 @@ def _by_http(port: int, _: Mapping[str, str]) -> Ask:
     headers = {"Content-Type": "application/octet-stream"}
 
     def ask(body: bytes) -> None:
-        answer = pool.request("POST", f"http://{HOST}:{port}/analyse", body=body, headers=headers)
-        if answer.status != 200:
-            raise RuntimeError(f"{answer.status}: {answer.data[:500]!r}")
+        _checked(pool.request("POST", f"http://{HOST}:{port}/analyse", body=body, headers=headers))
 
     return ask
+
+
+def _by_json(port: int, _: Mapping[str, str]) -> Ask:
+    pool = urllib3.PoolManager(maxsize=CLIENTS, retries=False, timeout=300)
+
+    def ask(body: bytes) -> None:
+        image = {"image": base64.b64encode(body).decode()}
+        _checked(pool.request("POST", f"http://{HOST}:{port}/analyse", json=image))
+
+    return ask
+
+
+def _checked(answer: urllib3.BaseHTTPResponse) -> None:
+    if answer.status != 200:
+        raise RuntimeError(f"{answer.status}: {answer.data[:500]!r}")
 
 
 def _by_celery(_: int, environment: Mapping[str, str]) -> Ask:
@@ -172,5 +185,5 @@ RIVALS = (
         ),
         _by_http,
     ),
-    Rival("LitServe", (_RIVALS_PYTHON, "-m", "benchmarks.rivals.litserve_api", "{port}"), _by_http),
+    Rival("LitServe", (_RIVALS_PYTHON, "-m", "benchmarks.rivals.litserve_api", "{port}"), _by_json),
 )

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import mmap
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,28 +18,38 @@ HINT = {"PERFORMANCE_HINT": "LATENCY"}
 
 
 class OpenVino:
-    """See model.engines.Engine. What was compiled is kept in the folder `cache`, if there is one."""
+    """See model.engines.Engine. What was compiled is kept in the folder `cache`, if there is one.
+
+    OpenVINO arranges the weights anew for the processor and goes on holding them as they came, too. Read from
+    a mapped file the latter need no memory: their pages are given back, and it rarely looks at them again.
+    """
 
     name = "openvino"
 
     def __init__(self, bundle: Bundle, progress: Callable[[str], object], cache: Path | None = None) -> None:
         core = openvino.Core()
-        kept = cache / f"{_fingerprint(core, bundle)}.blob" if cache else None
-        compiled = _read(core, kept, progress) if kept else None
-        if compiled is None:
+        file = cache / f"{_fingerprint(core, bundle)}.blob" if cache else None
+        self._mapped: mmap.mmap | None = None
+        read = _read(core, file, progress) if file else None
+        if read is None:
             progress("loading the weights")
             network = read_network(bundle)
             progress("compiling for OpenVINO")
             compiled = core.compile_model(network, "CPU", HINT)
-            if kept:
-                _keep(compiled, kept, progress)
-        self._compiled = compiled
-        self._outputs = [compiled.output(name) for name in (FRACTURE, WHERE)]
+            if file and _keep(compiled, file, progress):
+                read = _read(core, file, progress)
+        self._compiled, self._mapped = read or (compiled, None)
+        self._outputs = [self._compiled.output(name) for name in (FRACTURE, WHERE)]
+        self._batches: set[int] = set()
 
     def run(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See model.engines.Engine."""
         size = inputs.shape[1]
         answers = self._compiled(inputs.reshape(-1, 1, size, size))
+        if self._mapped and len(inputs) not in self._batches:
+            # The first batch of a size is what the weights are looked at again for.
+            self._batches.add(len(inputs))
+            self._mapped.madvise(mmap.MADV_DONTNEED)
         scores, cells = (np.asarray(answers[output], np.float32) for output in self._outputs)
         return scores[:, 0], cells[:, 0]
 
@@ -57,26 +68,33 @@ def _fingerprint(core: openvino.Core, bundle: Bundle) -> str:
 
 
 def _read(
-    core: openvino.Core, kept: Path, progress: Callable[[str], object]
-) -> openvino.CompiledModel | None:
-    """What was kept; None where there is nothing, or nothing that can be used."""
-    if not kept.exists():
+    core: openvino.Core, file: Path, progress: Callable[[str], object]
+) -> tuple[openvino.CompiledModel, mmap.mmap] | None:
+    """What was kept, and the file that it lies in; None where there is nothing that can be used."""
+    if not file.exists():
         return None
     progress("reading what was compiled before")
     try:
-        return core.import_model(kept.read_bytes(), "CPU", HINT)
-    except (OSError, RuntimeError) as error:
+        with file.open("rb") as opened:
+            # OpenVINO takes only what may be written to; a page that is not written to stays the file's.
+            mapped = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_COPY)
+        tensor = openvino.Tensor(np.frombuffer(mapped, np.uint8), shared_memory=True)
+        return core.import_model(tensor, "CPU", HINT), mapped
+    except (OSError, RuntimeError, ValueError) as error:
         progress(f"that cannot be used: {error}")
         return None
 
 
-def _keep(compiled: openvino.CompiledModel, kept: Path, progress: Callable[[str], object]) -> None:
+def _keep(compiled: openvino.CompiledModel, file: Path, progress: Callable[[str], object]) -> bool:
+    """Write what was compiled; whether that went well."""
     try:
-        kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Whole or not at all: two workers may start at once.
-        with TemporaryDirectory(dir=kept.parent) as folder:
-            written = Path(folder, kept.name)
+        with TemporaryDirectory(dir=file.parent) as folder:
+            written = Path(folder, file.name)
             written.write_bytes(compiled.export_model().getvalue())
-            written.replace(kept)
+            written.replace(file)
     except OSError as error:
         progress(f"what was compiled cannot be kept: {error}")
+        return False
+    return True

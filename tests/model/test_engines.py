@@ -130,3 +130,22 @@ def test_a_cache_that_cannot_be_written_keeps_no_worker_from_starting(bundle: Bu
     said: list[str] = []
     start("openvino", bundle, said.append, tmp_path / "file" / "cache")
     assert said[-1].startswith("what was compiled cannot be kept")
+
+
+def test_openvino_holds_the_weights_once(bundle: Bundle, tmp_path: Path):
+    inputs = np.stack([to_input(draw_forearm(seed).pixels, 64) for seed in range(3)])
+    engine = start("openvino", bundle, lambda _: None, tmp_path)
+    for batch in (1, 3, 1):
+        engine.run(inputs[:batch])
+    (kept,) = tmp_path.iterdir()
+    assert _resident(kept) < 0.1 * kept.stat().st_size
+
+
+def _resident(mapped: Path) -> int:
+    """Bytes of a mapped file that lie in this process's memory."""
+    lines = iter(Path("/proc/self/smaps").read_text().splitlines())
+    return sum(
+        int(next(line for line in lines if line.startswith("Rss:")).split()[1]) * 1024
+        for line in lines
+        if line.endswith(str(mapped))
+    )
