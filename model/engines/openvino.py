@@ -15,6 +15,8 @@ from model.network import FRACTURE, WHERE
 from model.onnx_graph import with_weights
 
 HINT = {"PERFORMANCE_HINT": "LATENCY"}
+PIECE = 1 << 16
+"""Bytes written at once: Linux maps as much around what is looked at as was written together."""
 
 
 class OpenVino:
@@ -92,7 +94,10 @@ def _keep(compiled: openvino.CompiledModel, file: Path, progress: Callable[[str]
         # Whole or not at all: two workers may start at once.
         with TemporaryDirectory(dir=file.parent) as folder:
             written = Path(folder, file.name)
-            written.write_bytes(compiled.export_model().getvalue())
+            program = compiled.export_model().getbuffer()
+            with written.open("wb", buffering=0) as opened:
+                for start in range(0, len(program), PIECE):
+                    opened.write(program[start : start + PIECE])
             written.replace(file)
     except OSError as error:
         progress(f"what was compiled cannot be kept: {error}")
