@@ -32,12 +32,12 @@ def _queue(path: Path, figures: Sequence[Figure]) -> None:
     drawing, axes = plt.subplots(figsize=(6, 3.5), layout="constrained")
     for what in ("submission", "status"):
         points = [
-            (int(found[1]), entry.value * 1000)
+            (int(found[1]), entry.value)
             for entry in figures
             if (found := re.fullmatch(rf"scale: {what}, p50, (\d+) jobs waiting", entry.name))
         ]
-        axes.plot(*zip(*points, strict=True), marker="o", label=what)
-    axes.set_xscale("symlog", linthresh=1000)
+        lengths, milliseconds = zip(*points, strict=True)
+        axes.plot([f"{length:,}" for length in lengths], milliseconds, marker="o", label=what)
     axes.set_ylim(bottom=0)
     axes.set_xlabel("jobs waiting")
     axes.set_ylabel("milliseconds, median")
