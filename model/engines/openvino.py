@@ -31,7 +31,6 @@ class OpenVino:
     def __init__(self, bundle: Bundle, progress: Callable[[str], object], cache: Path | None = None) -> None:
         core = openvino.Core()
         file = cache / f"{_fingerprint(core, bundle)}.blob" if cache else None
-        self._mapped: mmap.mmap | None = None
         read = _read(core, file, progress) if file else None
         if read is None:
             progress("loading the weights")
@@ -40,6 +39,8 @@ class OpenVino:
             compiled = core.compile_model(network, "CPU", HINT)
             if file and _keep(compiled, file, progress):
                 read = _read(core, file, progress)
+        self._compiled: openvino.CompiledModel
+        self._mapped: mmap.mmap | None
         self._compiled, self._mapped = read or (compiled, None)
         self._outputs = [self._compiled.output(name) for name in (FRACTURE, WHERE)]
         self._batches: set[int] = set()
