@@ -95,7 +95,12 @@ def study_routes(intake: Intake) -> Blueprint:
         OWN_STUDY_PROBLEMS,
     )
     def deliveries(study_id: str) -> Response:
-        return jsonify(deliveries=ledger.deliveries(_own_study(study_id, ledger)))
+        study = _own_study(study_id, ledger)
+        try:
+            return jsonify(deliveries=ledger.deliveries(study))
+        except NotStored:
+            _own_study(study_id, ledger)  # It has just been deleted.
+            raise
 
     @routes.post("/<study_id>/redeliver")
     @describe(

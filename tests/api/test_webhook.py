@@ -2,16 +2,19 @@
 
 import json
 from datetime import timedelta
+from io import BytesIO
 
 import pytest
 from ulid import ULID
 
 from api.keys import Keys
+from jobs.deletion import delete
+from jobs.errors import NotStored
 from jobs.job import Job, now
 from jobs.receivers import PATIENCE, Receivers
 from jobs.states import Delivery
 from jobs.webhook import EVENTS, webhook_secret
-from tests.api.test_parts_down import client_of
+from tests.api.test_parts_down import PNG, client_of
 from tests.conftest import SIGNING_KEY, a_job
 
 RESULT = {"finding": "fracture"}
@@ -92,6 +95,17 @@ def test_a_job_shows_its_deliveries_and_is_delivered_again(client, another, ledg
     running = a_job(callback_url=URL)
     ledger.accept(running, b"image")
     assert client.post(f"/v1/jobs/{running.id}/redeliver").status_code == 409
+
+
+def test_deliveries_of_what_is_deleted_while_they_are_read_are_gone(client, ledger, monkeypatch):
+    def deleted_first(job: Job) -> None:
+        delete(job.id, ledger)
+        raise NotStored(job.id)
+
+    study = client.post("/v1/studies", data={"image": (BytesIO(PNG), "1.png")}).json
+    monkeypatch.setattr(ledger, "deliveries", deleted_first)
+    assert client.get(f"/v1/jobs/{delivered(ledger).id}/deliveries").status_code == 410
+    assert client.get(f"/v1/studies/{study['id']}/deliveries").status_code == 410
 
 
 def test_all_since_a_time_are_delivered_again(client, another, ledger, monkeypatch):
