@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from training.whole_file import whole_file
 
 if TYPE_CHECKING:
     import keras
@@ -26,12 +27,8 @@ def save(path: Path, fingerprint: str, position: Position, model: keras.Model) -
     """Write weights, optimiser and position at once: after a kill the file is the old one or the new one."""
     arrays = {f"v{i:04d}": np.asarray(variable) for i, variable in enumerate(_variables(model))}
     at = np.array([position.phase, position.step])
-    new = path.with_suffix(".new")
-    with new.open("wb") as file:
+    with whole_file(path) as file:
         np.savez(file, fingerprint=np.array(fingerprint), at=at, **arrays)  # type: ignore[arg-type]
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
 
 
 def position_of(path: Path, fingerprint: Callable[[int], str]) -> Position | None:
@@ -44,7 +41,7 @@ def position_of(path: Path, fingerprint: Callable[[int], str]) -> Position | Non
     with np.load(path, allow_pickle=False) as stored:
         position = Position(*(int(number) for number in stored["at"]))
         if str(stored["fingerprint"]) != fingerprint(position.phase):
-            raise ValueError(f"{path} belongs to another config; choose another --out or remove the folder")
+            raise ValueError(f"{path} belongs to another config or division; choose another folder")
         return position
 
 

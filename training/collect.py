@@ -25,6 +25,7 @@ from training.fingerprints import Fingerprints
 from training.layouts import Found, LayoutError, find_xrays
 from training.manifest import Entry, write_manifest
 from training.near_duplicates import Fingerprint, find_near_duplicates
+from training.whole_file import write_json
 
 REPORT = "collect.json"
 _STRIP, _FLATNESS = 0.02, 1
@@ -74,7 +75,7 @@ def collect(folders: Sequence[Path], run: Path, licences: Mapping[str, str] | No
         "refused_because": dict(Counter(one.why for one in refused).most_common()),
         "refused_images": [{"image": os.path.relpath(one.path, run), "why": one.why} for one in refused],
     }
-    (run / REPORT).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_json(run / REPORT, report)
     return kept
 
 

@@ -22,16 +22,17 @@ from model.weights import write_weights
 from training.backend import prepare_backend
 from training.calibration import fix
 from training.card import write_card
-from training.examples import Example, entries_of, read_part
+from training.examples import entries_of, read_part
 from training.findings import Part, change_of, localise, measure
 from training.fit_check import METRICS as CHECK_METRICS
 from training.openings import AlreadyOpened, note_opening
 from training.plots import draw_plots
 from training.report import REPORT, write_report
 from training.robustness import measure_robustness, size_only
-from training.split import TEST, TRAIN, VALIDATION
+from training.split import TEST, TRAIN, VALIDATION, division_of
 from training.stored_scores import StoredScores
-from training.trained import config_of
+from training.trained import AnotherDivision, config_of, refuse_another_division
+from training.whole_file import write_json
 
 MEASURED = "metrics.json"
 _SHIPPED = Path(__file__).parents[1] / "model" / "bundle"
@@ -40,17 +41,20 @@ _SHIPPED = Path(__file__).parents[1] / "model" / "bundle"
 def evaluate(run: Path, bundle: Path, again: bool = False) -> dict[str, Any]:
     """Measure the run's network, write its report and its bundle; return the metrics."""
     config = config_of(run)
+    division = division_of(run)
+    refuse_another_division(run, division)
     scores = StoredScores(run, config)
-    examples = {part: read_part(run, part, config.input_size) for part in (VALIDATION, TEST)}
-    squares = {part: [example.square for example in inside] for part, inside in examples.items()}
-    calibration, thresholds = fix(examples[VALIDATION], scores.of(VALIDATION, squares[VALIDATION]))
+    known = read_part(run, VALIDATION, config.input_size)
+    calibration, thresholds = fix(known, scores.of(VALIDATION, [example.square for example in known]))
 
-    openings = note_opening(run, scores.fingerprint, again)
-    test = Part(examples[TEST], scores.of(TEST, squares[TEST]), calibration)
-    exact = Part(examples[TEST], scores.exactly_of(TEST, squares[TEST]), calibration)
+    openings = note_opening(run, division, scores.fingerprint, again)
+    unseen = read_part(run, TEST, config.input_size)
+    squares = [example.square for example in unseen]
+    test = Part(unseen, scores.of(TEST, squares), calibration)
+    exact = Part(unseen, scores.exactly_of(TEST, squares), calibration)
     metrics: dict[str, Any] = {
         "config": asdict(config),
-        "data": _describe(run, examples),
+        "data": _describe(run),
         "openings_of_the_test_part": openings,
         "calibration": asdict(calibration),
         "thresholds": asdict(thresholds),
@@ -60,10 +64,10 @@ def evaluate(run: Path, bundle: Path, again: bool = False) -> dict[str, Any]:
         "size_only": size_only(run, test),
         "radiograph_check": _read_check(run)[1],
     }
-    cam = scores.grad_cam_of(TEST, squares[TEST])
+    cam = scores.grad_cam_of(TEST, squares)
     metrics["localisation"]["grad_cam"] = localise(test, cam, thresholds.low, _GRAD_CAM_THRESHOLD)
     metrics = _without_nan(metrics)
-    (run / MEASURED).write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    write_json(run / MEASURED, metrics)
     draw_plots(run, metrics, test, thresholds)
     public_report = write_report(run, metrics)
     description = Description(
@@ -110,9 +114,8 @@ def _without_nan(values: Any) -> Any:
     return None if isinstance(values, float) and math.isnan(values) else values
 
 
-def _describe(run: Path, examples: dict[str, list[Example]]) -> dict[str, Any]:
-    entries = {TRAIN: entries_of(run, TRAIN)}
-    entries |= {part: [example.entry for example in inside] for part, inside in examples.items()}
+def _describe(run: Path) -> dict[str, Any]:
+    entries = {part: entries_of(run, part) for part in (TRAIN, VALIDATION, TEST)}
     everything = [entry for inside in entries.values() for entry in inside]
     return {
         "sources": sorted({entry.source for entry in everything}),
@@ -148,7 +151,7 @@ def main() -> None:
     prepare_backend(config_of(options.run).threads)
     try:
         metrics = evaluate(options.run, options.bundle, options.again)
-    except AlreadyOpened as error:
+    except (AlreadyOpened, AnotherDivision) as error:
         raise SystemExit(f"evaluate: {error}") from None
     value = metrics["test"]["auc"]
     print(

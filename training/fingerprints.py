@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 
 from training.near_duplicates import Fingerprint, fingerprint
+from training.whole_file import whole_file
 
 FILE = "fingerprints.npz"
 _KEEP_EVERY = 1000
@@ -53,12 +53,10 @@ class Fingerprints:
         return self._held[sha256]
 
     def _save(self) -> None:
-        new = self._path.with_suffix(".new")
-        with new.open("wb") as file:
+        with whole_file(self._path) as file:
             np.savez(
                 file,
                 sha256=np.array(list(self._held)),
                 coarse=np.stack([one.coarse for one in self._held.values()]),
                 fine=np.stack([one.fine for one in self._held.values()]),
             )
-        os.replace(new, self._path)

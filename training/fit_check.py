@@ -21,6 +21,7 @@ from model.synthetic import draw_forearm
 from training.examples import entries_of
 from training.photographs import Photographs, read_photographs
 from training.split import TEST, TRAIN, VALIDATION
+from training.whole_file import write_json
 
 METRICS = "radiograph_check_metrics.json"
 _PASSING = 0.998
@@ -97,7 +98,7 @@ def main() -> None:
     options = parser.parse_args()
     check, metrics = fit_and_measure(options.run, read_photographs(options.photographs))
     (options.run / CHECK).write_text(check.to_json(), encoding="utf-8")
-    (options.run / METRICS).write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    write_json(options.run / METRICS, metrics)
     print(json.dumps(metrics, indent=2))
 
 

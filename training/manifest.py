@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
+
+from training.whole_file import write_table
 
 MANIFEST = "manifest.csv"
 
@@ -55,18 +56,7 @@ _FLAGS = ("fractured", "frontal", "lateral", "oblique", "hardware")
 
 def write_manifest(folder: Path, entries: Iterable[Entry]) -> None:
     """Write manifest.csv to `folder`, whole or not at all."""
-    new = folder / f"{MANIFEST}.new"
-    with new.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Entry)])
-        writer.writeheader()
-        for entry in entries:
-            values = asdict(entry)
-            writer.writerow(
-                values
-                | {name: json.dumps(values[name]) for name in _LISTS}
-                | {name: int(values[name]) for name in _FLAGS}
-            )
-    os.replace(new, folder / MANIFEST)
+    write_table(folder / MANIFEST, [field.name for field in fields(Entry)], map(_row, entries))
 
 
 def read_manifest(folder: Path) -> list[Entry]:
@@ -76,6 +66,12 @@ def read_manifest(folder: Path) -> list[Entry]:
         raise FileNotFoundError(f"{path} is missing; run python -m training.collect --run {folder} first")
     with path.open(newline="", encoding="utf-8") as file:
         return [_entry(row) for row in csv.DictReader(file)]
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    values = asdict(entry)
+    values |= {name: json.dumps(values[name]) for name in _LISTS}
+    return values | {name: int(values[name]) for name in _FLAGS}
 
 
 def _entry(row: dict[str, str]) -> Entry:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -33,6 +32,7 @@ from training.split import (
     split_by_group,
     write_split,
 )
+from training.whole_file import write_json
 
 REPORT, AUDIT = "prepare.json", "audit.json"
 _PART_FOLDERS = {
@@ -68,7 +68,7 @@ def prepare(run: Path, seed: int) -> dict[str, Any]:
     for part in FOLDS:
         inside = [entry for entry, its in zip(entries, parts, strict=True) if its == part]
         draw_contact_sheet(run, inside, seed).save(run / f"sheet-{part}.png")
-    (run / REPORT).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_json(run / REPORT, report)
     write_split(run, entries, groups, parts)
     return report
 
@@ -110,7 +110,7 @@ def audit(run: Path, division: str) -> dict[str, Any]:
         )
     report = {"division": division, "parts": dict(Counter(part or "not divided" for part in parts))}
     report |= leakage_report(entries, parts, near_duplicates_of(run, entries))
-    (run / AUDIT).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_json(run / AUDIT, report)
     return report
 
 

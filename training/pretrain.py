@@ -6,7 +6,6 @@ Before `training.train`, which begins with the file it writes. Killed at any mom
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tomllib
 from dataclasses import asdict, dataclass
@@ -22,8 +21,10 @@ from model.network import build_trunk
 from training.backend import jit_compile, prepare_backend
 from training.checkpoint import Position, position_of, restore, save
 from training.config import fingerprint_of
+from training.curves import HISTORY, note
 from training.photographs import Photographs, hold_out, read_photographs
 from training.trunk import start_at_identity, write_trunk
+from training.whole_file import write_json
 
 if TYPE_CHECKING:
     import keras
@@ -74,13 +75,12 @@ def pretrain(config: Pretraining, data: Path, out: Path) -> None:
         model.reset_metrics()
         losses = {key: round(float(value), 4) for key, value in logs.items()}
         bar.set_postfix(losses)
-        with (out / "history.jsonl").open("a", encoding="utf-8") as history:
-            history.write(json.dumps({"step": step, **losses}) + "\n")
+        note(out / HISTORY, step=step, **losses)
         if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.steps:
             save(out / CHECKPOINT, config.fingerprint, Position(0, step + 1), model)
     write_trunk(out / TRUNK, model)
     metrics = _measure(model, held_out)
-    (out / METRICS).write_text(json.dumps({**asdict(config), **metrics}, indent=2) + "\n", encoding="utf-8")
+    write_json(out / METRICS, {**asdict(config), **metrics})
 
 
 def draw(photographs: Photographs, config: Pretraining, step: int) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 import tomllib
@@ -29,6 +28,7 @@ from training.scores import score
 from training.split import TRAIN, VALIDATION
 from training.train import compile_phase, take_average, train_step
 from training.trunk import begin_with
+from training.whole_file import write_json
 
 if TYPE_CHECKING:
     import keras
@@ -84,10 +84,8 @@ def select(comparison: Comparison, run: Path) -> list[dict[str, Any]]:
             continue
         done.append(asdict(candidate) | _measure(comparison, candidate, run))
         done.sort(key=lambda one: -one["auc"]["value"])
-        new = run / f"{SELECTION}.new"
         values = {"seconds": comparison.seconds, "part": VALIDATION, "candidates": done}
-        new.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-        os.replace(new, run / SELECTION)
+        write_json(run / SELECTION, values)
         _draw(run, done, comparison.seconds)
     return done
 

@@ -7,7 +7,8 @@ never stand on two sides.
 from __future__ import annotations
 
 import csv
-import os
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,13 +18,15 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold
 
-from training.manifest import Entry
+from training.manifest import Entry, read_manifest
+from training.whole_file import write_table
 
 SPLIT = "split.csv"
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 FOLDS = {TRAIN: range(0, 14), VALIDATION: range(14, 17), TEST: range(17, 20)}
 """Twentieths of the collection: 70, 15 and 15 %."""
 _TWENTIETHS = 20
+_COLUMNS = ("image", "group", "part")
 
 Pairs = Sequence[tuple[int, int, float]]
 
@@ -71,12 +74,15 @@ def find_leaks(parts: Sequence[str], near_duplicates: Pairs) -> list[tuple[int, 
 
 def write_split(run: Path, entries: Sequence[Entry], groups: Sequence[str], parts: Sequence[str]) -> None:
     """Write split.csv: image, group and part, one row an image; whole or not at all."""
-    new = run / f"{SPLIT}.new"
-    with new.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["image", "group", "part"])
-        writer.writerows(zip((entry.image for entry in entries), groups, parts, strict=True))
-    os.replace(new, run / SPLIT)
+    rows = zip((entry.image for entry in entries), groups, parts, strict=True)
+    write_table(run / SPLIT, _COLUMNS, (dict(zip(_COLUMNS, row, strict=True)) for row in rows))
+
+
+def division_of(run: Path) -> str:
+    """Name the labels and the division: what has learned from this one may be tested on no other."""
+    split = read_split(run)
+    known = sorted((e.sha256, e.fractured, e.boxes, e.polygons, split[e.image]) for e in read_manifest(run))
+    return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:16]
 
 
 def read_split(run: Path) -> Mapping[str, tuple[str, str]]:

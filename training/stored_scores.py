@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import tempfile
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -18,6 +17,7 @@ from training.config import Config
 from training.localisation import grad_cam
 from training.scores import Scores, score
 from training.trained import TRAINED, read_trained
+from training.whole_file import whole_file
 
 if TYPE_CHECKING:
     import keras
@@ -71,10 +71,9 @@ class StoredScores:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{name.replace(' ', '-')}.npz"
         if not path.exists():
-            new = path.with_suffix(".new")
-            with new.open("wb") as file:
-                np.savez(file, **make())  # type: ignore[arg-type]
-            os.replace(new, path)
+            made = make()
+            with whole_file(path) as file:
+                np.savez(file, **made)  # type: ignore[arg-type]
         with np.load(path, allow_pickle=False) as stored:
             return dict(stored)
 

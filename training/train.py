@@ -29,7 +29,7 @@ from training.growth import transfer
 from training.loss import cells_loss
 from training.optimizer import make_optimizer
 from training.scores import score
-from training.split import TRAIN
+from training.split import TRAIN, division_of
 from training.split import VALIDATION as VALIDATION_PART
 from training.trained import write_trained
 from training.trunk import begin_with
@@ -43,7 +43,12 @@ _WINDOW_BATCHES = 16
 
 def train(config: Config, run: Path) -> None:
     """Train on the run's training part, from the last checkpoint if there is one, to the end."""
-    position = position_of(run / CHECKPOINT, config.fingerprint) or Position(0, 0)
+    division = division_of(run)
+
+    def experiment(phase: int) -> str:
+        return f"{config.fingerprint(phase)} {division}"
+
+    position = position_of(run / CHECKPOINT, experiment) or Position(0, 0)
     largest = max(phase.resolution for phase in config.phases)
     batches = Batches(
         read_part(run, TRAIN, largest * OVERSAMPLING), config.batch_size, config.positive_share, config.seed
@@ -56,16 +61,15 @@ def train(config: Config, run: Path) -> None:
         begin_with(config.begin, model)
     while True:
         for done in _run_phase(config, position, batches, validation, model, run):
-            save(run / CHECKPOINT, config.fingerprint(done.phase), done, model)
-        take_average(model)
+            save(run / CHECKPOINT, experiment(done.phase), done, model)
         if position.phase + 1 == len(config.phases):
             break
         position = Position(position.phase + 1, 0)
         grown = compile_phase(config, config.phases[position.phase])
         transfer(model, grown)
         model = grown
-        save(run / CHECKPOINT, config.fingerprint(position.phase), position, model)
-    write_trained(run, config, model)
+        save(run / CHECKPOINT, experiment(position.phase), position, model)
+    write_trained(run, config, division, model)
     draw_curves(run)
 
 
@@ -104,7 +108,10 @@ def _run_phase(
     model: keras.Model,
     run: Path,
 ) -> Iterator[Position]:
-    """Run a phase from `start` to its end; yield where a checkpoint is due."""
+    """Run a phase from `start` to its end, the averaged weights in place; yield where a checkpoint is due.
+
+    What is noted of a step comes before its checkpoint: a step after which nothing was saved is done again.
+    """
     phase = config.phases[start.phase]
     before = sum(earlier.steps for earlier in config.phases[: start.phase])
     name = f"{phase.backbone} at {phase.input_size} px"
@@ -114,11 +121,13 @@ def _run_phase(
         bar.set_postfix(values)
         note(run / HISTORY, at=before + step, phase=start.phase, step=step, **values)
         done = step + 1
-        if done % config.checkpoint_every == 0 or done == phase.steps:
-            yield Position(start.phase, done)
+        if done == phase.steps:
+            take_average(model)
         if done % config.validate_every == 0 or done == phase.steps:
             note(run / VALIDATION, at=before + step, **validate(model, validation, config, phase))
             draw_curves(run)
+        if done % config.checkpoint_every == 0 or done == phase.steps:
+            yield Position(start.phase, done)
 
 
 def train_step(model: keras.Model, batch: Batch) -> dict[str, float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,21 +10,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from training.config import Config, Phase
+from training.whole_file import whole_file
 
 if TYPE_CHECKING:
     import keras
 
 TRAINED = "trained.npz"
-_CONFIG = "config"
+_CONFIG, _DIVISION = "config", "division"
 
 
-def write_trained(run: Path, config: Config, model: keras.Model) -> None:
-    """Write the weights under their paths, and the experiment that made them; whole or not at all."""
+class AnotherDivision(RuntimeError):
+    """The network has learned from another division than the run has now; says what to do."""
+
+
+def write_trained(run: Path, config: Config, division: str, model: keras.Model) -> None:
+    """Write the weights under their paths, with the experiment and the division that made them."""
     arrays = {variable.path: np.asarray(variable, dtype="<f4") for variable in model.weights}
-    new = run / f"{TRAINED}.new"
-    with new.open("wb") as file:
-        np.savez(file, **{_CONFIG: np.array(json.dumps(asdict(config)))}, **arrays)  # type: ignore[arg-type]
-    os.replace(new, run / TRAINED)
+    said = {_CONFIG: np.array(json.dumps(asdict(config))), _DIVISION: np.array(division)}
+    with whole_file(run / TRAINED) as file:
+        np.savez(file, **said, **arrays)  # type: ignore[arg-type]
 
 
 def config_of(run: Path) -> Config:
@@ -37,6 +40,16 @@ def config_of(run: Path) -> Config:
     with np.load(run / TRAINED, allow_pickle=False) as stored:
         values = json.loads(str(stored[_CONFIG]))
     return Config(**(values | {"phases": tuple(Phase(**phase) for phase in values["phases"])}))
+
+
+def refuse_another_division(run: Path, division: str) -> None:
+    """Raise AnotherDivision unless the network has learned from this one: it may know today's test part."""
+    with np.load(run / TRAINED, allow_pickle=False) as stored:
+        if str(stored[_DIVISION]) != division:
+            raise AnotherDivision(
+                f"{run / TRAINED} has learned from another division than {run} has now, and may know its "
+                f"test part. Divide as before, or move {TRAINED} and the checkpoint away and train again."
+            )
 
 
 def read_trained(run: Path, model: keras.Model) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from model.network import BACKBONES
+from training.whole_file import whole_file
 
 if TYPE_CHECKING:
     import keras
@@ -16,10 +17,8 @@ if TYPE_CHECKING:
 def write_trunk(path: Path, model: keras.Model) -> None:
     """Write the weights of the backbone's layers in `model`, float32, each under its path."""
     arrays = {v.path: np.asarray(v, dtype="<f4") for layer in _trunk_layers(model) for v in layer.weights}
-    new = path.with_suffix(".new")
-    with new.open("wb") as file:
+    with whole_file(path) as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
-    new.replace(path)
 
 
 def begin_with(source: str, model: keras.Model) -> None:

@@ -19,8 +19,9 @@ from training.curves import CURVES, HISTORY, VALIDATION, read
 from training.openings import OPENINGS, AlreadyOpened, note_opening
 from training.optimizer import make_optimizer
 from training.prepare import prepare
+from training.split import division_of
 from training.train import take_average
-from training.trained import TRAINED, config_of
+from training.trained import TRAINED, AnotherDivision, config_of, refuse_another_division
 
 if TYPE_CHECKING:
     import keras
@@ -116,15 +117,20 @@ def test_a_run_that_is_killed_goes_on_and_ends_as_if_it_had_not_been(run: Path):
     assert history(run) == steps, "a finished run was trained on"
     assert (run / TRAINED).read_bytes() == trained
     assert config_of(run) == read_config(run / "config.toml")
+    refuse_another_division(run, division_of(run))
+    prepare(run, seed=2)
+    with pytest.raises(AnotherDivision, match="train again"):
+        refuse_another_division(run, division_of(run))
 
 
 def test_a_test_part_is_opened_for_one_network_unless_one_insists(tmp_path: Path):
-    assert note_opening(tmp_path, "first", again=False) == 1
-    assert note_opening(tmp_path, "first", again=False) == 1
+    assert note_opening(tmp_path, "division", "first", again=False) == 1
+    assert note_opening(tmp_path, "division", "first", again=False) == 1
     with pytest.raises(AlreadyOpened, match="--again"):
-        note_opening(tmp_path, "second", again=False)
-    assert note_opening(tmp_path, "second", again=True) == 2
-    assert len(json.loads((tmp_path / OPENINGS).read_text())) == 2
+        note_opening(tmp_path, "division", "second", again=False)
+    assert note_opening(tmp_path, "division", "second", again=True) == 2
+    assert note_opening(tmp_path, "another", "third", again=False) == 1
+    assert len(json.loads((tmp_path / OPENINGS).read_text())) == 3
 
 
 def test_a_checkpoint_of_another_experiment_is_not_continued(tmp_path: Path):
@@ -140,7 +146,7 @@ def test_a_checkpoint_of_another_experiment_is_not_continued(tmp_path: Path):
     later = replace(config, phases=(first, replace(second, steps=9), second))
     assert position_of(checkpoint, later.fingerprint) == Position(0, 3), "phases to come may change"
     for other in (replace(config, seed=2), replace(config, phases=(replace(first, steps=9), second))):
-        with pytest.raises(ValueError, match="another config"):
+        with pytest.raises(ValueError, match="another config or division"):
             position_of(checkpoint, other.fingerprint)
     assert position_of(tmp_path / "nothing.npz", config.fingerprint) is None
 
