@@ -46,13 +46,14 @@ def augment(
 
 
 def draw_fractures(example: Example) -> Image.Image:
-    """Paint the fractures white on black, at the size of the example's square: outlines, or else boxes."""
+    """Paint the fractures white on black, at the size of the example's square: by outline, or else by box."""
     mask = Image.new("L", example.square.shape[::-1])
     pen = ImageDraw.Draw(mask)
     for polygon in example.polygons:
         pen.polygon(polygon, fill=255, outline=255)
-    if not example.polygons:
-        for x, y, w, h in example.boxes:
+    points = np.array([point for polygon in example.polygons for point in polygon]).reshape(-1, 2)
+    for x, y, w, h in example.boxes:
+        if not ((points >= (x, y)) & (points <= (x + w, y + h))).all(axis=1).any():
             pen.rectangle((x, y, x + w, y + h), fill=255)
     return mask
 

@@ -30,7 +30,12 @@ class Batches:
         self._classes = [[e for e in examples if e.fractured is label] for label in (True, False)]
         if not all(self._classes):
             raise ValueError("the training part needs fractured and intact images")
-        self._located = [[e for e in of_class if e.located] for of_class in self._classes]
+        # Where a source marks nothing, its fractured images give no windows; nor may its intact ones, or the
+        # look of a source would say that nothing is broken.
+        marked = {example.entry.source for example in examples if example.boxes}
+        self._located = [
+            [e for e in of_class if e.located and e.entry.source in marked] for of_class in self._classes
+        ]
         positives = round(batch_size * positive_share)
         self._counts = [positives, batch_size - positives]
         self._seed = seed

@@ -105,7 +105,7 @@ def _entry(folder: Path, one: Found, run: Path, data: bytes, pixels: np.ndarray,
         sha256=hashlib.sha256(data).hexdigest(),
         fractured=one.fractured,
         # Where a source ties nothing together, every image stands alone until prepare finds its copies.
-        group=f"{source}-{one.group or one.path.stem}",
+        group=f"{source}-{one.group or one.path.relative_to(folder)}",
         region=one.region,
         frontal=one.frontal,
         lateral=one.lateral,

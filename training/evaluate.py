@@ -83,7 +83,7 @@ def evaluate(run: Path, bundle: Path, again: bool = False) -> dict[str, Any]:
             "radiograph_check": metrics["radiograph_check"],
         },
         data=", ".join(metrics["data"]["sources"]),
-        licence=", ".join(metrics["data"]["licences"]),
+        licence="; ".join(metrics["data"]["licences"]),
     )
     texts = {
         CHECK: _read_check(run)[0],
@@ -132,13 +132,16 @@ def _describe(run: Path) -> dict[str, Any]:
 
 
 def _read_check(run: Path) -> tuple[str, dict[str, Any]]:
-    """Read the radiograph check that the run fitted, or else the shipped bundle's, and its measures."""
+    """Read the radiograph check that the run fitted, or else the shipped bundle's, and its measures.
+
+    `fitted_by` names the bundle that the check was taken over from; None where it is this run's own.
+    """
     if (run / CHECK).exists():
-        return (run / CHECK).read_text(encoding="utf-8"), json.loads(
-            (run / CHECK_METRICS).read_text(encoding="utf-8")
-        )
+        measured = json.loads((run / CHECK_METRICS).read_text(encoding="utf-8"))
+        return (run / CHECK).read_text(encoding="utf-8"), measured | {"fitted_by": None}
     shipped = json.loads((_SHIPPED / MANIFEST).read_text(encoding="utf-8"))
-    return (_SHIPPED / CHECK).read_text(encoding="utf-8"), shipped["metrics"]["radiograph_check"]
+    measured, name = shipped["metrics"]["radiograph_check"], f"{shipped['name']} {shipped['version']}"
+    return (_SHIPPED / CHECK).read_text(encoding="utf-8"), {"fitted_by": name} | measured
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from training.localisation import overlap, peak_hits
 from training.measures import (
     Measure,
     auc,
+    auc_within,
     average_precision,
     calibration_error,
     predictive_values,
@@ -74,9 +75,11 @@ def measure(test: Part, thresholds: Thresholds) -> dict[str, Any]:
     p, labels = test.probabilities, test.labels
     at_low, at_high = p >= thresholds.low, p >= thresholds.high
     decided = ~at_low | at_high
+    sources = np.array([example.entry.source for example in test.examples])
     return {
         "test": {
             "auc": test.auc(),
+            "auc_within_sources": test.measure(lambda i: auc_within(p[i], labels[i], sources[i])),
             "average_precision": test.measure(lambda i: average_precision(p[i], labels[i])),
             "sensitivity_at_low": test.share(at_low, labels),
             "specificity_at_low": test.share(~at_low, ~labels),
@@ -164,6 +167,6 @@ def change_of(one: Part, other: Part) -> dict[str, Any]:
     return {
         "auc": one.auc(),
         "change_of_auc": difference,
-        "mean_change_of_probability": float(change.mean()),
+        "mean_change_of_probability": one.measure(lambda i: float(change[i].mean())),
         "largest_change_of_probability": float(change.max()),
     }

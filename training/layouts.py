@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ FRACTURED = {"fractured", "fracture", "positive", "1"}
 INTACT = {"not_fractured", "non_fractured", "no_fracture", "normal", "intact", "negative", "0"}
 PICTURES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".dcm"}
 _FRACATLAS_LICENCE = "CC-BY 4.0"
+_NEIGHBOURS = 8
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ def _fracatlas(folder: Path) -> Iterator[Found]:
         yield Found(
             path=folder / "images" / ("Fractured" if fractured else "Non_fractured") / name,
             fractured=fractured,
+            group=_neighbours(name),
             region="mixed" if row["mixed"] == "1" or len(regions) != 1 else regions[0],
             frontal=row["frontal"] == "1",
             lateral=row["lateral"] == "1",
@@ -78,6 +81,12 @@ def _fracatlas(folder: Path) -> Iterator[Found]:
             boxes=tuple(boxes[name]),
             polygons=tuple(polygons[name]),
         )
+
+
+def _neighbours(name: str) -> str:
+    """Tie images whose numbers follow each other: FracAtlas names no patients, but numbers them in a row."""
+    digits = re.search(r"\d+", name)
+    return str(int(digits[0]) // _NEIGHBOURS) if digits else ""
 
 
 def read_coco(path: Path) -> tuple[dict[str, list[Box]], dict[str, list[Polygon]]]:
@@ -107,6 +116,8 @@ def _table(folder: Path) -> Iterator[Found]:
             raise LayoutError(
                 f"{folder / 'labels.csv'}, line {number}: fractured is {row['fractured']!r}, not 0 or 1"
             )
+        polygons = tuple(_polygons(json.loads(row.get("polygons") or "[]")))
+        boxes = tuple(tuple(box) for box in json.loads(row.get("boxes") or "[]"))
         yield Found(
             path=inside / row["image"],
             fractured=row["fractured"] == "1",
@@ -117,8 +128,8 @@ def _table(folder: Path) -> Iterator[Found]:
             oblique=row.get("oblique") == "1",
             hardware=row.get("hardware") == "1",
             licence=row.get("licence") or "unknown",
-            boxes=tuple(tuple(box) for box in json.loads(row.get("boxes") or "[]")),
-            polygons=tuple(_polygons(json.loads(row.get("polygons") or "[]"))),
+            boxes=boxes or tuple(map(_around, polygons)),
+            polygons=polygons,
         )
 
 
@@ -129,6 +140,11 @@ def _polygons(values: Iterable[Any]) -> Iterator[Polygon]:
             yield from _polygons(value)
         else:
             yield tuple(map(float, value))
+
+
+def _around(polygon: Polygon) -> Box:
+    x, y = polygon[::2], polygon[1::2]
+    return (min(x), min(y), max(x) - min(x), max(y) - min(y))
 
 
 def _class_folders(folder: Path) -> Iterator[Found]:

@@ -21,10 +21,6 @@ class Measure:
     high: float
     n: int
 
-    def __str__(self) -> str:
-        """Write it as 0.71 (0.64 to 0.78, n = 483)."""
-        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f}, n = {self.n})"
-
 
 def auc(scores: np.ndarray, labels: np.ndarray) -> float:
     """Area under the ROC curve of float (n,) against bool (n,); nan where a class is missing.
@@ -38,6 +34,16 @@ def auc(scores: np.ndarray, labels: np.ndarray) -> float:
     # Ties share the mean of their ranks.
     ranks = (np.cumsum(count) - (count - 1) / 2)[place]
     return float((ranks[labels].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def auc_within(scores: np.ndarray, labels: np.ndarray, sources: np.ndarray) -> float:
+    """Area under the ROC curve over pairs of one source, str (n,): telling sources apart earns nothing."""
+    inside = [sources == source for source in np.unique(sources)]
+    pairs = [int(labels[i].sum()) * int((~labels[i]).sum()) for i in inside]
+    if not sum(pairs):
+        return float("nan")
+    known = [(auc(scores[i], labels[i]), count) for i, count in zip(inside, pairs, strict=True) if count]
+    return sum(area * count for area, count in known) / sum(pairs)
 
 
 def average_precision(scores: np.ndarray, labels: np.ndarray) -> float:

@@ -59,7 +59,7 @@ def prepare(run: Path, seed: int) -> dict[str, Any]:
             entries[i].group != entries[j].group for i, j, _ in pairs
         ),
         "groups": len(set(groups)),
-        "groups_in_two_parts": len({*zip(groups, parts, strict=True)}) - len(set(groups)),
+        "groups_in_two_parts": groups_in_two_parts(groups, parts),
         "parts": {
             part: _describe([e for e, p in zip(entries, parts, strict=True) if p == part]) for part in FOLDS
         },
@@ -80,6 +80,12 @@ def near_duplicates_of(run: Path, entries: Sequence[Entry]) -> Pairs:
             if entry.sha256 not in fingerprints:
                 fingerprints.take(entry.sha256, decode((run / entry.image).read_bytes()).pixels)
         return find_near_duplicates([fingerprints[entry.sha256] for entry in entries])
+
+
+def groups_in_two_parts(groups: Sequence[str], parts: Sequence[str]) -> int:
+    """Count the groups that a division tears apart; what is not in the division has no side."""
+    sides = {(group, part) for group, part in zip(groups, parts, strict=True) if part}
+    return sum(count > 1 for count in Counter(group for group, _ in sides).values())
 
 
 def leakage_report(entries: Sequence[Entry], parts: Sequence[str], pairs: Pairs) -> dict[str, Any]:
@@ -108,8 +114,13 @@ def audit(run: Path, division: str) -> dict[str, Any]:
         raise ValueError(
             f"none of the manifest's images is in {division}; it needs the columns image and part"
         )
-    report = {"division": division, "parts": dict(Counter(part or "not divided" for part in parts))}
-    report |= leakage_report(entries, parts, near_duplicates_of(run, entries))
+    pairs = near_duplicates_of(run, entries)
+    report = {
+        "division": division,
+        "parts": dict(Counter(part or "not divided" for part in parts)),
+        "groups_in_two_parts": groups_in_two_parts(join_groups(entries, pairs), parts),
+        **leakage_report(entries, parts, pairs),
+    }
     write_json(run / AUDIT, report)
     return report
 
@@ -150,14 +161,15 @@ def main() -> None:
     report = audit(options.run, options.audit) if options.audit else prepare(options.run, options.seed)
     for part, described in report["parts"].items():
         print(f"{part}: {described if options.audit else described['images']}", file=sys.stderr)
-    if report["leaks"]:
+    if report["leaks"] or report["groups_in_two_parts"]:
         print(
             f"THIS DIVISION LEAKS: {report['leaks']} pairs of copies stand on two sides, "
-            f"{report['test_images_with_a_copy_elsewhere']} images of the test part among them",
+            f"{report['test_images_with_a_copy_elsewhere']} images of the test part among them; "
+            f"{report['groups_in_two_parts']} groups are torn apart",
             file=sys.stderr,
         )
         raise SystemExit(1)
-    print("no image has a copy in another part", file=sys.stderr)
+    print("no image has a copy in another part, and no group is torn apart", file=sys.stderr)
 
 
 if __name__ == "__main__":

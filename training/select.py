@@ -12,7 +12,7 @@ import sys
 import time
 import tomllib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ from training.config import Config, Phase
 from training.examples import Example, groups_of, labels_of, read_part
 from training.measures import auc, with_interval
 from training.scores import score
-from training.split import TRAIN, VALIDATION
+from training.split import TRAIN, VALIDATION, division_of
 from training.train import compile_phase, take_average, train_step
 from training.trunk import begin_with
 from training.whole_file import write_json
@@ -78,24 +78,28 @@ def read_comparison(path: Path) -> Comparison:
 
 def select(comparison: Comparison, run: Path) -> list[dict[str, Any]]:
     """Train and measure each candidate that is not measured yet; return all, best first."""
-    done = _read(run / SELECTION, comparison)
+    # As JSON has it, which knows no tuples.
+    common = asdict(replace(comparison, candidates=())) | {"division": division_of(run)}
+    budget = json.loads(json.dumps(common))
+    done = _read(run / SELECTION, budget)
     for candidate in comparison.candidates:
-        if candidate.name in {one["name"] for one in done}:
+        if any(asdict(candidate).items() <= one.items() for one in done):
             continue
+        done = [one for one in done if one["name"] != candidate.name]
         done.append(asdict(candidate) | _measure(comparison, candidate, run))
         done.sort(key=lambda one: -one["auc"]["value"])
-        values = {"seconds": comparison.seconds, "part": VALIDATION, "candidates": done}
+        values = {"budget": budget, "part": VALIDATION, "candidates": done}
         write_json(run / SELECTION, values)
         _draw(run, done, comparison.seconds)
     return done
 
 
-def _read(path: Path, comparison: Comparison) -> list[dict[str, Any]]:
+def _read(path: Path, budget: dict[str, Any]) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     values = json.loads(path.read_text(encoding="utf-8"))
-    if values["seconds"] != comparison.seconds:
-        raise ValueError(f"{path} compares under another budget ({values['seconds']} s); move it away first")
+    if values["budget"] != budget:
+        raise ValueError(f"{path} compares under another budget or division; move it away first")
     return list(values["candidates"])
 
 

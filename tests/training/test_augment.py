@@ -68,6 +68,9 @@ def test_an_outline_says_more_than_a_box_and_no_mark_at_all_says_that_nobody_kno
     outlined = Example(boxed.entry, "g", boxed.square, boxed.boxes, ((60.0, 40.0, 91.0, 40.0, 60.0, 71.0),))
     painted = np.asarray(draw_fractures(outlined)) > 0
     assert 0.4 < painted.sum() / (np.asarray(draw_fractures(boxed)) > 0).sum() < 0.6
+    elsewhere = (10.0, 90.0, 20.0, 20.0)
+    both = Example(boxed.entry, "g", boxed.square, (*boxed.boxes, elsewhere), outlined.polygons)
+    assert (np.asarray(draw_fractures(both)) > 0).sum() == painted.sum() + 21 * 21, "a box without outline"
     unmarked = Example(boxed.entry, "g", boxed.square, (), ())
     assert (augment(unmarked, 64, random)[1] == UNKNOWN).all()
     assert (augment(example(fractured=False), 64, random)[1] == 0).all()
@@ -112,5 +115,8 @@ def test_a_batch_of_windows_calls_fractured_what_shows_a_fracture():
         assert np.array_equal(batch.fracture[:, 0] > 0, batch.where.max(axis=(1, 2, 3)) > 0)
         assert (batch.where != UNKNOWN).all()
     assert 20 < sum(batch.fracture.sum() for batch in drawn) <= 40
+    other = Example(an_entry("o", source="marks nothing"), "g", np.full((128, 128), 9, np.uint8), (), ())
+    mixed = Batches([*examples, other], 20, 0.5, seed=3).draw(0, 64, window=0.5)
+    assert np.array_equal(mixed.x, batches.draw(0, 64, window=0.5).x), "the look of a source says nothing"
     with pytest.raises(ValueError, match="boxes"):
         Batches([unmarked, examples[-1]], 2, 0.5, seed=3).draw(0, 64, window=0.5)

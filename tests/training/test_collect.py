@@ -38,6 +38,8 @@ def test_fracatlas_as_published_says_the_same_and_has_outlines(wrists: Path, tmp
         assert (entry.fractured, entry.boxes) == (of_table[name].fractured, of_table[name].boxes)
         assert entry.licence == "CC-BY 4.0"
         assert bool(entry.polygons) is entry.fractured
+    groups = {name: entry.group for name, entry in of_archive.items()}
+    assert groups["synthetic-0008.png"] == groups["synthetic-0015.png"] != groups["synthetic-0016.png"]
 
 
 def test_a_folder_for_each_class_needs_nothing_else(wrists: Path, tmp_path: Path):

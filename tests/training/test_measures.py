@@ -5,6 +5,7 @@ from model.classifier import calibrate
 from training.calibration import fit_calibration, high_threshold, low_threshold, region_threshold
 from training.measures import (
     auc,
+    auc_within,
     calibration_error,
     predictive_values,
     reliability,
@@ -19,6 +20,16 @@ def test_auc_counts_pairs_and_halves_ties():
     assert auc(scores, labels) == (1 + 1 + 1 + 0.5) / 4
     assert auc(-scores, labels) == pytest.approx(1 - auc(scores, labels))
     assert np.isnan(auc(scores, np.ones(4, bool)))
+
+
+def test_telling_sources_apart_earns_nothing_within_them():
+    sources = np.repeat(["rich", "poor"], 100)
+    labels = np.concatenate([np.arange(100) < 80, np.arange(100) < 10])
+    by_source = np.where(sources == "rich", 0.9, 0.1)
+    assert auc(by_source, labels) > 0.8
+    assert auc_within(by_source, labels, sources) == 0.5
+    assert auc_within(by_source + labels, labels, sources) == 1
+    assert np.isnan(auc_within(by_source, sources == "rich", sources))
 
 
 def test_an_interval_over_groups_is_wider_than_one_over_images():

@@ -1,9 +1,11 @@
 import csv
 import io
 import json
+import shutil
 import subprocess
 import sys
 from collections import Counter, defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,8 @@ from PIL import Image, ImageOps
 from tests.training.collections_of_xrays import a_collection, add_image, an_entry, pixels_of, rows_of, turned
 from tests.xrays import FRACATLAS, XRAYS, needs_xrays
 from training.collect import collect
+from training.fingerprints import FILE
+from training.manifest import read_manifest, write_manifest
 from training.near_duplicates import NEAR, distance, find_near_duplicates, fingerprint
 from training.prepare import AUDIT, REPORT, prepare
 from training.split import FOLDS, SPLIT, join_groups, read_split, split_by_group
@@ -83,6 +87,16 @@ def test_a_split_that_does_not_leak_is_said_not_to(run: Path):
     told = audit(run, str(run / SPLIT))
     assert told.returncode == 0, told.stderr
     assert "no image has a copy in another part" in told.stderr
+
+
+def test_a_division_that_tears_what_a_source_ties_together_is_said_to_leak(run: Path, tmp_path: Path):
+    entries = read_manifest(run)
+    write_manifest(tmp_path, [replace(entry, group="one patient") for entry in entries])
+    shutil.copy(run / FILE, tmp_path)
+    told = audit(tmp_path, str(run / SPLIT))
+    assert told.returncode == 1
+    assert "0 pairs of copies" in told.stderr
+    assert "1 groups are torn apart" in told.stderr
 
 
 def test_a_division_by_folders_is_judged_too(wrists: Path, tmp_path: Path):
