@@ -118,6 +118,7 @@ def test_a_batch_of_windows_calls_fractured_what_shows_a_fracture():
     other = Example(an_entry("o", source="marks nothing"), "g", np.full((128, 128), 9, np.uint8), (), ())
     mixed = Batches([*examples, other], 20, 0.5, seed=3)
     for step, batch in enumerate(drawn):
-        assert np.array_equal(mixed.draw(step, 64, window=0.5).x, batch.x), "the look of a source says nothing"
+        x = mixed.draw(step, 64, window=0.5).x
+        assert np.array_equal(x, batch.x), "the look of a source says something"
     with pytest.raises(ValueError, match="boxes"):
         Batches([unmarked, examples[-1]], 2, 0.5, seed=3).draw(0, 64, window=0.5)
