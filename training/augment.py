@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw
 
-from model.letterbox import scale_pixels
+from model.letterbox import Letterbox, scale_pixels
 from model.network import STRIDE
 from training.examples import Example
 from training.loss import UNKNOWN
@@ -13,7 +13,9 @@ from training.loss import UNKNOWN
 OVERSAMPLING = 2
 """Examples are held at this multiple of the input size, so that turning them costs no sharpness."""
 
-_TURN, _SCALE, _SHIFT, _CONTRAST, _GAMMA = 15.0, (0.85, 1.35), 0.08, (0.8, 1.2), (0.75, 1.3)
+_TURN, _SCALE, _SHIFT = 15.0, (0.85, 1.35), 0.08
+_GAMMA, _EXPOSURE, _CONTRAST, _INVERTED = (0.75, 1.3), (0.8, 1.2), (0.6, 1.6), 0.1
+_NOISY, _NOISE = 0.5, 10.0
 _AIMED, _OFF_CENTRE, _TISSUE_CELLS = 0.75, 0.35, 16
 
 
@@ -23,8 +25,9 @@ def augment(
     """Draw one variation: float32 (input_size, input_size, 1) and its cells (input_size / 16, ..., 1).
 
     Flipped left to right half of the time (a right hand becomes a left one), never upside down, which no
-    radiograph is hung. A cell is 1 where it touches a fracture. `window` is the share of the square's side
-    that is seen: a window lies where there is tissue, and mostly on the fracture if there is one.
+    radiograph is hung. One in ten is inverted, as some are sent; half of them are noisy. A cell is 1 where it
+    touches a fracture. `window` is the share of the square's side that is seen: a window lies where there is
+    tissue, and mostly on the fracture if there is one.
     """
     side = example.square.shape[0]
     seen = round(side * window)
@@ -34,11 +37,11 @@ def augment(
         middle = (_on_fracture if aimed else _on_tissue)(example, random)
         middle += random.uniform(-_OFF_CENTRE, _OFF_CENTRE, 2) * seen
     matrix = _draw_affine(seen, middle, random)
-    picture = _warp(Image.fromarray(example.square), seen, matrix, Image.Resampling.BILINEAR)
-    picture = picture.resize((input_size, input_size), Image.Resampling.HAMMING)
-    values = np.asarray(picture, np.float32) / 255.0
-    values = values ** random.uniform(*_GAMMA) * random.uniform(*_CONTRAST)
-    square = np.round(np.clip(values, 0, 1) * 255).astype(np.uint8)
+    picture = _warp(Image.fromarray(_expose(example, random)), seen, matrix, Image.Resampling.BILINEAR)
+    square = np.asarray(picture.resize((input_size, input_size), Image.Resampling.HAMMING))
+    if random.random() < _NOISY:
+        grain = random.normal(0, random.uniform(0, _NOISE), square.shape)
+        square = np.round(np.clip(square + grain, 0, 255)).astype(np.uint8)
     if not example.located:
         return scale_pixels(square), nowhere(input_size)
     mask = _warp(draw_fractures(example), seen, matrix, Image.Resampling.NEAREST)
@@ -86,6 +89,19 @@ def _on_tissue(example: Example, random: np.random.Generator) -> np.ndarray:
     bright = np.asarray(Image.fromarray(example.square).resize((n, n), Image.Resampling.BOX), np.float64) + 1
     row, column = divmod(int(random.choice(n * n, p=bright.ravel() / bright.sum())), n)
     return (np.array([column, row]) + random.uniform(0, 1, 2)) * example.square.shape[0] / n
+
+
+def _expose(example: Example, random: np.random.Generator) -> np.ndarray:
+    """Vary the tones of the radiograph, not the black of the margins: uint8 (side, side)."""
+    tones = np.linspace(0, 1, 256) ** random.uniform(*_GAMMA) * random.uniform(*_EXPOSURE)
+    tones = (tones - 0.5) * np.exp(random.uniform(*np.log(_CONTRAST))) + 0.5
+    if random.random() < _INVERTED:
+        tones = 1 - tones
+    table = np.round(np.clip(tones, 0, 1) * 255).astype(np.uint8)
+    place = Letterbox.of(example.entry.width, example.entry.height, example.square.shape[0])
+    exposed = example.square.copy()
+    place.crop(exposed)[:] = table[place.crop(example.square)]
+    return exposed
 
 
 def _draw_affine(seen: int, middle: np.ndarray, random: np.random.Generator) -> tuple[float, ...]:

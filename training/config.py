@@ -16,8 +16,8 @@ class Phase:
 
     The next phase takes over every weight; a deeper backbone starts with its new blocks at identity, which
     makes the cheap early steps count for the dear late ones. The blocks and heads learn at `peak_rate`, the
-    backbone's last stage at `trunk_rate` times that, each stage before it at half the rate of the next. At 0
-    the backbone is frozen: head first, as long as the head only knows noise.
+    backbone's last stage at `trunk_rate` times that. At 0 the backbone is frozen: head first, as long as the
+    head only knows noise.
     """
 
     backbone: str
@@ -32,6 +32,9 @@ class Phase:
     window: float = 1.0
     """Share of a radiograph's side that an example shows. Below 1 the phase learns from windows, which are as
     sharp as the whole radiograph is at `input_size / window` pixels and cost a fraction of it."""
+    shallower_rate: float = 0.5
+    """Rate of each stage of the backbone as a share of the next deeper one's: below 1 where the backbone was
+    pre-trained on something else, whose edges and textures serve here as well; 1 where it was not."""
 
     @property
     def resolution(self) -> int:
@@ -46,7 +49,8 @@ class Config:
     version: str
     seed: int
     begin: str
-    """What the backbone begins with: `imagenet`, a file of `training.pretrain`, or nothing."""
+    """What the network begins with: a bundle's folder, or for the backbone alone `imagenet` or a file of
+    `training.pretrain`, or nothing."""
     precision: str
     """Keras's dtype policy: float32, or mixed_bfloat16 where the processor has it."""
     batch_size: int

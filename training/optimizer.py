@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     import keras
 
 _STAGE = re.compile(r"conv([1-5])_")
-_LAST_STAGE, _NEXT_SHALLOWER = 5, 0.5
+_LAST_STAGE = 5
 
 
-def rate_of(layer_name: str, trunk_rate: float) -> float:
-    """Return the share of the learning rate that a layer gets: all of it outside the backbone."""
+def rate_of(layer_name: str, phase: Phase) -> float:
+    """Return the share of the phase's rate that a layer learns at: all of it outside the backbone."""
     if layer_name.startswith("post_"):
-        return trunk_rate
+        return phase.trunk_rate
     stage = _STAGE.match(layer_name)
-    return trunk_rate * _NEXT_SHALLOWER ** (_LAST_STAGE - int(stage[1])) if stage else 1.0
+    return phase.trunk_rate * phase.shallower_rate ** (_LAST_STAGE - int(stage[1])) if stage else 1.0
 
 
 def make_optimizer(config: Config, phase: Phase, model: keras.Model) -> keras.Optimizer:
@@ -28,9 +28,9 @@ def make_optimizer(config: Config, phase: Phase, model: keras.Model) -> keras.Op
     import keras
 
     for layer in model.layers:
-        layer.trainable = rate_of(layer.name, phase.trunk_rate) > 0
+        layer.trainable = rate_of(layer.name, phase) > 0
     rate_by_path = {
-        variable.path: rate_of(layer.name, phase.trunk_rate)
+        variable.path: rate_of(layer.name, phase)
         for layer in model.layers
         for variable in layer.trainable_variables
     }

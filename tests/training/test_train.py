@@ -188,8 +188,8 @@ def config(tmp_path: Path) -> Config:
 
 
 def test_a_frozen_backbone_stays_and_rates_grow_with_depth(config: Config):
-    def moved(trunk_rate: float) -> dict[str, float]:
-        phase = Phase("", 32, 9, 0, 1e-3, trunk_rate, 0.0)
+    def moved(trunk_rate: float, **rates: float) -> dict[str, float]:
+        phase = Phase("", 32, 9, 0, 1e-3, trunk_rate, 0.0, **rates)
         model = a_little_network(phase, replace(config, weight_decay=0.0))
         before = kernels(model)
         learn(model)
@@ -201,6 +201,8 @@ def test_a_frozen_backbone_stays_and_rates_grow_with_depth(config: Config):
     # Adam's first step is as long as the rate: it shows each layer's share.
     shares = [free[name] / free["dense"] for name in ("conv2_block1", "conv4_block1", "conv5_block1")]
     assert shares == pytest.approx([0.5 / 8, 0.5 / 2, 0.5], rel=0.05)
+    level = moved(0.5, shallower_rate=1.0)
+    assert level["conv2_block1"] == pytest.approx(level["conv5_block1"], rel=0.05)
 
 
 def test_the_moving_average_is_what_a_phase_passes_on(config: Config):
