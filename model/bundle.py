@@ -19,7 +19,7 @@ from model.errors import BundleRefused
 from model.letterbox import PREPROCESSING_VERSION
 
 WEIGHTS, GRAPH, MANIFEST = "weights.npz", "graph.onnx", "bundle.json"
-CHECK, CARD = "radiograph_check.json", "MODEL_CARD.md"
+CHECK, CARD, MEASURED = "radiograph_check.json", "MODEL_CARD.md", "metrics.json"
 FORMAT = 2
 
 

@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from model.bundle import CARD, CHECK, MANIFEST, Description, write_bundle
+from model.bundle import CARD, CHECK, MANIFEST, MEASURED, Description, write_bundle
 from model.onnx_graph import to_onnx
 from model.weights import write_weights
 from training.backend import prepare_backend
@@ -34,7 +34,6 @@ from training.stored_scores import StoredScores
 from training.trained import AnotherDivision, config_of, refuse_another_division
 from training.whole_file import write_json
 
-MEASURED = "metrics.json"
 _SHIPPED = Path(__file__).parents[1] / "model" / "bundle"
 
 
@@ -118,6 +117,7 @@ def _describe(run: Path) -> dict[str, Any]:
     entries = {part: entries_of(run, part) for part in (TRAIN, VALIDATION, TEST)}
     everything = [entry for inside in entries.values() for entry in inside]
     return {
+        "division": division_of(run),
         "sources": sorted({entry.source for entry in everything}),
         "licences": sorted({entry.licence for entry in everything}),
         "parts": {

@@ -1,4 +1,4 @@
-"""Carries the weights from one phase to the next, also into a deeper network of the same family."""
+"""Carries the weights from one phase to the next, also into a deeper or shallower network of the family."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ def transfer(source: keras.Model, target: keras.Model) -> None:
 
     In a ResNetV2 a block adds to its input, so one whose last convolution is zero passes it on unchanged: at
     first the deeper network computes just what the shallower one did. The last block of a stage halves the
-    map and goes to the last block. ValueError if `target` is the shallower one.
+    map and goes to the last block. Blocks only `source` has are left out: the less they have learned since
+    they were identity, the less a shallower network misses them.
     """
     ends_source, ends_target = _stage_ends(source), _stage_ends(target)
-    if any(ends_target[stage] < end for stage, end in ends_source.items()):
-        raise ValueError(
-            f"{target.name} is shallower than {source.name}; weights only pass on to deeper ones"
-        )
     taken = set()
     for layer in source.layers:
         if not layer.weights:
             continue
         name = layer.name
-        if (match := _BLOCK.fullmatch(name)) and int(match[2]) == ends_source[match[1]]:
-            name = f"{match[1]}_block{ends_target[match[1]]}_{match[3]}"
+        if match := _BLOCK.fullmatch(name):
+            stage, block = match[1], int(match[2])
+            if block == ends_source[stage]:
+                name = f"{stage}_block{ends_target[stage]}_{match[3]}"
+            elif block >= ends_target[stage]:
+                continue
         target.get_layer(name).set_weights(layer.get_weights())
         taken.add(name)
     for layer in target.layers:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+from model.bundle import MEASURED, Bundle
 from training.whole_file import write_json
 
 OPENINGS = "openings.json"
@@ -20,21 +22,51 @@ def note_opening(run: Path, division: str, network: str, again: bool) -> int:
 
     The same network may be measured as often as one likes. AlreadyOpened for another one, unless `again`.
     """
-    path = run / OPENINGS
-    openings = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    openings = _read(run)
     of_division = [opening for opening in openings if opening["division"] == division]
     if network in {opening["network"] for opening in of_division}:
         return len(of_division)
     if of_division and not again:
         raise AlreadyOpened(
-            f"The test part of {run} was opened for another network on {of_division[-1]['at']}. Divide the "
+            f"The test part of {run} was opened for another network ({of_division[-1]['at']}). Divide the "
             "data anew (training.prepare --seed) and train again, or open it once more with --again: report "
             "and card will say how often that was done."
         )
-    opening = {
-        "division": division,
-        "network": network,
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    write_json(path, [*openings, opening])
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    write_json(run / OPENINGS, [*openings, {"division": division, "network": network, "at": at}])
     return len(of_division) + 1
+
+
+def inherit_openings(run: Path, division: str, bundle: Bundle) -> None:
+    """Note how often the test part had been opened for a bundle of this division that a network begins with.
+
+    Whoever goes on from a network that was tested knows its figures: the test part is not fresh any more.
+    """
+    if division_learned_by(bundle) != division:
+        return
+    noted = _read(run)
+    known = {opening["network"] for opening in noted}
+    at = f"when {bundle.description.version} was tested"
+    for number in range(_metrics_of(bundle)["openings_of_the_test_part"]):
+        network = f"{bundle.sha256[:16]} {number}"
+        if network not in known:
+            noted.append({"division": division, "network": network, "at": at})
+    write_json(run / OPENINGS, noted)
+
+
+def division_learned_by(bundle: Bundle) -> str | None:
+    """Read which division a bundle has learned from; None where it does not say."""
+    division: str | None = _metrics_of(bundle).get("data", {}).get("division")
+    return division
+
+
+def _metrics_of(bundle: Bundle) -> dict[str, Any]:
+    path = bundle.folder / MEASURED
+    metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return metrics
+
+
+def _read(run: Path) -> list[dict[str, str]]:
+    path = run / OPENINGS
+    openings: list[dict[str, str]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    return openings

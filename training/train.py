@@ -16,6 +16,7 @@ import numpy as np
 from sklearn.metrics import log_loss, roc_auc_score
 from tqdm import tqdm
 
+from model.errors import BundleRefused
 from model.letterbox import to_square
 from model.network import FRACTURE, WHERE, build
 from training.augment import OVERSAMPLING
@@ -27,12 +28,13 @@ from training.curves import HISTORY, VALIDATION, draw_curves, note
 from training.examples import Example, labels_of, read_part
 from training.growth import transfer
 from training.loss import cells_loss
+from training.openings import inherit_openings
 from training.optimizer import make_optimizer
 from training.scores import score
 from training.split import TRAIN, division_of
 from training.split import VALIDATION as VALIDATION_PART
-from training.trained import write_trained
-from training.trunk import begin_with
+from training.trained import AnotherDivision, refuse_bundle_of_another_division, write_trained
+from training.trunk import begin_with, bundle_of
 
 if TYPE_CHECKING:
     import keras
@@ -58,6 +60,9 @@ def train(config: Config, run: Path) -> None:
     if (run / CHECKPOINT).exists():
         restore(run / CHECKPOINT, model)
     else:
+        if bundle := bundle_of(config.begin):
+            refuse_bundle_of_another_division(bundle, run, division)
+            inherit_openings(run, division, bundle)
         begin_with(config.begin, model)
     while True:
         for done in _run_phase(config, position, batches, validation, model, run):
@@ -178,7 +183,10 @@ def main() -> None:
     options = parser.parse_args()
     config = read_config(options.config)
     prepare_backend(config.threads)
-    train(config, options.run)
+    try:
+        train(config, options.run)
+    except (AnotherDivision, BundleRefused) as error:
+        raise SystemExit(f"train: {error}") from None
     print(f"trained; now: python -m training.evaluate --run {options.run}", file=sys.stderr)
 
 

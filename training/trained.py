@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from model.bundle import Bundle
 from training.config import Config, Phase
+from training.manifest import read_manifest
+from training.openings import division_learned_by
 from training.whole_file import whole_file
 
 if TYPE_CHECKING:
@@ -50,6 +53,17 @@ def refuse_another_division(run: Path, division: str) -> None:
                 f"{run / TRAINED} has learned from another division than {run} has now, and may know its "
                 f"test part. Divide as before, or move {TRAINED} and the checkpoint away and train again."
             )
+
+
+def refuse_bundle_of_another_division(bundle: Bundle, run: Path, division: str) -> None:
+    """Raise AnotherDivision if a bundle to begin with knows the run's sources, divided in another way."""
+    own = {entry.source.lower() for entry in read_manifest(run)}
+    shared = own & set(bundle.description.data.lower().split(", "))
+    if shared and division_learned_by(bundle) != division:
+        raise AnotherDivision(
+            f"{bundle.folder} has learned from {', '.join(sorted(shared))} in another division than {run} "
+            "has, and may know its test part. Divide as it was divided, or begin with something else."
+        )
 
 
 def read_trained(run: Path, model: keras.Model) -> None:

@@ -1,4 +1,4 @@
-"""Keeps a pre-trained backbone as a file, and begins a network with it: between `pretrain` and `train`."""
+"""What a network begins with: a bundle, or a backbone that `training.pretrain` keeps here as a file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from model.network import BACKBONES
+from model.bundle import MANIFEST, WEIGHTS, Bundle, read_bundle
+from model.network import BACKBONES, build
+from model.weights import read_weights
+from training.growth import transfer
 from training.whole_file import whole_file
 
 if TYPE_CHECKING:
@@ -22,17 +25,27 @@ def write_trunk(path: Path, model: keras.Model) -> None:
 
 
 def begin_with(source: str, model: keras.Model) -> None:
-    """Fill the backbone of `model` from `source`: `imagenet`, a file of `write_trunk`, or nothing.
+    """Fill `model` from `source`: a bundle's folder, or the backbone alone: `imagenet`, a file, or nothing.
 
-    ImageNet's first convolution sees colours, ours gray: its kernel is added up over them. ValueError if the
-    file holds another backbone's weights.
+    A bundle may be of another depth, see `training.growth`. ImageNet's first convolution sees colours, ours
+    gray: its kernel is added up over them. ValueError if a file of `write_trunk` is of another backbone,
+    BundleRefused if a bundle is damaged.
     """
-    if source == "imagenet":
+    if bundle := bundle_of(source):
+        known = build(bundle.description.input_size, bundle.description.backbone)
+        read_weights(bundle.folder / WEIGHTS, known)
+        transfer(known, model)
+    elif source == "imagenet":
         _begin_with_imagenet(model)
     elif source:
         _begin_with_file(Path(source), model)
     else:
         start_at_identity(model)
+
+
+def bundle_of(source: str) -> Bundle | None:
+    """Read the bundle that `source` names, or return None where it names something else."""
+    return read_bundle(Path(source)) if source and (Path(source) / MANIFEST).exists() else None
 
 
 def _begin_with_file(path: Path, model: keras.Model) -> None:

@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from model.bundle import CARD, MANIFEST, read_bundle
+from model.bundle import CARD, MANIFEST, MEASURED, read_bundle
 from stack.part import ROOT
 from tests.integration.conftest import running
 from training.curves import CURVES
-from training.evaluate import MEASURED
 from training.report import REPORT
 from training.select import PICTURE, SELECTION
 from training.synthetic_set import draw_wrist

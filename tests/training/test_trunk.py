@@ -1,0 +1,74 @@
+"""What a network begins with: a bundle, of its own depth or another, and what that says of the test part."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model.bundle import CARD, CHECK, MEASURED, Bundle, write_bundle
+from model.network import build
+from model.weights import write_weights
+from tests.model.conftest import DESCRIPTION
+from tests.training.collections_of_xrays import an_entry
+from training.manifest import write_manifest
+from training.openings import AlreadyOpened, inherit_openings, note_opening
+from training.trained import AnotherDivision, refuse_bundle_of_another_division
+from training.trunk import begin_with, bundle_of
+
+
+def a_bundle(folder: Path, metrics: dict, write: Callable[[Path], None] = Path.touch) -> Bundle:
+    """A bundle that has learned from two sources; `metrics` says in which division."""
+    return write_bundle(
+        folder,
+        replace(DESCRIPTION, data="bonedata, drawn"),
+        write,
+        b"",
+        {CHECK: "{}", CARD: "# drawn\n", MEASURED: json.dumps(metrics)},
+    )
+
+
+TESTED_TWICE = {"data": {"division": "ours"}, "openings_of_the_test_part": 2}
+
+
+def test_a_network_begins_with_all_that_a_bundle_knows(tmp_path: Path):
+    known = build(64, "ResNet50V2")
+    for name in ("conv4_block6_1_conv", "dense"):
+        layer = known.get_layer(name)
+        layer.set_weights([np.full_like(weight, 0.5) for weight in layer.get_weights()])
+    bundle = a_bundle(tmp_path / "bundle", TESTED_TWICE, lambda path: write_weights(path, known))
+    model = build(96, "ResNet101V2")
+    begin_with(str(bundle.folder), model)
+    # The last block of a stage stays the last.
+    for name in ("conv4_block23_1_conv", "dense"):
+        assert all(np.allclose(weight, 0.5, atol=0.01) for weight in model.get_layer(name).get_weights())
+
+
+def test_what_is_no_bundle_is_not_taken_for_one(tmp_path: Path):
+    assert [bundle_of(source) for source in ("", "imagenet", str(tmp_path))] == [None, None, None]
+
+
+def test_a_bundle_that_may_know_the_test_part_is_refused(tmp_path: Path):
+    write_manifest(tmp_path, [an_entry(source="Drawn")])
+    bundle = a_bundle(tmp_path / "bundle", TESTED_TWICE)
+    refuse_bundle_of_another_division(bundle, tmp_path, "ours")
+    with pytest.raises(AnotherDivision, match="has learned from drawn"):
+        refuse_bundle_of_another_division(bundle, tmp_path, "theirs")
+    silent = a_bundle(tmp_path / "silent", {})
+    with pytest.raises(AnotherDivision, match="has learned from drawn"):
+        refuse_bundle_of_another_division(silent, tmp_path, "ours")
+    write_manifest(tmp_path, [an_entry(source="a hospital's own")])
+    refuse_bundle_of_another_division(silent, tmp_path, "theirs")
+
+
+def test_whoever_goes_on_from_a_tested_bundle_has_opened_the_test_part(tmp_path: Path):
+    bundle = a_bundle(tmp_path / "bundle", TESTED_TWICE)
+    inherit_openings(tmp_path, "theirs", bundle)
+    assert note_opening(tmp_path, "theirs", "new", again=False) == 1
+    for _ in range(2):
+        inherit_openings(tmp_path, "ours", bundle)
+    with pytest.raises(AlreadyOpened, match="was tested"):
+        note_opening(tmp_path, "ours", "new", again=False)
+    assert note_opening(tmp_path, "ours", "new", again=True) == 3
