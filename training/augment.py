@@ -20,14 +20,18 @@ _AIMED, _OFF_CENTRE, _TISSUE_CELLS = 0.75, 0.35, 16
 
 
 def augment(
-    example: Example, input_size: int, random: np.random.Generator, window: float = 1.0
+    example: Example,
+    input_size: int,
+    random: np.random.Generator,
+    window: float = 1.0,
+    tones: float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw one variation: float32 (input_size, input_size, 1) and its cells (input_size / 16, ..., 1).
 
     Flipped left to right half of the time (a right hand becomes a left one), never upside down, which no
-    radiograph is hung. One in ten is inverted, as some are sent; half of them are noisy. A cell is 1 where it
-    touches a fracture. `window` is the share of the square's side that is seen: a window lies where there is
-    tissue, and mostly on the fracture if there is one.
+    radiograph is hung. A cell is 1 where it touches a fracture. `window` is the share of the square's side
+    that is seen: a window lies where there is tissue, and mostly on the fracture if there is one. `tones`, 0
+    to 1, is how far contrast varies and how much noise half of them have; at 1 one in ten is inverted.
     """
     side = example.square.shape[0]
     seen = round(side * window)
@@ -37,10 +41,11 @@ def augment(
         middle = (_on_fracture if aimed else _on_tissue)(example, random)
         middle += random.uniform(-_OFF_CENTRE, _OFF_CENTRE, 2) * seen
     matrix = _draw_affine(seen, middle, random)
-    picture = _warp(Image.fromarray(_expose(example, random)), seen, matrix, Image.Resampling.BILINEAR)
+    exposed = Image.fromarray(_expose(example, random, tones))
+    picture = _warp(exposed, seen, matrix, Image.Resampling.BILINEAR)
     square = np.asarray(picture.resize((input_size, input_size), Image.Resampling.HAMMING))
-    if random.random() < _NOISY:
-        grain = random.normal(0, random.uniform(0, _NOISE), square.shape)
+    if tones and random.random() < _NOISY:
+        grain = random.normal(0, tones * random.uniform(0, _NOISE), square.shape)
         square = np.round(np.clip(square + grain, 0, 255)).astype(np.uint8)
     if not example.located:
         return scale_pixels(square), nowhere(input_size)
@@ -91,13 +96,14 @@ def _on_tissue(example: Example, random: np.random.Generator) -> np.ndarray:
     return (np.array([column, row]) + random.uniform(0, 1, 2)) * example.square.shape[0] / n
 
 
-def _expose(example: Example, random: np.random.Generator) -> np.ndarray:
+def _expose(example: Example, random: np.random.Generator, tones: float) -> np.ndarray:
     """Vary the tones of the radiograph, not the black of the margins: uint8 (side, side)."""
-    tones = np.linspace(0, 1, 256) ** random.uniform(*_GAMMA) * random.uniform(*_EXPOSURE)
-    tones = (tones - 0.5) * np.exp(random.uniform(*np.log(_CONTRAST))) + 0.5
-    if random.random() < _INVERTED:
-        tones = 1 - tones
-    table = np.round(np.clip(tones, 0, 1) * 255).astype(np.uint8)
+    gray = np.linspace(0, 1, 256) ** random.uniform(*_GAMMA) * random.uniform(*_EXPOSURE)
+    if tones:
+        gray = (gray - 0.5) * np.exp(tones * random.uniform(*np.log(_CONTRAST))) + 0.5
+        if random.random() < tones * _INVERTED:
+            gray = 1 - gray
+    table = np.round(np.clip(gray, 0, 1) * 255).astype(np.uint8)
     place = Letterbox.of(example.entry.width, example.entry.height, example.square.shape[0])
     exposed = example.square.copy()
     place.crop(exposed)[:] = table[place.crop(example.square)]

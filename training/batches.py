@@ -40,8 +40,8 @@ class Batches:
         self._counts = [positives, batch_size - positives]
         self._seed = seed
 
-    def draw(self, step: int, input_size: int, window: float = 1.0) -> Batch:
-        """Make the batch of this step of the whole run, augmented.
+    def draw(self, step: int, input_size: int, window: float = 1.0, tones: float = 0.0) -> Batch:
+        """Make the batch of this step of the whole run, augmented as `training.augment` does.
 
         Below 1, `window` is the share of an X-ray's side that is seen, and only a window with a fracture in
         it counts as fractured; ValueError if no image says where its fractures are.
@@ -54,7 +54,7 @@ class Batches:
             for label, count in enumerate(self._counts)
             for number in range(step * count, (step + 1) * count)
         ]
-        drawn = [augment(example, input_size, random, window) for example in chosen]
+        drawn = [augment(example, input_size, random, window, tones) for example in chosen]
         where = np.stack([where for _, where in drawn])
         fractured = np.array([example.fractured for example in chosen])
         if window < 1:

@@ -35,6 +35,9 @@ class Phase:
     shallower_rate: float = 0.5
     """Rate of each stage of the backbone as a share of the next deeper one's: below 1 where the backbone was
     pre-trained on something else, whose edges and textures serve here as well; 1 where it was not."""
+    tones: float = 0.0
+    """How far contrast, inversion and noise vary, from 0, not at all, to 1. A network that knows nothing yet
+    learns the slower for it."""
 
     @property
     def resolution(self) -> int:

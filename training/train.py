@@ -122,7 +122,7 @@ def _run_phase(
     name = f"{phase.backbone} at {phase.input_size} px"
     bar = tqdm(range(start.step, phase.steps), name, phase.steps, initial=start.step, unit="step")
     for step in bar:
-        values = train_step(model, batches.draw(before + step, phase.input_size, phase.window))
+        values = train_step(model, _draw(batches, before + step, phase))
         bar.set_postfix(values)
         note(run / HISTORY, at=before + step, phase=start.phase, step=step, **values)
         done = step + 1
@@ -133,6 +133,10 @@ def _run_phase(
             draw_curves(run)
         if done % config.checkpoint_every == 0 or done == phase.steps:
             yield Position(start.phase, done)
+
+
+def _draw(batches: Batches, step: int, phase: Phase) -> Batch:
+    return batches.draw(step, phase.input_size, phase.window, phase.tones)
 
 
 def train_step(model: keras.Model, batch: Batch) -> dict[str, float]:
