@@ -96,6 +96,13 @@ def read_bundle(folder: Path) -> Bundle:
     return Bundle(folder, description, checksums[WEIGHTS])
 
 
+def read_metrics(bundle: Bundle) -> dict[str, Any]:
+    """Read what `training.evaluate` measured of the bundle; empty where it does not carry that."""
+    path = bundle.folder / MEASURED
+    metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return metrics
+
+
 def write_bundle(
     folder: Path,
     description: Description,

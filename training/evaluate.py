@@ -31,7 +31,7 @@ from training.report import REPORT, write_report
 from training.robustness import measure_robustness, size_only
 from training.split import TEST, TRAIN, VALIDATION, division_of
 from training.stored_scores import StoredScores
-from training.trained import AnotherDivision, config_of, refuse_another_division
+from training.trained import AnotherDivision, beginning_of, config_of, refuse_another_division
 from training.whole_file import write_json
 
 _SHIPPED = Path(__file__).parents[1] / "model" / "bundle"
@@ -53,6 +53,7 @@ def evaluate(run: Path, bundle: Path, again: bool = False) -> dict[str, Any]:
     exact = Part(unseen, scores.exactly_of(TEST, squares), calibration)
     metrics: dict[str, Any] = {
         "config": asdict(config),
+        "began_with": beginning_of(run),
         "data": _describe(run),
         "openings_of_the_test_part": openings,
         "calibration": asdict(calibration),

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from model.bundle import MEASURED, Bundle
+from model.bundle import Bundle, read_metrics
 from training.whole_file import write_json
 
 OPENINGS = "openings.json"
@@ -47,7 +46,7 @@ def inherit_openings(run: Path, division: str, bundle: Bundle) -> None:
     noted = _read(run)
     known = {opening["network"] for opening in noted}
     at = f"when {bundle.description.version} was tested"
-    for number in range(_metrics_of(bundle)["openings_of_the_test_part"]):
+    for number in range(read_metrics(bundle)["openings_of_the_test_part"]):
         network = f"{bundle.sha256[:16]} {number}"
         if network not in known:
             noted.append({"division": division, "network": network, "at": at})
@@ -56,14 +55,8 @@ def inherit_openings(run: Path, division: str, bundle: Bundle) -> None:
 
 def division_learned_by(bundle: Bundle) -> str | None:
     """Read which division a bundle has learned from; None where it does not say."""
-    division: str | None = _metrics_of(bundle).get("data", {}).get("division")
+    division: str | None = read_metrics(bundle).get("data", {}).get("division")
     return division
-
-
-def _metrics_of(bundle: Bundle) -> dict[str, Any]:
-    path = bundle.folder / MEASURED
-    metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return metrics
 
 
 def _read(run: Path) -> list[dict[str, str]]:

@@ -34,7 +34,7 @@ from training.scores import score
 from training.split import TRAIN, division_of
 from training.split import VALIDATION as VALIDATION_PART
 from training.trained import AnotherDivision, refuse_bundle_of_another_division, write_trained
-from training.trunk import begin_with, bundle_of
+from training.trunk import begin_with, bundle_of, told_of
 
 if TYPE_CHECKING:
     import keras
@@ -74,7 +74,7 @@ def train(config: Config, run: Path) -> None:
         transfer(model, grown)
         model = grown
         save(run / CHECKPOINT, experiment(position.phase), position, model)
-    write_trained(run, config, division, model)
+    write_trained(run, config, division, told_of(config.begin), model)
     draw_curves(run)
 
 

@@ -19,17 +19,24 @@ if TYPE_CHECKING:
     import keras
 
 TRAINED = "trained.npz"
-_CONFIG, _DIVISION = "config", "division"
+_CONFIG, _DIVISION, _BEGAN_WITH = "config", "division", "began_with"
 
 
 class AnotherDivision(RuntimeError):
     """The network has learned from another division than the run has now; says what to do."""
 
 
-def write_trained(run: Path, config: Config, division: str, model: keras.Model) -> None:
-    """Write the weights under their paths, with the experiment and the division that made them."""
+def write_trained(run: Path, config: Config, division: str, began_with: str, model: keras.Model) -> None:
+    """Write the weights under their paths, with the experiment and the division that made them.
+
+    `began_with` tells a reader of the card what they began with.
+    """
     arrays = {variable.path: np.asarray(variable, dtype="<f4") for variable in model.weights}
-    said = {_CONFIG: np.array(json.dumps(asdict(config))), _DIVISION: np.array(division)}
+    said = {
+        _CONFIG: np.array(json.dumps(asdict(config))),
+        _DIVISION: np.array(division),
+        _BEGAN_WITH: np.array(began_with),
+    }
     with whole_file(run / TRAINED) as file:
         np.savez(file, **said, **arrays)  # type: ignore[arg-type]
 
@@ -43,6 +50,12 @@ def config_of(run: Path) -> Config:
     with np.load(run / TRAINED, allow_pickle=False) as stored:
         values = json.loads(str(stored[_CONFIG]))
     return Config(**(values | {"phases": tuple(Phase(**phase) for phase in values["phases"])}))
+
+
+def beginning_of(run: Path) -> str:
+    """Read what the run's network began with, for its card."""
+    with np.load(run / TRAINED, allow_pickle=False) as stored:
+        return str(stored[_BEGAN_WITH])
 
 
 def refuse_another_division(run: Path, division: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from model.bundle import MANIFEST, WEIGHTS, Bundle, read_bundle
+from model.bundle import MANIFEST, WEIGHTS, Bundle, read_bundle, read_metrics
 from model.network import BACKBONES, build
 from model.weights import read_weights
 from training.growth import transfer
@@ -46,6 +46,15 @@ def begin_with(source: str, model: keras.Model) -> None:
 def bundle_of(source: str) -> Bundle | None:
     """Read the bundle that `source` names, or return None where it names something else."""
     return read_bundle(Path(source)) if source and (Path(source) / MANIFEST).exists() else None
+
+
+def told_of(source: str) -> str:
+    """Say what a network begins with, for its card: of a bundle, also what that had begun with."""
+    if not (bundle := bundle_of(source)):
+        return source or "random weights, every block at identity"
+    metrics = read_metrics(bundle)
+    before = metrics.get("began_with") or told_of(metrics.get("config", {}).get("begin", ""))
+    return f"{bundle.description.name} {bundle.description.version}, which began with {before}"
 
 
 def _begin_with_file(path: Path, model: keras.Model) -> None:

@@ -16,7 +16,7 @@ from tests.training.collections_of_xrays import an_entry
 from training.manifest import write_manifest
 from training.openings import AlreadyOpened, inherit_openings, note_opening
 from training.trained import AnotherDivision, refuse_bundle_of_another_division
-from training.trunk import begin_with, bundle_of
+from training.trunk import begin_with, bundle_of, told_of
 
 
 def a_bundle(folder: Path, metrics: dict, write: Callable[[Path], None] = Path.touch) -> Bundle:
@@ -72,3 +72,12 @@ def test_whoever_goes_on_from_a_tested_bundle_has_opened_the_test_part(tmp_path:
     with pytest.raises(AlreadyOpened, match="was tested"):
         note_opening(tmp_path, "ours", "new", again=False)
     assert note_opening(tmp_path, "ours", "new", again=True) == 3
+
+
+def test_a_card_tells_what_a_network_began_with_and_what_that_had_begun_with(tmp_path: Path):
+    assert told_of("imagenet") == "imagenet"
+    assert told_of("").startswith("random weights")
+    first = a_bundle(tmp_path / "first", {"config": {"begin": ""}})
+    assert told_of(str(first.folder)) == "untrained 0.0.0, which began with " + told_of("")
+    second = a_bundle(tmp_path / "second", {"config": {"begin": "gone"}, "began_with": "1.0, then"})
+    assert told_of(str(second.folder)) == "untrained 0.0.0, which began with 1.0, then"
