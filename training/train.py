@@ -50,7 +50,12 @@ def train(config: Config, run: Path) -> None:
     def experiment(phase: int) -> str:
         return f"{config.fingerprint(phase)} {division}"
 
-    position = position_of(run / CHECKPOINT, experiment) or Position(0, 0)
+    position = position_of(run / CHECKPOINT, experiment)
+    if position is None:
+        if bundle := bundle_of(config.begin):
+            refuse_bundle_of_another_division(bundle, run, division)
+            inherit_openings(run, division, bundle)
+        position = Position(0, 0)
     largest = max(phase.resolution for phase in config.phases)
     batches = Batches(
         read_part(run, TRAIN, largest * OVERSAMPLING), config.batch_size, config.positive_share, config.seed
@@ -60,9 +65,6 @@ def train(config: Config, run: Path) -> None:
     if (run / CHECKPOINT).exists():
         restore(run / CHECKPOINT, model)
     else:
-        if bundle := bundle_of(config.begin):
-            refuse_bundle_of_another_division(bundle, run, division)
-            inherit_openings(run, division, bundle)
         begin_with(config.begin, model)
     while True:
         for done in _run_phase(config, position, batches, validation, model, run):
@@ -122,7 +124,8 @@ def _run_phase(
     name = f"{phase.backbone} at {phase.input_size} px"
     bar = tqdm(range(start.step, phase.steps), name, phase.steps, initial=start.step, unit="step")
     for step in bar:
-        values = train_step(model, _draw(batches, before + step, phase))
+        batch = batches.draw(before + step, phase.input_size, phase.window, phase.tones)
+        values = train_step(model, batch)
         bar.set_postfix(values)
         note(run / HISTORY, at=before + step, phase=start.phase, step=step, **values)
         done = step + 1
@@ -133,10 +136,6 @@ def _run_phase(
             draw_curves(run)
         if done % config.checkpoint_every == 0 or done == phase.steps:
             yield Position(start.phase, done)
-
-
-def _draw(batches: Batches, step: int, phase: Phase) -> Batch:
-    return batches.draw(step, phase.input_size, phase.window, phase.tones)
 
 
 def train_step(model: keras.Model, batch: Batch) -> dict[str, float]:

@@ -87,6 +87,7 @@ def test_a_batch_is_drawn_from_its_step_alone_and_keeps_its_share():
         assert batch.fracture.sum() == 4
         assert batch.where.shape == (10, 4, 4, 1)
     assert not np.array_equal(batches.draw(1, 64).x, batches.draw(2, 64).x)
+    assert not np.array_equal(batches.draw(1, 64).x, batches.draw(1, 64, tones=1.0).x)
 
 
 def test_an_outline_says_more_than_a_box_and_no_mark_at_all_says_that_nobody_knows():

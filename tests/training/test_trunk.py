@@ -11,10 +11,14 @@ import pytest
 from model.bundle import CARD, CHECK, MEASURED, Bundle, write_bundle
 from model.network import build
 from model.weights import write_weights
+from stack.part import ROOT
 from tests.model.conftest import DESCRIPTION
 from tests.training.collections_of_xrays import an_entry
+from training.config import read_config
 from training.manifest import write_manifest
-from training.openings import AlreadyOpened, inherit_openings, note_opening
+from training.openings import OPENINGS, AlreadyOpened, inherit_openings, note_opening
+from training.split import SPLIT, division_of
+from training.train import train
 from training.trained import AnotherDivision, refuse_bundle_of_another_division
 from training.trunk import begin_with, bundle_of, told_of
 
@@ -72,6 +76,20 @@ def test_whoever_goes_on_from_a_tested_bundle_has_opened_the_test_part(tmp_path:
     with pytest.raises(AlreadyOpened, match="was tested"):
         note_opening(tmp_path, "ours", "new", again=False)
     assert note_opening(tmp_path, "ours", "new", again=True) == 3
+
+
+def test_training_asks_what_a_bundle_knows_before_anything_else(tmp_path: Path):
+    write_manifest(tmp_path, [an_entry()])
+    (tmp_path / SPLIT).write_text("image,group,part\na.png,a,train\n")
+    config = read_config(ROOT / "training/configs/onward.toml")
+    theirs = a_bundle(tmp_path / "theirs", TESTED_TWICE)
+    with pytest.raises(AnotherDivision):
+        train(replace(config, begin=str(theirs.folder)), tmp_path)
+    metrics = TESTED_TWICE | {"data": {"division": division_of(tmp_path)}}
+    ours = a_bundle(tmp_path / "ours", metrics)
+    with pytest.raises(FileNotFoundError, match=r"a\.png"):
+        train(replace(config, begin=str(ours.folder)), tmp_path)
+    assert len(json.loads((tmp_path / OPENINGS).read_text())) == 2
 
 
 def test_a_card_tells_what_a_network_began_with_and_what_that_had_begun_with(tmp_path: Path):
