@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+_PACE = ("checkpoint_every", "validate_every", "threads")
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -83,9 +85,11 @@ class Config:
     def fingerprint(self, phase: int) -> str:
         """Name the experiment up to and with a phase, so that a checkpoint of another one is not continued.
 
-        Later phases are left out: they may still be changed, or be added to a finished run.
+        Later phases are left out: they may still be changed, or be added to a finished run. So is what only
+        decides how fast it goes and how often it is looked at.
         """
-        return fingerprint_of(asdict(self) | {"phases": [asdict(one) for one in self.phases[: phase + 1]]})
+        values = asdict(self) | {"phases": [asdict(one) for one in self.phases[: phase + 1]]}
+        return fingerprint_of({key: value for key, value in values.items() if key not in _PACE})
 
 
 def fingerprint_of(values: dict[str, Any]) -> str:

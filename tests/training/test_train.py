@@ -145,6 +145,8 @@ def test_a_checkpoint_of_another_experiment_is_not_continued(tmp_path: Path):
     first, second = config.phases
     later = replace(config, phases=(first, replace(second, steps=9), second))
     assert position_of(checkpoint, later.fingerprint) == Position(0, 3), "phases to come may change"
+    other_machine = replace(config, threads=16, checkpoint_every=5, validate_every=50)
+    assert position_of(checkpoint, other_machine.fingerprint) == Position(0, 3)
     for other in (replace(config, seed=2), replace(config, phases=(replace(first, steps=9), second))):
         with pytest.raises(ValueError, match="another config or division"):
             position_of(checkpoint, other.fingerprint)
