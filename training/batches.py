@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from training.augment import augment
+from training.config import Phase
 from training.examples import Example
 
 
@@ -40,24 +41,25 @@ class Batches:
         self._counts = [positives, batch_size - positives]
         self._seed = seed
 
-    def draw(self, step: int, input_size: int, window: float = 1.0, tones: float = 0.0) -> Batch:
-        """Make the batch of this step of the whole run, augmented as `training.augment` does.
+    def draw(self, step: int, phase: Phase) -> Batch:
+        """Make the batch of this step of the whole run, a step of `phase`, as `training.augment` varies it.
 
-        Below 1, `window` is the share of an X-ray's side that is seen, and only a window with a fracture in
-        it counts as fractured; ValueError if no image says where its fractures are.
+        Of a phase of windows, only a window with a fracture in it counts as fractured; ValueError if no image
+        says where its fractures are.
         """
-        if window < 1 and not all(self._located):
+        windows = phase.window < 1
+        if windows and not all(self._located):
             raise ValueError("windows need fractured images with boxes")
         random = np.random.default_rng([self._seed, step])
         chosen = [
-            self._nth(number, label, self._located if window < 1 else self._classes)
+            self._nth(number, label, self._located if windows else self._classes)
             for label, count in enumerate(self._counts)
             for number in range(step * count, (step + 1) * count)
         ]
-        drawn = [augment(example, input_size, random, window, tones) for example in chosen]
+        drawn = [augment(example, phase.input_size, random, phase.window, phase.tones) for example in chosen]
         where = np.stack([where for _, where in drawn])
         fractured = np.array([example.fractured for example in chosen])
-        if window < 1:
+        if windows:
             fractured = where.max(axis=(1, 2, 3)) > 0
         return Batch(
             x=np.stack([x for x, _ in drawn]), fracture=fractured[:, None].astype(np.float32), where=where

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from model.errors import BundleRefused
 from training.augment import OVERSAMPLING
 from training.backend import prepare_backend
 from training.batches import Batches
@@ -27,7 +28,8 @@ from training.measures import auc, with_interval
 from training.scores import score
 from training.split import TRAIN, VALIDATION, division_of
 from training.train import compile_phase, take_average, train_step
-from training.trunk import begin_with
+from training.trained import AnotherDivision, refuse_bundle_of_another_division
+from training.trunk import begin_with, bundle_of
 from training.whole_file import write_json
 
 if TYPE_CHECKING:
@@ -60,7 +62,10 @@ class Comparison:
 
 
 def read_comparison(path: Path) -> Comparison:
-    """Read a TOML file; a missing or unknown key is a TypeError that names it."""
+    """Read a TOML file; a missing or unknown key is a TypeError that names it.
+
+    ValueError if a candidate cannot begin with what all of them begin with.
+    """
     values = tomllib.loads(path.read_text(encoding="utf-8"))
     common: dict[str, Any] = {
         "version": "",
@@ -68,18 +73,32 @@ def read_comparison(path: Path) -> Comparison:
         "validate_every": 0,
         "phases": (),
     }
-    return Comparison(
+    comparison = Comparison(
         seconds=float(values["seconds"]),
         peak_rate=float(values["peak_rate"]),
         common=Config(**common, **values["common"]),
         candidates=tuple(Candidate(**candidate) for candidate in values["candidates"]),
     )
+    if bundle_of(comparison.common.begin):
+        for candidate in comparison.candidates:
+            if not (candidate.blocks and candidate.locate):
+                raise ValueError(
+                    f"{path}: {candidate.name!r} leaves out blocks or localisation, and cannot begin with "
+                    f"{comparison.common.begin}, which has both; begin with a file of training.pretrain"
+                )
+    return comparison
 
 
 def select(comparison: Comparison, run: Path) -> list[dict[str, Any]]:
-    """Train and measure each candidate that is not measured yet; return all, best first."""
+    """Train and measure each candidate that is not measured yet; return all, best first.
+
+    AnotherDivision if the bundle that they begin with may know the validation part.
+    """
+    division = division_of(run)
+    if bundle := bundle_of(comparison.common.begin):
+        refuse_bundle_of_another_division(bundle, run, division)
     # As JSON has it, which knows no tuples.
-    common = asdict(replace(comparison, candidates=())) | {"division": division_of(run)}
+    common = asdict(replace(comparison, candidates=())) | {"division": division}
     budget = json.loads(json.dumps(common))
     done = _read(run / SELECTION, budget)
     for candidate in comparison.candidates:
@@ -114,11 +133,11 @@ def _measure(comparison: Comparison, candidate: Candidate, run: Path) -> dict[st
     model = compile_phase(config, phase, candidate.blocks, candidate.locate)
     begin_with(config.begin, model)
     # The first step compiles.
-    train_step(model, batches.draw(0, size))
+    train_step(model, batches.draw(0, phase))
     start, steps = time.perf_counter(), 1
     with tqdm(desc=candidate.name, unit="step") as bar:
         while time.perf_counter() - start < comparison.seconds:
-            train_step(model, batches.draw(steps, size))
+            train_step(model, batches.draw(steps, phase))
             steps += 1
             bar.update()
     take_average(model)
@@ -167,9 +186,13 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True, help="folder of the run")
     parser.add_argument("--config", type=Path, default=Path("training/configs/select.toml"))
     options = parser.parse_args()
-    comparison = read_comparison(options.config)
-    prepare_backend(comparison.common.threads)
-    for one in select(comparison, options.run):
+    try:
+        comparison = read_comparison(options.config)
+        prepare_backend(comparison.common.threads)
+        measured = select(comparison, options.run)
+    except (AnotherDivision, BundleRefused) as error:
+        raise SystemExit(f"select: {error}") from None
+    for one in measured:
         value = one["auc"]
         print(
             f"{value['value']:.3f} ({value['low']:.3f} to {value['high']:.3f})  {one['name']}",

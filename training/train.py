@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -124,7 +125,7 @@ def _run_phase(
     name = f"{phase.backbone} at {phase.input_size} px"
     bar = tqdm(range(start.step, phase.steps), name, phase.steps, initial=start.step, unit="step")
     for step in bar:
-        batch = batches.draw(before + step, phase.input_size, phase.window, phase.tones)
+        batch = batches.draw(before + step, phase)
         values = train_step(model, batch)
         bar.set_postfix(values)
         note(run / HISTORY, at=before + step, phase=start.phase, step=step, **values)
@@ -161,7 +162,8 @@ def validate(
     """Measure on the validation part, or on windows of it, with the weights as they are."""
     if phase.window < 1:
         fixed = Batches(validation, config.batch_size, config.positive_share, config.seed)
-        drawn = [fixed.draw(i, phase.input_size, phase.window) for i in range(_WINDOW_BATCHES)]
+        plain = replace(phase, tones=0.0)
+        drawn = [fixed.draw(i, plain) for i in range(_WINDOW_BATCHES)]
         said = np.concatenate([model.predict_on_batch(batch.x)[FRACTURE][:, 0] for batch in drawn])
         labels = np.concatenate([batch.fracture[:, 0] for batch in drawn]) > 0
     else:

@@ -1,11 +1,17 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tests.training.collections_of_xrays import an_entry
 from training.augment import augment, cells, draw_fractures
 from training.batches import Batches
+from training.config import Phase
 from training.examples import Example
 from training.loss import UNKNOWN, cells_loss
+
+WHOLE = Phase("ResNet50V2", 64, 9, 0, 1e-4, 1.0, 0.0)
+WINDOWS = replace(WHOLE, window=0.5)
 
 
 def example(fractured: bool = True, image: str = "a", side: int = 128) -> Example:
@@ -82,12 +88,12 @@ def test_a_batch_is_drawn_from_its_step_alone_and_keeps_its_share():
     examples = [example(fractured=i < 5, image=str(i)) for i in range(30)]
     batches = Batches(examples, 10, 0.4, seed=3)
     for step in (7, 2, 7):
-        batch = batches.draw(step, 64)
-        assert np.array_equal(batch.x, Batches(examples, 10, 0.4, seed=3).draw(step, 64).x)
+        batch = batches.draw(step, WHOLE)
+        assert np.array_equal(batch.x, Batches(examples, 10, 0.4, seed=3).draw(step, WHOLE).x)
         assert batch.fracture.sum() == 4
         assert batch.where.shape == (10, 4, 4, 1)
-    assert not np.array_equal(batches.draw(1, 64).x, batches.draw(2, 64).x)
-    assert not np.array_equal(batches.draw(1, 64).x, batches.draw(1, 64, tones=1.0).x)
+    assert not np.array_equal(batches.draw(1, WHOLE).x, batches.draw(2, WHOLE).x)
+    assert not np.array_equal(batches.draw(1, WHOLE).x, batches.draw(1, replace(WHOLE, tones=1.0)).x)
 
 
 def test_an_outline_says_more_than_a_box_and_no_mark_at_all_says_that_nobody_knows():
@@ -138,7 +144,7 @@ def test_a_batch_of_windows_calls_fractured_what_shows_a_fracture():
     examples = [example(fractured=i < 8, image=str(i)) for i in range(30)]
     unmarked = Example(an_entry("u", True), "g", examples[0].square, (), ())
     batches = Batches([*examples, unmarked], 20, 0.5, seed=3)
-    drawn = [batches.draw(step, 64, window=0.5) for step in range(4)]
+    drawn = [batches.draw(step, WINDOWS) for step in range(4)]
     for batch in drawn:
         assert np.array_equal(batch.fracture[:, 0] > 0, batch.where.max(axis=(1, 2, 3)) > 0)
         assert (batch.where != UNKNOWN).all()
@@ -146,7 +152,7 @@ def test_a_batch_of_windows_calls_fractured_what_shows_a_fracture():
     other = Example(an_entry("o", source="marks nothing"), "g", np.full((128, 128), 9, np.uint8), (), ())
     mixed = Batches([*examples, other], 20, 0.5, seed=3)
     for step, batch in enumerate(drawn):
-        x = mixed.draw(step, 64, window=0.5).x
+        x = mixed.draw(step, WINDOWS).x
         assert np.array_equal(x, batch.x), "the look of a source says something"
     with pytest.raises(ValueError, match="boxes"):
-        Batches([unmarked, examples[-1]], 2, 0.5, seed=3).draw(0, 64, window=0.5)
+        Batches([unmarked, examples[-1]], 2, 0.5, seed=3).draw(0, WINDOWS)

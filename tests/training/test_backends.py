@@ -32,7 +32,8 @@ examples = [
             ((8.0, 8.0, 20.0, 20.0),) if i % 2 == 0 else (), ())
     for i in range(8)
 ]
-model = compile_phase(config, Phase("ResNet50V2", 64, 9, 0, 1e-4, 1.0, 0.9))
+phase = Phase("ResNet50V2", 64, 9, 0, 1e-4, 1.0, 0.9)
+model = compile_phase(config, phase)
 for layer in model.layers:
     if "drop" in layer.name:
         layer.rate = 0.0
@@ -42,7 +43,7 @@ if checkpoint.exists():
 else:
     save(checkpoint, "any", Position(0, 0), model)
 batches = Batches(examples, 4, 0.5, 1)
-steps = [train_step(model, batches.draw(step, 64)) for step in range(2)]
+steps = [train_step(model, batches.draw(step, phase)) for step in range(2)]
 print(json.dumps([keras.backend.backend(), *steps]))
 """
 

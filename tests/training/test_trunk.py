@@ -17,6 +17,7 @@ from tests.training.collections_of_xrays import an_entry
 from training.config import read_config
 from training.manifest import write_manifest
 from training.openings import OPENINGS, AlreadyOpened, inherit_openings, note_opening
+from training.select import read_comparison, select
 from training.split import SPLIT, division_of
 from training.train import train
 from training.trained import AnotherDivision, refuse_bundle_of_another_division
@@ -90,6 +91,47 @@ def test_training_asks_what_a_bundle_knows_before_anything_else(tmp_path: Path):
     with pytest.raises(FileNotFoundError, match=r"a\.png"):
         train(replace(config, begin=str(ours.folder)), tmp_path)
     assert len(json.loads((tmp_path / OPENINGS).read_text())) == 2
+
+
+COMPARISON = """
+seconds = 1
+peak_rate = 1e-3
+
+[common]
+seed = 1
+begin = "{begin}"
+precision = "float32"
+batch_size = 4
+positive_share = 0.5
+label_smoothing = 0.02
+where_weight = 0.5
+cell_weight = 8.0
+weight_decay = 0.01
+threads = 2
+
+[[candidates]]
+name = "one"
+backbone = "ResNet50V2"
+input_size = 32
+blocks = true
+locate = {locate}
+"""
+
+
+def test_a_comparison_asks_what_a_bundle_knows_and_whether_a_candidate_can_take_it(tmp_path: Path):
+    write_manifest(tmp_path, [an_entry()])
+    (tmp_path / SPLIT).write_text("image,group,part\na.png,a,train\n")
+    theirs = a_bundle(tmp_path / "theirs", TESTED_TWICE).folder
+    config = tmp_path / "select.toml"
+    config.write_text(COMPARISON.format(begin=theirs, locate="false"))
+    with pytest.raises(ValueError, match="'one' leaves out"):
+        read_comparison(config)
+    config.write_text(COMPARISON.format(begin=theirs, locate="true"))
+    with pytest.raises(AnotherDivision):
+        select(read_comparison(config), tmp_path)
+    config.write_text(COMPARISON.format(begin="", locate="false"))
+    with pytest.raises(FileNotFoundError, match=r"a\.png"):
+        select(read_comparison(config), tmp_path)
 
 
 def test_a_card_tells_what_a_network_began_with_and_what_that_had_begun_with(tmp_path: Path):
