@@ -157,7 +157,7 @@ def test_a_config_with_an_unknown_key_is_refused(tmp_path: Path):
     (tmp_path / "config.toml").write_text(CONFIG.replace("threads", "threats"))
     with pytest.raises(TypeError, match="threats"):
         read_config(tmp_path / "config.toml")
-    for name in ("reference", "onward"):
+    for name in ("reference", "onward", "longer"):
         assert read_config(ROOT / f"training/configs/{name}.toml").backbone == "ResNet152V2"
 
 
