@@ -10,6 +10,7 @@ import numpy as np
 from training.augment import augment
 from training.config import Phase
 from training.examples import Example
+from training.refused import Refused
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,10 +28,10 @@ class Batches:
     def __init__(
         self, examples: Sequence[Example], batch_size: int, positive_share: float, seed: int
     ) -> None:
-        """Hold the training part; ValueError if a class is missing from it."""
+        """Hold the training part; Refused if a class is missing from it."""
         self._classes = [[e for e in examples if e.fractured is label] for label in (True, False)]
         if not all(self._classes):
-            raise ValueError("the training part needs fractured and intact images")
+            raise Refused("the training part needs fractured and intact images")
         # Where a source marks nothing, its fractured images give no windows; nor may its intact ones, or the
         # look of a source would say that nothing is broken.
         marked = {example.entry.source for example in examples if example.boxes}
@@ -44,12 +45,12 @@ class Batches:
     def draw(self, step: int, phase: Phase) -> Batch:
         """Make the batch of this step of the whole run, a step of `phase`, as `training.augment` varies it.
 
-        Of a phase of windows, only a window with a fracture in it counts as fractured; ValueError if no image
+        Of a phase of windows, only a window with a fracture in it counts as fractured; Refused if no image
         says where its fractures are.
         """
         windows = phase.window < 1
         if windows and not all(self._located):
-            raise ValueError("windows need fractured images with boxes")
+            raise Refused("windows need fractured images with boxes")
         random = np.random.default_rng([self._seed, step])
         chosen = [
             self._nth(number, label, self._located if windows else self._classes)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from training.refused import Refused
 from training.whole_file import whole_file
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def save(path: Path, fingerprint: str, position: Position, model: keras.Model) -
 
 
 def position_of(path: Path, fingerprint: Callable[[int], str]) -> Position | None:
-    """Read where the run stands, or None where none was begun; ValueError if it is another experiment's.
+    """Read where the run stands, or None where none was begun; Refused if it is another experiment's.
 
     `fingerprint` names the experiment as far as the given phase.
     """
@@ -41,7 +42,7 @@ def position_of(path: Path, fingerprint: Callable[[int], str]) -> Position | Non
     with np.load(path, allow_pickle=False) as stored:
         position = Position(*(int(number) for number in stored["at"]))
         if str(stored["fingerprint"]) != fingerprint(position.phase):
-            raise ValueError(f"{path} belongs to another config or division; choose another folder")
+            raise Refused(f"{path} belongs to another config or division; choose another folder")
         return position
 
 

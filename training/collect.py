@@ -22,9 +22,10 @@ from tqdm import tqdm
 from model.errors import ImageError
 from model.image import decode
 from training.fingerprints import Fingerprints
-from training.layouts import Found, LayoutError, find_xrays
+from training.layouts import Found, find_xrays
 from training.manifest import Entry, write_manifest
 from training.near_duplicates import Fingerprint, find_near_duplicates
+from training.refused import told_plainly
 from training.whole_file import write_json
 
 REPORT = "collect.json"
@@ -143,10 +144,8 @@ def main() -> None:
         help="licence of the folder called NAME",
     )
     options = parser.parse_args()
-    try:
+    with told_plainly("collect"):
         entries = collect(options.folders, options.run, dict(options.licence))
-    except LayoutError as error:
-        raise SystemExit(f"collect: {error}") from None
     report = json.loads((options.run / REPORT).read_text(encoding="utf-8"))
     for why, count in report["refused_because"].items():
         print(f"refused {count}: {why}", file=sys.stderr)

@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from training.refused import Refused
+
+Shape = TypeVar("Shape")
 _PACE = ("checkpoint_every", "validate_every", "threads")
 
 
@@ -98,9 +102,22 @@ def fingerprint_of(values: dict[str, Any]) -> str:
 
 
 def read_config(path: Path) -> Config:
-    """Read a TOML file; a missing or unknown key is a TypeError that names it."""
-    values = tomllib.loads(path.read_text(encoding="utf-8"))
-    phases = tuple(Phase(**phase) for phase in values.pop("phases", ()))
-    if not phases:
-        raise ValueError(f"{path} names no [[phases]]; a run has at least one")
-    return Config(phases=phases, **values)
+    """Read an experiment; Refused as by `read_toml`, or if it has no phase."""
+
+    def shape(values: dict[str, Any]) -> Config:
+        return Config(**(values | {"phases": tuple(Phase(**phase) for phase in values.get("phases", ()))}))
+
+    config = read_toml(path, shape)
+    if not config.phases:
+        raise Refused(f"{path} has no [[phases]]; a run has at least one")
+    return config
+
+
+def read_toml(path: Path, shape: Callable[[dict[str, Any]], Shape]) -> Shape:
+    """Read a TOML file into what `shape` makes of it; Refused names what is missing, unknown or malformed."""
+    try:
+        return shape(tomllib.loads(path.read_text(encoding="utf-8")))
+    except KeyError as error:
+        raise Refused(f"{path} has no {error.args[0]}") from None
+    except (TypeError, ValueError) as error:
+        raise Refused(f"{path}: {error}") from None

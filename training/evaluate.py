@@ -25,13 +25,14 @@ from training.card import write_card
 from training.examples import entries_of, read_part
 from training.findings import Part, change_of, localise, measure
 from training.fit_check import METRICS as CHECK_METRICS
-from training.openings import AlreadyOpened, note_opening
+from training.openings import note_opening
 from training.plots import draw_plots
+from training.refused import told_plainly
 from training.report import REPORT, write_report
 from training.robustness import measure_robustness, size_only
 from training.split import TEST, TRAIN, VALIDATION, division_of
 from training.stored_scores import StoredScores
-from training.trained import AnotherDivision, beginning_of, config_of, refuse_another_division
+from training.trained import beginning_of, config_of, refuse_another_division
 from training.whole_file import write_json
 
 _SHIPPED = Path(__file__).parents[1] / "model" / "bundle"
@@ -152,11 +153,9 @@ def main() -> None:
     parser.add_argument("--bundle", type=Path, required=True, help="folder to write or replace")
     parser.add_argument("--again", action="store_true", help="open a test part that has been opened before")
     options = parser.parse_args()
-    prepare_backend(config_of(options.run).threads)
-    try:
+    with told_plainly("evaluate"):
+        prepare_backend(config_of(options.run).threads)
         metrics = evaluate(options.run, options.bundle, options.again)
-    except (AlreadyOpened, AnotherDivision) as error:
-        raise SystemExit(f"evaluate: {error}") from None
     value = metrics["test"]["auc"]
     print(
         f"AUC {value['value']:.3f} ({value['low']:.3f} to {value['high']:.3f}, n = {value['n']}); "

@@ -22,6 +22,7 @@ from model.synthetic import draw_forearm
 from training.examples import entries_of
 from training.measures import with_interval
 from training.photographs import Photographs, read_photographs
+from training.refused import told_plainly
 from training.split import TRAIN, VALIDATION, read_split
 from training.whole_file import write_json
 
@@ -103,7 +104,8 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True, help="folder of the run")
     parser.add_argument("--photographs", type=Path, default=Path("../shared/data/tiny-imagenet-gray"))
     options = parser.parse_args()
-    check, metrics = fit_and_measure(options.run, read_photographs(options.photographs))
+    with told_plainly("fit_check"):
+        check, metrics = fit_and_measure(options.run, read_photographs(options.photographs))
     (options.run / CHECK).write_text(check.to_json(), encoding="utf-8")
     write_json(options.run / METRICS, metrics)
     print(json.dumps(metrics, indent=2))

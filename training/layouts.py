@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from training.manifest import Box, Polygon
+from training.refused import Refused
 
 FRACTURED = {"fractured", "fracture", "positive", "1"}
 INTACT = {"not_fractured", "non_fractured", "no_fracture", "normal", "intact", "negative", "0"}
@@ -40,7 +41,7 @@ class Found:
     polygons: tuple[Polygon, ...] = ()
 
 
-class LayoutError(ValueError):
+class LayoutError(Refused):
     """A folder that has none of the forms, or breaks the one it has; says what to do."""
 
 

@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from model.bundle import Bundle, read_metrics
+from training.refused import Refused
 from training.whole_file import write_json
 
 OPENINGS = "openings.json"
 
 
-class AlreadyOpened(RuntimeError):
+class AlreadyOpened(Refused):
     """The test part has been opened for another network; says what to do."""
 
 

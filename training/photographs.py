@@ -11,6 +11,8 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from training.refused import Refused
+
 
 @dataclass(frozen=True, eq=False)
 class Photographs:
@@ -26,13 +28,13 @@ class Photographs:
 
 
 def read_photographs(folder: Path) -> Photographs:
-    """Decode every picture of the zips in `folder`, in the order of their names; ValueError if none is there.
+    """Decode every picture of the zips in `folder`, in the order of their names; Refused if none is there.
 
     A file's class is its name up to the first underscore (a WordNet id in Tiny ImageNet).
     """
     archives = sorted(folder.glob("*.zip"))
     if not archives:
-        raise ValueError(
+        raise Refused(
             f"{folder} holds no zip of photographs; it should hold zips of files called CLASS_anything.webp"
         )
     pixels, names = [], []

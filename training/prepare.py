@@ -21,6 +21,7 @@ from training.contact_sheet import draw_contact_sheet
 from training.fingerprints import Fingerprints
 from training.manifest import Entry, read_manifest
 from training.near_duplicates import NEAR, find_near_duplicates
+from training.refused import Refused, told_plainly
 from training.split import (
     FOLDS,
     TEST,
@@ -111,9 +112,7 @@ def audit(run: Path, division: str) -> dict[str, Any]:
     entries = read_manifest(run)
     parts = _parts_by_folder(entries) if division == "folders" else _parts_by_table(entries, Path(division))
     if not any(parts):
-        raise ValueError(
-            f"none of the manifest's images is in {division}; it needs the columns image and part"
-        )
+        raise Refused(f"none of the manifest's images is in {division}; it needs the columns image and part")
     pairs = near_duplicates_of(run, entries)
     report = {
         "division": division,
@@ -158,7 +157,8 @@ def main() -> None:
         "--audit", metavar="DIVISION", help="judge a CSV of image and part, or `folders`, instead"
     )
     options = parser.parse_args()
-    report = audit(options.run, options.audit) if options.audit else prepare(options.run, options.seed)
+    with told_plainly("prepare"):
+        report = audit(options.run, options.audit) if options.audit else prepare(options.run, options.seed)
     for part, described in report["parts"].items():
         print(f"{part}: {described if options.audit else described['images']}", file=sys.stderr)
     if report["leaks"] or report["groups_in_two_parts"]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tomllib
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,9 +19,10 @@ from model.letterbox import scale_pixels
 from model.network import build_trunk
 from training.backend import jit_compile, prepare_backend
 from training.checkpoint import Position, position_of, restore, save
-from training.config import fingerprint_of
+from training.config import fingerprint_of, read_toml
 from training.curves import HISTORY, note
 from training.photographs import Photographs, hold_out, read_photographs
+from training.refused import told_plainly
 from training.trunk import start_at_identity, write_trunk
 from training.whole_file import write_json
 
@@ -158,9 +158,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data/tiny-imagenet-gray"))
     parser.add_argument("--out", type=Path, default=Path("var/pretrained"), help="folder of the run")
     options = parser.parse_args()
-    config = Pretraining(**tomllib.loads(options.config.read_text(encoding="utf-8")))
-    prepare_backend(config.threads)
-    pretrain(config, options.data, options.out)
+    with told_plainly("pretrain"):
+        config = read_toml(options.config, lambda values: Pretraining(**values))
+        prepare_backend(config.threads)
+        pretrain(config, options.data, options.out)
     print(f"pre-trained: {options.out / TRUNK}", file=sys.stderr)
 
 

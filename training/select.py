@@ -10,7 +10,6 @@ import argparse
 import json
 import sys
 import time
-import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,17 +17,17 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from model.errors import BundleRefused
 from training.augment import OVERSAMPLING
 from training.backend import prepare_backend
 from training.batches import Batches
-from training.config import Config, Phase
+from training.config import Config, Phase, read_toml
 from training.examples import Example, groups_of, labels_of, read_part
 from training.measures import auc, with_interval
+from training.refused import Refused, told_plainly
 from training.scores import score
 from training.split import TRAIN, VALIDATION, division_of
 from training.train import compile_phase, take_average, train_step
-from training.trained import AnotherDivision, refuse_bundle_of_another_division
+from training.trained import refuse_bundle_of_another_division
 from training.trunk import begin_with, bundle_of
 from training.whole_file import write_json
 
@@ -62,27 +61,21 @@ class Comparison:
 
 
 def read_comparison(path: Path) -> Comparison:
-    """Read a TOML file; a missing or unknown key is a TypeError that names it.
+    """Read a comparison; Refused as by `read_toml`, or if a candidate cannot begin as all do."""
 
-    ValueError if a candidate cannot begin with what all of them begin with.
-    """
-    values = tomllib.loads(path.read_text(encoding="utf-8"))
-    common: dict[str, Any] = {
-        "version": "",
-        "checkpoint_every": 0,
-        "validate_every": 0,
-        "phases": (),
-    }
-    comparison = Comparison(
-        seconds=float(values["seconds"]),
-        peak_rate=float(values["peak_rate"]),
-        common=Config(**common, **values["common"]),
-        candidates=tuple(Candidate(**candidate) for candidate in values["candidates"]),
-    )
+    def shape(values: dict[str, Any]) -> Comparison:
+        return Comparison(
+            seconds=float(values["seconds"]),
+            peak_rate=float(values["peak_rate"]),
+            common=Config(version="", checkpoint_every=0, validate_every=0, phases=(), **values["common"]),
+            candidates=tuple(Candidate(**candidate) for candidate in values["candidates"]),
+        )
+
+    comparison = read_toml(path, shape)
     if bundle_of(comparison.common.begin):
         for candidate in comparison.candidates:
             if not (candidate.blocks and candidate.locate):
-                raise ValueError(
+                raise Refused(
                     f"{path}: {candidate.name!r} leaves out blocks or localisation, and cannot begin with "
                     f"{comparison.common.begin}, which has both; begin with a file of training.pretrain"
                 )
@@ -118,7 +111,7 @@ def _read(path: Path, budget: dict[str, Any]) -> list[dict[str, Any]]:
         return []
     values = json.loads(path.read_text(encoding="utf-8"))
     if values["budget"] != budget:
-        raise ValueError(f"{path} compares under another budget or division; move it away first")
+        raise Refused(f"{path} compares under another budget or division; move it away first")
     return list(values["candidates"])
 
 
@@ -186,12 +179,10 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True, help="folder of the run")
     parser.add_argument("--config", type=Path, default=Path("training/configs/select.toml"))
     options = parser.parse_args()
-    try:
+    with told_plainly("select"):
         comparison = read_comparison(options.config)
         prepare_backend(comparison.common.threads)
         measured = select(comparison, options.run)
-    except (AnotherDivision, BundleRefused) as error:
-        raise SystemExit(f"select: {error}") from None
     for one in measured:
         value = one["auc"]
         print(

@@ -19,6 +19,7 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold
 
 from training.manifest import Entry, read_manifest
+from training.refused import Refused
 from training.whole_file import write_table
 
 SPLIT = "split.csv"
@@ -45,10 +46,10 @@ def join_groups(entries: Sequence[Entry], near_duplicates: Pairs) -> list[str]:
 def split_by_group(entries: Sequence[Entry], groups: Sequence[str], seed: int) -> list[str]:
     """Give each image its part: groups stay whole, and each part gets its share of label x region x size.
 
-    ValueError if there are too few groups to divide.
+    Refused if there are too few groups to divide.
     """
     if len(set(groups)) < _TWENTIETHS:
-        raise ValueError(f"{len(set(groups))} groups cannot be divided; it takes {_TWENTIETHS} at least")
+        raise Refused(f"{len(set(groups))} groups cannot be divided; it takes {_TWENTIETHS} at least")
     strata = _strata(entries, groups)
     folds = StratifiedGroupKFold(_TWENTIETHS, shuffle=True, random_state=seed)
     part_of = np.empty(len(entries), dtype=object)

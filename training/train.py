@@ -17,7 +17,6 @@ import numpy as np
 from sklearn.metrics import log_loss, roc_auc_score
 from tqdm import tqdm
 
-from model.errors import BundleRefused
 from model.letterbox import to_square
 from model.network import FRACTURE, WHERE, build
 from training.augment import OVERSAMPLING
@@ -31,10 +30,11 @@ from training.growth import transfer
 from training.loss import cells_loss
 from training.openings import inherit_openings
 from training.optimizer import make_optimizer
+from training.refused import told_plainly
 from training.scores import score
 from training.split import TRAIN, division_of
 from training.split import VALIDATION as VALIDATION_PART
-from training.trained import AnotherDivision, refuse_bundle_of_another_division, write_trained
+from training.trained import refuse_bundle_of_another_division, write_trained
 from training.trunk import begin_with, bundle_of, told_of
 
 if TYPE_CHECKING:
@@ -186,12 +186,10 @@ def main() -> None:
         "--config", type=Path, required=True, help="the experiment, a file in training/configs"
     )
     options = parser.parse_args()
-    config = read_config(options.config)
-    prepare_backend(config.threads)
-    try:
+    with told_plainly("train"):
+        config = read_config(options.config)
+        prepare_backend(config.threads)
         train(config, options.run)
-    except (AnotherDivision, BundleRefused) as error:
-        raise SystemExit(f"train: {error}") from None
     print(f"trained; now: python -m training.evaluate --run {options.run}", file=sys.stderr)
 
 

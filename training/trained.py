@@ -13,6 +13,7 @@ from model.bundle import Bundle
 from training.config import Config, Phase
 from training.manifest import read_manifest
 from training.openings import division_learned_by
+from training.refused import Refused
 from training.whole_file import whole_file
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ TRAINED = "trained.npz"
 _CONFIG, _DIVISION, _BEGAN_WITH = "config", "division", "began_with"
 
 
-class AnotherDivision(RuntimeError):
+class AnotherDivision(Refused):
     """The network has learned from another division than the run has now; says what to do."""
 
 

@@ -11,6 +11,7 @@ from model.bundle import MANIFEST, WEIGHTS, Bundle, read_bundle, read_metrics
 from model.network import BACKBONES, build
 from model.weights import read_weights
 from training.growth import transfer
+from training.refused import Refused
 from training.whole_file import whole_file
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def begin_with(source: str, model: keras.Model) -> None:
     """Fill `model` from `source`: a bundle's folder, or the backbone alone: `imagenet`, a file, or nothing.
 
     A bundle may be of another depth, see `training.growth`. ImageNet's first convolution sees colours, ours
-    gray: its kernel is added up over them. ValueError if a file of `write_trunk` is of another backbone,
+    gray: its kernel is added up over them. Refused if a file of `write_trunk` is of another backbone,
     BundleRefused if a bundle is damaged.
     """
     if bundle := bundle_of(source):
@@ -61,7 +62,7 @@ def _begin_with_file(path: Path, model: keras.Model) -> None:
     with np.load(path, allow_pickle=False) as stored:
         wanted = {v.path: v for layer in _trunk_layers(model) for v in layer.weights}
         if odd := set(wanted) ^ set(stored.files):
-            raise ValueError(f"{path} is of another backbone than {model.name}: they differ in {min(odd)}")
+            raise Refused(f"{path} is of another backbone than {model.name}: they differ in {min(odd)}")
         for name, variable in wanted.items():
             variable.assign(stored[name])
 

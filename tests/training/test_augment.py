@@ -9,6 +9,7 @@ from training.batches import Batches
 from training.config import Phase
 from training.examples import Example
 from training.loss import UNKNOWN, cells_loss
+from training.refused import Refused
 
 WHOLE = Phase("ResNet50V2", 64, 9, 0, 1e-4, 1.0, 0.0)
 WINDOWS = replace(WHOLE, window=0.5)
@@ -154,5 +155,5 @@ def test_a_batch_of_windows_calls_fractured_what_shows_a_fracture():
     for step, batch in enumerate(drawn):
         x = mixed.draw(step, WINDOWS).x
         assert np.array_equal(x, batch.x), "the look of a source says something"
-    with pytest.raises(ValueError, match="boxes"):
+    with pytest.raises(Refused, match="boxes"):
         Batches([unmarked, examples[-1]], 2, 0.5, seed=3).draw(0, WINDOWS)

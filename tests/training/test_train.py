@@ -19,6 +19,7 @@ from training.curves import CURVES, HISTORY, VALIDATION, read
 from training.openings import OPENINGS, AlreadyOpened, note_opening
 from training.optimizer import make_optimizer
 from training.prepare import prepare
+from training.refused import Refused
 from training.split import division_of
 from training.train import take_average
 from training.trained import TRAINED, AnotherDivision, config_of, refuse_another_division
@@ -148,15 +149,20 @@ def test_a_checkpoint_of_another_experiment_is_not_continued(tmp_path: Path):
     other_machine = replace(config, threads=16, checkpoint_every=5, validate_every=50)
     assert position_of(checkpoint, other_machine.fingerprint) == Position(0, 3)
     for other in (replace(config, seed=2), replace(config, phases=(replace(first, steps=9), second))):
-        with pytest.raises(ValueError, match="another config or division"):
+        with pytest.raises(Refused, match="another config or division"):
             position_of(checkpoint, other.fingerprint)
     assert position_of(tmp_path / "nothing.npz", config.fingerprint) is None
 
 
 def test_a_config_with_an_unknown_key_is_refused(tmp_path: Path):
     (tmp_path / "config.toml").write_text(CONFIG.replace("threads", "threats"))
-    with pytest.raises(TypeError, match="threats"):
+    with pytest.raises(Refused, match=r"config\.toml.*threats"):
         read_config(tmp_path / "config.toml")
+    without_phases, _, _ = CONFIG.partition("[[phases]]")
+    for broken, said in ((without_phases, "phases"), (CONFIG.replace("=", ":"), r"config\.toml: .*line")):
+        (tmp_path / "config.toml").write_text(broken)
+        with pytest.raises(Refused, match=said):
+            read_config(tmp_path / "config.toml")
     for name in ("reference", "onward", "longer"):
         assert read_config(ROOT / f"training/configs/{name}.toml").backbone == "ResNet152V2"
 

@@ -17,6 +17,7 @@ from tests.training.collections_of_xrays import an_entry
 from training.config import read_config
 from training.manifest import write_manifest
 from training.openings import OPENINGS, AlreadyOpened, inherit_openings, note_opening
+from training.refused import Refused
 from training.select import read_comparison, select
 from training.split import SPLIT, division_of
 from training.train import train
@@ -124,7 +125,7 @@ def test_a_comparison_asks_what_a_bundle_knows_and_whether_a_candidate_can_take_
     theirs = a_bundle(tmp_path / "theirs", TESTED_TWICE).folder
     config = tmp_path / "select.toml"
     config.write_text(COMPARISON.format(begin=theirs, locate="false"))
-    with pytest.raises(ValueError, match="'one' leaves out"):
+    with pytest.raises(Refused, match="'one' leaves out"):
         read_comparison(config)
     config.write_text(COMPARISON.format(begin=theirs, locate="true"))
     with pytest.raises(AnotherDivision):
