@@ -14,6 +14,12 @@ def test_a_bundle_says_what_was_written(bundle: Bundle):
     assert len(bundle.sha256) == 64
 
 
+def test_the_shipped_bundle_names_the_licences_of_what_it_learned_from():
+    licence = read_bundle(Path(__file__).parents[2] / "model/bundle").description.licence
+    assert licence
+    assert "unknown" not in licence
+
+
 @pytest.mark.parametrize("name", [WEIGHTS, CHECK, CARD])
 def test_one_flipped_bit_is_refused(copied: Path, name: str):
     data = bytearray((copied / name).read_bytes())
