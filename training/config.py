@@ -103,14 +103,15 @@ def fingerprint_of(values: dict[str, Any]) -> str:
 
 def read_config(path: Path) -> Config:
     """Read an experiment; Refused as by `read_toml`, or if it has no phase."""
-
-    def shape(values: dict[str, Any]) -> Config:
-        return Config(**(values | {"phases": tuple(Phase(**phase) for phase in values.get("phases", ()))}))
-
-    config = read_toml(path, shape)
+    config = read_toml(path, to_config)
     if not config.phases:
         raise Refused(f"{path} has no [[phases]]; a run has at least one")
     return config
+
+
+def to_config(values: dict[str, Any]) -> Config:
+    """Make an experiment of what TOML or JSON says of it; TypeError names a missing or unknown key."""
+    return Config(**(values | {"phases": tuple(Phase(**phase) for phase in values.get("phases", ()))}))
 
 
 def read_toml(path: Path, shape: Callable[[dict[str, Any]], Shape]) -> Shape:

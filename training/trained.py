@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from model.bundle import Bundle
-from training.config import Config, Phase
+from training.config import Config, to_config
 from training.manifest import read_manifest
 from training.openings import division_learned_by
 from training.refused import Refused
@@ -49,8 +49,7 @@ def config_of(run: Path) -> Config:
             f"{run / TRAINED} is missing; run python -m training.train --run {run} to its end"
         )
     with np.load(run / TRAINED, allow_pickle=False) as stored:
-        values = json.loads(str(stored[_CONFIG]))
-    return Config(**(values | {"phases": tuple(Phase(**phase) for phase in values["phases"])}))
+        return to_config(json.loads(str(stored[_CONFIG])))
 
 
 def beginning_of(run: Path) -> str:
