@@ -163,7 +163,7 @@ def test_a_config_with_an_unknown_key_is_refused(tmp_path: Path):
         (tmp_path / "config.toml").write_text(broken)
         with pytest.raises(Refused, match=said):
             read_config(tmp_path / "config.toml")
-    for name in ("reference", "onward", "longer"):
+    for name in ("reference", "onward", "longer", "steadier"):
         assert read_config(ROOT / f"training/configs/{name}.toml").backbone == "ResNet152V2"
 
 
