@@ -49,6 +49,8 @@ def augment(
         square = np.round(np.clip(square + grain, 0, 255)).astype(np.uint8)
     if not example.located:
         return scale_pixels(square), nowhere(input_size)
+    if not example.boxes:
+        return scale_pixels(square), np.zeros_like(nowhere(input_size))
     mask = _warp(draw_fractures(example), seen, matrix, Image.Resampling.NEAREST)
     return scale_pixels(square), cells(np.asarray(mask), input_size)
 

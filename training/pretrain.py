@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from model.letterbox import scale_pixels
 from model.network import build_trunk
+from training.ahead import draw_ahead
 from training.backend import jit_compile, prepare_backend
 from training.checkpoint import Position, position_of, restore, save
 from training.config import fingerprint_of, read_toml
@@ -68,9 +69,11 @@ def pretrain(config: Pretraining, data: Path, out: Path) -> None:
     position = position_of(out / CHECKPOINT, lambda _: config.fingerprint) or Position(0, 0)
     if (out / CHECKPOINT).exists():
         restore(out / CHECKPOINT, model)
-    bar = tqdm(range(position.step, config.steps), "pre-training", config.steps, initial=position.step)
-    for step in bar:
-        x, y = draw(learned, config, step)
+    batches = draw_ahead(
+        lambda step: draw(learned, config, step), range(position.step, config.steps), config.threads
+    )
+    bar = tqdm(batches, "pre-training", config.steps, initial=position.step, unit="step")
+    for step, (x, y) in enumerate(bar, position.step):
         logs = model.train_on_batch(x, y, return_dict=True)
         model.reset_metrics()
         losses = {key: round(float(value), 4) for key, value in logs.items()}

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from model.letterbox import to_square
 from model.network import FRACTURE, WHERE, build
+from training.ahead import draw_ahead
 from training.augment import OVERSAMPLING
 from training.backend import jit_compile, prepare_backend
 from training.batches import Batch, Batches
@@ -106,6 +107,9 @@ def take_average(model: keras.Model) -> None:
     """Put the moving average of the weights in their place, if one was kept."""
     if model.optimizer.use_ema:
         model.optimizer.finalize_variable_values(model.trainable_variables)
+        # JAX lets both share an array, and predicting gives the network's away.
+        for variable in model.trainable_variables:
+            variable.assign(np.array(variable))
 
 
 def _run_phase(
@@ -123,9 +127,11 @@ def _run_phase(
     phase = config.phases[start.phase]
     before = sum(earlier.steps for earlier in config.phases[: start.phase])
     name = f"{phase.backbone} at {phase.input_size} px"
-    bar = tqdm(range(start.step, phase.steps), name, phase.steps, initial=start.step, unit="step")
-    for step in bar:
-        batch = batches.draw(before + step, phase)
+    drawn = draw_ahead(
+        lambda step: batches.draw(before + step, phase), range(start.step, phase.steps), config.threads
+    )
+    bar = tqdm(drawn, name, phase.steps, initial=start.step, unit="step")
+    for step, batch in enumerate(bar, start.step):
         values = train_step(model, batch)
         bar.set_postfix(values)
         note(run / HISTORY, at=before + step, phase=start.phase, step=step, **values)

@@ -20,7 +20,7 @@ from training.batches import Batches
 from training.checkpoint import Position, restore, save
 from training.config import Phase, read_config
 from training.examples import Example
-from training.train import compile_phase, train_step
+from training.train import compile_phase, take_average, train_step
 import keras, numpy as np
 
 folder = Path(sys.argv[1])
@@ -44,6 +44,10 @@ else:
     save(checkpoint, "any", Position(0, 0), model)
 batches = Batches(examples, 4, 0.5, 1)
 steps = [train_step(model, batches.draw(step, phase)) for step in range(2)]
+# The end of a phase. JAX gives away the arrays that a network predicts with: the optimiser must hold others.
+take_average(model)
+model.predict_on_batch(batches.draw(2, phase).x)
+save(folder / "averaged.npz", "any", Position(0, 2), model)
 print(json.dumps([keras.backend.backend(), *steps]))
 """
 
