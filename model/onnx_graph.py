@@ -2,12 +2,16 @@
 
 The weights keep the names and the layout that Keras gives them; the graph turns them. Made where Keras is, at
 training; run by whatever reads ONNX. Pixels come in as (n, 1, size, size), which for one channel is the same
-memory as Keras's (n, size, size, 1).
+memory as Keras's (n, size, size, 1). Blocks that only pass their input on, as those do that a network has
+grown by and not trained since, are left out: the answer is the same to the bit, and sooner there.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from model.bundle import GRAPH, WEIGHTS, Bundle
 from model.network import FRACTURE, STRIDE, WHERE
@@ -19,19 +23,28 @@ if TYPE_CHECKING:
 
 INPUT = "radiographs"
 OPSET, IR_VERSION = 17, 9
+_BLOCK = re.compile(r"(conv\d_block\d+)_.+")
 
 
 def to_onnx(network: keras.Model) -> bytes:
-    """The graph of a network of `model.network.build`. Raises ValueError for a layer that is not known."""
+    """The graph of a network of `model.network.build`, its weights in place.
+
+    Raises ValueError for a layer that is not known.
+    """
     import keras
     from onnx import TensorProto, helper
 
     size = network.input.shape[1]
     graph = _Graph()
     names = {id(network.input): INPUT}
+    idle = _idle_blocks(network)
     for layer in network.layers:
-        if not isinstance(layer, keras.layers.InputLayer):
-            given = layer.input if isinstance(layer.input, list) else [layer.input]
+        given = layer.input if isinstance(layer.input, list) else [layer.input]
+        block = _BLOCK.fullmatch(layer.name)
+        if block and block[1] in idle:
+            # Of such a block's layers only the last is asked for, and is its shortcut.
+            names[id(layer.output)] = names[id(given[0])]
+        elif not isinstance(layer, keras.layers.InputLayer):
             names[id(layer.output)] = graph.add(layer, [names[id(one)] for one in given])
     sides = {FRACTURE: [1], WHERE: [1, size // STRIDE, size // STRIDE]}
     made = helper.make_graph(
@@ -61,6 +74,18 @@ def with_weights(bundle: Bundle) -> bytes:
             tensor.ClearField("data_location")
             tensor.raw_data = weights.pop(tensor.name).astype("<f4").tobytes()
     return bytes(graph.SerializeToString())
+
+
+def _idle_blocks(network: keras.Model) -> set[str]:
+    """Name the residual blocks that add nothing to what they are given: their last convolution is zero."""
+    idle = set()
+    for layer in network.layers:
+        block, last, _ = layer.name.partition("_3_conv")
+        if last and not any(np.any(weight) for weight in layer.get_weights()):
+            shortcut = network.get_layer(f"{block}_out").input[0]
+            if shortcut is network.get_layer(f"{block}_preact_bn").input:
+                idle.add(block)
+    return idle
 
 
 class _Graph:

@@ -29,6 +29,7 @@ class Phase:
     backbone: str
     input_size: int
     steps: int
+    """None only take the weights over, which say the same in a deeper backbone: it has yet to learn there."""
     warmup_steps: int
     peak_rate: float
     trunk_rate: float

@@ -35,8 +35,9 @@ def make_optimizer(config: Config, phase: Phase, model: keras.Model) -> keras.Op
         for variable in layer.trainable_variables
     }
     rates = [rate_by_path[variable.path] for variable in model.trainable_variables]
+    falling = max(1, phase.steps - phase.warmup_steps)  # none where a phase has no steps, which Keras refuses
     schedule = keras.optimizers.schedules.CosineDecay(
-        0.0, phase.steps - phase.warmup_steps, warmup_target=phase.peak_rate, warmup_steps=phase.warmup_steps
+        0.0, falling, warmup_target=phase.peak_rate, warmup_steps=phase.warmup_steps
     )
     optimizer = _class()(
         rates,

@@ -52,7 +52,8 @@ def bundle_of(source: str) -> Bundle | None:
 def told_of(source: str) -> str:
     """Say what a network begins with, for its card: of a bundle, also what that had begun with."""
     if not (bundle := bundle_of(source)):
-        return source or "random weights, every block at identity"
+        known = {"": "random weights, every block at identity", "imagenet": source}
+        return known.get(source, f"a backbone that was pre-trained on photographs, {source}")
     metrics = read_metrics(bundle)
     before = metrics.get("began_with") or told_of(metrics.get("config", {}).get("begin", ""))
     return f"{bundle.description.name} {bundle.description.version}, which began with {before}"

@@ -1,5 +1,6 @@
 """A bundle that is untrained and small, and therefore quick: ResNet50V2 at 64 pixels."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -12,6 +13,7 @@ from model.onnx_graph import to_onnx
 from model.radiograph_check import RadiographCheck, features
 from model.synthetic import draw_forearm
 from model.weights import write_weights
+from training.growth import transfer
 
 DESCRIPTION = Description(
     name="untrained",
@@ -40,11 +42,27 @@ def keras_in_float32() -> None:
 
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return write(tmp_path_factory.mktemp("model") / "bundle", DESCRIPTION, untrained())
+
+
+@pytest.fixture(scope="session")
+def grown(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The same network grown to ResNet101V2, whose new blocks only pass on what they get."""
+    deeper = replace(DESCRIPTION, backbone="ResNet101V2")
+    network = build(deeper.input_size, deeper.backbone)
+    transfer(untrained(), network)
+    return write(tmp_path_factory.mktemp("model") / "grown", deeper, network)
+
+
+def untrained() -> keras.Model:
     keras.utils.set_random_seed(1)
-    network = build(DESCRIPTION.input_size, DESCRIPTION.backbone)
+    return build(DESCRIPTION.input_size, DESCRIPTION.backbone)
+
+
+def write(folder: Path, description: Description, network: keras.Model) -> Bundle:
     return write_bundle(
-        tmp_path_factory.mktemp("model") / "bundle",
-        DESCRIPTION,
+        folder,
+        description,
         lambda path: write_weights(path, network),
         to_onnx(network),
         {CHECK: lenient_check().to_json(), CARD: "# untrained\n"},

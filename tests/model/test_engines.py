@@ -7,7 +7,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from model.bundle import WEIGHTS, Bundle, read_bundle
+from model.bundle import GRAPH, WEIGHTS, Bundle, read_bundle
 from model.classifier import calibrate
 from model.engines import ENGINES, Engine, choose, start
 from model.errors import NoEngine
@@ -52,6 +52,17 @@ def test_an_engine_gives_what_keras_gives_for_any_size_of_batch(bundle: Bundle, 
         assert np.allclose(found[1], cells[:batch], atol=CLOSE[name])
 
 
+@pytest.mark.parametrize("name", ENGINES)
+def test_blocks_that_only_pass_on_are_left_out_and_nobody_can_tell(grown: Bundle, bundle: Bundle, name: str):
+    convolutions = [(one.folder / GRAPH).read_bytes().count(b"/turned") for one in (bundle, grown)]
+    assert convolutions[0] == convolutions[1]
+    inputs = np.stack([to_input(draw_forearm(seed).pixels, 64) for seed in range(3)])
+    scores, cells = by_keras(grown, inputs)
+    found = start(name, grown, lambda _: None).run(inputs)
+    assert np.allclose(found[0], scores, atol=CLOSE[name])
+    assert np.allclose(found[1], cells, atol=CLOSE[name])
+
+
 def test_the_network_as_one_file_answers_what_its_engines_do(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -83,6 +94,7 @@ def test_on_real_xrays_the_preferred_engine_says_what_keras_says():
 def test_the_bundled_graph_is_the_one_that_the_code_makes():
     described = read_bundle(BUNDLED).description
     network = build(described.input_size, described.backbone)
+    read_weights(BUNDLED / WEIGHTS, network)
     assert (BUNDLED / "graph.onnx").read_bytes() == to_onnx(network)
 
 

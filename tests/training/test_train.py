@@ -118,6 +118,16 @@ def test_a_run_that_is_killed_goes_on_and_ends_as_if_it_had_not_been(run: Path):
     assert history(run) == steps, "a finished run was trained on"
     assert (run / TRAINED).read_bytes() == trained
     assert config_of(run) == read_config(run / "config.toml")
+    deeper = (
+        CONFIG[CONFIG.rindex("[[phases]]") :]
+        .replace("ResNet50V2", "ResNet101V2")
+        .replace("steps = 2", "steps = 0")
+    )
+    (run / "config.toml").write_text(CONFIG + deeper)
+    finish(train(run))
+    assert history(run) == steps, "a phase of no steps took one"
+    assert config_of(run).backbone == "ResNet101V2"
+    assert len((run / TRAINED).read_bytes()) > 1.5 * len(trained)
     refuse_another_division(run, division_of(run))
     prepare(run, seed=2)
     with pytest.raises(AnotherDivision, match="train again"):
@@ -163,7 +173,7 @@ def test_a_config_with_an_unknown_key_is_refused(tmp_path: Path):
         (tmp_path / "config.toml").write_text(broken)
         with pytest.raises(Refused, match=said):
             read_config(tmp_path / "config.toml")
-    for name in ("reference", "onward", "longer", "steadier"):
+    for name in ("reference", "onward", "longer", "steadier", "sharper"):
         assert read_config(ROOT / f"training/configs/{name}.toml").backbone == "ResNet152V2"
 
 

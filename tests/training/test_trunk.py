@@ -137,6 +137,7 @@ def test_a_comparison_asks_what_a_bundle_knows_and_whether_a_candidate_can_take_
 
 def test_a_card_tells_what_a_network_began_with_and_what_that_had_begun_with(tmp_path: Path):
     assert told_of("imagenet") == "imagenet"
+    assert told_of("var/trunk.npz") == "a backbone that was pre-trained on photographs, var/trunk.npz"
     assert told_of("").startswith("random weights")
     first = a_bundle(tmp_path / "first", {"config": {"begin": ""}})
     assert told_of(str(first.folder)) == "untrained 0.0.0, which began with " + told_of("")
