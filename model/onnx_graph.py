@@ -2,18 +2,15 @@
 
 The weights keep the names and the layout that Keras gives them; the graph turns them. Made where Keras is, at
 training; run by whatever reads ONNX. Pixels come in as (n, 1, size, size), which for one channel is the same
-memory as Keras's (n, size, size, 1). Blocks that only pass their input on, as those do that a network has
-grown by and not trained since, are left out: the answer is the same to the bit, and sooner there.
+memory as Keras's (n, size, size, 1). Idle blocks are left out.
 """
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from model.bundle import GRAPH, WEIGHTS, Bundle
+from model.idle_blocks import idle_layers
 from model.network import FRACTURE, STRIDE, WHERE
 from model.weights import each_weight
 
@@ -23,7 +20,6 @@ if TYPE_CHECKING:
 
 INPUT = "radiographs"
 OPSET, IR_VERSION = 17, 9
-_BLOCK = re.compile(r"(conv\d_block\d+)_.+")
 
 
 def to_onnx(network: keras.Model) -> bytes:
@@ -37,11 +33,10 @@ def to_onnx(network: keras.Model) -> bytes:
     size = network.input.shape[1]
     graph = _Graph()
     names = {id(network.input): INPUT}
-    idle = _idle_blocks(network)
+    idle = idle_layers(network)
     for layer in network.layers:
         given = layer.input if isinstance(layer.input, list) else [layer.input]
-        block = _BLOCK.fullmatch(layer.name)
-        if block and block[1] in idle:
+        if layer.name in idle:
             # Of such a block's layers only the last is asked for, and is its shortcut.
             names[id(layer.output)] = names[id(given[0])]
         elif not isinstance(layer, keras.layers.InputLayer):
@@ -74,18 +69,6 @@ def with_weights(bundle: Bundle) -> bytes:
             tensor.ClearField("data_location")
             tensor.raw_data = weights.pop(tensor.name).astype("<f4").tobytes()
     return bytes(graph.SerializeToString())
-
-
-def _idle_blocks(network: keras.Model) -> set[str]:
-    """Name the residual blocks that add nothing to what they are given: their last convolution is zero."""
-    idle = set()
-    for layer in network.layers:
-        block, last, _ = layer.name.partition("_3_conv")
-        if last and not any(np.any(weight) for weight in layer.get_weights()):
-            shortcut = network.get_layer(f"{block}_out").input[0]
-            if shortcut is network.get_layer(f"{block}_preact_bn").input:
-                idle.add(block)
-    return idle
 
 
 class _Graph:

@@ -22,12 +22,15 @@ class OnnxRuntime:
 
     def __init__(self, bundle: Bundle, progress: Callable[[str], object]) -> None:
         progress("loading the weights")
-        weights = dict(each_weight(bundle.folder / WEIGHTS))
+        graph = (bundle.folder / GRAPH).read_bytes()
+        # Not those of blocks that the graph leaves out: ONNX Runtime takes none that it does not know.
+        weights = {
+            name: values for name, values in each_weight(bundle.folder / WEIGHTS) if name.encode() in graph
+        }
         options = onnxruntime.SessionOptions()
         values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in weights.values()]
         options.add_external_initializers(list(weights), values)
         progress("optimising the graph for ONNX Runtime")
-        graph = (bundle.folder / GRAPH).read_bytes()
         self._session = onnxruntime.InferenceSession(
             graph, options, providers=["CPUExecutionProvider"], disabled_optimizers=MISLEADING
         )

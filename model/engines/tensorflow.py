@@ -7,6 +7,7 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from model.bundle import WEIGHTS, Bundle
+from model.idle_blocks import without_idle_layers
 from model.network import FRACTURE, WHERE, build
 from model.weights import read_weights
 
@@ -25,6 +26,7 @@ class TensorFlow:
         network = build(described.input_size, described.backbone)
         progress("loading the weights")
         read_weights(bundle.folder / WEIGHTS, network)
+        network = without_idle_layers(network)
         tf.config.optimizer.set_experimental_options(
             {"auto_mixed_precision_onednn_bfloat16": multiplies_in_bfloat16()}
         )
