@@ -18,7 +18,7 @@ from benchmarks.figures import Figure, figure
 from model.bundle import WEIGHTS, Bundle
 from model.classifier import LARGEST_BATCH
 from model.engines import ENGINES, OPENVINO, start
-from model.idle_blocks import idle_layers
+from model.idle_blocks import past_idle_layers
 from model.letterbox import to_input
 from model.network import FRACTURE, build
 from model.synthetic import draw_forearm
@@ -107,11 +107,10 @@ def _network(bundle: Bundle) -> Any:
 
 def _operations(network: Any) -> float:
     """Multiplications and additions that one radiograph takes, in the kernels that an engine goes through."""
-    idle = idle_layers(network)
     kernels = (
         (layer.kernel.shape, layer.output.shape)
-        for layer in network.layers
-        if hasattr(layer, "kernel") and layer.name not in idle
+        for layer, _, _ in past_idle_layers(network)
+        if hasattr(layer, "kernel")
     )
     return float(sum(2 * np.prod(kernel) * np.prod(made[1:-1]) for kernel, made in kernels))
 

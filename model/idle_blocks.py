@@ -5,6 +5,7 @@ trained since: engines leave them out, which changes no answer and saves their t
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,21 +29,30 @@ def idle_layers(network: keras.Model) -> set[str]:
     return {match[0] for match in matches if match and match[1] in idle}
 
 
+def past_idle_layers(network: keras.Model) -> Iterator[tuple[keras.layers.Layer, list[int], int]]:
+    """Go through the other layers in order: each with the ids of the tensors it is given, and of its own."""
+    import keras
+
+    idle = idle_layers(network)
+    passed_on: dict[int, int] = {}
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.InputLayer):
+            continue
+        inputs = layer.input if isinstance(layer.input, list) else [layer.input]
+        given = [passed_on.get(id(one), id(one)) for one in inputs]
+        if layer.name in idle:
+            # Of such a block only the last layer is asked for, whose first input is its shortcut.
+            passed_on[id(layer.output)] = given[0]
+        else:
+            yield layer, given, id(layer.output)
+
+
 def without_idle_layers(network: keras.Model) -> keras.Model:
     """The same network, of the same layers, past its idle ones."""
     import keras
 
-    idle = idle_layers(network)
-    outputs = {id(network.input): network.input}
-    for layer in network.layers:
-        if isinstance(layer, keras.layers.InputLayer):
-            continue
-        output = id(layer.output)
-        given = [outputs[id(one)] for one in _inputs(layer)]
-        # Of an idle block's layers only the last is asked for, and is its shortcut.
-        outputs[output] = given[0] if layer.name in idle else layer(given if len(given) > 1 else given[0])
-    return keras.Model(network.input, {name: outputs[id(one)] for name, one in network.output.items()})
-
-
-def _inputs(layer: keras.layers.Layer) -> list[keras.KerasTensor]:
-    return layer.input if isinstance(layer.input, list) else [layer.input]
+    tensors = {id(network.input): network.input}
+    for layer, given, made in list(past_idle_layers(network)):
+        inputs = [tensors[one] for one in given]
+        tensors[made] = layer(inputs if len(inputs) > 1 else inputs[0])
+    return keras.Model(network.input, {name: tensors[id(one)] for name, one in network.output.items()})

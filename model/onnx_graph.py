@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from model.bundle import GRAPH, WEIGHTS, Bundle
-from model.idle_blocks import idle_layers
+from model.idle_blocks import past_idle_layers
 from model.network import FRACTURE, STRIDE, WHERE
 from model.weights import each_weight
 
@@ -23,26 +23,19 @@ OPSET, IR_VERSION = 17, 9
 
 
 def to_onnx(network: keras.Model) -> bytes:
-    """The graph of a network of `model.network.build`, its weights in place.
+    """The graph of a network of `model.network.build`, whose weights say which of its blocks are idle.
 
     Raises ValueError for a layer that is not known.
     """
-    import keras
     from onnx import TensorProto, helper
 
     size = network.input.shape[1]
     graph = _Graph()
     names = {id(network.input): INPUT}
-    idle = idle_layers(network)
-    for layer in network.layers:
-        given = layer.input if isinstance(layer.input, list) else [layer.input]
-        if layer.name in idle:
-            # Of such a block's layers only the last is asked for, and is its shortcut.
-            names[id(layer.output)] = names[id(given[0])]
-        elif not isinstance(layer, keras.layers.InputLayer):
-            names[id(layer.output)] = graph.add(layer, [names[id(one)] for one in given])
+    for layer, given, made in past_idle_layers(network):
+        names[made] = graph.add(layer, [names[one] for one in given])
     sides = {FRACTURE: [1], WHERE: [1, size // STRIDE, size // STRIDE]}
-    made = helper.make_graph(
+    described = helper.make_graph(
         graph.nodes,
         "osteo-synergy",
         [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["n", 1, size, size])],
@@ -53,7 +46,7 @@ def to_onnx(network: keras.Model) -> bytes:
         graph.constants,
     )
     opset = helper.make_opsetid("", OPSET)
-    model = helper.make_model(made, opset_imports=[opset], ir_version=IR_VERSION)
+    model = helper.make_model(described, opset_imports=[opset], ir_version=IR_VERSION)
     return bytes(model.SerializeToString(deterministic=True))
 
 

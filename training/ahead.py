@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 Drawn = TypeVar("Drawn")
 
 
-def draw_ahead(draw: Callable[[int], Drawn], steps: range, threads: int) -> Iterator[Drawn]:
+def draw_ahead(draw: Callable[[int], Drawn], steps: Iterable[int], threads: int) -> Iterator[Drawn]:
     """Yield `draw(step)` of each step in order, drawn up to `threads` steps before it is asked for.
 
     An accelerator would otherwise wait for Pillow, which does its work outside of Python's lock.
