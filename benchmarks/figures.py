@@ -45,9 +45,9 @@ def figure(
 
 
 def write_figures(path: Path, figures: Sequence[Figure]) -> None:
-    """Write results.json; what it holds under other names stays."""
-    names = {entry.name for entry in figures}
-    entries = [*(entry for entry in read_figures(path) if entry.name not in names), *figures]
+    """Write results.json: what it held on the topics of these figures goes, as some are named after what won."""
+    topics = {_topic(entry) for entry in figures}
+    entries = [*(entry for entry in read_figures(path) if _topic(entry) not in topics), *figures]
     path.write_text(json.dumps([asdict(entry) for entry in entries], indent=2) + "\n", encoding="utf-8")
 
 
@@ -67,6 +67,10 @@ def as_table(figures: Sequence[Figure]) -> str:
         + (f"  [{entry.goal}: {marks[entry.holds]}]" if entry.goal else "")
         for entry in figures
     )
+
+
+def _topic(entry: Figure) -> str:
+    return entry.name.partition(":")[0]
 
 
 def _short(number: float) -> float:
