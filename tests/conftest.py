@@ -28,6 +28,11 @@ from stack.parts import stores as store_commands
 SIGNING_KEY = "a signing key that only the tests know, and long enough"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the longest file come first: at the end, one process would wait for the other's."""
+    items.sort(key=lambda item: item.path.name != "test_smoke.py")
+
+
 @dataclass(frozen=True)
 class Stores:
     """The addresses of the session's servers."""
