@@ -45,7 +45,7 @@ def figure(
 
 
 def write_figures(path: Path, figures: Sequence[Figure]) -> None:
-    """Write results.json: what it held on the topics of these figures goes, as some are named after what won."""
+    """Write results.json; what it held on their topics goes: some figures are named after what won."""
     topics = {_topic(entry) for entry in figures}
     entries = [*(entry for entry in read_figures(path) if _topic(entry) not in topics), *figures]
     path.write_text(json.dumps([asdict(entry) for entry in entries], indent=2) + "\n", encoding="utf-8")
