@@ -1,4 +1,4 @@
-"""OpenVINO: the fastest on x86 and ARM; it chooses bfloat16 itself where the processor has it."""
+"""OpenVINO: the fastest on x86 and ARM; behind the stem it takes bfloat16 where the processor has it."""
 
 import hashlib
 import json
@@ -11,6 +11,7 @@ import numpy as np
 import openvino
 
 from model.bundle import GRAPH, Bundle
+from model.engines.openvino_stem import IN_FLOAT32, with_exact_stem
 from model.network import FRACTURE, WHERE
 from model.onnx_graph import with_weights
 
@@ -58,15 +59,19 @@ class OpenVino:
 
 
 def read_network(bundle: Bundle) -> openvino.Model:
-    """The bundle's graph with the bundle's weights in it."""
-    return openvino.Core().read_model(with_weights(bundle))
+    """The bundle's graph with the bundle's weights in it, its stem kept from what OpenVINO would round to."""
+    core = openvino.Core()
+    network = core.read_model(with_weights(bundle))
+    rounds = core.get_property("CPU", "INFERENCE_PRECISION_HINT") != openvino.Type.f32
+    return with_exact_stem(network) if rounds else network
 
 
 def _fingerprint(core: openvino.Core, bundle: Bundle) -> str:
     """Changes with whatever makes another program of the network: bundle, OpenVINO, processor."""
     processor = [core.get_property("CPU", name) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")]
     graph = hashlib.sha256((bundle.folder / GRAPH).read_bytes()).hexdigest()
-    of = json.dumps([bundle.sha256, graph, openvino.__version__, *processor, HINT], default=str)
+    how = [HINT, IN_FLOAT32]
+    of = json.dumps([bundle.sha256, graph, openvino.__version__, *processor, *how], default=str)
     return hashlib.sha256(of.encode()).hexdigest()
 
 

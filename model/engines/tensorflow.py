@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import keras
 import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
@@ -27,9 +28,8 @@ class TensorFlow:
         progress("loading the weights")
         read_weights(bundle.folder / WEIGHTS, network)
         network = without_idle_layers(network)
-        tf.config.optimizer.set_experimental_options(
-            {"auto_mixed_precision_onednn_bfloat16": multiplies_in_bfloat16()}
-        )
+        if multiplies_in_bfloat16():
+            _take_bfloat16(network)
         progress("freezing the graph")
         # One trace for every size of batch; without the signature each new size would take seconds.
         shape = tf.TensorSpec((None, described.input_size, described.input_size, 1), tf.float32)
@@ -45,6 +45,14 @@ class TensorFlow:
         """See model.engines.Engine."""
         scores, cells = self._frozen(tf.constant(inputs))
         return scores.numpy(), cells.numpy()
+
+
+def _take_bfloat16(network: keras.Model) -> None:
+    """Let the convolutions between the stem and the map of cells take bfloat16: decision 8 says why these."""
+    _, *others = (layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D))
+    for layer in others:
+        if layer.name != WHERE:
+            layer.dtype_policy = keras.DTypePolicy("mixed_bfloat16")
 
 
 def multiplies_in_bfloat16() -> bool:

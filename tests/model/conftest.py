@@ -5,7 +5,6 @@ from pathlib import Path
 
 import keras
 import pytest
-import tensorflow as tf
 
 from model.bundle import CARD, CHECK, Bundle, Calibration, Description, Thresholds, write_bundle
 from model.network import build
@@ -32,12 +31,6 @@ def lenient_check() -> RadiographCheck:
     """A check that lets every gray picture with some contrast pass."""
     n = len(features(draw_forearm(1).pixels))
     return RadiographCheck((0.0,) * n, (1.0,) * n, (0.0,) * n, 0.0, -1.0, 0.1, 4.0)
-
-
-@pytest.fixture(autouse=True)
-def keras_in_float32() -> None:
-    """What the engine for TensorFlow sets, it sets for the whole process."""
-    tf.config.optimizer.set_experimental_options({"auto_mixed_precision_onednn_bfloat16": False})
 
 
 @pytest.fixture(scope="session")

@@ -5,17 +5,21 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
+import openvino
 import pytest
 
 from model.bundle import GRAPH, WEIGHTS, Bundle, read_bundle
 from model.classifier import calibrate
 from model.engines import ENGINES, Engine, choose, start
+from model.engines.openvino import read_network
+from model.engines.openvino_stem import with_exact_stem
+from model.engines.tensorflow import multiplies_in_bfloat16
 from model.errors import NoEngine
 from model.idle_blocks import without_idle_layers
 from model.image import Limits, decode
 from model.letterbox import to_input
 from model.network import FRACTURE, WHERE, build
-from model.onnx_graph import INPUT, to_onnx
+from model.onnx_graph import INPUT, to_onnx, with_weights
 from model.synthetic import draw_forearm
 from model.weights import read_weights
 from stack.part import ROOT
@@ -26,6 +30,7 @@ BUNDLED = ROOT / "model" / "bundle"
 REAL_XRAYS = 200
 CLOSE = {"onnxruntime": 1e-5, "openvino": 1e-3, "tensorflow": 1e-3}
 """How far a score may be off; all but ONNX Runtime take bfloat16 where the processor has it."""
+ROUNDING = ["openvino", "tensorflow"]
 
 
 def by_keras(bundle: Bundle, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -85,13 +90,23 @@ def test_the_network_as_one_file_answers_what_its_engines_do(
     assert np.allclose(found[1][:, 0], cells, atol=CLOSE["onnxruntime"])
 
 
+@pytest.fixture(scope="module")
+def real() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Some real X-rays as the bundled network sees them, and the scores and cells that Keras gives them."""
+    bundle = read_bundle(BUNDLED)
+    inputs = np.stack([to_input(pixels(path), bundle.description.input_size) for path in some_xrays()])
+    return inputs, *by_keras(bundle, inputs)
+
+
 @needs_xrays
-def test_on_real_xrays_the_preferred_engine_says_what_keras_says():
+@pytest.mark.parametrize("name", ROUNDING)
+def test_on_real_xrays_an_engine_says_what_keras_says(
+    name: str, real: tuple[np.ndarray, np.ndarray, np.ndarray]
+):
     bundle = read_bundle(BUNDLED)
     described = bundle.description
-    inputs = np.stack([to_input(pixels(path), described.input_size) for path in some_xrays()])
-    exact, cells = by_keras(bundle, inputs)
-    scores, found = in_batches(start(choose(None), bundle, lambda _: None), inputs)
+    inputs, exact, cells = real
+    scores, found = in_batches(start(name, bundle, lambda _: None), inputs)
     probability, expected = (calibrate(values, described.calibration) for values in (scores, exact))
     assert np.abs(probability - expected).max() < 0.01
     assert np.abs(found - cells).max() < 0.05
@@ -129,6 +144,38 @@ def some_xrays() -> list[Path]:
         names = [row["image"] for row in rows if row["fractured"] == fractured]
         chosen += names[:: max(1, len(names) // (REAL_XRAYS // 2))][: REAL_XRAYS // 2]
     return [XRAYS / name for name in chosen]
+
+
+def test_what_openvino_must_not_round_is_the_stem_and_no_answer_changes(bundle: Bundle):
+    inputs = np.stack([to_input(draw_forearm(seed).pixels, 64) for seed in range(3)]).reshape(-1, 1, 64, 64)
+    core = openvino.Core()
+    network = core.read_model(with_weights(bundle))
+    marked = with_exact_stem(core.read_model(with_weights(bundle)))
+    expected, found = (
+        core.compile_model(one, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(inputs)
+        for one in (network, marked)
+    )
+    assert np.allclose(found[FRACTURE], expected[FRACTURE], atol=1e-6)
+    kinds = [
+        node.get_type_name()
+        for node in marked.get_ordered_ops()
+        if "DisablePrecisionConversion_0" in node.get_rt_info()
+    ]
+    # Sums are left out of an untrained network, whose biases are zero.
+    computing = ("Convolution", "Pad", "MaxPool", "Multiply", "Relu")
+    assert [kind for kind in kinds if kind in computing] == ["Convolution", "Pad", "MaxPool", "Multiply"]
+
+
+@pytest.mark.skipif(not multiplies_in_bfloat16(), reason="this processor has no bfloat16")
+def test_openvino_computes_the_stem_in_float32_and_the_rest_in_bfloat16():
+    compiled = openvino.Core().compile_model(read_network(read_bundle(BUNDLED)), "CPU")
+    runs_in = [
+        node.get_rt_info()["runtimePrecision"].astype(str)
+        for node in compiled.get_runtime_model().get_ordered_ops()
+        if node.get_rt_info()["layerType"].astype(str) == "Convolution"
+    ]
+    assert runs_in[0] == "f32"
+    assert set(runs_in[1:]) == {"bf16"}
 
 
 def test_what_openvino_has_compiled_is_kept_and_what_is_damaged_is_made_anew(bundle: Bundle, tmp_path: Path):
