@@ -59,10 +59,10 @@ class OpenVino:
 
 
 def read_network(bundle: Bundle) -> openvino.Model:
-    """The bundle's graph with the bundle's weights in it, its stem kept from what OpenVINO would round to."""
+    """The bundle's graph with the bundle's weights in it, its stem kept from bfloat16."""
     core = openvino.Core()
     network = core.read_model(with_weights(bundle))
-    rounds = core.get_property("CPU", "INFERENCE_PRECISION_HINT") != openvino.Type.f32
+    rounds = core.get_property("CPU", "INFERENCE_PRECISION_HINT") == openvino.Type.bf16
     return with_exact_stem(network) if rounds else network
 
 
