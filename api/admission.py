@@ -65,23 +65,25 @@ class Admission:
         try:
             waiting = self.lines.waiting()
             own, age = self.lines.of_client(client)
-            rate = self.lines.drain_rate()
         except QueueUnavailable:
             return
         settings = self.settings
         if own >= settings.client_queue:
             detail = f"{own} jobs of this client wait, as many as one may have waiting. Send it again later."
-            seconds = _until(own - settings.client_queue * (1 - ROOM), rate)
+            seconds = self._until(own - settings.client_queue * (1 - ROOM))
             raise Problem(429, "too-many-waiting", detail, retry_after=seconds)
         if waiting >= settings.max_queue:
             detail = f"{waiting} jobs are waiting, as many as this service takes. Send it again later."
-            seconds = _until(waiting - settings.max_queue * (1 - ROOM), rate)
+            seconds = self._until(waiting - settings.max_queue * (1 - ROOM))
             raise Problem(503, "queue-full", detail, retry_after=seconds)
         if age > settings.max_queue_seconds:
             detail = f"This client's first job has waited for {age:.0f} s. Send it again later."
-            raise Problem(503, "queue-full", detail, retry_after=_until(max(1, own * ROOM), rate))
+            raise Problem(503, "queue-full", detail, retry_after=self._until(max(1, own * ROOM)))
 
-
-def _until(jobs: float, rate: float) -> int:
-    """Seconds until so many jobs have left the queue, at `rate` a second."""
-    return min(LONGEST, max(SHORTEST, math.ceil(jobs / rate))) if rate else UNKNOWN
+    def _until(self, jobs: float) -> int:
+        """Seconds until so many jobs have left the queue, as fast as they left it in the last minute."""
+        try:
+            rate = self.lines.drain_rate()
+        except QueueUnavailable:
+            return UNKNOWN
+        return min(LONGEST, max(SHORTEST, math.ceil(jobs / rate))) if rate else UNKNOWN

@@ -229,8 +229,9 @@ class Job:
 
     def to_json(self) -> bytes:
         """The record as UTF-8 JSON, times as ISO 8601 in UTC."""
-        values = asdict(self)
-        return json.dumps(values.pop("later") | values, default=_moment_text, separators=(",", ":")).encode()
+        # Not by asdict, which copies all that it meets: a record is written some ten times in a job's life.
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return json.dumps(values.pop("later") | values, default=_plain, separators=(",", ":")).encode()
 
     @classmethod
     def from_json(cls, text: bytes) -> "Job":
@@ -256,9 +257,11 @@ def now() -> datetime:
     return moment - timedelta(microseconds=moment.microsecond % 1000)
 
 
-def _moment_text(value: object) -> str:
+def _plain(value: object) -> object:
     if isinstance(value, datetime):
         return moment_text(value)
+    if isinstance(value, ImageFacts):
+        return asdict(value)
     raise TypeError(f"not JSON: {type(value).__name__}")
 
 

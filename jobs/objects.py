@@ -43,7 +43,9 @@ class Objects:
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
         )
-        return cls(boto3.Session().client("s3", endpoint_url=endpoint_url, config=config), bucket)
+        client = boto3.Session().client("s3", endpoint_url=endpoint_url, config=config)
+        client.meta.events.register_last("before-call.s3", _send_at_once)
+        return cls(client, bucket)
 
     def make_bucket(self) -> None:
         """Create the bucket unless it is there."""
@@ -146,6 +148,11 @@ class Objects:
             if not answer.get("IsTruncated"):
                 return
             page = {"ContinuationToken": answer["NextContinuationToken"]}
+
+
+def _send_at_once(params: dict[str, Any], **_: Any) -> None:
+    # Else botocore asks before each PUT whether it may send the body: one way there and back for nothing.
+    params["headers"].pop("Expect", None)
 
 
 def _code(error: ClientError) -> str:

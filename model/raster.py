@@ -48,7 +48,8 @@ def read(data: bytes, name: str, check_size: Callable[[int, int], None]) -> tupl
             _refuse_frames(picture, name)
             inverted = _is_deep_white_is_zero(picture)
             picture.load()
-            gray, chroma = _to_gray(ImageOps.exif_transpose(picture))
+            ImageOps.exif_transpose(picture, in_place=True)
+            gray, chroma = _to_gray(picture)
             return (255 - gray if inverted else gray), chroma
     except ImageError:
         raise
@@ -84,7 +85,9 @@ def _is_deep_white_is_zero(picture: Image.Image) -> bool:
 def _to_gray(picture: Image.Image) -> tuple[np.ndarray, float]:
     if picture.mode in _DEEP_MODES:
         return stretch(np.asarray(picture)), 0.0
-    if picture.mode in ("1", "L"):
+    if picture.mode == "L":
+        return np.array(picture), 0.0
+    if picture.mode == "1":
         return np.array(picture.convert("L")), 0.0
     if picture.has_transparency_data:
         # What is transparent was never exposed: it lies on black, like air.
