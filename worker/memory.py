@@ -2,16 +2,23 @@
 
 import ctypes
 
-ARENA_MAX = -8
-"""M_ARENA_MAX of mallopt (malloc.h)."""
+ARENA_MAX, MMAP_THRESHOLD = -8, -3
+"""M_ARENA_MAX and M_MMAP_THRESHOLD of mallopt (malloc.h)."""
 ARENAS = 2
 """Heaps that threads share; with one for each of them, what one has freed helps no other."""
+LARGE = 1 << 20
+"""Bytes from which a block lies outside the heaps, and goes back to the system when it is freed. Left alone,
+glibc raises this with every larger block that is freed, and the heaps keep what any moment needed most."""
 
 
-def share_heaps() -> None:
-    """Let all threads share a few heaps. To be called before there are any; does nothing without glibc."""
+def keep_heaps_small() -> None:
+    """Let all threads share a few heaps, without large blocks. To be called before there are any threads.
+
+    Does nothing without glibc.
+    """
     if mallopt := _of_glibc("mallopt"):
         mallopt(ARENA_MAX, ARENAS)
+        mallopt(MMAP_THRESHOLD, LARGE)
 
 
 def give_back() -> None:

@@ -31,7 +31,7 @@ from jobs.view import View
 from jobs.webhook import Webhooks
 from worker.deliver import Courier, deliver
 from worker.heartbeat import Heartbeat
-from worker.memory import give_back, share_heaps
+from worker.memory import give_back, keep_heaps_small
 from worker.probe import probe
 from worker.purge import purge_until
 from worker.sweep import Sweeper, sweep
@@ -58,7 +58,7 @@ def run_inference(settings: Settings) -> None:
     from worker.batcher import Batcher
     from worker.watchdog import Watchdog
 
-    share_heaps()
+    keep_heaps_small()
     log.info("loading the model from %s", settings.bundle)
     classifier = Classifier.load(settings.bundle, settings.engine, log.info, settings.engine_cache)
     give_back()
