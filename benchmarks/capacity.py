@@ -94,10 +94,11 @@ def workers_needed(rate: float, burst: float, deadline: float, worker: Worker) -
         within = latencies(times, workers, worker, batch) <= deadline
         return bool(np.mean(within) >= SHARE)
 
-    # With fewer than the work alone takes the line grows for ever, which a short simulation does not show;
-    # with a worker for each radiograph nothing waits.
+    # With fewer than the work alone takes the line grows for ever, which a short simulation does not show.
     least = math.ceil(rate / worker.rate) - 1
-    most = max(len(times), least + 1)
+    most = least + 1
+    while not enough(most):
+        least, most = most, 2 * most
     while most - least > 1:
         middle = (least + most) // 2
         least, most = (least, middle) if enough(middle) else (middle, most)

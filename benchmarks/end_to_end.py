@@ -11,7 +11,7 @@ import numpy as np
 from scipy import stats
 from tqdm import tqdm
 
-from benchmarks.engines import some_inputs
+from benchmarks.engines import rate, some_inputs
 from benchmarks.figures import Figure, figure
 from benchmarks.load import saturate
 from benchmarks.radiographs import radiographs
@@ -32,15 +32,14 @@ def measure(bundle: Bundle, jobs: int) -> list[Figure]:
     inputs = some_inputs(bundle.description.input_size)
     bare = [_rate(engine, inputs)]
     with running() as (_, client, worker):
-        bodies = radiographs()
-        saturate(client.analyse, (bodies * 2)[:WARM_JOBS], CLIENTS, "warming up")
+        saturate(client.analyse, radiographs(WARM_JOBS), CLIENTS, "warming up")
         sampled: list[int] = []
 
         def analyse(body: bytes) -> None:
             client.analyse(body)
             sampled.append(resident(worker.pid))
 
-        seen = saturate(analyse, [bodies[i % len(bodies)] for i in range(jobs)], CLIENTS, "end to end")
+        seen = saturate(analyse, radiographs(jobs), CLIENTS, "end to end")
         idle, alone = _idle(client, engine, inputs)
     bare.append(_rate(engine, inputs))
     apart, alone_apart = _apart(bundle)
@@ -69,14 +68,10 @@ def measure(bundle: Bundle, jobs: int) -> list[Figure]:
     ]
 
 
-def _rate(engine: Engine, inputs: np.ndarray, seconds: float = 15.0) -> float:
+def _rate(engine: Engine, inputs: np.ndarray) -> float:
     """Radiographs a second of the engine alone, in full batches."""
     engine.run(inputs)
-    began, done = time.perf_counter(), 0
-    while (spent := time.perf_counter() - began) < seconds:
-        engine.run(inputs)
-        done += len(inputs)
-    return done / spent
+    return rate(len(inputs), lambda: engine.run(inputs))
 
 
 def _apart(bundle: Bundle) -> tuple[float, float]:
@@ -91,10 +86,8 @@ def _apart(bundle: Bundle) -> tuple[float, float]:
         os.sched_setaffinity(0, rest)
         try:
             with running(own) as (_, client, _):
-                bodies = radiographs()
-                saturate(client.analyse, (bodies * 2)[:WARM_JOBS], CLIENTS, "warming up")
-                many = [bodies[i % len(bodies)] for i in range(APART_JOBS)]
-                seen = saturate(client.analyse, many, CLIENTS, "a core for the worker")
+                saturate(client.analyse, radiographs(WARM_JOBS), CLIENTS, "warming up")
+                seen = saturate(client.analyse, radiographs(APART_JOBS), CLIENTS, "a core for the worker")
         finally:
             os.sched_setaffinity(0, every)
         bare.append(process.submit(_bare, bundle.folder).result())
@@ -110,9 +103,9 @@ def _bare(folder: Path) -> float:
 def _idle(client: Client, engine: Engine, inputs: np.ndarray) -> tuple[list[float], list[float]]:
     """Seconds of one job at a time, and of the bare engine with one radiograph, in turn."""
     through, bare = [], []
-    for i in tqdm(range(IDLE_JOBS), "one at a time", leave=False):
+    for body in tqdm(radiographs(IDLE_JOBS), "one at a time", leave=False):
         began = time.perf_counter()
-        client.analyse(radiographs()[i % len(radiographs())])
+        client.analyse(body)
         through.append(time.perf_counter() - began)
         began = time.perf_counter()
         engine.run(inputs[:1])
@@ -125,11 +118,12 @@ def _p99(values: np.ndarray) -> float:
 
 
 def _growth(sampled: list[int], blocks: int = 20) -> tuple[float, float]:
-    """Bytes that a job adds, and the least of the slope's 95 % interval, after the first quarter.
+    """Bytes that a job adds, and the least of the slope's 95 % interval, after the first half.
 
-    Over the means of blocks: samples taken one after another are nearly the same one.
+    Over the means of blocks: samples taken one after another are nearly the same one. A worker is settled
+    once Celery knows a thousand tasks that went well: it remembers the latest so many.
     """
-    settled = sampled[len(sampled) // 4 :]
+    settled = sampled[len(sampled) // 2 :]
     means = [float(np.mean(block)) for block in np.array_split(settled, blocks)]
     fitted = stats.linregress(np.arange(blocks) * len(settled) / blocks, means)
     margin = stats.t.ppf(0.975, blocks - 2) * fitted.stderr

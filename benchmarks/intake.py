@@ -17,7 +17,9 @@ from stack.parts import web
 
 PROCESSES, THREADS = 2, 8
 """Processes as api/gunicorn.conf.py has them, and how many submissions each has at once."""
-SECONDS = 10.0
+SECONDS = 5.0
+RECORD = 700
+"""Bytes of a job's first record, about."""
 SUBMISSIONS = 600
 BURST = 500
 
@@ -34,44 +36,48 @@ def measure() -> list[Figure]:
                 service.secrets, service.folder, service.addresses, service.settings
             )
             client = Client(service)
-            bodies = radiographs()
-            many = [bodies[i % len(bodies)] for i in range(SUBMISSIONS)]
-            saturate(client.submit, many[:50], THREADS, "warming up")
-            before = _puts(service, bodies[0], pinned)
-            seen = saturate(client.submit, many, PROCESSES * THREADS, "intake")
-            after = _puts(service, bodies[0], pinned)
-            burst = saturate(client.submit, many[:BURST], BURST // 4, "burst")
+            saturate(client.submit, radiographs(50), THREADS, "warming up")
+            image, record = radiographs(1), bytes(RECORD)
+            puts, pairs = [_rate(service, image, pinned)], [_rate(service, [*image, record], pinned)]
+            seen = saturate(client.submit, radiographs(SUBMISSIONS), PROCESSES * THREADS, "intake")
+            puts.append(_rate(service, image, pinned))
+            pairs.append(_rate(service, [*image, record], pinned))
+            burst = saturate(client.submit, radiographs(BURST), BURST // 4, "burst")
             workers = _children(api.pid)
             memory = max(resident(pid) for pid in workers)
             tensorflow = sum("tensorflow" in Path(f"/proc/{pid}/maps").read_text() for pid in workers)
     finally:
         os.sched_setaffinity(0, every)
     return [
-        figure("intake: submissions", seen.rate, "submissions/s", (before + after) / 2, at_least=0.7),
+        figure("intake: submissions", seen.rate, "submissions/s", sum(puts) / 2, at_least=0.7),
+        figure(
+            "intake: image and record put, and nothing else", sum(pairs) / 2, "submissions/s", sum(puts) / 2
+        ),
         figure(f"intake: burst of {BURST}, p99", burst.percentile(99), "s"),
         figure("intake: resident set of an API process", memory / 1e6, "MB"),
         figure("intake: API processes with TensorFlow in memory", tensorflow, "processes", at_most=0),
     ]
 
 
-def _puts(service: Service, body: bytes, cores: set[int]) -> float:
-    """`put_object` calls a second of as many processes and threads as the API has, on its core."""
-    work = partial(_put, service.settings, body, cores)
+def _rate(service: Service, objects: list[bytes], cores: set[int]) -> float:
+    """How often a second the API's core, with as many processes and threads, puts these and does no more."""
+    work = partial(_put, service.settings, objects, cores)
     with ProcessPoolExecutor(PROCESSES, get_context("spawn")) as processes:
         return sum(processes.map(work, range(PROCESSES))) / SECONDS
 
 
-def _put(settings: dict[str, str], body: bytes, cores: set[int], process: int) -> int:
+def _put(settings: dict[str, str], bodies: list[bytes], cores: set[int], process: int) -> int:
     os.sched_setaffinity(0, cores)
     os.environ.update({name: value for name, value in settings.items() if name.startswith("AWS_")})
     objects = Objects.connect(settings["S3_ENDPOINT_URL"], "osteo")
-    objects.put(f"benchmark/{process}/first", body)
+    objects.put(f"benchmark/{process}/first", bodies[0])
     ends = time.perf_counter() + SECONDS
 
     def fill(thread: int) -> int:
         done = 0
         while time.perf_counter() < ends:
-            objects.put(f"benchmark/{process}/{thread}/{done}", body)
+            for number, body in enumerate(bodies):
+                objects.put(f"benchmark/{process}/{thread}/{done}/{number}", body)
             done += 1
         return done
 

@@ -2,18 +2,23 @@
 
 import io
 from functools import cache
+from itertools import cycle, islice
 
 from PIL import Image
 
 from model.synthetic import draw_forearm
 
-DIFFERENT = 16
-"""More would only take longer to draw: nothing in the service remembers what it has seen."""
+DIFFERENT = 2
+"""Nothing in the service remembers what it has seen, and a large one takes longer to draw than to analyse."""
+
+
+def radiographs(count: int, kilobytes: int = 100) -> list[bytes]:
+    """Synthetic radiographs as JPEG, each of about `kilobytes`: a few, over and over."""
+    return list(islice(cycle(_drawn(kilobytes)), count))
 
 
 @cache
-def radiographs(kilobytes: int = 100) -> tuple[bytes, ...]:
-    """Synthetic radiographs as JPEG, each of about `kilobytes`."""
+def _drawn(kilobytes: int) -> tuple[bytes, ...]:
     return tuple(_jpeg(seed, kilobytes) for seed in range(DIFFERENT))
 
 

@@ -44,9 +44,8 @@ def measure() -> list[Figure]:
 
 
 def _throughput(client: Client, kilobytes: int, told: str) -> float:
-    bodies = radiographs(kilobytes)
-    saturate(client.analyse, bodies[:8], CLIENTS, "warming up")
-    return saturate(client.analyse, [bodies[i % len(bodies)] for i in range(JOBS)], CLIENTS, told).rate
+    saturate(client.analyse, radiographs(8, kilobytes), CLIENTS, "warming up")
+    return saturate(client.analyse, radiographs(JOBS, kilobytes), CLIENTS, told).rate
 
 
 def _by_queue() -> list[Figure]:
@@ -55,7 +54,7 @@ def _by_queue() -> list[Figure]:
     with stores_alone() as service:
         service.begin([web(service.settings, service.addresses)])
         service.secrets = with_api_key(service.secrets, service.folder, service.addresses, service.settings)
-        client, body = Client(service), radiographs()[0]
+        client, (body,) = Client(service), radiographs(1)
         view = View.connect(service.settings["REDIS_URL"], 86_400)
         client.status(client.submit(body))
         waiting, first = 0, (0.0, 0.0)

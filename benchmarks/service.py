@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import urllib3
+from redis import Redis
 
+from jobs.redis_client import connect
 from stack.addresses import Addresses, free_ports
 from stack.development import with_api_key
 from stack.folder import Folder, Secrets
@@ -77,7 +79,14 @@ def stores_alone(**settings: str) -> Iterator[Service]:
             made = service_environment(environment, addresses, secrets, folder.path)
             service = Service(made, addresses, folder, secrets, supervisor)
             service.begin(stores(environment, addresses, secrets, folder))
+            _trust(connect(made["REDIS_URL"]))
             yield service
+
+
+def _trust(redis: Redis) -> None:
+    """Let this Redis be believed as one that has run for DOUBT_SECONDS: until then the ledger looks twice."""
+    server: Any = redis.info("server")
+    redis.hset("memory", mapping={"server": server["run_id"], "since": 0})
 
 
 @contextmanager

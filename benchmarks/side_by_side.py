@@ -41,8 +41,7 @@ class Rival:
 
 def measure(bundle: Bundle) -> list[Figure]:
     """The figures of this group."""
-    bodies = radiographs()
-    many = [bodies[i % len(bodies)] for i in range(JOBS)]
+    many = radiographs(JOBS)
     saturated: dict[str, Seen] = {}
     with stores_alone() as service:
         environment = {
@@ -118,7 +117,7 @@ def _started(rival: Rival, environment: Mapping[str, str]) -> Iterator[Ask]:
 
 def _answers(ask: Ask) -> bool:
     try:
-        ask(radiographs()[0])
+        ask(*radiographs(1))
     except (urllib3.exceptions.HTTPError, RuntimeError):
         return False
     return True
