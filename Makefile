@@ -24,7 +24,7 @@ test: lint ## Run every check and every test
 test-s390x: $(LOCKED) ## What can differ on LinuxONE, on an emulated s390x, as root, on Debian (FULL=1: the whole network, too)
 	@exec $(BIN)/python -m tests.s390x $(if $(FULL),--full)
 
-bench: $(LOCKED) .venv-rivals/installed ## Measure everything against what it has to reach, in some 25 to 35 minutes
+bench: $(LOCKED) .venv-rivals/installed ## Measure everything against what it has to reach, in some 20 to 30 minutes
 	@short=0; $(BIN)/python -m benchmarks || short=$$?; $(BIN)/python -m benchmarks.capacity; exit $$short
 
 chaos: $(LOCKED) ## Try to lose a job: kill, freeze, wipe and fill, and count, in some 40 minutes (SEEDS=1: a third)

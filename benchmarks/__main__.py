@@ -1,4 +1,4 @@
-"""Measures everything in some 35 minutes: `python -m benchmarks [GROUP ...]`; see benchmarks/README.md.
+"""Measures everything in some 20 to 30 minutes: `python -m benchmarks [GROUP ...]`; see benchmarks/README.md.
 
 What is measured takes its place in results.json, and in the plots beside it.
 """

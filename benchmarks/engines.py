@@ -26,7 +26,7 @@ from model.weights import read_weights
 
 ROUNDS = 8
 BENCHMARK_APP_SECONDS = 12
-RATE_SECONDS = 8.0
+RATE_SECONDS = 6.0
 PREDICT = "keras predict, one by one"
 MATRICES = "a large matrix product in float32"
 
