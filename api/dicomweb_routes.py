@@ -16,7 +16,7 @@ from api.credentials import DICOMWEB
 from api.description import Answer, describe
 from api.intake import Intake
 from api.problem import Problem
-from api.related_parts import Part, related_parts
+from api.related_parts import Part, TooManyParts, related_parts
 from api.submission import checked
 from api.submission_fields import SubmissionFields, single_values
 from jobs.claims import key_place
@@ -100,10 +100,14 @@ def dicomweb_routes(intake: Intake) -> Blueprint:
 
 def _store_all(intake: Intake, study: str | None) -> Stored:
     """Store every instance of the request; raise Problem where the whole request fails, with none stored."""
-    stored, fields = Stored(), single_values(request.args)
+    stored, fields, limits = Stored(), single_values(request.args), intake.settings
     try:
-        for number, part in enumerate(related_parts(request, intake.settings.max_bytes), start=1):
+        parts = related_parts(request, limits.max_bytes, limits.max_instances)
+        for number, part in enumerate(parts, start=1):
             _store_one(part, number, stored, intake, study, fields)
+    except TooManyParts:
+        # One failure stands for all that follow: how many there are is not known, as the rest is not read.
+        stored.failed.append((None, NO_RESOURCES))
     except (Problem, BadRequest, RequestEntityTooLarge):
         # What has become a job must be told; the rest cannot be named.
         if not stored.jobs:
@@ -119,8 +123,6 @@ def _store_one(
 ) -> None:
     instance: Dataset | None = None
     try:
-        if number > intake.settings.max_instances:
-            raise _Refused(NO_RESOURCES)
         instance, data = _instance(part)
         if "Image Storage" not in instance.ReferencedSOPClassUID.name:
             raise _Refused(UNKNOWN_CLASS)

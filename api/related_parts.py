@@ -24,19 +24,27 @@ class Part:
     data: bytearray | None = field(default_factory=bytearray)
 
 
-def related_parts(request: Request, most_bytes: int) -> Iterator[Part]:
-    """The parts of `request`; each keeps `most_bytes` at most. Raises Problem 400 for a malformed body.
+class TooManyParts(Exception):
+    """The body has more parts than are taken; no byte behind the first one too many is parsed."""
 
-    werkzeug raises RequestEntityTooLarge for one over the request's limit, ClientDisconnected for a cut one.
+
+def related_parts(request: Request, most_bytes: int, most_parts: int) -> Iterator[Part]:
+    """The first `most_parts` parts of `request`; each keeps `most_bytes` at most.
+
+    Raises TooManyParts behind them where another part begins, and Problem 400 for a malformed body. werkzeug
+    raises RequestEntityTooLarge for one over the request's limit, ClientDisconnected for a cut one.
     """
     boundary = request.mimetype_params.get("boundary", "")
-    reader = _Reader(most_bytes)
+    reader = _Reader(most_bytes, most_parts)
     try:
         parser = MultipartParser(boundary.encode("latin-1"), reader.callbacks())
         while chunk := request.stream.read(CHUNK):
             parser.write(chunk)
             yield from reader.taken()
         parser.finalize()
+    except TooManyParts:
+        yield from reader.taken()
+        raise
     except (FormParserError, UnicodeError, ValueError) as error:
         raise Problem(400, "malformed", "The multipart body is malformed; check its boundary.") from error
     if not reader.ended:
@@ -44,9 +52,10 @@ def related_parts(request: Request, most_bytes: int) -> Iterator[Part]:
 
 
 class _Reader:
-    def __init__(self, most_bytes: int) -> None:
+    def __init__(self, most_bytes: int, most_parts: int) -> None:
         self.ended = False
         self._most_bytes = most_bytes
+        self._left = most_parts
         self._part = Part()
         self._whole: list[Part] = []
         self._header = [b"", b""]
@@ -69,6 +78,9 @@ class _Reader:
             yield self._whole.pop(0)
 
     def _begin(self) -> None:
+        if not self._left:
+            raise TooManyParts
+        self._left -= 1
         self._part = Part()
 
     def _head(self, which: int, piece: bytes) -> None:

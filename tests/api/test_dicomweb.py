@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 import pytest
 import requests
@@ -13,6 +14,9 @@ from pydicom.uid import (
 )
 from pydicom.uid import DigitalXRayImageStorageForPresentation as DX
 
+from api.app import create_app
+from api.key_store import Keys
+from api.related_parts import CHUNK
 from jobs.lines import line_key
 from tests import pictures
 from tests.api.conftest import MAX_BYTES, Api, problem_of
@@ -137,12 +141,34 @@ def test_a_type_without_quotes_is_taken_for_what_it_means(api: Api):
     assert push(api, part10(image(1)), headers=headers).status == 200
 
 
-def test_more_instances_than_are_taken_at_once_are_named_as_failed(api: Api):
+def test_instances_beyond_the_limit_fail_together_and_are_not_read(api: Api):
     small = part10(image(1))
     answer = push(api, small, *[b"x"] * 49, small, small)
     assert answer.status == 202
     assert len(of(answer).ReferencedSOPSequence) == 1
-    assert [item.FailureReason for item in of(answer).OtherFailuresSequence[-2:]] == [0xA700, 0xA700]
+    reasons = [item.FailureReason for item in of(answer).OtherFailuresSequence]
+    assert reasons == [0xC000] * 49 + [0xA700]
+
+
+EMPTY = b"--b\r\n\r\n\r\n"
+
+
+@pytest.mark.parametrize("part", [EMPTY, EMPTY[:-2] + b"x" * 99_000 + b"\r\n"], ids=["empty", "large"])
+def test_no_part_behind_the_first_one_too_many_is_read(settings, ledger, queue, part: bytes):
+    settings, keys = replace(settings, max_instances=3), Keys(ledger.objects)
+    client = create_app(settings, ledger, queue, keys).test_client()
+    body = io.BytesIO(part * (20 * CHUNK // len(part)) + b"--b--\r\n")
+    answer = client.post(
+        "/dicom-web/studies",
+        input_stream=body,
+        content_length=len(body.getvalue()),
+        content_type='multipart/related; type="application/dicom"; boundary=b',
+        headers={"Authorization": f"Bearer {keys.create('clinic')}"},
+    )
+    assert answer.status_code == 409
+    failed = Dataset.from_json(answer.text).OtherFailuresSequence
+    assert [item.FailureReason for item in failed] == [0xC000] * 3 + [0xA700]
+    assert body.tell() <= 3 * len(part) + 2 * CHUNK
 
 
 def test_a_request_cut_off_keeps_what_was_stored_and_says_that_it_was_not_all(api: Api):
