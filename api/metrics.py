@@ -63,7 +63,7 @@ class _Part(Collector):
 def _of_redis(ledger: Ledger) -> Iterator[Metric]:
     view, at = ledger.view, time.time()
     lines = view.lines.waiting_by_priority()
-    names = Counter(name.partition(":")[0] for name in view.alive())
+    names = Counter(name.partition(":")[0] for name in view.heartbeats.alive())
     counts = view.counts()
     yield _by(
         "priority", "osteo_jobs_waiting", "Jobs that wait for a worker", {p: n for p, (n, _) in lines.items()}

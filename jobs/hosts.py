@@ -6,6 +6,7 @@ from typing import Any
 
 from redis import Redis
 
+from jobs.heartbeats import LIVES
 from jobs.redis_client import translated
 
 MOST_CALLS = 4
@@ -15,14 +16,14 @@ FAILURES = 5
 PAUSE = 60
 """Seconds for which it is; the next failure after them begins another pause at once."""
 
-ENTER = """
+ENTER = f"""{LIVES}
 local calls, paused = unpack(KEYS)
 local token, now, until_, most = unpack(ARGV)
 if redis.call('EXISTS', paused) == 1 then return 0 end
 redis.call('ZREMRANGEBYSCORE', calls, '-inf', now)
 for _, held in ipairs(redis.call('ZRANGE', calls, 0, -1)) do
   local process = string.match(held, '^(.*)/') or ''
-  if redis.call('EXISTS', 'alive:' .. process) == 0 then redis.call('ZREM', calls, held) end
+  if not lives(process) then redis.call('ZREM', calls, held) end
 end
 if redis.call('ZCARD', calls) >= tonumber(most) then return 0 end
 redis.call('ZADD', calls, until_, token)

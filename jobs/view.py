@@ -11,6 +11,7 @@ from typing import Any
 
 from redis import Redis
 
+from jobs.heartbeats import LIVES, Heartbeats
 from jobs.hosts import Hosts
 from jobs.job import Job
 from jobs.lines import Lines, drained_key, line_key, sent_key
@@ -26,8 +27,6 @@ WRITE_SECONDS = 15
 DOUBT_SECONDS = 40
 """For so long after a wipe, a restart or a failover Redis is not believed to know every gate that it opened:
 longer than a gate stays shut and a write takes."""
-
-HEARTBEAT_SECONDS = 10
 
 
 class Gate(IntEnum):
@@ -88,11 +87,11 @@ local untried = tonumber(shown) == version - 1 and tonumber(tried or 0) < versio
 return untried and now - since >= doubt and 2 or 1
 """
 
-BEGIN_DELIVERY = """
+BEGIN_DELIVERY = f"""{LIVES}
 local held = redis.call('GET', KEYS[1])
 if held and held ~= ARGV[1] then
   local process = string.match(held, '^(.*)/') or ''
-  if redis.call('EXISTS', 'alive:' .. process) == 1 then return 0 end
+  if lives(process) then return 0 end
 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
@@ -107,6 +106,7 @@ class View:
     def __init__(self, redis: Redis, seconds: int) -> None:
         self.lines = Lines(redis)
         self.hosts = Hosts(redis)
+        self.heartbeats = Heartbeats(redis)
         self._redis = redis
         self._seconds = seconds
         self._put_if_newer = redis.register_script(PUT_IF_NEWER)
@@ -197,22 +197,7 @@ class View:
         """Whether somebody who lives is calling this job's receiver."""
         with translated(self._redis):
             token: Any = self._redis.get(f"delivering:{job_id}")
-            return bool(token and self._redis.exists(f"alive:{token.decode().rpartition('/')[0]}"))
-
-    def beat(self, name: str) -> None:
-        """Say that the process `name` lives."""
-        with translated(self._redis):
-            self._redis.set(f"alive:{name}", 1, ex=HEARTBEAT_SECONDS)
-
-    def stop_beating(self, name: str) -> None:
-        """Say that the process `name` has ended in order."""
-        with translated(self._redis):
-            self._redis.delete(f"alive:{name}")
-
-    def alive(self, prefix: str = "") -> set[str]:
-        """The names of the processes that live and whose names start with `prefix`."""
-        with translated(self._redis):
-            return {key.decode()[6:] for key in self._redis.scan_iter(match=f"alive:{prefix}*", count=500)}
+        return bool(token) and token.decode().rpartition("/")[0] in self.heartbeats.alive()
 
 
 def _counts(job: Job) -> bool:

@@ -44,9 +44,8 @@ def heartbeat(url: str, role: str) -> Question:
     def ask(pid: int) -> bool:
         try:
             with _connection(url) as connection:
-                return any(
-                    connection.scan_iter(match=f"alive:{role}:{socket.gethostname()}:{pid}:*", count=1000)
-                )
+                name = f"{role}:{socket.gethostname()}:{pid}:".encode()
+                return any(beating.startswith(name) for beating in connection.zrange("alive", 0, -1))
         except RedisError:
             return False
 

@@ -7,7 +7,7 @@ from secrets import token_hex
 from threading import Event, Thread
 
 from jobs.errors import QueueUnavailable
-from jobs.view import View
+from jobs.heartbeats import Heartbeats
 
 log = logging.getLogger(__name__)
 
@@ -17,10 +17,10 @@ BEAT_SECONDS = 2.0
 class Heartbeat:
     """Beats from `start` until `stop`; `name` is role:host:pid:nonce."""
 
-    def __init__(self, view: View, role: str) -> None:
+    def __init__(self, heartbeats: Heartbeats, role: str) -> None:
         # A restarted container has the host name and process id of the one before, and not its jobs.
         self.name = f"{role}:{socket.gethostname()}:{os.getpid()}:{token_hex(4)}"
-        self._view = view
+        self._heartbeats = heartbeats
         self._stopped = Event()
 
     def start(self) -> None:
@@ -31,14 +31,14 @@ class Heartbeat:
         """Stop, and say that this process holds nothing any more."""
         self._stopped.set()
         try:
-            self._view.stop_beating(self.name)
+            self._heartbeats.forget(self.name)
         except QueueUnavailable:
             log.warning("Redis does not answer; the heartbeat will run out")
 
     def _run(self) -> None:
         while True:
             try:
-                self._view.beat(self.name)
+                self._heartbeats.beat(self.name)
             except QueueUnavailable:
                 log.warning("Redis does not answer; no heartbeat")
             if self._stopped.wait(BEAT_SECONDS):

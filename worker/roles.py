@@ -70,7 +70,7 @@ def run_inference(settings: Settings) -> None:
         return classifier.explain(radiograph, batcher.submit(classifier.prepare(radiograph)).result())
 
     ledger = ledger_of(settings)
-    heartbeat = Heartbeat(ledger.view, "inference")
+    heartbeat = Heartbeat(ledger.view.heartbeats, "inference")
     watchdog = Watchdog(settings.analysis_seconds)
     worker_ready.connect(lambda **_: watchdog.start(), weak=False)
     worker_shutdown.connect(lambda **_: watchdog.stop(), weak=False)
@@ -92,7 +92,7 @@ def run_inference(settings: Settings) -> None:
 def run_delivery(settings: Settings) -> None:
     """Deliver callbacks until told to stop."""
     ledger = ledger_of(settings)
-    heartbeat = Heartbeat(ledger.view, "delivery")
+    heartbeat = Heartbeat(ledger.view.heartbeats, "delivery")
     courier = Courier(
         process=heartbeat.name,
         ledger=ledger,
@@ -113,7 +113,7 @@ def run_delivery(settings: Settings) -> None:
 def run_sweeper(settings: Settings, stop: Event) -> None:
     """Sweep until `stop` is set."""
     ledger = ledger_of(settings)
-    heartbeat = Heartbeat(ledger.view, "sweeper")
+    heartbeat = Heartbeat(ledger.view.heartbeats, "sweeper")
     heartbeat.start()
     sweeper = Sweeper(
         ledger=ledger,
@@ -137,7 +137,7 @@ def run_sweeper(settings: Settings, stop: Event) -> None:
 def is_alive(settings: Settings, role: str) -> bool:
     """Whether a process of this role lives on this host."""
     view = View.connect(settings.redis_url, settings.view_seconds)
-    return bool(view.alive(f"{role}:{socket.gethostname()}:"))
+    return bool(view.heartbeats.alive(f"{role}:{socket.gethostname()}:"))
 
 
 def ledger_of(settings: Settings) -> Ledger:

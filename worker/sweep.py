@@ -66,7 +66,7 @@ def sweep(sweeper: Sweeper) -> None:
     Raises TransientError where a store does not answer; the next round starts anew.
     """
     at = now()
-    alive = sweeper.ledger.view.alive()
+    alive = sweeper.ledger.view.heartbeats.alive()
     gone = {runner for runner, since in sweeper.missing.items() if at - since > HEARTBEAT_GRACE} - alive
     lines = sweeper.ledger.view.lines
     messages = frozenset(sweeper.queue.waiting())

@@ -36,7 +36,7 @@ def test_figures_follow_jobs_callbacks_and_receivers(api: Api, stores):
     ledger.append(running.failed("worker-lost", "Lost three times.", now()))
     receivers = Receivers(api.objects)
     receivers.failed(receivers.of("clinic", "https://clinic.example:443"), now(), gone=True)
-    ledger.view.beat("inference:a:1")
+    ledger.view.heartbeats.beat("inference:a:1")
     after = figures(api)
     assert after["osteo_jobs_waiting", "routine"] == 1
     assert after["osteo_jobs_ended_total", "succeeded"] == after["osteo_jobs_ended_total", "failed"] == 1

@@ -69,7 +69,7 @@ PROCESS = "delivery:host:1:abcd"
 
 @pytest.fixture
 def courier(ledger: Ledger, settings: Settings) -> Courier:
-    ledger.view.beat(PROCESS)
+    ledger.view.heartbeats.beat(PROCESS)
     return Courier(
         PROCESS,
         ledger,

@@ -348,11 +348,11 @@ def test_what_a_process_held_is_free_when_it_has_died(ledger, courier, receiver)
     job = ended_job(ledger, receiver.url)
     assert all(courier.hosts.enter("127.0.0.1", DYING, 30) for _ in range(MOST_CALLS))
     assert ledger.view.begin_delivery(job.id, DYING, 30)
-    ledger.view.beat(DYING)
+    ledger.view.heartbeats.beat(DYING)
     deliver(job.id, courier)
     assert ledger.view.delivering(job.id)
     assert receiver.received == []
-    ledger.view.stop_beating(DYING)
+    ledger.view.heartbeats.forget(DYING)
     assert not ledger.view.delivering(job.id)
     deliver(job.id, courier)
     assert len(receiver.received) == 1

@@ -97,7 +97,7 @@ def test_a_job_whose_worker_is_lost_goes_back_into_the_queue(ledger, queue, swee
 
 
 def test_a_job_whose_worker_lives_is_left_alone_until_it_takes_too_long(ledger, queue, sweeper):
-    ledger.view.beat("inference:here:1")
+    ledger.view.heartbeats.beat("inference:here:1")
     quick, slow = accepted(ledger), accepted(ledger)
     ledger.append(quick.started("inference:here:1", now() - timedelta(seconds=30)))
     ledger.append(slow.started("inference:here:1", now() - timedelta(seconds=61)))
@@ -149,7 +149,7 @@ def test_a_callback_to_a_host_that_is_left_alone_waits(ledger, sweeper, queue):
 
 def test_a_job_that_ended_unseen_while_redis_was_away_is_found(ledger, sweeper, queue):
     job = accepted(ledger, callback_url="https://clinic.example/")
-    ledger.view.beat("inference:here:1")
+    ledger.view.heartbeats.beat("inference:here:1")
     running = ledger.append(job.started("inference:here:1", now() - DOUBT - timedelta(seconds=1)))
     away = Ledger(ledger.objects, SimpleNamespace(gate=lambda *_: True, put=silent))
     away.append(running.succeeded(RESULT, now()))
@@ -194,7 +194,7 @@ def test_a_wipe_of_redis_takes_no_job_from_a_worker_that_lives(ledger, queue, sw
     for _ in range(2):
         sweep(sweeper)  # The first round shows the job again, the second misses its worker.
     assert set(sweeper.missing) == {"inference:here:1"}
-    ledger.view.beat("inference:here:1")
+    ledger.view.heartbeats.beat("inference:here:1")
     sweep(sweeper)
     assert sweeper.missing == {}
     assert ledger.read(job.id).state is State.RUNNING
