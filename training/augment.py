@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from PIL import Image, ImageDraw
 
@@ -33,6 +35,37 @@ def augment(
     that is seen: a window lies where there is tissue, and mostly on the fracture if there is one. `tones`, 0
     to 1, is how far contrast varies and how much noise half of them have; at 1 one in ten is inverted.
     """
+    variation = draw_variation(example, random, window, tones)
+    seen = round(example.square.shape[0] * window)
+    exposed = Image.fromarray(_expose(example, variation.grays))
+    picture = _warp(exposed, seen, variation.matrix, Image.Resampling.BILINEAR)
+    square = np.asarray(picture.resize((input_size, input_size), Image.Resampling.HAMMING))
+    if variation.noise:
+        grain = random.normal(0, variation.noise, square.shape)
+        square = np.round(np.clip(square + grain, 0, 255)).astype(np.uint8)
+    if not example.located:
+        return scale_pixels(square), nowhere(input_size)
+    if not example.boxes:
+        return scale_pixels(square), np.zeros_like(nowhere(input_size))
+    mask = _warp(draw_fractures(example), seen, variation.matrix, Image.Resampling.NEAREST)
+    return scale_pixels(square), cells(np.asarray(mask), input_size)
+
+
+@dataclass(frozen=True, eq=False)
+class Variation:
+    """What is done to one example, in numbers: Pillow does it here, `training.loop` on an accelerator.
+
+    `matrix` takes a pixel of the window to its source in the example's square. `grays` is uint8 (256,), what
+    each gray becomes inside the margins. `noise` is its deviation in grays.
+    """
+
+    matrix: tuple[float, ...]
+    grays: np.ndarray
+    noise: float
+
+
+def draw_variation(example: Example, random: np.random.Generator, window: float, tones: float) -> Variation:
+    """Draw one variation of an example; `window` and `tones` as of `augment`."""
     side = example.square.shape[0]
     seen = round(side * window)
     middle = np.full(2, side / 2) + random.uniform(-_SHIFT, _SHIFT, 2) * side
@@ -40,19 +73,11 @@ def augment(
         aimed = example.boxes and random.random() < _AIMED
         middle = (_on_fracture if aimed else _on_tissue)(example, random)
         middle += random.uniform(-_OFF_CENTRE, _OFF_CENTRE, 2) * seen
-    matrix = _draw_affine(seen, middle, random)
-    exposed = Image.fromarray(_expose(example, random, tones))
-    picture = _warp(exposed, seen, matrix, Image.Resampling.BILINEAR)
-    square = np.asarray(picture.resize((input_size, input_size), Image.Resampling.HAMMING))
-    if tones and random.random() < _NOISY:
-        grain = random.normal(0, tones * random.uniform(0, _NOISE), square.shape)
-        square = np.round(np.clip(square + grain, 0, 255)).astype(np.uint8)
-    if not example.located:
-        return scale_pixels(square), nowhere(input_size)
-    if not example.boxes:
-        return scale_pixels(square), np.zeros_like(nowhere(input_size))
-    mask = _warp(draw_fractures(example), seen, matrix, Image.Resampling.NEAREST)
-    return scale_pixels(square), cells(np.asarray(mask), input_size)
+    return Variation(
+        matrix=_draw_affine(seen, middle, random),
+        grays=_draw_grays(random, tones),
+        noise=tones * random.uniform(0, _NOISE) if tones and random.random() < _NOISY else 0.0,
+    )
 
 
 def draw_fractures(example: Example) -> Image.Image:
@@ -98,17 +123,21 @@ def _on_tissue(example: Example, random: np.random.Generator) -> np.ndarray:
     return (np.array([column, row]) + random.uniform(0, 1, 2)) * example.square.shape[0] / n
 
 
-def _expose(example: Example, random: np.random.Generator, tones: float) -> np.ndarray:
-    """Vary the tones of the radiograph, not the black of the margins: uint8 (side, side)."""
+def _draw_grays(random: np.random.Generator, tones: float) -> np.ndarray:
+    """Draw what each gray becomes: uint8 (256,)."""
     gray = np.linspace(0, 1, 256) ** random.uniform(*_GAMMA) * random.uniform(*_EXPOSURE)
     if tones:
         gray = (gray - 0.5) * np.exp(tones * random.uniform(*np.log(_CONTRAST))) + 0.5
         if random.random() < tones * _INVERTED:
             gray = 1 - gray
-    table = np.round(np.clip(gray, 0, 1) * 255).astype(np.uint8)
+    return np.round(np.clip(gray, 0, 1) * 255).astype(np.uint8)
+
+
+def _expose(example: Example, grays: np.ndarray) -> np.ndarray:
+    """Vary the tones of the radiograph, not the black of the margins: uint8 (side, side)."""
     place = Letterbox.of(example.entry.width, example.entry.height, example.square.shape[0])
     exposed = example.square.copy()
-    place.crop(exposed)[:] = table[place.crop(example.square)]
+    place.crop(exposed)[:] = grays[place.crop(example.square)]
     return exposed
 
 

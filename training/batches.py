@@ -48,23 +48,27 @@ class Batches:
         Of a phase of windows, only a window with a fracture in it counts as fractured; Refused if no image
         says where its fractures are.
         """
+        chosen, random = self.choose(step, phase)
+        drawn = [augment(example, phase.input_size, random, phase.window, phase.tones) for example in chosen]
+        where = np.stack([where for _, where in drawn])
+        fractured = np.array([example.fractured for example in chosen])
+        if phase.window < 1:
+            fractured = where.max(axis=(1, 2, 3)) > 0
+        return Batch(
+            x=np.stack([x for x, _ in drawn]), fracture=fractured[:, None].astype(np.float32), where=where
+        )
+
+    def choose(self, step: int, phase: Phase) -> tuple[list[Example], np.random.Generator]:
+        """Choose the examples of a step, and make what their variations are drawn from; Refused as by `draw`."""
         windows = phase.window < 1
         if windows and not all(self._located):
             raise Refused("windows need fractured images with boxes")
-        random = np.random.default_rng([self._seed, step])
         chosen = [
             self._nth(number, label, self._located if windows else self._classes)
             for label, count in enumerate(self._counts)
             for number in range(step * count, (step + 1) * count)
         ]
-        drawn = [augment(example, phase.input_size, random, phase.window, phase.tones) for example in chosen]
-        where = np.stack([where for _, where in drawn])
-        fractured = np.array([example.fractured for example in chosen])
-        if windows:
-            fractured = where.max(axis=(1, 2, 3)) > 0
-        return Batch(
-            x=np.stack([x for x, _ in drawn]), fracture=fractured[:, None].astype(np.float32), where=where
-        )
+        return chosen, np.random.default_rng([self._seed, step])
 
     def _nth(self, number: int, label: int, classes: Sequence[Sequence[Example]]) -> Example:
         """Go through a class in an order shuffled anew each round."""
