@@ -10,7 +10,7 @@ from limits.storage import RedisStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 
 from api.problem import Problem
-from jobs.errors import QueueUnavailable
+from jobs.errors import QueueAway, QueueUnavailable
 from jobs.lines import Lines
 from jobs.redis_client import translated
 from jobs.settings import Settings
@@ -26,7 +26,10 @@ SHORTEST, LONGEST, UNKNOWN = 1, 900, 60
 
 @dataclass(frozen=True)
 class Admission:
-    """Judges submissions. Where Redis does not answer everybody is let in: jobs wait in the object store."""
+    """Judges submissions. Where Redis does not answer every client is let in: jobs wait in the object store.
+
+    Where only the connections to Redis are all in use, QueueBusy is raised: an overload lifts no limit.
+    """
 
     settings: Settings
     lines: Lines
@@ -50,7 +53,7 @@ class Admission:
             with translated(self.lines.redis):
                 within = self.limiter.hit(quota, client)
                 reset, left = self.limiter.get_window_stats(quota, client)
-        except QueueUnavailable:
+        except QueueAway:
             log.warning("Redis does not answer; this submission is not counted", extra={"client": client})
             return True, {}
         seconds = max(SHORTEST, math.ceil(reset - time.time()))
@@ -65,7 +68,7 @@ class Admission:
         try:
             waiting = self.lines.waiting()
             own, age = self.lines.of_client(client)
-        except QueueUnavailable:
+        except QueueAway:
             return
         settings = self.settings
         if own >= settings.client_queue:

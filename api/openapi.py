@@ -52,7 +52,7 @@ PATH: Mapping[str, Any] = {
 }
 """What a part of a path looks like; any other is a text."""
 
-OF_ANY_WITH_A_KEY = ("unauthorized", "insufficient-scope", "part-down")
+OF_ANY_WITH_A_KEY = ("unauthorized", "insufficient-scope", "part-down", "too-busy")
 
 
 def openapi_of(app: Flask, server: str) -> dict[str, Any]:

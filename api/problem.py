@@ -9,7 +9,7 @@ from flask import Flask, Response
 from gunicorn.http.errors import NoMoreData, ParseException
 from werkzeug.exceptions import HTTPException
 
-from jobs.errors import TransientError
+from jobs.errors import QueueBusy, TransientError
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +80,14 @@ def answer_problems(app: Flask) -> None:
             "The service cannot store or read jobs at the moment. Nothing was accepted; send it again later."
         )
         return Problem(503, "part-down", detail, retry_after=RETRY_SECONDS).response()
+
+    @app.errorhandler(QueueBusy)
+    def _busy(error: QueueBusy) -> Response:
+        log.warning("too busy: %s", error)
+        detail = (
+            "The service does as much as it can at this moment. Nothing was accepted; send it again later."
+        )
+        return Problem(503, "too-busy", detail, retry_after=RETRY_SECONDS).response()
 
     @app.errorhandler(HTTPException)
     def _http(error: HTTPException) -> Response:

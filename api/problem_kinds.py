@@ -123,7 +123,7 @@ KINDS = {
     ),
     "too-busy": Kind(
         503,
-        "Too many submissions are being read at this moment; nothing was accepted.",
+        "The service does as much as it can at this moment; nothing was accepted.",
         "Send it again after `Retry-After` seconds.",
         passes=True,
     ),

@@ -10,7 +10,15 @@ class StoreUnavailable(TransientError):
 
 
 class QueueUnavailable(TransientError):
-    """Redis does not answer."""
+    """Redis cannot be asked: it is away, or this process has no connection free."""
+
+
+class QueueAway(QueueUnavailable):
+    """Redis does not answer, or answers with an error. A limit that is counted in Redis is then not kept."""
+
+
+class QueueBusy(QueueUnavailable):
+    """All connections of this process to Redis are in use. Redis may be well: no limit is given up for this."""
 
 
 class NotStored(LookupError):

@@ -9,7 +9,7 @@ from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
 
-from jobs.errors import QueueUnavailable
+from jobs.errors import QueueAway
 from jobs.job import Job
 from jobs.lines import Lines
 from jobs.redis_client import connect, translated
@@ -106,4 +106,4 @@ class JobQueue:
             # The root id names the job, so that what waits can be told without decoding bodies.
             self._app.send_task(task, args=[job_id, *more], queue=queue, root_id=job_id, retry=False)
         except (OperationalError, RedisError, OSError) as error:
-            raise QueueUnavailable(f"Redis does not answer: {type(error).__name__}") from error
+            raise QueueAway(f"Redis does not answer: {type(error).__name__}") from error

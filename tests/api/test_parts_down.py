@@ -15,6 +15,7 @@ from jobs.ledger import Ledger
 from jobs.lines import DRAIN_BUCKET, drained_key
 from jobs.objects import Objects
 from jobs.queue import JobQueue
+from jobs.redis_client import CONNECTIONS
 from jobs.settings import Settings
 from jobs.view import View
 from tests import pictures
@@ -47,6 +48,21 @@ def test_a_radiograph_is_accepted_while_redis_is_away_and_readiness_says_so(sett
     assert (ready.status_code, ready.json["missing"]) == (503, ["redis"])
     assert client.get("/health/live").status_code == 200
     assert list(ledger.pending()) == [answer.json["id"]]
+
+
+def test_no_limit_is_lifted_while_all_connections_to_redis_are_in_use(settings, ledger, queue, keys):
+    pool = ledger.view.lines.redis.connection_pool
+    pool.timeout = 0.01
+    client = client_of(replace(settings, client_rate=1), ledger, queue, keys)
+    taken = [pool.get_connection() for _ in range(CONNECTIONS)]
+    refused = client.post("/v1/jobs", data=PNG, content_type="image/png")
+    assert (refused.status_code, refused.json["type"]) == (503, "/problems/too-busy")
+    assert refused.headers["Retry-After"]
+    assert list(ledger.pending()) == []
+    for connection in taken:
+        pool.release(connection)
+    answers = [client.post("/v1/jobs", data=PNG, content_type="image/png") for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [202, 429], "counted at once, and no pause before"
 
 
 def test_what_is_accepted_stays_so_though_it_cannot_be_waited_for(settings, ledger, queue, keys, monkeypatch):

@@ -4,8 +4,8 @@ from threading import Thread
 import pytest
 from redis import Redis
 
-from jobs.errors import QueueUnavailable
-from jobs.redis_client import PAUSE, connect, translated
+from jobs.errors import QueueBusy, QueueUnavailable
+from jobs.redis_client import CONNECTIONS, PAUSE, connect, translated
 from jobs.view import View
 
 
@@ -50,3 +50,15 @@ def test_it_is_asked_again_after_a_pause(settings, monkeypatch):
     moment[0] += PAUSE
     with translated(redis):
         redis.ping()
+
+
+def test_an_exhausted_pool_is_not_a_redis_that_is_away(settings):
+    redis = connect(settings.redis_url)
+    pool = redis.connection_pool
+    pool.timeout = 0.01
+    taken = [pool.get_connection() for _ in range(CONNECTIONS)]
+    with pytest.raises(QueueBusy), translated(redis):
+        redis.ping()
+    pool.release(taken.pop())
+    with translated(redis):
+        assert redis.ping(), "a connection that is free again is used at once"
