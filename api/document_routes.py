@@ -7,12 +7,16 @@ from typing import Any
 from flask import Flask, Response, render_template
 
 from api.description import Answer, describe
+from api.json_body import check_json_bodies
 from api.openapi import openapi_of
 from api.page import page
 
 
 def document_routes(app: Flask, server: str) -> None:
-    """Add these routes to `app`, and describe all that it has. Raises LookupError as openapi_of does."""
+    """Add these routes to `app`, describe all that it has, and hold JSON bodies to that description.
+
+    Raises LookupError as openapi_of does.
+    """
     style = (files("api") / "pages" / "page.css").read_bytes()
 
     @app.get("/openapi.json")
@@ -33,6 +37,7 @@ def document_routes(app: Flask, server: str) -> None:
         return Response(style, content_type="text/css; charset=utf-8")
 
     document = openapi_of(app, server)
+    check_json_bodies(app, document)
     as_json = json.dumps(document)
     with app.app_context():
         as_page = render_template("docs.html", api=document)

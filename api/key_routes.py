@@ -3,11 +3,12 @@
 import logging
 from collections.abc import Collection
 from datetime import timedelta
-from typing import Annotated, Any, NotRequired, TypedDict
+from typing import Annotated, NotRequired, TypedDict
 
-from flask import Blueprint, Response, g, jsonify, request
+from flask import Blueprint, Response, g, jsonify
 
 from api.description import Answer, describe
+from api.json_body import json_body
 from api.key_store import Key, Keys, id_of, told
 from api.problem import Problem
 from api.schema import CLOSED
@@ -92,13 +93,12 @@ def key_routes(keys: Keys) -> Blueprint:
         "createKey",
         "A new key, with no more scopes than the one that asks",
         {201: Answer("The key, shown this once.", NewKey)},
-        ("malformed",),
         body=Annotated[KeyOrder, CLOSED],
         body_required=False,
         scope=Scope.ADMIN,
     )
     def create() -> Response:
-        scopes = _scopes()
+        scopes = frozenset(map(Scope, json_body().get("scopes", g.key.scopes)))
         _grantable(scopes)
         return _shown(keys.create(g.client, scopes), scopes)
 
@@ -107,14 +107,14 @@ def key_routes(keys: Keys) -> Blueprint:
         "rotateKey",
         "A key with the same scopes in this one's place, which ends in 24 hours",
         {201: Answer("The key, shown this once.", RotatedKey)},
-        ("malformed", "no-such-key"),
+        ("no-such-key",),
         body=Annotated[Rotation, CLOSED],
         body_required=False,
         scope=Scope.ADMIN,
     )
     def rotate(key_id: str) -> Response:
         _grantable(_one(keys, key_id).scopes)
-        overlap = _overlap()
+        overlap = timedelta(hours=json_body().get("overlap_hours", OVERLAP_HOURS))
         try:
             made, ending = keys.rotate(key_id, overlap)
         except LookupError as error:
@@ -160,27 +160,3 @@ def _shown(made: str, scopes: Collection[Scope], **more: object) -> Response:
     response.status_code = 201
     log.info("key made", extra={"client": g.client})
     return response
-
-
-def _scopes() -> frozenset[Scope]:
-    given = _given("scopes", sorted(g.key.scopes))
-    if isinstance(given, list) and given and all(scope in [*Scope] for scope in given):
-        return frozenset(map(Scope, given))
-    raise Problem(400, "malformed", f"Send {{'scopes': [...]}} as JSON with any of: {', '.join(Scope)}.")
-
-
-def _overlap() -> timedelta:
-    given = _given("overlap_hours", OVERLAP_HOURS)
-    # To Python, true is a number.
-    if type(given) in (int, float) and 0 <= given <= LONGEST_OVERLAP_HOURS:
-        return timedelta(hours=given)
-    detail = f"Send {{'overlap_hours': HOURS}} as JSON, from 0 to {LONGEST_OVERLAP_HOURS}, or nothing."
-    raise Problem(400, "malformed", detail)
-
-
-def _given(name: str, unless_given: Any) -> Any:
-    """This member of the body, which may have no other, and may be absent itself."""
-    if not request.get_data():
-        return unless_given
-    body = request.get_json(silent=True)
-    return body.get(name, unless_given) if isinstance(body, dict) and body.keys() <= {name} else None

@@ -52,6 +52,7 @@ PATH: Mapping[str, Any] = {
 }
 """What a part of a path looks like; any other is a text."""
 
+OF_ANY_JSON = ("malformed", "request-entity-too-large")
 OF_ANY_WITH_A_KEY = ("unauthorized", "insufficient-scope", "part-down", "too-busy")
 
 
@@ -137,7 +138,8 @@ def _answer(answer: Answer, named: dict[str, Schema]) -> dict[str, Any]:
 
 def _problems(operation: Operation, named: dict[str, Schema]) -> dict[str, Any]:
     """The answers that are problems, by status: a key and the stores may fail any route but a public one."""
-    names = (*(() if operation.public else OF_ANY_WITH_A_KEY), *operation.problems)
+    of_json = OF_ANY_JSON if operation.body and not isinstance(operation.body, Mapping) else ()
+    names = (*(() if operation.public else OF_ANY_WITH_A_KEY), *of_json, *operation.problems)
     by_status: dict[int, list[str]] = {}
     for name in sorted(set(names)):
         by_status.setdefault(KINDS[name].status, []).append(name)

@@ -1,10 +1,9 @@
 """The fields that may stand beside an image: a type that says what each takes, and the check of each."""
 
-import json
-import math
 from collections.abc import Mapping
 from typing import Annotated, Any, TypedDict
 
+from api.json_body import loads
 from api.problem import Problem
 from jobs.callback_url import MAX_LENGTH, CallbackRefused, parse
 from jobs.settings import Settings
@@ -104,12 +103,10 @@ def _metadata(text: str | None) -> dict[str, Any] | None:
     if not text:
         return None
     try:
-        if len(text) > MAX_METADATA:
-            raise ValueError
-        value = json.loads(text, parse_constant=_finite, parse_float=_finite)
-    except (ValueError, RecursionError):
+        value = loads(text, MAX_METADATA_DEPTH) if len(text) <= MAX_METADATA else None
+    except ValueError:
         value = None
-    if not isinstance(value, dict) or _depth(value) > MAX_METADATA_DEPTH:
+    if not isinstance(value, dict):
         raise malformed(
             f"`metadata` takes a JSON object of at most {MAX_METADATA} characters, nested at most"
             f" {MAX_METADATA_DEPTH} deep."
@@ -124,19 +121,3 @@ def _seconds(fields: Mapping[str, str], name: str, most: int) -> int | None:
     if not (text.isascii() and text.isdigit() and len(text) < 12 and 1 <= int(text) <= most):
         raise malformed(f"`{name}` takes a whole number of seconds between 1 and {most}.")
     return int(text)
-
-
-def _finite(text: str) -> float:
-    """Python reads NaN, Infinity and 1e999, and would write them where JSON has no such thing."""
-    if not math.isfinite(number := float(text)):
-        raise ValueError(f"{text} is not a number in JSON")
-    return number
-
-
-def _depth(value: Any) -> int:
-    depth, level = 0, [value]
-    while level:
-        depth += 1
-        parts = [part.values() if isinstance(part, dict) else part for part in level]
-        level = [inner for part in parts for inner in part if isinstance(inner, dict | list)]
-    return depth

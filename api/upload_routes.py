@@ -3,11 +3,12 @@
 from contextlib import suppress
 from typing import Annotated, Literal, TypedDict
 
-from flask import Blueprint, Response, g, jsonify, request
+from flask import Blueprint, Response, g, jsonify
 
 from api.description import Answer, describe
 from api.intake import Intake
 from api.job_answer import MEDIA_TYPE
+from api.json_body import json_body
 from api.problem import Problem
 from api.schema import CLOSED
 from api.submission import too_large
@@ -44,14 +45,15 @@ def upload_routes(intake: Intake, uploads: Uploads) -> Blueprint:
         "createUpload",
         "An address to upload a large image to, past the API",
         {201: Answer("Where to put it.", UploadDocument, ("RateLimit-Policy", "RateLimit"))},
-        ("malformed", "image-too-large", "quota-exceeded", "too-many-waiting", "queue-full"),
+        ("image-too-large", "quota-exceeded", "too-many-waiting", "queue-full"),
         description="Counts as a submission. Put the image there, without the API key, and submit it by its"
         " id; what is not submitted is erased about an hour after the address has expired.",
         body=Annotated[UploadOrder, CLOSED],
     )
     def create() -> Response:
         intake.admit(g.client)
-        size, content_type = _order()
+        order = json_body()
+        size, content_type = int(order["size"]), order["content_type"]
         if size > intake.settings.max_bytes:
             raise too_large(intake.settings.max_bytes)
         upload = uploads.open(g.client, size, content_type)
@@ -95,15 +97,3 @@ def _submitted_before(upload_id: str, place: str | None, ledger: Ledger) -> byte
     if job.upload != upload_id:
         raise NotStored(upload_id)
     return ledger.image(job)
-
-
-def _order() -> tuple[int, str]:
-    given = request.get_json(silent=True)
-    if isinstance(given, dict) and given.keys() == {"size", "content_type"}:
-        size, content_type = given["size"], given["content_type"]
-        # To Python, true is a whole number.
-        if type(size) is int and size >= 1 and content_type in [*MEDIA_TYPE.values()]:
-            return size, content_type
-    types = ", ".join(MEDIA_TYPE.values())
-    detail = f"Send {{'size': BYTES, 'content_type': TYPE}} as JSON, with one of the types {types}."
-    raise Problem(400, "malformed", detail)

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from itertools import islice, takewhile
 from typing import Annotated
 
-from flask import Blueprint, Response, g, jsonify, request
+from flask import Blueprint, Response, g, jsonify
 
 from api.description import Answer, describe
+from api.json_body import json_body
 from api.moment import moment
 from api.problem import Problem
 from api.schema import CLOSED
@@ -60,16 +61,11 @@ def webhook_routes(desk: Desk) -> Blueprint:
         "chooseEvents",
         "Choose the events that are sent",
         {200: Answer("The settings.", WebhookDocument)},
-        ("malformed",),
         body=Annotated[Choice, CLOSED],
         scope=Scope.ADMIN,
     )
     def choose() -> Response:
-        given = request.get_json(silent=True)
-        events = given.get("events") if isinstance(given, dict) and given.keys() == {"events"} else None
-        if not isinstance(events, list) or not set(map(str, events)) <= set(EVENTS):
-            raise Problem(400, "malformed", f"Send {{'events': [...]}} with any of: {', '.join(EVENTS)}.")
-        desk.webhooks.choose(g.client, sorted(set(events), key=EVENTS.index))
+        desk.webhooks.choose(g.client, sorted(set(json_body()["events"]), key=EVENTS.index))
         return jsonify(_document(desk))
 
     @routes.post("/rotate")
@@ -93,14 +89,11 @@ def webhook_routes(desk: Desk) -> Blueprint:
         "sendProbe",
         "Send a test event; a receiver that takes it is enabled again",
         {202: Answer("The probe, to be asked for at its Location.", Probe, ("Location",))},
-        ("malformed", "callback-refused"),
+        ("callback-refused",),
         body=ProbeOrder,
     )
     def send_probe() -> Response:
-        given = request.get_json(silent=True)
-        url = given.get("callback_url") if isinstance(given, dict) else None
-        if not isinstance(url, str):
-            raise Problem(400, "malformed", "Send {'callback_url': 'https://...'} as JSON.")
+        url = json_body()["callback_url"]
         try:
             parse(url, desk.settings.callback_exceptions)
         except CallbackRefused as error:
@@ -127,15 +120,12 @@ def webhook_routes(desk: Desk) -> Blueprint:
         "redeliverSince",
         "Send the callbacks of all jobs made since a time once more",
         {202: Answer("How many; with a cursor where there are more.", Redelivery)},
-        ("malformed",),
         body=Annotated[Since, CLOSED],
     )
     def redeliver() -> Response:
-        given = request.get_json(silent=True)
-        if not isinstance(given, dict) or not {"since"} <= given.keys() <= {"since", "cursor"}:
-            raise Problem(400, "malformed", "Send {'since': TIME} as JSON, and the `cursor` to go on from.")
+        given = json_body()
         since, cursor = moment("since", given["since"]), given.get("cursor")
-        if cursor is not None and not is_id("job", str(cursor)):
+        if cursor is not None and not is_id("job", cursor):
             raise Problem(400, "malformed", "`cursor` is the `next_cursor` of an earlier answer.")
         newer = takewhile(lambda job_id: made_at(job_id) >= since, desk.ledger.of_client(g.client, cursor))
         looked_at = list(islice(newer, MOST_LOOKED_AT + 1))
