@@ -17,7 +17,7 @@ from typing import Any
 from redis import Redis
 from ulid import ULID
 
-from jobs.errors import Conflict, NotStored, QueueUnavailable, StoreUnavailable
+from jobs.errors import Conflict, NotStored, QueueUnavailable, StoreRefused, StoreUnavailable
 from jobs.job import moment_text, now
 from jobs.objects import Objects
 from jobs.redis_client import connect, translated
@@ -69,7 +69,7 @@ class Audit:
         """Note an act in the object store itself, or in Redis where it does not answer; never raises."""
         try:
             self._write([json.dumps(asdict(entry))])
-        except StoreUnavailable:
+        except (StoreUnavailable, StoreRefused):
             self.note(entry)
 
     def carry_over(self) -> None:
@@ -97,7 +97,7 @@ class Audit:
     def _or_log(self, entry: Entry) -> None:
         try:
             self._write([json.dumps(asdict(entry))])
-        except StoreUnavailable:
+        except (StoreUnavailable, StoreRefused):
             log.error("no store takes this entry of the audit log", extra={"entry": asdict(entry)})
 
     def _write(self, lines: Sequence[str]) -> None:

@@ -9,6 +9,10 @@ class StoreUnavailable(TransientError):
     """The object store does not answer, answers with an error of its own, or denies access."""
 
 
+class StoreRefused(Exception):
+    """The object store refuses what it was sent, and would refuse it again: it is too large, for example."""
+
+
 class QueueUnavailable(TransientError):
     """Redis cannot be asked: it is away, or this process has no connection free."""
 

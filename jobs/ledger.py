@@ -23,7 +23,7 @@ from typing import Any
 
 from jobs.claims import Claims
 from jobs.due import Due
-from jobs.errors import Conflict, NotStored, QueueUnavailable, StoreUnavailable
+from jobs.errors import Conflict, NotStored, QueueUnavailable, StoreRefused, StoreUnavailable
 from jobs.job import Job, now
 from jobs.objects import Objects
 from jobs.states import State
@@ -80,7 +80,7 @@ class Ledger:
 
         Raises Conflict where another has written this version: the caller's picture of it is out of date.
         Raises QueueUnavailable or StoreUnavailable where either does not answer; the same `job` may then be
-        appended again, whether it was written or not.
+        appended again, whether it was written or not. Raises StoreRefused where it can never be written.
         """
         key, record = _version(job.id, job.version), job.to_json()
         opens = time.monotonic() + GATE_SECONDS
@@ -100,6 +100,10 @@ class Ledger:
             # What is there may be this very record, its write's answer lost on the way.
             if not self.objects.exists(key) or self.objects.get(key) != record:
                 raise
+        except StoreRefused:
+            # So nothing was written, and another version may be in its place.
+            self.view.open_gate(job.id, job.version)
+            raise
         self._show(job)
         return job
 

@@ -8,9 +8,23 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from jobs.errors import Conflict, NotStored, StoreUnavailable
+from jobs.errors import Conflict, NotStored, StoreRefused, StoreUnavailable
 
 ABSENT = frozenset({"NoSuchKey", "404", "NotFound"})
+REFUSED = frozenset(
+    {
+        "413",
+        "414",
+        "EntityTooLarge",
+        "InvalidArgument",
+        "InvalidObjectName",
+        "InvalidRequest",
+        "KeyTooLongError",
+        "MaxMessageLengthExceeded",
+        "MetadataTooLarge",
+    }
+)
+"""What a server says of a request that is wrong in itself; a proxy before it says a status alone."""
 ALREADY_THERE = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
 
 
@@ -18,7 +32,7 @@ class Objects:
     """One bucket of an S3 server. Safe for use by several threads.
 
     Every method raises StoreUnavailable where the server does not answer, fails or denies access:
-    access denied is never 'not found'.
+    access denied is never 'not found'. Raises StoreRefused where it would refuse the same request again.
     """
 
     def __init__(self, client: Any, bucket: str) -> None:
@@ -166,6 +180,8 @@ def _translated(what: str) -> Iterator[None]:
     except ClientError as error:
         if _code(error) in ABSENT:
             raise NotStored(what) from error
+        if _code(error) in REFUSED:
+            raise StoreRefused(f"the object store answered {_code(error)} for {what}") from error
         raise StoreUnavailable(f"the object store answered {_code(error)} for {what}") from error
     except BotoCoreError as error:
         raise StoreUnavailable(f"the object store does not answer: {type(error).__name__}") from error

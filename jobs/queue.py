@@ -38,8 +38,6 @@ def celery_app(redis_url: str) -> Celery:
         result_backend=None,
         task_ignore_result=True,
         task_acks_late=True,
-        task_reject_on_worker_lost=True,
-        task_retry_on_worker_lost=True,
         worker_prefetch_multiplier=1,
         worker_send_task_events=True,
         task_send_sent_event=True,

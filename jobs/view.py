@@ -173,7 +173,7 @@ class View:
             )
 
     def open_gate(self, job_id: str, version: int) -> None:
-        """Let this version be written again: what its writer wrote has been taken away."""
+        """Let this version be written by another: its writer has left nothing there."""
         with translated(self._redis):
             self._redis.delete(f"gate:{job_id}:{version}")
 

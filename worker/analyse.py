@@ -1,14 +1,15 @@
 """Analyse one job: take it up, read its radiograph, predict, store the result."""
 
 import logging
-import time
-from collections.abc import Callable
-from contextlib import nullcontext, suppress
-from dataclasses import dataclass, field
-from threading import Lock
+import random
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain, repeat
+from threading import Event
 from typing import Any, Protocol
 
-from jobs.errors import Conflict, NotStored, TransientError
+from jobs.errors import Conflict, NotStored, StoreRefused, TransientError
 from jobs.handover import after_lost_attempt, pass_on
 from jobs.job import Job, now
 from jobs.ledger import Ledger
@@ -17,12 +18,13 @@ from jobs.states import State
 from jobs.trace import within
 from model.image import ImageError, Limits, NotARadiograph, Radiograph, decode
 from model.prediction import Prediction, cells_to_bytes
+from worker.suspects import Suspects
 from worker.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
-STORE_PAUSE = 1.0
-"""Seconds between two attempts to record what became of a job."""
+PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
+"""Seconds between two attempts to record a job; the last of them repeats."""
 
 
 class Analyst(Protocol):
@@ -48,31 +50,40 @@ class Desk:
     runner: str
     max_attempts: int
     watchdog: Watchdog
-    suspects: Lock = field(default_factory=Lock)
-    """Held by the one job at work that was under way before when a worker was lost."""
+    suspects: Suspects
+    stopping: Event
+    """Set once this worker is to end."""
 
 
 def analyse(job_id: str, desk: Desk) -> None:
     """Bring the job to its end, or back into the queue; do nothing where another holds or held it.
 
-    Raises TransientError where a store does not answer; the sweeper takes the job up again then.
+    Raises TransientError where a store does not answer, and StoreRefused; the sweeper takes the job up again
+    then.
     """
     waiting = _waiting(job_id, desk)
+    if waiting is None:
+        return
+    if waiting.attempts:
+        # It may be what killed its worker, and must not take its neighbours down again.
+        desk.suspects.analyse(job_id, lambda suspect: _analyse(_waiting(suspect, desk), desk))
+    else:
+        _analyse(waiting, desk)
+
+
+def _analyse(waiting: Job | None, desk: Desk) -> None:
     if waiting is None:
         return
     if waiting.overdue(now()):
         _end(waiting.expired(now()), desk)
         return
-    # What was under way when a worker was lost may be what killed it: such jobs go one at a time, so that
-    # one bad image does not take its neighbours down again and again.
-    with desk.suspects if waiting.attempts else nullcontext():
-        job = _take_up(waiting, desk)
-        with suppress(TransientError):
-            # One place in the queue is free for this client; the sweeper sees to it otherwise.
-            desk.queue.feed(waiting.client, waiting.priority)
-        if job is not None:
-            with within(job.traceparent):
-                _bring_to_its_end(job, desk)
+    job = _take_up(waiting, desk)
+    with suppress(TransientError):
+        # One place in the queue is free for this client; the sweeper sees to it otherwise.
+        desk.queue.feed(waiting.client, waiting.priority)
+    if job is not None:
+        with within(job.traceparent):
+            _bring_to_its_end(job, desk)
 
 
 def _bring_to_its_end(job: Job, desk: Desk) -> None:
@@ -87,7 +98,11 @@ def _bring_to_its_end(job: Job, desk: Desk) -> None:
         ended = after_lost_attempt(
             job, desk.max_attempts, "internal-error", "The analysis broke several times."
         )
-    _end(ended, desk)
+    try:
+        _end(ended, desk)
+    except StoreRefused:
+        log.exception("this result can never be stored", extra={"job": job.id})
+        _end(job.failed("internal-error", "The result of this image could not be stored.", now()), desk)
 
 
 def _end(ended: Job, desk: Desk) -> None:
@@ -99,18 +114,29 @@ def _end(ended: Job, desk: Desk) -> None:
 
 
 def _recorded(job: Job, desk: Desk) -> bool:
-    """Write the job's next version, however long its stores are away; False if another has written one."""
-    while True:
+    """Write the job's next version, however long its stores are away; False if another has written one.
+
+    Raises StoreRefused where the object store will never take this version, and TransientError where this
+    worker is to end before its stores answer.
+    """
+    for pause in _pauses():
         try:
             desk.ledger.append(job)
         except Conflict:
             return False
         except TransientError as error:
-            # It may have been written for all that, and nobody else takes it up while this worker lives.
+            # It may have been written for all that, and no other worker takes it up while this one lives.
             log.warning("this job cannot be recorded now: %s", error, extra={"job": job.id})
-            time.sleep(STORE_PAUSE)
+            if desk.stopping.wait(pause):
+                raise
         else:
-            return True
+            break
+    return True
+
+
+def _pauses() -> Iterator[float]:
+    """Endless, with jitter: the threads of a worker do not all come back at once."""
+    return (pause * random.uniform(0.8, 1.2) for pause in chain(PAUSES, repeat(PAUSES[-1])))
 
 
 def _waiting(job_id: str, desk: Desk) -> Job | None:

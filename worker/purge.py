@@ -26,6 +26,8 @@ def purge_until(stop: Event, ledger: Ledger) -> None:
             purge(ledger)
         except TransientError as error:
             log.warning("this round of purging ended early: %s", error)
+        except Exception:
+            log.exception("this round of purging broke")
 
 
 def purge(ledger: Ledger) -> None:

@@ -8,7 +8,7 @@ from functools import partial
 from threading import Event, Thread
 
 from celery import Celery
-from celery.signals import worker_ready, worker_shutdown
+from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 
 from jobs.audit import Audit
 from jobs.errors import TransientError
@@ -56,6 +56,7 @@ def run_inference(settings: Settings) -> None:
     from model.prediction import Prediction
     from worker.analyse import Desk, analyse
     from worker.batcher import Batcher
+    from worker.suspects import Suspects
     from worker.watchdog import Watchdog
 
     keep_heaps_small()
@@ -74,6 +75,8 @@ def run_inference(settings: Settings) -> None:
     watchdog = Watchdog(settings.analysis_seconds)
     worker_ready.connect(lambda **_: watchdog.start(), weak=False)
     worker_shutdown.connect(lambda **_: watchdog.stop(), weak=False)
+    stopping = Event()
+    worker_shutting_down.connect(lambda **_: stopping.set(), weak=False)
     desk = Desk(
         ledger=ledger,
         queue=JobQueue.connect(settings.redis_url),
@@ -83,6 +86,8 @@ def run_inference(settings: Settings) -> None:
         runner=heartbeat.name,
         max_attempts=settings.max_attempts,
         watchdog=watchdog,
+        suspects=Suspects(stopping),
+        stopping=stopping,
     )
     # Twice the batch: while one batch is in the model, the next one is read and decoded.
     tasks = {ANALYSE_TASK: partial(analyse, desk=desk)}
@@ -131,6 +136,8 @@ def run_sweeper(settings: Settings, stop: Event) -> None:
                 work()
             except TransientError as error:
                 log.warning("this round of sweeping ended early: %s", error)
+            except Exception:
+                log.exception("this round of sweeping broke")
     heartbeat.stop()
 
 

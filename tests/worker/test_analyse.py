@@ -5,13 +5,14 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from threading import Timer
+from itertools import islice
+from threading import Event, Timer
 
 import numpy as np
 import pytest
 
 from jobs.deletion import delete
-from jobs.errors import StoreUnavailable
+from jobs.errors import StoreRefused, StoreUnavailable
 from jobs.ids import new_id
 from jobs.insist import insist
 from jobs.job import Job, now
@@ -23,7 +24,8 @@ from model.prediction import Prediction
 from model.regions import Region
 from tests import pictures
 from tests.conftest import a_job, only_a_tombstone_is_left
-from worker.analyse import Desk, analyse
+from worker.analyse import PAUSES, Desk, _pauses, analyse
+from worker.suspects import Suspects
 from worker.watchdog import Watchdog
 
 PNG = pictures.encoded(pictures.gray())
@@ -57,8 +59,11 @@ def answering(answer: Prediction | Exception):
 
 @pytest.fixture
 def desk(ledger, queue) -> Desk:
-    predict = answering(PREDICTION)
-    return Desk(ledger, queue, Analyst(), predict, Limits(), "inference:here:1", 3, Watchdog(60))
+    predict, stopping = answering(PREDICTION), Event()
+    return Desk(
+        *(ledger, queue, Analyst(), predict, Limits(), "inference:here:1", 3, Watchdog(60)),
+        *(Suspects(stopping), stopping),
+    )
 
 
 def accepted(ledger, image: bytes = PNG, **changes) -> Job:
@@ -216,6 +221,97 @@ def test_jobs_that_lost_a_worker_go_one_at_a_time(desk, ledger):
             list(threads.map(lambda job: analyse(job.id, counted), jobs))
         assert [ledger.read(job.id).state for job in jobs] == [State.SUCCEEDED] * 4
         assert (most[0] > 1) is together
+
+
+def a_suspect(ledger) -> Job:
+    job = accepted(ledger)
+    return ledger.append(ledger.append(job.started("inference:gone:1", now())).handed_back(now()))
+
+
+def test_suspects_hold_one_thread_and_a_fresh_job_goes_past_them(desk, ledger):
+    suspects, fresh, go_on = [a_suspect(ledger) for _ in range(3)], accepted(ledger), Event()
+
+    def slow(radiograph: Radiograph) -> Prediction:
+        assert go_on.wait(60)
+        return answering(PREDICTION)(radiograph)
+
+    slow_desk = replace(desk, predict=slow)
+    with ThreadPoolExecutor(2) as threads:
+        first, *others = [threads.submit(analyse, job.id, slow_desk) for job in suspects]
+        try:
+            for other in others:
+                other.result(timeout=30)
+            threads.submit(analyse, fresh.id, desk).result(timeout=30)
+            assert ledger.read(fresh.id).state is State.SUCCEEDED
+            assert not first.done()
+        finally:
+            go_on.set()
+    assert {ledger.read(job.id).state for job in suspects} == {State.SUCCEEDED}
+
+
+def test_a_worker_that_is_to_end_begins_no_further_suspect(desk, ledger):
+    first, second, at_work = a_suspect(ledger), a_suspect(ledger), Event()
+
+    def told_to_stop(radiograph: Radiograph) -> Prediction:
+        at_work.set()
+        assert left.wait(60)
+        desk.stopping.set()
+        return answering(PREDICTION)(radiograph)
+
+    left, stopped = Event(), replace(desk, predict=told_to_stop)
+    with ThreadPoolExecutor(1) as threads:
+        working = threads.submit(analyse, first.id, stopped)
+        assert at_work.wait(60)
+        analyse(second.id, stopped)
+        left.set()
+        working.result(timeout=60)
+    assert [ledger.read(job.id).state for job in (first, second)] == [State.SUCCEEDED, State.QUEUED]
+
+
+def test_a_suspect_that_breaks_holds_up_none_behind_it(desk, ledger):
+    first, second = a_suspect(ledger), a_suspect(ledger)
+    analyse(first.id, replace(desk, predict=answering(StoreUnavailable("away"))))
+    analyse(second.id, desk)
+    assert [ledger.read(job.id).state for job in (first, second)] == [State.QUEUED, State.SUCCEEDED]
+
+
+def test_a_result_that_the_store_will_never_take_fails_its_job(desk, ledger, monkeypatch):
+    job = accepted(ledger, callback_url="https://clinic.example/")
+    put_new = ledger.objects.put_new
+
+    def limited(key: str, body: bytes) -> None:
+        if b'"heat":null' not in body:
+            raise StoreRefused("EntityTooLarge")
+        put_new(key, body)
+
+    monkeypatch.setattr(ledger.objects, "put_new", limited)
+    analyse(job.id, desk)
+    done = ledger.read(job.id)
+    assert (done.state, done.error["type"], done.version) == (State.FAILED, "internal-error", 3)
+
+
+def test_a_worker_that_is_to_end_does_not_wait_for_a_store(desk, ledger, monkeypatch):
+    job = accepted(ledger)
+    put_new, tried = ledger.objects.put_new, []
+
+    def away(key: str, body: bytes) -> None:
+        if b'"state":"succeeded"' in body:
+            tried.append(key)
+            desk.stopping.set()
+            raise StoreUnavailable("away")
+        put_new(key, body)
+
+    monkeypatch.setattr(ledger.objects, "put_new", away)
+    with pytest.raises(StoreUnavailable):
+        analyse(job.id, desk)
+    assert len(tried) == 1
+    assert ledger.read(job.id).state is State.RUNNING, "the sweeper hands it back once its worker is gone"
+
+
+def test_the_pauses_between_attempts_to_record_a_job_grow():
+    pauses = list(islice(_pauses(), 8))
+    assert pauses[:5] == sorted(pauses[:5])
+    assert max(pauses) <= 1.2 * PAUSES[-1]
 
 
 def test_the_result_of_a_job_that_was_canceled_meanwhile_is_void(desk, ledger, redis):
