@@ -25,6 +25,8 @@ from model import contained
 from model.acquisition import Acquisition, acquisition_of
 from model.codestream import check_rle, shape_of
 from model.errors import BrokenImage, ImageError, UnreadableFormat
+from model.headers.elements import check_elements
+from model.headers.jpeg import check_jpeg
 from model.raster import chroma_of, stretch
 
 _PREAMBLE = 128
@@ -45,11 +47,12 @@ def is_dicom(data: bytes) -> bool:
 def read(data: bytes, check_size: Callable[[int, int], None]) -> tuple[np.ndarray, float, Acquisition]:
     """Decode a single-frame DICOM image: uint8 (height, width), bone white; chroma in 0..1; how it was taken.
 
-    `check_size(width, height)` is called before a pixel is decoded. Every error of pydicom's becomes a
-    BrokenImage here; damaged files make it raise nearly anything. UnreadableFormat where this machine has no
-    decoder for the compression.
+    Its elements are counted first, and `check_size(width, height)` is called before a pixel is decoded. Every
+    error of pydicom's becomes a BrokenImage here; damaged files make it raise nearly anything.
+    UnreadableFormat where this machine has no decoder for the compression.
     """
     try:
+        check_elements(data)
         _refuse_deflated(data)
         header = dcmread(io.BytesIO(data))
         _refuse_unusable(header, check_size)
@@ -94,9 +97,15 @@ def _refuse_compressed(header: Dataset, syntax: UID) -> None:
     frame = get_frame(header.PixelData, 0, number_of_frames=1)
     if syntax == RLELossless:
         check_rle(frame, header.Rows * header.Columns)
-    elif shape_of(frame)[:3] != (header.Columns, header.Rows, header.SamplesPerPixel):
+        return
+    shape = shape_of(frame)
+    if not shape.is_of(syntax):
+        raise BrokenImage(f"The DICOM file's pixels are not {syntax.name}, as it says. {_PIXELS_ADVICE}")
+    if shape.has_scans:
+        check_jpeg(frame)
+    if (shape.width, shape.height, shape.samples) != (header.Columns, header.Rows, header.SamplesPerPixel):
         raise BrokenImage(f"The DICOM file's header and its picture differ in size. {_PIXELS_ADVICE}")
-    elif syntax in contained.CODECS and header.SamplesPerPixel != 1:
+    if syntax in contained.CODECS and header.SamplesPerPixel != 1:
         raise BrokenImage(f"The DICOM image is in colours, compressed as {syntax.name}. Export it as PNG.")
 
 

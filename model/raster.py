@@ -6,9 +6,13 @@ import io
 from collections.abc import Callable
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from model.errors import BrokenImage, ImageError, TooManyPixels
+from model.headers.bmp import check_bmp
+from model.headers.directory import check_pages, read_directory
+from model.headers.jpeg import check_jpeg
+from model.headers.png import check_png
 
 _MAGIC = (
     (0, b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -19,9 +23,21 @@ _MAGIC = (
     (0, b"MM\x00+", "TIFF"),
     (8, b"WEBP", "WEBP"),
 )
+_CHECK = {"PNG": check_png, "JPEG": check_jpeg, "TIFF": check_pages, "BMP": check_bmp}
 _BMP_HEADER_SIZES = (12, 40, 52, 56, 64, 108, 124)
 _DEEP_MODES = ("I", "F", "I;16", "I;16B", "I;16L")
 _PHOTOMETRIC_INTERPRETATION, _WHITE_IS_ZERO = 262, 0
+_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What turns a picture of each EXIF orientation."""
 
 
 def format_of(data: bytes) -> str | None:
@@ -38,18 +54,19 @@ def format_of(data: bytes) -> str | None:
 def read(data: bytes, name: str, check_size: Callable[[int, int], None]) -> tuple[np.ndarray, float]:
     """Decode one picture of format `name` to uint8 (height, width) and its chroma in 0..1.
 
-    `check_size(width, height)` is called before a pixel is decoded and raises what does not fit. Every error
+    What the file's own headers declare is checked first, `check_size(width, height)` before a pixel is
+    decoded; both raise what does not fit. Every error
     of Pillow's becomes a BrokenImage or TooManyPixels here: its plugins raise OSError, SyntaxError,
     struct.error, EOFError, KeyError and more on damaged files, and all of them mean the same to the sender.
     """
     try:
+        _CHECK.get(name, len)(data)
         with Image.open(io.BytesIO(data), formats=(name,)) as picture:
             check_size(*picture.size)
             _refuse_frames(picture, name)
             inverted = _is_deep_white_is_zero(picture)
             picture.load()
-            ImageOps.exif_transpose(picture, in_place=True)
-            gray, chroma = _to_gray(picture)
+            gray, chroma = _to_gray(_upright(picture))
             return (255 - gray if inverted else gray), chroma
     except ImageError:
         raise
@@ -74,6 +91,18 @@ def _refuse_frames(picture: Image.Image, name: str) -> None:
     raise BrokenImage(
         f"The {name} file holds several pictures (pages or animation frames). Send each X-ray as its own job."
     )
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """The picture as a viewer shows it. Not by ImageOps: that writes all of the EXIF data anew."""
+    described = picture.info.get("exif")
+    if described is None:
+        # As ImageMagick writes it into a PNG: hexadecimal, under three lines of its own.
+        lines = picture.info.get("Raw profile type exif", "").split("\n")[3:]
+        described = bytes.fromhex("".join(lines))
+    read_directory(described.removeprefix(b"Exif\0\0"))
+    turn = _UPRIGHT.get(picture.getexif().get(_ORIENTATION, 1))
+    return picture if turn is None else picture.transpose(turn)
 
 
 def _is_deep_white_is_zero(picture: Image.Image) -> bool:
