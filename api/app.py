@@ -38,7 +38,7 @@ from jobs.objects import Objects
 from jobs.probes import Probes
 from jobs.queue import JobQueue
 from jobs.receivers import Receivers
-from jobs.settings import Settings
+from jobs.settings import Settings, warn_of_unknown
 from jobs.trace import current, entered
 from jobs.uploads import Uploads
 from jobs.view import View
@@ -122,6 +122,7 @@ def from_environment() -> Flask:
     """The application as the environment sets it. Raises SettingsError."""
     settings = Settings.from_environment(os.environ)
     log_as_json(settings.log_level)
+    warn_of_unknown(os.environ)
     objects = Objects.connect(settings.s3_endpoint_url, settings.s3_bucket)
     try:
         objects.make_bucket()

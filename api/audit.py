@@ -90,7 +90,7 @@ def main() -> int:
     parser.add_argument("--since", required=True, type=_moment, help="ISO 8601, in UTC unless it has a zone")
     arguments = parser.parse_args()
     try:
-        settings = Settings.from_environment(os.environ)
+        settings = Settings.from_environment(os.environ, signs=False)
         audit = Audit.connect(settings)
         view = View.connect(settings.redis_url, settings.view_seconds)
         ledger = Ledger(Objects.connect(settings.s3_endpoint_url, settings.s3_bucket), view)

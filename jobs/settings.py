@@ -1,25 +1,42 @@
 """Every setting of the service in one table, read from the environment once, at the entry points."""
 
+import difflib
+import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+log = logging.getLogger(__name__)
+
+HOUR, DAY = 3600, 86_400
+CENTURY = 100 * 366 * DAY
+GIGABYTE = 2**30
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]+)?")
 
 
 class SettingsError(ValueError):
-    """A setting is missing or not of its kind; the message names it and says what to do."""
+    """A setting is missing, not of its kind or out of its range; the message names it and says what to do."""
 
 
-def _setting(name: str, default: Any, kind: Any = str) -> Any:
-    return field(default=default, metadata={"env": name, "kind": kind})
+def _setting(name: str, default: Any, kind: Any = str, within: tuple[float, float] | None = None) -> Any:
+    """A field that `name` in the environment sets; a number must not lie outside of the two in `within`."""
+    return field(default=default, metadata={"env": name, "kind": kind, "within": within})
 
 
 def _list_of_client_and_seconds(text: str) -> frozenset[tuple[str, int]]:
     pairs = (entry.split("=") for entry in text.split(",") if entry.strip())
-    return frozenset((client.strip(), int(seconds)) for client, seconds in pairs)
+    kept = frozenset((client.strip(), int(seconds)) for client, seconds in pairs)
+    if not all(0 <= seconds <= CENTURY for _, seconds in kept):
+        raise ValueError(text)
+    return kept
+
+
+def _log_level(text: str) -> str:
+    if text not in LOG_LEVELS:
+        raise ValueError(text)
+    return text
 
 
 def _hosts(text: str) -> frozenset[str]:
@@ -34,21 +51,29 @@ def list_of_origins(text: str) -> frozenset[str]:
     return origins
 
 
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+
 @dataclass(frozen=True)
 class Settings:
     """The service's settings. Each field's `env` is its environment variable."""
 
-    signing_key: str = field(repr=False, metadata={"env": "OSTEO_SIGNING_KEY", "kind": str})
-    """Secret of at least 32 characters that every client's webhook secret is derived from."""
+    signing_key: str = field(repr=False, metadata={"env": "OSTEO_SIGNING_KEY", "kind": str, "within": None})
+    """Secret of at least 32 characters that every client's webhook secret is derived from.
+
+    Empty in a process that signs nothing: see `from_environment`.
+    """
     redis_url: str = field(
-        default="redis://127.0.0.1:6379/0", repr=False, metadata={"env": "REDIS_URL", "kind": str}
+        default="redis://127.0.0.1:6379/0",
+        repr=False,
+        metadata={"env": "REDIS_URL", "kind": str, "within": None},
     )
     s3_endpoint_url: str | None = _setting("S3_ENDPOINT_URL", None)
     """The S3 server; unset means AWS. Credentials come from boto3's own variables."""
     s3_bucket: str = _setting("S3_BUCKET", "osteo")
     s3_public_url: str | None = _setting("OSTEO_S3_PUBLIC_URL", None)
     """Where clients reach the S3 server to upload; unset means S3_ENDPOINT_URL, which they may not reach."""
-    upload_seconds: int = _setting("OSTEO_UPLOAD_SECONDS", 900, int)
+    upload_seconds: int = _setting("OSTEO_UPLOAD_SECONDS", 900, int, (60, 7 * DAY))
     """For how long an upload may begin, seven days at most; what is not submitted is erased an hour later."""
     public_url: str = _setting("OSTEO_PUBLIC_URL", "")
     """Base of the links in jobs and callbacks; empty makes them relative."""
@@ -57,74 +82,70 @@ class Settings:
     """What runs the model: tensorflow, openvino or onnxruntime; unset takes the best that is installed."""
     engine_cache: Path | None = _setting("OSTEO_ENGINE_CACHE", None, Path)
     """The worker's own folder for what an engine has compiled here; unset compiles at every start."""
-    max_bytes: int = _setting("OSTEO_MAX_BYTES", 32 * 2**20, int)
+    max_bytes: int = _setting("OSTEO_MAX_BYTES", 32 * 2**20, int, (1, GIGABYTE))
     """Largest submission, in bytes."""
-    max_study_bytes: int = _setting("OSTEO_MAX_STUDY_BYTES", 512 * 2**20, int)
+    max_study_bytes: int = _setting("OSTEO_MAX_STUDY_BYTES", 512 * 2**20, int, (1, 16 * GIGABYTE))
     """Largest body of one study, by DICOMweb too, in bytes; each image in it is held to `max_bytes`."""
-    max_instances: int = _setting("OSTEO_MAX_INSTANCES", 50, int)
+    max_instances: int = _setting("OSTEO_MAX_INSTANCES", 50, int, (1, 1000))
     """Most instances that one DICOMweb request may hold."""
-    max_pixels: int = _setting("OSTEO_MAX_PIXELS", 50_000_000, int)
+    max_pixels: int = _setting("OSTEO_MAX_PIXELS", 50_000_000, int, (1, 1_000_000_000))
     """Largest image, in pixels (width times height)."""
-    max_queue: int = _setting("OSTEO_MAX_QUEUE", 10_000, int)
+    max_queue: int = _setting("OSTEO_MAX_QUEUE", 10_000, int, (1, 10_000_000))
     """Jobs waiting beyond which a submission is answered 503."""
-    max_queue_seconds: float = _setting("OSTEO_MAX_QUEUE_SECONDS", 3600.0, float)
+    max_queue_seconds: float = _setting("OSTEO_MAX_QUEUE_SECONDS", 3600.0, float, (1, 100 * DAY))
     """Waiting time of a client's first job beyond which its next submission is answered 503."""
-    client_queue: int = _setting("OSTEO_CLIENT_QUEUE", 2_000, int)
+    client_queue: int = _setting("OSTEO_CLIENT_QUEUE", 2_000, int, (1, 10_000_000))
     """Jobs of one client waiting beyond which its next submission is answered 429."""
-    client_rate: int = _setting("OSTEO_CLIENT_RATE", 600, int)
+    client_rate: int = _setting("OSTEO_CLIENT_RATE", 600, int, (1, 10_000_000))
     """Submissions of one client a minute beyond which they are answered 429."""
-    batch: int = _setting("OSTEO_BATCH", 8, int)
+    batch: int = _setting("OSTEO_BATCH", 8, int, (1, 256))
     """Most radiographs that one run of the model takes."""
-    max_attempts: int = _setting("OSTEO_MAX_ATTEMPTS", 3, int)
+    max_attempts: int = _setting("OSTEO_MAX_ATTEMPTS", 3, int, (1, 100))
     """Attempts after which a job that loses its worker ends `failed`."""
-    sweep_seconds: float = _setting("OSTEO_SWEEP_SECONDS", 2.0, float)
+    sweep_seconds: float = _setting("OSTEO_SWEEP_SECONDS", 2.0, float, (0.1, 60))
     """Pause between two rounds of the sweeper."""
-    analysis_seconds: float = _setting("OSTEO_ANALYSIS_SECONDS", 120.0, float)
+    analysis_seconds: float = _setting("OSTEO_ANALYSIS_SECONDS", 120.0, float, (1, DAY))
     """Longest that one analysis may take; its worker then ends itself, and is started again."""
-    deadline_seconds: float = _setting("OSTEO_DEADLINE_SECONDS", 86_400.0, float)
+    deadline_seconds: float = _setting("OSTEO_DEADLINE_SECONDS", 86_400.0, float, (1, CENTURY))
     """Time after which a job that still waits ends `expired`."""
-    running_seconds: float = _setting("OSTEO_RUNNING_SECONDS", 300.0, float)
+    running_seconds: float = _setting("OSTEO_RUNNING_SECONDS", 300.0, float, (1, 7 * DAY))
     """Time after which a running job is taken from a worker that lives: far above the slowest analysis."""
     callback_exceptions: frozenset[str] = _setting("OSTEO_CALLBACK_EXCEPTIONS", frozenset(), _hosts)
     """Hosts that may be called over plain http, on any port and at private addresses: for development."""
-    callback_seconds: float = _setting("OSTEO_CALLBACK_SECONDS", 15.0, float)
+    callback_seconds: float = _setting("OSTEO_CALLBACK_SECONDS", 15.0, float, (1, 300))
     """Time-out of one callback, in all."""
-    retention_seconds: int = _setting("OSTEO_RETENTION_SECONDS", 0, int)
+    retention_seconds: int = _setting("OSTEO_RETENTION_SECONDS", 0, int, (0, CENTURY))
     """How long after its end a job is kept, then it is deleted; 0 keeps it until its client deletes it."""
     client_retention: frozenset[tuple[str, int]] = _setting(
         "OSTEO_CLIENT_RETENTION", frozenset(), _list_of_client_and_seconds
     )
     """The same for single clients, as `clinic-a=604800,clinic-b=0`."""
-    idempotency_seconds: int = _setting("OSTEO_IDEMPOTENCY_SECONDS", 7 * 86_400, int)
+    idempotency_seconds: int = _setting("OSTEO_IDEMPOTENCY_SECONDS", 7 * DAY, int, (1, CENTURY))
     """For how long an idempotency key stands for the first submission that it came with."""
-    key_seconds: float = _setting("OSTEO_KEY_SECONDS", 30.0, float)
+    key_seconds: float = _setting("OSTEO_KEY_SECONDS", 30.0, float, (0, HOUR))
     """Time for which a key that was read is trusted: so long a revoked one may still be taken."""
     cors_origins: frozenset[str] = _setting("OSTEO_CORS_ORIGINS", frozenset(), list_of_origins)
     """Origins whose pages may use the API from a browser, separated by commas; none unless set."""
-    view_seconds: int = _setting("OSTEO_VIEW_SECONDS", 86_400, int)
+    view_seconds: int = _setting("OSTEO_VIEW_SECONDS", 86_400, int, (60, CENTURY))
     """How long a job stays in Redis after its last change; the object store keeps it."""
-    log_level: str = _setting("OSTEO_LOG_LEVEL", "INFO")
+    log_level: str = _setting("OSTEO_LOG_LEVEL", "INFO", _log_level)
+    """DEBUG, INFO, WARNING, ERROR or CRITICAL."""
 
     def retention_of(self, client: str) -> int | None:
         """For how many seconds after their end this client's jobs are kept; None is for ever."""
         return dict(self.client_retention).get(client, self.retention_seconds) or None
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
+    def from_environment(cls, environment: Mapping[str, str], signs: bool = True) -> "Settings":
         """The settings that `environment` holds, defaults for the rest.
 
-        Raises SettingsError for a missing signing key and for a value of the wrong kind.
+        A process that signs no callbacks (`signs`) needs no signing key, and keeps none that it is given.
+        Raises SettingsError for a missing signing key, for a value of the wrong kind or out of its range.
         """
-        values = {}
-        for f in fields(cls):
-            text = environment.get(f.metadata["env"], "").strip()
-            if text:
-                try:
-                    values[f.name] = f.metadata["kind"](text)
-                except ValueError as error:
-                    kind = f.metadata["kind"].__name__.strip("_").replace("_", " ")
-                    raise SettingsError(f"{f.metadata['env']}={text!r} is not a {kind}") from error
-        if len(values.get("signing_key", "")) < 32:
+        values = {f.name: value for f in fields(cls) if (value := _read(f, environment)) is not None}
+        if not signs:
+            values["signing_key"] = ""
+        elif len(values.get("signing_key", "")) < 32:
             raise SettingsError(
                 "OSTEO_SIGNING_KEY must hold a secret of at least 32 characters;"
                 " make one with: openssl rand -hex 32"
@@ -134,4 +155,30 @@ class Settings:
         return cls(**values)
 
 
+def _read(setting: Field[Any], environment: Mapping[str, str]) -> Any:
+    name, kind, within = (setting.metadata[part] for part in ("env", "kind", "within"))
+    text = environment.get(name, "").strip()
+    if not text:
+        return None
+    try:
+        value = kind(text)
+    except ValueError as error:
+        told = kind.__name__.strip("_").replace("_", " ")
+        raise SettingsError(f"{name}={text!r} is not a {told}") from error
+    if within and not within[0] <= value <= within[1]:
+        raise SettingsError(f"{name}={text!r} is out of its range: from {within[0]} to {within[1]}")
+    return value
+
+
 NAMES = tuple(f.metadata["env"] for f in fields(Settings))
+ELSEWHERE = frozenset({"OSTEO_VAR", "OSTEO_URL", "OSTEO_KEY", "OSTEO_WEBHOOK_SECRET"})
+"""What `make up`, the client and those who receive callbacks read."""
+
+
+def warn_of_unknown(environment: Mapping[str, str]) -> None:
+    """Log a warning for each name in `environment` that begins as our settings do, and is none of them."""
+    for name in sorted(environment):
+        if name.startswith("OSTEO_") and name not in {*NAMES, *ELSEWHERE}:
+            close = difflib.get_close_matches(name, NAMES, 1, 0.8)
+            meant = f"; {close[0]} is" if close else ""
+            log.warning("%s is set and is no setting of this service%s", name, meant)

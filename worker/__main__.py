@@ -8,7 +8,7 @@ import sys
 from threading import Event
 
 from jobs.logs import log_as_json
-from jobs.settings import Settings, SettingsError
+from jobs.settings import Settings, SettingsError, warn_of_unknown
 from model.errors import BundleRefused, NoEngine
 from worker.accelerator import accelerator
 from worker.roles import QUEUES_OF_ROLE, is_alive, run_delivery, run_inference, run_sweeper
@@ -25,11 +25,12 @@ def main() -> int:
     if (arguments.command == "alive") != bool(arguments.role):
         parser.error("`alive` takes a role, the others do not")
     try:
-        settings = Settings.from_environment(os.environ)
+        settings = Settings.from_environment(os.environ, signs=arguments.command == "delivery")
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 2
     log_as_json(settings.log_level)
+    warn_of_unknown(os.environ)
     if arguments.command == "alive":
         return 0 if is_alive(settings, arguments.role) else 1
     if arguments.command == "inference":

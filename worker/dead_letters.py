@@ -70,7 +70,7 @@ def main() -> int:
     if wrong := [job_id for job_id in named if job_id and not is_id("job", job_id)]:
         parser.error(f"not a job's id: {wrong[0]}")
     try:
-        settings = Settings.from_environment(os.environ)
+        settings = Settings.from_environment(os.environ, signs=False)
         ledger = ledger_of(settings)
         if arguments.command == "list":
             _print(map(told, ledger.dead_letters()))
