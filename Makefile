@@ -37,7 +37,7 @@ train-smoke: $(LOCKED) ## All steps of training on drawn radiographs, in minutes
 	@$(BIN)/python -m training.prepare --run $(RUN)
 	@$(BIN)/python -m training.select --run $(RUN) --config training/configs/smoke_select.toml
 	@$(BIN)/python -m training.train --run $(RUN) --config training/configs/smoke.toml
-	@$(BIN)/python -m training.evaluate --run $(RUN) --bundle $(RUN)/bundle
+	@$(BIN)/python -m training.evaluate --run $(RUN) --bundle $(RUN)/bundle --small
 
 lint: $(LOCKED) ## Check style, types, insecure habits and secrets
 	@$(BIN)/ruff check

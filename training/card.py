@@ -9,8 +9,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from model.bundle import Description
 from model.network import STRIDE
+from training.evaluation.figures import FEWEST
+from training.evaluation.summary import as_share, by_region
 from training.localisation import MARGIN
-from training.report import as_text
+from training.report import as_figure, as_text
 
 _TEMPLATE = "card_template.md"
 
@@ -24,18 +26,17 @@ def write_card(description: Description, metrics: dict[str, Any]) -> str:
         # Markdown, not HTML.
         autoescape=False,  # noqa: S701
     )
-    environment.filters |= {"measure": as_text, "percent": _percent, "share": _share}
+    environment.filters |= {"measure": as_text, "figure": as_figure, "percent": _percent, "share": as_share}
     template = environment.get_template(_TEMPLATE)
-    return template.render(about=description, metrics=metrics, stride=STRIDE, margin=MARGIN)
+    return template.render(
+        about=description,
+        metrics=metrics,
+        regions=by_region(metrics),
+        fewest=FEWEST,
+        stride=STRIDE,
+        margin=MARGIN,
+    )
 
 
 def _percent(share: float) -> str:
     return f"{100 * share:.0f} %"
-
-
-def _share(value: dict[str, Any], digits: int = 0) -> str:
-    """Write a measure as 71 % (64 % to 78 %)."""
-    if value["value"] is None:
-        return "an unknown share"
-    one, low, high = (f"{100 * value[key]:.{digits}f} %" for key in ("value", "low", "high"))
-    return f"{one} ({low} to {high})"

@@ -22,7 +22,8 @@ from model.weights import write_weights
 from training.backend import prepare_backend
 from training.calibration import fix
 from training.card import write_card
-from training.examples import entries_of, read_part
+from training.evaluation.least_size import describe_base, mark_small
+from training.examples import entries_of, labels_of, read_part
 from training.findings import Part, change_of, localise, measure
 from training.fit_check import METRICS as CHECK_METRICS
 from training.openings import note_opening
@@ -38,20 +39,25 @@ from training.whole_file import write_json
 _SHIPPED = Path(__file__).parents[1] / "model" / "bundle"
 
 
-def evaluate(run: Path, bundle: Path, again: bool = False) -> dict[str, Any]:
-    """Measure the run's network, write its report and its bundle; return the metrics."""
+def evaluate(run: Path, bundle: Path, again: bool = False, small: bool = False) -> dict[str, Any]:
+    """Measure the run's network, write its report and its bundle; return the metrics.
+
+    Refused where the validation part is too small to fix thresholds on, unless `small`: then all that is
+    written is marked.
+    """
     config = config_of(run)
     division = division_of(run)
     refuse_another_division(run, division)
     scores = StoredScores(run, config)
     known = read_part(run, VALIDATION, config.input_size)
+    fixed_on = describe_base("validation part", labels_of(known), small)
     calibration, thresholds = fix(known, scores.of(VALIDATION, [example.square for example in known]))
 
     openings = note_opening(run, division, scores.fingerprint, again)
     unseen = read_part(run, TEST, config.input_size)
     squares = [example.square for example in unseen]
-    test = Part(unseen, scores.of(TEST, squares), calibration)
-    exact = Part(unseen, scores.exactly_of(TEST, squares), calibration)
+    test = Part.of(unseen, scores.of(TEST, squares), calibration)
+    exact = Part.of(unseen, scores.exactly_of(TEST, squares), calibration)
     metrics: dict[str, Any] = {
         "config": asdict(config),
         "began_with": beginning_of(run),
@@ -59,6 +65,7 @@ def evaluate(run: Path, bundle: Path, again: bool = False) -> dict[str, Any]:
         "openings_of_the_test_part": openings,
         "calibration": asdict(calibration),
         "thresholds": asdict(thresholds),
+        "fixed_on": fixed_on,
         **measure(test, thresholds),
         "int8_against_float32": change_of(test, exact),
         "robustness": measure_robustness(run, test, scores),
@@ -73,13 +80,14 @@ def evaluate(run: Path, bundle: Path, again: bool = False) -> dict[str, Any]:
     public_report = write_report(run, metrics)
     description = Description(
         name=f"osteo-{config.backbone.lower()}",
-        version=config.version,
+        version=mark_small(config.version, fixed_on),
         backbone=config.backbone,
         input_size=config.input_size,
         thresholds=thresholds,
         calibration=calibration,
         metrics={
             "test": metrics["test"],
+            "fixed_on": fixed_on,
             "localisation": metrics["localisation"]["head"],
             "radiograph_check": metrics["radiograph_check"],
         },
@@ -152,10 +160,13 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True, help="folder of the run")
     parser.add_argument("--bundle", type=Path, required=True, help="folder to write or replace")
     parser.add_argument("--again", action="store_true", help="open a test part that has been opened before")
+    parser.add_argument(
+        "--small", action="store_true", help="fix thresholds on too few X-rays, and mark that"
+    )
     options = parser.parse_args()
     with told_plainly("evaluate"):
         prepare_backend(config_of(options.run).threads)
-        metrics = evaluate(options.run, options.bundle, options.again)
+        metrics = evaluate(options.run, options.bundle, options.again, options.small)
     value = metrics["test"]["auc"]
     print(
         f"AUC {value['value']:.3f} ({value['low']:.3f} to {value['high']:.3f}, n = {value['n']}); "

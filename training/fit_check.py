@@ -19,8 +19,8 @@ from model.bundle import CHECK
 from model.image import decode
 from model.radiograph_check import RadiographCheck, features
 from model.synthetic import draw_forearm
+from training.evaluation.intervals import mean_with_interval
 from training.examples import entries_of
-from training.measures import with_interval
 from training.photographs import Photographs, read_photographs
 from training.refused import told_plainly
 from training.split import TRAIN, VALIDATION, read_split
@@ -90,7 +90,7 @@ def fit_and_measure(run: Path, photographs: Photographs) -> tuple[RadiographChec
         return standard @ np.array(check.coefficients) + check.intercept >= check.threshold
 
     def share(marked: np.ndarray, groups: np.ndarray) -> dict[str, Any]:
-        return asdict(with_interval(lambda i: float(marked[i].mean()), groups, len(marked)))
+        return asdict(mean_with_interval(marked, groups))
 
     return check, {
         "xrays_passing": share(passing(x_out), groups),

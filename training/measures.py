@@ -1,25 +1,13 @@
-"""What is measured on a part of the data, with intervals that respect its groups."""
+"""What is measured on a part of the data; `training.evaluation.intervals` adds the intervals."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from sklearn.metrics import average_precision_score
 
-_ROUNDS = 2000
 _BINS = 10
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A value with its 95 % interval, and the number of images it rests on."""
-
-    value: float
-    low: float
-    high: float
-    n: int
 
 
 def auc(scores: np.ndarray, labels: np.ndarray) -> float:
@@ -57,8 +45,12 @@ def share(marked: np.ndarray, among: np.ndarray) -> float:
 
 
 def predictive_values(called: np.ndarray, labels: np.ndarray, prevalence: float) -> tuple[float, float]:
-    """PPV and NPV that sensitivity and specificity give at a prevalence, by Bayes; `called` bool (n,)."""
-    sensitivity, specificity = share(called, labels), share(~called, ~labels)
+    """PPV and NPV that sensitivity and specificity give at a prevalence; `called` bool (n,)."""
+    return from_rates(share(called, labels), share(~called, ~labels), prevalence)
+
+
+def from_rates(sensitivity: float, specificity: float, prevalence: float) -> tuple[float, float]:
+    """PPV and NPV at a prevalence, by Bayes."""
     positives = sensitivity * prevalence + (1 - specificity) * (1 - prevalence)
     negatives = specificity * (1 - prevalence) + (1 - sensitivity) * prevalence
     return (
@@ -86,23 +78,3 @@ def reliability(probabilities: np.ndarray, labels: np.ndarray) -> list[Bin]:
 def calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """Expected calibration error: the mean distance of said and found over the images."""
     return sum(abs(one.said - one.found) * one.n for one in reliability(probabilities, labels)) / len(labels)
-
-
-def with_interval(
-    statistic: Callable[[np.ndarray], float], groups: np.ndarray, n: int, rounds: int = _ROUNDS
-) -> Measure:
-    """Compute `statistic(indices)` on all images, and its interval by drawing whole groups with replacement.
-
-    Images of one group resemble each other, so drawing single images would make the interval too narrow.
-    """
-    members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
-    random = np.random.default_rng(0)
-    drawn = np.array(
-        [
-            statistic(np.concatenate([members[i] for i in random.integers(0, len(members), len(members))]))
-            for _ in range(rounds)
-        ]
-    )
-    known = drawn[~np.isnan(drawn)]
-    low, high = np.quantile(known, [0.025, 0.975]) if len(known) else (float("nan"), float("nan"))
-    return Measure(statistic(np.arange(len(groups))), float(low), float(high), n)

@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from training.curves import CURVES
+from training.evaluation.figures import FEWEST
 from training.plots import FALSE_ALARMS, MISSED, PLOTS
 from training.select import PICTURE as SELECTION
 
@@ -36,17 +37,26 @@ def _render(run: Path, metrics: dict[str, Any], pictures: dict[str, str]) -> str
         undefined=StrictUndefined,
         trim_blocks=True,
     )
-    environment.filters["measure"] = as_text
+    environment.filters |= {"measure": as_text, "figure": as_figure}
     embedded = [
         (base64.b64encode((run / name).read_bytes()).decode(), caption)
         for name, caption in pictures.items()
         if (run / name).exists()
     ]
-    return environment.get_template("report_template.html").render(metrics=metrics, pictures=embedded)
+    return environment.get_template("report_template.html").render(
+        metrics=metrics, pictures=embedded, fewest=FEWEST
+    )
 
 
 def as_text(value: dict[str, Any], digits: int = 3) -> str:
     """Write a measure as 0.712 (0.641 to 0.783), or say that there is none."""
     if value["value"] is None:
         return "not measurable"
+    if value["low"] is None:
+        return f"{value['value']:.{digits}f} (no interval)"
     return f"{value['value']:.{digits}f} ({value['low']:.{digits}f} to {value['high']:.{digits}f})"
+
+
+def as_figure(subgroup: dict[str, Any], name: str, digits: int = 3) -> str:
+    """Write a measure of a subgroup, or that it would rest on too few X-rays."""
+    return as_text(subgroup[name], digits) if name in subgroup else "too few"

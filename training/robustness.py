@@ -34,7 +34,7 @@ def _perturbed(run: Path, test: Part, scores: StoredScores, name: str, perturb: 
         to_square(perturb(decode((run / example.entry.image).read_bytes()).pixels), size)
         for example in tqdm(test.examples, name, unit="image")
     ]
-    return Part(test.examples, scores.of(f"test {name}", squares), test.calibration)
+    return Part.of(test.examples, scores.of(f"test {name}", squares), test.calibration)
 
 
 def size_only(run: Path, test: Part) -> dict[str, Any]:
@@ -49,4 +49,4 @@ def size_only(run: Path, test: Part) -> dict[str, Any]:
     )
     sizes = np.array([(example.entry.width, example.entry.height) for example in test.examples])
     said = model.predict_proba(sizes)[:, 1]
-    return test.measure(lambda i: auc(said[i], test.labels[i]))
+    return test.area(lambda i: auc(said[i], test.labels[i]))

@@ -21,8 +21,9 @@ from training.augment import OVERSAMPLING
 from training.backend import prepare_backend
 from training.batches import Batches
 from training.config import Config, Phase, read_toml
+from training.evaluation.intervals import auc_bounds, with_interval
 from training.examples import Example, groups_of, labels_of, read_part
-from training.measures import auc, with_interval
+from training.measures import auc
 from training.refused import Refused, told_plainly
 from training.scores import score
 from training.split import TRAIN, VALIDATION, division_of
@@ -147,8 +148,12 @@ def _score(model: keras.Model, examples: Sequence[Example]) -> dict[str, Any]:
     start = time.perf_counter()
     said = score(model, squares, "measuring").fracture
     seconds = time.perf_counter() - start
-    labels = labels_of(examples)
-    interval = with_interval(lambda i: auc(said[i], labels[i]), groups_of(examples), len(labels))
+    labels, groups = labels_of(examples), groups_of(examples)
+    interval = with_interval(
+        lambda i: auc(said[i], labels[i]),
+        groups,
+        lambda value: auc_bounds(value, labels, groups),
+    )
     return {"auc": asdict(interval), "images_a_second": round(len(examples) / seconds, 1)}
 
 

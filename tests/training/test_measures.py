@@ -9,8 +9,6 @@ from training.measures import (
     calibration_error,
     predictive_values,
     reliability,
-    share,
-    with_interval,
 )
 
 
@@ -30,25 +28,6 @@ def test_telling_sources_apart_earns_nothing_within_them():
     assert auc_within(by_source, labels, sources) == 0.5
     assert auc_within(by_source + labels, labels, sources) == 1
     assert np.isnan(auc_within(by_source, sources == "rich", sources))
-
-
-def test_an_interval_over_groups_is_wider_than_one_over_images():
-    random = np.random.default_rng(0)
-    of_group = random.random(60) < 0.5
-    groups = np.repeat(np.arange(60), 10)
-    marked = np.repeat(of_group, 10)
-    everything = np.ones_like(marked)
-
-    def statistic(i: np.ndarray) -> float:
-        return share(marked[i], everything[i])
-
-    grouped = with_interval(statistic, groups, 600)
-    single = with_interval(statistic, np.arange(600), 600)
-    assert grouped.value == single.value == marked.mean()
-    assert grouped.low < single.low < grouped.value < single.high < grouped.high
-    # Sixty coins: the textbook's 1.96 sqrt(p q / n) either side.
-    expected = 1.96 * np.sqrt(grouped.value * (1 - grouped.value) / 60)
-    assert grouped.high - grouped.value == pytest.approx(expected, rel=0.15)
 
 
 def test_calibration_finds_the_distortion_that_was_put_in():

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,7 @@ def test_every_figure_has_its_interval_and_stands_in_card_report_and_bundle(run:
     assert {one["perturbation"] for one in metrics["robustness"]} >= {"inverted", "border masked"}
     assert {"head", "grad_cam"} == set(metrics["localisation"])
     assert metrics["size_only"]["value"] == 0.5, "all drawn wrists have one size"
+    assert metrics["size_only"]["high"] > metrics["size_only"]["low"]
     assert abs(metrics["int8_against_float32"]["change_of_auc"]["value"]) < 0.01
     bundle = run / "bundle"
     assert json.loads((bundle / MANIFEST).read_text())["metrics"]["test"] == metrics["test"]
@@ -60,6 +62,19 @@ def test_every_figure_has_its_interval_and_stands_in_card_report_and_bundle(run:
         assert "src=" not in page.replace('src="data:image/png;base64,', "")
     assert report.count("data:image") == public.count("data:image") + 2, "X-rays left the run's folder"
     assert (run / CURVES).exists()
+
+
+def test_few_xrays_fix_thresholds_only_when_told_so_and_are_marked(run: Path):
+    command = [sys.executable, "-m", "training.evaluate", "--run", str(run), "--bundle", str(run / "no")]
+    refused = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert refused.returncode == 1
+    assert "--small" in refused.stderr.splitlines()[-1]
+    assert not (run / "no").exists()
+    described = json.loads((run / "bundle" / MANIFEST).read_text())
+    assert described["version"].endswith("+small")
+    assert not described["metrics"]["fixed_on"]["enough"]
+    assert "Not for service" in (run / "bundle" / CARD).read_text()
+    assert "Not for service" in (run / "bundle" / REPORT).read_text()
 
 
 def test_the_architectures_are_compared(run: Path):

@@ -1,0 +1,1 @@
+"""Figures and their intervals, for `training.evaluate` and `training.external`."""
