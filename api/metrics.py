@@ -81,7 +81,7 @@ def _of_redis(ledger: Ledger) -> Iterator[Metric]:
     )
     yield _by("role", "osteo_processes", "Processes that live", {role: names[role] for role in ROLES})
     yield GaugeMetricFamily(
-        "osteo_hosts_paused", "Hosts of receivers that are not called for now", len(view.hosts.paused())
+        "osteo_receivers_paused", "Receivers that are not called for now", len(view.breaker.paused())
     )
     yield _total("state", "osteo_jobs_ended", "Jobs that have ended", "ended:", counts)
     yield _total("outcome", "osteo_deliveries", "Callbacks that have come to an end", "delivery:", counts)

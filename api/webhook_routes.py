@@ -146,7 +146,7 @@ def redeliver_one(ledger: Ledger, queue: JobQueue, job_id: str) -> bool:
         return False
     try:
         again = ledger.redeliver(job)
-        queue.deliver(again)
+        queue.feed_deliveries(again.client)
     except Conflict:
         return False  # A delivery is being recorded this very moment.
     except QueueUnavailable:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 PORTS = frozenset({443, 8443})
+DEFAULT_PORTS = {"http": 80, "https": 443}
 MAX_LENGTH = 2048
 
 # What `is_global` of Python 3.11 lets through, or may, and no callback may reach.
@@ -58,7 +59,7 @@ def parse(url: str, exceptions: frozenset[str]) -> Callback:
     try:
         parts = urlsplit(url)
         host = (parts.hostname or "").rstrip(".").encode("idna").decode()
-        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
+        port = parts.port or DEFAULT_PORTS.get(parts.scheme, 0)
     except ValueError as error:
         raise CallbackRefused("callback_url is not a URL") from error
     if parts.scheme not in ("http", "https") or not host:
@@ -78,6 +79,12 @@ def parse(url: str, exceptions: frozenset[str]) -> Callback:
     if literal:
         _refuse_unless_public(callback, literal, exceptions)
     return callback
+
+
+def origin_of(url: str) -> str:
+    """The origin of a URL that was accepted, as `Callback.origin` has it."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname}:{parts.port or DEFAULT_PORTS[parts.scheme]}"
 
 
 def resolve(callback: Callback, exceptions: frozenset[str]) -> list[str]:

@@ -7,7 +7,7 @@ from jobs.errors import Conflict, NotStored
 from jobs.job import Job, now
 from jobs.ledger import Ledger
 from jobs.queue import JobQueue
-from jobs.states import Delivery, State
+from jobs.states import State
 from jobs.study import concluded
 
 
@@ -24,8 +24,8 @@ def pass_on(job: Job, ledger: Ledger, queue: JobQueue) -> None:
         queue.feed(job.client, job.priority)
     elif job.state is State.ERASED:
         bury(job, ledger)
-    elif job.delivery is Delivery.PENDING:
-        queue.deliver(job)
+    elif job.owes_callback:
+        queue.feed_deliveries(job.client)
     else:
         if job.study:
             _conclude(job.study, ledger, queue)

@@ -201,9 +201,14 @@ class Job:
         return self.error is not None and self.error["type"] in DEAD_LETTER_ERRORS
 
     @property
+    def owes_callback(self) -> bool:
+        """Whether it has ended and its callback has not."""
+        return self.state.final and self.delivery is Delivery.PENDING
+
+    @property
     def settled(self) -> bool:
         """Whether nothing is left to do: ended, and its callback too."""
-        return self.state.final and self.delivery is not Delivery.PENDING
+        return self.state.final and not self.owes_callback
 
     def _moved(self, to: State, **changes: Any) -> "Job":
         if to not in MOVES[self.state]:
@@ -217,7 +222,7 @@ class Job:
     def _delivery_moved(
         self, to: Delivery, next_delivery_at: datetime | None = None, call: dict[str, Any] | None = None
     ) -> "Job":
-        if not self.state.final or self.delivery is not Delivery.PENDING:
+        if not self.owes_callback:
             raise IllegalMove(f"{self.id}: delivery {self.delivery} -> {to} while {self.state}")
         return replace(
             self,

@@ -9,8 +9,8 @@ from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
 
+from jobs.deliveries import Deliveries
 from jobs.errors import QueueAway
-from jobs.job import Job
 from jobs.lines import Lines
 from jobs.redis_client import connect, translated
 from jobs.states import Priority
@@ -69,6 +69,7 @@ class JobQueue:
         self._app = app
         self._redis = redis
         self._lines = Lines(redis)
+        self._deliveries = Deliveries(redis)
 
     @classmethod
     def connect(cls, redis_url: str) -> "JobQueue":
@@ -80,13 +81,15 @@ class JobQueue:
         for job_id in self._lines.next_in_line(client, priority):
             self._send(ANALYSE_TASK, job_id, QUEUE_OF_PRIORITY[priority])
 
-    def deliver(self, job: Job) -> None:
-        """Ask a worker to call this job's receiver."""
-        self._send(DELIVER_TASK, job.id, DELIVER)
+    def feed_deliveries(self, client: str) -> None:
+        """Ask workers to make the next calls of a client, as many as it has room for."""
+        for item in self._deliveries.next(client, DELIVER):
+            self._send(PROBE_TASK if item.startswith("probe_") else DELIVER_TASK, item, DELIVER)
 
     def probe(self, client: str, probe_id: str) -> None:
-        """Ask a worker to send this test event."""
-        self._send(PROBE_TASK, probe_id, DELIVER, client)
+        """Ask a worker to send this test event when its turn comes."""
+        self._deliveries.join(client, probe_id)
+        self.feed_deliveries(client)
 
     def waiting(self) -> set[tuple[str, str]]:
         """What waits in any queue: the task's name and the id of the job."""
@@ -99,9 +102,9 @@ class JobQueue:
         headers = [json.loads(message)["headers"] for message in messages]
         return {(header["task"], header["root_id"]) for header in headers}
 
-    def _send(self, task: str, job_id: str, queue: str, *more: str) -> None:
+    def _send(self, task: str, job_id: str, queue: str) -> None:
         try:
             # The root id names the job, so that what waits can be told without decoding bodies.
-            self._app.send_task(task, args=[job_id, *more], queue=queue, root_id=job_id, retry=False)
+            self._app.send_task(task, args=[job_id], queue=queue, root_id=job_id, retry=False)
         except (OperationalError, RedisError, OSError) as error:
             raise QueueAway(f"Redis does not answer: {type(error).__name__}") from error

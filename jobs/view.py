@@ -6,13 +6,15 @@ Nothing in here is the truth. Redis may be wiped at any moment, and the sweeper 
 import time
 from collections.abc import Iterable
 from enum import IntEnum
-from secrets import token_hex
 from typing import Any
 
 from redis import Redis
 
-from jobs.heartbeats import LIVES, Heartbeats
-from jobs.hosts import Hosts
+from jobs.breaker import Breaker
+from jobs.callback_url import origin_of
+from jobs.deliveries import Deliveries, receivers_key
+from jobs.deliveries import line_key as callbacks_key
+from jobs.heartbeats import Heartbeats
 from jobs.job import Job
 from jobs.lines import Lines, drained_key, line_key, sent_key
 from jobs.redis_client import connect, translated
@@ -42,11 +44,12 @@ CHANGES = "changes"
 """The channel that tells which jobs have a new version."""
 
 PUT_IF_NEWER = """
-local job, waiting, line, sent, lines, drained, counts = unpack(KEYS)
-local id, version, record, seconds, since, client, state, final, delivery = unpack(ARGV)
-local old, was, owed = unpack(redis.call('HMGET', job, 'version', 'state', 'delivery'))
+local job, waiting, line, sent, lines, drained, counts, callbacks, receivers, clients = unpack(KEYS)
+local id, version, record, seconds, since, client, state, final, delivery, origin, due = unpack(ARGV)
+local old, was, owed, called = unpack(redis.call('HMGET', job, 'version', 'state', 'delivery', 'origin'))
 if old and tonumber(old) >= tonumber(version) then return 0 end
 redis.call('HSET', job, 'version', version, 'record', record, 'state', state, 'delivery', delivery)
+redis.call('HSET', job, 'origin', origin)
 redis.call('PUBLISH', 'changes', id)
 if old and was ~= state then
   if final == '1' then redis.call('HINCRBY', counts, 'ended:' .. state, 1) end
@@ -65,6 +68,11 @@ elseif redis.call('ZREM', waiting, id) == 1 then
   redis.call('INCR', drained)
   redis.call('EXPIRE', drained, 300)
 end
+if due ~= '' then
+  redis.call('ZADD', callbacks, due, id)
+  redis.call('ZADD', receivers, 'LT', due, origin)
+  redis.call('SADD', clients, client)
+elseif called then redis.call('ZREM', 'callbacks:' .. client .. ':' .. called, id) end
 return 1
 """
 
@@ -87,32 +95,19 @@ local untried = tonumber(shown) == version - 1 and tonumber(tried or 0) < versio
 return untried and now - since >= doubt and 2 or 1
 """
 
-BEGIN_DELIVERY = f"""{LIVES}
-local held = redis.call('GET', KEYS[1])
-if held and held ~= ARGV[1] then
-  local process = string.match(held, '^(.*)/') or ''
-  if lives(process) then return 0 end
-end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return 1
-"""
-
-DELETE_IF_HELD = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
-
 
 class View:
     """Redis as the jobs' fast view. Every method raises QueueUnavailable where Redis does not answer."""
 
     def __init__(self, redis: Redis, seconds: int) -> None:
         self.lines = Lines(redis)
-        self.hosts = Hosts(redis)
+        self.breaker = Breaker(redis)
+        self.deliveries = Deliveries(redis)
         self.heartbeats = Heartbeats(redis)
         self._redis = redis
         self._seconds = seconds
         self._put_if_newer = redis.register_script(PUT_IF_NEWER)
         self._gate = redis.register_script(GATE)
-        self._begin_delivery = redis.register_script(BEGIN_DELIVERY)
-        self._delete_if_held = redis.register_script(DELETE_IF_HELD)
 
     @classmethod
     def connect(cls, url: str, seconds: int) -> "View":
@@ -127,6 +122,8 @@ class View:
     def put(self, job: Job) -> None:
         """Show `job`, unless a later version is shown already."""
         waits_since = str(job.queued_at.timestamp()) if job.state is State.QUEUED else ""
+        origin = origin_of(job.callback_url) if job.callback_url else ""
+        due = str(job.next_delivery_at.timestamp()) if job.owes_callback and job.next_delivery_at else ""
         with translated(self._redis):
             self._put_if_newer(
                 keys=[
@@ -137,10 +134,13 @@ class View:
                     f"lines:{job.priority}",
                     drained_key(time.time()),
                     "counts",
+                    callbacks_key(job.client, origin),
+                    receivers_key(job.client),
+                    "callbacks",
                 ],
                 args=[
                     *(job.id, job.version, job.to_json(), self._seconds, waits_since, job.client),
-                    *(job.state, int(_counts(job)), job.delivery),
+                    *(job.state, int(_counts(job)), job.delivery, origin, due),
                 ],
             )
 
@@ -176,28 +176,6 @@ class View:
         """Let this version be written by another: its writer has left nothing there."""
         with translated(self._redis):
             self._redis.delete(f"gate:{job_id}:{version}")
-
-    def begin_delivery(self, job_id: str, process: str, seconds: float) -> str | None:
-        """A token if the caller alone may call this job's receiver, within `seconds`; else None.
-
-        The token is worth nothing once the `process` (the name of its heartbeat) has died: the receiver may
-        then be called a second time, under the same id.
-        """
-        token = f"{process}/{token_hex(8)}"
-        with translated(self._redis):
-            begun = self._begin_delivery(keys=[f"delivering:{job_id}"], args=[token, int(seconds * 1000)])
-        return token if begun else None
-
-    def end_delivery(self, job_id: str, token: str) -> None:
-        """Let others call this job's receiver again, unless the time of this `token` is over."""
-        with translated(self._redis):
-            self._delete_if_held(keys=[f"delivering:{job_id}"], args=[token])
-
-    def delivering(self, job_id: str) -> bool:
-        """Whether somebody who lives is calling this job's receiver."""
-        with translated(self._redis):
-            token: Any = self._redis.get(f"delivering:{job_id}")
-        return bool(token) and token.decode().rpartition("/")[0] in self.heartbeats.alive()
 
 
 def _counts(job: Job) -> bool:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from threading import Timer
 
-from jobs.callback_url import Callback, CallbackRefused, resolve
+from jobs.callback_url import DEFAULT_PORTS, Callback, CallbackRefused, resolve
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ def _cut_off(line: socket.socket) -> None:
 
 def _host_header(host: str, port: int, scheme: str) -> str:
     name = f"[{host}]" if ":" in host else host
-    return name if port == {"http": 80, "https": 443}[scheme] else f"{name}:{port}"
+    return name if port == DEFAULT_PORTS[scheme] else f"{name}:{port}"
 
 
 def _retry_after(text: str | None) -> timedelta | None:

@@ -2,16 +2,19 @@
 
 import logging
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from jobs.breaker import Breaker
 from jobs.callback_url import Callback, CallbackRefused, parse
+from jobs.deliveries import Deliveries, Turn
 from jobs.document import DeliveryAttempt, document
-from jobs.errors import Conflict
-from jobs.hosts import Hosts
+from jobs.errors import Conflict, NotStored
 from jobs.job import Job, moment_text, now
 from jobs.ledger import Ledger
+from jobs.queue import JobQueue
 from jobs.receivers import Receiver, Receivers
 from jobs.states import Delivery
 from jobs.study import study_document
@@ -35,33 +38,50 @@ class Courier:
 
     process: str
     ledger: Ledger
+    queue: JobQueue
     webhooks: Webhooks
     receivers: Receivers
-    hosts: Hosts
     public_url: str
     exceptions: frozenset[str]
     seconds: float
 
+    @property
+    def breaker(self) -> Breaker:
+        """Which receivers fail."""
+        return self.ledger.view.breaker
 
-def deliver(job_id: str, courier: Courier) -> None:
-    """Call the job's receiver once if it is due, and record what came of it.
+    @property
+    def deliveries(self) -> Deliveries:
+        """Whose turn it is."""
+        return self.ledger.view.deliveries
 
-    The attempt is recorded before the call: whatever dies then, the receiver is not called without end.
-    """
-    view = courier.ledger.view
-    token = view.begin_delivery(job_id, courier.process, courier.seconds * 2)
-    if token is None:
+
+def in_turn(work: Callable[[Turn, Courier], None], courier: Courier, item: str) -> None:
+    """Do the `work` for `item` if it has a turn that no other holds; then let its client's next one come."""
+    turn = courier.deliveries.begin(item, courier.process, courier.seconds * 2)
+    if turn is None:
         return
     try:
-        # A view that lags behind shows a version that cannot be followed by another: nobody is called then.
-        job = courier.ledger.current(job_id)
-        due = job.next_delivery_at
-        if not job.state.final or job.delivery is not Delivery.PENDING or due is None or due > now():
-            return
+        work(turn, courier)
+    except NotStored:
+        log.warning("nothing is stored of what this call was for", extra={"job": item})
+        courier.deliveries.leave(turn)
+    finally:
+        courier.deliveries.end(turn)
+        courier.queue.feed_deliveries(turn.client)
+
+
+def deliver(turn: Turn, courier: Courier) -> None:
+    """Call the job's receiver once if it is due, and record the outcome.
+
+    The attempt is recorded before the call: a worker that dies then does not call the receiver without end.
+    """
+    job = courier.ledger.current(turn.item)
+    if not job.owes_callback:
+        courier.deliveries.leave(turn)
+    elif job.next_delivery_at and job.next_delivery_at <= now():
         with within(job.traceparent):
             _deliver(job, courier)
-    finally:
-        view.end_delivery(job_id, token)
 
 
 def _deliver(job: Job, courier: Courier) -> None:
@@ -69,6 +89,7 @@ def _deliver(job: Job, courier: Courier) -> None:
         after = _attempt(job, courier)
     except Conflict:
         log.warning("this delivery was recorded by another", extra={"job": job.id})
+        courier.ledger.view.put(courier.ledger.read(job.id))
         return
     if after.settled:
         courier.ledger.settle(after)
@@ -92,30 +113,26 @@ def message_id(job: Job) -> str:
 
 
 def _attempt(job: Job, courier: Courier) -> Job:
-    """The job after one attempt, or as it was where its host is busy or left alone for now."""
+    """The job after one attempt."""
     assert job.callback_url
     ledger = courier.ledger
     chosen = courier.webhooks.of(job.client)
     if job.event not in chosen.events:
         return ledger.append(job.delivery_given_up(Delivery.NONE))
+    if job.delivery_attempts > len(SCHEDULE):
+        # The last attempt was begun, and its outcome was never recorded.
+        return _after(job, Answer(0.0, error="the outcome was lost with the worker"), None, courier)
     try:
         callback = parse(job.callback_url, courier.exceptions)
     except CallbackRefused as refusal:
         return _after(_begin(job, courier), Answer(0.0, error=str(refusal)), None, courier)
     receiver = courier.receivers.of(job.client, callback.origin)
     if receiver.disabled_at:
-        log.warning("this receiver is disabled", extra={"job": job.id, "host": callback.host})
+        log.warning("this receiver is disabled", extra={"job": job.id})
         return ledger.append(job.delivery_given_up(Delivery.DISABLED))
-    token = courier.hosts.enter(callback.host, courier.process, courier.seconds * 2)
-    if token is None:
-        return job
-    answered = None
-    try:
-        begun = _begin(job, courier)
-        answer = _call(begun, callback, chosen, courier)
-        answered = answer.reached
-    finally:
-        courier.hosts.leave(callback.host, token, answered)
+    begun = _begin(job, courier)
+    answer = _call(begun, callback, chosen, courier)
+    courier.breaker.note(job.client, callback.origin, answer.reached)
     return _after(begun, answer, receiver, courier)
 
 

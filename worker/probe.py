@@ -1,6 +1,9 @@
 """Send one test event, and let a receiver that takes it be called again."""
 
+from datetime import datetime
+
 from jobs.callback_url import CallbackRefused, parse
+from jobs.deliveries import Turn
 from jobs.job import moment_text, now
 from jobs.probes import Probes
 from jobs.webhook import signed
@@ -8,18 +11,31 @@ from worker.call import Answer, call
 from worker.deliver import Courier, logged
 
 
-def probe(probe_id: str, client: str, probes: Probes, courier: Courier) -> None:
-    """Call the receiver that the probe names, once, and record what came of it."""
-    asked, at = probes.read(client, probe_id), now()
-    message = f"msg_{probe_id}"
-    event = {"type": "webhook.test", "timestamp": moment_text(at), "data": {"id": probe_id}}
-    secrets = courier.webhooks.secrets(client, courier.webhooks.of(client), at)
-    body, headers = signed(message, event, secrets, at)
+def probe(turn: Turn, courier: Courier) -> None:
+    """Call the receiver that the probe names, once, and record the outcome."""
+    probes = Probes(courier.ledger.objects)
+    asked = probes.read(turn.client, turn.item)
+    if asked["delivery"] is None:
+        at = now()
+        answer = _answer(turn, asked["callback_url"], courier, at)
+        probes.write(turn.client, asked | {"delivery": logged(_message_id(turn), 1, answer, at)})
+    courier.deliveries.leave(turn)
+
+
+def _answer(turn: Turn, url: str, courier: Courier, at: datetime) -> Answer:
+    event = {"type": "webhook.test", "timestamp": moment_text(at), "data": {"id": turn.item}}
+    secrets = courier.webhooks.secrets(turn.client, courier.webhooks.of(turn.client), at)
+    body, headers = signed(_message_id(turn), event, secrets, at)
     try:
-        callback = parse(asked["callback_url"], courier.exceptions)
-        answer = call(callback, body, headers, courier.exceptions, courier.seconds)
-        if answer.accepted:
-            courier.receivers.answered(courier.receivers.of(client, callback.origin))
+        callback = parse(url, courier.exceptions)
     except CallbackRefused as refusal:
-        answer = Answer(0.0, error=str(refusal))
-    probes.write(client, asked | {"delivery": logged(message, 1, answer, at)})
+        return Answer(0.0, error=str(refusal))
+    answer = call(callback, body, headers, courier.exceptions, courier.seconds)
+    if answer.accepted:
+        courier.receivers.answered(courier.receivers.of(turn.client, callback.origin))
+        courier.breaker.note(turn.client, callback.origin, answered=True)
+    return answer
+
+
+def _message_id(turn: Turn) -> str:
+    return f"msg_{turn.item}"

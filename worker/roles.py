@@ -11,10 +11,10 @@ from celery import Celery
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 
 from jobs.audit import Audit
+from jobs.deliveries import DELIVERY_THREADS
 from jobs.errors import TransientError
 from jobs.ledger import Ledger
 from jobs.objects import Objects
-from jobs.probes import Probes
 from jobs.queue import (
     ANALYSE_TASK,
     DELIVER,
@@ -29,7 +29,7 @@ from jobs.receivers import Receivers
 from jobs.settings import Settings
 from jobs.view import View
 from jobs.webhook import Webhooks
-from worker.deliver import Courier, deliver
+from worker.deliver import Courier, deliver, in_turn
 from worker.heartbeat import Heartbeat
 from worker.memory import give_back, keep_heaps_small
 from worker.probe import probe
@@ -40,7 +40,6 @@ log = logging.getLogger(__name__)
 
 QUEUES_OF_ROLE = {"inference": (INFER_STAT, INFER_ROUTINE), "delivery": (DELIVER,), "sweeper": ()}
 
-DELIVERY_THREADS = 16
 REMEMBERED = 1.0
 """Seconds for which a delivery goes by what it has just read of a client's webhook and of its receiver."""
 
@@ -101,16 +100,16 @@ def run_delivery(settings: Settings) -> None:
     courier = Courier(
         process=heartbeat.name,
         ledger=ledger,
+        queue=JobQueue.connect(settings.redis_url),
         webhooks=Webhooks(ledger.objects, settings.signing_key, REMEMBERED),
         receivers=Receivers(ledger.objects, REMEMBERED),
-        hosts=ledger.view.hosts,
         public_url=settings.public_url,
         exceptions=settings.callback_exceptions,
         seconds=settings.callback_seconds,
     )
     tasks = {
-        DELIVER_TASK: partial(deliver, courier=courier),
-        PROBE_TASK: partial(probe, probes=Probes(ledger.objects), courier=courier),
+        DELIVER_TASK: partial(in_turn, deliver, courier),
+        PROBE_TASK: partial(in_turn, probe, courier),
     }
     _consume(settings, "delivery", tasks, heartbeat, DELIVERY_THREADS)
 

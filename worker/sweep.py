@@ -1,12 +1,11 @@
 """Sweep: find what was left behind, by its `pending` marker, and send it on its way again."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
-from urllib.parse import urlsplit
 
 from jobs.deletion import erase_leftovers
 from jobs.errors import Conflict, NotStored, QueueUnavailable, StoreUnavailable
@@ -14,8 +13,8 @@ from jobs.handover import after_lost_attempt, pass_on
 from jobs.ids import made_at
 from jobs.job import LEFTOVER_GRACE, Job, now
 from jobs.ledger import Ledger
-from jobs.queue import ANALYSE_TASK, DELIVER_TASK, JobQueue
-from jobs.states import Delivery, State
+from jobs.queue import ANALYSE_TASK, JobQueue
+from jobs.states import State
 from jobs.study import concluded
 
 log = logging.getLogger(__name__)
@@ -48,15 +47,14 @@ class Sight:
     """What one round sees besides the jobs.
 
     `sent`: which waiting jobs were put into the queue, and when. `messages`: what is in the queue (task, job
-    id). `gone`: the runners that are lost. `paused`: the hosts that are not called for now. `marked`: the
-    jobs and studies that have been listed so far; a study comes behind all of its jobs.
+    id). `gone`: the runners that are lost. `marked`: the jobs and studies that have been listed so far; a
+    study comes behind all of its jobs.
     """
 
     at: datetime
     sent: Mapping[str, float]
     messages: frozenset[tuple[str, str]]
     gone: frozenset[str]
-    paused: Set[str]
     marked: set[str] = field(default_factory=set)
 
 
@@ -70,7 +68,7 @@ def sweep(sweeper: Sweeper) -> None:
     gone = {runner for runner, since in sweeper.missing.items() if at - since > HEARTBEAT_GRACE} - alive
     lines = sweeper.ledger.view.lines
     messages = frozenset(sweeper.queue.waiting())
-    sight = Sight(at, lines.sent(), messages, frozenset(gone), sweeper.ledger.view.hosts.paused())
+    sight = Sight(at, lines.sent(), messages, frozenset(gone))
     runners, failures = set(), 0
     for job_ids in _chunks(sweeper.ledger.pending()):
         sight.marked.update(job_ids)
@@ -84,6 +82,8 @@ def sweep(sweeper: Sweeper) -> None:
                     raise StoreUnavailable("the object store failed for several jobs")
     for client, priority in lines.all():
         sweeper.queue.feed(client, priority)
+    for client in sweeper.ledger.view.deliveries.clients():
+        sweeper.queue.feed_deliveries(client)
     for runner in sweeper.missing.keys() - (runners - alive):
         del sweeper.missing[runner]
     for runner in runners - alive:
@@ -109,12 +109,8 @@ def left_behind(job: Job, sight: Sight, running_limit: timedelta) -> bool:
     if job.state is State.RUNNING:
         held = sight.at - (job.started_at or job.queued_at)
         return held > running_limit or job.runner in sight.gone
-    if job.delivery is Delivery.PENDING:
-        due = job.next_delivery_at or sight.at
-        if due > sight.at or (DELIVER_TASK, job.id) in sight.messages:
-            return False
-        return urlsplit(job.callback_url or "").hostname not in sight.paused
-    return True
+    # A callback that is owed stands in its receiver's line, where the view has put it.
+    return not job.owes_callback
 
 
 def _tried(job_id: str, sight: Sight, sweeper: Sweeper) -> bool:
@@ -141,8 +137,6 @@ def _bring_back(job_id: str, sight: Sight, sweeper: Sweeper) -> None:
         return
     sweeper.ledger.view.put(job)
     if not left_behind(job, sight, sweeper.running_limit):
-        return
-    if job.delivery is Delivery.PENDING and sweeper.ledger.view.delivering(job_id):
         return
     try:
         if job.members and not job.state.final:

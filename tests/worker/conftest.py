@@ -9,11 +9,14 @@ from threading import Thread
 import pytest
 
 from jobs.ledger import Ledger
+from jobs.queue import JobQueue
 from jobs.receivers import Receivers
 from jobs.settings import Settings
 from jobs.webhook import Webhooks
 from tests.conftest import SIGNING_KEY
-from worker.deliver import Courier
+from worker.deliver import Courier, in_turn
+from worker.deliver import deliver as deliver_in_turn
+from worker.probe import probe as probe_in_turn
 
 
 class Receiver:
@@ -68,15 +71,27 @@ PROCESS = "delivery:host:1:abcd"
 
 
 @pytest.fixture
-def courier(ledger: Ledger, settings: Settings) -> Courier:
+def courier(ledger: Ledger, queue: JobQueue, settings: Settings) -> Courier:
     ledger.view.heartbeats.beat(PROCESS)
     return Courier(
         PROCESS,
         ledger,
+        queue,
         Webhooks(ledger.objects, SIGNING_KEY),
         Receivers(ledger.objects),
-        ledger.view.hosts,
         settings.public_url,
         settings.callback_exceptions,
         seconds=5,
     )
+
+
+def deliver(job_id: str, courier: Courier) -> None:
+    """What a delivery worker does about a job once its client has been fed."""
+    courier.queue.feed_deliveries("clinic")
+    in_turn(deliver_in_turn, courier, job_id)
+
+
+def send_probe(probe_id: str, courier: Courier) -> None:
+    """What a delivery worker does about a test event."""
+    courier.queue.probe("clinic", probe_id)
+    in_turn(probe_in_turn, courier, probe_id)

@@ -13,9 +13,11 @@ from threading import Thread
 import pytest
 from standardwebhooks import Webhook
 
+from jobs.breaker import FAILURES
+from jobs.callback_url import origin_of
 from jobs.deletion import delete
+from jobs.deliveries import RECEIVER_CALLS
 from jobs.errors import StoreUnavailable
-from jobs.hosts import FAILURES, MOST_CALLS
 from jobs.job import now
 from jobs.ledger import Ledger
 from jobs.receivers import PATIENCE
@@ -23,9 +25,9 @@ from jobs.states import Delivery
 from jobs.trace import entered, name_trace, trace_id
 from jobs.webhook import OVERLAP, signed, webhook_secret
 from tests.conftest import SIGNING_KEY, a_job, only_a_tombstone_is_left
-from tests.worker.conftest import PROCESS
+from tests.worker.conftest import deliver
 from worker.call import Answer
-from worker.deliver import SCHEDULE, deliver
+from worker.deliver import SCHEDULE
 
 RESULT = {"finding": "fracture", "probability": 0.9}
 DYING = "delivery:elsewhere:1:abcd"
@@ -120,7 +122,7 @@ def test_a_receiver_that_is_gone_is_not_called_again(ledger, courier, receiver):
 def test_the_schedule_ends_in_a_failed_delivery_that_the_client_can_see(ledger, courier, redis):
     job = ended_job(ledger, "http://127.0.0.1:1/nobody")
     for attempt in range(len(SCHEDULE) + 1):
-        redis.delete("paused:127.0.0.1")
+        redis.delete("paused")
         deliver(job.id, courier)
         job = ledger.read(job.id)
         assert job.delivery_attempts == attempt + 1
@@ -309,13 +311,13 @@ def test_a_redelivery_has_the_same_id(ledger, courier, receiver):
     assert len(ledger.deliveries(job)) == len(receiver.received) == 2
 
 
-def test_a_host_that_does_not_answer_is_left_alone_for_a_while(ledger, courier, receiver):
+def test_a_receiver_that_does_not_answer_is_paused(ledger, courier, receiver):
     receiver.status = 500
     jobs = [ended_job(ledger, receiver.url) for _ in range(FAILURES + 3)]
     for job in jobs:
         deliver(job.id, courier)
     assert len(receiver.received) == FAILURES
-    assert courier.hosts.paused() == {"127.0.0.1"}
+    assert courier.breaker.paused() == {("clinic", origin_of(receiver.url))}
     assert ledger.read(jobs[-1].id).delivery_attempts == 0, "it was not called, so this is no attempt"
 
 
@@ -326,7 +328,7 @@ def test_a_store_of_ours_that_fails_is_not_held_against_a_host(ledger, courier, 
         for job in jobs:
             with pytest.raises(StoreUnavailable):
                 deliver(job.id, courier)
-    assert courier.hosts.paused() == set()
+    assert courier.breaker.paused() == set()
     assert receiver.received == []
 
 
@@ -334,28 +336,19 @@ def unavailable(*_: object) -> None:
     raise StoreUnavailable("away")
 
 
-def test_one_slow_host_takes_a_few_calls_at_once(courier):
-    tokens = [courier.hosts.enter("slow.example", PROCESS, 30) for _ in range(MOST_CALLS + 1)]
-    assert [token is None for token in tokens] == [False] * MOST_CALLS + [True]
-    assert courier.hosts.enter("other.example", PROCESS, 30)
-    courier.hosts.leave("slow.example", tokens[0], answered=True)
-    assert courier.hosts.enter("slow.example", PROCESS, 30)
-    assert courier.hosts.enter("brief.example", PROCESS, 0.0)
-    assert [courier.hosts.enter("brief.example", PROCESS, 0.0) for _ in range(MOST_CALLS)].count(None) == 0
-
-
 def test_what_a_process_held_is_free_when_it_has_died(ledger, courier, receiver):
-    job = ended_job(ledger, receiver.url)
-    assert all(courier.hosts.enter("127.0.0.1", DYING, 30) for _ in range(MOST_CALLS))
-    assert ledger.view.begin_delivery(job.id, DYING, 30)
+    jobs = [ended_job(ledger, receiver.url) for _ in range(RECEIVER_CALLS + 1)]
+    courier.queue.feed_deliveries("clinic")
     ledger.view.heartbeats.beat(DYING)
-    deliver(job.id, courier)
-    assert ledger.view.delivering(job.id)
+    held = [courier.deliveries.begin(job.id, DYING, 30) for job in jobs]
+    assert [turn is None for turn in held] == [False] * RECEIVER_CALLS + [True]
+    for job in jobs:
+        deliver(job.id, courier)
     assert receiver.received == []
     ledger.view.heartbeats.forget(DYING)
-    assert not ledger.view.delivering(job.id)
-    deliver(job.id, courier)
-    assert len(receiver.received) == 1
+    for job in jobs:
+        deliver(job.id, courier)
+    assert len(receiver.received) == len(jobs)
 
 
 def test_a_name_is_looked_up_once_and_each_of_its_addresses_tried(ledger, courier, receiver, monkeypatch):

@@ -2,7 +2,7 @@ import pytest
 
 from jobs.job import now
 from jobs.probes import Probes
-from worker.probe import probe
+from tests.worker.conftest import send_probe
 
 
 @pytest.fixture
@@ -13,7 +13,7 @@ def probes(ledger) -> Probes:
 def test_a_probe_is_sent_signed_and_its_answer_kept(probes, courier, receiver):
     receiver.status = 401
     probe_id = probes.create("clinic", receiver.url)
-    probe(probe_id, "clinic", probes, courier)
+    send_probe(probe_id, courier)
     delivery = probes.read("clinic", probe_id)["delivery"]
     assert (delivery["status"], delivery["webhook_id"]) == (401, f"msg_{probe_id}")
     ((headers, body),) = receiver.received
@@ -25,5 +25,5 @@ def test_a_receiver_that_takes_a_probe_is_called_again(probes, courier, receiver
     origin = receiver.url.removesuffix("/hook?a=1")
     courier.receivers.failed(courier.receivers.of("clinic", origin), now(), gone=True)
     assert courier.receivers.of("clinic", origin).disabled_at
-    probe(probes.create("clinic", receiver.url), "clinic", probes, courier)
+    send_probe(probes.create("clinic", receiver.url), courier)
     assert list(courier.receivers.failing("clinic")) == []

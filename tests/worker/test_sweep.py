@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 from ulid import ULID
 
+from jobs.breaker import FAILURES
 from jobs.errors import QueueUnavailable
-from jobs.hosts import FAILURES
 from jobs.job import LEFTOVER_GRACE, Job, now
 from jobs.ledger import Ledger
 from jobs.lines import sent_key
@@ -137,12 +137,11 @@ def test_a_due_callback_is_enqueued_and_a_later_one_is_not(ledger, sweeper, queu
     assert ledger.read(ids[1]).delivery is Delivery.PENDING
 
 
-def test_a_callback_to_a_host_that_is_left_alone_waits(ledger, sweeper, queue):
+def test_a_callback_to_a_receiver_that_is_paused_waits(ledger, sweeper, queue):
     job = accepted(ledger, callback_url="https://dead.example/")
     ledger.append(ledger.append(job.started("w", now())).succeeded(RESULT, now()))
     for _ in range(FAILURES):
-        token = ledger.view.hosts.enter("dead.example", "delivery:here", 9)
-        ledger.view.hosts.leave("dead.example", token, answered=False)
+        ledger.view.breaker.note("clinic", "https://dead.example:443", answered=False)
     sweep(sweeper)
     assert enqueued(queue) == set()
 
