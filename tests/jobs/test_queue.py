@@ -45,4 +45,4 @@ def test_a_wipe_of_redis_does_not_stop_the_sender(waiting, redis):
 
 def test_a_redis_that_is_away_is_said_instead_of_waited_for():
     with pytest.raises(QueueUnavailable):
-        JobQueue.connect("redis://127.0.0.1:1/0").deliver(a_job())
+        JobQueue.connect("redis://127.0.0.1:1/0").feed_deliveries("clinic")

@@ -16,9 +16,9 @@ from jobs.states import Delivery, State
 from jobs.webhook import webhook_secret
 from tests import pictures
 from tests.conftest import SIGNING_KEY, a_job, a_study, only_a_tombstone_is_left
+from tests.worker.conftest import deliver
 from tests.worker.test_analyse import desk  # noqa: F401 - a fixture
 from worker.analyse import analyse
-from worker.deliver import deliver
 from worker.purge import purge
 from worker.sweep import DOUBT, Sweeper, sweep
 
