@@ -76,9 +76,10 @@ def delivery_worker(settings: Settings, folder: Path) -> Iterator["subprocess.Po
             process.wait()
 
 
-def await_that(condition: Callable[[], object], what: str) -> None:
+def await_that(condition: Callable[[], object], what: str, process: "subprocess.Popen[bytes]") -> None:
     deadline = time.monotonic() + SECONDS
     while not condition():
+        assert process.poll() is None, "the delivery worker has ended"
         assert time.monotonic() < deadline, f"not within {SECONDS} s: {what}"
         time.sleep(0.05)
 
@@ -100,7 +101,7 @@ def test_slow_receivers_of_one_client_hold_up_no_other_client(
     # A call that is held is not cut off before the test has seen the other client's callback.
     patient = replace(
         settings,
-        callback_seconds=10 * SECONDS,
+        callback_seconds=5 * SECONDS,
         callback_exceptions=settings.callback_exceptions | set(SLOW_HOSTS),
     )
     with ExitStack() as stack:
@@ -112,9 +113,9 @@ def test_slow_receivers_of_one_client_hold_up_no_other_client(
         else:
             for number in range(PROBES):
                 queue.probe("flood", probes.create("flood", slow.urls[number % len(slow.urls)]))
-        stack.enter_context(delivery_worker(patient, tmp_path))
-        await_that(lambda: slow.held, "a call to a slow receiver")
+        worker = stack.enter_context(delivery_worker(patient, tmp_path))
+        await_that(lambda: slow.held, "a call to a slow receiver", worker)
         job_id = owe("clinic", receiver.url, ledger, queue)
-        await_that(lambda: ledger.read(job_id).delivery is Delivery.DELIVERED, "the other client's callback")
+        await_that(lambda: ledger.read(job_id).delivery is Delivery.DELIVERED, "the other's callback", worker)
         assert 0 < len(slow.held) <= CLIENT_CALLS
     assert len(receiver.received) == 1
