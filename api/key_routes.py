@@ -3,13 +3,14 @@
 import logging
 from collections.abc import Collection
 from datetime import timedelta
-from typing import Annotated, NotRequired, TypedDict
+from typing import Annotated, Literal, NotRequired, TypedDict
 
-from flask import Blueprint, Response, g, jsonify
+from flask import Blueprint, Response, g, jsonify, request
 
 from api.description import Answer, describe
 from api.json_body import json_body
-from api.key_store import Key, Keys, id_of, told
+from api.key import Key, id_of, told
+from api.key_store import Keys, MakerEnded
 from api.problem import Problem
 from api.schema import CLOSED
 from api.scope import Scope
@@ -28,6 +29,7 @@ class KeyDocument(TypedDict):
     scopes: list[Scope]
     created_at: Annotated[str, MOMENT]
     ends_at: Annotated[str | None, MOMENT, "From then on it is no key."]
+    made_by: Annotated[str | None, "The id of the key that asked for it; null where the operator made it."]
     last_used_at: Annotated[str | None, MOMENT, "To the hour."]
 
 
@@ -58,6 +60,18 @@ class Rotation(TypedDict):
 
     overlap_hours: NotRequired[
         Annotated[float, {"minimum": 0, "maximum": LONGEST_OVERLAP_HOURS}, f"{OVERLAP_HOURS}, unless given."]
+    ]
+
+
+class Revocation(TypedDict):
+    """What is revoked beside the key itself."""
+
+    and_made: NotRequired[
+        Annotated[
+            Literal["true", "false"],
+            "With `true` all keys that this key has made, created or rotated, end as well, and so do those"
+            " that they have made. For a key that leaked.",
+        ]
     ]
 
 
@@ -100,7 +114,10 @@ def key_routes(keys: Keys) -> Blueprint:
     def create() -> Response:
         scopes = frozenset(map(Scope, json_body().get("scopes", g.key.scopes)))
         _grantable(scopes)
-        return _shown(keys.create(g.client, scopes), scopes)
+        try:
+            return _shown(keys.create(g.client, scopes, g.key.id), scopes)
+        except MakerEnded as error:
+            raise _asker_ended() from error
 
     @routes.post("/<key_id>/rotate")
     @describe(
@@ -116,7 +133,9 @@ def key_routes(keys: Keys) -> Blueprint:
         _grantable(_one(keys, key_id).scopes)
         overlap = timedelta(hours=json_body().get("overlap_hours", OVERLAP_HOURS))
         try:
-            made, ending = keys.rotate(key_id, overlap)
+            made, ending = keys.rotate(key_id, overlap, g.key.id)
+        except MakerEnded as error:
+            raise _asker_ended() from error
         except LookupError as error:
             raise Problem(404, "no-such-key", f"The key {key_id} has ended. Create a new one.") from error
         response = _shown(made, ending.scopes, previous_key_ends_at=told(ending)["ends_at"])
@@ -128,10 +147,14 @@ def key_routes(keys: Keys) -> Blueprint:
         "revokeKey",
         "End a key now",
         {204: Answer("It has ended; for some seconds (30, by default) it may still be taken.")},
-        ("no-such-key",),
+        ("malformed", "no-such-key"),
+        query=Revocation,
     )
     def revoke(key_id: str) -> Response:
-        keys.revoke(_one(keys, key_id).id)
+        and_made = request.args.get("and_made", "false")
+        if and_made not in ("true", "false"):
+            raise Problem(400, "malformed", "`and_made` is `true` or `false`.")
+        keys.revoke(_one(keys, key_id).id, and_made == "true")
         g.key_acted_on = key_id
         log.info("key revoked", extra={"client": g.client})
         return Response(status=204)
@@ -145,6 +168,11 @@ def _one(keys: Keys, key_id: str) -> Key:
     except LookupError as error:
         detail = "There is no such API key of this client. Take an id that `GET /v1/keys` shows."
         raise Problem(404, "no-such-key", detail) from error
+
+
+def _asker_ended() -> Problem:
+    detail = "The API key that asks has ended, or ends within a minute: it makes no other. Use another key."
+    return Problem(401, "unauthorized", detail)
 
 
 def _grantable(scopes: Collection[Scope]) -> None:

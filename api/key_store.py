@@ -1,20 +1,18 @@
 """API keys, of which the object store keeps hashes only: whose they are, what they may, and until when."""
 
-import hashlib
-import json
 import logging
 import re
 import secrets
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
+from api.key import Key, digest_of, id_of, place_of, read, record_of
 from api.scope import Scope
 from jobs.errors import NotStored, StoreUnavailable
 from jobs.job import moment_text, now
-from jobs.objects import Objects
 from jobs.recent import Recent
+from jobs.records import Records
 
 log = logging.getLogger(__name__)
 
@@ -23,21 +21,12 @@ CLIENT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 ID = re.compile(r"[0-9a-f]{16}")
 USE_GRAIN = timedelta(hours=1)
 """A key's last use is written down at most so often."""
+SKEW = timedelta(minutes=1)
+"""A key that ends within it makes no other: another process, whose clock is ahead, may have revoked it."""
 
 
-@dataclass(frozen=True)
-class Key:
-    """What is known of a key; `id` is the beginning of its hash, and tells operators which one it is."""
-
-    id: str
-    client: str
-    scopes: frozenset[Scope]
-    created_at: datetime
-    ends_at: datetime | None = None
-
-    def ended(self, at: datetime) -> bool:
-        """Whether it is no longer a key."""
-        return self.ends_at is not None and self.ends_at <= at
+class MakerEnded(LookupError):
+    """The key that asks for another one has ended."""
 
 
 class Keys:
@@ -47,29 +36,40 @@ class Keys:
     after its revocation. Every method may raise StoreUnavailable.
     """
 
-    def __init__(self, objects: Objects, trust_seconds: float = 30.0) -> None:
-        self._objects = objects
+    def __init__(self, records: Records, trust_seconds: float = 30.0) -> None:
+        self._records = records
+        self._objects = records.objects
         self._trusted = Recent[Key](trust_seconds)
         self._used: dict[str, datetime] = {}
 
-    def create(self, client: str, scopes: Collection[Scope] = tuple(Scope)) -> str:
-        """A new key for `client`, stored hashed; this is the only time that it is seen. Raises ValueError."""
+    def create(
+        self, client: str, scopes: Collection[Scope] = tuple(Scope), made_by: str | None = None
+    ) -> str:
+        """A new key for `client`, stored hashed; this is the only time that it is seen. Raises ValueError.
+
+        Raises MakerEnded where the key that it is `made_by` has ended.
+        """
         if not CLIENT.fullmatch(client):
             raise ValueError("a client's name has 1 to 63 lower-case letters, digits and hyphens")
         key = f"osteo_{secrets.token_urlsafe(32)}"
-        digest = _digest(key)
+        digest = digest_of(key)
         # First: no key is left out of its client's list, and a name without a key is passed over there.
         self._objects.put(_use_of(client, digest), b"")
-        self._write(digest, Key(id_of(key), client, frozenset(scopes), now()))
+        made = Key(id_of(key), client, frozenset(scopes), now(), made_by=made_by)
+        self._records.create(place_of(digest), record_of(made))
+        # Behind its writing: a revocation of what its maker made has seen it by now, or is seen here.
+        if made_by and self._by_id(made_by)[1].ended(now() + SKEW):
+            self._forget(digest, client)
+            raise MakerEnded(f"the key {made_by} has ended")
         return key
 
     def holder_of(self, key: str) -> Key | None:
         """What is known of `key`; None for a wrong or ended one."""
         if not FORM.fullmatch(key):
             return None
-        digest = _digest(key)
+        digest = digest_of(key)
         try:
-            known = self._trusted.get(digest, lambda: self._read(digest))
+            known = self._trusted.get(digest, lambda: self._of(digest))
         except NotStored:
             return None
         if known.ended(now()):
@@ -79,18 +79,16 @@ class Keys:
 
     def all(self) -> Iterator[tuple[Key, datetime | None]]:
         """Every key, ended ones too, and when it was last used, to the hour."""
-        for name in self._objects.keys("keys/"):
-            with suppress(NotStored):
-                digest = name.removeprefix("keys/")
-                known = self._read(digest)
-                yield known, self._last_use(known.client, digest)
+        for place, record in self._records.all("keys/"):
+            known = read(place, record)
+            yield known, self._last_use(known.client, place.removeprefix("keys/"))
 
     def of_client(self, client: str) -> Iterator[tuple[Key, datetime | None]]:
         """As `all`, of one client, without a look at others'; a key of 0.1.0 is there once it was used."""
         for name in self._objects.keys(_use_of(client, "")):
             with suppress(NotStored):
                 digest = name.rpartition("/")[2]
-                yield self._read(digest), self._last_use(client, digest)
+                yield self._of(digest), self._last_use(client, digest)
 
     def one(self, client: str, key_id: str) -> Key:
         """The key of this id, ended or not. Raises LookupError where it is not this client's."""
@@ -99,29 +97,63 @@ class Keys:
             raise LookupError(f"{client} has no key {key_id}")
         return known
 
-    def rotate(self, key_id: str, overlap: timedelta) -> tuple[str, Key]:
-        """A new key with the rights of the one of this id, which ends after `overlap`. Raises LookupError."""
+    def rotate(self, key_id: str, overlap: timedelta, made_by: str | None = None) -> tuple[str, Key]:
+        """A new key with the rights of the one of this id, which ends after `overlap`.
+
+        Raises LookupError, as `create` does, too.
+        """
         digest, known = self._by_id(key_id)
-        if known.ended(now()):
-            raise LookupError(f"the key {key_id} has ended; create a new one")
-        key = self.create(known.client, known.scopes)
-        return key, self._end(digest, known, now() + overlap)
+        key = self.create(known.client, known.scopes, made_by)
 
-    def revoke(self, key_id: str) -> Key:
-        """End the key of this id now. Raises LookupError."""
-        return self._end(*self._by_id(key_id), now())
+        def change(before: Key) -> Key:
+            if before.ended(now()):
+                raise LookupError(f"the key {key_id} has ended; create a new one")
+            return before.ending(now() + overlap)
 
-    def _end(self, digest: str, known: Key, at: datetime) -> Key:
-        ended = replace(known, ends_at=min(at, known.ends_at or at))
-        self._write(digest, ended)
-        return ended
+        try:
+            return key, self._change(digest, change)
+        except LookupError:
+            self._forget(digest_of(key), known.client)
+            raise
+
+    def revoke(self, key_id: str, and_made: bool = False) -> list[Key]:
+        """End the key of this id now, and with `and_made` all that it made. Raises LookupError."""
+        ended = {key_id: self._end(self._by_id(key_id)[0])}
+        while and_made:
+            # Anew until a listing shows no other: a key may have been made while its maker was being ended.
+            client = ended[key_id].client
+            made = [key for key, _ in self.of_client(client) if key.made_by in ended and key.id not in ended]
+            if not made:
+                break
+            ended |= {key.id: self._end(self._by_id(key.id)[0]) for key in made}
+        return list(ended.values())
+
+    def _end(self, digest: str) -> Key:
+        return self._change(digest, lambda before: before.ending(now()))
+
+    def _change(self, digest: str, change: Callable[[Key], Key]) -> Key:
+        place = place_of(digest)
+
+        def changed(record: bytes | None) -> bytes:
+            if record is None:
+                raise LookupError(f"there is no key {digest[:16]}")
+            return record_of(change(read(place, record)))
+
+        stands = self._records.change(place, changed)
+        assert stands
+        return self._trusted.put(digest, read(place, stands))
+
+    def _forget(self, digest: str, client: str) -> None:
+        """Remove a key that was shown to no client."""
+        self._records.change(place_of(digest), lambda _: None)
+        self._objects.delete(_use_of(client, digest))
 
     def _by_id(self, key_id: str) -> tuple[str, Key]:
-        names = list(self._objects.keys(f"keys/{key_id}")) if ID.fullmatch(key_id) else []
-        if len(names) != 1:
+        found = list(self._records.all(place_of(key_id))) if ID.fullmatch(key_id) else []
+        if len(found) != 1:
             raise LookupError(f"there is no key {key_id}; `list` shows them all")
-        digest = names[0].removeprefix("keys/")
-        return digest, self._read(digest)
+        ((place, record),) = found
+        return place.removeprefix("keys/"), read(place, record)
 
     def _note_use(self, digest: str, key: Key) -> None:
         at = now()
@@ -144,41 +176,13 @@ class Keys:
             return None
         return datetime.fromisoformat(text) if text else None
 
-    def _read(self, digest: str) -> Key:
-        raw = json.loads(self._objects.get(f"keys/{digest}"))
-        ends_at = raw.get("ends_at")
-        return Key(
-            id=digest[:16],
-            client=raw["client"],
-            # Keys of before there were scopes have all of them.
-            scopes=frozenset(map(Scope, raw.get("scopes", Scope))),
-            created_at=datetime.fromisoformat(raw["created_at"]),
-            ends_at=datetime.fromisoformat(ends_at) if ends_at else None,
-        )
-
-    def _write(self, digest: str, key: Key) -> None:
-        self._objects.put(f"keys/{digest}", json.dumps(told(key)).encode(), "application/json")
-
-
-def id_of(key: str) -> str:
-    """What operators call this key."""
-    return _digest(key)[:16]
-
-
-def told(key: Key) -> dict[str, object]:
-    """A key as JSON."""
-    moments = {
-        "created_at": moment_text(key.created_at),
-        "ends_at": moment_text(key.ends_at) if key.ends_at else None,
-    }
-    return asdict(key) | {"scopes": sorted(key.scopes)} | moments
+    def _of(self, digest: str) -> Key:
+        place = place_of(digest)
+        record = self._records.read(place)
+        if record is None:
+            raise NotStored(digest)
+        return read(place, record)
 
 
 def _use_of(client: str, digest: str) -> str:
     return f"keys-used/{client}/{digest}"
-
-
-def _digest(key: str) -> str:
-    # A key has 256 random bits, so a plain hash cannot be reversed by guessing. It is looked up by its hash:
-    # how long that takes tells nothing of the key.
-    return hashlib.sha256(key.encode()).hexdigest()

@@ -8,12 +8,15 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
-from api.key_store import Keys, id_of, told
+from api.key import id_of, told
+from api.key_store import Keys
 from api.scope import Scope
 from jobs.audit import Audit, Entry
-from jobs.errors import StoreUnavailable
+from jobs.errors import TransientError
 from jobs.job import moment_text
 from jobs.objects import Objects
+from jobs.records import Records
+from jobs.redis_client import connect
 from jobs.settings import Settings, SettingsError
 from jobs.webhook import Webhooks, webhook_secret
 
@@ -30,7 +33,7 @@ def main() -> int:
     except LookupError as error:
         print(error.args[0], file=sys.stderr)
         return 1
-    except (SettingsError, ValueError, StoreUnavailable) as error:
+    except (SettingsError, ValueError, TransientError) as error:
         print(error, file=sys.stderr)
         return 2
     return 0
@@ -51,16 +54,21 @@ def _parser() -> argparse.ArgumentParser:
     rotate = commands.add_parser("rotate", help="make a key in another one's place")
     rotate.add_argument("id", help="the key that is to end")
     rotate.add_argument("--overlap-hours", type=float, default=24.0, help="until then; 24 unless given")
-    commands.add_parser("revoke", help="end a key now").add_argument("id")
+    revoke = commands.add_parser("revoke", help="end a key now")
+    revoke.add_argument("id")
+    revoke.add_argument(
+        "--and-made", action="store_true", help="with all keys that it made, and they in turn"
+    )
     return parser
 
 
 def _lines(arguments: argparse.Namespace, settings: Settings, objects: Objects) -> Iterator[dict[str, Any]]:
-    keys, audit = Keys(objects), Audit.connect(settings)
+    records = Records(objects, connect(settings.redis_url))
+    keys, audit = Keys(records), Audit.connect(settings)
     if arguments.command == "create":
         key = keys.create(arguments.client, arguments.scope or tuple(Scope))
         audit.keep(Entry(arguments.client, "createKey", subject=id_of(key)))
-        generation = Webhooks(objects, settings.signing_key).of(arguments.client).generation
+        generation = Webhooks(records, settings.signing_key).of(arguments.client).generation
         secret = webhook_secret(settings.signing_key, arguments.client, generation)
         yield {"client": arguments.client, "api_key": key, "webhook_secret": secret}
     elif arguments.command == "list":
@@ -72,9 +80,9 @@ def _lines(arguments: argparse.Namespace, settings: Settings, objects: Objects) 
         audit.keep(Entry(ending.client, "rotateKey", subject=ending.id))
         yield {"client": ending.client, "api_key": key, "replaces": told(ending)}
     else:
-        revoked = keys.revoke(arguments.id)
-        audit.keep(Entry(revoked.client, "revokeKey", subject=revoked.id))
-        yield told(revoked) | {"refused_within_seconds": settings.key_seconds}
+        for revoked in keys.revoke(arguments.id, arguments.and_made):
+            audit.keep(Entry(revoked.client, "revokeKey", subject=revoked.id))
+            yield told(revoked) | {"refused_within_seconds": settings.key_seconds}
 
 
 if __name__ == "__main__":

@@ -84,9 +84,7 @@ def answer_problems(app: Flask) -> None:
     @app.errorhandler(QueueBusy)
     def _busy(error: QueueBusy) -> Response:
         log.warning("too busy: %s", error)
-        detail = (
-            "The service does as much as it can at this moment. Nothing was accepted; send it again later."
-        )
+        detail = "The service does as much as it can now. Nothing was accepted; send it again later."
         return Problem(503, "too-busy", detail, retry_after=RETRY_SECONDS).response()
 
     @app.errorhandler(HTTPException)

@@ -1,20 +1,17 @@
 """Claims: which job an idempotency key, or an id of the client's own, stands for; written before the job is.
 
-They lie in the object store, at `clients/<client>/<keys|ids>/<sha256 of the name>`, and outlive a wipe of
-Redis, whose gate lets one claimant write at a time where the server knows no conditional writes.
+They lie in the object store, at `clients/<client>/claims/<key|id>-<sha256 of the name>/`, and outlive a wipe
+of Redis.
 """
 
 import hashlib
 import json
-import time
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from jobs.errors import Conflict, NotStored, QueueUnavailable
+from jobs.errors import Conflict
 from jobs.job import Job, moment_text
-from jobs.objects import Objects
-from jobs.view import GATE_SECONDS, WRITE_SECONDS, Gate, View
+from jobs.records import Records
 
 
 @dataclass(frozen=True)
@@ -40,59 +37,55 @@ class Claim:
 
 def key_place(client: str, name: str) -> str:
     """Where the claim of an idempotency key lies."""
-    return f"clients/{client}/keys/{hashlib.sha256(name.encode()).hexdigest()}"
+    return f"clients/{client}/claims/key-{hashlib.sha256(name.encode()).hexdigest()}/"
 
 
 def own_id_place(client: str, own_id: str) -> str:
     """Where the claim of an id of the client's own lies."""
-    return f"clients/{client}/ids/{hashlib.sha256(own_id.encode()).hexdigest()}"
+    return f"clients/{client}/claims/id-{hashlib.sha256(own_id.encode()).hexdigest()}/"
 
 
 class Claims:
     """All clients' claims. Every method may raise StoreUnavailable."""
 
-    def __init__(self, objects: Objects, view: View) -> None:
-        self._objects = objects
-        self._view = view
+    def __init__(self, records: Records) -> None:
+        self._records = records
 
     def read(self, key: str) -> Claim | None:
         """The claim that stands there, if any; it may be over."""
-        try:
-            raw = json.loads(self._objects.get(key))
-        except NotStored:
-            return None
-        expires = datetime.fromisoformat(raw["expires_at"]) if raw["expires_at"] else None
-        return Claim(key, raw["job"], raw["payload"], datetime.fromisoformat(raw["claimed_at"]), expires)
+        return _read(key, self._records.read(key))
 
     def take(self, mine: Claim, void: Claim | None) -> None:
         """Write `mine`, in place of `void` where one stood there. Raises Conflict where another is faster.
 
         Without Redis two may write at once where the server knows no conditional writes: then the later
-        claim stands, and whoever reads another than his own back gives up.
+        claim stands, and a claimant that reads another claim than its own back gives up.
         """
-        opens = time.monotonic() + GATE_SECONDS
-        try:
-            guarded = self._view.gate(_gate(mine.key, void), 1, mine.job_id) is not Gate.SHUT
-        except QueueUnavailable:
-            guarded = None
-        if guarded is False or self.read(mine.key) != void:
-            raise Conflict(mine.key)
-        if void:
-            self._objects.delete(mine.key)
-        if time.monotonic() > opens - WRITE_SECONDS:
-            raise Conflict(mine.key)
-        self._objects.put_new(mine.key, mine.to_json())
-        if guarded is None and self.read(mine.key) != mine:
-            raise Conflict(mine.key)
+
+        def change(record: bytes | None) -> bytes:
+            if _read(mine.key, record) not in (void, mine):
+                raise Conflict(mine.key)
+            return mine.to_json()
+
+        self._records.change(mine.key, change, at_any_price=True)
 
     def release(self, job: Job, at: datetime | None = None) -> None:
         """Take away the claim that stands for this job; with `at`, only if it is over by then."""
-        claim = self.read(job.claim) if job.claim else None
-        if claim and claim.job_id == job.id and (at is None or claim.over(at)):
-            self._objects.delete(claim.key)
-            with suppress(QueueUnavailable):  # It opens by itself.
-                self._view.open_gate(_gate(claim.key, None), 1)
+
+        def stands(claim: Claim | None) -> bool:
+            return claim is not None and claim.job_id == job.id and (at is None or claim.over(at))
+
+        def change(record: bytes | None) -> bytes | None:
+            return None if stands(_read(key, record)) else record
+
+        key = job.claim or ""
+        if key and stands(self.read(key)):
+            self._records.change(key, change, at_any_price=True)
 
 
-def _gate(key: str, void: Claim | None) -> str:
-    return f"{key}:{void.job_id}" if void else key
+def _read(key: str, record: bytes | None) -> Claim | None:
+    if record is None:
+        return None
+    raw = json.loads(record)
+    expires = datetime.fromisoformat(raw["expires_at"]) if raw["expires_at"] else None
+    return Claim(key, raw["job"], raw["payload"], datetime.fromisoformat(raw["claimed_at"]), expires)

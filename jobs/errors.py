@@ -22,7 +22,7 @@ class QueueAway(QueueUnavailable):
 
 
 class QueueBusy(QueueUnavailable):
-    """All connections of this process to Redis are in use. Redis may be well: no limit is given up for this."""
+    """All connections of this process to Redis are in use. Redis may be well, so no limit is lifted."""
 
 
 class NotStored(LookupError):

@@ -5,7 +5,7 @@ Keys, all below one bucket:
     pending/<job id>                  the job's first record; there while something is left to do for the job
     clients/<client>/jobs/<inverted>  the radiograph as submitted; lists a client's jobs newest first
     clients/<client>/studies/<inverted>  empty; there once a study and all of its jobs are accepted
-    clients/<client>/<keys|ids>/<hash>  which job an idempotency key or an own id stands for
+    clients/<client>/claims/<key|id>-<hash>/  which job an idempotency key or an own id stands for
     jobs/<job id>/ledger/<version>    the job's record at that version, from the second on, JSON
     due/<day>/<time>-<job id>         empty; the job has to be looked at then (or an upload: jobs/uploads.py)
     dead-letters/<job id>             empty; there while an operator may have the job retried
@@ -26,6 +26,7 @@ from jobs.due import Due
 from jobs.errors import Conflict, NotStored, QueueUnavailable, StoreRefused, StoreUnavailable
 from jobs.job import Job, now
 from jobs.objects import Objects
+from jobs.records import Records
 from jobs.states import State
 from jobs.view import GATE_SECONDS, WRITE_SECONDS, Gate, View
 
@@ -46,7 +47,8 @@ class Ledger:
         self.objects = objects
         self.view = view
         self.due = Due(objects)
-        self.claims = Claims(objects, view)
+        self.records = Records(objects, view.lines.redis)
+        self.claims = Claims(self.records)
 
     def accept(self, job: Job, image: bytes) -> None:
         """Make `job` (version 1) and its image durable; the job is accepted when this returns.

@@ -38,6 +38,7 @@ class Objects:
     def __init__(self, client: Any, bucket: str) -> None:
         self._client = client
         self._bucket = bucket
+        self._conditions: bool | None = None
 
     @classmethod
     def connect(cls, endpoint_url: str | None, bucket: str) -> "Objects":
@@ -110,6 +111,17 @@ class Objects:
                 if _code(error) in ALREADY_THERE:
                     raise Conflict(key) from error
                 raise
+
+    def keeps_conditions(self) -> bool:
+        """Whether the server refuses what `put_new` must not overwrite; asked of it once."""
+        if self._conditions is None:
+            try:
+                for _ in range(2):
+                    self.put_new("check-conditions", b"")
+                self._conditions = False
+            except Conflict:
+                self._conditions = True
+        return self._conditions
 
     def address_to_put(self, key: str, size: int, content_type: str, seconds: int) -> str:
         """A URL by which whoever has it may, for so many seconds, put `size` bytes of this type under `key`.

@@ -2,15 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
-from jobs.errors import NotStored
 from jobs.job import moment_text
-from jobs.objects import Objects
 from jobs.recent import Recent
+from jobs.records import Records
 
 PATIENCE = timedelta(days=5)
 """A receiver that has only failed for so long is disabled."""
@@ -27,27 +26,21 @@ class Receiver:
 
 
 class Receivers:
-    """The receivers that fail, at `receivers/<client>/<hash of the origin>`; one that answers has no object.
+    """The receivers that fail, at `receivers/<client>/<hash of the origin>`; one that answers has no record.
 
     Every method may raise StoreUnavailable.
     """
 
-    def __init__(self, objects: Objects, remembered: float = 0.0) -> None:
+    def __init__(self, records: Records, remembered: float = 0.0) -> None:
         """`remembered`: for how many seconds `of` may answer without asking the store."""
-        self._objects = objects
+        self._records = records
         self._recent = Recent[Receiver](remembered)
 
     def of(self, client: str, origin: str) -> Receiver:
         """This receiver, as it was seen last."""
-        key = _key(client, origin)
-
-        def read() -> Receiver:
-            try:
-                return _read(self._objects.get(key))
-            except NotStored:
-                return Receiver(client, origin)
-
-        return self._recent.get(key, read)
+        place = _place(client, origin)
+        well = Receiver(client, origin)
+        return self._recent.get(place, lambda: _read(self._records.read(place), well))
 
     def failing(self, client: str) -> Iterator[Receiver]:
         """The client's receivers that fail."""
@@ -58,39 +51,51 @@ class Receivers:
         return self._under("receivers/")
 
     def _under(self, prefix: str) -> Iterator[Receiver]:
-        for key in self._objects.keys(prefix):
-            with suppress(NotStored):  # It has just answered.
-                yield _read(self._objects.get(key))
+        for _, record in self._records.all(prefix):
+            yield Receiver(**_values(record))
 
     def answered(self, receiver: Receiver) -> None:
         """It took a callback: nothing is wrong with it."""
         if receiver.failing_since:
-            key = _key(receiver.client, receiver.origin)
-            self._objects.delete(key)
-            self._recent.put(key, Receiver(receiver.client, receiver.origin))
+            self._change(receiver, lambda before: Receiver(before.client, before.origin))
 
     def failed(self, receiver: Receiver, now: datetime, gone: bool) -> Receiver:
         """It failed once more; it is disabled if it is gone (410), or has failed for PATIENCE."""
-        since = receiver.failing_since or now
-        disabled = now if gone or now - since >= PATIENCE else receiver.disabled_at
-        after = Receiver(receiver.client, receiver.origin, since, disabled)
-        if after != receiver:
-            values = asdict(after) | {
-                "failing_since": moment_text(since),
-                "disabled_at": moment_text(disabled) if disabled else None,
-            }
-            key = _key(receiver.client, receiver.origin)
-            self._objects.put(key, json.dumps(values).encode())
-            self._recent.put(key, after)
-        return after
+
+        def change(before: Receiver) -> Receiver:
+            since = before.failing_since or now
+            disabled = before.disabled_at or (now if gone or now - since >= PATIENCE else None)
+            return replace(before, failing_since=since, disabled_at=disabled)
+
+        # Most failures change nothing: the record is not read for them.
+        return receiver if change(receiver) == receiver else self._change(receiver, change)
+
+    def _change(self, receiver: Receiver, change: Callable[[Receiver], Receiver]) -> Receiver:
+        place, well = _place(receiver.client, receiver.origin), Receiver(receiver.client, receiver.origin)
+        stands = self._records.change(place, lambda record: _record(change(_read(record, well))))
+        return self._recent.put(place, _read(stands, well))
 
 
-def _read(record: bytes) -> Receiver:
-    values = json.loads(record)
+def _read(record: bytes | None, well: Receiver) -> Receiver:
+    return Receiver(**_values(record)) if record else well
+
+
+def _values(record: bytes) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads(record)
     for name in ("failing_since", "disabled_at"):
         values[name] = datetime.fromisoformat(values[name]) if values[name] else None
-    return Receiver(**values)
+    return values
 
 
-def _key(client: str, origin: str) -> str:
+def _record(receiver: Receiver) -> bytes | None:
+    if receiver.failing_since is None:
+        return None
+    moments = {
+        "failing_since": moment_text(receiver.failing_since),
+        "disabled_at": moment_text(receiver.disabled_at) if receiver.disabled_at else None,
+    }
+    return json.dumps(asdict(receiver) | moments).encode()
+
+
+def _place(client: str, origin: str) -> str:
     return f"receivers/{client}/{hashlib.sha256(origin.encode()).hexdigest()[:32]}"

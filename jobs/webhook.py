@@ -4,17 +4,16 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from standardwebhooks import Webhook
 
-from jobs.errors import NotStored
 from jobs.job import moment_text
-from jobs.objects import Objects
 from jobs.recent import Recent
+from jobs.records import Records
 
 JOB_EVENTS = ("job.succeeded", "job.failed", "job.expired", "job.canceled")
 STUDY_EVENTS = ("study.succeeded", "study.failed")
@@ -35,32 +34,25 @@ class WebhookSettings:
 class Webhooks:
     """The clients' webhook settings, in the object store. Every method may raise StoreUnavailable."""
 
-    def __init__(self, objects: Objects, signing_key: str, remembered: float = 0.0) -> None:
+    def __init__(self, records: Records, signing_key: str, remembered: float = 0.0) -> None:
         """`remembered`: for how many seconds `of` may answer without asking the store."""
-        self._objects = objects
+        self._records = records
         self._signing_key = signing_key
         self._recent = Recent[WebhookSettings](remembered)
 
     def of(self, client: str) -> WebhookSettings:
         """What this client has chosen; the defaults where it has not."""
-        return self._recent.get(client, lambda: self._read(client))
-
-    def _read(self, client: str) -> WebhookSettings:
-        try:
-            raw = json.loads(self._objects.get(_key(client)))
-        except NotStored:
-            return WebhookSettings()
-        rotated_at = datetime.fromisoformat(raw["rotated_at"]) if raw["rotated_at"] else None
-        return WebhookSettings(tuple(raw["events"]), raw["generation"], rotated_at)
+        return self._recent.get(client, lambda: _read(self._records.read(_place(client))))
 
     def choose(self, client: str, events: Sequence[str]) -> WebhookSettings:
         """Send this client these events only."""
-        return self._store(client, replace(self._read(client), events=tuple(events)))
+        return self._change(client, lambda before: replace(before, events=tuple(events)))
 
     def rotate(self, client: str, now: datetime) -> WebhookSettings:
         """Give this client a new secret; the one before goes on signing for OVERLAP."""
-        before = self._read(client)
-        return self._store(client, replace(before, generation=before.generation + 1, rotated_at=now))
+        return self._change(
+            client, lambda before: replace(before, generation=before.generation + 1, rotated_at=now)
+        )
 
     def secrets(self, client: str, settings: WebhookSettings, at: datetime) -> list[str]:
         """The secrets that sign this client's callbacks at this time, the newest first."""
@@ -69,14 +61,9 @@ class Webhooks:
             secrets.append(webhook_secret(self._signing_key, client, settings.generation - 1))
         return secrets
 
-    def _store(self, client: str, settings: WebhookSettings) -> WebhookSettings:
-        record = {
-            "events": settings.events,
-            "generation": settings.generation,
-            "rotated_at": moment_text(settings.rotated_at) if settings.rotated_at else None,
-        }
-        self._objects.put(_key(client), json.dumps(record).encode(), "application/json")
-        return self._recent.put(client, settings)
+    def _change(self, client: str, change: Callable[[WebhookSettings], WebhookSettings]) -> WebhookSettings:
+        stands = self._records.change(_place(client), lambda record: _record(change(_read(record))))
+        return self._recent.put(client, _read(stands))
 
 
 def webhook_secret(signing_key: str, client: str, generation: int = 0) -> str:
@@ -100,5 +87,19 @@ def signed(
     }
 
 
-def _key(client: str) -> str:
+def _read(record: bytes | None) -> WebhookSettings:
+    if record is None:
+        return WebhookSettings()
+    raw = json.loads(record)
+    rotated_at = datetime.fromisoformat(raw["rotated_at"]) if raw["rotated_at"] else None
+    return WebhookSettings(tuple(raw["events"]), raw["generation"], rotated_at)
+
+
+def _record(settings: WebhookSettings) -> bytes:
+    rotated_at = moment_text(settings.rotated_at) if settings.rotated_at else None
+    record = {"events": settings.events, "generation": settings.generation, "rotated_at": rotated_at}
+    return json.dumps(record).encode()
+
+
+def _place(client: str) -> str:
     return f"clients/{client}/webhook"

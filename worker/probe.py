@@ -1,9 +1,11 @@
 """Send one test event, and let a receiver that takes it be called again."""
 
+from contextlib import suppress
 from datetime import datetime
 
 from jobs.callback_url import CallbackRefused, parse
 from jobs.deliveries import Turn
+from jobs.errors import NotStored
 from jobs.job import moment_text, now
 from jobs.probes import Probes
 from jobs.webhook import signed
@@ -13,12 +15,13 @@ from worker.deliver import Courier, logged
 
 def probe(turn: Turn, courier: Courier) -> None:
     """Call the receiver that the probe names, once, and record the outcome."""
-    probes = Probes(courier.ledger.objects)
-    asked = probes.read(turn.client, turn.item)
-    if asked["delivery"] is None:
-        at = now()
-        answer = _answer(turn, asked["callback_url"], courier, at)
-        probes.write(turn.client, asked | {"delivery": logged(_message_id(turn), 1, answer, at)})
+    probes = Probes(courier.ledger.records)
+    with suppress(NotStored):  # It was erased while it waited.
+        asked = probes.read(turn.client, turn.item)
+        if asked["delivery"] is None:
+            at = now()
+            answer = _answer(turn, asked["callback_url"], courier, at)
+            probes.delivered(turn.client, turn.item, logged(_message_id(turn), 1, answer, at))
     courier.deliveries.leave(turn)
 
 

@@ -18,6 +18,7 @@ from redis import Redis
 from api.keys import Keys
 from jobs.ledger import Ledger
 from jobs.objects import Objects
+from jobs.records import Records
 from jobs.settings import Settings
 from jobs.view import View
 from stack.addresses import free_ports
@@ -48,6 +49,11 @@ class Api:
     def ledger(self) -> Ledger:
         """The ledger behind it."""
         return Ledger(self.objects, View(self.redis, 60))
+
+    @property
+    def records(self) -> Records:
+        """The records behind it."""
+        return Records(self.objects, self.redis)
 
     def request(
         self,
@@ -117,8 +123,9 @@ def serving(stores: Stores, folder: Path) -> Iterator[tuple[Api, "subprocess.Pop
             assert process.poll() is None, Path(log.name).read_text()
             assert time.monotonic() < deadline, "the API does not answer"
             time.sleep(0.1)
-        key = Keys(objects).create("clinic")
-        yield Api(url, key, objects, Redis.from_url(stores.redis_url), Path(log.name)), process
+        redis = Redis.from_url(stores.redis_url)
+        key = Keys(Records(objects, redis)).create("clinic")
+        yield Api(url, key, objects, redis, Path(log.name)), process
     finally:
         process.terminate()
         process.wait()

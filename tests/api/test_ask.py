@@ -83,7 +83,7 @@ def test_a_job_is_answered_for_after_redis_was_wiped(api: Api, job: Job):
 
 @pytest.mark.parametrize("path", ["", "/result", "/heatmap", "/image"])
 def test_another_clients_job_does_not_exist(api: Api, job: Job, path: str):
-    other = Keys(api.objects).create("another")
+    other = Keys(api.records).create("another")
     answer = api.request("GET", f"/v1/jobs/{job.id}{path}", key=other)
     assert answer.status == 404
     assert problem_of(answer)
@@ -97,7 +97,7 @@ def test_an_unknown_job_is_404(api: Api, job_id: str):
 
 
 def test_a_clients_jobs_are_listed_page_by_page(api: Api, ledger: Ledger):
-    lister = Keys(api.objects).create("lister")
+    lister = Keys(api.records).create("lister")
     ids = [
         api.request("POST", "/v1/jobs", key=lister, fields={"image": ("x.png", PNG)}).json()["id"]
         for _ in range(5)
@@ -117,7 +117,7 @@ def test_a_clients_jobs_are_listed_page_by_page(api: Api, ledger: Ledger):
 
 
 def test_pages_do_not_shift_while_jobs_arrive_and_go(api: Api):
-    key = Keys(api.objects).create("busy")
+    key = Keys(api.records).create("busy")
 
     def submit() -> str:
         return api.request("POST", "/v1/jobs", key=key, fields={"image": ("x.png", PNG)}).json()["id"]
@@ -132,7 +132,7 @@ def test_pages_do_not_shift_while_jobs_arrive_and_go(api: Api):
 
 
 def test_jobs_are_found_by_reference_and_by_time(api: Api):
-    key = Keys(api.objects).create("finder")
+    key = Keys(api.records).create("finder")
     jobs = [
         api.request(
             "POST", "/v1/jobs", key=key, fields={"image": ("x.png", PNG), "reference": reference}
@@ -153,12 +153,12 @@ def test_jobs_are_found_by_reference_and_by_time(api: Api):
     assert found(created_before=times[2], cursor=jobs[3]["id"]) == [1, 0]
     assert found(created_before=times[3], cursor=jobs[1]["id"]) == [0]
     assert found(created_after="1901-01-01T00:00:00Z", created_before="9999-12-31T23:59:59Z") == [3, 2, 1, 0]
-    other = Keys(api.objects).create("another")
+    other = Keys(api.records).create("another")
     assert api.request("GET", "/v1/jobs?reference=R%201", key=other).json()["jobs"] == []
 
 
 def test_a_listing_that_looks_in_vain_goes_on_behind_what_it_looked_at(api: Api, ledger: Ledger):
-    lister = Keys(api.objects).create("searcher")
+    lister = Keys(api.records).create("searcher")
     jobs = [a_job("searcher", reference="found" if number == 0 else "x") for number in range(205)]
     for job in jobs:
         api.objects.put(f"clients/searcher/jobs/{job.id.removeprefix('job_').translate(INVERTED)}", b"")

@@ -9,7 +9,8 @@ from datetime import timedelta
 import pytest
 
 from api.audit import told
-from api.key_store import Keys, id_of
+from api.key import id_of
+from api.key_store import Keys
 from api.scope import Scope
 from jobs.audit import STREAM, Audit
 from jobs.job import now
@@ -31,7 +32,7 @@ def audit(api: Api) -> Audit:
 
 @pytest.fixture
 def key(api: Api, request) -> str:
-    return Keys(api.objects).create("audited")
+    return Keys(api.records).create("audited")
 
 
 def acts(audit: Audit, ledger: Ledger, since) -> list[tuple]:
@@ -46,7 +47,7 @@ def submit(api: Api, key: str, **fields: str) -> str:
 
 
 def test_who_submitted_and_read_what_is_on_record(api: Api, audit, ledger, key):
-    since, reader = now(), Keys(api.objects).create("audited", [Scope.READ])
+    since, reader = now(), Keys(api.records).create("audited", [Scope.READ])
     job = submit(api, key)
     api.request("GET", f"/v1/jobs/{job}", key=reader)
     api.request("GET", f"/v1/jobs/{job}/image", key=reader)

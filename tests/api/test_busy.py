@@ -17,7 +17,7 @@ def client(settings, ledger, queue, monkeypatch):
     for seats in ("INTAKES", "STUDIES"):
         monkeypatch.setattr(f"api.intake.{seats}", 0)
     monkeypatch.setattr("api.intake.SEAT_SECONDS", 0.01)
-    return client_of(settings, ledger, queue, Keys(ledger.objects))
+    return client_of(settings, ledger, queue, Keys(ledger.records))
 
 
 @pytest.mark.parametrize(

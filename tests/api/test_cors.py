@@ -14,11 +14,11 @@ PREFLIGHT = {"Origin": PORTAL, "Access-Control-Request-Method": "POST"}
 
 @pytest.fixture
 def portal(settings, ledger, queue):
-    return client_of(replace(settings, cors_origins=frozenset({PORTAL})), ledger, queue, Keys(ledger.objects))
+    return client_of(replace(settings, cors_origins=frozenset({PORTAL})), ledger, queue, Keys(ledger.records))
 
 
 def test_no_origin_is_let_in_unless_it_is_set(settings, ledger, queue):
-    client = client_of(settings, ledger, queue, Keys(ledger.objects))
+    client = client_of(settings, ledger, queue, Keys(ledger.records))
     for answer in (
         client.options("/v1/jobs", headers=PREFLIGHT),
         client.get("/v1/jobs", headers={"Origin": PORTAL}),

@@ -155,7 +155,7 @@ EMPTY = b"--b\r\n\r\n\r\n"
 
 @pytest.mark.parametrize("part", [EMPTY, EMPTY[:-2] + b"x" * 99_000 + b"\r\n"], ids=["empty", "large"])
 def test_no_part_behind_the_first_one_too_many_is_read(settings, ledger, queue, part: bytes):
-    settings, keys = replace(settings, max_instances=3), Keys(ledger.objects)
+    settings, keys = replace(settings, max_instances=3), Keys(ledger.records)
     client = create_app(settings, ledger, queue, keys).test_client()
     body = io.BytesIO(part * (20 * CHUNK // len(part)) + b"--b--\r\n")
     answer = client.post(

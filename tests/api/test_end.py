@@ -108,7 +108,7 @@ def test_nothing_is_left_of_a_deleted_job_but_its_tombstone(api: Api, ledger: Le
 def test_every_route_of_a_deleted_job_says_that_it_is_gone_to_its_owner_alone(api: Api, ledger: Ledger):
     job_id = api.submit(PNG).json()["id"]
     ledger.append(ledger.append(ledger.read(job_id).started("w", now())).succeeded(RESULT, now()))
-    other = Keys(api.objects).create("another")
+    other = Keys(api.records).create("another")
     assert api.request("DELETE", f"/v1/jobs/{job_id}").status == 204
     routes = routes_of_a_job(api)
     assert len(routes) > 5
@@ -123,7 +123,7 @@ def test_every_route_of_a_deleted_job_says_that_it_is_gone_to_its_owner_alone(ap
 
 
 def test_another_client_cannot_end_a_job(api: Api, ledger: Ledger, job: Job):
-    other = Keys(api.objects).create("another")
+    other = Keys(api.records).create("another")
     for end in (cancel, erase):
         answer = end(api, job, key=other)
         assert (answer.status, problem_of(answer)["type"]) == (404, "/problems/no-such-job")

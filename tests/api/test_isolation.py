@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 import urllib3
 
-from api.key_store import Keys, id_of
+from api.key import id_of
+from api.key_store import Keys
 from jobs.job import Job, now
 from jobs.probes import Probes
 from tests.api.conftest import RESULT, Api, problem_of
@@ -46,7 +47,7 @@ def owned(api: Api, stores) -> dict[str, str]:
         "job_id": job.id,
         "study_id": study.id,
         "key_id": id_of(api.key),
-        "probe_id": Probes(api.objects).create("clinic", url),
+        "probe_id": Probes(api.records).create("clinic", url),
     }
 
 
@@ -70,7 +71,7 @@ def ask(api: Api, method: str, path: str, key: str, body: dict | None) -> urllib
 
 
 def test_another_clients_key_opens_and_changes_nothing_on_any_route(api: Api, owned: dict[str, str]):
-    other, before, tried = Keys(api.objects).create("another"), things_of_the_owner(api, owned), 0
+    other, before, tried = Keys(api.records).create("another"), things_of_the_owner(api, owned), 0
     assert len(before) >= 4
     for method, path, operation in operations(api):
         assert set(names_in(path)) <= owned.keys(), f"say in `owned` what {path} is of"

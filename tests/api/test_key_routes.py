@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from api.key_store import Keys, id_of
+from api.key import id_of
+from api.key_store import Keys
 from api.scope import Scope
 from jobs.audit import Audit
 from jobs.job import now
@@ -16,7 +17,7 @@ from tests.api.conftest import Api, problem_of
 @pytest.fixture
 def keys(api: Api) -> Keys:
     """What is stored, without trust in what was read before."""
-    return Keys(api.objects, trust_seconds=0)
+    return Keys(api.records, trust_seconds=0)
 
 
 @pytest.fixture
@@ -45,12 +46,18 @@ def test_a_client_sees_its_keys_and_no_others(api: Api, keys: Keys, client: str,
     assert (first["id"], first["scopes"]) == (id_of(key), ["admin", "read", "submit"])
     assert datetime.fromisoformat(first["last_used_at"]) <= now()
     assert second.pop("created_at") >= first["created_at"]
-    assert second == {"id": id_of(reader), "scopes": ["read"], "ends_at": None, "last_used_at": None}
+    assert second == {
+        "id": id_of(reader),
+        "scopes": ["read"],
+        "ends_at": None,
+        "made_by": None,
+        "last_used_at": None,
+    }
     assert key.encode() not in answer.data
 
 
 def test_a_listing_reads_nothing_of_other_clients(api: Api, client: str, key: str, monkeypatch):
-    keys, reads = Keys(api.objects), []
+    keys, reads = Keys(api.records), []
     get = api.objects.get
     monkeypatch.setattr(api.objects, "get", lambda name: (reads.append(name), get(name))[1])
     assert [known.id for known, _ in keys.of_client(client)] == [id_of(key)]
@@ -121,6 +128,42 @@ def test_a_revoked_key_is_none_any_more(api: Api, keys: Keys, client: str, key: 
     ended = {one["id"]: one["ends_at"] for one in api.request("GET", "/v1/keys", key=key).json()["keys"]}
     assert ended[id_of(old)]
     assert ended[id_of(key)] is None
+
+
+def test_a_revoked_key_takes_along_what_it_made_if_that_is_asked_for(
+    api: Api, keys: Keys, client: str, key: str
+):
+    def made_by(asking: str, path: str = "/v1/keys") -> str:
+        return api.request("POST", path, key=asking).json()["api_key"]
+
+    leaked = made_by(key)
+    child, rotated = made_by(leaked), made_by(leaked, f"/v1/keys/{id_of(leaked)}/rotate")
+    grandchild, other = made_by(child), made_by(key)
+    listed = {one["id"]: one["made_by"] for one in api.request("GET", "/v1/keys", key=key).json()["keys"]}
+    assert listed[id_of(key)] is None
+    assert listed[id_of(grandchild)] == id_of(child)
+    path = f"/v1/keys/{id_of(leaked)}"
+    refused(api.request("DELETE", f"{path}?and_made=yes", key=key), 400, "malformed")
+    assert api.request("DELETE", path, key=key).status == 204
+    assert keys.holder_of(leaked) is None
+    assert all(map(keys.holder_of, (child, rotated, grandchild)))
+    assert api.request("DELETE", f"{path}?and_made=true", key=key).status == 204
+    assert list(map(keys.holder_of, (child, rotated, grandchild))) == [None] * 3
+    assert keys.holder_of(key)
+    assert keys.holder_of(other)
+
+
+def test_a_key_that_is_still_trusted_after_its_end_makes_no_other(
+    api: Api, keys: Keys, client: str, key: str
+):
+    leaked = keys.create(client)
+    assert api.request("GET", "/v1/keys", key=leaked).status == 200, "it is trusted for some seconds now"
+    keys.revoke(id_of(leaked))
+    before = set(api.objects.keys(f"keys-used/{client}/"))
+    refused(api.request("POST", "/v1/keys", key=leaked), 401, "unauthorized")
+    refused(api.request("POST", f"/v1/keys/{id_of(key)}/rotate", key=leaked), 401, "unauthorized")
+    assert set(api.objects.keys(f"keys-used/{client}/")) == before
+    assert keys.one(client, id_of(key)).ends_at is None
 
 
 def test_another_clients_key_does_not_exist(api: Api, keys: Keys, client: str, key: str):

@@ -7,11 +7,14 @@ import sys
 from datetime import timedelta
 
 import pytest
+from redis import Redis
 
+from api.key import id_of
 from api.key_store import USE_GRAIN, Keys
 from api.scope import Scope
 from jobs.audit import Audit
 from jobs.job import moment_text, now
+from jobs.records import Records
 from jobs.webhook import Webhooks, webhook_secret
 from tests.api.conftest import ROOT, Api, problem_of
 from tests.api.test_ask import PNG
@@ -22,7 +25,7 @@ SOME_JOB = "/v1/jobs/job_" + "0" * 26
 
 @pytest.fixture
 def keys(ledger) -> Keys:
-    return Keys(ledger.objects)
+    return Keys(ledger.records)
 
 
 def command(settings, *arguments: str) -> subprocess.CompletedProcess:
@@ -42,7 +45,7 @@ def command(settings, *arguments: str) -> subprocess.CompletedProcess:
 
 
 def test_a_key_does_what_its_scopes_allow_and_no_more(api: Api):
-    store = Keys(api.objects)
+    store = Keys(api.records)
     asked = {
         Scope.SUBMIT: ("POST", f"{SOME_JOB}/redeliver", 404),
         Scope.READ: ("GET", SOME_JOB, 404),
@@ -59,7 +62,7 @@ def test_a_key_does_what_its_scopes_allow_and_no_more(api: Api):
 
 
 def test_a_key_that_may_not_submit_leaves_no_trace(api: Api):
-    key = Keys(api.objects).create("reader", [Scope.READ])
+    key = Keys(api.records).create("reader", [Scope.READ])
     api.request("GET", "/v1/jobs", key=key)  # its first use is written down
     before = api.traces()
     answer = api.request("POST", "/v1/jobs", key=key, fields={"image": ("x.png", PNG)})
@@ -76,13 +79,13 @@ def test_a_key_of_before_there_were_scopes_keeps_all_rights(keys, ledger):
 
 def test_a_revoked_key_is_refused_once_its_trust_has_run_out(keys, ledger):
     text = keys.create("clinic")
-    trusting, anew = Keys(ledger.objects, trust_seconds=600), Keys(ledger.objects, trust_seconds=0)
+    trusting, anew = Keys(ledger.records, trust_seconds=600), Keys(ledger.records, trust_seconds=0)
     held = trusting.holder_of(text)
     assert held.client == anew.holder_of(text).client == "clinic"
     keys.revoke(held.id)
     assert trusting.holder_of(text), "the window is what spares the object store a read for each request"
     assert anew.holder_of(text) is None
-    assert Keys(ledger.objects).holder_of(text) is None
+    assert Keys(ledger.records).holder_of(text) is None
 
 
 def test_a_rotated_key_has_a_successor_with_its_rights_and_ends_after_the_overlap(keys, ledger):
@@ -90,9 +93,9 @@ def test_a_rotated_key_has_a_successor_with_its_rights_and_ends_after_the_overla
     held = keys.holder_of(old)
     new, ending = keys.rotate(held.id, timedelta(hours=1))
     assert keys.holder_of(new).scopes == {Scope.READ}
-    assert Keys(ledger.objects).holder_of(old).ends_at == ending.ends_at
+    assert Keys(ledger.records).holder_of(old).ends_at == ending.ends_at
     keys.rotate(held.id, timedelta(0))
-    assert Keys(ledger.objects).holder_of(old) is None
+    assert Keys(ledger.records).holder_of(old) is None
     with pytest.raises(LookupError, match="has ended"):
         keys.rotate(held.id, timedelta(0))
 
@@ -101,13 +104,13 @@ def test_the_last_use_costs_one_write_an_hour_whatever_the_processes(keys, ledge
     text, writes = keys.create("clinic"), []
     put = ledger.objects.put
     monkeypatch.setattr(ledger.objects, "put", lambda key, *rest: (writes.append(key), put(key, *rest)))
-    processes = [Keys(ledger.objects, trust_seconds=0) for _ in range(3)]
+    processes = [Keys(ledger.records, trust_seconds=0) for _ in range(3)]
     for process in processes * 2:
         held = process.holder_of(text)
     (use,) = ledger.objects.keys(f"keys-used/clinic/{held.id}")
     assert writes == [use]
     put(use, moment_text(now() - USE_GRAIN).encode())
-    Keys(ledger.objects).holder_of(text)
+    Keys(ledger.records).holder_of(text)
     assert len(writes) == 2
 
 
@@ -115,7 +118,7 @@ def test_an_operator_makes_lists_rotates_and_revokes_keys(settings, ledger, redi
     since = now()
     made = json.loads(command(settings, "create", "--client", "clinic", "--scope", "read").stdout)
     assert made.keys() == {"client", "api_key", "webhook_secret"}
-    Keys(ledger.objects).holder_of(made["api_key"])
+    Keys(ledger.records).holder_of(made["api_key"])
     (listed,) = map(json.loads, command(settings, "list", "--client", "clinic").stdout.splitlines())
     assert (listed["client"], listed["scopes"], listed["ends_at"]) == ("clinic", ["read"], None)
     assert listed["last_used_at"]
@@ -124,17 +127,20 @@ def test_an_operator_makes_lists_rotates_and_revokes_keys(settings, ledger, redi
     revoked = json.loads(command(settings, "revoke", listed["id"]).stdout)
     assert revoked["ends_at"] <= moment_text(now())
     assert revoked["refused_within_seconds"] == settings.key_seconds
-    assert Keys(ledger.objects).holder_of(made["api_key"]) is None
-    assert Keys(ledger.objects).holder_of(rotated["api_key"]).scopes == {Scope.READ}
+    assert Keys(ledger.records).holder_of(made["api_key"]) is None
+    assert Keys(ledger.records).holder_of(rotated["api_key"]).scopes == {Scope.READ}
+    made_by_it = Keys(ledger.records).create("clinic", made_by=id_of(rotated["api_key"]))
+    ended = command(settings, "revoke", id_of(rotated["api_key"]), "--and-made").stdout.splitlines()
+    assert [json.loads(line)["id"] for line in ended] == [id_of(rotated["api_key"]), id_of(made_by_it)]
     acts = [(entry["action"], entry["key"]) for entry in Audit(ledger.objects, redis).entries(since)]
-    assert acts == [("createKey", None), ("rotateKey", None), ("revokeKey", None)]
+    assert acts == [("createKey", None), ("rotateKey", None), *[("revokeKey", None)] * 3]
     shown = command(settings, "list").stdout + command(settings, "list", "--client", "another").stdout
     assert made["api_key"] not in shown
-    assert len(shown.splitlines()) == 2
+    assert len(shown.splitlines()) == 3
 
 
 def test_a_new_key_comes_with_the_secret_that_signs_now(settings, ledger):
-    Webhooks(ledger.objects, SIGNING_KEY).rotate("clinic", now())
+    Webhooks(ledger.records, SIGNING_KEY).rotate("clinic", now())
     made = json.loads(command(settings, "create", "--client", "clinic").stdout)
     assert made["webhook_secret"] == webhook_secret(SIGNING_KEY, "clinic", 1)
 
@@ -160,4 +166,4 @@ def test_a_wrong_command_says_what_is_wrong_and_changes_nothing(settings, ledger
     "text", ["", "osteo_", "osteo_" + "A" * 42, "osteo_" + "A" * 44, "osteo_" + "ü" * 43]
 )
 def test_what_is_no_key_never_reaches_the_store(text: str):
-    assert Keys(objects=None).holder_of(text) is None
+    assert Keys(Records(objects=None, redis=Redis())).holder_of(text) is None

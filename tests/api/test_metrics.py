@@ -34,7 +34,7 @@ def test_figures_follow_jobs_callbacks_and_receivers(api: Api, stores):
     ledger.append(ledger.append(second.started("inference:a:1", now())).handed_back(now()))
     running = ledger.append(third.started("inference:a:1", now()))
     ledger.append(running.failed("worker-lost", "Lost three times.", now()))
-    receivers = Receivers(api.objects)
+    receivers = Receivers(api.records)
     receivers.failed(receivers.of("clinic", "https://clinic.example:443"), now(), gone=True)
     ledger.view.heartbeats.beat("inference:a:1")
     after = figures(api)

@@ -34,7 +34,7 @@ def client_of(settings: Settings, ledger: Ledger, queue: JobQueue, keys: Keys) -
 
 @pytest.fixture
 def keys(ledger: Ledger) -> Keys:
-    return Keys(ledger.objects)
+    return Keys(ledger.records)
 
 
 def test_a_radiograph_is_accepted_while_redis_is_away_and_readiness_says_so(settings, ledger, keys):

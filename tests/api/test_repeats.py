@@ -83,12 +83,12 @@ def test_another_submission_under_the_same_name_is_refused(api: Api, send, wiped
 
 
 def test_the_same_name_of_another_client_is_another_name(api: Api, send):
-    other = Keys(api.objects).create("another")
+    other = Keys(api.records).create("another")
     assert send().json()["id"] != send(OTHER, key=other).json()["id"]
 
 
 def test_of_fifty_equal_submissions_at_once_one_becomes_a_job(api: Api, send):
-    key = Keys(api.objects).create("crowd")
+    key = Keys(api.records).create("crowd")
     before = set(jobs_of(api, key))
     together = Barrier(50)
 
@@ -183,7 +183,7 @@ def test_a_key_is_told_when_it_is_over_and_is_free_then(api: Api, ledger: Ledger
 def test_a_job_answers_under_its_clients_own_id(api: Api, ledger: Ledger):
     fields = {"image": ("x.png", PNG), "callback_url": "https://clinic.example/hook"}
     job = api.request("PUT", "/v1/jobs/case-7.a", fields=fields).json()
-    other = Keys(api.objects).create("another")
+    other = Keys(api.records).create("another")
     assert api.request("GET", "/v1/jobs/case-7.a").json() == job
     assert api.request("GET", "/v1/jobs/case-7.a/image").data == PNG
     assert api.request("GET", "/v1/jobs/case-7.a", key=other).status == 404
@@ -225,7 +225,7 @@ def test_a_name_of_the_wrong_form_is_refused_and_leaves_no_trace(api: Api, metho
 
 def test_a_repeat_is_answered_though_the_queue_is_full(settings, ledger, queue):
     ledger.objects.make_bucket()
-    keys = Keys(ledger.objects)
+    keys = Keys(ledger.records)
     client = client_of(replace(settings, max_queue=1), ledger, queue, keys)
     named = {"headers": {"Idempotency-Key": "full"}, "content_type": "image/png"}
     first = client.post("/v1/jobs", data=PNG, **named)
@@ -236,7 +236,7 @@ def test_a_repeat_is_answered_though_the_queue_is_full(settings, ledger, queue):
 
 
 def test_a_key_stands_for_one_job_while_redis_is_away(settings, ledger):
-    keys = Keys(ledger.objects)
+    keys = Keys(ledger.records)
     without = Ledger(ledger.objects, View.connect(NO_REDIS, 60))
     client = client_of(settings, without, JobQueue.connect(NO_REDIS), keys)
     named = {"headers": {"Idempotency-Key": "away"}, "content_type": "image/png"}

@@ -107,7 +107,7 @@ def test_without_highdicom_there_is_no_dicom_and_that_is_said(job: Job, monkeypa
 
 
 def test_another_clients_result_does_not_exist_in_any_format(api: Api, job: Job):
-    other = Keys(api.objects).create("another")
+    other = Keys(api.records).create("another")
     for accept in ("application/json", "application/fhir+json", "application/dicom", RELATED):
         headers = {"Accept": accept}
         answer = api.request("GET", f"/v1/jobs/{job.id}/result", key=other, headers=headers)

@@ -25,7 +25,7 @@ MEANT = "positive_data_acceptance"
 def test_every_answer_is_one_that_the_description_knows(api: Api, tmp_path: Path):
     settings = tmp_path / "schemathesis.toml"
     # A client of its own: what other tests have made up for theirs is not all of a form that the API makes.
-    key = Keys(api.objects).create("described")
+    key = Keys(api.records).create("described")
     job = api.request("POST", "/v1/jobs", key=key, fields={"image": ("x.png", PNG)}).json()["id"]
     settings.write_text(f'[parameters]\njob_id = "{job}"\n')
     command = [

@@ -198,7 +198,7 @@ def test_an_upload_that_a_crash_left_behind_is_erased_when_it_is_submitted_again
 
 
 def test_another_clients_upload_does_not_exist(api: Api):
-    upload_id, other = uploaded(api), Keys(api.objects).create("another")
+    upload_id, other = uploaded(api), Keys(api.records).create("another")
     for text in (upload_id, f"../clinic/{upload_id}", "", "job_01ARZ3NDEKTSV4RRFFQ69G5FAV"):
         answer = submitted(api, text, key=other)
         assert (answer.status, problem_of(answer)["type"]) == (404, "/problems/no-such-upload")
@@ -206,7 +206,7 @@ def test_another_clients_upload_does_not_exist(api: Api):
 
 
 def test_an_upload_needs_a_key_that_may_submit(api: Api):
-    reader = Keys(api.objects).create("clinic", ["read"])
+    reader = Keys(api.records).create("clinic", ["read"])
     order = {"size": 5, "content_type": "image/png"}
     assert api.request("POST", "/v1/uploads", key=reader, json=order).status == 403
 
@@ -250,6 +250,6 @@ def test_the_address_is_signed_for_where_clients_reach_the_store(settings, queue
     elsewhere = replace(settings, s3_public_url="https://images.example.org")
     order = {"size": 5, "content_type": "image/png"}
     for chosen, start in ((settings, stores.s3_url), (elsewhere, "https://images.example.org")):
-        upload = client_of(chosen, ledger, queue, Keys(objects)).post("/v1/uploads", json=order).json
+        upload = client_of(chosen, ledger, queue, Keys(ledger.records)).post("/v1/uploads", json=order).json
         assert upload["url"].startswith(f"{start}/{settings.s3_bucket}/uploads/clinic/{upload['id']}?")
         assert "X-Amz-SignedHeaders=content-length%3Bcontent-type%3Bhost" in upload["url"]

@@ -136,7 +136,7 @@ def test_a_preference_that_is_not_understood_is_ignored(api: Api, job: Job, head
 
 
 def test_a_submission_that_waits_is_answered_with_the_end(api: Api, ledger: Ledger, elsewhere):
-    key = Keys(api.objects).create("patient")
+    key = Keys(api.records).create("patient")
     before = set(ledger.of_client("patient", None))
     asked = elsewhere.submit(
         api.request, "POST", "/v1/jobs", key=key, headers=WAIT, fields={"image": ("x.png", PNG)}

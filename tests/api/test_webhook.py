@@ -23,12 +23,12 @@ URL = "https://clinic.example/hook"
 
 @pytest.fixture
 def client(settings, ledger, queue):
-    return client_of(settings, ledger, queue, Keys(ledger.objects))
+    return client_of(settings, ledger, queue, Keys(ledger.records))
 
 
 @pytest.fixture
 def another(settings, ledger, queue):
-    keys = Keys(ledger.objects)
+    keys = Keys(ledger.records)
     client = client_of(settings, ledger, queue, keys)
     client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {keys.create('another')}"
     return client
@@ -61,7 +61,7 @@ def test_a_rotation_shows_the_new_secret_once(client):
 
 
 def test_a_client_sees_which_of_its_receivers_fail(client, another, ledger):
-    receivers = Receivers(ledger.objects)
+    receivers = Receivers(ledger.records)
     failing = receivers.failed(receivers.of("clinic", "https://clinic.example:443"), now() - PATIENCE, False)
     receivers.failed(failing, now(), False)
     (told,) = client.get("/v1/webhook").json["failing_receivers"]

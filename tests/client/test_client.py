@@ -87,7 +87,7 @@ def test_a_job_is_found_again_by_its_id(client: Any):
 
 
 def test_jobs_are_listed_across_pages_and_by_state(connect: Callable[..., Any], api: Api, worker: Worker):
-    client = connect(api.url, Keys(api.objects).create("lister"))
+    client = connect(api.url, Keys(api.records).create("lister"))
     before = [handle.id for handle in client.jobs()]
     # A page has 50.
     ids = [client.submit(PNG).id for _ in range(max(2, 51 - len(before)))]

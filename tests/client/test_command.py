@@ -28,7 +28,7 @@ COUNT = 7
 @pytest.fixture
 def key(api: Api) -> str:
     """A client of this test's own, so that it sees its own jobs only."""
-    return Keys(api.objects).create(f"terminal-{time.monotonic_ns()}")
+    return Keys(api.records).create(f"terminal-{time.monotonic_ns()}")
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ OTHER_PNG = pictures.encoded(255 - pictures.gray())
 @pytest.fixture
 def through(connect: Callable[..., Any], door: Door, api: Api) -> Any:
     """A client of this test's own that goes through the door."""
-    return connect(door.url, Keys(api.objects).create(f"ends-{time.monotonic_ns()}"))
+    return connect(door.url, Keys(api.records).create(f"ends-{time.monotonic_ns()}"))
 
 
 def test_waiting_is_one_question_that_the_service_holds(through: Any, door: Door, worker: Worker):

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from api.key_store import Keys, id_of
+from api.key import id_of
+from api.key_store import Keys
 from api.scope import Scope
 from osteo_client import Forbidden, NoSuchKey, NotTheService, Unauthorized
 from tests.api.conftest import Api
@@ -22,7 +23,7 @@ OSTEO = Path(sys.executable).with_name("osteo")
 @pytest.fixture
 def key(api: Api) -> str:
     """The key of a client of this test's own."""
-    return Keys(api.objects).create(f"keeper-{time.monotonic_ns()}")
+    return Keys(api.records).create(f"keeper-{time.monotonic_ns()}")
 
 
 def test_keys_are_made_seen_replaced_and_ended(connect: Callable[..., Any], api: Api, key: str):
@@ -53,7 +54,7 @@ def test_keys_that_are_not_there_or_not_allowed_are_told_apart(
         with pytest.raises(NoSuchKey):
             client.revoke_key(key_id)
     with pytest.raises(Forbidden):
-        connect(api.url, Keys(api.objects).create("reader", [Scope.READ])).keys()
+        connect(api.url, Keys(api.records).create("reader", [Scope.READ])).keys()
     door.treat = lambda n: (200, {"Content-Type": "application/json"}, b'{"hello": "world"}')
     with pytest.raises(NotTheService, match="is the address right"):
         connect(door.url, key).create_key()

@@ -97,7 +97,7 @@ def owe(client: str, url: str, ledger: Ledger, queue: JobQueue) -> str:
 def test_slow_receivers_of_one_client_hold_up_no_other_client(
     settings, ledger, queue, receiver, tmp_path, flood
 ):
-    slow, probes = SlowHosts(), Probes(ledger.objects)
+    slow, probes = SlowHosts(), Probes(ledger.records)
     # A call that is held is not cut off before the test has seen the other client's callback.
     patient = replace(
         settings,

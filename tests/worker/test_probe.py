@@ -7,7 +7,7 @@ from tests.worker.conftest import send_probe
 
 @pytest.fixture
 def probes(ledger) -> Probes:
-    return Probes(ledger.objects)
+    return Probes(ledger.records)
 
 
 def test_a_probe_is_sent_signed_and_its_answer_kept(probes, courier, receiver):
