@@ -26,7 +26,7 @@ STUDY = "1.2.3.4"
 
 @pytest.fixture(autouse=True)
 def nothing_pushed_before(api: Api) -> None:
-    for claim in api.objects.keys("clients/clinic/keys/"):
+    for claim in api.objects.keys("clients/clinic/claims/"):
         api.objects.delete(claim)
 
 

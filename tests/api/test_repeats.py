@@ -119,7 +119,7 @@ def interrupted(ledger: Ledger, send, request, ago: timedelta) -> str:
     """A submission whose process died between its claim, made so long ago, and its record; its job's id."""
     job_id = send().json()["id"]
     claim = ledger.claims.read(place_of(send, request))
-    ledger.objects.put(claim.key, replace(claim, claimed_at=now() - ago).to_json())
+    ledger.records.change(claim.key, lambda _: replace(claim, claimed_at=now() - ago).to_json())
     listed = f"clients/clinic/jobs/{job_id.removeprefix('job_').translate(INVERTED)}"
     for key in (listed, f"pending/{job_id}"):
         ledger.objects.delete(key)
@@ -170,7 +170,7 @@ def test_a_key_is_told_when_it_is_over_and_is_free_then(api: Api, ledger: Ledger
     claim = ledger.claims.read(job.claim)
     assert claim.expires_at - job.created_at == timedelta(days=7)
     assert first.headers["Idempotency-Expires"].startswith(claim.expires_at.strftime("%Y-%m-%dT%H:%M:%S"))
-    ledger.objects.put(claim.key, replace(claim, expires_at=now()).to_json())
+    ledger.records.change(claim.key, lambda _: replace(claim, expires_at=now()).to_json())
     second = api.request("POST", "/v1/jobs", headers=headers, body=OTHER)
     assert (second.status, second.json()["id"] == job.id) == (202, False)
     for _ in range(2):

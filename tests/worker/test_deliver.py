@@ -286,7 +286,7 @@ def test_a_receiver_that_fails_for_five_days_is_disabled_until_it_answers(ledger
     deliver(first.id, courier)
     (failing,) = courier.receivers.failing("clinic")
     assert (failing.disabled_at, receiver.url.startswith(failing.origin)) == (None, True)
-    courier.receivers.failed(replace(failing, failing_since=now() - PATIENCE), now(), gone=False)
+    courier.receivers.failed(failing, now() + PATIENCE, gone=False)
     due(ledger, first)
     deliver(first.id, courier)
     assert ledger.read(first.id).delivery is Delivery.DISABLED
