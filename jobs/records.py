@@ -17,7 +17,7 @@ from redis import Redis
 from jobs.errors import Conflict, NotStored, QueueAway, StoreUnavailable, TransientError
 from jobs.objects import Objects
 from jobs.redis_client import translated
-from jobs.view import DELETE_IF_HELD, GATE_SECONDS, WRITE_SECONDS
+from jobs.view import GATE_SECONDS, WRITE_SECONDS
 
 PATIENCE = 5.0
 """Seconds after which a change is given up: the other writer has died, or is very slow."""
@@ -25,6 +25,8 @@ PAUSE = 0.02
 """About so many seconds pass between two attempts to get the lock."""
 READS = 5
 """Times that a record is read anew because its version was replaced between listing and reading."""
+
+UNLOCK = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 
 Change = Callable[[bytes | None], bytes | None]
 """What a record becomes, from what it is; None where there is none, or none is to be left. It may raise."""
@@ -52,7 +54,7 @@ class Records:
     def __init__(self, objects: Objects, redis: Redis) -> None:
         self.objects = objects
         self._redis = redis
-        self._unlock = redis.register_script(DELETE_IF_HELD)
+        self._unlock = redis.register_script(UNLOCK)
 
     def read(self, place: str) -> bytes | None:
         """The record as it is; None where there is none."""
