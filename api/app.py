@@ -31,7 +31,7 @@ from api.waiting import Waiting
 from api.webhook_routes import Desk, webhook_routes
 from jobs.audit import Audit
 from jobs.changes import Changes
-from jobs.errors import StoreUnavailable
+from jobs.errors import NotStored, StoreUnavailable
 from jobs.ledger import Ledger
 from jobs.logs import log_as_json
 from jobs.objects import Objects
@@ -125,8 +125,8 @@ def from_environment() -> Flask:
     warn_of_unknown(os.environ)
     objects = Objects.connect(settings.s3_endpoint_url, settings.s3_bucket)
     try:
-        objects.make_bucket()
-    except StoreUnavailable as error:
+        objects.check()
+    except (StoreUnavailable, NotStored) as error:
         log.error("starting without the object store; readiness will say so: %s", error)
     ledger = Ledger(objects, View.connect(settings.redis_url, settings.view_seconds))
     return create_app(

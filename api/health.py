@@ -1,7 +1,7 @@
 """Liveness and readiness."""
 
-from collections.abc import Callable
-from typing import Literal, TypedDict
+from collections.abc import Callable, Mapping
+from typing import Annotated, Literal, TypedDict
 
 from flask import Blueprint, Response, jsonify
 
@@ -10,6 +10,8 @@ from api.problem import RETRY_SECONDS, Problem, ProblemDocument
 from jobs.errors import NotStored, TransientError
 from jobs.ledger import Ledger
 
+Check = Callable[[], None]
+
 
 class Live(TypedDict):
     """That the process runs."""
@@ -17,22 +19,28 @@ class Live(TypedDict):
     status: Literal["live"]
 
 
+Part = Literal["object-store", "redis"]
+
+
 class Ready(TypedDict):
-    """That the service can do its work."""
+    """That submissions are taken."""
 
     status: Literal["ready"]
+    degraded: Annotated[list[Part], "What does not answer: submissions are stored, and wait until it does."]
 
 
 class NotReady(ProblemDocument):
-    """Which parts do not answer."""
+    """What submissions cannot do without, and what else does not answer."""
 
-    missing: list[Literal["object-store", "redis"]]
+    missing: list[Part]
+    degraded: list[Part]
 
 
 def health_routes(ledger: Ledger) -> Blueprint:
     """The blueprint of /health."""
     routes = Blueprint("health", __name__, url_prefix="/health")
-    parts: dict[str, Callable[[], None]] = {"object-store": ledger.objects.check, "redis": ledger.view.check}
+    needed: dict[Part, Check] = {"object-store": ledger.objects.check}
+    helpful: dict[Part, Check] = {"redis": ledger.view.check}
 
     @routes.get("/live")
     @describe("live", "The process runs", {200: Answer("It does.", Live)}, public=True)
@@ -42,26 +50,32 @@ def health_routes(ledger: Ledger) -> Blueprint:
     @routes.get("/ready")
     @describe(
         "ready",
-        "The object store and Redis answer",
+        "Submissions are taken",
         {
-            200: Answer("They do.", Ready),
+            200: Answer("They are; `degraded` names what does not answer meanwhile.", Ready),
             503: Answer(
-                "One does not; `missing` names it.", {"application/problem+json": NotReady}, ("Retry-After",)
+                "They are not; `missing` names why.", {"application/problem+json": NotReady}, ("Retry-After",)
             ),
         },
         public=True,
     )
     def ready() -> Response:
-        missing = [name for name, check in parts.items() if not _answers(check)]
+        missing, degraded = _silent(needed), _silent(helpful)
         if missing:
-            detail = f"Not ready: {' and '.join(missing)} did not answer."
-            raise Problem(503, "not-ready", detail, retry_after=RETRY_SECONDS, missing=missing)
-        return jsonify(status="ready")
+            detail = f"No submissions are taken: {' and '.join(missing)} did not answer. Send them later."
+            raise Problem(
+                503, "not-ready", detail, retry_after=RETRY_SECONDS, missing=missing, degraded=degraded
+            )
+        return jsonify(status="ready", degraded=degraded)
 
     return routes
 
 
-def _answers(check: Callable[[], None]) -> bool:
+def _silent(parts: Mapping[Part, Check]) -> list[Part]:
+    return [part for part, check in parts.items() if not _answers(check)]
+
+
+def _answers(check: Check) -> bool:
     try:
         check()
     except (TransientError, NotStored):

@@ -27,7 +27,6 @@ def main() -> int:
     try:
         settings = Settings.from_environment(os.environ)
         objects = Objects.connect(settings.s3_endpoint_url, settings.s3_bucket)
-        objects.make_bucket()
         for line in _lines(arguments, settings, objects):
             print(json.dumps(line), flush=True)
     except LookupError as error:

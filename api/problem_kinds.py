@@ -57,7 +57,7 @@ KINDS = {
     ),
     "not-ready": Kind(
         409,
-        "The job has not ended yet; with status 503, from /health/ready, a part does not answer.",
+        "The job has not ended yet; with status 503, from /health/ready, no submissions are taken.",
         "Ask again after `Retry-After` seconds.",
         passes=True,
         also=503,

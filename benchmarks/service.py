@@ -15,7 +15,7 @@ from redis import Redis
 
 from jobs.redis_client import connect
 from stack.addresses import Addresses, free_ports
-from stack.development import with_api_key
+from stack.development import make_bucket, with_api_key
 from stack.folder import Folder, Secrets
 from stack.part import Command, Part
 from stack.parts import STOP_ORDER, inference, others, service_environment, stores, web
@@ -79,6 +79,7 @@ def stores_alone(**settings: str) -> Iterator[Service]:
             made = service_environment(environment, addresses, secrets, folder.path)
             service = Service(made, addresses, folder, secrets, supervisor)
             service.begin(stores(environment, addresses, secrets, folder))
+            make_bucket(made)
             _trust(connect(made["REDIS_URL"]))
             yield service
 

@@ -1,5 +1,6 @@
 """The object store: bytes under keys in one S3 bucket, with its errors translated by exact code."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -25,6 +26,9 @@ REFUSED = frozenset(
     }
 )
 """What a server says of a request that is wrong in itself; a proxy before it says a status alone."""
+NO_BUCKET = "the bucket does not exist: correct S3_BUCKET, or make it with `python -m api.bucket`"
+WRITE_SECONDS = 60.0
+"""For so long a bucket that could be written counts as one that can be."""
 ALREADY_THERE = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
 
 
@@ -39,6 +43,7 @@ class Objects:
         self._client = client
         self._bucket = bucket
         self._conditions: bool | None = None
+        self._writable_until = 0.0
 
     @classmethod
     def connect(cls, endpoint_url: str | None, bucket: str) -> "Objects":
@@ -70,31 +75,23 @@ class Objects:
             except ClientError as error:
                 if _code(error) not in ABSENT | {"NoSuchBucket"}:
                     raise
-                self._create_bucket()
-
-    def _create_bucket(self) -> None:
-        try:
-            self._client.create_bucket(Bucket=self._bucket)
-        except ClientError as error:
-            # Another process of ours was faster.
-            if _code(error) not in ("BucketAlreadyExists", "BucketAlreadyOwnedByYou"):
-                raise
+                self._client.create_bucket(Bucket=self._bucket)
 
     def check(self) -> None:
-        """Return if the bucket can be listed and written; it is made where the server came later than we."""
+        """Return if the bucket can be listed, and could be written when that was tried last.
+
+        It is tried again after WRITE_SECONDS, and as soon as anything was not written.
+        """
         with _translated(f"bucket {self._bucket}"):
-            try:
-                self._client.list_objects_v2(Bucket=self._bucket, Prefix="pending/", MaxKeys=1)
-            except ClientError as error:
-                if _code(error) != "NoSuchBucket":
-                    raise
-                self._create_bucket()
+            self._client.list_objects_v2(Bucket=self._bucket, Prefix="pending/", MaxKeys=1)
+        if time.monotonic() >= self._writable_until:
             # A disk that is full, or a key that may only read, shows here alone.
-            self._client.put_object(Bucket=self._bucket, Key="check", Body=b"")
+            self.put("check", b"")
+            self._writable_until = time.monotonic() + WRITE_SECONDS
 
     def put(self, key: str, body: bytes, content_type: str = "application/octet-stream") -> None:
         """Store `body` under `key`."""
-        with _translated(key):
+        with self._writing(key):
             self._client.put_object(Bucket=self._bucket, Key=key, Body=body, ContentType=content_type)
 
     def put_new(self, key: str, body: bytes) -> None:
@@ -102,7 +99,7 @@ class Objects:
 
         The server decides this where it knows `If-None-Match`, as AWS does; rclone ignores the header.
         """
-        with _translated(key):
+        with self._writing(key):
             try:
                 self._client.put_object(
                     Bucket=self._bucket, Key=key, Body=body, ContentType="application/json", IfNoneMatch="*"
@@ -122,6 +119,15 @@ class Objects:
             except Conflict:
                 self._conditions = True
         return self._conditions
+
+    @contextmanager
+    def _writing(self, key: str) -> Iterator[None]:
+        try:
+            with _translated(key):
+                yield
+        except StoreUnavailable:
+            self._writable_until = 0.0
+            raise
 
     def address_to_put(self, key: str, size: int, content_type: str, seconds: int) -> str:
         """A URL by which whoever has it may, for so many seconds, put `size` bytes of this type under `key`.
@@ -192,6 +198,8 @@ def _translated(what: str) -> Iterator[None]:
     except ClientError as error:
         if _code(error) in ABSENT:
             raise NotStored(what) from error
+        if _code(error) == "NoSuchBucket":
+            raise StoreUnavailable(NO_BUCKET) from error
         if _code(error) in REFUSED:
             raise StoreRefused(f"the object store answered {_code(error)} for {what}") from error
         raise StoreUnavailable(f"the object store answered {_code(error)} for {what}") from error

@@ -17,6 +17,11 @@ from stack.part import ROOT
 CLIENT = "development"
 
 
+def make_bucket(service: Mapping[str, str]) -> None:
+    """Make the bucket of this stack's own S3 server."""
+    _run(service, "api.bucket")
+
+
 def with_api_key(
     secrets: Secrets, folder: Folder, addresses: Addresses, service: Mapping[str, str]
 ) -> Secrets:

@@ -69,7 +69,7 @@ def inference(service: Mapping[str, str]) -> Command:
 
 
 def web(service: Mapping[str, str], addresses: Addresses) -> Command:
-    """The API. It makes the bucket, so what sweeps or delivers starts when it answers."""
+    """The API; what sweeps or delivers starts when it answers."""
     return _python(
         "api",
         service,

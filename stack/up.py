@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stack.addresses import Addresses
-from stack.development import synthetic_radiograph, with_api_key
+from stack.development import make_bucket, synthetic_radiograph, with_api_key
 from stack.errors import GaveUp, StopRequested
 from stack.folder import Folder, Secrets
 from stack.part import Command, Part
@@ -47,6 +47,8 @@ def _run(
     first = _parts(stores(environment, addresses, secrets, folder), folder)
     supervisor.begin(first)
     supervisor.settle(first)
+    if addresses.s3_url is None:
+        make_bucket(service)
     # The worker takes longest; it loads the model while the others start.
     worker, api = _parts([inference(service), web(service, addresses)], folder)
     supervisor.begin([worker, api])

@@ -103,6 +103,8 @@ def serving(stores: Stores, folder: Path) -> Iterator[tuple[Api, "subprocess.Pop
         for f in fields(settings)
         if (value := getattr(settings, f.name)) not in (None, frozenset())
     }
+    objects = Objects.connect(stores.s3_url, "test-api")
+    objects.make_bucket()
     (port,) = free_ports(1)
     log = (folder / "api.log").open("wb")
     process = subprocess.Popen(
@@ -116,7 +118,6 @@ def serving(stores: Stores, folder: Path) -> Iterator[tuple[Api, "subprocess.Pop
         stderr=log,
     )
     url = f"http://127.0.0.1:{port}"
-    objects = Objects.connect(stores.s3_url, "test-api")
     try:
         deadline = time.monotonic() + 60
         while not _answers(f"{url}/health/ready"):

@@ -186,7 +186,7 @@ def test_a_malformed_listing_is_said(api: Api, query: str):
 
 def test_health_says_ready(api: Api):
     assert api.request("GET", "/health/live", key="").status == 200
-    assert api.request("GET", "/health/ready", key="").json() == {"status": "ready"}
+    assert api.request("GET", "/health/ready", key="").json() == {"status": "ready", "degraded": []}
 
 
 def test_a_connection_left_idle_is_still_there_for_the_next_request(api: Api):

@@ -1,10 +1,14 @@
 """What the API says while a part of the service is away or full."""
 
+import os
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from botocore.awsrequest import AWSResponse
 from flask.testing import FlaskClient
 
 from api.app import create_app
@@ -45,7 +49,7 @@ def test_a_radiograph_is_accepted_while_redis_is_away_and_readiness_says_so(sett
     assert client.get(f"/v1/jobs/{answer.json['id']}").json["state"] == "queued"
     assert len(client.get("/v1/jobs").json["jobs"]) == 1
     ready = client.get("/health/ready")
-    assert (ready.status_code, ready.json["missing"]) == (503, ["redis"])
+    assert (ready.status_code, ready.json) == (200, {"status": "ready", "degraded": ["redis"]})
     assert client.get("/health/live").status_code == 200
     assert list(ledger.pending()) == [answer.json["id"]]
 
@@ -87,15 +91,74 @@ def test_a_job_is_kept_for_no_longer_than_the_operator_has_set(settings, ledger,
     assert [answer.json.get("retention_seconds") for answer in kept] == [60, 30, None]
 
 
-def test_a_redis_that_takes_no_writes_is_not_ready(settings, ledger, queue, keys, redis):
+def test_a_redis_that_takes_no_writes_is_named_and_submissions_are_taken(
+    settings, ledger, queue, keys, redis
+):
     client = client_of(settings, ledger, queue, keys)
-    assert client.get("/health/ready").status_code == 200
+    assert client.get("/health/ready").json["degraded"] == []
     redis.config_set("maxmemory", 1)
     try:
-        assert client.get("/health/ready").json["missing"] == ["redis"]
+        assert client.get("/health/ready").json["degraded"] == ["redis"]
+        assert client.post("/v1/jobs", data=PNG, content_type="image/png").status_code == 202
     finally:
         redis.config_set("maxmemory", 0)
+    assert client.get("/health/ready").json["degraded"] == []
+
+
+def test_readiness_writes_once_a_minute_and_again_once_a_write_has_failed(settings, ledger, queue, keys):
+    client, bucket, puts, allowed = client_of(settings, ledger, queue, keys), ledger.objects, [], [True]
+
+    def put(params: dict, **_: object) -> tuple | None:
+        puts.append(params["url_path"])
+        refused = {"Error": {"Code": "InsufficientStorage"}}
+        return None if allowed[0] else (AWSResponse("", 507, {}, None), refused)
+
+    bucket._client.meta.events.register("before-call.s3.PutObject", put)
+    assert {client.get("/health/ready").status_code for _ in range(5)} == {200}
+    assert len(puts) == 1
+    allowed[0] = False
+    with pytest.raises(StoreUnavailable):
+        bucket.put("image", b"radiograph")
+    assert {client.get("/health/ready").status_code for _ in range(2)} == {503}
+    allowed[0] = True
     assert client.get("/health/ready").status_code == 200
+    assert len(puts) == 5
+
+
+def test_a_misspelt_bucket_is_not_made_but_by_the_step_that_makes_buckets(settings, ledger, queue, keys):
+    wrong = replace(settings, s3_bucket=f"{settings.s3_bucket}-typo")
+    objects = Objects.connect(wrong.s3_endpoint_url, wrong.s3_bucket)
+    misled = Ledger(objects, ledger.view)
+    client = create_app(wrong, misled, queue, Keys(misled.records)).test_client()
+    environment = {
+        "S3_ENDPOINT_URL": wrong.s3_endpoint_url,
+        "S3_BUCKET": wrong.s3_bucket,
+        "REDIS_URL": wrong.redis_url,
+        "OSTEO_SIGNING_KEY": wrong.signing_key,
+    }
+
+    def run(*command: str) -> subprocess.CompletedProcess[str]:
+        command = (sys.executable, "-m", *command)
+        return subprocess.run(command, env=os.environ | environment, capture_output=True, text=True)
+
+    for command in (
+        ("api.keys", "create", "--client", "clinic"),
+        ("api.keys", "list"),
+        ("api.audit", "--client", "clinic", "--since", "2026-01-01"),
+        ("worker.dead_letters", "list"),
+    ):
+        done = run(*command)
+        assert done.returncode == 2, command
+        assert "correct S3_BUCKET, or make it with `python -m api.bucket`" in done.stderr, command
+    assert client.get("/health/ready").json["missing"] == ["object-store"]
+    assert wrong.s3_bucket not in buckets(objects)
+    assert run("api.bucket").returncode == run("api.bucket").returncode == 0
+    assert wrong.s3_bucket in buckets(objects)
+    assert client.get("/health/ready").status_code == 200
+
+
+def buckets(objects: Objects) -> set[str]:
+    return {bucket["Name"] for bucket in objects._client.list_buckets()["Buckets"]}
 
 
 def test_metrics_of_one_store_outlast_the_other(settings, ledger, queue, keys):

@@ -142,6 +142,7 @@ def _outage(service: Service, part: str | None) -> None:
     began, named = time.monotonic(), False
     while time.monotonic() - began < OUTAGE_SECONDS:
         answer = urllib3.request("GET", f"{service.api_url}/health/ready", timeout=20, retries=False)
-        named |= answer.status == 503 and part in answer.json()["missing"]
+        said = answer.json()
+        named |= part in (said["missing"] if answer.status == 503 else said["degraded"])
         time.sleep(0.2)
     assert named or part is None, f"readiness did not name {part}"

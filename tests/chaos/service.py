@@ -21,6 +21,7 @@ from jobs.objects import Objects
 from jobs.view import View
 from stack import answers
 from stack.addresses import HOST, Addresses, free_ports
+from stack.development import make_bucket
 from stack.folder import Folder
 from stack.part import Command, Part
 from stack.parts import service_environment, stores
@@ -55,6 +56,7 @@ class Service:
             stack.callback(self._stop)
             self.api_url, environment = self._addresses.api, self._environment()
             self._begin(*stores(environment, self._addresses, self._secrets, self._folder))
+            make_bucket(environment)
             environment["S3_ENDPOINT_URL"] = self.s3.url
             api = ("gunicorn", "--config", "api/gunicorn.conf.py", "--bind")
             ready = answers.http(f"{self.api_url}/health/ready")
