@@ -43,8 +43,10 @@ INVERTED = str.maketrans(CROCKFORD, CROCKFORD[::-1])
 class Ledger:
     """The jobs' records. The object store holds the truth, the view in Redis follows it."""
 
-    def __init__(self, objects: Objects, view: View) -> None:
+    def __init__(self, objects: Objects, view: View, may_delete: bool = True) -> None:
+        """`may_delete`: whether this process may delete objects; where it may not, the sweeper does."""
         self.objects = objects
+        self._may_delete = may_delete
         self.view = view
         self.due = Due(objects)
         self.records = Records(objects, view.lines.redis)
@@ -220,7 +222,8 @@ class Ledger:
         Without its marker nobody looks at the job again. Raises QueueUnavailable; the sweeper comes back.
         """
         self.view.put(job)
-        self.objects.delete(_marker(job.id))
+        if self._may_delete:
+            self.objects.delete(_marker(job.id))
 
     def pending(self) -> Iterator[str]:
         """The ids of the jobs with something left to do, oldest first; behind them those of the studies."""

@@ -20,6 +20,7 @@ class Secrets:
     s3_access_key: str
     s3_secret_key: str
     signing_key: str
+    flower_password: str
     api_key: str | None = None
     webhook_secret: str | None = None
 
@@ -76,18 +77,18 @@ class Folder:
         Another `signing_key` than the one kept takes its place; the development key was bound to that one.
         """
         file = self.path / "secrets.json"
-        if not file.exists():
-            # rclone splits its key at a comma and wants both halves long: hex is safe in every place.
-            self.keep(
-                Secrets(
-                    redis_password=secrets.token_hex(24),
-                    s3_access_key=secrets.token_hex(10),
-                    s3_secret_key=secrets.token_hex(24),
-                    signing_key=secrets.token_hex(32),
-                )
-            )
-        stored = json.loads(file.read_text())
-        known = Secrets(**{f.name: stored[f.name] for f in fields(Secrets)})
+        stored = json.loads(file.read_text()) if file.exists() else {}
+        # rclone splits its key at a comma and wants both halves long: hex is safe in every place.
+        made = {
+            "redis_password": secrets.token_hex(24),
+            "s3_access_key": secrets.token_hex(10),
+            "s3_secret_key": secrets.token_hex(24),
+            "signing_key": secrets.token_hex(32),
+            "flower_password": secrets.token_hex(16),
+        }
+        known = Secrets(**made | {f.name: stored[f.name] for f in fields(Secrets) if f.name in stored})
+        if not made.keys() <= stored.keys():
+            self.keep(known)
         if signing_key and signing_key != known.signing_key:
             return self.keep(known, signing_key=signing_key, api_key=None, webhook_secret=None)
         return known

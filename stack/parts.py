@@ -14,6 +14,20 @@ from stack.part import Command
 STOP_ORDER = (("api",), ("worker", "delivery", "sweeper"), ("flower",), ("redis", "s3"))
 """Nothing new comes in, what runs is finished, and only then do the stores go."""
 
+FLOWER_USER = "operator"
+
+S3_KEYS = frozenset({"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"})
+SIGNING_KEY = "OSTEO_SIGNING_KEY"
+SECRETS = S3_KEYS | {"REDIS_URL", "CELERY_BROKER_URL", SIGNING_KEY, "FLOWER_BASIC_AUTH"}
+SECRETS_OF_ROLE = {
+    "api": {*S3_KEYS, "REDIS_URL", SIGNING_KEY},
+    "inference": {*S3_KEYS, "REDIS_URL"},
+    "delivery": {*S3_KEYS, "REDIS_URL", SIGNING_KEY},
+    "sweeper": {*S3_KEYS, "REDIS_URL"},
+    "flower": {"CELERY_BROKER_URL", "FLOWER_BASIC_AUTH"},
+}
+"""What each role is given. rclone knows no rights: one pair of S3 keys does everything, for every role."""
+
 REDIS_CONFIGURATION = """\
 bind {host}
 port {port}
@@ -29,7 +43,7 @@ maxmemory-policy noeviction
 def service_environment(
     environment: Mapping[str, str], addresses: Addresses, secrets: Secrets, folder: Path
 ) -> dict[str, str]:
-    """The environment of the API and the workers: what the person set, completed by what this stack knows."""
+    """All that the roles need: what the person set, completed by what this stack knows."""
     own = {
         "OSTEO_SIGNING_KEY": secrets.signing_key,
         "REDIS_URL": addresses.redis(secrets.redis_password),
@@ -41,6 +55,9 @@ def service_environment(
         # A profile or session token of the person's own AWS account would not fit these keys.
         environment = {name: value for name, value in environment.items() if not name.startswith("AWS_")}
         own |= {"AWS_ACCESS_KEY_ID": secrets.s3_access_key, "AWS_SECRET_ACCESS_KEY": secrets.s3_secret_key}
+    # Flower's password for Flower alone, from this stack alone.
+    environment = {name: value for name, value in environment.items() if not name.startswith("FLOWER_")}
+    own["FLOWER_BASIC_AUTH"] = f"{FLOWER_USER}:{secrets.flower_password}"
     return {
         "OSTEO_PUBLIC_URL": addresses.api,
         "OSTEO_CALLBACK_EXCEPTIONS": f"{HOST},localhost",
@@ -51,10 +68,17 @@ def service_environment(
     }
 
 
+def of_role(service: Mapping[str, str], role: str) -> dict[str, str]:
+    """The environment of one role: without the secrets that it does not need."""
+    kept = SECRETS_OF_ROLE[role]
+    return {name: value for name, value in service.items() if name in kept or name not in SECRETS}
+
+
 def stores(
     environment: Mapping[str, str], addresses: Addresses, secrets: Secrets, folder: Folder
 ) -> list[Command]:
     """Redis and S3, as far as this stack runs them itself."""
+    environment = {name: value for name, value in environment.items() if name not in SECRETS}
     commands = []
     if addresses.redis_url is None:
         commands.append(_redis(environment, addresses, secrets, folder))
@@ -72,7 +96,7 @@ def web(service: Mapping[str, str], addresses: Addresses) -> Command:
     """The API; what sweeps or delivers starts when it answers."""
     return _python(
         "api",
-        service,
+        of_role(service, "api"),
         answers.http(f"{addresses.api}/health/ready"),
         *("gunicorn", "--config", "api/gunicorn.conf.py", "--bind", f"{HOST}:{addresses.api_port}"),
     )
@@ -85,9 +109,10 @@ def others(service: Mapping[str, str], addresses: Addresses) -> list[Command]:
         _worker(service, "sweeper", "sweeper"),
         _python(
             "flower",
-            {**service, "CELERY_BROKER_URL": service["REDIS_URL"]},
+            of_role({**service, "CELERY_BROKER_URL": service["REDIS_URL"]}, "flower"),
             answers.http(f"{addresses.flower}/healthcheck"),
-            *("celery", "flower", f"--address={HOST}", f"--port={addresses.flower_port}"),
+            *("celery", "flower", "--conf=worker/flower.conf.py"),
+            *(f"--address={HOST}", f"--port={addresses.flower_port}"),
         ),
     ]
 
@@ -97,7 +122,9 @@ def _python(name: str, environment: Mapping[str, str], answer: answers.Question,
 
 
 def _worker(service: Mapping[str, str], name: str, role: str) -> Command:
-    return _python(name, service, answers.heartbeat(service["REDIS_URL"], role), "worker", role)
+    return _python(
+        name, of_role(service, role), answers.heartbeat(service["REDIS_URL"], role), "worker", role
+    )
 
 
 def _redis(environment: Mapping[str, str], addresses: Addresses, secrets: Secrets, folder: Folder) -> Command:

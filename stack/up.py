@@ -9,7 +9,7 @@ from stack.development import make_bucket, synthetic_radiograph, with_api_key
 from stack.errors import GaveUp, StopRequested
 from stack.folder import Folder, Secrets
 from stack.part import Command, Part
-from stack.parts import STOP_ORDER, inference, others, service_environment, stores, web
+from stack.parts import FLOWER_USER, STOP_ORDER, inference, others, service_environment, stores, web
 from stack.say import say
 from stack.supervisor import Supervisor
 
@@ -64,6 +64,8 @@ def _run(
             {
                 "api": addresses.api,
                 "flower": addresses.flower,
+                "flower_user": FLOWER_USER,
+                "flower_password": secrets.flower_password,
                 "s3": addresses.s3,
                 "redis": service["REDIS_URL"],
                 "api_key": secrets.api_key,
@@ -90,6 +92,7 @@ ready
 
   development API key   {secrets.api_key}
   its webhook secret    {secrets.webhook_secret}
+  Flower's password     {secrets.flower_password} (user {FLOWER_USER})
 
 Submit a radiograph that is drawn, not of a patient, from another terminal:
   {key} -F image=@{shlex.quote(str(radiograph))} {addresses.api}/v1/jobs

@@ -1,6 +1,9 @@
 """docker-compose.yml and deploy/Dockerfile agree with the code and hold no open door; no engine runs here."""
 
+import json
+import os
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +26,15 @@ KNOWN_ELSEWHERE = {
     "CELERY_BROKER_URL",
     "FLOWER_BASIC_AUTH",
     "REDISCLI_AUTH",
+    *(f"S3_{role}_SECRET" for role in ("API", "INFERENCE", "DELIVERY", "SWEEPER", "SETUP")),
 }
 SECRETS = re.compile(r"PASSWORD|SECRET|KEY|AUTH|TOKEN|REDIS_URL|BROKER_URL")
+NO_SECRETS = {"AWS_ACCESS_KEY_ID", "OSTEO_KEY_SECONDS"}
 every_service = pytest.mark.parametrize("name", SERVICES)
+RUNNING = [name for name, service in SERVICES.items() if "profiles" not in service]
+"""All but the step that makes the bucket."""
+ROLES = ("api", "inference", "delivery", "sweeper")
+S3_ACCOUNT = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
 
 
 def roles() -> set[str]:
@@ -50,6 +59,75 @@ def test_every_queue_that_code_routes_to_is_consumed_by_a_service() -> None:
 @every_service
 def test_every_setting_that_a_service_is_given_exists(name: str) -> None:
     assert set(SERVICES[name].get("environment", {})) <= {*settings.NAMES, *KNOWN_ELSEWHERE}
+
+
+@pytest.mark.parametrize("name", ROLES)
+def test_every_role_is_given_every_setting_that_is_no_secret(name: str) -> None:
+    given = SERVICES[name]["environment"]
+    assert set(settings.NAMES) - given.keys() <= {"OSTEO_SIGNING_KEY"}
+    for variable in set(settings.NAMES) - {"S3_ENDPOINT_URL", "REDIS_URL", "OSTEO_SIGNING_KEY"}:
+        assert f"${{{variable}:-" in given[variable], f"{variable} must come from the environment"
+
+
+def test_every_service_has_the_secrets_that_it_needs_and_no_others() -> None:
+    needed = {
+        "api": {*S3_ACCOUNT, "REDIS_URL", "OSTEO_SIGNING_KEY"},
+        "inference": {*S3_ACCOUNT, "REDIS_URL"},
+        "delivery": {*S3_ACCOUNT, "REDIS_URL", "OSTEO_SIGNING_KEY"},
+        "sweeper": {*S3_ACCOUNT, "REDIS_URL"},
+        "flower": {"CELERY_BROKER_URL", "FLOWER_BASIC_AUTH"},
+        "bucket": S3_ACCOUNT,
+        "redis": {"REDISCLI_AUTH"},
+        "seaweedfs": {name for name in KNOWN_ELSEWHERE if name.startswith("S3_")},
+    }
+    assert needed == {
+        name: {variable for variable in service["environment"] if SECRETS.search(variable)}
+        - {"OSTEO_KEY_SECONDS"}
+        for name, service in SERVICES.items()
+    }
+
+
+def test_the_s3_server_knows_the_account_of_each_role_with_its_own_secret(tmp_path: Path) -> None:
+    """Runs the very script of the container, with a stand-in for the server."""
+    service = SERVICES["seaweedfs"]
+    (tmp_path / "weed").write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/arguments\n')
+    (tmp_path / "weed").chmod(0o755)
+    script = service["command"][0].replace("$$", "$").replace("/etc/osteo", str(ROOT / "deploy"))
+    script = script.replace("/tmp/s3.json", f"{tmp_path}/s3.json").replace(
+        "/usr/bin/weed", f"{tmp_path}/weed"
+    )
+    values = {name: f"value-of-{name}" for name in service["environment"]}
+    subprocess.run([*service["entrypoint"], script], env={**os.environ, **values}, check=True)
+    assert (tmp_path / "s3.json").stat().st_mode & 0o777 == 0o600
+    assert "value-of" not in (tmp_path / "arguments").read_text(), "other users see command lines"
+    accounts = json.loads((tmp_path / "s3.json").read_text())
+    for name in (*ROLES, "bucket"):
+        role = {"bucket": "setup"}.get(name, name)
+        (account,) = (made for made in accounts["identities"] if made["name"] == f"osteo-{role}")
+        environment = SERVICES[name]["environment"]
+        assert environment["AWS_SECRET_ACCESS_KEY"].startswith(f"${{S3_{role.upper()}_SECRET:?")
+        key = {
+            "accessKey": environment["AWS_ACCESS_KEY_ID"],
+            "secretKey": f"value-of-S3_{role.upper()}_SECRET",
+        }
+        assert account["credentials"] == [key]
+    for policy in accounts["policies"]:
+        for statement in json.loads(policy["content"])["Statement"]:
+            assert all("arn:aws:s3:::value-of-S3_BUCKET" in place for place in statement["Resource"])
+
+
+@every_service
+def test_every_service_is_held_to_memory_processes_and_log_files(name: str) -> None:
+    service = SERVICES[name]
+    assert re.fullmatch(r"\d+[mg]", service["mem_limit"])
+    assert 0 < service["pids_limit"] <= 2048
+    assert service["logging"] == {"driver": "json-file", "options": {"max-size": "10m", "max-file": "5"}}
+    assert all(re.fullmatch(r"/tmp:size=\d+[mg]", place) for place in service["tmpfs"])
+
+
+def test_flower_runs_as_its_configuration_says() -> None:
+    assert "--conf=worker/flower.conf.py" in SERVICES["flower"]["command"]
+    assert "--conf=worker/flower.conf.py" in (ROOT / "stack/parts.py").read_text()
 
 
 @every_service
@@ -98,7 +176,7 @@ def test_every_service_runs_as_an_unprivileged_user(name: str) -> None:
     assert not service.get("privileged")
 
 
-@every_service
+@pytest.mark.parametrize("name", RUNNING)
 def test_every_service_comes_back_and_says_how_it_is(name: str) -> None:
     assert SERVICES[name]["restart"] == "unless-stopped"
     assert SERVICES[name]["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL")
@@ -107,7 +185,7 @@ def test_every_service_comes_back_and_says_how_it_is(name: str) -> None:
 @every_service
 def test_no_credential_has_a_literal_or_default_value(name: str) -> None:
     for variable, value in SERVICES[name].get("environment", {}).items():
-        if SECRETS.search(variable):
+        if SECRETS.search(variable) and variable not in NO_SECRETS:
             assert re.search(r"\$\{[A-Z0-9_]+:\?[^}]+\}", value), f"{variable} must be required"
             assert not re.search(r"\$\{[A-Z0-9_]+:?-", value), f"{variable} must have no default"
 
@@ -127,6 +205,7 @@ def test_redis_keeps_what_it_is_given_and_drops_nothing() -> None:
     command = " ".join(SERVICES["redis"]["command"])
     assert "appendonly yes" in command
     assert "maxmemory-policy noeviction" in command
+    assert "'maxmemory 2gb'" in command
     assert "requirepass" in command
     assert SERVICES["redis"]["volumes"] == ["redis:/data"]
 

@@ -69,7 +69,7 @@ def run_inference(settings: Settings) -> None:
         # In the job's own thread, all but the network: the thread that runs it does nothing else.
         return classifier.explain(radiograph, batcher.submit(classifier.prepare(radiograph)).result())
 
-    ledger = ledger_of(settings)
+    ledger = ledger_of(settings, may_delete=False)
     heartbeat = Heartbeat(ledger.view.heartbeats, "inference")
     watchdog = Watchdog(settings.analysis_seconds)
     worker_ready.connect(lambda **_: watchdog.start(), weak=False)
@@ -146,11 +146,12 @@ def is_alive(settings: Settings, role: str) -> bool:
     return bool(view.heartbeats.alive(f"{role}:{socket.gethostname()}:"))
 
 
-def ledger_of(settings: Settings) -> Ledger:
+def ledger_of(settings: Settings, may_delete: bool = True) -> Ledger:
     """The ledger at the addresses of the settings."""
     return Ledger(
         Objects.connect(settings.s3_endpoint_url, settings.s3_bucket),
         View.connect(settings.redis_url, settings.view_seconds),
+        may_delete,
     )
 
 

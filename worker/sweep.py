@@ -152,7 +152,9 @@ def _bring_back(job_id: str, sight: Sight, sweeper: Sweeper) -> None:
         return
     if job.state is State.QUEUED:
         sweeper.ledger.view.lines.forget_sent(job)
-    log.warning("a job left behind goes on: %s", job.state, extra={"job": job_id, "attempt": job.attempts})
+    # Inference leaves the marker of what it has settled to this one, which may delete it.
+    level = logging.DEBUG if job.settled else logging.WARNING
+    log.log(level, "a job left behind goes on: %s", job.state, extra={"job": job_id, "attempt": job.attempts})
     pass_on(job, sweeper.ledger, sweeper.queue)
 
 

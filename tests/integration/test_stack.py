@@ -10,12 +10,14 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import urllib3
 from PIL import Image
 
 from stack.part import ROOT
+from stack.parts import SECRETS, SECRETS_OF_ROLE, SIGNING_KEY
 from stack.receiver import Receiver
 from tests.integration.conftest import SECONDS, Stack, await_that, launch, processes_of, running
 
@@ -28,7 +30,7 @@ def test_flower_shows_the_worker_that_analysed_and_the_task_that_it_did(
     job = stack.submit(callback_url=receiver.url)
     assert stack.settled(job["id"])["delivery"] == "delivered"
     assert receiver.wait_for(job["id"], SECONDS).job["state"] == "succeeded"
-    workers = urllib3.request("GET", f"{stack.ready['flower']}/workers?json=1").json()["data"]
+    workers = flower(stack, "/workers?json=1").json()["data"]
     names = {worker["hostname"].partition("@")[0]: worker for worker in workers}
     assert set(names) == {"inference", "delivery"}
     assert names["inference"]["status"] is True
@@ -39,14 +41,43 @@ def test_flower_shows_the_worker_that_analysed_and_the_task_that_it_did(
 def tasks_in_flower(stack: Stack, job_id: str) -> set[tuple[str, str, str]]:
     """Name, state and worker of the tasks that Flower's page of tasks finds for a job."""
     query = {"draw": 1, "start": 0, "length": 10, "order[0][column]": 0, "search[value]": f"args:{job_id}"}
-    page = urllib3.request("GET", f"{stack.ready['flower']}/tasks/datatable", fields=query).json()
+    page = flower(stack, "/tasks/datatable", fields=query).json()
     return {(task["name"], task["state"], str(task["worker"]).partition("@")[0]) for task in page["data"]}
+
+
+def flower(stack: Stack, path: str, method: str = "GET", **kwargs: Any) -> urllib3.BaseHTTPResponse:
+    """What Flower answers to who has its password."""
+    ready = stack.ready
+    headers = urllib3.make_headers(basic_auth=f"{ready['flower_user']}:{ready['flower_password']}")
+    return urllib3.request(method, ready["flower"] + path, headers=headers, **kwargs)
+
+
+def test_flower_asks_for_its_password_and_changes_nothing(stack: Stack) -> None:
+    for path in ("/", "/workers", "/tasks", "/broker", "/metrics", "/api/workers", "/api/tasks"):
+        assert urllib3.request("GET", stack.ready["flower"] + path, redirect=False).status == 401, path
+        assert flower(stack, path).status == 200, path
+    name = flower(stack, "/workers?json=1").json()["data"][0]["hostname"]
+    for path in (f"/api/worker/shutdown/{name}", "/api/task/async-apply/analyse", "/api/task/revoke/x"):
+        assert urllib3.request("POST", stack.ready["flower"] + path).status == 401, path
+        assert flower(stack, path, "POST", body="{}").status == 403, path
+
+
+def test_each_part_has_the_secrets_that_it_needs_and_no_others(stack: Stack) -> None:
+    for part, role in {"worker": "inference", **{name: name for name in PARTS - {"worker"}}}.items():
+        if role not in SECRETS_OF_ROLE:
+            continue
+        environment = Path(f"/proc/{stack.ready['pids'][part]}/environ").read_bytes().decode()
+        given = {pair.partition("=")[0] for pair in environment.split("\0")}
+        assert given & SECRETS <= SECRETS_OF_ROLE[role], part
+        assert (SIGNING_KEY in given) == (part in ("api", "delivery")), part
 
 
 def test_a_stack_serves_restarts_its_parts_and_keeps_its_data(tmp_path: Path) -> None:
     with running(tmp_path) as stack:
         ready = stack.ready
-        assert set(ready) == {"api", "flower", "s3", "redis", "api_key", "pids"}
+        assert set(ready) == {
+            *("api", "flower", "flower_user", "flower_password", "s3", "redis", "api_key", "pids"),
+        }
         assert set(ready["pids"]) == PARTS
         assert (tmp_path / "ready.json").stat().st_mode & 0o777 == 0o600
         assert ready["redis"].split("@")[0] != ready["redis"], "Redis asks for a password"
@@ -66,6 +97,7 @@ def test_a_stack_serves_restarts_its_parts_and_keeps_its_data(tmp_path: Path) ->
         out, err = stack.process.communicate()
         assert out.startswith("ready\n")
         assert ready["api_key"] in out
+        assert ready["flower_password"] in out
         assert "sweeper (process" in err
         assert not stack.processes()
         assert not (tmp_path / "ready.json").exists()

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,16 @@ def test_secrets_are_made_once_kept_and_readable_by_their_owner_only(tmp_path: P
     assert folder.secrets() == secrets
     assert len({secrets.redis_password, secrets.s3_access_key, secrets.s3_secret_key}) == 3
     assert mode(tmp_path / "secrets.json") == 0o600
+
+
+def test_a_secret_that_an_older_stack_did_not_know_is_made_and_kept(tmp_path: Path) -> None:
+    folder, file = Folder(tmp_path), tmp_path / "secrets.json"
+    before = folder.secrets()
+    older = {name: value for name, value in json.loads(file.read_text()).items() if name != "flower_password"}
+    file.write_text(json.dumps(older))
+    after = folder.secrets()
+    assert replace(after, flower_password=before.flower_password) == before
+    assert folder.secrets() == after
 
 
 def test_another_signing_key_ends_the_life_of_the_development_key(tmp_path: Path) -> None:

@@ -1,0 +1,77 @@
+"""What inference asks of the object store is what deploy/s3.json lets it do, and that is never a DELETE."""
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import pytest
+
+from jobs.ledger import Ledger
+from jobs.objects import Objects
+from model.image import NotARadiograph
+from tests.conftest import a_study
+from tests.worker.test_analyse import PNG, Analyst, accepted, answering, desk  # noqa: F401 - a fixture
+from worker.analyse import Desk, analyse
+from worker.sweep import Sweeper, sweep
+
+ACCOUNTS = json.loads((Path(__file__).parents[2] / "deploy/s3.json").read_text())
+ACTION = {"HeadObject": "GetObject", "ListObjectsV2": "ListBucket"}
+"""Which right an operation takes, where its name is another."""
+
+
+def allows(account: str, action: str, key: str) -> bool:
+    """Whether an account of deploy/s3.json may do this to a key of the bucket."""
+    (names,) = (made["policyNames"] for made in ACCOUNTS["identities"] if made["name"] == account)
+    documents = (json.loads(made["content"]) for made in ACCOUNTS["policies"] if made["name"] in names)
+    return any(
+        f"s3:{action}" in statement["Action"]
+        and any(fnmatchcase(f"arn:aws:s3:::${{S3_BUCKET}}{key}", place) for place in statement["Resource"])
+        for document in documents
+        for statement in document["Statement"]
+    )
+
+
+@pytest.fixture
+def asked(settings, ledger, desk, request) -> tuple[set[tuple[str, str]], Desk]:  # noqa: F811
+    """What the analyses at a desk ask of the object store: actions and keys."""
+    objects, seen = Objects.connect(settings.s3_endpoint_url, settings.s3_bucket), set()
+
+    def note(model, params, **_) -> None:
+        key = params["url_path"].partition("?")[0].removeprefix(f"/{settings.s3_bucket}")
+        seen.add((ACTION.get(model.name, model.name), key))
+
+    objects._client.meta.events.register("before-call.s3", note)
+    return seen, replace(desk, ledger=Ledger(objects, ledger.view, may_delete=False))
+
+
+def test_no_analysis_needs_a_right_that_inference_has_not(asked, ledger, queue):
+    seen, desk = asked  # noqa: F811
+    study, views = a_study(2, size=len(PNG))
+    ledger.accept_study(study, ((view, PNG) for view in views))
+    for job in (
+        accepted(ledger),
+        accepted(ledger, retention_seconds=60),
+        accepted(ledger, callback_url="https://clinic.example/"),
+        accepted(ledger, image=b"no image"),
+        *views,
+    ):
+        analyse(job.id, desk)
+    analyse(accepted(ledger).id, replace(desk, analyst=Analyst(refusal=NotARadiograph("a cat"))))
+    broken = accepted(ledger)
+    analyse(broken.id, replace(desk, predict=answering(ValueError("bug")), max_attempts=1))
+    assert [letter.id for letter in ledger.dead_letters()] == [broken.id]
+    assert {action for action, _ in seen} == {"GetObject", "PutObject", "ListBucket"}
+    assert [(action, key) for action, key in seen if not allows("osteo-inference", action, key)] == []
+
+    sweep(Sweeper(ledger, queue, max_attempts=3, running_limit=timedelta(seconds=60)))
+    assert len(list(ledger.pending())) == 1, "one callback is due"
+
+
+def test_inference_may_change_no_image_key_or_entry_of_the_audit_log():
+    for key in ("clients/clinic/jobs/x", "keys/x", "audit/2026-11-28/x", "uploads/clinic/x"):
+        assert allows("osteo-api", "PutObject", f"/{key}"), key
+        assert not allows("osteo-inference", "PutObject", f"/{key}"), key
+    for key in ("pending/x", "jobs/x/ledger/000002"):
+        assert not allows("osteo-inference", "DeleteObject", f"/{key}"), key
