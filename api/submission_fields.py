@@ -80,10 +80,9 @@ def _callback_url(text: str | None, settings: Settings) -> str | None:
     if not text:
         return None
     try:
-        parse(text, settings.callback_exceptions)
+        return parse(text, settings.callback_exceptions).url
     except CallbackRefused as error:
         raise Problem(422, "callback-refused", f"{error}.") from error
-    return text
 
 
 def _reference(text: str | None) -> str | None:

@@ -93,9 +93,8 @@ def webhook_routes(desk: Desk) -> Blueprint:
         body=ProbeOrder,
     )
     def send_probe() -> Response:
-        url = json_body()["callback_url"]
         try:
-            parse(url, desk.settings.callback_exceptions)
+            url = parse(json_body()["callback_url"], desk.settings.callback_exceptions).url
         except CallbackRefused as error:
             raise Problem(422, "callback-refused", f"{error}.") from error
         probe_id = desk.probes.create(g.client, url)

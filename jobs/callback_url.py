@@ -3,28 +3,41 @@
 import ipaddress
 import socket
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
+
+import idna
 
 PORTS = frozenset({443, 8443})
 DEFAULT_PORTS = {"http": 80, "https": 443}
 MAX_LENGTH = 2048
 
-# What `is_global` of Python 3.11 lets through, or may, and no callback may reach.
+UNICAST_IPV6 = ipaddress.ip_network("2000::/3")
+"""All of IPv6 that is assigned for the public network; what maps or translates IPv4 lies outside, but for
+what NOT_PUBLIC has."""
+
+# What `is_global` lets through in some version of Python, and no callback may reach.
 NOT_PUBLIC = tuple(
     ipaddress.ip_network(network)
     for network in (
-        "192.88.99.0/24",
-        "224.0.0.0/4",
-        "::/96",
-        "64:ff9b::/96",
-        "64:ff9b:1::/48",
-        "2002::/16",
-        "3fff::/20",
-        "5f00::/16",
-        "fec0::/10",
-        "ff00::/8",
+        "168.63.129.16/32",  # Azure's host, for DHCP, DNS and secrets
+        "192.0.0.0/24",  # IETF protocol assignments
+        "192.31.196.0/24",  # AS112, for names of private addresses
+        "192.52.193.0/24",  # AMT
+        "192.88.99.0/24",  # 6to4 relays
+        "192.175.48.0/24",  # AS112
+        "224.0.0.0/4",  # multicast
+        "2001::/23",  # IETF protocol assignments: Teredo, AMT, AS112, ORCHID
+        "2001:db8::/32",  # documentation
+        "2002::/16",  # 6to4, which holds an IPv4 address
+        "2620:4f:8000::/48",  # AS112
+        "3fff::/20",  # documentation
     )
 )
+ISATAP = 0x5EFE
+"""Bits 32 to 63 of an IPv6 address that holds an IPv4 address by RFC 5214, but for the bit of uniqueness."""
+
+KEPT = "!$%&'()*+,/:;=?@[]~"
+"""What stays as it is in path and query, beside letters, digits, `-`, `.` and `_`."""
 
 
 class CallbackRefused(ValueError):
@@ -46,11 +59,23 @@ class Callback:
         """Scheme, host and port: what all callbacks to one receiver share."""
         return f"{self.scheme}://{self.host}:{self.port}"
 
+    @property
+    def authority(self) -> str:
+        """Host and port as a URL and the Host header have them: a default port is left out."""
+        name = f"[{self.host}]" if ":" in self.host else self.host
+        return name if self.port == DEFAULT_PORTS[self.scheme] else f"{name}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """The URL in ASCII."""
+        return f"{self.scheme}://{self.authority}{self.target}"
+
 
 def parse(url: str, exceptions: frozenset[str]) -> Callback:
-    """The parts of `url`. Raises CallbackRefused for any form that may not be called.
+    """The parts of `url`, its host by IDNA and its path and query percent-encoded.
 
-    Hosts in `exceptions` may be called over http and on any port: for development.
+    Raises CallbackRefused for any form that may not be called. Hosts in `exceptions` may be called over http
+    and on any port: for development.
     """
     if len(url) > MAX_LENGTH or any(ord(c) <= 32 or ord(c) == 127 for c in url):
         raise CallbackRefused(
@@ -58,8 +83,9 @@ def parse(url: str, exceptions: frozenset[str]) -> Callback:
         )
     try:
         parts = urlsplit(url)
-        host = (parts.hostname or "").rstrip(".").encode("idna").decode()
+        host = _ascii(parts.hostname or "")
         port = parts.port or DEFAULT_PORTS.get(parts.scheme, 0)
+        target = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), KEPT)
     except ValueError as error:
         raise CallbackRefused("callback_url is not a URL") from error
     if parts.scheme not in ("http", "https") or not host:
@@ -73,12 +99,19 @@ def parse(url: str, exceptions: frozenset[str]) -> Callback:
             raise CallbackRefused("callback_url must use https")
         if port not in PORTS:
             raise CallbackRefused("callback_url must use port 443 or 8443")
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     callback = Callback(parts.scheme, host, port, target)
+    if len(callback.url) > MAX_LENGTH:
+        raise CallbackRefused(f"callback_url has over {MAX_LENGTH} characters, percent-encoded")
     literal = _literal(host)
     if literal:
         _refuse_unless_public(callback, literal, exceptions)
     return callback
+
+
+def _ascii(host: str) -> str:
+    """`host` as the DNS has it. Raises ValueError where a label is empty, too long or not allowed."""
+    name = host if host.isascii() else idna.encode(host, uts46=True).decode()
+    return name.rstrip(".").encode("idna").decode()
 
 
 def origin_of(url: str) -> str:
@@ -113,7 +146,10 @@ def _refuse_unless_public(callback: Callback, address: str, exceptions: frozense
     if callback.host in exceptions:
         return
     ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
-        ip = ip.ipv4_mapped
-    if not ip.is_global or any(ip.version == net.version and ip in net for net in NOT_PUBLIC):
+    if not ip.is_global or any(ip in network for network in NOT_PUBLIC) or not _is_unicast(ip):
         raise CallbackRefused("callback_url must lead to a public address")
+
+
+def _is_unicast(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Whether `ip` is of IPv4, or an address of IPv6's public unicast that holds none of IPv4."""
+    return ip.version == 4 or (ip in UNICAST_IPV6 and int(ip) >> 32 & 0xFDFF_FFFF != ISATAP)

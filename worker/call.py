@@ -2,20 +2,21 @@
 
 import email.utils
 import http.client
-import logging
 import socket
 import ssl
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from threading import Timer
+from threading import Thread, Timer
+from typing import TypeVar
 
-from jobs.callback_url import DEFAULT_PORTS, Callback, CallbackRefused, resolve
+from jobs.callback_url import Callback, CallbackRefused, resolve
 
-log = logging.getLogger(__name__)
+Result = TypeVar("Result")
 
 ANSWER_BYTES = 1024
 """What is kept of an answer's body."""
@@ -48,14 +49,21 @@ class Answer:
 def call(
     callback: Callback, body: bytes, headers: dict[str, str], exceptions: frozenset[str], seconds: float
 ) -> Answer:
-    """Send one POST. No redirect is followed and no proxy asked; every failure is an Answer."""
+    """Send one POST, within `seconds` in all, and return the outcome, whatever it is.
+
+    No redirect is followed and no proxy asked.
+    """
     start = time.monotonic()
+    until = start + seconds
     try:
-        addresses = resolve(callback, exceptions)
-        with _connection(callback, addresses, seconds) as connection:
-            host = _host_header(callback.host, callback.port, callback.scheme)
-            connection.request("POST", callback.target, body=body, headers=headers | {"host": host})
+        addresses = _within(seconds, lambda: resolve(callback, exceptions))
+        with _connection(callback, addresses, until) as connection:
+            sent = headers | {"host": callback.authority}
+            connection.request("POST", callback.target, body=body, headers=sent)
             response = connection.getresponse()
+            while response.status < 200:  # Not an answer yet, such as 103 Early Hints.
+                response.headers = None  # type: ignore[assignment]  # what `begin` asks before it reads on
+                response.begin()
             text = response.read(ANSWER_BYTES).decode("utf-8", "replace")
             return Answer(
                 seconds=time.monotonic() - start,
@@ -65,31 +73,46 @@ def call(
             )
     except CallbackRefused as error:
         return Answer(time.monotonic() - start, error=str(error))
-    except (OSError, http.client.HTTPException) as error:
+    except Exception as error:
+        # Not its text, which may hold the URL.
         return Answer(time.monotonic() - start, error=f"no answer: {type(error).__name__}")
+
+
+def _within(seconds: float, work: Callable[[], Result]) -> Result:
+    """The result of `work`, in a thread that is left behind after `seconds`. Raises TimeoutError.
+
+    A look-up of a name cannot be interrupted. It ends by the limits of the system's resolver.
+    """
+    outcome: Future[Result] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(work())
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    Thread(target=run, name="look-up", daemon=True).start()
+    return outcome.result(seconds)
 
 
 @contextmanager
 def _connection(
-    callback: Callback, addresses: Sequence[str], seconds: float
+    callback: Callback, addresses: Sequence[str], until: float
 ) -> Iterator[http.client.HTTPConnection]:
     """Connect to the first of `addresses` that answers, by TLS as `callback` has it.
 
-    Everything is cut off after `seconds`, in all.
-
-    A socket's own time-out starts anew with every byte, so a receiver that answers slowly enough could hold
-    a thread for ever.
+    Everything is cut off at the time `until`, by the monotonic clock. A socket's own time-out starts anew
+    with every byte, so a receiver that answers slowly enough could hold a thread for ever.
     """
     with ExitStack() as stack:
-        until = time.monotonic() + seconds
-        plain = stack.enter_context(_connected(addresses, callback.port, seconds))
+        plain = stack.enter_context(_connected(addresses, callback.port, _left(until)))
         # Of its own, because TLS takes the first one over.
         lever = stack.enter_context(plain.dup())
-        timer = Timer(max(0.0, until - time.monotonic()), _cut_off, [lever])
+        timer = Timer(_left(until), _cut_off, [lever])
         timer.daemon = True
         timer.start()
         stack.callback(timer.cancel)
-        plain.settimeout(seconds)
+        plain.settimeout(_left(until))
         line = plain
         if callback.scheme == "https":
             line = _tls().wrap_socket(plain, server_hostname=callback.host)
@@ -97,6 +120,14 @@ def _connection(
         connection.sock = line
         stack.callback(connection.close)
         yield connection
+
+
+def _left(until: float) -> float:
+    """The seconds until then. Raises TimeoutError where there are none."""
+    seconds = until - time.monotonic()
+    if seconds <= 0:
+        raise TimeoutError
+    return seconds
 
 
 def _connected(addresses: Sequence[str], port: int, seconds: float) -> socket.socket:
@@ -117,11 +148,6 @@ def _tls() -> ssl.SSLContext:
 def _cut_off(line: socket.socket) -> None:
     with suppress(OSError):
         line.shutdown(socket.SHUT_RDWR)
-
-
-def _host_header(host: str, port: int, scheme: str) -> str:
-    name = f"[{host}]" if ":" in host else host
-    return name if port == DEFAULT_PORTS[scheme] else f"{name}:{port}"
 
 
 def _retry_after(text: str | None) -> timedelta | None:

@@ -2,7 +2,7 @@ import socket
 
 import pytest
 
-from jobs.callback_url import Callback, CallbackRefused, parse, resolve
+from jobs.callback_url import Callback, CallbackRefused, origin_of, parse, resolve
 
 NONE: frozenset[str] = frozenset()
 DEVELOPMENT = frozenset({"127.0.0.1", "localhost"})
@@ -35,6 +35,34 @@ def test_a_public_https_address_is_taken_apart():
         "https://10.0.0.1/",
         "https://169.254.169.254/latest/meta-data",
         "https://192.88.99.1/",
+        "https://192.0.0.1/",
+        "https://192.0.0.9/",
+        "https://168.63.129.16/",
+        "https://192.31.196.1/",
+        "https://192.52.193.1/",
+        "https://192.175.48.1/",
+        "https://100.100.100.200/",
+        "https://255.255.255.255/",
+        "https://[::7f00:1]/",
+        "https://[::ffff:0:a00:1]/",
+        "https://[::ffff:0:5db8:d70e]/",
+        "https://[64:ff9b:1::a00:1]/",
+        "https://[100::1]/",
+        "https://[4000::1]/",
+        "https://[fd00:ec2::254]/",
+        "https://[2001::1]/",
+        "https://[2001:3::1]/",
+        "https://[2001:4:112::1]/",
+        "https://[2001:20::1]/",
+        "https://[2001:db8::1]/",
+        "https://[2620:4f:8000::1]/",
+        "https://[2606:4700::5efe:a00:1]/",
+        "https://[2606:4700::200:5efe:a00:1]/",
+        "https://\uff11\uff12\uff17.0.0.1/",
+        "https://clinic..example/",
+        "https://\u2603.example/",
+        "https://clinic.example/\ud800",
+        "https://clinic.example/" + "\u00e9" * 400,
         "https://[::1]/",
         "https://[::ffff:127.0.0.1]/",
         "https://[64:ff9b::7f00:1]/",
@@ -50,6 +78,39 @@ def test_a_public_https_address_is_taken_apart():
 def test_what_may_not_be_called_is_refused(url):
     with pytest.raises(CallbackRefused, match="callback_url"):
         parse(url, NONE)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://[2606:4700:4700::1111]/",
+        "https://[2001:4860:4860::8888]/",
+        "https://[2a00:1450:4001::200e]/",
+        "https://93.184.215.14/",
+        "https://192.0.1.1/",
+        "https://168.63.129.17/",
+    ],
+)
+def test_a_public_address_may_be_called(url):
+    assert parse(url, NONE).url == url
+
+
+@pytest.mark.parametrize(
+    ("url", "called"),
+    [
+        ("https://clinic.example/k\u00f6ln?ort=k\u00f6ln", "https://clinic.example/k%C3%B6ln?ort=k%C3%B6ln"),
+        ("https://clinic.example/k%C3%B6ln?a=b&c=d%2Fe", "https://clinic.example/k%C3%B6ln?a=b&c=d%2Fe"),
+        ('https://clinic.example/<a>"|{b}', "https://clinic.example/%3Ca%3E%22%7C%7Bb%7D"),
+        ("https://K\u00f6ln.example:443/#part", "https://xn--kln-sna.example/"),
+        ("https://fa\u00df.example/", "https://xn--fa-hia.example/"),
+        ("https://clinic.example.:8443?a", "https://clinic.example:8443/?a"),
+    ],
+)
+def test_a_url_is_stored_as_it_is_called_in_ascii(url, called):
+    callback = parse(url, NONE)
+    assert callback.url == called
+    assert parse(called, NONE) == callback
+    assert origin_of(called) == callback.origin
 
 
 def test_development_hosts_may_be_called_over_http_on_any_port():

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 from standardwebhooks import Webhook
@@ -159,6 +159,125 @@ def test_a_receiver_that_trickles_its_answer_is_cut_off(ledger, courier):
         deliver(job.id, replace(courier, seconds=0.5))
     after = ledger.read(job.id)
     assert (after.delivery, after.delivery_attempts) == (Delivery.PENDING, 1)
+
+
+def test_early_hints_are_not_an_answer(ledger, courier):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        job = ended_job(ledger, f"http://127.0.0.1:{server.getsockname()[1]}/")
+        hints = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n"
+        answer = hints + b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone"
+        Thread(target=say, args=[server, answer], daemon=True).start()
+        deliver(job.id, courier)
+    after = ledger.read(job.id)
+    assert (after.delivery, after.call["status"], after.call["answer"]) == (Delivery.DELIVERED, 200, "done")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"\x00\xff",
+        b"HTTP/9.9 banana\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx",
+        b"HTTP/1.1 200",
+    ],
+)
+def test_whatever_a_receiver_says_is_recorded(ledger, courier, answer):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        job = ended_job(ledger, f"http://127.0.0.1:{server.getsockname()[1]}/")
+        Thread(target=say, args=[server, answer], daemon=True).start()
+        deliver(job.id, courier)
+    (entry,) = ledger.deliveries(job)
+    assert entry["error"] or entry["status"]
+
+
+def say(server: socket.socket, answer: bytes) -> None:
+    """Read a request and answer it with these bytes."""
+    connection, _ = server.accept()
+    with connection:
+        read = b""
+        while b'"}}' not in read:
+            read += connection.recv(65_536)
+        connection.sendall(answer)
+
+
+@pytest.mark.parametrize("url", ["/k\u00f6ln", "/?ort=k\u00f6ln", "/\udc80"])
+def test_a_url_that_was_stored_unencoded_is_called_or_its_outcome_recorded(
+    ledger, courier, receiver, caplog, url
+):
+    caplog.set_level("DEBUG")
+    job = ended_job(ledger, receiver.url.partition("/hook")[0] + url)
+    deliver(job.id, courier)
+    (entry,) = ledger.deliveries(job)
+    assert (entry["status"] == 200) is (len(receiver.received) == 1) is ("\udc80" not in url)
+    assert url not in caplog.text
+
+
+def test_an_error_of_our_own_in_a_call_is_recorded_without_the_url(
+    ledger, courier, receiver, monkeypatch, caplog
+):
+    def broken(*_: object, **__: object) -> None:
+        raise ValueError(receiver.url)
+
+    monkeypatch.setattr("http.client.HTTPConnection.request", broken)
+    job = ended_job(ledger, receiver.url)
+    deliver(job.id, courier)
+    (entry,) = ledger.deliveries(job)
+    assert entry["error"] == "no answer: ValueError"
+    assert receiver.url not in caplog.text
+
+
+def test_a_callback_whose_outcomes_are_all_lost_ends_failed(ledger, courier, receiver, monkeypatch):
+    def broken(*_: object) -> None:
+        raise RuntimeError("the worker is lost")
+
+    job = ended_job(ledger, receiver.url)
+    with monkeypatch.context() as patched:
+        patched.setattr("worker.deliver._call", broken)
+        for _ in range(len(SCHEDULE) + 1):
+            with pytest.raises(RuntimeError):
+                deliver(job.id, courier)
+            due(ledger, job)
+    deliver(job.id, courier)
+    after = ledger.read(job.id)
+    assert (after.delivery, after.call["error"]) == (Delivery.FAILED, "the outcome was lost with the worker")
+    assert receiver.received == []
+
+
+def test_a_look_up_that_does_not_end_is_left_behind_and_recorded(ledger, courier, monkeypatch):
+    answered, lookup = Event(), socket.getaddrinfo
+
+    def silent(host, *rest, **more):
+        if host == "clinic.example" and more.get("flags") != socket.AI_NUMERICHOST:
+            answered.wait()
+        return lookup(host, *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", silent)
+    job = ended_job(ledger, "https://clinic.example/")
+    try:
+        deliver(job.id, replace(courier, seconds=0.2))
+        (entry,) = ledger.deliveries(job)
+    finally:
+        answered.set()
+    assert entry["error"] == "no answer: TimeoutError"
+
+
+def test_a_slow_look_up_leaves_less_time_for_the_call(ledger, courier, monkeypatch):
+    limits, lookup, connect = [], socket.getaddrinfo, socket.create_connection
+
+    def slow(*arguments, **more):
+        time.sleep(0.5)
+        return lookup(*arguments, **more)
+
+    def recorded(address, limit):
+        limits.append(limit)
+        return connect(address, limit)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    monkeypatch.setattr(socket, "create_connection", recorded)
+    job = ended_job(ledger, "http://127.0.0.1:1/")
+    deliver(job.id, replace(courier, seconds=3.0))
+    assert all(limit < 2.5 for limit in limits)
 
 
 def trickle(server: socket.socket) -> None:
