@@ -5,6 +5,7 @@ import math
 import time
 from dataclasses import dataclass
 
+from flask import g
 from limits import RateLimitItemPerMinute
 from limits.storage import RedisStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
@@ -20,6 +21,8 @@ log = logging.getLogger(__name__)
 MINUTE = 60
 ROOM = 0.1
 """Share of the queue that is to be free again when a refused client comes back."""
+RATE_LIMIT = ("RateLimit-Policy", "RateLimit")
+"""The headers that tell a quota."""
 SHORTEST, LONGEST, UNKNOWN = 1, 900, 60
 """Seconds to come back after: at least, at most, and where nothing left the queue in the last minute."""
 
@@ -44,22 +47,36 @@ class Admission:
         return cls(settings, lines, SlidingWindowCounterRateLimiter(storage))
 
     def count(self, client: str) -> tuple[bool, dict[str, str]]:
-        """Count one submission of a client: whether it is within its quota, and the headers that say so.
+        """Count one submission of a client: whether it is within its quota, and the headers that say so."""
+        return self._count("submissions", self.settings.client_rate, client, 1)
 
-        As draft-ietf-httpapi-ratelimit-headers-10 has them, and Retry-After where it is not.
+    def admit_callbacks(self, client: str, number: int = 1) -> None:
+        """Count so many test events and redeliveries; RateLimit headers go into `g`.
+
+        Raises Problem 429 where the client's quota has not so many left.
         """
-        quota = RateLimitItemPerMinute(self.settings.client_rate)
+        within, g.headers = self._count("callbacks", self.settings.client_callbacks, client, number)
+        if not within:
+            detail = "This client asks for more callbacks a minute than its quota allows. Ask again later."
+            raise Problem(429, "quota-exceeded", detail)
+
+    def _count(self, what: str, most: int, client: str, number: int) -> tuple[bool, dict[str, str]]:
+        """Whether so many more are within the quota, and the headers that say so.
+
+        As draft-ietf-httpapi-ratelimit-headers-10 has them, and Retry-After where they are not.
+        """
+        quota = RateLimitItemPerMinute(most)
         try:
             with translated(self.lines.redis):
-                within = self.limiter.hit(quota, client)
-                reset, left = self.limiter.get_window_stats(quota, client)
+                within = self.limiter.hit(quota, what, client, cost=number)
+                reset, left = self.limiter.get_window_stats(quota, what, client)
         except QueueAway:
-            log.warning("Redis does not answer; this submission is not counted", extra={"client": client})
+            log.warning("Redis does not answer; this request is not counted", extra={"client": client})
             return True, {}
         seconds = max(SHORTEST, math.ceil(reset - time.time()))
         headers = {
-            "RateLimit-Policy": f'"submissions";q={quota.amount};w={MINUTE}',
-            "RateLimit": f'"submissions";r={left};t={seconds}',
+            "RateLimit-Policy": f'"{what}";q={quota.amount};w={MINUTE}',
+            "RateLimit": f'"{what}";r={left};t={seconds}',
         }
         return within, headers if within else headers | {"Retry-After": str(seconds)}
 

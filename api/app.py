@@ -23,6 +23,7 @@ from api.list_routes import list_routes
 from api.metrics import metrics_routes
 from api.problem import Problem, answer_problems
 from api.problem_routes import problem_routes
+from api.redeliveries import Redeliveries
 from api.study_routes import study_routes
 from api.submission import FORM_OVERHEAD
 from api.submit_routes import submit_routes
@@ -55,7 +56,9 @@ def create_app(settings: Settings, ledger: Ledger, queue: JobQueue, keys: Keys) 
     app.url_map.merge_slashes = False  # two slashes make another path, not one to be led away from
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the order of the contract reads better
     answer_problems(app)
-    intake = Intake(settings, ledger, queue, Admission.over(settings, ledger.view.lines))
+    admission = Admission.over(settings, ledger.view.lines)
+    intake = Intake(settings, ledger, queue, admission)
+    redeliveries = Redeliveries(ledger, queue, admission)
     changes = Changes.connect(settings.redis_url)
     app.extensions["changes"] = changes
     waiting = Waiting(ledger, changes, settings.public_url)
@@ -65,12 +68,13 @@ def create_app(settings: Settings, ledger: Ledger, queue: JobQueue, keys: Keys) 
     app.register_blueprint(submit_routes(intake, waiting, uploads))
     app.register_blueprint(upload_routes(intake, uploads))
     app.register_blueprint(list_routes(ledger, settings.public_url))
-    app.register_blueprint(job_routes(settings, ledger, queue, waiting))
+    app.register_blueprint(job_routes(settings, ledger, redeliveries, waiting))
     app.register_blueprint(end_routes(settings, ledger, queue))
-    app.register_blueprint(study_routes(intake))
+    app.register_blueprint(study_routes(intake, redeliveries))
     app.register_blueprint(dicomweb_routes(intake))
     webhooks, receivers = Webhooks(ledger.records, settings.signing_key), Receivers(ledger.records)
-    desk = Desk(settings, ledger, queue, webhooks, receivers, Probes(ledger.records))
+    probes = Probes(ledger.records)
+    desk = Desk(settings, ledger, queue, webhooks, receivers, probes, admission, redeliveries)
     app.register_blueprint(webhook_routes(desk))
     app.register_blueprint(key_routes(keys))
     app.register_blueprint(health_routes(ledger))

@@ -8,19 +8,19 @@ from typing import TypeVar
 
 from flask import Blueprint, Response, jsonify, request
 
+from api.admission import RATE_LIMIT
 from api.description import Answer, describe
 from api.job_answer import MEDIA_TYPE, POLL_SECONDS, job_answer, not_gone, own_job
 from api.job_documents import ENDED_PROBLEMS, OWN_JOB_PROBLEMS, Deliveries, JobEvent
 from api.overlay import overlay_of
 from api.problem import Problem
+from api.redeliveries import Redeliveries
 from api.result_formats import RESULT_FORMATS, result_answer
 from api.waiting import Waiting, preferred_wait
-from api.webhook_routes import redelivered
 from jobs.document import JobDocument
 from jobs.errors import NotStored
 from jobs.job import Job
 from jobs.ledger import Ledger
-from jobs.queue import JobQueue
 from jobs.settings import Settings
 from jobs.states import State
 from model.image import Limits
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-def job_routes(settings: Settings, ledger: Ledger, queue: JobQueue, waiting: Waiting) -> Blueprint:
+def job_routes(settings: Settings, ledger: Ledger, redeliveries: Redeliveries, waiting: Waiting) -> Blueprint:
     """The blueprint of these routes. `g.client` holds the authenticated client."""
     routes = Blueprint("jobs", __name__, url_prefix="/v1/jobs")
     public_url = settings.public_url
@@ -121,11 +121,11 @@ def job_routes(settings: Settings, ledger: Ledger, queue: JobQueue, waiting: Wai
     @describe(
         "redeliverJob",
         "Send the callback once more, with the same webhook-id",
-        {202: Answer("The job; its callback is due at once.", JobDocument)},
-        (*OWN_JOB_PROBLEMS, "nothing-to-deliver"),
+        {202: Answer("The job; its callback is due at once.", JobDocument, RATE_LIMIT)},
+        (*OWN_JOB_PROBLEMS, "nothing-to-deliver", "quota-exceeded"),
     )
     def redeliver(job_id: str) -> Response:
-        job = redelivered(ledger, queue, own_job(job_id, ledger).id)
+        job = redeliveries.of(own_job(job_id, ledger))
         return job_answer(job, ledger, public_url, 202)
 
     @routes.get("/<job_id>/image")

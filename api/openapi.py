@@ -28,9 +28,9 @@ HEADERS: Mapping[str, Any] = {
     "Preference-Applied": Annotated[
         str, "`wait=N` where the request has waited; absent where too many were waiting already."
     ],
-    "RateLimit": Annotated[str, "Submissions left (r), and seconds until there are more (t)."],
+    "RateLimit": Annotated[str, "Submissions or callbacks left (r), and seconds until there are more (t)."],
     "RateLimit-Policy": Annotated[
-        str, "Submissions (q) that this client may make within so many seconds (w)."
+        str, "Submissions or callbacks (q) that this client may ask for within so many seconds (w)."
     ],
     "Retry-After": Annotated[int, "Seconds to wait before asking again."],
     "Vary": Annotated[str, "By which header of the request the answer was chosen."],

@@ -99,7 +99,7 @@ KINDS = {
     ),
     "quota-exceeded": Kind(
         429,
-        "This client submits more often than its quota allows; nothing was accepted.",
+        "This client submits, or asks for callbacks, more often than its quota allows; nothing was done.",
         "Send it again after `Retry-After` seconds; `RateLimit` says how much is left.",
         passes=True,
     ),

@@ -5,15 +5,16 @@ from contextlib import suppress
 
 from flask import Blueprint, Response, g, jsonify, request
 
+from api.admission import RATE_LIMIT
 from api.description import Answer, Callback, describe
 from api.intake import Intake
 from api.job_answer import POLL_SECONDS
 from api.job_documents import Deliveries
 from api.problem import Problem
+from api.redeliveries import Redeliveries
 from api.repeats import claim_place
 from api.study_submission import MOST_IMAGES, StudyForm, read_study
 from api.submission import SUBMISSION_PROBLEMS
-from api.webhook_routes import redelivered
 from jobs.deletion import delete
 from jobs.errors import IllegalMove, NotStored
 from jobs.ids import is_id
@@ -46,7 +47,7 @@ STUDY_ENDED = Callback(
 _HEADERS = ("Location", "Retry-After", "Idempotency-Replayed", "Idempotency-Expires")
 
 
-def study_routes(intake: Intake) -> Blueprint:
+def study_routes(intake: Intake, redeliveries: Redeliveries) -> Blueprint:
     """The blueprint of these routes. `g.client` holds the authenticated client."""
     routes = Blueprint("studies", __name__, url_prefix="/v1/studies")
     ledger, public_url = intake.ledger, intake.settings.public_url
@@ -55,7 +56,7 @@ def study_routes(intake: Intake) -> Blueprint:
     @describe(
         "submitStudy",
         "Submit several views of one bone",
-        {202: Answer("Accepted and durable.", StudyDocument, (*_HEADERS, "RateLimit-Policy", "RateLimit"))},
+        {202: Answer("Accepted and durable.", StudyDocument, (*_HEADERS, *RATE_LIMIT))},
         PROBLEMS,
         description=_FORM,
         headers=("Idempotency-Key", "traceparent"),
@@ -106,11 +107,11 @@ def study_routes(intake: Intake) -> Blueprint:
     @describe(
         "redeliverStudy",
         "Send the callback once more, with the same webhook-id",
-        {202: Answer("The study; its callback is due at once.", StudyDocument)},
-        (*OWN_STUDY_PROBLEMS, "nothing-to-deliver"),
+        {202: Answer("The study; its callback is due at once.", StudyDocument, RATE_LIMIT)},
+        (*OWN_STUDY_PROBLEMS, "nothing-to-deliver", "quota-exceeded"),
     )
     def redeliver(study_id: str) -> Response:
-        study = redelivered(ledger, intake.queue, _own_study(study_id, ledger).id)
+        study = redeliveries.of(_own_study(study_id, ledger))
         response = jsonify(_document(study, ledger, public_url))
         response.status_code = 202
         return response

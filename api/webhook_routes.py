@@ -2,22 +2,23 @@
 
 import logging
 from dataclasses import dataclass
-from itertools import islice, takewhile
 from typing import Annotated
 
 from flask import Blueprint, Response, g, jsonify
 
+from api.admission import RATE_LIMIT, Admission
 from api.description import Answer, describe
 from api.json_body import json_body
 from api.moment import moment
 from api.problem import Problem
+from api.redeliveries import Redeliveries
 from api.schema import CLOSED
 from api.scope import Scope
 from api.webhook_documents import Choice, NewSecret, Probe, ProbeOrder, Redelivery, Since, WebhookDocument
 from jobs.callback_url import CallbackRefused, parse
-from jobs.errors import Conflict, NotStored, QueueUnavailable
-from jobs.ids import is_id, made_at
-from jobs.job import Job, moment_text, now
+from jobs.errors import NotStored
+from jobs.ids import is_id
+from jobs.job import moment_text, now
 from jobs.ledger import Ledger
 from jobs.probes import Probes
 from jobs.queue import JobQueue
@@ -26,9 +27,6 @@ from jobs.settings import Settings
 from jobs.webhook import EVENTS, OVERLAP, Webhooks, webhook_secret
 
 log = logging.getLogger(__name__)
-
-MOST_LOOKED_AT = 500
-"""Jobs that one request lets be delivered again; the cursor goes on behind them."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +39,8 @@ class Desk:
     webhooks: Webhooks
     receivers: Receivers
     probes: Probes
+    admission: Admission
+    redeliveries: Redeliveries
 
 
 def webhook_routes(desk: Desk) -> Blueprint:
@@ -88,8 +88,8 @@ def webhook_routes(desk: Desk) -> Blueprint:
     @describe(
         "sendProbe",
         "Send a test event; a receiver that takes it is enabled again",
-        {202: Answer("The probe, to be asked for at its Location.", Probe, ("Location",))},
-        ("callback-refused",),
+        {202: Answer("The probe, to be asked for at its Location.", Probe, ("Location", *RATE_LIMIT))},
+        ("callback-refused", "quota-exceeded"),
         body=ProbeOrder,
     )
     def send_probe() -> Response:
@@ -97,6 +97,7 @@ def webhook_routes(desk: Desk) -> Blueprint:
             url = parse(json_body()["callback_url"], desk.settings.callback_exceptions).url
         except CallbackRefused as error:
             raise Problem(422, "callback-refused", f"{error}.") from error
+        desk.admission.admit_callbacks(g.client)
         probe_id = desk.probes.create(g.client, url)
         desk.queue.probe(g.client, probe_id)
         response = jsonify(desk.probes.read(g.client, probe_id))
@@ -118,7 +119,8 @@ def webhook_routes(desk: Desk) -> Blueprint:
     @describe(
         "redeliverSince",
         "Send the callbacks of all jobs made since a time once more",
-        {202: Answer("How many; with a cursor where there are more.", Redelivery)},
+        {202: Answer("How many; with a cursor where there are more.", Redelivery, RATE_LIMIT)},
+        ("quota-exceeded",),
         body=Annotated[Since, CLOSED],
     )
     def redeliver() -> Response:
@@ -126,39 +128,12 @@ def webhook_routes(desk: Desk) -> Blueprint:
         since, cursor = moment("since", given["since"]), given.get("cursor")
         if cursor is not None and not is_id("job", cursor):
             raise Problem(400, "malformed", "`cursor` is the `next_cursor` of an earlier answer.")
-        newer = takewhile(lambda job_id: made_at(job_id) >= since, desk.ledger.of_client(g.client, cursor))
-        looked_at = list(islice(newer, MOST_LOOKED_AT + 1))
-        page = looked_at[:MOST_LOOKED_AT]
-        count = sum(redeliver_one(desk.ledger, desk.queue, job_id) for job_id in page)
-        behind = page[-1] if len(looked_at) > MOST_LOOKED_AT else None
+        count, behind = desk.redeliveries.since(g.client, since, cursor)
         response = jsonify(redelivered=count, next_cursor=behind)
         response.status_code = 202
         return response
 
     return routes
-
-
-def redeliver_one(ledger: Ledger, queue: JobQueue, job_id: str) -> bool:
-    """Let a job's callback be due once more; False where it has none, or has not ended."""
-    job = ledger.read(job_id)
-    if not job.state.final or not job.callback_url:
-        return False
-    try:
-        again = ledger.redeliver(job)
-        queue.feed_deliveries(again.client)
-    except Conflict:
-        return False  # A delivery is being recorded this very moment.
-    except QueueUnavailable:
-        log.warning("Redis does not answer; the sweeper will enqueue this callback", extra={"job": job_id})
-    return True
-
-
-def redelivered(ledger: Ledger, queue: JobQueue, job_id: str) -> Job:
-    """The job or study, its callback due at once. Raises Problem 409 where it has none, or has not ended."""
-    if not redeliver_one(ledger, queue, job_id):
-        detail = "There is no callback to deliver: this has not ended, or named no callback_url."
-        raise Problem(409, "nothing-to-deliver", detail)
-    return ledger.read(job_id)
 
 
 def _document(desk: Desk) -> WebhookDocument:

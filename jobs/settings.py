@@ -98,6 +98,8 @@ class Settings:
     """Jobs of one client waiting beyond which its next submission is answered 429."""
     client_rate: int = _setting("OSTEO_CLIENT_RATE", 600, int, (1, 10_000_000))
     """Submissions of one client a minute beyond which they are answered 429."""
+    client_callbacks: int = _setting("OSTEO_CLIENT_CALLBACKS", 600, int, (1, 10_000_000))
+    """Test events and redeliveries of one client a minute beyond which it is answered 429."""
     batch: int = _setting("OSTEO_BATCH", 8, int, (1, 256))
     """Most radiographs that one run of the model takes."""
     max_attempts: int = _setting("OSTEO_MAX_ATTEMPTS", 3, int, (1, 100))

@@ -1,6 +1,7 @@
 """The routes by which a client sees to its own callbacks."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from io import BytesIO
 
@@ -113,7 +114,7 @@ def test_all_since_a_time_are_delivered_again(client, another, ledger, monkeypat
     for job_id in ids:
         delivered(ledger, id=job_id)
     since = (now() - timedelta(hours=4)).isoformat()
-    monkeypatch.setattr("api.webhook_routes.MOST_LOOKED_AT", 2)
+    monkeypatch.setattr("api.redeliveries.MOST_LOOKED_AT", 2)
     assert another.post("/v1/webhook/redeliver", json={"since": since}).json["redelivered"] == 0
     first = client.post("/v1/webhook/redeliver", json={"since": since})
     assert (first.status_code, first.json) == (202, {"redelivered": 2, "next_cursor": ids[2]})
@@ -127,3 +128,34 @@ def test_all_since_a_time_are_delivered_again(client, another, ledger, monkeypat
         {"since": since, "cursor": 1},
     ):
         assert client.post("/v1/webhook/redeliver", json=wrong).status_code == 400
+
+
+def test_test_events_and_redeliveries_have_one_quota(settings, ledger, queue):
+    few = replace(settings, client_callbacks=3)
+    client = client_of(few, ledger, queue, Keys(ledger.objects))
+    ids = [delivered(ledger).id for _ in range(3)]
+    answers = [
+        client.post("/v1/webhook/probes", json={"callback_url": URL}),
+        client.post(f"/v1/jobs/{ids[0]}/redeliver"),
+        client.post("/v1/webhook/redeliver", json={"since": "2020-01-01T00:00:00Z"}),
+        client.post(f"/v1/jobs/{ids[1]}/redeliver"),
+        client.post("/v1/webhook/probes", json={"callback_url": URL}),
+    ]
+    assert [answer.status_code for answer in answers] == [202, 202, 429, 202, 429]
+    assert answers[0].headers["RateLimit-Policy"] == '"callbacks";q=3;w=60'
+    assert answers[2].json["type"] == "/problems/quota-exceeded"
+    assert int(answers[2].headers["Retry-After"]) <= 60
+    assert ledger.read(ids[2]).delivery is Delivery.DELIVERED, "what was refused was not begun"
+
+
+def test_a_callback_url_is_stored_as_it_is_called(client, ledger):
+    given, called = (
+        "https://k\u00f6ln.example/hook/\u00e4?x=\u00fc",
+        "https://xn--kln-sna.example/hook/%C3%A4?x=%C3%BC",
+    )
+    job = client.post("/v1/jobs", data={"image": (BytesIO(PNG), "1.png"), "callback_url": given}).json
+    assert ledger.read(job["id"]).callback_url == called
+    study = client.post("/v1/studies", data={"image": (BytesIO(PNG), "1.png"), "callback_url": given}).json
+    assert ledger.read(study["id"]).callback_url == called
+    probe = client.post("/v1/webhook/probes", json={"callback_url": given}).json
+    assert probe["callback_url"] == called
