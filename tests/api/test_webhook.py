@@ -132,7 +132,7 @@ def test_all_since_a_time_are_delivered_again(client, another, ledger, monkeypat
 
 def test_test_events_and_redeliveries_have_one_quota(settings, ledger, queue):
     few = replace(settings, client_callbacks=3)
-    client = client_of(few, ledger, queue, Keys(ledger.objects))
+    client = client_of(few, ledger, queue, Keys(ledger.records))
     ids = [delivered(ledger).id for _ in range(3)]
     answers = [
         client.post("/v1/webhook/probes", json={"callback_url": URL}),
