@@ -21,6 +21,7 @@ from api.key_routes import key_routes
 from api.key_store import Keys
 from api.list_routes import list_routes
 from api.metrics import metrics_routes
+from api.pictures import Pictures
 from api.problem import Problem, answer_problems
 from api.problem_routes import problem_routes
 from api.redeliveries import Redeliveries
@@ -56,8 +57,10 @@ def create_app(settings: Settings, ledger: Ledger, queue: JobQueue, keys: Keys) 
     app.url_map.merge_slashes = False  # two slashes make another path, not one to be led away from
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the order of the contract reads better
     answer_problems(app)
+    pictures = Pictures.of(settings)
+    app.extensions["pictures"] = pictures
     admission = Admission.over(settings, ledger.view.lines)
-    intake = Intake(settings, ledger, queue, admission)
+    intake = Intake(settings, ledger, queue, admission, pictures)
     redeliveries = Redeliveries(ledger, queue, admission)
     changes = Changes.connect(settings.redis_url)
     app.extensions["changes"] = changes
@@ -68,7 +71,7 @@ def create_app(settings: Settings, ledger: Ledger, queue: JobQueue, keys: Keys) 
     app.register_blueprint(submit_routes(intake, waiting, uploads))
     app.register_blueprint(upload_routes(intake, uploads))
     app.register_blueprint(list_routes(ledger, settings.public_url))
-    app.register_blueprint(job_routes(settings, ledger, redeliveries, waiting))
+    app.register_blueprint(job_routes(settings, ledger, redeliveries, waiting, pictures))
     app.register_blueprint(end_routes(settings, ledger, queue))
     app.register_blueprint(study_routes(intake, redeliveries))
     app.register_blueprint(dicomweb_routes(intake))
@@ -133,6 +136,9 @@ def from_environment() -> Flask:
     except (StoreUnavailable, NotStored) as error:
         log.error("starting without the object store; readiness will say so: %s", error)
     ledger = Ledger(objects, View.connect(settings.redis_url, settings.view_seconds))
-    return create_app(
+    app = create_app(
         settings, ledger, JobQueue.connect(settings.redis_url), Keys(ledger.records, settings.key_seconds)
     )
+    # The first client does not wait until a process has loaded its libraries.
+    app.extensions["pictures"].decoders.start()
+    return app

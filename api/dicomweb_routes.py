@@ -128,7 +128,7 @@ def _store_one(
             raise _Refused(UNKNOWN_CLASS)
         if number > 1:
             intake.admit(g.client)
-        submission = checked(data, fields, intake.settings, intake.settings.retention_of(g.client))
+        submission = checked(data, fields, g.client, intake.settings, intake.pictures)
         if study is not None and _study_of(data) != study:
             raise _Refused(WRONG_STUDY)
         # No idempotency key begins with a line's end.

@@ -11,6 +11,7 @@ from threading import BoundedSemaphore
 from flask import g
 
 from api.admission import Admission
+from api.pictures import Pictures
 from api.problem import RETRY_SECONDS, Problem
 from api.repeats import headers_of, standing
 from api.study_submission import Picture
@@ -40,6 +41,7 @@ class Intake:
     ledger: Ledger
     queue: JobQueue
     admission: Admission
+    pictures: Pictures
     seats: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(INTAKES))
     study_seats: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(STUDIES))
 

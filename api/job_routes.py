@@ -13,6 +13,7 @@ from api.description import Answer, describe
 from api.job_answer import MEDIA_TYPE, POLL_SECONDS, job_answer, not_gone, own_job
 from api.job_documents import ENDED_PROBLEMS, OWN_JOB_PROBLEMS, Deliveries, JobEvent
 from api.overlay import overlay_of
+from api.pictures import Pictures
 from api.problem import Problem
 from api.redeliveries import Redeliveries
 from api.result_formats import RESULT_FORMATS, result_answer
@@ -23,20 +24,21 @@ from jobs.job import Job
 from jobs.ledger import Ledger
 from jobs.settings import Settings
 from jobs.states import State
-from model.image import Limits
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 
-def job_routes(settings: Settings, ledger: Ledger, redeliveries: Redeliveries, waiting: Waiting) -> Blueprint:
+def job_routes(
+    settings: Settings, ledger: Ledger, redeliveries: Redeliveries, waiting: Waiting, pictures: Pictures
+) -> Blueprint:
     """The blueprint of these routes. `g.client` holds the authenticated client."""
     routes = Blueprint("jobs", __name__, url_prefix="/v1/jobs")
     public_url = settings.public_url
 
     def draw(job: Job) -> bytes:
-        return overlay_of(job, ledger.image(job), Limits(settings.max_pixels))
+        return overlay_of(job, ledger.image(job), pictures)
 
     @routes.get("/<job_id>")
     @describe(
@@ -86,7 +88,7 @@ def job_routes(settings: Settings, ledger: Ledger, redeliveries: Redeliveries, w
         "getResult",
         "The result alone, as JSON, FHIR or DICOM",
         {200: Answer("The result.", RESULT_FORMATS, ("Vary",))},
-        (*ENDED_PROBLEMS, "not-acceptable", "object-missing"),
+        (*ENDED_PROBLEMS, "not-acceptable", "object-missing", "too-busy"),
         description="The Accept header chooses. DICOM is there where the image was DICOM and names a study.",
     )
     def result(job_id: str) -> Response:
@@ -99,7 +101,7 @@ def job_routes(settings: Settings, ledger: Ledger, redeliveries: Redeliveries, w
         "getHeatmap",
         "The overlay: the radiograph with what the model looked at",
         {200: Answer("The overlay.", {"image/png": bytes})},
-        (*ENDED_PROBLEMS, "object-missing"),
+        (*ENDED_PROBLEMS, "object-missing", "too-busy"),
     )
     def heatmap(job_id: str) -> Response:
         job = _succeeded_job(job_id, ledger)

@@ -67,7 +67,7 @@ def study_routes(intake: Intake, redeliveries: Redeliveries) -> Blueprint:
         place = claim_place(request, g.client, None)
         intake.admit(g.client, place)
         with intake.study_seat():
-            pictures = read_study(request, intake.settings, intake.settings.retention_of(g.client))
+            pictures = read_study(request, g.client, intake.settings, intake.pictures)
             for _ in pictures[1:]:
                 intake.admit(g.client, place)
             study, headers = intake.accept_study(pictures, g.client, place)

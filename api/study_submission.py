@@ -8,6 +8,7 @@ from flask import Request
 from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from api.pictures import Pictures
 from api.problem import Problem
 from api.schema import CLOSED
 from api.submission import Submission, checked
@@ -38,7 +39,7 @@ class Picture:
         return self.file.read()
 
 
-def read_study(request: Request, settings: Settings, longest_kept: int | None) -> list[Picture]:
+def read_study(request: Request, client: str, settings: Settings, pictures: Pictures) -> list[Picture]:
     """The images in `request`, a multipart form, in their order.
 
     Raises Problem as api.submission.read_submission does, with the place of the image that is refused.
@@ -65,16 +66,21 @@ def read_study(request: Request, settings: Settings, longest_kept: int | None) -
     if not 1 <= len(files) <= MOST_IMAGES:
         raise malformed(f"A study has 1 to {MOST_IMAGES} files in the field `image`; this has {len(files)}.")
     return [
-        _picture(file, place, fields, settings, longest_kept) for place, file in enumerate(files, start=1)
+        _picture(file, place, fields, client, settings, pictures) for place, file in enumerate(files, start=1)
     ]
 
 
 def _picture(
-    file: FileStorage, place: int, fields: Mapping[str, str], settings: Settings, longest_kept: int | None
+    file: FileStorage,
+    place: int,
+    fields: Mapping[str, str],
+    client: str,
+    settings: Settings,
+    pictures: Pictures,
 ) -> Picture:
     data = file.read(settings.max_bytes + 1)
     try:
-        return Picture(file, replace(checked(data, fields, settings, longest_kept), data=b""))
+        return Picture(file, replace(checked(data, fields, client, settings, pictures), data=b""))
     except Problem as problem:
         if data and problem.slug not in OF_ONE_IMAGE:
             raise

@@ -9,13 +9,13 @@ from typing import Annotated, Any
 from flask import Request
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from api.pictures import Pictures
 from api.problem import Problem
 from api.schema import CLOSED
 from api.submission_fields import SubmissionFields, malformed, read_fields, single_values
 from jobs.job import ImageFacts
 from jobs.settings import Settings
 from jobs.states import Priority
-from model.image import BrokenImage, ImageError, Limits, Radiograph, TooManyPixels, decode
 
 FORM_OVERHEAD = 64 * 1024
 """Bytes that a multipart body may have beyond its image."""
@@ -69,15 +69,19 @@ class Submission:
 
 
 def read_submission(
-    request: Request, settings: Settings, longest_kept: int | None, uploaded: Callable[[str], bytes]
+    request: Request,
+    client: str,
+    settings: Settings,
+    pictures: Pictures,
+    uploaded: Callable[[str], bytes],
 ) -> Submission:
     """The submission in `request`: a multipart form, or the raw image with its fields in the query.
 
-    `longest_kept`: for how many seconds the client's jobs are kept at most. `uploaded` gives the image of the
+    `uploaded` gives the image of the
     upload with an id, which may stand in the place of the image; what it raises is raised.
 
     Raises Problem: 400 malformed, 413 too large, 415 no image that we read, 422 an image that does not decode
-    or a callback that may not be called.
+    or a callback that may not be called, 503 where no process is free to decode it.
     """
     try:
         if request.mimetype == "multipart/form-data":
@@ -94,27 +98,23 @@ def read_submission(
         if data:
             raise malformed("Send either an image or an `upload_id`, not both.")
         data = uploaded(upload)
-    return replace(checked(data, fields, settings, longest_kept), upload=upload)
+    return replace(checked(data, fields, client, settings, pictures), upload=upload)
 
 
 def checked(
-    data: bytes, fields: Mapping[str, str], settings: Settings, longest_kept: int | None
+    data: bytes, fields: Mapping[str, str], client: str, settings: Settings, pictures: Pictures
 ) -> Submission:
     """The submission of the image `data` with these fields. Raises Problem as read_submission does."""
     if not data:
         raise malformed("The image is empty. Send it as the form field `image`, or as the request's body.")
     if len(data) > settings.max_bytes:
         raise too_large(settings.max_bytes)
-    given = read_fields(fields, settings, longest_kept)
-    radiograph = _radiograph(data, settings)
+    given = read_fields(fields, settings, settings.retention_of(client))
+    facts = pictures.facts(data, client)
     image = ImageFacts(
-        sha256=radiograph.sha256,
-        width=radiograph.width,
-        height=radiograph.height,
-        format=radiograph.format,
-        size=len(data),
+        sha256=facts.sha256, width=facts.width, height=facts.height, format=facts.format, size=len(data)
     )
-    return Submission(data, image, radiograph.acquisition.facts() or None, **given)
+    return Submission(data, image, facts.acquisition or None, **given)
 
 
 def too_large(max_bytes: int) -> Problem:
@@ -142,14 +142,3 @@ def _from_form(request: Request) -> tuple[bytes, dict[str, str]]:
             "The form must hold exactly one file in the field `image`, or none and an `upload_id`."
         )
     return images[0].read() if images else b"", fields
-
-
-def _radiograph(data: bytes, settings: Settings) -> Radiograph:
-    try:
-        return decode(data, Limits(settings.max_pixels))
-    except TooManyPixels as error:
-        raise Problem(413, "too-many-pixels", error.detail, max_pixels=settings.max_pixels) from error
-    except BrokenImage as error:
-        raise Problem(422, "broken-image", error.detail) from error
-    except ImageError as error:
-        raise Problem(415, "unsupported-image", error.detail) from error

@@ -98,8 +98,9 @@ def _submitted(intake: Intake, waiting: Waiting, uploads: Uploads, own_id: str |
     with intake.seat():
         submission = read_submission(
             request,
+            g.client,
             intake.settings,
-            intake.settings.retention_of(g.client),
+            intake.pictures,
             lambda upload_id: uploaded_image(upload_id, place, uploads, intake),
         )
         headers: Mapping[str, str] = {}

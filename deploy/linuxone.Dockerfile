@@ -28,6 +28,7 @@ FROM base AS light
 COPY --from=light-packages /opt/venv /opt/venv
 COPY jobs jobs
 COPY model/*.py model/
+COPY model/decoding model/decoding
 COPY model/headers model/headers
 COPY api api
 COPY worker worker

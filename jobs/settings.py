@@ -90,6 +90,17 @@ class Settings:
     """Most instances that one DICOMweb request may hold."""
     max_pixels: int = _setting("OSTEO_MAX_PIXELS", 50_000_000, int, (1, 1_000_000_000))
     """Largest image, in pixels (width times height)."""
+    decode_processes: int = _setting("OSTEO_DECODE_PROCESSES", 3, int, (1, 64))
+    """Images that one process of the API, or one inference worker, decodes at a time; one client has all but
+    one of them at most."""
+    decode_cpu_seconds: int = _setting("OSTEO_DECODE_CPU_SECONDS", 4, int, (1, 600))
+    """Processor time in which an image has to decode, and as much again for every 10 million pixels."""
+    decode_seconds: float = _setting("OSTEO_DECODE_SECONDS", 60.0, float, (1, 600))
+    """Time in which an image has to decode once a process has it, in all."""
+    decode_megabytes: int = _setting("OSTEO_DECODE_MEGABYTES", 2_048, int, (512, 65_536))
+    """Memory in which an image has to decode: address space of a decode process, libraries included."""
+    decode_wait_seconds: float = _setting("OSTEO_DECODE_WAIT_SECONDS", 10.0, float, (0.1, 300))
+    """Time for which an image waits for a decode process before its submission is answered 503."""
     max_queue: int = _setting("OSTEO_MAX_QUEUE", 10_000, int, (1, 10_000_000))
     """Jobs waiting beyond which a submission is answered 503."""
     max_queue_seconds: float = _setting("OSTEO_MAX_QUEUE_SECONDS", 3600.0, float, (1, 100 * DAY))

@@ -21,7 +21,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from model import contained
+from model import imagecodecs_plugin
 from model.acquisition import Acquisition, acquisition_of
 from model.codestream import check_rle, shape_of
 from model.errors import BrokenImage, ImageError, UnreadableFormat
@@ -32,7 +32,7 @@ from model.raster import chroma_of, stretch
 _PREAMBLE = 128
 _PIXELS_ADVICE = "Send the image object itself, uncompressed or as JPEG or RLE, or export it as PNG."
 
-contained.register()
+imagecodecs_plugin.register()
 # What pydicom warns of holds the values of elements, so patients' names.
 config.settings.reading_validation_mode = config.IGNORE
 logging.getLogger("pydicom").disabled = True
@@ -57,7 +57,7 @@ def read(data: bytes, check_size: Callable[[int, int], None]) -> tuple[np.ndarra
         header = dcmread(io.BytesIO(data))
         _refuse_unusable(header, check_size)
         return *_to_gray(header), acquisition_of(header)
-    except ImageError:
+    except (ImageError, MemoryError):
         raise
     except Exception as error:
         raise BrokenImage(f"The DICOM file does not decode. {_PIXELS_ADVICE}") from error
@@ -105,14 +105,14 @@ def _refuse_compressed(header: Dataset, syntax: UID) -> None:
         check_jpeg(frame)
     if (shape.width, shape.height, shape.samples) != (header.Columns, header.Rows, header.SamplesPerPixel):
         raise BrokenImage(f"The DICOM file's header and its picture differ in size. {_PIXELS_ADVICE}")
-    if syntax in contained.CODECS and header.SamplesPerPixel != 1:
+    if syntax in imagecodecs_plugin.CODECS and header.SamplesPerPixel != 1:
         raise BrokenImage(f"The DICOM image is in colours, compressed as {syntax.name}. Export it as PNG.")
 
 
 def _decoded_by(syntax: UID) -> str:
     """The plug-in of pydicom's that decodes the transfer syntax; empty where none does, or may."""
-    if syntax in contained.CODECS:
-        return contained.PLUGIN if contained.is_available(syntax) else ""
+    if syntax in imagecodecs_plugin.CODECS:
+        return imagecodecs_plugin.PLUGIN if imagecodecs_plugin.is_available(syntax) else ""
     return {JPEGBaseline8Bit: "pillow", RLELossless: "pydicom"}.get(syntax, "")
 
 

@@ -26,6 +26,10 @@ class NotARadiograph(ImageError):
     """The picture decodes, but does not look like an X-ray."""
 
 
+class NoDecoder(RuntimeError):
+    """No decode process is free, or none starts: nothing is said of the image, and it may be tried again."""
+
+
 class BundleRefused(RuntimeError):
     """The bundle is incomplete, altered or made for another version of this code."""
 

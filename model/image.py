@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from threading import BoundedSemaphore
 
 import numpy as np
 
@@ -33,9 +32,6 @@ __all__ = [
 ]
 
 SMALLEST_SIDE = 32
-
-_AT_ONCE = BoundedSemaphore(2)
-"""Decoding takes up to 20 bytes a pixel for a moment: not in each of a server's many threads at a time."""
 
 
 @dataclass(frozen=True)
@@ -91,13 +87,9 @@ DEFAULT_LIMITS = Limits()
 def decode(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Radiograph:
     """Decode PNG, JPEG, TIFF, BMP, WebP or DICOM, told by content.
 
-    Raises UnreadableFormat, TooManyPixels or BrokenImage, and nothing else.
+    Raises UnreadableFormat, TooManyPixels or BrokenImage, and nothing else but MemoryError. It may take up to
+    20 bytes of memory a pixel for a moment, loop or crash: a server asks model.decoding.pool.Decoders.
     """
-    with _AT_ONCE:
-        return _decode(data, limits)
-
-
-def _decode(data: bytes, limits: Limits) -> Radiograph:
     name = "DICOM" if dicom.is_dicom(data) else raster.format_of(data)
     acquisition = Acquisition()
     if name == "DICOM":

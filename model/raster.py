@@ -68,7 +68,7 @@ def read(data: bytes, name: str, check_size: Callable[[int, int], None]) -> tupl
             picture.load()
             gray, chroma = _to_gray(_upright(picture))
             return (255 - gray if inverted else gray), chroma
-    except ImageError:
+    except (ImageError, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise TooManyPixels("The image has far too many pixels. Scale it down and send it again.") from error

@@ -16,7 +16,8 @@ from jobs.ledger import Ledger
 from jobs.queue import JobQueue
 from jobs.states import State
 from jobs.trace import within
-from model.image import ImageError, Limits, NotARadiograph, Radiograph, decode
+from model.errors import ImageError, NoDecoder, NotARadiograph
+from model.image import Radiograph
 from model.prediction import Prediction, cells_to_bytes
 from worker.suspects import Suspects
 from worker.watchdog import Watchdog
@@ -46,7 +47,8 @@ class Desk:
     queue: JobQueue
     analyst: Analyst
     predict: Callable[[Radiograph], Prediction]
-    limits: Limits
+    decode: Callable[[bytes, str], Radiograph]
+    """Decodes an image of a client's, as model.decoding.pool.Decoders does."""
     runner: str
     max_attempts: int
     watchdog: Watchdog
@@ -155,8 +157,10 @@ def _take_up(job: Job, desk: Desk) -> Job | None:
 
 def _examine(job: Job, desk: Desk) -> Job:
     try:
-        radiograph = decode(desk.ledger.image(job), desk.limits)
+        radiograph = desk.decode(desk.ledger.image(job), job.client)
         desk.analyst.refuse_unless_radiograph(radiograph)
+    except NoDecoder as error:
+        raise TransientError(str(error)) from error
     except NotARadiograph as refusal:
         return job.failed("not-a-radiograph", refusal.detail, now())
     except ImageError as refusal:

@@ -51,7 +51,9 @@ def run_inference(settings: Settings) -> None:
     """Load the model, then analyse jobs until told to stop."""
     # Only this role needs TensorFlow.
     from model.classifier import Classifier
-    from model.image import Limits, Radiograph
+    from model.decoding.pool import Decoders
+    from model.decoding.process import Bounds
+    from model.image import Radiograph
     from model.prediction import Prediction
     from worker.analyse import Desk, analyse
     from worker.batcher import Batcher
@@ -76,12 +78,20 @@ def run_inference(settings: Settings) -> None:
     worker_shutdown.connect(lambda **_: watchdog.stop(), weak=False)
     stopping = Event()
     worker_shutting_down.connect(lambda **_: stopping.set(), weak=False)
+    bounds = Bounds(
+        max_pixels=settings.max_pixels,
+        cpu_seconds=settings.decode_cpu_seconds,
+        seconds=settings.decode_seconds,
+        megabytes=settings.decode_megabytes,
+    )
+    decoders = Decoders(bounds, settings.decode_processes, settings.decode_wait_seconds)
+    decoders.start()
     desk = Desk(
         ledger=ledger,
         queue=JobQueue.connect(settings.redis_url),
         analyst=classifier,
         predict=predict,
-        limits=Limits(settings.max_pixels),
+        decode=decoders.decode,
         runner=heartbeat.name,
         max_attempts=settings.max_attempts,
         watchdog=watchdog,

@@ -19,7 +19,7 @@ from jobs.job import Job, now
 from jobs.queue import DELIVER, INFER_ROUTINE
 from jobs.states import Delivery, State
 from jobs.trace import entered, name_trace, trace_id
-from model.image import Limits, NotARadiograph, Radiograph
+from model.image import NotARadiograph, Radiograph, decode
 from model.prediction import Prediction
 from model.regions import Region
 from tests import pictures
@@ -57,11 +57,15 @@ def answering(answer: Prediction | Exception):
     return predict
 
 
+def decoded(data: bytes, client: str) -> Radiograph:
+    return decode(data)
+
+
 @pytest.fixture
 def desk(ledger, queue) -> Desk:
     predict, stopping = answering(PREDICTION), Event()
     return Desk(
-        *(ledger, queue, Analyst(), predict, Limits(), "inference:here:1", 3, Watchdog(60)),
+        *(ledger, queue, Analyst(), predict, decoded, "inference:here:1", 3, Watchdog(60)),
         *(Suspects(stopping), stopping),
     )
 
