@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from benchmarks import cold_start, end_to_end, engines, intake, scale, side_by_side
+from benchmarks import cold_start, decoding, end_to_end, engines, intake, scale, side_by_side
 from benchmarks.figures import Figure, as_table, read_figures, write_figures
 from benchmarks.plots import draw_plots
 from model.bundle import Bundle, read_bundle
@@ -21,6 +21,7 @@ HERE = Path(__file__).parent
 GROUPS: dict[str, Callable[[Bundle], list[Figure]]] = {
     "engines": engines.measure,
     "cold_start": cold_start.measure,
+    "decoding": lambda _: decoding.measure(),
     "intake": lambda _: intake.measure(),
     "end_to_end": lambda bundle: end_to_end.measure(bundle, JOBS),
     "scale": lambda _: scale.measure(),
