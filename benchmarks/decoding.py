@@ -1,4 +1,4 @@
-"""What it costs a submission that its image is decoded in a process of its own, beside decoding it in place."""
+"""What a decode process costs a submission, beside decoding its image in place."""
 
 import time
 from collections.abc import Callable
@@ -16,7 +16,7 @@ CLIENT = "clinic"
 
 
 def measure() -> list[Figure]:
-    """The figures of this group; each image is decoded both ways in turn, so that both see the same machine."""
+    """Measure this group; each image is decoded both ways in turn, so that both see the same machine."""
     decoders = Decoders(Bounds())
     try:
         return [

@@ -13,7 +13,9 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -46,6 +48,9 @@ def main(max_pixels: int, seconds: int, megabytes: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         # What is under way is finished when a server stops; this process ends with it.
         signal.signal(number, signal.SIG_IGN)
+    with suppress(OSError):
+        # Where a machine or container runs out of memory, this process is ended and not its server.
+        Path("/proc/self/oom_score_adj").write_text("1000")
     memory = megabytes * 2**20
     for kind, most in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_AS, memory)):
         resource.setrlimit(kind, (most, most))

@@ -5,6 +5,7 @@ import io
 import pytest
 
 from api.key_store import Keys
+from model.decoding.turns import Turns
 from tests import pictures
 from tests.api.test_parts_down import client_of
 
@@ -33,3 +34,22 @@ def test_the_next_one_is_asked_to_come_again(client, ledger, path, body):
     assert (answer.status_code, answer.json["type"]) == (503, "/problems/too-busy")
     assert answer.headers["Retry-After"]
     assert list(ledger.pending()) == []
+
+
+def test_without_a_free_decode_process_a_submission_is_asked_to_come_again(
+    settings, ledger, queue, monkeypatch
+):
+    client = client_of(settings, ledger, queue, Keys(ledger.records))
+    with monkeypatch.context() as patched:
+        patched.setattr(Turns, "turn", _no_turn)
+        answer = client.post("/v1/jobs", data=PNG)
+        study = client.post("/v1/studies", data={"image": (io.BytesIO(PNG), "x.png")})
+    for refused in (answer, study):
+        assert (refused.status_code, refused.json["type"]) == (503, "/problems/too-busy")
+        assert refused.headers["Retry-After"]
+    assert list(ledger.pending()) == []
+    assert client.post("/v1/jobs", data=PNG).status_code == 202
+
+
+def _no_turn(*_: object) -> object:
+    raise TimeoutError

@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 
 from jobs.deletion import delete
-from jobs.errors import StoreRefused, StoreUnavailable
+from jobs.errors import StoreRefused, StoreUnavailable, TransientError
 from jobs.ids import new_id
 from jobs.insist import insist
 from jobs.job import Job, now
 from jobs.queue import DELIVER, INFER_ROUTINE
 from jobs.states import Delivery, State
 from jobs.trace import entered, name_trace, trace_id
+from model.errors import NoDecoder
 from model.image import NotARadiograph, Radiograph, decode
 from model.prediction import Prediction
 from model.regions import Region
@@ -366,3 +367,14 @@ def test_the_result_of_an_attempt_that_was_taken_away_is_void(desk, ledger):
     analyse(job.id, replace(desk, predict=slow))
     done = ledger.read(job.id)
     assert (done.state, done.runner, done.attempts) == (State.FAILED, "inference:other:2", 2)
+
+
+def test_a_job_goes_back_and_keeps_its_attempt_while_no_decode_process_is_free(desk, ledger):
+    def none_free(data: bytes, client: str) -> Radiograph:
+        raise NoDecoder("no decode process is free within 10 s")
+
+    job = accepted(ledger)
+    with pytest.raises(TransientError):
+        analyse(job.id, replace(desk, decode=none_free))
+    again = ledger.current(job.id)
+    assert (again.state, again.attempts) == (State.QUEUED, 0)
