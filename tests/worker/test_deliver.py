@@ -249,7 +249,7 @@ def test_a_look_up_that_does_not_end_is_left_behind_and_recorded(ledger, courier
 
     def silent(host, *rest, **more):
         if host == "clinic.example" and more.get("flags") != socket.AI_NUMERICHOST:
-            answered.wait()
+            answered.wait(60)
         return lookup(host, *rest, **more)
 
     monkeypatch.setattr(socket, "getaddrinfo", silent)
