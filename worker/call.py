@@ -27,7 +27,7 @@ CONNECT_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of a call: a status and the beginning of the body, or an `error` for a person to read."""
+    """The outcome of a call: a status and the beginning of the body, or an `error` for a person to read."""
 
     seconds: float
     status: int | None = None
@@ -49,7 +49,7 @@ class Answer:
 def call(
     callback: Callback, body: bytes, headers: dict[str, str], exceptions: frozenset[str], seconds: float
 ) -> Answer:
-    """Send one POST, within `seconds` in all, and return the outcome, whatever it is.
+    """Send one POST, within `seconds` in all, and return the outcome: every failure is an Answer.
 
     No redirect is followed and no proxy asked.
     """

@@ -140,7 +140,7 @@ def test_a_turn_that_changed_nothing_is_not_repeated_at_once(ledger, deliveries)
     assert deliveries.next("clinic", DELIVER) == []
 
 
-def test_a_callback_that_is_due_later_waits_and_a_client_without_any_is_forgotten(ledger, deliveries):
+def test_a_callback_waits_until_it_is_due_and_its_client_is_then_forgotten(ledger, deliveries):
     job = owed(ledger, due=now().replace(year=now().year + 1))
     assert deliveries.next("clinic", DELIVER) == []
     assert deliveries.clients() == ["clinic"]

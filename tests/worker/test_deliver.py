@@ -182,7 +182,7 @@ def test_early_hints_are_not_an_answer(ledger, courier):
         b"HTTP/1.1 200",
     ],
 )
-def test_whatever_a_receiver_says_is_recorded(ledger, courier, answer):
+def test_every_answer_of_a_receiver_is_recorded(ledger, courier, answer):
     with socket.create_server(("127.0.0.1", 0)) as server:
         job = ended_job(ledger, f"http://127.0.0.1:{server.getsockname()[1]}/")
         Thread(target=say, args=[server, answer], daemon=True).start()
