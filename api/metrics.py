@@ -79,6 +79,9 @@ def _of_redis(ledger: Ledger) -> Iterator[Metric]:
         "Jobs that left the queue in the last minute",
         view.lines.drain_rate(),
     )
+    yield GaugeMetricFamily(
+        "osteo_jobs_pending", "Jobs with anything left to do, callbacks too", view.agenda.size()
+    )
     yield _by("role", "osteo_processes", "Processes that live", {role: names[role] for role in ROLES})
     yield GaugeMetricFamily(
         "osteo_receivers_paused", "Receivers that are not called for now", len(view.breaker.paused())
@@ -100,9 +103,6 @@ def _of_objects(ledger: Ledger, receivers: Receivers) -> Iterator[Metric]:
     )
     yield GaugeMetricFamily(
         "osteo_dead_letters", "Jobs given up, for an operator to retry", _length(ledger.dead_letter_ids())
-    )
-    yield GaugeMetricFamily(
-        "osteo_jobs_pending", "Jobs with anything left to do, callbacks too", _length(ledger.pending())
     )
 
 

@@ -34,7 +34,7 @@ local line, receivers, clients = unpack(KEYS)
 local item, due, origin, client = unpack(ARGV)
 redis.call('ZADD', line, due, item)
 redis.call('ZADD', receivers, 'LT', due, origin)
-redis.call('SADD', clients, client)
+redis.call('ZADD', clients, 'LT', due, client)
 """
 
 HELD = (
@@ -97,7 +97,11 @@ while free > 0 do
     else busy = busy + 1 end
   end
 end
-if redis.call('EXISTS', receivers, turns) == 0 then redis.call('SREM', clients, client) end
+-- When to look again: a turn may be lost, and a receiver is due later.
+local later = redis.call('ZRANGEBYSCORE', receivers, '(' .. horizon, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
+local open = redis.call('EXISTS', turns) == 1 or redis.call('ZCOUNT', receivers, '-inf', horizon) > 0
+local at = open and math.min(now + lost, later or math.huge) or later
+if at then redis.call('ZADD', clients, at, client) else redis.call('ZREM', clients, client) end
 return chosen
 """
 )
@@ -165,9 +169,9 @@ class Deliveries:
         return [item.decode() for item in chosen]
 
     def clients(self) -> list[str]:
-        """The clients that callbacks are owed to, due or not."""
+        """The clients for whom `next` has to be asked now."""
         with translated(self._redis):
-            found: Any = self._redis.smembers("callbacks")
+            found: Any = self._redis.zrangebyscore("callbacks", "-inf", time.time())
         return [client.decode() for client in found]
 
     def begin(self, item: str, process: str, seconds: float) -> Turn | None:

@@ -41,8 +41,13 @@ class Heartbeats:
         with translated(self._redis):
             self._beat(keys=[HEARTBEATS], args=[name])
 
+    def end(self, name: str) -> None:
+        """Record that the process `name` has ended: it is missing at once."""
+        with translated(self._redis):
+            self._redis.zadd(HEARTBEATS, {name: 0}, xx=True)
+
     def forget(self, name: str) -> None:
-        """Record that the process `name` has ended."""
+        """Remove the process `name`, which has ended and holds no job."""
         with translated(self._redis):
             self._redis.zrem(HEARTBEATS, name)
 

@@ -7,6 +7,7 @@ Keys, all below one bucket:
     clients/<client>/studies/<inverted>  empty; there once a study and all of its jobs are accepted
     clients/<client>/claims/<key|id>-<hash>/  which job an idempotency key or an own id stands for
     jobs/<job id>/ledger/<version>    the job's record at that version, from the second on, JSON
+    unseen/<job id>                   empty; the sweeper has to put this job on the agenda in Redis
     due/<day>/<time>-<job id>         empty; the job has to be looked at then (or an upload: jobs/uploads.py)
     dead-letters/<job id>             empty; there while an operator may have the job retried
 
@@ -28,6 +29,7 @@ from jobs.job import Job, now
 from jobs.objects import Objects
 from jobs.records import Records
 from jobs.states import State
+from jobs.unseen import Unseen
 from jobs.view import GATE_SECONDS, WRITE_SECONDS, Gate, View
 
 log = logging.getLogger(__name__)
@@ -49,6 +51,7 @@ class Ledger:
         self._may_delete = may_delete
         self.view = view
         self.due = Due(objects)
+        self.unseen = Unseen(objects)
         self.records = Records(objects, view.lines.redis)
         self.claims = Claims(self.records)
 
@@ -213,7 +216,14 @@ class Ledger:
         return self.objects.get(_image(job))
 
     def mark(self, job: Job) -> None:
-        """Let the sweeper look at this job until nothing is left to do: before that is begun."""
+        """Let the sweeper look at this job until nothing is left to do: before that is begun.
+
+        The agenda leads it to the job soon. Without Redis an object does, until the sweeper has seen it.
+        """
+        try:
+            self.view.agenda.add(job.id)
+        except QueueUnavailable:
+            self.unseen.add(job.id)
         self.objects.put(_marker(job.id), job.to_json(), "application/json")
 
     def settle(self, job: Job) -> None:
@@ -224,6 +234,7 @@ class Ledger:
         self.view.put(job)
         if self._may_delete:
             self.objects.delete(_marker(job.id))
+            self.view.agenda.forget(job.id, job.version)
 
     def pending(self) -> Iterator[str]:
         """The ids of the jobs with something left to do, oldest first; behind them those of the studies."""
@@ -237,16 +248,15 @@ class Ledger:
 
     def erase_leftovers(self, job_id: str) -> None:
         """Remove what an interrupted submission left: objects that belong to no record."""
-        try:
-            job = self.marked(job_id)
-        except NotStored:
-            return  # Another sweeper was faster.
-        self._erase(job)
+        with suppress(NotStored):  # Another sweeper was faster.
+            self._erase(self.marked(job_id))
+        self.view.agenda.forget(job_id)
 
     def erase(self, tombstone: Job) -> None:
         """Remove all that lies under this id, in both places; only the tombstone stays, in both."""
         self.view.put(tombstone)
         self._erase(tombstone)
+        self.view.agenda.forget(tombstone.id)
 
     def _erase(self, job: Job) -> None:
         """Remove all but the very version `job`; the marker last, as its record knows of the claim."""

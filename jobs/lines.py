@@ -19,18 +19,32 @@ a flood of one client's jobs never stands before another's; more than any one wo
 DRAIN_BUCKET, DRAIN_BUCKETS = 10, 6
 """Seconds in which jobs that leave the queue are counted together, and how many such counts make a rate."""
 
+MESSAGE_GRACE = 5
+"""Seconds for which a message may be just between two places."""
+
 NEXT_IN_LINE = """
-local line, sent = unpack(KEYS)
-local window, at = tonumber(ARGV[1]), ARGV[2]
-local free, chosen = window - redis.call('ZCARD', sent), {}
-for _, id in ipairs(redis.call('ZRANGE', line, 0, window - 1)) do
+local line, window, sent, unfed = unpack(KEYS)
+local size, client, time = tonumber(ARGV[1]), ARGV[2], redis.call('TIME')
+redis.call('SREM', unfed, client)
+local free, chosen = size - redis.call('SCARD', window), {}
+for _, id in ipairs(redis.call('ZRANGE', line, 0, size - 1)) do
   if free <= 0 then break end
-  if redis.call('ZADD', sent, 'NX', at, id) == 1 then
+  if redis.call('SADD', window, id) == 1 then
+    redis.call('ZADD', sent, time[1] + time[2] / 1000000, id)
     chosen[#chosen + 1] = id
     free = free - 1
   end
 end
 return chosen
+"""
+
+LOST = """
+local sent, taken, queue = unpack(KEYS)
+local now, before = tonumber(redis.call('TIME')[1]), tonumber(redis.call('GET', taken) or 0)
+-- Of a clock that was set back, the mark says nothing until its time has come again.
+if before > now then before = 0 end
+if redis.call('LLEN', queue) == 0 then before = now end
+return redis.call('ZRANGEBYSCORE', sent, '-inf', before - ARGV[1])
 """
 
 QUEUE_POSITION = """
@@ -54,6 +68,7 @@ class Lines:
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
         self._next_in_line = redis.register_script(NEXT_IN_LINE)
+        self._lost = redis.register_script(LOST)
         self._position = redis.register_script(QUEUE_POSITION)
 
     def position(self, job: Job) -> int | None:
@@ -102,30 +117,49 @@ class Lines:
         """The ids of the jobs to put into the queue now, as far as the window has room; each is told once."""
         with translated(self.redis):
             chosen: Any = self._next_in_line(
-                keys=[line_key(client, priority), sent_key(client, priority)],
-                args=[CLIENT_WINDOW, time.time()],
+                keys=[
+                    *(line_key(client, priority), window_key(client, priority)),
+                    *(f"sent:{priority}", f"unfed:{priority}"),
+                ],
+                args=[CLIENT_WINDOW, client],
             )
         return [job_id.decode() for job_id in chosen]
 
     def all(self) -> list[tuple[str, Priority]]:
         """The clients with jobs that wait, and of which priority."""
+        return self._clients("lines")
+
+    def unfed(self) -> list[tuple[str, Priority]]:
+        """The clients whose lines have changed since `next_in_line`, and of which priority."""
+        return self._clients("unfed")
+
+    def _clients(self, name: str) -> list[tuple[str, Priority]]:
         with translated(self.redis):
-            found: list[tuple[Priority, Any]] = [(p, self.redis.smembers(f"lines:{p}")) for p in Priority]
+            found: list[tuple[Priority, Any]] = [(p, self.redis.smembers(f"{name}:{p}")) for p in Priority]
         return [(client.decode(), priority) for priority, clients in found for client in clients]
 
-    def sent(self) -> dict[str, float]:
-        """The ids of the waiting jobs that were put into the queue, and when: seconds since the epoch."""
-        lines = self.all()
-        with translated(self.redis):
-            pipe = self.redis.pipeline(transaction=False)
-            for client, priority in lines:
-                pipe.zrange(sent_key(client, priority), 0, -1, withscores=True)
-            return {job_id.decode(): at for entries in pipe.execute() for job_id, at in entries}
+    def lost(self, priority: Priority, queue: str) -> set[str]:
+        """The ids of the waiting jobs whose messages have left the `queue`, and that no worker took up.
 
-    def forget_sent(self, job: Job) -> None:
-        """Let this job be told by `next_in_line` once more: its message was lost."""
+        A message has left it if one that was sent later has, or if the queue is empty.
+        """
+        keys = [f"sent:{priority}", f"taken:{priority}", queue]
         with translated(self.redis):
-            self.redis.zrem(sent_key(job.client, job.priority), job.id)
+            lost: Any = self._lost(keys=keys, args=[MESSAGE_GRACE])
+        return {job_id.decode() for job_id in lost}
+
+    def send_again(self, job: Job) -> None:
+        """Let this job be told by `next_in_line` once more: its message was lost.
+
+        If it was not, the job has two messages, and says no more of those that were sent before it.
+        """
+        with translated(self.redis):
+            pipe = self.redis.pipeline()
+            pipe.sadd(f"resent:{job.priority}", job.id)
+            pipe.zrem(f"sent:{job.priority}", job.id)
+            pipe.srem(window_key(job.client, job.priority), job.id)
+            pipe.sadd(f"unfed:{job.priority}", job.client)
+            pipe.execute()
 
 
 def line_key(client: str, priority: Priority) -> str:
@@ -133,9 +167,9 @@ def line_key(client: str, priority: Priority) -> str:
     return f"line:{priority}:{client}"
 
 
-def sent_key(client: str, priority: Priority) -> str:
-    """Which of them the queue holds, and since when."""
-    return f"sent:{priority}:{client}"
+def window_key(client: str, priority: Priority) -> str:
+    """Which of them the queue holds."""
+    return f"window:{priority}:{client}"
 
 
 def drained_key(at: float) -> str:

@@ -1,7 +1,6 @@
 """The queue: Celery over Redis. A message carries a job's id and nothing else."""
 
-import json
-from typing import Any
+from typing import Self
 
 from celery import Celery
 from kombu import Queue
@@ -12,7 +11,7 @@ from redis.exceptions import RedisError
 from jobs.deliveries import Deliveries
 from jobs.errors import QueueAway
 from jobs.lines import Lines
-from jobs.redis_client import connect, translated
+from jobs.redis_client import connect
 from jobs.states import Priority
 
 INFER_STAT = "infer.stat"
@@ -67,12 +66,11 @@ class JobQueue:
 
     def __init__(self, app: Celery, redis: Redis) -> None:
         self._app = app
-        self._redis = redis
         self._lines = Lines(redis)
         self._deliveries = Deliveries(redis)
 
     @classmethod
-    def connect(cls, redis_url: str) -> "JobQueue":
+    def connect(cls, redis_url: str) -> Self:
         """The queues at `redis_url`."""
         return cls(celery_app(redis_url), connect(redis_url))
 
@@ -91,20 +89,16 @@ class JobQueue:
         self._deliveries.join(client, probe_id)
         self.feed_deliveries(client)
 
-    def waiting(self) -> set[tuple[str, str]]:
-        """What waits in any queue: the task's name and the id of the job."""
-        with translated(self._redis):
-            messages: list[Any] = [
-                message
-                for name in (INFER_STAT, INFER_ROUTINE, DELIVER)
-                for message in self._redis.lrange(name, 0, -1)
-            ]
-        headers = [json.loads(message)["headers"] for message in messages]
-        return {(header["task"], header["root_id"]) for header in headers}
+    def lost(self) -> set[str]:
+        """The ids of the waiting jobs that were sent to workers and whose messages were lost."""
+        return {
+            job_id
+            for priority, queue in QUEUE_OF_PRIORITY.items()
+            for job_id in self._lines.lost(priority, queue)
+        }
 
     def _send(self, task: str, job_id: str, queue: str) -> None:
         try:
-            # The root id names the job, so that what waits can be told without decoding bodies.
-            self._app.send_task(task, args=[job_id], queue=queue, root_id=job_id, retry=False)
+            self._app.send_task(task, args=[job_id], queue=queue, retry=False)
         except (OperationalError, RedisError, OSError) as error:
             raise QueueAway(f"Redis does not answer: {type(error).__name__}") from error

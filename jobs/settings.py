@@ -117,6 +117,8 @@ class Settings:
     """Attempts after which a job that loses its worker ends `failed`."""
     sweep_seconds: float = _setting("OSTEO_SWEEP_SECONDS", 2.0, float, (0.1, 60))
     """Pause between two rounds of the sweeper."""
+    reconcile_seconds: float = _setting("OSTEO_RECONCILE_SECONDS", 600.0, float, (10, DAY))
+    """Longest time between two comparisons of Redis with all markers in the object store."""
     analysis_seconds: float = _setting("OSTEO_ANALYSIS_SECONDS", 120.0, float, (1, DAY))
     """Longest that one analysis may take; its worker then ends itself, and is started again."""
     deadline_seconds: float = _setting("OSTEO_DEADLINE_SECONDS", 86_400.0, float, (1, CENTURY))

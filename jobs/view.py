@@ -3,6 +3,7 @@
 Nothing in here is the truth. Redis may be wiped at any moment, and the sweeper rebuilds this from the ledger.
 """
 
+import logging
 import time
 from collections.abc import Iterable
 from enum import IntEnum
@@ -10,15 +11,19 @@ from typing import Any
 
 from redis import Redis
 
+from jobs.agenda import Agenda, check_at
 from jobs.breaker import Breaker
 from jobs.callback_url import origin_of
 from jobs.deliveries import Deliveries, receivers_key
 from jobs.deliveries import line_key as callbacks_key
 from jobs.heartbeats import Heartbeats
 from jobs.job import Job
-from jobs.lines import Lines, drained_key, line_key, sent_key
+from jobs.lines import Lines, drained_key, line_key, window_key
 from jobs.redis_client import connect, translated
+from jobs.showing import PUT_IF_NEWER
 from jobs.states import State
+
+log = logging.getLogger(__name__)
 
 GATE_SECONDS = 20
 """How long a gate stays shut. Its holder begins to write while WRITE_SECONDS are left, or not at all, so that
@@ -42,39 +47,6 @@ class Gate(IntEnum):
 
 CHANGES = "changes"
 """The channel that tells which jobs have a new version."""
-
-PUT_IF_NEWER = """
-local job, waiting, line, sent, lines, drained, counts, callbacks, receivers, clients = unpack(KEYS)
-local id, version, record, seconds, since, client, state, final, delivery, origin, due = unpack(ARGV)
-local old, was, owed, called = unpack(redis.call('HMGET', job, 'version', 'state', 'delivery', 'origin'))
-if old and tonumber(old) >= tonumber(version) then return 0 end
-redis.call('HSET', job, 'version', version, 'record', record, 'state', state, 'delivery', delivery)
-redis.call('HSET', job, 'origin', origin)
-redis.call('PUBLISH', 'changes', id)
-if old and was ~= state then
-  if final == '1' then redis.call('HINCRBY', counts, 'ended:' .. state, 1) end
-  if was == 'running' and state == 'queued' then redis.call('HINCRBY', counts, 'lost', 1) end
-end
-if owed == 'pending' and delivery ~= owed then redis.call('HINCRBY', counts, 'delivery:' .. delivery, 1) end
-redis.call('EXPIRE', job, seconds)
-redis.call('ZREM', sent, id)
-if since ~= '' then
-  redis.call('ZADD', waiting, since, id)
-  redis.call('ZADD', line, since, id)
-  redis.call('SADD', lines, client)
-elseif redis.call('ZREM', waiting, id) == 1 then
-  redis.call('ZREM', line, id)
-  if redis.call('EXISTS', line) == 0 then redis.call('SREM', lines, client) end
-  redis.call('INCR', drained)
-  redis.call('EXPIRE', drained, 300)
-end
-if due ~= '' then
-  redis.call('ZADD', callbacks, due, id)
-  redis.call('ZADD', receivers, 'LT', due, origin)
-  redis.call('SADD', clients, client)
-elseif called then redis.call('ZREM', 'callbacks:' .. client .. ':' .. called, id) end
-return 1
-"""
 
 GATE = """
 local gate, job, memory = unpack(KEYS)
@@ -100,6 +72,7 @@ class View:
     """Redis as the jobs' fast view. Every method raises QueueUnavailable where Redis does not answer."""
 
     def __init__(self, redis: Redis, seconds: int) -> None:
+        self.agenda = Agenda(redis)
         self.lines = Lines(redis)
         self.breaker = Breaker(redis)
         self.deliveries = Deliveries(redis)
@@ -124,13 +97,14 @@ class View:
         waits_since = str(job.queued_at.timestamp()) if job.state is State.QUEUED else ""
         origin = origin_of(job.callback_url) if job.callback_url else ""
         due = str(job.next_delivery_at.timestamp()) if job.owes_callback and job.next_delivery_at else ""
+        runner = job.runner if job.state is State.RUNNING else None
         with translated(self._redis):
             self._put_if_newer(
                 keys=[
                     f"job:{job.id}",
                     f"waiting:{job.priority}",
                     line_key(job.client, job.priority),
-                    sent_key(job.client, job.priority),
+                    window_key(job.client, job.priority),
                     f"lines:{job.priority}",
                     drained_key(time.time()),
                     "counts",
@@ -141,6 +115,7 @@ class View:
                 args=[
                     *(job.id, job.version, job.to_json(), self._seconds, waits_since, job.client),
                     *(job.state, int(_counts(job)), job.delivery, origin, due),
+                    *(job.priority, check_at(job), runner or "", job.study or ""),
                 ],
             )
 
@@ -152,12 +127,26 @@ class View:
         return {name.decode(): int(count) for name, count in counts.items()}
 
     def get_many(self, job_ids: Iterable[str]) -> list[Job | None]:
-        """The jobs shown under `job_ids`, None where there is none, in the same order."""
+        """The jobs shown under `job_ids`, in the same order; None where there is none that can be read."""
         with translated(self._redis):
             pipe = self._redis.pipeline(transaction=False)
             for job_id in job_ids:
                 pipe.hget(f"job:{job_id}", "record")
-            return [Job.from_json(record) if record else None for record in pipe.execute()]
+            return [_read(record) if record else None for record in pipe.execute()]
+
+    def held(self, runner: str) -> set[str]:
+        """The ids of the jobs that this worker took up and that the view does not show elsewhere since."""
+        key = f"held:{runner}"
+        with translated(self._redis):
+            members: Any = self._redis.smembers(key)
+        held = {job_id.decode() for job_id in members}
+        shown = self.get_many(held)
+        # A record that had left the view, when the job ended, did not say who held it.
+        over = {job.id for job in shown if job and (job.state is not State.RUNNING or job.runner != runner)}
+        if over:
+            with translated(self._redis):
+                self._redis.srem(key, *over)
+        return held - over
 
     def gate(self, job_id: str, version: int, token: str) -> Gate:
         """Whether the caller alone may write this version of this job, within GATE_SECONDS.
@@ -176,6 +165,14 @@ class View:
         """Let this version be written by another: its writer has left nothing there."""
         with translated(self._redis):
             self._redis.delete(f"gate:{job_id}:{version}")
+
+
+def _read(record: bytes) -> Job | None:
+    try:
+        return Job.from_json(record)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        log.exception("a record in Redis cannot be read; the ledger is asked")
+        return None
 
 
 def _counts(job: Job) -> bool:

@@ -1,8 +1,10 @@
 """Real servers for every test: one Valkey or Redis and one S3 server, and a bucket for each test."""
 
+import json
 import os
 import subprocess
 import time
+from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,7 +18,7 @@ from jobs.ids import new_id
 from jobs.job import ImageFacts, Job, now
 from jobs.ledger import INVERTED, Ledger
 from jobs.objects import Objects
-from jobs.queue import JobQueue
+from jobs.queue import DELIVER, INFER_ROUTINE, INFER_STAT, JobQueue
 from jobs.settings import Settings
 from jobs.states import Delivery, State
 from jobs.study import member_id, study_of
@@ -25,6 +27,7 @@ from stack.addresses import Addresses
 from stack.folder import Folder
 from stack.parts import stores as store_commands
 
+QUEUES = (INFER_STAT, INFER_ROUTINE, DELIVER)
 SIGNING_KEY = "a signing key that only the tests know, and long enough"
 
 
@@ -94,9 +97,19 @@ def ledger(settings: Settings) -> Ledger:
     return Ledger(objects, View.connect(settings.redis_url, settings.view_seconds))
 
 
+class WatchedQueue(JobQueue):
+    """The queue, which a test may look into."""
+
+    def waiting(self) -> set[tuple[str, str]]:
+        """What waits in any queue: the task's name and its first argument, the id of a job."""
+        with self._app.connection_for_read() as connection, connection.channel() as channel:
+            messages = [json.loads(m) for name in QUEUES for m in channel.client.lrange(name, 0, -1)]
+        return {(m["headers"]["task"], json.loads(b64decode(m["body"]))[0][0]) for m in messages}
+
+
 @pytest.fixture
-def queue(settings: Settings) -> JobQueue:
-    return JobQueue.connect(settings.redis_url)
+def queue(settings: Settings) -> WatchedQueue:
+    return WatchedQueue.connect(settings.redis_url)
 
 
 def a_job(client: str = "clinic", callback_url: str | None = None, **changes: object) -> Job:

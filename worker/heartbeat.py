@@ -31,7 +31,7 @@ class Heartbeat:
         """Stop, and say that this process holds nothing any more."""
         self._stopped.set()
         try:
-            self._heartbeats.forget(self.name)
+            self._heartbeats.end(self.name)
         except QueueUnavailable:
             log.warning("Redis does not answer; the heartbeat will run out")
 

@@ -34,6 +34,7 @@ from worker.heartbeat import Heartbeat
 from worker.memory import give_back, keep_heaps_small
 from worker.probe import probe
 from worker.purge import purge_until
+from worker.reconcile import reconcile_until
 from worker.sweep import Sweeper, sweep
 
 log = logging.getLogger(__name__)
@@ -135,8 +136,10 @@ def run_sweeper(settings: Settings, stop: Event) -> None:
         max_attempts=settings.max_attempts,
         running_limit=timedelta(seconds=settings.running_seconds),
     )
-    # In a thread of its own: nobody's job waits until a thousand others are deleted.
+    # In threads of their own: no job waits until a thousand others are deleted, or a million markers listed.
     Thread(target=purge_until, args=[stop, ledger], name="purge", daemon=True).start()
+    reconciling = (stop, sweeper, settings.reconcile_seconds)
+    Thread(target=reconcile_until, args=reconciling, name="reconcile", daemon=True).start()
     audit = Audit.connect(settings)
     while not stop.wait(settings.sweep_seconds):
         # The audit log behind it: a store that refuses its entries holds up no job.

@@ -1,33 +1,30 @@
-"""Sweep: find what was left behind, by its `pending` marker, and send it on its way again."""
+"""Sweep: check the jobs that are due, by the agenda, and send on their way those that were left behind."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
 
+from jobs.agenda import AGAIN, DOUBT
 from jobs.deletion import erase_leftovers
 from jobs.errors import Conflict, NotStored, QueueUnavailable, StoreUnavailable
 from jobs.handover import after_lost_attempt, pass_on
 from jobs.ids import made_at
 from jobs.job import LEFTOVER_GRACE, Job, now
 from jobs.ledger import Ledger
-from jobs.queue import ANALYSE_TASK, JobQueue
+from jobs.queue import JobQueue
 from jobs.states import State
 from jobs.study import concluded
 
 log = logging.getLogger(__name__)
 
 CHUNK = 200
-MESSAGE_GRACE = 5
-"""Seconds for which a message may be just between two places."""
 HEARTBEAT_GRACE = timedelta(seconds=5)
 """A worker is gone once its heartbeat has been missing for so long; after a wipe of Redis all are missing."""
 MOST_FAILURES = 3
 """Jobs for which the object store may fail before a round ends: then it is the store, not the job."""
-DOUBT = timedelta(seconds=10)
-"""A job that the view shows at work for longer is looked up in the ledger: most take far less."""
 
 
 @dataclass(frozen=True)
@@ -46,48 +43,67 @@ class Sweeper:
 class Sight:
     """What one round sees besides the jobs.
 
-    `sent`: which waiting jobs were put into the queue, and when. `messages`: what is in the queue (task, job
-    id). `gone`: the runners that are lost. `marked`: the jobs and studies that have been listed so far; a
-    study comes behind all of its jobs.
+    `lost`: the waiting jobs whose messages were lost. `gone`: the runners that are lost.
     """
 
     at: datetime
-    sent: Mapping[str, float]
-    messages: frozenset[tuple[str, str]]
-    gone: frozenset[str]
-    marked: set[str] = field(default_factory=set)
+    lost: frozenset[str] = frozenset()
+    gone: frozenset[str] = frozenset()
 
 
 def sweep(sweeper: Sweeper) -> None:
-    """One round over every job with something left to do. Two sweepers may run at once.
+    """One round over the jobs that are due. Two sweepers may run at once.
 
-    Raises TransientError where a store does not answer; the next round starts anew.
+    What it costs follows what has changed, and not how many jobs there are. Raises TransientError where a
+    store does not answer; the next round starts anew.
     """
-    at = now()
-    alive = sweeper.ledger.view.heartbeats.alive()
-    gone = {runner for runner, since in sweeper.missing.items() if at - since > HEARTBEAT_GRACE} - alive
-    lines = sweeper.ledger.view.lines
-    messages = frozenset(sweeper.queue.waiting())
-    sight = Sight(at, lines.sent(), messages, frozenset(gone))
-    runners, failures = set(), 0
-    for job_ids in _chunks(sweeper.ledger.pending()):
-        sight.marked.update(job_ids)
-        shown = sweeper.ledger.view.get_many(job_ids)
-        for job_id, job in zip(job_ids, shown, strict=True):
-            if job and job.state is State.RUNNING and job.runner:
-                runners.add(job.runner)
-            if job is None or _doubtful(job, sight) or left_behind(job, sight, sweeper.running_limit):
+    ledger, queue, at = sweeper.ledger, sweeper.queue, now()
+    view, gone = ledger.view, _gone(sweeper, at)
+    sight = Sight(at, frozenset(queue.lost()), gone)
+    _feed(ledger, queue)
+    check(sight.lost, sight, sweeper)
+    for runner in gone:
+        if held := view.held(runner):
+            check(held, sight, sweeper)
+        else:
+            view.heartbeats.forget(runner)
+    for job_id in ledger.unseen.ids():
+        view.agenda.add(job_id, after=timedelta(0))
+        ledger.unseen.remove(job_id)
+    while due := view.agenda.take(at.timestamp(), CHUNK):
+        check(due, sight, sweeper)
+    _feed(ledger, queue)
+
+
+def _feed(ledger: Ledger, queue: JobQueue) -> None:
+    """Send to workers what has entered a line, or has come due in one."""
+    for client, priority in ledger.view.lines.unfed():
+        queue.feed(client, priority)
+    for client in ledger.view.deliveries.clients():
+        queue.feed_deliveries(client)
+
+
+def _gone(sweeper: Sweeper, at: datetime) -> frozenset[str]:
+    """The runners that have been missing for so long that they are lost."""
+    missing = sweeper.ledger.view.heartbeats.missing()
+    for runner in sweeper.missing.keys() - missing:
+        del sweeper.missing[runner]
+    for runner in missing:
+        sweeper.missing.setdefault(runner, at)
+    return frozenset(runner for runner, since in sweeper.missing.items() if at - since > HEARTBEAT_GRACE)
+
+
+def check(job_ids: Iterable[str], sight: Sight, sweeper: Sweeper) -> None:
+    """Bring back those of the jobs that were left behind. Raises TransientError."""
+    view, failures = sweeper.ledger.view, 0
+    for chunk in _chunks(iter(job_ids)):
+        for job_id, job in zip(chunk, view.get_many(chunk), strict=True):
+            if job is None or _doubtful(job, sight) or left_behind(job, sight, sweeper):
                 failures += not _tried(job_id, sight, sweeper)
                 if failures == MOST_FAILURES:
                     raise StoreUnavailable("the object store failed for several jobs")
-    for client, priority in lines.all():
-        sweeper.queue.feed(client, priority)
-    for client in sweeper.ledger.view.deliveries.clients():
-        sweeper.queue.feed_deliveries(client)
-    for runner in sweeper.missing.keys() - (runners - alive):
-        del sweeper.missing[runner]
-    for runner in runners - alive:
-        sweeper.missing.setdefault(runner, at)
+            elif not job.members:
+                view.agenda.later(job)
 
 
 def _doubtful(job: Job, sight: Sight) -> bool:
@@ -96,19 +112,16 @@ def _doubtful(job: Job, sight: Sight) -> bool:
     return at_work and sight.at - (job.started_at or job.queued_at) > DOUBT
 
 
-def left_behind(job: Job, sight: Sight, running_limit: timedelta) -> bool:
-    """Whether nobody works on what this job needs next."""
+def left_behind(job: Job, sight: Sight, sweeper: Sweeper) -> bool:
+    """Whether no process works on what this job needs next."""
     if job.state is State.QUEUED:
-        # A job that was not sent yet waits in its client's line.
-        since = sight.at.timestamp() - sight.sent.get(job.id, sight.at.timestamp())
-        lost = since > MESSAGE_GRACE and (ANALYSE_TASK, job.id) not in sight.messages
-        return lost or job.overdue(sight.at)
+        return job.id in sight.lost or job.overdue(sight.at)
     if job.members and not job.state.final:
-        # Each of its jobs has a marker until it has ended and tried to conclude the study.
-        return sight.marked.isdisjoint(job.members)
+        # Each of its jobs is on the agenda until it has ended and tried to conclude the study.
+        return not sweeper.ledger.view.agenda.waits(job)
     if job.state is State.RUNNING:
         held = sight.at - (job.started_at or job.queued_at)
-        return held > running_limit or job.runner in sight.gone
+        return held > sweeper.running_limit or job.runner in sight.gone
     # A callback that is owed stands in its receiver's line, where the view has put it.
     return not job.owes_callback
 
@@ -131,12 +144,15 @@ def _bring_back(job_id: str, sight: Sight, sweeper: Sweeper) -> None:
     try:
         job = sweeper.ledger.read(job_id)
     except NotStored:
-        if sight.at - made_at(job_id) > LEFTOVER_GRACE:  # Still without its record.
+        age = sight.at - made_at(job_id)
+        if age > LEFTOVER_GRACE:  # Still without its record.
             log.warning("an interrupted submission is erased", extra={"job": job_id})
             erase_leftovers(job_id, sweeper.ledger)
+        elif age > 2 * AGAIN:
+            sweeper.ledger.view.agenda.postpone(job_id, age / 2)
         return
     sweeper.ledger.view.put(job)
-    if not left_behind(job, sight, sweeper.running_limit):
+    if not left_behind(job, sight, sweeper):
         return
     try:
         if job.members and not job.state.final:
@@ -151,7 +167,7 @@ def _bring_back(job_id: str, sight: Sight, sweeper: Sweeper) -> None:
     except Conflict:
         return
     if job.state is State.QUEUED:
-        sweeper.ledger.view.lines.forget_sent(job)
+        sweeper.ledger.view.lines.send_again(job)
     # Inference leaves the marker of what it has settled to this one, which may delete it.
     level = logging.DEBUG if job.settled else logging.WARNING
     log.log(level, "a job left behind goes on: %s", job.state, extra={"job": job_id, "attempt": job.attempts})

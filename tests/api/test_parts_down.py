@@ -166,7 +166,7 @@ def test_metrics_of_one_store_outlast_the_other(settings, ledger, queue, keys):
     text = client_of(settings, without, queue, keys).get("/metrics").text
     assert "osteo_redis_up 0.0" in text
     assert "osteo_object_store_up 1.0" in text
-    assert "osteo_jobs_pending 0.0" in text
+    assert "osteo_dead_letters 0.0" in text
     assert "osteo_jobs_waiting" not in text
 
 

@@ -140,17 +140,18 @@ def test_a_turn_that_changed_nothing_is_not_repeated_at_once(ledger, deliveries)
     assert deliveries.next("clinic", DELIVER) == []
 
 
-def test_a_callback_waits_until_it_is_due_and_its_client_is_then_forgotten(ledger, deliveries):
+def test_a_callback_waits_until_it_is_due_and_its_client_is_then_forgotten(ledger, deliveries, redis):
     job = owed(ledger, due=now().replace(year=now().year + 1))
+    assert deliveries.clients() == []
     assert deliveries.next("clinic", DELIVER) == []
-    assert deliveries.clients() == ["clinic"]
+    assert redis.zscore("callbacks", "clinic") == pytest.approx(job.next_delivery_at.timestamp(), abs=1)
     ledger.view.put(job.delivery_begun(now()))
     assert deliveries.next("clinic", DELIVER) == [job.id]
     ledger.view.put(job.delivery_begun(now()).delivered())
     turn = deliveries.begin(job.id, WORKER, 30)
     deliveries.end(turn)
     assert deliveries.next("clinic", DELIVER) == []
-    assert deliveries.clients() == []
+    assert redis.zcard("callbacks") == 0
 
 
 def test_a_job_that_is_deleted_owes_no_callback(ledger, deliveries, redis):

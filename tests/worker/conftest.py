@@ -3,11 +3,14 @@
 import ssl
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from math import inf
 from pathlib import Path
 from threading import Thread
 
 import pytest
+from redis import Redis
 
+from jobs.agenda import AGENDA
 from jobs.ledger import Ledger
 from jobs.queue import JobQueue
 from jobs.receivers import Receivers
@@ -17,6 +20,7 @@ from tests.conftest import SIGNING_KEY
 from worker.deliver import Courier, in_turn
 from worker.deliver import deliver as deliver_in_turn
 from worker.probe import probe as probe_in_turn
+from worker.sweep import Sweeper, sweep
 
 
 class Receiver:
@@ -95,3 +99,11 @@ def send_probe(probe_id: str, courier: Courier) -> None:
     """What a delivery worker does about a test event."""
     courier.queue.probe("clinic", probe_id)
     in_turn(probe_in_turn, courier, probe_id)
+
+
+def after_a_while(sweeper: Sweeper, redis: Redis) -> None:
+    """One round of the sweeper once everything has come due that comes due at any time."""
+    for job_id, at in redis.zrange(AGENDA, 0, -1, withscores=True):
+        if at < inf:
+            redis.zadd(AGENDA, {job_id: 0})
+    sweep(sweeper)

@@ -7,8 +7,9 @@ from jobs.errors import StoreUnavailable
 from jobs.job import LEFTOVER_GRACE, now
 from jobs.states import State
 from tests.conftest import a_job, only_a_tombstone_is_left
+from tests.worker.conftest import after_a_while
 from worker.purge import purge
-from worker.sweep import Sweeper, sweep
+from worker.sweep import Sweeper
 
 LONG_AGO = now() - timedelta(hours=2)
 RESULT = {"finding": "fracture"}
@@ -81,7 +82,7 @@ def test_what_a_worker_wrote_too_late_and_could_not_take_away_goes_in_the_end(le
     assert due(ledger) == []
 
 
-def test_a_deletion_goes_on_wherever_it_was_cut_off(ledger, queue, monkeypatch):
+def test_a_deletion_goes_on_wherever_it_was_cut_off(ledger, queue, redis, monkeypatch):
     remove = ledger.objects.delete
     sweeper = Sweeper(ledger, queue, max_attempts=3, running_limit=timedelta(seconds=60))
     for deletes in range(5):
@@ -98,7 +99,7 @@ def test_a_deletion_goes_on_wherever_it_was_cut_off(ledger, queue, monkeypatch):
             with pytest.raises(StoreUnavailable):
                 delete(job.id, ledger)
         assert ledger.read(job.id).state is State.ERASED
-        sweep(sweeper)
+        after_a_while(sweeper, redis)
         assert only_a_tombstone_is_left(job.id, ledger)
 
 

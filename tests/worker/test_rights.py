@@ -12,9 +12,10 @@ from jobs.ledger import Ledger
 from jobs.objects import Objects
 from model.image import NotARadiograph
 from tests.conftest import a_study
+from tests.worker.conftest import after_a_while
 from tests.worker.test_analyse import PNG, Analyst, accepted, answering, desk  # noqa: F401 - a fixture
 from worker.analyse import Desk, analyse
-from worker.sweep import Sweeper, sweep
+from worker.sweep import Sweeper
 
 ACCOUNTS = json.loads((Path(__file__).parents[2] / "deploy/s3.json").read_text())
 ACTION = {"HeadObject": "GetObject", "ListObjectsV2": "ListBucket"}
@@ -46,7 +47,7 @@ def asked(settings, ledger, desk, request) -> tuple[set[tuple[str, str]], Desk]:
     return seen, replace(desk, ledger=Ledger(objects, ledger.view, may_delete=False))
 
 
-def test_no_analysis_needs_a_right_that_inference_has_not(asked, ledger, queue):
+def test_no_analysis_needs_a_right_that_inference_has_not(asked, ledger, queue, redis):
     seen, desk = asked  # noqa: F811
     study, views = a_study(2, size=len(PNG))
     ledger.accept_study(study, ((view, PNG) for view in views))
@@ -65,7 +66,8 @@ def test_no_analysis_needs_a_right_that_inference_has_not(asked, ledger, queue):
     assert {action for action, _ in seen} == {"GetObject", "PutObject", "ListBucket"}
     assert [(action, key) for action, key in seen if not allows("osteo-inference", action, key)] == []
 
-    sweep(Sweeper(ledger, queue, max_attempts=3, running_limit=timedelta(seconds=60)))
+    sweeper = Sweeper(ledger, queue, max_attempts=3, running_limit=timedelta(seconds=60))
+    after_a_while(sweeper, redis)
     assert len(list(ledger.pending())) == 1, "one callback is due"
 
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 from standardwebhooks import Webhook
 
+from jobs.agenda import DOUBT
 from jobs.deletion import delete
 from jobs.errors import NotStored, StoreUnavailable
 from jobs.handover import pass_on
@@ -16,11 +17,12 @@ from jobs.states import Delivery, State
 from jobs.webhook import webhook_secret
 from tests import pictures
 from tests.conftest import SIGNING_KEY, a_job, a_study, only_a_tombstone_is_left
-from tests.worker.conftest import deliver
+from tests.worker.conftest import after_a_while, deliver
 from tests.worker.test_analyse import desk  # noqa: F401 - a fixture
 from worker.analyse import analyse
 from worker.purge import purge
-from worker.sweep import DOUBT, Sweeper, sweep
+from worker.reconcile import reconcile
+from worker.sweep import Sweeper, sweep
 
 PNG = pictures.encoded(pictures.gray())
 LONG_AGO = now() - timedelta(hours=2)
@@ -116,12 +118,14 @@ def test_workers_that_end_the_last_jobs_at_once_conclude_the_study_once(ledger, 
     assert list(ledger.pending()) == [study.id]
 
 
-def test_a_worker_killed_behind_the_last_record_leaves_the_study_to_the_sweeper(ledger, queue, sweeper):
+def test_a_worker_killed_behind_the_last_record_leaves_the_study_to_the_sweeper(
+    ledger, queue, sweeper, redis
+):
     study, jobs = accepted(ledger, callback_url="https://clinic.example/")
     for job in jobs[:2]:
         pass_on(recorded(ledger, job), ledger, queue)
     recorded(ledger, jobs[2])
-    sweep(sweeper)
+    after_a_while(sweeper, redis)
     assert called_for(queue, study)
 
 
@@ -133,7 +137,7 @@ def test_a_study_that_no_worker_saw_end_is_concluded_by_the_sweeper(ledger, queu
         ledger.settle(job)
     for job, shown in zip(jobs, stale, strict=True):  # As an old snapshot of Redis would show them.
         redis.hset(f"job:{job.id}", mapping=shown)
-    sweep(sweeper)
+    reconcile(sweeper)
     assert ledger.read(study.id).state is State.SUCCEEDED
     assert called_for(queue, study)
 
@@ -146,6 +150,7 @@ def test_a_study_is_concluded_after_redis_was_wiped(ledger, queue, sweeper, redi
     pass_on(recorded(ledger, jobs[2]), ledger, queue)
     assert called_for(queue, study)
     redis.flushall()
+    reconcile(sweeper)
     sweep(sweeper)
     assert called_for(queue, study)
 
@@ -166,11 +171,11 @@ def test_the_sweeper_leaves_a_study_alone_while_one_of_its_jobs_has_not_ended(
     assert ledger.read(study.id) == study
 
 
-def test_a_study_ends_though_its_last_job_is_deleted(ledger, queue, sweeper, courier, receiver):
+def test_a_study_ends_though_its_last_job_is_deleted(ledger, queue, sweeper, courier, receiver, redis):
     study, jobs = accepted(ledger, 2, callback_url=receiver.url)
     pass_on(recorded(ledger, jobs[0], 0.7), ledger, queue)
     delete(jobs[1].id, ledger)
-    sweep(sweeper)
+    after_a_while(sweeper, redis)
     deliver(study.id, courier)
     ((_, body),) = receiver.received
     data = json.loads(body)["data"]
@@ -187,7 +192,7 @@ def test_a_study_whose_job_has_expired_ends(ledger, queue, sweeper):
 
 @pytest.mark.parametrize("kept", range(3))
 def test_a_study_whose_submission_broke_off_is_erased_with_its_jobs(
-    ledger, queue, sweeper, monkeypatch, kept
+    ledger, queue, sweeper, monkeypatch, redis, kept
 ):
     study, jobs = a_study(3, callback_url="https://clinic.example/")
 
@@ -202,10 +207,10 @@ def test_a_study_whose_submission_broke_off_is_erased_with_its_jobs(
         pass_on(recorded(ledger, jobs[0]), ledger, queue)
     with pytest.raises(NotStored):
         ledger.read(study.id)
-    sweep(sweeper)
+    after_a_while(sweeper, redis)
     assert study.id in set(ledger.pending()), "it may be written at this moment"
     monkeypatch.setattr("worker.sweep.now", lambda: now() + 2 * LEFTOVER_GRACE)
-    sweep(sweeper)
+    after_a_while(sweeper, redis)
     for job in jobs[:kept]:
         assert only_a_tombstone_is_left(job.id, ledger)
     left = {key for key in ledger.objects.keys("") if not key.startswith("due/")}
@@ -230,7 +235,7 @@ def test_a_study_that_is_taken_in_again_leaves_alone_what_it_finds(ledger, queue
     assert called_for(queue, study)
 
 
-def test_a_study_that_ends_before_it_is_accepted_is_concluded_by_the_sweeper(ledger, queue, sweeper):
+def test_a_study_that_ends_before_it_is_accepted_is_concluded_by_the_sweeper(ledger, queue, sweeper, redis):
     study, jobs = a_study(2, callback_url="https://clinic.example/")
 
     def members():
@@ -240,15 +245,17 @@ def test_a_study_that_ends_before_it_is_accepted_is_concluded_by_the_sweeper(led
             pass_on(recorded(ledger, job), ledger, queue)
 
     ledger.accept_study(study, members())
-    sweep(sweeper)
+    after_a_while(sweeper, redis)
     assert called_for(queue, study)
 
 
-def test_a_deletion_that_broke_off_is_finished_by_the_sweeper_and_nobody_called(ledger, queue, sweeper):
+def test_a_deletion_that_broke_off_is_finished_by_the_sweeper_and_nobody_called(
+    ledger, queue, sweeper, redis
+):
     study, jobs = accepted(ledger, 2, callback_url="https://clinic.example/")
     ledger.append(study.erased(now()))
     pass_on(recorded(ledger, jobs[0]), ledger, queue)
-    sweep(sweeper)
+    after_a_while(sweeper, redis)
     for record in (study, *jobs):
         assert only_a_tombstone_is_left(record.id, ledger)
     assert not called_for(queue, study)

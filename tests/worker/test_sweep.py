@@ -1,19 +1,22 @@
 from dataclasses import replace
 from datetime import timedelta
+from math import inf
 from types import SimpleNamespace
 
 import pytest
 from ulid import ULID
 
+from jobs.agenda import AGENDA, DOUBT
 from jobs.breaker import FAILURES
 from jobs.errors import QueueUnavailable
 from jobs.job import LEFTOVER_GRACE, Job, now
-from jobs.ledger import Ledger
-from jobs.lines import sent_key
+from jobs.ledger import Ledger, _image
 from jobs.queue import INFER_ROUTINE
 from jobs.states import Delivery, Priority, State
-from tests.conftest import a_job
-from worker.sweep import DOUBT, Sweeper, sweep
+from tests.conftest import a_job, a_study
+from tests.worker.conftest import after_a_while
+from worker.reconcile import reconcile
+from worker.sweep import Sweeper, sweep
 
 LONG_AGO = now() - timedelta(minutes=30)
 RESULT = {"finding": "fracture"}
@@ -33,7 +36,7 @@ def enqueued(queue) -> set[str]:
 def lose_message(job, redis) -> None:
     """Take a job's message away, and let it have been sent long ago."""
     redis.delete(INFER_ROUTINE)
-    redis.zadd(sent_key(job.client, job.priority), {job.id: LONG_AGO.timestamp()})
+    redis.zadd(f"sent:{job.priority}", {job.id: LONG_AGO.timestamp()})
 
 
 def accepted(ledger, **changes):
@@ -81,6 +84,7 @@ def test_a_job_that_waits_in_the_queue_is_left_alone(ledger, queue, sweeper, red
 def test_a_wiped_redis_is_rebuilt_from_the_markers(ledger, queue, sweeper, redis):
     jobs = [accepted(ledger, queued_at=LONG_AGO) for _ in range(5)]
     redis.flushall()
+    reconcile(sweeper)
     sweep(sweeper)
     assert enqueued(queue) == {job.id for job in jobs}
     assert all(ledger.view.get_many([job.id for job in jobs]))
@@ -179,8 +183,8 @@ def test_an_interrupted_submission_is_erased_after_its_time_of_grace(ledger, swe
     old = f"job_{ULID.from_datetime(now() - LEFTOVER_GRACE - timedelta(minutes=1))}"
     for job in (a_job(id=old), a_job()):
         ledger.accept(job, b"the beginning")
-        redis.delete(f"job:{job.id}")
-    sweep(sweeper)
+        redis.delete(f"job:{job.id}", AGENDA)
+    reconcile(sweeper)
     (left,) = ledger.pending()
     assert left != old
     assert not any(old in key for key in ledger.objects.keys(""))
@@ -190,8 +194,8 @@ def test_a_wipe_of_redis_takes_no_job_from_a_worker_that_lives(ledger, queue, sw
     job = accepted(ledger)
     ledger.append(job.started("inference:here:1", now() - timedelta(seconds=30)))
     redis.flushall()
-    for _ in range(2):
-        sweep(sweeper)  # The first round shows the job again, the second misses its worker.
+    reconcile(sweeper)
+    sweep(sweeper)
     assert set(sweeper.missing) == {"inference:here:1"}
     ledger.view.heartbeats.beat("inference:here:1")
     sweep(sweeper)
@@ -205,6 +209,7 @@ def test_a_record_that_does_not_parse_holds_up_no_other_job(ledger, queue, sweep
     assert broken.id < whole.id
     ledger.objects.put(f"jobs/{broken.id}/ledger/000002", b'{"id": ')
     redis.flushall()
+    reconcile(sweeper)
     sweep(sweeper)
     assert enqueued(queue) == {whole.id}
 
@@ -224,3 +229,104 @@ def test_a_job_is_settled_only_once_the_view_shows_how_it_ended(ledger, sweeper,
     ledger.view.put(job)
     ledger.settle(ended)
     assert ledger.current(job.id).state is State.SUCCEEDED
+
+
+def test_a_submission_whose_api_died_behind_the_image_goes_on(ledger, queue, sweeper, redis):
+    job = a_job()
+    ledger.mark(job)
+    ledger.objects.put(_image(job), b"image")
+    after_a_while(sweeper, redis)
+    assert enqueued(queue) == {job.id}
+
+
+def test_a_submission_without_redis_is_found_once_it_is_back(ledger, queue, sweeper, monkeypatch):
+    def away(*_: object, **__: object) -> None:
+        raise QueueUnavailable("away")
+
+    job = a_job()
+    monkeypatch.setattr(ledger.view.agenda, "add", away)
+    monkeypatch.setattr(ledger.view, "put", away)
+    ledger.accept(job, b"image")
+    monkeypatch.undo()
+    for _ in range(2):
+        sweep(sweeper)
+    assert enqueued(queue) == {job.id}
+    assert list(ledger.unseen.ids()) == []
+
+
+def test_a_message_that_others_have_passed_is_lost_though_the_queue_is_not_empty(
+    ledger, queue, sweeper, redis
+):
+    lost, taken, waits = [accepted(ledger) for _ in range(3)]
+    queue.feed("clinic", Priority.ROUTINE)
+    redis.rpop(INFER_ROUTINE)
+    at = now().timestamp()
+    redis.zadd("sent:routine", {lost.id: at - 60, taken.id: at - 30, waits.id: at - 20})
+    sweep(sweeper)
+    assert enqueued(queue) == {taken.id, waits.id}, "perhaps it is the next one"
+    redis.rpop(INFER_ROUTINE)
+    ledger.append(taken.started("inference:here:1", now()))
+    sweep(sweeper)
+    assert enqueued(queue) == {lost.id, waits.id}
+    assert redis.llen(INFER_ROUTINE) == 2
+
+
+def test_a_job_with_two_messages_says_nothing_of_those_before_it(ledger, queue, sweeper, redis):
+    first, twice = [accepted(ledger) for _ in range(2)]
+    queue.feed("clinic", Priority.ROUTINE)
+    ledger.view.lines.send_again(twice)
+    queue.feed("clinic", Priority.ROUTINE)
+    at = now().timestamp()
+    redis.zadd("sent:routine", {first.id: at - 60, twice.id: at - 20})
+    ledger.append(twice.started("inference:here:1", now()))
+    sweep(sweeper)
+    assert redis.llen(INFER_ROUTINE) == 3, "the older of its two messages may have been the one"
+
+
+def test_what_cannot_be_read_in_redis_ends_no_round(ledger, queue, sweeper, redis):
+    broken, whole = accepted(ledger, expires_at=LONG_AGO), accepted(ledger)
+    redis.lpush(INFER_ROUTINE, b"no message", b"{}")
+    redis.hset(f"job:{broken.id}", "record", b'{"id": ')
+    sweep(sweeper)
+    assert ledger.read(broken.id).state is State.EXPIRED
+    assert ledger.current(whole.id).state is State.QUEUED
+    assert redis.llen(INFER_ROUTINE) >= 3, "what is malformed, and at least one message"
+
+
+def test_a_worker_that_ended_in_order_is_forgotten_once_it_holds_nothing(ledger, queue, sweeper):
+    runner = "inference:gone:1"
+    ledger.view.heartbeats.beat(runner)
+    job = accepted(ledger)
+    ledger.append(job.started(runner, now()))
+    ledger.view.heartbeats.end(runner)
+    sweep(sweeper)
+    assert ledger.read(job.id).state is State.QUEUED
+    sweep(sweeper)
+    assert ledger.view.heartbeats.missing() == set()
+
+
+def test_a_study_that_waits_is_checked_once_its_last_job_has_left(ledger, sweeper, redis, monkeypatch):
+    study, jobs = a_study(2)
+    ledger.accept_study(study, ((job, b"image") for job in jobs))
+    after_a_while(sweeper, redis)
+    assert redis.zscore(AGENDA, study.id) == inf, "it waits for its jobs, at no time"
+    for job in jobs:
+        ledger.settle(ledger.append(ledger.append(job.started("w", now())).failed("x", "It broke.", now())))
+    after_a_while(sweeper, redis)
+    assert ledger.read(study.id).state is State.FAILED
+
+
+def test_a_change_meanwhile_is_not_put_off_by_a_check(ledger, redis):
+    job = accepted(ledger, callback_url="https://clinic.example/")
+    ledger.append(job.started("inference:here:1", now()))
+    before = redis.zscore(AGENDA, job.id)
+    ledger.view.agenda.later(job)
+    assert redis.zscore(AGENDA, job.id) == before
+
+
+def test_a_worker_holds_no_job_that_ended_while_its_record_was_not_in_redis(ledger, redis):
+    runner, job = "inference:gone:1", accepted(ledger)
+    running = ledger.append(job.started(runner, now()))
+    redis.delete(f"job:{job.id}")
+    ledger.append(running.succeeded(RESULT, now()))
+    assert ledger.view.held(runner) == set()
