@@ -10,7 +10,7 @@ from model.decoding.pool import Decoders
 from model.decoding.process import Bounds
 from model.image import decode
 
-ROUNDS = 200
+ROUNDS = 100
 MOST_MILLISECONDS = 3.0
 CLIENT = "clinic"
 
