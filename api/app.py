@@ -14,6 +14,7 @@ from api.description import operation_of
 from api.dicomweb_routes import dicomweb_routes
 from api.document_routes import document_routes
 from api.end_routes import end_routes
+from api.gate import Gate
 from api.health import health_routes
 from api.intake import Intake
 from api.job_routes import job_routes
@@ -22,12 +23,13 @@ from api.key_store import Keys
 from api.list_routes import list_routes
 from api.metrics import metrics_routes
 from api.pictures import Pictures
-from api.problem import Problem, answer_problems
+from api.problem import RETRY_SECONDS, Problem, answer_problems
 from api.problem_routes import problem_routes
 from api.redeliveries import Redeliveries
 from api.study_routes import study_routes
 from api.submission import FORM_OVERHEAD
 from api.submit_routes import submit_routes
+from api.uncut_form import FormRequest
 from api.upload_routes import upload_routes
 from api.waiting import Waiting
 from api.webhook_routes import Desk, webhook_routes
@@ -52,6 +54,7 @@ log = logging.getLogger(__name__)
 def create_app(settings: Settings, ledger: Ledger, queue: JobQueue, keys: Keys) -> Flask:
     """The application over the given collaborators."""
     app = Flask(__name__, static_folder=None, template_folder="pages")
+    app.request_class = FormRequest
     app.config["MAX_CONTENT_LENGTH"] = settings.max_bytes + FORM_OVERHEAD
     app.config["MAX_FORM_PARTS"] = 20
     app.url_map.merge_slashes = False  # two slashes make another path, not one to be led away from
@@ -114,6 +117,14 @@ def create_app(settings: Settings, ledger: Ledger, queue: JobQueue, keys: Keys) 
         if needed and needed not in key.scopes:
             detail = f"This needs a key with the scope `{needed}`. The operator makes one for you."
             raise Problem(403, "insufficient-scope", detail, scope=needed)
+
+    app.extensions["gate"] = Gate(app, authenticate, settings)
+
+    @app.before_request
+    def refuse_where_no_slot_came_free() -> None:
+        if "api.too_busy" in request.environ:  # The server says so; nothing of the body is kept.
+            detail = "Too many submissions are being read at this moment. Send it again later."
+            raise Problem(503, "too-busy", detail, retry_after=RETRY_SECONDS)
 
     @app.after_request
     def harden(response: Response) -> Response:

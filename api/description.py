@@ -7,11 +7,20 @@ def result(job_id: str) -> Response: ...
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, TypeVar
 
 from api.scope import Scope, scope_of
 
 View = TypeVar("View", bound=Callable[..., Any])
+
+
+class Size(Enum):
+    """How large the body of a request may be; api.gate has the bytes."""
+
+    DOCUMENT = "a JSON document"
+    IMAGE = "one radiograph"
+    STUDY = "several"
 
 
 @dataclass(frozen=True)
@@ -48,6 +57,7 @@ class Operation:
     headers: tuple[str, ...]
     body: Any
     body_required: bool
+    size: Size
     callback: Callback | None
     public: bool
     scope: Scope | None
@@ -68,6 +78,7 @@ def describe(
     headers: tuple[str, ...] = (),
     body: Any = None,
     body_required: bool = True,
+    size: Size = Size.DOCUMENT,
     callback: Callback | None = None,
     public: bool = False,
     scope: Scope | None = None,
@@ -75,12 +86,13 @@ def describe(
     """Say what a view function takes and answers; stands right above it, below its route.
 
     `problems` are names of api.problem_kinds.KINDS, beside those that any route may answer. `query` is a
-    TypedDict, `body` as in Answer, `headers` names of api.openapi.HEADERS. A `public` route takes no key;
-    any other one with the `scope`, or with that of its method.
+    TypedDict, `body` as in Answer and of this `size` at most, `headers` names of
+    api.openapi.HEADERS. A `public` route takes no key; any other one with the
+    `scope`, or with that of its method.
     """
     operation = Operation(
         *(operation_id, summary, answers, problems, description, query, headers),
-        *(body, body_required, callback, public, scope),
+        *(body, body_required, size, callback, public, scope),
     )
 
     def keep(view: View) -> View:

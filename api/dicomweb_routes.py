@@ -13,7 +13,7 @@ from pydicom.uid import UID
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 
 from api.credentials import DICOMWEB
-from api.description import Answer, describe
+from api.description import Answer, Size, describe
 from api.intake import Intake
 from api.problem import Problem
 from api.related_parts import Part, TooManyParts, related_parts
@@ -55,6 +55,7 @@ STOW: dict[str, Any] = {
     "query": SubmissionFields,
     "headers": ("traceparent",),
     "body": {"multipart/related": Annotated[bytes, "Parts of type application/dicom."]},
+    "size": Size.STUDY,
 }
 
 
@@ -92,8 +93,7 @@ def dicomweb_routes(intake: Intake) -> Blueprint:
             raise Problem(415, "unsupported-media-type", detail)
         request.max_content_length = intake.settings.max_study_bytes
         intake.admit(g.client)
-        with intake.seat():
-            return _answer(_store_all(intake, study), intake.settings.public_url)
+        return _answer(_store_all(intake, study), intake.settings.public_url)
 
     return routes
 

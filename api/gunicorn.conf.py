@@ -11,7 +11,7 @@ from urllib.parse import quote
 from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 
-from api.threads import THREADS
+from api.threads import CONNECTIONS, THREADS
 from jobs.changes import Changes
 
 STUDY = re.compile("^/dicom-web/studies/.*")
@@ -34,9 +34,10 @@ class AccessLog(Logger):
 
 wsgi_app = "api.app:from_environment()"
 workers = 2
+worker_class = "api.server.worker.Worker"
 # Most of them wait for a job to change, and some others are always free: api/threads.py.
 threads = THREADS
-worker_connections = 4 * THREADS
+worker_connections = CONNECTIONS
 graceful_timeout = 15
 # A connection of the client's and one to Redis each: more than the 1024 files that many systems begin with.
 _, most = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -2,21 +2,18 @@
 
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from threading import BoundedSemaphore
 
-from flask import g
+from flask import g, request
 
 from api.admission import Admission
 from api.pictures import Pictures
-from api.problem import RETRY_SECONDS, Problem
+from api.problem import Problem
 from api.repeats import headers_of, standing
 from api.study_submission import Picture
 from api.submission import Submission
-from api.threads import INTAKES, STUDIES
 from jobs.claims import Claim
 from jobs.errors import QueueUnavailable
 from jobs.ids import made_at, new_id
@@ -29,9 +26,6 @@ from jobs.study import member_id, study_of
 
 log = logging.getLogger(__name__)
 
-SEAT_SECONDS = 10.0
-"""For so long a submission waits until others have been read."""
-
 
 @dataclass(frozen=True)
 class Intake:
@@ -42,8 +36,6 @@ class Intake:
     queue: JobQueue
     admission: Admission
     pictures: Pictures
-    seats: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(INTAKES))
-    study_seats: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(STUDIES))
 
     def admit(self, client: str, place: str | None = None) -> None:
         """Count one submission of a client, under the claim at `place` if any; RateLimit headers go into `g`.
@@ -60,14 +52,6 @@ class Intake:
             # What is repeated makes the queue no longer.
             if place is None or self.ledger.claims.read(place) is None:
                 raise
-
-    def seat(self) -> AbstractContextManager[None]:
-        """One of the few in which submissions are read at a time. Raises Problem 503."""
-        return _seated(self.seats)
-
-    def study_seat(self) -> AbstractContextManager[None]:
-        """The same for studies, whose forms are large and lie in /tmp meanwhile."""
-        return _seated(self.study_seats)
 
     def accept(self, submission: Submission, client: str) -> Job:
         """The job that the submission has become, once it is durable. Raises StoreUnavailable."""
@@ -141,15 +125,13 @@ class Intake:
             log.warning("Redis does not answer; the sweeper will enqueue this job", extra={"job": job.id})
 
 
-@contextmanager
-def _seated(seats: BoundedSemaphore) -> Iterator[None]:
-    if not seats.acquire(timeout=SEAT_SECONDS):
-        detail = "Too many submissions are being read at this moment. Send it again later."
-        raise Problem(503, "too-busy", detail, retry_after=RETRY_SECONDS)
-    try:
-        yield
-    finally:
-        seats.release()
+def done_with_body() -> None:
+    """Let the next submission have this one's slot, which the server took for it (api.server)."""
+    request.environ.get("api.free_slot", _nothing)()
+
+
+def _nothing() -> None:
+    pass
 
 
 def _new_job(

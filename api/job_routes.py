@@ -2,8 +2,9 @@
 
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain
 from typing import TypeVar
 
 from flask import Blueprint, Response, jsonify, request
@@ -140,7 +141,11 @@ def job_routes(
     def image(job_id: str) -> Response:
         job = own_job(job_id, ledger)
         suffix = job.image.format.lower()
-        return _file(_stored(ledger.image, job, ledger), MEDIA_TYPE[job.image.format], f"{job.id}.{suffix}")
+        pieces = ledger.image_in_pieces(job)
+        first = _stored(lambda _: next(pieces), job, ledger)
+        answer = _file(chain((first,), pieces), MEDIA_TYPE[job.image.format], f"{job.id}.{suffix}")
+        answer.content_length = job.image.size
+        return answer
 
     return routes
 
@@ -171,7 +176,7 @@ def _stored(read: Callable[[Job], T], job: Job, ledger: Ledger) -> T:
         raise Problem(500, "object-missing", detail) from error
 
 
-def _file(data: bytes, media_type: str, name: str) -> Response:
+def _file(data: bytes | Iterator[bytes], media_type: str, name: str) -> Response:
     return Response(
         data, content_type=media_type, headers={"Content-Disposition": f'inline; filename="{name}"'}
     )

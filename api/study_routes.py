@@ -6,7 +6,7 @@ from contextlib import suppress
 from flask import Blueprint, Response, g, jsonify, request
 
 from api.admission import RATE_LIMIT
-from api.description import Answer, Callback, describe
+from api.description import Answer, Callback, Size, describe
 from api.intake import Intake
 from api.job_answer import POLL_SECONDS
 from api.job_documents import Deliveries
@@ -61,16 +61,16 @@ def study_routes(intake: Intake, redeliveries: Redeliveries) -> Blueprint:
         description=_FORM,
         headers=("Idempotency-Key", "traceparent"),
         body={"multipart/form-data": StudyForm},
+        size=Size.STUDY,
         callback=STUDY_ENDED,
     )
     def submit() -> Response:
         place = claim_place(request, g.client, None)
         intake.admit(g.client, place)
-        with intake.study_seat():
-            pictures = read_study(request, g.client, intake.settings, intake.pictures)
-            for _ in pictures[1:]:
-                intake.admit(g.client, place)
-            study, headers = intake.accept_study(pictures, g.client, place)
+        pictures = read_study(request, g.client, intake.settings, intake.pictures)
+        for _ in pictures[1:]:
+            intake.admit(g.client, place)
+        study, headers = intake.accept_study(pictures, g.client, place)
         response = jsonify(_document(_not_gone(study), ledger, public_url))
         response.status_code = 202
         response.headers.update(headers)

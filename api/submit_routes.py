@@ -6,8 +6,8 @@ from contextlib import suppress
 
 from flask import Blueprint, Response, g, request
 
-from api.description import Answer, describe
-from api.intake import Intake
+from api.description import Answer, Size, describe
+from api.intake import Intake, done_with_body
 from api.job_answer import MEDIA_TYPE, POLL_SECONDS, job_answer, not_gone
 from api.job_documents import JOB_ENDED
 from api.repeats import claim_place
@@ -66,6 +66,7 @@ def submit_routes(intake: Intake, waiting: Waiting, uploads: Uploads) -> Bluepri
         headers=("Idempotency-Key", "Prefer", "traceparent"),
         body=BODY,
         body_required=False,
+        size=Size.IMAGE,
         callback=JOB_ENDED,
     )
     def submit() -> Response:
@@ -84,6 +85,7 @@ def submit_routes(intake: Intake, waiting: Waiting, uploads: Uploads) -> Bluepri
         headers=("Prefer", "traceparent"),
         body=BODY,
         body_required=False,
+        size=Size.IMAGE,
         callback=JOB_ENDED,
     )
     def submit_as(job_id: str) -> Response:
@@ -95,19 +97,19 @@ def submit_routes(intake: Intake, waiting: Waiting, uploads: Uploads) -> Bluepri
 def _submitted(intake: Intake, waiting: Waiting, uploads: Uploads, own_id: str | None) -> Response:
     place = claim_place(request, g.client, own_id)
     intake.admit(g.client, place)
-    with intake.seat():
-        submission = read_submission(
-            request,
-            g.client,
-            intake.settings,
-            intake.pictures,
-            lambda upload_id: uploaded_image(upload_id, place, uploads, intake),
-        )
-        headers: Mapping[str, str] = {}
-        if place is None:
-            job = intake.accept(submission, g.client)
-        else:
-            job, headers = intake.accept_once(submission, g.client, place, expires=own_id is None)
+    submission = read_submission(
+        request,
+        g.client,
+        intake.settings,
+        intake.pictures,
+        lambda upload_id: uploaded_image(upload_id, place, uploads, intake),
+    )
+    headers: Mapping[str, str] = {}
+    if place is None:
+        job = intake.accept(submission, g.client)
+    else:
+        job, headers = intake.accept_once(submission, g.client, place, expires=own_id is None)
+    done_with_body()
     if submission.upload and job.upload == submission.upload:
         with suppress(TransientError):  # It is due to be erased.
             uploads.delete(g.client, submission.upload)

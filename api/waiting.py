@@ -5,14 +5,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from threading import BoundedSemaphore
+from functools import partial
 
 from flask import Request, Response
 from werkzeug.http import parse_dict_header
 
 from api.job_answer import job_document
 from api.problem import RETRY_SECONDS, Problem
-from api.threads import WAITING
+from api.slots import Slots
+from api.threads import WAITING, WAITING_OF_ONE
 from jobs.changes import Changes
 from jobs.errors import NotStored, TransientError
 from jobs.job import Job
@@ -39,13 +40,13 @@ class Waiting:
     ledger: Ledger
     changes: Changes
     public_url: str
-    seats: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(WAITING))
+    slots: Slots = field(default_factory=lambda: Slots(WAITING, WAITING_OF_ONE))
 
     def until(self, done: Callable[[Job], bool], job: Job, seconds: int) -> tuple[Job, bool]:
-        """The job once it is `done`, or after so many seconds; False where there was no seat to wait in."""
+        """The job once it is `done`, or after so many seconds; False where there was no slot to wait in."""
         if done(job):
             return job, True
-        if not self.seats.acquire(blocking=False):
+        if not self.slots.take(job.client):
             return job, False
         ends = time.monotonic() + seconds
         try:
@@ -57,7 +58,7 @@ class Waiting:
                         return job, True
                     changed.wait(left)
         finally:
-            self.seats.release()
+            self.slots.give(job.client)
 
     def events(self, job: Job, seen: int) -> Response:
         """The versions of a job behind `seen` as they come, as server-sent events, until it is settled.
@@ -66,12 +67,12 @@ class Waiting:
         """
         if job.settled and job.version <= seen:
             return Response(status=204)
-        if not self.seats.acquire(blocking=False):
+        if not self.slots.take(job.client):
             detail = "Too many requests are waiting. Ask for the job itself, or come again later."
             raise Problem(503, "too-many-waiting", detail, retry_after=RETRY_SECONDS)
         headers = {"X-Accel-Buffering": "no"}
         response = Response(self._stream(job.id, seen), headers=headers, content_type="text/event-stream")
-        response.call_on_close(self.seats.release)
+        response.call_on_close(partial(self.slots.give, job.client))
         return response
 
     def _stream(self, job_id: str, seen: int) -> Iterator[str]:

@@ -215,6 +215,10 @@ class Ledger:
         """The radiograph as it was submitted. Raises NotStored."""
         return self.objects.get(_image(job))
 
+    def image_in_pieces(self, job: Job) -> Iterator[bytes]:
+        """The same, a piece at a time. Raises NotStored where the first one is asked for."""
+        return self.objects.pieces(_image(job), job.image.size)
+
     def mark(self, job: Job) -> None:
         """Let the sweeper look at this job until nothing is left to do: before that is begun.
 

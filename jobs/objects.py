@@ -32,6 +32,10 @@ WRITE_SECONDS = 60.0
 ALREADY_THERE = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
 
 
+PIECE = 1024 * 1024
+"""Bytes of an object that are read at a time where it is not read whole."""
+
+
 class Objects:
     """One bucket of an S3 server. Safe for use by several threads.
 
@@ -149,6 +153,19 @@ class Objects:
         with _translated(key):
             body: bytes = self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
             return body
+
+    def pieces(self, key: str, size: int) -> Iterator[bytes]:
+        """The `size` bytes under `key` in pieces, each read when it is asked for. Raises NotStored.
+
+        So a slow reader holds no connection to the server, and no more than one piece.
+        """
+        for start in range(0, size, PIECE):
+            span = f"bytes={start}-{min(start + PIECE, size) - 1}"
+            with _translated(key):
+                piece: bytes = self._client.get_object(Bucket=self._bucket, Key=key, Range=span)[
+                    "Body"
+                ].read()
+            yield piece
 
     def exists(self, key: str) -> bool:
         """Whether there is an object under `key`."""

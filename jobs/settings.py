@@ -101,6 +101,10 @@ class Settings:
     """Memory in which an image has to decode: address space of a decode process, libraries included."""
     decode_wait_seconds: float = _setting("OSTEO_DECODE_WAIT_SECONDS", 10.0, float, (0.1, 300))
     """Time for which an image waits for a decode process before its submission is answered 503."""
+    body_seconds: float = _setting("OSTEO_BODY_SECONDS", 600.0, float, (1, DAY))
+    """Longest that the body of one request may take to arrive."""
+    least_rate: float = _setting("OSTEO_LEAST_RATE", 1024.0, float, (0, GIGABYTE))
+    """Bytes a second that a body, or the reading of an answer, must reach over each ten seconds."""
     max_queue: int = _setting("OSTEO_MAX_QUEUE", 10_000, int, (1, 10_000_000))
     """Jobs waiting beyond which a submission is answered 503."""
     max_queue_seconds: float = _setting("OSTEO_MAX_QUEUE_SECONDS", 3600.0, float, (1, 100 * DAY))

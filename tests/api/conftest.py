@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,17 +86,22 @@ class Api:
 
 
 @contextmanager
-def serving(stores: Stores, folder: Path) -> Iterator[tuple[Api, "subprocess.Popen[bytes]"]]:
-    """An API that answers, and gunicorn's process."""
-    settings = Settings(
-        signing_key=SIGNING_KEY,
-        redis_url=stores.redis_url,
-        s3_endpoint_url=stores.s3_url,
-        s3_bucket="test-api",
-        max_bytes=MAX_BYTES,
-        max_study_bytes=10 * MAX_BYTES,
-        max_pixels=4_000_000,
-        public_url="https://osteo.example",
+def serving(
+    stores: Stores, folder: Path, *arguments: str, **changed: Any
+) -> Iterator[tuple[Api, "subprocess.Popen[bytes]"]]:
+    """An API that answers, and gunicorn's process; with more `arguments` of gunicorn's, and settings."""
+    settings = replace(
+        Settings(
+            signing_key=SIGNING_KEY,
+            redis_url=stores.redis_url,
+            s3_endpoint_url=stores.s3_url,
+            s3_bucket="test-api",
+            max_bytes=MAX_BYTES,
+            max_study_bytes=10 * MAX_BYTES,
+            max_pixels=4_000_000,
+            public_url="https://osteo.example",
+        ),
+        **changed,
     )
     environment = {
         f.metadata["env"]: str(value)
@@ -111,6 +116,7 @@ def serving(stores: Stores, folder: Path) -> Iterator[tuple[Api, "subprocess.Pop
         [
             *(sys.executable, "-m", "gunicorn", "--config", "api/gunicorn.conf.py"),
             *("--bind", f"127.0.0.1:{port}"),
+            *arguments,
         ],
         cwd=ROOT,
         env=os.environ | environment,

@@ -1,4 +1,4 @@
-"""While as many submissions are being read as may be, the next one is told to come again."""
+"""Where no slot came free for a submission, it is told to come again, and nothing of it is kept."""
 
 import io
 
@@ -14,10 +14,7 @@ STUDY = {"Content-Type": 'multipart/related; type="application/dicom"; boundary=
 
 
 @pytest.fixture
-def client(settings, ledger, queue, monkeypatch):
-    for seats in ("INTAKES", "STUDIES"):
-        monkeypatch.setattr(f"api.intake.{seats}", 0)
-    monkeypatch.setattr("api.intake.SEAT_SECONDS", 0.01)
+def client(settings, ledger, queue):
     return client_of(settings, ledger, queue, Keys(ledger.records))
 
 
@@ -30,7 +27,7 @@ def client(settings, ledger, queue, monkeypatch):
     ],
 )
 def test_the_next_one_is_asked_to_come_again(client, ledger, path, body):
-    answer = client.post(path, **body)
+    answer = client.post(path, environ_overrides={"api.too_busy": True}, **body)
     assert (answer.status_code, answer.json["type"]) == (503, "/problems/too-busy")
     assert answer.headers["Retry-After"]
     assert list(ledger.pending()) == []

@@ -6,13 +6,13 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from threading import BoundedSemaphore
 
 import pytest
 import urllib3
 
 from api.keys import Keys
 from api.problem import Problem
+from api.slots import Slots
 from api.waiting import Waiting
 from jobs.changes import Changes
 from jobs.job import Job, now
@@ -263,7 +263,7 @@ def test_a_stream_says_that_it_is_still_there(ledger: Ledger, job: Job, changes:
 
 
 def test_who_finds_no_seat_is_answered_at_once(ledger: Ledger, job: Job, changes: Changes):
-    full = Waiting(ledger, changes, "", BoundedSemaphore(0))
+    full = Waiting(ledger, changes, "", Slots(0, 0))
     assert full.until(lambda job: False, job, 30) == (job, False)
     with pytest.raises(Problem) as refused:
         full.events(job, seen=0)
@@ -271,7 +271,7 @@ def test_who_finds_no_seat_is_answered_at_once(ledger: Ledger, job: Job, changes
 
 
 def test_seats_are_free_again_after_waiting_and_after_a_stream(ledger: Ledger, job: Job, changes: Changes):
-    single = Waiting(ledger, changes, "", BoundedSemaphore(1))
+    single = Waiting(ledger, changes, "", Slots(1, 1))
     for _ in range(3):
         assert single.until(lambda job: job.version > 1, job, 0) == (job, True)
         single.events(job, seen=0).close()

@@ -1,0 +1,162 @@
+"""One client's connection up to the end of a request: its head, then its body, then its turn."""
+
+from functools import partial
+from typing import Any
+
+from gunicorn.http.errors import NoMoreData, ParseException
+from gunicorn.http.message import Request
+from gunicorn.http.unreader import IterUnreader
+from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout
+
+from api.gate import Allowance
+from api.server.answering import LINGER_BYTES, Answering, Phase
+from api.server.body import Body, has_body
+from api.server.exchange import Exchange
+from api.server.pace import Pace
+
+AT_ONCE = 64 * 1024
+LONGEST_HEAD = 64 * 1024
+HEAD_SECONDS = 10.0
+"""Longest that the head of a request may take from its first byte."""
+LINE_SECONDS = 10.0
+"""For so long a request whose body is here waits for a slot."""
+LINGER_SECONDS = 2.0
+"""For so long a client may take the end of its last answer."""
+
+
+class Connection(Answering):
+    """Reads what the client sends, and ends what takes too long."""
+
+    def __init__(self, worker: Any, sock: Any, peer: Any) -> None:
+        super().__init__(worker, sock, peer)
+        self.served = 0
+
+    def readable(self) -> None:
+        """Take what has come."""
+        try:
+            data = self.sock.recv(AT_ONCE)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if self.phase is Phase.LINGERING:
+            self.drained += len(data)
+            if not data or self.drained > LINGER_BYTES:
+                self.close()
+        elif self.phase is Phase.BODY:
+            self._take_body(data)
+        elif not data:
+            self.close()
+        else:
+            self.incoming += data
+            self._look_for_head()
+
+    def expire(self, now: float) -> None:
+        """End what has taken too long."""
+        since, phase = now - self.since, self.phase
+        if phase is Phase.HEAD and since > HEAD_SECONDS:
+            self.refuse(408, "Request Timeout")
+        elif phase is Phase.BODY and self.pace.too_slow(now, self.body.received):
+            self.body.give_up(RequestTimeout("The body came too slowly. Send it again, faster."))
+            self.run()
+        elif phase is Phase.LINE and since > LINE_SECONDS:
+            assert self.allowance
+            self.worker.lines_of(self.allowance).leave(self.allowance.client, self)
+            self.run(busy=True)
+        elif (
+            (phase is Phase.IDLE and since > self.worker.idle_seconds)
+            or (phase is Phase.SENDING and self.pace.too_slow(now, self.outbox.acknowledged()))
+            or (phase is Phase.LINGERING and since > LINGER_SECONDS)
+        ):
+            self.close()
+
+    def next_request(self) -> None:
+        """Begin to read the next request."""
+        self.enter(Phase.IDLE)
+        self.worker.listen(self)
+        if self.incoming:
+            self._look_for_head()
+
+    def _look_for_head(self) -> None:
+        end = self.incoming.find(b"\r\n\r\n")
+        if end < 0:
+            if len(self.incoming) > LONGEST_HEAD:
+                self.refuse(431, "Request Header Fields Too Large")
+            elif self.phase is Phase.IDLE:
+                self.enter(Phase.HEAD)
+            return
+        head = bytes(self.incoming[: end + 4])
+        del self.incoming[: end + 4]
+        self.worker.listen(self, reading=False)
+        self.served += 1
+        try:
+            request = Request(self.worker.cfg, IterUnreader([head]), self.peer, self.served)
+            self.exchange = Exchange(self.worker, request, self.outbox, self.peer, self.sock.getsockname())
+        except (NoMoreData, StopIteration):
+            self.close()
+        except Exception as error:
+            self.worker.handle_error(None, self.outbox, self.peer, error)
+            self.end_with_this()
+        else:
+            self.enter(Phase.RUNNING)
+            if has_body(request) or request.method in (
+                "POST",
+                "PUT",
+            ):  # Without a body it may need a slot, too.
+                self.exchange.body = Body(request)
+                ask = partial(self.worker.gate, self.exchange.environ.copy())
+                self.worker.run_in_thread(ask, self._allowed)
+            else:
+                self.run()
+
+    def _allowed(self, allowance: Allowance | None) -> None:
+        self.allowance = allowance
+        if self.body.whole:
+            self._end_of_body()
+            return
+        if allowance is None or (self.body.declared or 0) > allowance.most:
+            # Not read at all: what the application answers has nothing to do with it.
+            self.body.give_up(RequestEntityTooLarge())
+            self.run()
+            return
+        assert self.exchange
+        if self.exchange.expects_continue and not self.incoming:
+            self.outbox.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.outbox.flush()
+        self.enter(Phase.BODY)
+        self.pace = Pace(self.worker.gate.settings.least_rate, self.worker.gate.settings.body_seconds)
+        self.worker.listen(self)
+        if self.incoming:
+            data = bytes(self.incoming)
+            self.incoming.clear()
+            self._take_body(data)
+
+    def _take_body(self, data: bytes) -> None:
+        assert self.allowance
+        try:
+            if not data:
+                self.body.cut()
+            elif self.worker.spool.take(self.allowance.client, len(data)):
+                self.spooled += len(data)
+                self.incoming += self.body.take(data, self.allowance.most)
+            else:
+                self.run(busy=True)
+                return
+        except ParseException as error:
+            self.body.give_up(error)
+        except OSError:
+            self.run(busy=True)  # There is no room where temporary files go.
+            return
+        if self.body.ended:
+            self._end_of_body()
+
+    def _end_of_body(self) -> None:
+        lines = self.worker.lines_of(self.allowance)
+        if lines is None or not self.body.whole:
+            self.run()
+            return
+        assert self.allowance
+        self.worker.listen(self, reading=False)
+        self.enter(Phase.LINE)
+        lines.enter(self.allowance.client, self)
+        self.worker.start_next(lines)

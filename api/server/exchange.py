@@ -1,0 +1,98 @@
+"""One request and its answer: the application runs in a thread, which never waits for the client."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+from gunicorn.http import wsgi
+from gunicorn.http.message import Request
+
+from api.server.body import Body
+from api.server.outbox import Outbox
+
+log = logging.getLogger(__name__)
+
+
+class Exchange:
+    """What a thread does of one request. `worker`: the process; `peer` and `own`: both addresses."""
+
+    def __init__(self, worker: Any, request: Request, outbox: Outbox, peer: Any, own: Any) -> None:
+        self.worker = worker
+        self.request = request
+        self.outbox = outbox
+        self.body: Body | None = None
+        self.broken = False
+        self.finished = False
+        self.expects_continue = request._expected_100_continue
+        # The event loop says so once the body is wanted: gunicorn would say it here.
+        request._expected_100_continue = False
+        self.response, self.environ = wsgi.create(request, outbox, peer, own, worker.cfg)
+        self.environ["wsgi.multithread"] = True
+        self._pieces: Any = None
+        self._iterator: Iterator[bytes] = iter(())
+        self._began = datetime.now()
+
+    @property
+    def closes(self) -> bool:
+        """Whether the connection ends with this answer."""
+        return self.broken or bool(self.response.should_close())
+
+    def run(self) -> None:
+        """Run the application, and send its answer as far as the client takes it."""
+        self.environ["wsgi.input"] = self.body
+        if (self.body and not self.body.whole) or not self.worker.alive:
+            self.response.force_close()
+        try:
+            self._pieces = self.worker.wsgi(self.environ, self.response.start_response)
+            self._iterator = iter(self._pieces)
+            self._send()
+        except Exception as error:
+            self._break(error)
+
+    def go_on(self) -> None:
+        """Send more of the answer: the client has taken what there was."""
+        try:
+            self._send()
+        except Exception as error:
+            self._break(error)
+
+    def abandon(self) -> None:
+        """End without sending the rest: the client has gone, or takes nothing."""
+        self.broken = True
+        self._finish()
+
+    def _send(self) -> None:
+        response = self.response
+        for piece in self._iterator:
+            response.write(piece)
+            if self.request.method == "HEAD" or self._all_written():
+                break  # So that what holds the whole answer is let go of while the client reads.
+            if not self.outbox.flush():
+                return
+        response.close()
+        self._finish()
+        self.outbox.flush()
+
+    def _all_written(self) -> bool:
+        length = self.response.response_length
+        return length is not None and self.response.sent >= length
+
+    def _break(self, error: Exception) -> None:
+        if not isinstance(error, OSError):
+            log.exception("an answer broke", exc_info=error)
+        self.abandon()
+
+    def _finish(self) -> None:
+        if self.finished:
+            return
+        self.finished = True
+        with suppress(Exception):
+            if hasattr(self._pieces, "close"):
+                self._pieces.close()
+        self._pieces, self._iterator = None, iter(())
+        if self.body:
+            self.body.close()
+        if self.response.status is not None:
+            self.worker.log.access(self.response, self.request, self.environ, datetime.now() - self._began)

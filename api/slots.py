@@ -1,0 +1,28 @@
+"""Slots that are counted per client: a thread takes one at once or not at all."""
+
+from collections import Counter
+from threading import Lock
+
+
+class Slots:
+    """`most` slots, of which one client has at most `each`."""
+
+    def __init__(self, most: int, each: int) -> None:
+        self._most, self._each = most, each
+        self._used: Counter[str] = Counter()
+        self._lock = Lock()
+
+    def take(self, client: str) -> bool:
+        """Take one for the client, if there is one for it."""
+        with self._lock:
+            if self._used.total() >= self._most or self._used[client] >= self._each:
+                return False
+            self._used[client] += 1
+            return True
+
+    def give(self, client: str) -> None:
+        """Give one of the client's back."""
+        with self._lock:
+            self._used[client] -= 1
+            if not self._used[client]:
+                del self._used[client]
