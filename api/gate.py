@@ -7,13 +7,11 @@ from typing import Any
 from flask import Flask, g, request
 
 from api.description import Size, operation_of
+from api.json_body import MOST_BYTES
 from api.problem import Problem
 from api.submission import FORM_OVERHEAD
 from jobs.errors import TransientError
 from jobs.settings import Settings
-
-DOCUMENT_BYTES = 64 * 1024
-"""Most bytes of a JSON body."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ class Gate:
             except (Problem, TransientError):
                 return None  # The application says it once more, to the client.
             most = {
-                Size.DOCUMENT: DOCUMENT_BYTES,
+                Size.DOCUMENT: MOST_BYTES,
                 Size.IMAGE: self.settings.max_bytes + FORM_OVERHEAD,
                 Size.STUDY: self.settings.max_study_bytes,
             }
