@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.chaos import faults
+from tests.chaos.neighbour import Hostility, tried
 from tests.chaos.service import Service
 from tests.chaos.stand_in import DEADLY, HANGING, image
 from tests.chaos.trials import Fault, Row, run
@@ -21,6 +22,8 @@ RECOVERY_SECONDS = 30
 """What a killed process may cost a job."""
 OUTAGE_SECONDS = 60
 """What may pass after an outage: locks whose answers were lost run out."""
+NEIGHBOUR_SECONDS = 1
+"""What a hostile neighbour may add to a submission, a result and a callback."""
 
 HEAD = (
     "| What broke | Trials | Accepted | Ended | Lost | Overwritten | Run twice | Callbacks missing"
@@ -31,13 +34,14 @@ HEAD = (
 
 @dataclass(frozen=True)
 class Trial:
-    """What breaks, under how many jobs; `poison` of them may fail, no other."""
+    """What breaks, or which neighbour there is, under how many jobs; `poison` of them may fail, no other."""
 
     name: str
     fault: Fault
     jobs: int = JOBS
     poison: tuple[bytes, ...] = ()
     seconds: float = RECOVERY_SECONDS
+    neighbour: Hostility | None = None
 
 
 def trials(seed: int) -> Iterator[Trial]:
@@ -57,6 +61,7 @@ def trials(seed: int) -> Iterator[Trial]:
     yield Trial("S3 denies access", faults.s3_fails("denied"), seconds=OUTAGE_SECONDS)
     yield Trial("S3's disk is full", faults.s3_fails("full"), seconds=OUTAGE_SECONDS)
     yield Trial("S3 is slow", faults.s3_fails("slow", seen=False), seconds=OUTAGE_SECONDS)
+    yield Trial("a hostile neighbour", faults.nothing, 10, seconds=NEIGHBOUR_SECONDS, neighbour=Hostility())
     # Three attempts, each with a new worker: what a poison image costs is its own time.
     yield Trial("an image that kills its worker", faults.nothing, poison=(image(DEADLY),), seconds=180)
     yield Trial("an image that hangs its worker", faults.nothing, poison=(image(HANGING),), seconds=180)
@@ -67,6 +72,8 @@ def trials(seed: int) -> Iterator[Trial]:
 
 def attempt(service: Service, trial: Trial, seed: int) -> Row:
     """Run one trial; `seed` says when it breaks, and where the poison stands."""
+    if trial.neighbour:
+        return tried(service, trial.name, trial.jobs, trial.neighbour)
     chance = random.Random(f"{seed} {trial.name}")
     images = [image()] * (trial.jobs - len(trial.poison)) + list(trial.poison)
     chance.shuffle(images)

@@ -65,15 +65,10 @@ class Service:
                 self._python("api", environment, ready, *api, where, "tests.chaos.process:api()"),
             )
             self._begin(*(self._worker(environment, name) for name in (*WORKERS, "delivery", *SWEEPERS)))
-            made = subprocess.run(
-                (sys.executable, "-m", "api.keys", "create", "--client", "chaos"),
-                env=environment,
-                check=True,
-                capture_output=True,
-            )
-            key = json.loads(made.stdout)
-            self.api_key = key["api_key"]
-            self.receiver = stack.enter_context(Receiver(key["webhook_secret"]))
+            self._keys_of = environment
+            made = self._made("chaos")
+            self.api_key = made["api_key"]
+            self.receiver = stack.enter_context(Receiver(made["webhook_secret"]))
             with patch.dict(os.environ, environment):  # Its own keys, and only for this moment.
                 objects = Objects.connect(self._addresses.s3, "osteo")
             self.ledger = Ledger(objects, View.connect(self.redis_url, 86_400))
@@ -91,6 +86,10 @@ class Service:
     def redis(self) -> Redis:
         """A connection to its Redis, with nothing of the service's own care in it."""
         return Redis.from_url(self.redis_url)
+
+    def key_of(self, client: str) -> str:
+        """An API key of another client."""
+        return self._made(client)["api_key"]
 
     def send(self, name: str, number: signal.Signals) -> None:
         """Send a signal to one part, and to what it has started."""
@@ -119,6 +118,16 @@ class Service:
                 raise TimeoutError(f"{waited[0].name} does not answer. {waited[0].last_lines()}")
             waited = [part for part in waited if not part.look()]
             time.sleep(0.1)
+
+    def _made(self, client: str) -> dict[str, str]:
+        made = subprocess.run(
+            (sys.executable, "-m", "api.keys", "create", "--client", client),
+            env=self._keys_of,
+            check=True,
+            capture_output=True,
+        )
+        key: dict[str, str] = json.loads(made.stdout)
+        return key
 
     def _environment(self) -> dict[str, str]:
         return {

@@ -93,6 +93,11 @@ class Client:
         job = answer.json()
         return job["state"] not in ("queued", "running") and job["delivery"] != "pending"
 
+    def ended(self, job_id: str) -> bool:
+        """Whether the job's result is there."""
+        answer = self._asked("GET", f"/v1/jobs/{job_id}/result")
+        return answer is not None and answer.status == 200
+
     def _asked(self, method: str, path: str, **named: Any) -> urllib3.BaseHTTPResponse | None:
         headers = {"Authorization": f"Bearer {self._service.api_key}"}
         began = time.monotonic()
@@ -133,7 +138,7 @@ def run(service: Service, name: str, images: Sequence[bytes], after: int, fault:
             submitted.result()
         mended_at = mended.result()
     recovery = max(0.0, _settled_at(client) - mended_at)
-    return _counted(service, name, client, recovery)
+    return counted(service, name, client, recovery)
 
 
 def _settled_at(client: Client) -> float:
@@ -147,7 +152,8 @@ def _settled_at(client: Client) -> float:
     return time.monotonic()
 
 
-def _counted(service: Service, name: str, client: Client, recovery: float) -> Row:
+def counted(service: Service, name: str, client: Client, recovery: float) -> Row:
+    """What became of the jobs that the client has submitted."""
     ids_of_callbacks: dict[str, list[str]] = defaultdict(list)
     for callback in list(service.receiver.callbacks):
         ids_of_callbacks[callback.job["id"]].append(callback.webhook_id)

@@ -4,7 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.chaos.__main__ import attempt, faults_of, trials
+from tests.chaos import faults
+from tests.chaos.__main__ import Trial, attempt, faults_of, trials
+from tests.chaos.neighbour import Hostility
 from tests.chaos.service import Service
 
 CUT = (
@@ -16,6 +18,8 @@ CUT = (
     "Redis full",
     "S3's disk is full",
 )
+LATER = 10
+"""Seconds that a neighbour may cost here, beside other work: sockets closed in turn would cost 100."""
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +31,14 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 @pytest.mark.parametrize("name", CUT)
 def test_every_accepted_job_ends_once_and_its_callback_arrives(service: Service, name: str):
     (trial,) = (trial for trial in trials(0) if trial.name == name)
+    row = attempt(service, trial, seed=0)
+    assert row.accepted == trial.jobs
+    assert faults_of(row, trial) == []
+
+
+def test_a_hostile_neighbour_keeps_nobody_from_its_results(service: Service):
+    few = Hostility(lingering=100, half_sent=100, bombs=10, probes=50)
+    trial = Trial("a hostile neighbour", faults.nothing, jobs=3, seconds=LATER, neighbour=few)
     row = attempt(service, trial, seed=0)
     assert row.accepted == trial.jobs
     assert faults_of(row, trial) == []
