@@ -62,7 +62,7 @@ def memory(process) -> int:
 
 
 def test_lingering_sockets_and_half_sent_bodies_hold_up_nobody(api: Api):
-    other = Keys(api.objects).create("other")
+    other = Keys(api.ledger.records).create("other")
     half = PNG[:20]
     with (
         lines(api, 200, request("GET", "/health/live", "Connection: close")),
