@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
+from io import BytesIO
 from typing import Any
 
 from gunicorn.http import wsgi
@@ -41,7 +42,7 @@ class Exchange:
 
     def run(self) -> None:
         """Run the application, and send its answer as far as the client takes it."""
-        self.environ["wsgi.input"] = self.body
+        self.environ["wsgi.input"] = self.body or BytesIO()
         if (self.body and not self.body.whole) or not self.worker.alive:
             self.response.force_close()
         try:
