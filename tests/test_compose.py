@@ -77,11 +77,12 @@ def test_every_service_has_the_secrets_that_it_needs_and_no_others() -> None:
         "sweeper": {*S3_ACCOUNT, "REDIS_URL"},
         "flower": {"CELERY_BROKER_URL", "FLOWER_BASIC_AUTH"},
         "bucket": S3_ACCOUNT,
+        "proxy": set(),
         "redis": {"REDISCLI_AUTH"},
         "seaweedfs": {name for name in KNOWN_ELSEWHERE if name.startswith("S3_")},
     }
     assert needed == {
-        name: {variable for variable in service["environment"] if SECRETS.search(variable)}
+        name: {variable for variable in service.get("environment", {}) if SECRETS.search(variable)}
         - {"OSTEO_KEY_SECONDS"}
         for name, service in SERVICES.items()
     }
@@ -193,6 +194,16 @@ def test_no_credential_has_a_literal_or_default_value(name: str) -> None:
 @every_service
 def test_ports_are_published_on_this_machine_only(name: str) -> None:
     assert all(port.startswith("127.0.0.1:") for port in SERVICES[name].get("ports", []))
+
+
+def test_clients_reach_the_api_through_the_proxy_alone() -> None:
+    assert "ports" not in SERVICES["api"]
+    assert SERVICES["proxy"]["ports"] == ["127.0.0.1:${PORT:-8000}:8080"]
+    (volume,) = SERVICES["proxy"]["volumes"]
+    configuration = (ROOT / volume.partition(":")[0]).read_text()
+    assert "server api:8000;" in configuration
+    assert "listen 8080;" in configuration
+    assert "proxy_request_buffering on;" in configuration
 
 
 def test_the_stores_publish_no_port_and_reach_no_outside() -> None:
