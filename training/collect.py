@@ -60,7 +60,8 @@ def collect(folders: Sequence[Path], run: Path, licences: Mapping[str, str] | No
                 refused.append(Refused(one.path, str(error)))
                 continue
             licence = (licences or {}).get(folder.name, one.licence)
-            entries.append(_entry(folder, one, run, data, pixels, licence))
+            digest, size = hashlib.sha256(data).hexdigest(), (pixels.shape[1], pixels.shape[0])
+            entries.append(describe(folder, one, run, digest, size, licence))
             taken.append(fingerprints.take(entries[-1].sha256, pixels))
     conflicting = find_conflicts(entries, taken)
     refused += [Refused(run / entries[i].image, "a copy of it carries the other label") for i in conflicting]
@@ -99,11 +100,12 @@ def find_conflicts(entries: Sequence[Entry], fingerprints: Sequence[Fingerprint]
     return {k for i, j, _ in pairs if entries[i].fractured != entries[j].fractured for k in (i, j)}
 
 
-def _entry(folder: Path, one: Found, run: Path, data: bytes, pixels: np.ndarray, licence: str) -> Entry:
+def describe(folder: Path, one: Found, run: Path, sha256: str, size: tuple[int, int], licence: str) -> Entry:
+    """Describe an X-ray of a collection, of width and height `size`, for the run's manifest."""
     source = folder.name
     return Entry(
         image=os.path.relpath(one.path, run),
-        sha256=hashlib.sha256(data).hexdigest(),
+        sha256=sha256,
         fractured=one.fractured,
         # Where a source ties nothing together, every image stands alone until prepare finds its copies.
         group=f"{source}-{one.group or one.path.relative_to(folder)}",
@@ -112,8 +114,8 @@ def _entry(folder: Path, one: Found, run: Path, data: bytes, pixels: np.ndarray,
         lateral=one.lateral,
         oblique=one.oblique,
         hardware=one.hardware,
-        width=pixels.shape[1],
-        height=pixels.shape[0],
+        width=size[0],
+        height=size[1],
         source=source,
         licence=licence,
         boxes=one.boxes,

@@ -10,7 +10,7 @@ import numpy as np
 
 from model.bundle import Calibration, Thresholds
 from model.classifier import calibrate
-from training.evaluation.figures import as_a_whole, subgroups
+from training.evaluation.figures import Calls, as_a_whole, subgroups
 from training.evaluation.intervals import Measure, difference_bounds
 from training.evaluation.sample import Sample
 from training.examples import Example, groups_of
@@ -37,10 +37,11 @@ class Part(Sample):
 
 def measure(test: Part, thresholds: Thresholds) -> dict[str, Any]:
     """Measure everything that takes no further look at the pixels."""
+    calls = Calls.of(test.probabilities, thresholds)
     return {
-        **as_a_whole(test, thresholds),
+        **as_a_whole(test, calls),
         "localisation": {"head": localise(test, test.scores.where, thresholds.low, thresholds.region)},
-        "subgroups": subgroups(test, thresholds),
+        "subgroups": subgroups(test, calls),
     }
 
 

@@ -11,6 +11,7 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 
 from model.bundle import Thresholds
 from training.contact_sheet import draw_tiles
+from training.evaluation.sample import Sample
 from training.findings import Part
 
 PLOTS = {
@@ -25,20 +26,25 @@ _MOST_MISTAKES = 30
 
 def draw_plots(run: Path, metrics: dict[str, Any], test: Part, thresholds: Thresholds) -> None:
     """Draw every plot, and the worst mistakes, to the run's folder."""
-    _draw_roc(test, thresholds).savefig(run / "roc.png", dpi=110)
-    _draw_reliability(metrics).savefig(run / "reliability.png", dpi=110)
-    among = [
-        (f"{one['name']} (n = {one['n']}, {one['fractured']} fractured)", one["auc"])
-        for one in metrics["subgroups"]
-        if "auc" in one
-    ]
-    _draw_forest(among, metrics["test"]["auc"]["value"]).savefig(run / "subgroups.png", dpi=110)
+    draw_sample(run, metrics, test, thresholds)
     after = [(one["perturbation"], one["auc"]) for one in metrics["robustness"]]
     _draw_forest(after, metrics["test"]["auc"]["value"]).savefig(run / "robustness.png", dpi=110)
     _draw_mistakes(run, test, thresholds)
 
 
-def _draw_roc(test: Part, thresholds: Thresholds) -> Figure:
+def draw_sample(folder: Path, metrics: dict[str, Any], sample: Sample, thresholds: Thresholds) -> None:
+    """Draw roc.png, reliability.png and subgroups.png, which take no pixels."""
+    _draw_roc(sample, thresholds).savefig(folder / "roc.png", dpi=110)
+    _draw_reliability(metrics).savefig(folder / "reliability.png", dpi=110)
+    among = [
+        (f"{one['name']} (n = {one['n']}, {one['fractured']} fractured)", one["auc"])
+        for one in metrics["subgroups"]
+        if "auc" in one
+    ]
+    _draw_forest(among, metrics["test"]["auc"]["value"]).savefig(folder / "subgroups.png", dpi=110)
+
+
+def _draw_roc(test: Sample, thresholds: Thresholds) -> Figure:
     figure = Figure(figsize=(9, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     fall_out, recall, _ = roc_curve(test.labels, test.probabilities)

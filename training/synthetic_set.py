@@ -22,17 +22,18 @@ _HEIGHT, _WIDTH, _SCALE = 360, 270, (0.85, 1.45)
 _MIDDLE_Y, _MIDDLE_X, _SIDE, _SHIFT = 0.43, 0.5, 140, 22
 
 
-def draw_collection(folder: Path, count: int) -> None:
-    """Write `count` X-rays to images/ and their labels.csv, in the form that `training.collect` reads."""
+def draw_collection(folder: Path, count: int, first: int = 0) -> None:
+    """Write `count` X-rays, from seed `first` on, to images/, and labels.csv, as `collect` reads them."""
     (folder / "images").mkdir(parents=True, exist_ok=True)
-    names = [folder / "images" / f"synthetic-{seed:04d}.png" for seed in range(count)]
+    seeds = range(first, first + count)
+    names = [folder / "images" / f"synthetic-{seed:04d}.png" for seed in seeds]
     with ProcessPoolExecutor() as processes:
-        drawn = processes.map(_draw_to, names, range(count), chunksize=10)
+        drawn = processes.map(_draw_to, names, seeds, chunksize=10)
         boxes = list(tqdm(drawn, "drawing", count, unit="image"))
     with (folder / "labels.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["image", "fractured", "group", "region", "frontal", "licence", "boxes"])
-        for seed, (name, box) in enumerate(zip(names, boxes, strict=True)):
+        for seed, name, box in zip(seeds, names, boxes, strict=True):
             marked = json.dumps([box] if box else [])
             writer.writerow([name.name, int(bool(box)), f"drawing-{seed}", "hand", 1, "synthetic", marked])
 
@@ -68,8 +69,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Draw synthetic wrists with labels.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--count", type=int, default=400)
+    parser.add_argument("--first", type=int, default=0, help="seed of the first; others are other wrists")
     options = parser.parse_args()
-    draw_collection(options.folder, options.count)
+    draw_collection(options.folder, options.count, options.first)
 
 
 if __name__ == "__main__":

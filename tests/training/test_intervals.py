@@ -6,19 +6,21 @@ import pytest
 from model.bundle import Thresholds
 from tests.training.collections_of_xrays import an_entry
 from training.evaluation import intervals
-from training.evaluation.figures import FEWEST, as_a_whole, subgroups
+from training.evaluation.figures import FEWEST, Calls, as_a_whole, subgroups
 from training.evaluation.intervals import Measure, auc_bounds, mean_with_interval, share_bounds, with_interval
 from training.evaluation.least_size import describe_base, mark_small
 from training.evaluation.sample import Sample
 from training.measures import share
 from training.refused import Refused
 
-THRESHOLDS = Thresholds(low=0.3, high=0.7, region=0.5)
-
 
 def a_sample(probabilities: np.ndarray, labels: np.ndarray, **same: object) -> Sample:
     entries = [an_entry(f"{i}.png", bool(fractured), **same) for i, fractured in enumerate(labels)]
     return Sample(entries, np.array([entry.group for entry in entries]), probabilities)
+
+
+def called(sample: Sample) -> Calls:
+    return Calls.of(sample.probabilities, Thresholds(low=0.3, high=0.7, region=0.5))
 
 
 def every_measure(values: object) -> list[Measure]:
@@ -101,7 +103,7 @@ def test_no_figure_has_an_interval_without_width(said: str, monkeypatch: pytest.
     sample = a_sample(probabilities, labels)
     if said == "one group":
         sample = replace(sample, groups=np.zeros(80))
-    figures = [as_a_whole(sample, THRESHOLDS), *subgroups(sample, THRESHOLDS)]
+    figures = [as_a_whole(sample, called(sample)), *subgroups(sample, called(sample))]
     measured = [one for one in every_measure(figures) if not np.isnan(one.value)]
     assert len(measured) > 20
     for one in measured:
@@ -113,12 +115,13 @@ def test_a_subgroup_has_no_figure_that_rests_on_too_few(monkeypatch: pytest.Monk
     monkeypatch.setattr(intervals, "ROUNDS", 30)
     labels = np.arange(60) < FEWEST - 1
     sample = a_sample(np.where(labels, 0.9, 0.1), labels)
-    few = next(one for one in subgroups(sample, THRESHOLDS) if one["name"] == "region: hand")
+    few = next(one for one in subgroups(sample, called(sample)) if one["name"] == "region: hand")
     assert {"auc", "sensitivity_at_low", "sensitivity_at_high"}.isdisjoint(few)
     assert few["specificity_at_low"]["n"] == 60 - FEWEST + 1
     assert (few["n"], few["fractured"]) == (60, FEWEST - 1)
     labels = np.arange(60) < FEWEST
-    enough = subgroups(a_sample(np.where(labels, 0.9, 0.1), labels), THRESHOLDS)[0]
+    sample = a_sample(np.where(labels, 0.9, 0.1), labels)
+    enough = subgroups(sample, called(sample))[0]
     assert {"auc", "sensitivity_at_low", "specificity_at_high"} <= set(enough)
 
 

@@ -14,6 +14,7 @@ from model.bundle import CARD, MANIFEST, MEASURED, read_bundle
 from stack.part import ROOT
 from tests.integration.conftest import running
 from training.curves import CURVES
+from training.external import MEASURED as EXTERNAL
 from training.report import REPORT
 from training.select import PICTURE, SELECTION
 from training.synthetic_set import draw_wrist
@@ -75,6 +76,16 @@ def test_few_xrays_fix_thresholds_only_when_told_so_and_are_marked(run: Path):
     assert not described["metrics"]["fixed_on"]["enough"]
     assert "Not for service" in (run / "bundle" / CARD).read_text()
     assert "Not for service" in (run / "bundle" / REPORT).read_text()
+
+
+def test_the_bundle_is_measured_and_recalibrated_elsewhere(run: Path):
+    measured = json.loads((run / "external" / EXTERNAL).read_text())
+    assert measured["site"]["images"] == 120
+    assert measured["test"]["auc"]["value"] > 0.9
+    described = read_bundle(run / "recalibrated").description
+    assert described.version.endswith("+small.elsewhere")
+    assert described.metrics["recalibrated"]["after"]["sensitivity_at_low"]["n"] == 60
+    assert described.thresholds != read_bundle(run / "bundle").description.thresholds
 
 
 def test_the_architectures_are_compared(run: Path):

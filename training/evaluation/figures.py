@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -24,20 +24,32 @@ FEWEST = 10
 """X-rays of a class that a figure of a subgroup rests on at least."""
 
 
-def as_a_whole(sample: Sample, thresholds: Thresholds) -> dict[str, Any]:
+@dataclass(frozen=True, eq=False)
+class Calls:
+    """Which X-rays are called fractured at the lower and at the upper threshold, both bool (n,)."""
+
+    at_low: np.ndarray
+    at_high: np.ndarray
+
+    @classmethod
+    def of(cls, probabilities: np.ndarray, thresholds: Thresholds) -> Calls:
+        """Call float (n,) at a bundle's thresholds."""
+        return cls(probabilities >= thresholds.low, probabilities >= thresholds.high)
+
+
+def as_a_whole(sample: Sample, calls: Calls) -> dict[str, Any]:
     """Measure all X-rays together."""
     p, labels = sample.probabilities, sample.labels
-    at_low, at_high = p >= thresholds.low, p >= thresholds.high
-    decided = ~at_low | at_high
+    decided = ~calls.at_low | calls.at_high
     sources = np.array([entry.source for entry in sample.entries])
     return {
         "test": {
             "auc": sample.auc(),
             "auc_within_sources": sample.area(lambda i: auc_within(p[i], labels[i], sources[i])),
             "average_precision": sample.area(lambda i: average_precision(p[i], labels[i])),
-            **operating_points(sample, at_low, at_high),
-            "sensitivity_where_decided": sample.share(at_high, labels & decided),
-            "specificity_where_decided": sample.share(~at_low, ~labels & decided),
+            **operating_points(sample, calls),
+            "sensitivity_where_decided": sample.share(calls.at_high, labels & decided),
+            "specificity_where_decided": sample.share(~calls.at_low, ~labels & decided),
             "brier": sample.mean((p - labels) ** 2),
             "calibration_error": sample.measure(
                 lambda i: calibration_error(p[i], labels[i]),
@@ -47,21 +59,21 @@ def as_a_whole(sample: Sample, thresholds: Thresholds) -> dict[str, Any]:
         "fractured": int(labels.sum()),
         "predictive_values": [
             {"operating_point": name, "prevalence": prevalence, **_predict(sample, called, prevalence)}
-            for name, called in (("low", at_low), ("high", at_high))
+            for name, called in (("low", calls.at_low), ("high", calls.at_high))
             for prevalence in PREVALENCES
         ],
         "reliability": [asdict(one) for one in reliability(p, labels)],
     }
 
 
-def operating_points(sample: Sample, at_low: np.ndarray, at_high: np.ndarray) -> dict[str, Any]:
-    """Measure what two calls, both bool (n,), are worth."""
+def operating_points(sample: Sample, calls: Calls) -> dict[str, Any]:
+    """Measure what the calls are worth."""
     return {
-        "sensitivity_at_low": sample.share(at_low, sample.labels),
-        "specificity_at_low": sample.share(~at_low, ~sample.labels),
-        "sensitivity_at_high": sample.share(at_high, sample.labels),
-        "specificity_at_high": sample.share(~at_high, ~sample.labels),
-        "indeterminate": sample.share(at_low & ~at_high),
+        "sensitivity_at_low": sample.share(calls.at_low, sample.labels),
+        "specificity_at_low": sample.share(~calls.at_low, ~sample.labels),
+        "sensitivity_at_high": sample.share(calls.at_high, sample.labels),
+        "specificity_at_high": sample.share(~calls.at_high, ~sample.labels),
+        "indeterminate": sample.share(calls.at_low & ~calls.at_high),
     }
 
 
@@ -83,15 +95,14 @@ def _predict(sample: Sample, called: np.ndarray, prevalence: float) -> dict[str,
     return {"ppv": value(0), "npv": value(1)}
 
 
-def subgroups(sample: Sample, thresholds: Thresholds) -> list[dict[str, Any]]:
+def subgroups(sample: Sample, calls: Calls) -> list[dict[str, Any]]:
     """Measure by region, view, hardware, size and source.
 
     A figure is left out where fewer than FEWEST X-rays of a class that it needs are in the subgroup.
     """
-    at_low, at_high = sample.probabilities >= thresholds.low, sample.probabilities >= thresholds.high
     return [
         {"name": name, "n": int(among.sum()), "fractured": int((among & sample.labels).sum())}
-        | _figures(sample, among, at_low, at_high)
+        | _figures(sample, among, calls)
         for name, among in _subgroups(sample).items()
     ]
 
@@ -108,15 +119,15 @@ def _subgroups(sample: Sample) -> dict[str, np.ndarray]:
     return found | {"with hardware": hardware, "without hardware": ~hardware}
 
 
-def _figures(sample: Sample, among: np.ndarray, at_low: np.ndarray, at_high: np.ndarray) -> dict[str, Any]:
+def _figures(sample: Sample, among: np.ndarray, calls: Calls) -> dict[str, Any]:
     fractured, intact = among & sample.labels, among & ~sample.labels
     figures: dict[str, Any] = {}
     if min(fractured.sum(), intact.sum()) >= FEWEST:
         figures["auc"] = sample.auc(among)
     if fractured.sum() >= FEWEST:
-        figures["sensitivity_at_low"] = sample.share(at_low, fractured)
-        figures["sensitivity_at_high"] = sample.share(at_high, fractured)
+        figures["sensitivity_at_low"] = sample.share(calls.at_low, fractured)
+        figures["sensitivity_at_high"] = sample.share(calls.at_high, fractured)
     if intact.sum() >= FEWEST:
-        figures["specificity_at_low"] = sample.share(~at_low, intact)
-        figures["specificity_at_high"] = sample.share(~at_high, intact)
+        figures["specificity_at_low"] = sample.share(~calls.at_low, intact)
+        figures["specificity_at_high"] = sample.share(~calls.at_high, intact)
     return figures

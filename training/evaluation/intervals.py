@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.stats import beta
@@ -62,7 +64,10 @@ def _bounded(value: float, drawn: np.ndarray, n: int, exact: Callable[[float], B
     if np.isnan(value) or not len(known):
         return Measure(value, float("nan"), float("nan"), n)
     low, high = (float(bound) for bound in np.quantile(known, [_TAIL, 1 - _TAIL]))
-    return Measure(value, *(exact(value) if high - low < _NO_WIDTH else (low, high)), n)
+    if high - low < _NO_WIDTH:
+        return Measure(value, *exact(value), n)
+    # What grows with chance, as a calibration error does, may be above its own value in all draws.
+    return Measure(value, min(low, value), max(high, value), n)
 
 
 def share_bounds(share: float, groups: int) -> Bounds:
@@ -99,3 +104,12 @@ def auc_bounds(area: float, labels: np.ndarray, groups: np.ndarray) -> Bounds:
 def difference_bounds(one: Measure, other: Measure) -> Bounds:
     """Return bounds of the difference of two measures where all draws give the same difference."""
     return one.low - other.high, one.high - other.low
+
+
+def without_nan(values: Any) -> Any:
+    """Write what cannot be measured as null: JSON knows no NaN."""
+    if isinstance(values, dict):
+        return {key: without_nan(value) for key, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [without_nan(value) for value in values]
+    return None if isinstance(values, float) and math.isnan(values) else values

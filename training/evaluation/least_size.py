@@ -11,7 +11,7 @@ from training.refused import Refused
 LEAST, LEAST_OF_A_CLASS = 100, 30
 """X-rays, and fractured as well as intact ones among them. Of 30 fractured X-rays one or two lie below a
 threshold of 95 % sensitivity: fewer say nothing of where that is."""
-SMALL = "+small"
+SMALL = "small"
 
 
 def describe_base(name: str, labels: np.ndarray, small: bool) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def describe_base(name: str, labels: np.ndarray, small: bool) -> dict[str, Any]:
         raise Refused(
             f"{told}; calibration and thresholds take {LEAST} X-rays, {LEAST_OF_A_CLASS} of them fractured "
             f"and {LEAST_OF_A_CLASS} intact. Add X-rays, or call it with --small: the bundle's version then "
-            f"ends in {SMALL!r}, and its card and report say why"
+            f"ends in {SMALL}, and its card and report say why"
         )
     return {
         "name": name,
@@ -39,4 +39,9 @@ def describe_base(name: str, labels: np.ndarray, small: bool) -> dict[str, Any]:
 
 def mark_small(version: str, base: dict[str, Any]) -> str:
     """Return the version, marked where its thresholds rest on too few X-rays: every answer names it."""
-    return version if base["enough"] else version + SMALL
+    return version if base["enough"] else mark(version, SMALL)
+
+
+def mark(version: str, word: str) -> str:
+    """Return the version with one more word of build metadata, as Semantic Versioning 2.0 writes it."""
+    return f"{version}{'.' if '+' in version else '+'}{word}"
