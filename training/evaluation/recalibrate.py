@@ -102,12 +102,13 @@ def write_recalibrated(
     """
     old = bundle.description
     version = mark_small(mark(old.version, _word(provenance["folders"])), provenance["fixed_on"])
+    now = {"test": figures["test"], "fixed_on": provenance["fixed_on"]}
     description = replace(
         old,
         version=version,
         calibration=fitted.calibration,
         thresholds=fitted.thresholds,
-        metrics=old.metrics | _moved(old.metrics, {"test": figures["test"]}) | {"recalibrated": provenance},
+        metrics=old.metrics | _moved(old.metrics, now) | {"recalibrated": provenance},
     )
     fixed = {
         "calibration": asdict(fitted.calibration),
