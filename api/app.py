@@ -107,12 +107,13 @@ def create_app(settings: Settings, ledger: Ledger, queue: JobQueue, keys: Keys) 
             return
         text = key_of(request)
         key = keys.holder_of(text) if text else None
-        if key is None:
+        if text is None or key is None:
             detail = (
                 "Send a valid API key as `Authorization: Bearer <api key>`; the operator makes one for you."
             )
             raise Problem(401, "unauthorized", detail)
         g.client, g.key = key.client, key
+        g.key_holds = lambda: keys.holder_of(text) is not None
         needed = operation.needs(request.method) if operation else None
         if needed and needed not in key.scopes:
             detail = f"This needs a key with the scope `{needed}`. The operator makes one for you."

@@ -7,7 +7,7 @@ from functools import partial
 from itertools import chain
 from typing import TypeVar
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, g, jsonify, request
 
 from api.admission import RATE_LIMIT
 from api.description import Answer, describe
@@ -71,7 +71,10 @@ def job_routes(
         "watchJob",
         "The job's versions as they come, as server-sent events",
         {
-            200: Answer("A stream that ends when nothing is left to do.", {"text/event-stream": JobEvent}),
+            200: Answer(
+                "A stream that ends when nothing is left to do, and when the key does.",
+                {"text/event-stream": JobEvent},
+            ),
             204: Answer("No more will come."),
         },
         (*OWN_JOB_PROBLEMS, "too-many-waiting"),
@@ -82,7 +85,7 @@ def job_routes(
     def events(job_id: str) -> Response:
         last = request.headers.get("Last-Event-ID", "")
         seen = int(last) if last.isascii() and last.isdigit() and len(last) < 9 else 0
-        return waiting.events(own_job(job_id, ledger), seen)
+        return waiting.events(own_job(job_id, ledger), seen, g.key_holds)
 
     @routes.get("/<job_id>/result")
     @describe(

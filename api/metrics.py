@@ -82,6 +82,12 @@ def _of_redis(ledger: Ledger) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "osteo_jobs_pending", "Jobs with anything left to do, callbacks too", view.agenda.size()
     )
+    yield _by(
+        "clock",
+        "osteo_clock_difference_seconds",
+        "How far the sweeper's clock is ahead of this one; beyond 60 s either way nothing is erased",
+        ledger.clock.reported(),
+    )
     yield _by("role", "osteo_processes", "Processes that live", {role: names[role] for role in ROLES})
     yield GaugeMetricFamily(
         "osteo_receivers_paused", "Receivers that are not called for now", len(view.breaker.paused())

@@ -23,7 +23,7 @@ from jobs.states import State
 LONGEST = 30
 """Seconds that one request waits at most."""
 HEARTBEAT = 15.0
-"""Seconds after which a stream of events says that it is still there."""
+"""Seconds after which a stream of events says that it is still there, and looks whether its key is."""
 STILL_THERE = ": still there\n\n"
 
 
@@ -60,8 +60,10 @@ class Waiting:
         finally:
             self.slots.give(job.client)
 
-    def events(self, job: Job, seen: int) -> Response:
+    def events(self, job: Job, seen: int, key_holds: Callable[[], bool]) -> Response:
         """The versions of a job behind `seen` as they come, as server-sent events, until it is settled.
+
+        The stream ends as well once the key that asked for it does not hold any more.
 
         204 where none will come, which tells a browser not to ask again. Raises Problem 503.
         """
@@ -71,16 +73,18 @@ class Waiting:
             detail = "Too many requests are waiting. Ask for the job itself, or come again later."
             raise Problem(503, "too-many-waiting", detail, retry_after=RETRY_SECONDS)
         headers = {"X-Accel-Buffering": "no"}
-        response = Response(self._stream(job.id, seen), headers=headers, content_type="text/event-stream")
+        response = Response(
+            self._stream(job.id, seen, key_holds), headers=headers, content_type="text/event-stream"
+        )
         response.call_on_close(partial(self.slots.give, job.client))
         return response
 
-    def _stream(self, job_id: str, seen: int) -> Iterator[str]:
+    def _stream(self, job_id: str, seen: int, key_holds: Callable[[], bool]) -> Iterator[str]:
         # A store that is away ends the stream; the client comes again with what it saw last.
         with suppress(NotStored, TransientError), self.changes.watched(job_id) as changed:
             # At once, or the client would not even see the headers before something happens.
             yield STILL_THERE
-            while not self.changes.stopped.is_set():
+            while not self.changes.stopped.is_set() and key_holds():
                 changed.clear()
                 job = self.ledger.current(job_id)
                 if job.state is State.ERASED:

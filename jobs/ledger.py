@@ -23,6 +23,7 @@ from datetime import timedelta
 from typing import Any
 
 from jobs.claims import Claims
+from jobs.clock import Clock
 from jobs.due import Due
 from jobs.errors import Conflict, NotStored, QueueUnavailable, StoreRefused, StoreUnavailable
 from jobs.job import Job, now
@@ -52,6 +53,7 @@ class Ledger:
         self.view = view
         self.due = Due(objects)
         self.unseen = Unseen(objects)
+        self.clock = Clock(objects, view.lines.redis)
         self.records = Records(objects, view.lines.redis)
         self.claims = Claims(self.records)
 

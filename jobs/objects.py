@@ -3,6 +3,8 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import boto3
@@ -92,6 +94,12 @@ class Objects:
             # A disk that is full, or a key that may only read, shows here alone.
             self.put("check", b"")
             self._writable_until = time.monotonic() + WRITE_SECONDS
+
+    def date(self) -> datetime:
+        """The time by the server's clock, to the second, as each of its answers has it."""
+        with _translated(f"bucket {self._bucket}"):
+            answer = self._client.head_bucket(Bucket=self._bucket)
+        return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
 
     def put(self, key: str, body: bytes, content_type: str = "application/octet-stream") -> None:
         """Store `body` under `key`."""

@@ -76,7 +76,7 @@ def analyse(job_id: str, desk: Desk) -> None:
 def _analyse(waiting: Job | None, desk: Desk) -> None:
     if waiting is None:
         return
-    if waiting.overdue(now()):
+    if waiting.overdue(now()) and waiting.overdue(desk.ledger.clock.earliest()):
         _end(waiting.expired(now()), desk)
         return
     job = _take_up(waiting, desk)

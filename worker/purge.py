@@ -4,11 +4,12 @@ import logging
 from datetime import datetime, timedelta
 from threading import Event
 
+from jobs.clock import ClocksDisagree
 from jobs.deletion import bury, delete
 from jobs.due import Entry
 from jobs.errors import IllegalMove, NotStored, TransientError
 from jobs.ids import made_at
-from jobs.job import LEFTOVER_GRACE, now
+from jobs.job import LEFTOVER_GRACE
 from jobs.ledger import Ledger
 from jobs.states import State
 from jobs.uploads import upload_due
@@ -24,6 +25,8 @@ def purge_until(stop: Event, ledger: Ledger) -> None:
     while not stop.wait(PAUSE):
         try:
             purge(ledger)
+        except ClocksDisagree as error:
+            log.error("nothing is erased: %s", error)
         except TransientError as error:
             log.warning("this round of purging ended early: %s", error)
         except Exception:
@@ -31,8 +34,8 @@ def purge_until(stop: Event, ledger: Ledger) -> None:
 
 
 def purge(ledger: Ledger) -> None:
-    """One round over what is due. Two purgers may run at once. Raises TransientError."""
-    at = now()
+    """One round over what is due. Two purgers may run at once. Raises ClocksDisagree and TransientError."""
+    at = ledger.clock.agreed()
     for entry in list(ledger.due.passed(at)):
         try:
             again = _looked_at(entry, at, ledger)

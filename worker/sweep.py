@@ -12,7 +12,7 @@ from jobs.deletion import erase_leftovers
 from jobs.errors import Conflict, NotStored, QueueUnavailable, StoreUnavailable
 from jobs.handover import after_lost_attempt, pass_on
 from jobs.ids import made_at
-from jobs.job import LEFTOVER_GRACE, Job, now
+from jobs.job import LEFTOVER_GRACE, Job
 from jobs.ledger import Ledger
 from jobs.queue import JobQueue
 from jobs.states import State
@@ -57,7 +57,9 @@ def sweep(sweeper: Sweeper) -> None:
     What it costs follows what has changed, and not how many jobs there are. Raises TransientError where a
     store does not answer; the next round starts anew.
     """
-    ledger, queue, at = sweeper.ledger, sweeper.queue, now()
+    ledger, queue = sweeper.ledger, sweeper.queue
+    # By the clock that is furthest behind: none that has jumped ahead ends or erases anything early.
+    at = ledger.clock.earliest()
     view, gone = ledger.view, _gone(sweeper, at)
     sight = Sight(at, frozenset(queue.lost()), gone)
     _feed(ledger, queue)

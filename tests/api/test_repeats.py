@@ -174,7 +174,7 @@ def test_a_key_is_told_when_it_is_over_and_is_free_then(api: Api, ledger: Ledger
     second = api.request("POST", "/v1/jobs", headers=headers, body=OTHER)
     assert (second.status, second.json()["id"] == job.id) == (202, False)
     for _ in range(2):
-        monkeypatch.setattr("worker.purge.now", lambda: now() + timedelta(days=7, minutes=1))
+        monkeypatch.setattr("jobs.clock.Clock.agreed", lambda _: now() + timedelta(days=7, minutes=1))
         purge(ledger)
         assert ledger.claims.read(claim.key) is None
     assert ledger.read(job.id) == job, "the job itself is kept"

@@ -216,7 +216,7 @@ def test_what_nobody_submits_is_erased_and_nothing_is_listed_for_it(api: Api, le
     purge(ledger)
     assert left(api) == [f"uploads/clinic/{forgotten}"]
     after = timedelta(seconds=900) + GRACE + timedelta(seconds=2)
-    monkeypatch.setattr("worker.purge.now", lambda: now() + after)
+    monkeypatch.setattr("jobs.clock.Clock.agreed", lambda _: now() + after)
     listed = []
     monkeypatch.setattr(Objects, "keys", _noting(Objects.keys, listed))
     purge(ledger)
@@ -238,7 +238,7 @@ def test_an_upload_of_a_client_with_hyphens_in_its_name_is_erased_too(ledger: Le
     uploads = Uploads(ledger.objects, ledger.due, ledger.objects, timedelta(seconds=60))
     upload = uploads.open("clinic-a-2", 5, "image/png")
     assert put({"url": upload.url, "method": "PUT", "headers": dict(upload.headers)}, b"hello") == 200
-    monkeypatch.setattr("worker.purge.now", lambda: now() + GRACE + timedelta(seconds=62))
+    monkeypatch.setattr("jobs.clock.Clock.agreed", lambda _: now() + GRACE + timedelta(seconds=62))
     purge(ledger)
     assert uploads.size("clinic-a-2", upload.id) is None
 

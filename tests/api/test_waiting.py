@@ -6,11 +6,13 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 import urllib3
 
-from api.keys import Keys
+from api.key import id_of
+from api.key_store import Keys
 from api.problem import Problem
 from api.slots import Slots
 from api.waiting import Waiting
@@ -258,15 +260,34 @@ def changes(stores) -> Iterator[Changes]:
 
 def test_a_stream_says_that_it_is_still_there(ledger: Ledger, job: Job, changes: Changes, monkeypatch):
     monkeypatch.setattr("api.waiting.HEARTBEAT", 0.01)
-    stream = iter(Waiting(ledger, changes, "")._stream(job.id, seen=1))
+    stream = iter(Waiting(ledger, changes, "")._stream(job.id, seen=1, key_holds=lambda: True))
     assert [next(stream) for _ in range(3)] == [": still there\n\n"] * 3
+
+
+@pytest.mark.parametrize("act", ["revoked", "rotated"])
+def test_a_stream_ends_when_its_key_does(
+    api: Api, ledger: Ledger, job: Job, changes: Changes, act, monkeypatch
+):
+    monkeypatch.setattr("api.waiting.HEARTBEAT", 0.01)
+    keys = Keys(api.records, trust_seconds=0)
+    key = keys.create("clinic")
+    stream = Waiting(ledger, changes, "")._stream(job.id, 0, lambda: keys.holder_of(key) is not None)
+    seen = [next(stream), next(stream), next(stream)]
+    assert "event: job" in seen[1]
+    assert seen[2] == ": still there\n\n"
+    if act == "revoked":
+        keys.revoke(id_of(key))
+    else:
+        keys.rotate(id_of(key), timedelta(0))
+    start(job, ledger)
+    assert list(stream) in ([], [": still there\n\n"]), "nothing that came later is told"
 
 
 def test_who_finds_no_seat_is_answered_at_once(ledger: Ledger, job: Job, changes: Changes):
     full = Waiting(ledger, changes, "", Slots(0, 0))
     assert full.until(lambda job: False, job, 30) == (job, False)
     with pytest.raises(Problem) as refused:
-        full.events(job, seen=0)
+        full.events(job, seen=0, key_holds=lambda: True)
     assert refused.value.status == 503
 
 
@@ -274,7 +295,7 @@ def test_seats_are_free_again_after_waiting_and_after_a_stream(ledger: Ledger, j
     single = Waiting(ledger, changes, "", Slots(1, 1))
     for _ in range(3):
         assert single.until(lambda job: job.version > 1, job, 0) == (job, True)
-        single.events(job, seen=0).close()
+        single.events(job, seen=0, key_holds=lambda: True).close()
 
 
 def test_all_are_woken_when_a_lost_subscription_begins_anew(api: Api, job: Job, changes: Changes):

@@ -33,7 +33,7 @@ def due(ledger) -> list[str]:
 
 
 def later(monkeypatch, by: timedelta) -> None:
-    monkeypatch.setattr("worker.purge.now", lambda: now() + by)
+    monkeypatch.setattr("jobs.clock.Clock.agreed", lambda _: now() + by)
 
 
 def test_a_job_is_deleted_when_it_has_been_kept_for_as_long_as_was_asked_for(ledger):
@@ -126,4 +126,4 @@ def test_a_round_costs_the_same_however_many_jobs_are_kept(ledger):
         ended(ledger, at=now(), retention_seconds=86_400 * (number + 1))
     requests.clear()
     purge(ledger)
-    assert requests == ["ListObjectsV2"]
+    assert requests == ["HeadBucket", "ListObjectsV2"], "for the clock, and for what is due"
