@@ -126,4 +126,4 @@ def test_a_round_costs_the_same_however_many_jobs_are_kept(ledger):
         ended(ledger, at=now(), retention_seconds=86_400 * (number + 1))
     requests.clear()
     purge(ledger)
-    assert requests == ["HeadBucket", "ListObjectsV2"], "for the clock, and for what is due"
+    assert requests == ["ListObjectsV2"] * 2, "for the clock, and for what is due"
