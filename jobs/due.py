@@ -1,4 +1,4 @@
-"""When a job or an upload has to be looked at again, perhaps in years: by time, so nobody looks at all."""
+"""When a job, an upload or a probe has to be looked at again: an index by time, so a look costs little."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from jobs.objects import Objects
 
 @dataclass(frozen=True)
 class Entry:
-    """One look at one job, or upload; `key` is where it stands in the index."""
+    """One look at one job, upload or probe; `key` is where it stands in the index."""
 
     key: str
     name: str
 
 
 class Due:
-    """The index, at `due/<day>/<time>-<job id>`, or `-<upload id>.<client>`.
+    """The index, at `due/<day>/<time>-<job id>`, or `-<upload or probe id>.<client>`.
 
     Every method may raise StoreUnavailable.
     """
@@ -25,7 +25,7 @@ class Due:
         self._objects = objects
 
     def put(self, name: str, at: datetime) -> None:
-        """Let this job, or upload, be looked at, at this time or soon after."""
+        """Let this job, upload or probe be looked at, at this time or soon after."""
         self._objects.put(f"{_place(at)}-{name}", b"")
 
     def passed(self, at: datetime) -> Iterator[Entry]:

@@ -8,7 +8,7 @@ Keys, all below one bucket:
     clients/<client>/claims/<key|id>-<hash>/  which job an idempotency key or an own id stands for
     jobs/<job id>/ledger/<version>    the job's record at that version, from the second on, JSON
     unseen/<job id>                   empty; the sweeper has to put this job on the agenda in Redis
-    due/<day>/<time>-<job id>         empty; the job has to be looked at then (or an upload: jobs/uploads.py)
+    due/<day>/<time>-<job id>         empty; the job has to be looked at then (or an upload, or a probe)
     dead-letters/<job id>             empty; there while an operator may have the job retried
 
 A study (see jobs.study) has a record, a marker and an end as a job has, under its own id.
@@ -25,6 +25,7 @@ from typing import Any
 from jobs.claims import Claims
 from jobs.clock import Clock
 from jobs.due import Due
+from jobs.erasures import Erasures
 from jobs.errors import Conflict, NotStored, QueueUnavailable, StoreRefused, StoreUnavailable
 from jobs.job import Job, now
 from jobs.objects import Objects
@@ -54,6 +55,7 @@ class Ledger:
         self.due = Due(objects)
         self.unseen = Unseen(objects)
         self.clock = Clock(objects, view.lines.redis)
+        self.erasures = Erasures(view.lines.redis)
         self.records = Records(objects, view.lines.redis)
         self.claims = Claims(self.records)
 
@@ -261,6 +263,7 @@ class Ledger:
     def erase(self, tombstone: Job) -> None:
         """Remove all that lies under this id, in both places; only the tombstone stays, in both."""
         self.view.put(tombstone)
+        self.erasures.note()
         self._erase(tombstone)
         self.view.agenda.forget(tombstone.id)
 

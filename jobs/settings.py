@@ -141,6 +141,10 @@ class Settings:
     """The same for single clients, as `clinic-a=604800,clinic-b=0`."""
     idempotency_seconds: int = _setting("OSTEO_IDEMPOTENCY_SECONDS", 7 * DAY, int, (1, CENTURY))
     """For how long an idempotency key stands for the first submission that it came with."""
+    probe_seconds: int = _setting("OSTEO_PROBE_SECONDS", 7 * DAY, int, (60, CENTURY))
+    """How long a test event (probe) is kept after it was asked for, then it is erased."""
+    rewrite_seconds: int = _setting("OSTEO_REWRITE_SECONDS", 900, int, (10, DAY))
+    """Shortest time between two rewrites of Redis' append-only file, which holds erased text until then."""
     key_seconds: float = _setting("OSTEO_KEY_SECONDS", 30.0, float, (0, HOUR))
     """Time for which a key that was read is trusted: so long a revoked one may still be taken."""
     cors_origins: frozenset[str] = _setting("OSTEO_CORS_ORIGINS", frozenset(), list_of_origins)

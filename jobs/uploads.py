@@ -60,7 +60,7 @@ class Uploads:
 
 
 def upload_due(name: str) -> str | None:
-    """The key of the upload that an entry of the index of due looks is of; None where it is of a job."""
+    """The key of the upload that an entry of the index of due looks is of; None where it is of another."""
     upload_id, _, client = name.partition(".")
     return _place(client, upload_id) if client and is_id("upload", upload_id) else None
 

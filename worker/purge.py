@@ -1,7 +1,8 @@
-"""Purge: delete jobs that are kept no longer, what came too late for deleted ones, and uploads left over."""
+"""Purge: delete jobs that are kept no longer, what came late for deleted ones, uploads and probes."""
 
 import logging
 from datetime import datetime, timedelta
+from functools import partial
 from threading import Event
 
 from jobs.clock import ClocksDisagree
@@ -11,6 +12,7 @@ from jobs.errors import IllegalMove, NotStored, TransientError
 from jobs.ids import made_at
 from jobs.job import LEFTOVER_GRACE
 from jobs.ledger import Ledger
+from jobs.probes import probe_due
 from jobs.states import State
 from jobs.uploads import upload_due
 
@@ -20,17 +22,18 @@ PAUSE = 15.0
 """Seconds between two rounds."""
 
 
-def purge_until(stop: Event, ledger: Ledger) -> None:
-    """Purge round after round, until `stop` is set."""
+def purge_until(stop: Event, ledger: Ledger, rewrite_seconds: int) -> None:
+    """Purge round after round, and have what was erased leave Redis' file, until `stop` is set."""
     while not stop.wait(PAUSE):
-        try:
-            purge(ledger)
-        except ClocksDisagree as error:
-            log.error("nothing is erased: %s", error)
-        except TransientError as error:
-            log.warning("this round of purging ended early: %s", error)
-        except Exception:
-            log.exception("this round of purging broke")
+        for work in (partial(purge, ledger), partial(ledger.erasures.rewrite, rewrite_seconds)):
+            try:
+                work()
+            except ClocksDisagree as error:
+                log.error("nothing is erased: %s", error)
+            except TransientError as error:
+                log.warning("this round of purging ended early: %s", error)
+            except Exception:
+                log.exception("this round of purging broke")
 
 
 def purge(ledger: Ledger) -> None:
@@ -50,9 +53,12 @@ def purge(ledger: Ledger) -> None:
 
 
 def _looked_at(entry: Entry, at: datetime, ledger: Ledger) -> datetime | None:
-    """Do what is due with this job, or upload; when to look at it again, if ever."""
+    """Do what is due with this job, upload or probe; when to look at it again, if ever."""
     if upload := upload_due(entry.name):
         ledger.objects.delete(upload)
+        return None
+    if probe := probe_due(entry.name):
+        ledger.records.change(probe, lambda _: None)
         return None
     try:
         job = ledger.read(entry.name)

@@ -137,7 +137,8 @@ def run_sweeper(settings: Settings, stop: Event) -> None:
         running_limit=timedelta(seconds=settings.running_seconds),
     )
     # In threads of their own: no job waits until a thousand others are deleted, or a million markers listed.
-    Thread(target=purge_until, args=[stop, ledger], name="purge", daemon=True).start()
+    purging = (stop, ledger, settings.rewrite_seconds)
+    Thread(target=purge_until, args=purging, name="purge", daemon=True).start()
     reconciling = (stop, sweeper, settings.reconcile_seconds)
     Thread(target=reconcile_until, args=reconciling, name="reconcile", daemon=True).start()
     audit = Audit.connect(settings)
