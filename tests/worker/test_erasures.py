@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 from redis import Redis
@@ -13,10 +14,11 @@ from redis import Redis
 from jobs.deletion import delete
 from jobs.erasures import PAUSE
 from jobs.errors import NotStored
+from jobs.job import now
 from jobs.ledger import Ledger
 from jobs.probes import Probes
 from tests.worker.test_purge import ended, later
-from worker.purge import purge
+from worker.purge import purge, purge_until
 
 OURS = {
     "reference": "ward 3, Miss Erased",
@@ -81,6 +83,20 @@ def test_the_file_is_rewritten_once_in_a_while_and_not_for_each_erasure(ledger: 
         ledger.erasures.rewrite(900)
         redis.delete(PAUSE)
         assert rewrites(redis) == before + 2, "for the two that came later, and not again"
+
+
+def test_the_purger_orders_the_rewrite_though_clocks_disagree(ledger: Ledger, redis: Redis, monkeypatch):
+    monkeypatch.setattr("worker.purge.PAUSE", 0.01)
+    monkeypatch.setattr(ledger.objects, "date", lambda: now() + timedelta(days=1))
+    before, stop = rewrites(redis), Event()
+    delete(ended(ledger).id, ledger)
+    purger = Thread(target=purge_until, args=[stop, ledger, 900])
+    purger.start()
+    try:
+        until(lambda: rewrites(redis) == before + 1)
+    finally:
+        stop.set()
+        purger.join()
 
 
 def test_a_rewrite_that_failed_is_ordered_again(ledger: Ledger, redis: Redis):
