@@ -59,7 +59,7 @@ class Batches:
         )
 
     def choose(self, step: int, phase: Phase) -> tuple[list[Example], np.random.Generator]:
-        """Choose the examples of a step, and make what their variations are drawn from; Refused as by `draw`."""
+        """Choose the examples of a step, and what their variations are drawn from; Refused as by `draw`."""
         windows = phase.window < 1
         if windows and not all(self._located):
             raise Refused("windows need fractured images with boxes")
