@@ -6,7 +6,7 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -45,6 +45,11 @@ class Phase:
     tones: float = 0.0
     """How far contrast, inversion and noise vary, from 0, not at all, to 1. A network that knows nothing yet
     learns the slower for it."""
+    wear: float = 0.0
+    """How far sharpness, light, markers and JPEG's losses vary, from 0, not at all, to 1."""
+    any_angle: float = 0.0
+    """Share of the X-rays that are turned by any angle, as phones, scanners and archives deliver them; the
+    others are turned by 15 degrees at most."""
 
     @property
     def resolution(self) -> int:
@@ -76,6 +81,8 @@ class Config:
     validate_every: int
     threads: int
     phases: tuple[Phase, ...]
+    source_shares: dict[str, float] = field(default_factory=dict)
+    """Share of each batch by source. A source that is not named shares what is left, by its X-rays."""
 
     @property
     def input_size(self) -> int:

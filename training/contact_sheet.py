@@ -30,10 +30,10 @@ def draw_tiles(tiles: Sequence[tuple[Path, Entry, str]]) -> Image.Image:
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(10)
     for place, (path, entry, caption) in enumerate(tiles):
         x, y = place % _COLUMNS * _TILE, place // _COLUMNS * (_TILE + _CAPTION)
-        pixels = decode(path.read_bytes()).pixels
-        side = _TILE - 4
-        sheet.paste(Image.fromarray(to_square(pixels, side)), (x + 2, y + 2))
-        box_of = Letterbox.of(entry.width, entry.height, side)
+        radiograph = decode(path.read_bytes())
+        side, field = _TILE - 4, radiograph.exposed_field
+        sheet.paste(Image.fromarray(to_square(radiograph.pixels, side, field)), (x + 2, y + 2))
+        box_of = Letterbox.of_field(field, side)
         for box in entry.boxes:
             left, top, width, height = box_of.into(box)
             pen.rectangle(

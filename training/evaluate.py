@@ -16,27 +16,30 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from model.bundle import CARD, CHECK, MANIFEST, MEASURED, Description, write_bundle
+from model.bundle import CARD, CHECK, MEASURED, Description, write_bundle
 from model.onnx_graph import to_onnx
 from model.weights import write_weights
 from training.backend import prepare_backend
 from training.calibration import fix
 from training.card import write_card
+from training.evaluation.ancestry import ancestry_of, known_before, refuse_overlap
+from training.evaluation.known_xrays import FILE as KNOWN
+from training.evaluation.known_xrays import known_of
 from training.evaluation.least_size import describe_base, mark_small
 from training.examples import entries_of, labels_of, read_part
 from training.findings import Part, change_of, localise, measure
 from training.fit_check import METRICS as CHECK_METRICS
+from training.fit_check import NO_CHECK
+from training.manifest import read_manifest
 from training.openings import note_opening
 from training.plots import draw_plots
 from training.refused import told_plainly
 from training.report import REPORT, write_report
 from training.robustness import measure_robustness, size_only
-from training.split import TEST, TRAIN, VALIDATION, division_of
+from training.split import TEST, TRAIN, VALIDATION, division_of, read_split
 from training.stored_scores import StoredScores
 from training.trained import beginning_of, config_of, refuse_another_division
 from training.whole_file import write_json
-
-_SHIPPED = Path(__file__).parents[1] / "model" / "bundle"
 
 
 def evaluate(run: Path, bundle: Path, again: bool = False, small: bool = False) -> dict[str, Any]:
@@ -48,10 +51,13 @@ def evaluate(run: Path, bundle: Path, again: bool = False, small: bool = False) 
     config = config_of(run)
     division = division_of(run)
     refuse_another_division(run, division)
+    before = known_before(run)
+    refuse_overlap(run, before)
     scores = StoredScores(run, config)
     known = read_part(run, VALIDATION, config.input_size)
     fixed_on = describe_base("validation part", labels_of(known), small)
-    calibration, thresholds = fix(known, scores.of(VALIDATION, [example.square for example in known]))
+    fixed = fix(known, scores.of(VALIDATION, [example.square for example in known]))
+    calibration, thresholds = fixed.calibration, fixed.thresholds
 
     openings = note_opening(run, division, scores.fingerprint, again)
     unseen = read_part(run, TEST, config.input_size)
@@ -61,10 +67,12 @@ def evaluate(run: Path, bundle: Path, again: bool = False, small: bool = False) 
     metrics: dict[str, Any] = {
         "config": asdict(config),
         "began_with": beginning_of(run),
+        "ancestry": ancestry_of(run),
         "data": _describe(run),
         "openings_of_the_test_part": openings,
         "calibration": asdict(calibration),
         "thresholds": asdict(thresholds),
+        "region_calibration": asdict(fixed.regions),
         "fixed_on": fixed_on,
         **measure(test, thresholds),
         "int8_against_float32": change_of(test, exact),
@@ -85,15 +93,17 @@ def evaluate(run: Path, bundle: Path, again: bool = False, small: bool = False) 
         input_size=config.input_size,
         thresholds=thresholds,
         calibration=calibration,
+        region_calibration=fixed.regions,
         metrics={
             "test": metrics["test"],
             "fixed_on": fixed_on,
             "localisation": metrics["localisation"]["head"],
             "radiograph_check": metrics["radiograph_check"],
         },
-        data=", ".join(metrics["data"]["sources"]),
-        licence="; ".join(metrics["data"]["licences"]),
+        data=", ".join(_of_ancestors(metrics, "data", ", ", metrics["data"]["sources"])),
+        licence="; ".join(_of_ancestors(metrics, "licence", "; ", metrics["data"]["licences"])),
     )
+    everything = read_manifest(run)
     texts = {
         CHECK: _read_check(run)[0],
         CARD: write_card(description, metrics),
@@ -106,12 +116,19 @@ def evaluate(run: Path, bundle: Path, again: bool = False, small: bool = False) 
         lambda path: write_weights(path, scores.exact),
         to_onnx(scores.exact),
         texts,
+        {KNOWN: known_of(run, everything, read_split(run), before).write},
     )
     return metrics
 
 
 _GRAD_CAM_THRESHOLD = 0.5
 """Half of its own maximum, as its authors cut it."""
+
+
+def _of_ancestors(metrics: dict[str, Any], key: str, separator: str, own: list[str]) -> list[str]:
+    """List the run's own sources or licences, and those of every bundle that its network goes back to."""
+    inherited = [one for bundle in metrics["ancestry"] for one in bundle[key].split(separator) if one]
+    return list(dict.fromkeys([*own, *sorted(inherited)]))
 
 
 def _without_nan(values: Any) -> Any:
@@ -141,17 +158,15 @@ def _describe(run: Path) -> dict[str, Any]:
     }
 
 
-def _read_check(run: Path) -> tuple[str, dict[str, Any]]:
-    """Read the radiograph check that the run fitted, or else the shipped bundle's, and its measures.
+def _read_check(run: Path) -> tuple[str, dict[str, Any] | None]:
+    """Read the radiograph check that the run fitted, and its measures; else one that refuses nothing.
 
-    `fitted_by` names the bundle that the check was taken over from; None where it is this run's own.
+    Another bundle's check does not fit: it was fitted on what another network sees.
     """
-    if (run / CHECK).exists():
-        measured = json.loads((run / CHECK_METRICS).read_text(encoding="utf-8"))
-        return (run / CHECK).read_text(encoding="utf-8"), measured | {"fitted_by": None}
-    shipped = json.loads((_SHIPPED / MANIFEST).read_text(encoding="utf-8"))
-    measured, name = shipped["metrics"]["radiograph_check"], f"{shipped['name']} {shipped['version']}"
-    return (_SHIPPED / CHECK).read_text(encoding="utf-8"), {"fitted_by": name} | measured
+    if not (run / CHECK).exists():
+        return NO_CHECK.to_json(), None
+    measured = json.loads((run / CHECK_METRICS).read_text(encoding="utf-8"))
+    return (run / CHECK).read_text(encoding="utf-8"), measured
 
 
 def main() -> None:

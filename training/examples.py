@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from tqdm import tqdm
 
 from model.image import decode
@@ -27,6 +28,8 @@ class Example:
     square: np.ndarray
     boxes: tuple[Box, ...]
     polygons: tuple[Polygon, ...]
+    place: Letterbox | None = None
+    """Where the X-ray lies in the square, between its margins; None where it fills the square."""
 
     @property
     def fractured(self) -> bool:
@@ -57,18 +60,20 @@ def entries_of(run: Path, part: str) -> list[Entry]:
 def read_example(run: Path, entry: Entry, group: str, size: int) -> Example:
     """Decode one X-ray of the run's manifest."""
     radiograph = decode((run / entry.image).read_bytes())
-    place = Letterbox.of(radiograph.width, radiograph.height, size)
+    field = radiograph.exposed_field
+    place = Letterbox.of_field(field, size)
     return Example(
         entry=entry,
         group=group,
-        square=to_square(radiograph.pixels, size),
+        square=to_square(radiograph.pixels, size, field),
         boxes=tuple(place.into(box) for box in entry.boxes),
         polygons=tuple(_into(place, polygon) for polygon in entry.polygons),
+        place=place,
     )
 
 
 def _into(place: Letterbox, polygon: Polygon) -> Polygon:
-    points = np.array(polygon).reshape(-1, 2) * place.scale + (place.left, place.top)
+    points = (np.array(polygon).reshape(-1, 2) - (place.x, place.y)) * place.scale + (place.left, place.top)
     return tuple(points.ravel().tolist())
 
 
@@ -80,3 +85,8 @@ def labels_of(examples: Sequence[Example]) -> np.ndarray:
 def groups_of(examples: Sequence[Example]) -> np.ndarray:
     """The group of each, str (n,)."""
     return np.array([example.group for example in examples])
+
+
+def shrink(square: np.ndarray, size: int) -> np.ndarray:
+    """Reduce a square, uint8 (side, side), to `size` pixels: it has been through the pixel path already."""
+    return np.asarray(Image.fromarray(square).resize((size, size), Image.Resampling.HAMMING))

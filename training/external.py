@@ -31,7 +31,7 @@ from training.whole_file import write_json, write_table
 MEASURED, ANSWERED = "external.json", "answers.csv"
 
 
-def measure_site(site: Site, bundle: Bundle) -> dict[str, Any]:
+def measure_site(site: Site, bundle: Bundle, run: Path) -> dict[str, Any]:
     """Measure the bundle as it is, with the thresholds that it brings."""
     about, sample = bundle.description, site.transported(bundle)
     return {
@@ -46,7 +46,9 @@ def measure_site(site: Site, bundle: Bundle) -> dict[str, Any]:
         "site": site.describe(),
         "calibration": asdict(about.calibration),
         "thresholds": asdict(about.thresholds),
+        "known_to_the_bundle": site.known_to(bundle, run),
         "refusals": site.refusals(),
+        "warnings": site.warnings(),
         "found_of_all_sent": site.found_of_all_sent(about.thresholds.low, sample.probabilities),
         **figures_of(sample, Calls.of(sample.probabilities, about.thresholds)),
     }
@@ -143,7 +145,7 @@ def main() -> None:
     with told_plainly("external"):
         bundle = read_bundle(options.bundle)
         site = read_site(options.folders, options.bundle, run)
-        metrics = without_nan(measure_site(site, bundle))
+        metrics = without_nan(measure_site(site, bundle, run))
         sample = site.transported(bundle)
         write_answers(run, site, sample.probabilities)
         write_json(run / MEASURED, metrics)

@@ -51,8 +51,19 @@ def peak_hits(example: Example, heat: np.ndarray, margin: float = MARGIN) -> boo
     """Pointing game: whether the middle of the hottest cell of `heat` (h, w) lies in a fracture's box."""
     side = example.square.shape[0]
     row, column = np.unravel_index(int(heat.argmax()), heat.shape)
-    y, x = (row + 0.5) / heat.shape[0] * side, (column + 0.5) / heat.shape[1] * side
-    slack = margin * side
+    return _is_inside(
+        example, (column + 0.5) / heat.shape[1] * side, (row + 0.5) / heat.shape[0] * side, margin
+    )
+
+
+def lies_on_fracture(example: Example, box: tuple[int, int, int, int], margin: float = MARGIN) -> bool:
+    """Whether the middle of `box`, x, y, w, h in the square's pixels, lies in a fracture's box."""
+    x, y, width, height = box
+    return _is_inside(example, x + width / 2, y + height / 2, margin)
+
+
+def _is_inside(example: Example, x: float, y: float, margin: float) -> bool:
+    slack = margin * example.square.shape[0]
     return any(
         left - slack <= x <= left + width + slack and top - slack <= y <= top + height + slack
         for left, top, width, height in example.boxes

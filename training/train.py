@@ -17,7 +17,6 @@ import numpy as np
 from sklearn.metrics import log_loss, roc_auc_score
 from tqdm import tqdm
 
-from model.letterbox import to_square
 from model.network import FRACTURE, WHERE, build
 from training.ahead import draw_ahead
 from training.augment import OVERSAMPLING
@@ -26,7 +25,9 @@ from training.batches import Batch, Batches
 from training.checkpoint import Position, position_of, restore, save
 from training.config import Config, Phase, read_config
 from training.curves import HISTORY, VALIDATION, draw_curves, note
-from training.examples import Example, labels_of, read_part
+from training.evaluation.ancestry import note_ancestry, refuse_overlap
+from training.evaluation.known_xrays import read_known
+from training.examples import Example, labels_of, read_part, shrink
 from training.growth import transfer
 from training.loss import cells_loss
 from training.openings import inherit_openings
@@ -56,11 +57,17 @@ def train(config: Config, run: Path) -> None:
     if position is None:
         if bundle := bundle_of(config.begin):
             refuse_bundle_of_another_division(bundle, run, division)
+            refuse_overlap(run, read_known(bundle.folder))
             inherit_openings(run, division, bundle)
+        note_ancestry(run, bundle)
         position = Position(0, 0)
     largest = max(phase.resolution for phase in config.phases)
     batches = Batches(
-        read_part(run, TRAIN, largest * OVERSAMPLING), config.batch_size, config.positive_share, config.seed
+        read_part(run, TRAIN, largest * OVERSAMPLING),
+        config.batch_size,
+        config.positive_share,
+        config.seed,
+        config.source_shares,
     )
     validation = read_part(run, VALIDATION_PART, largest)
     model = compile_phase(config, config.phases[position.phase])
@@ -88,7 +95,7 @@ def compile_phase(config: Config, phase: Phase, blocks: bool = True, locate: boo
 
     keras.config.set_dtype_policy(config.precision)
     keras.utils.set_random_seed(config.seed)
-    model = build(phase.input_size, phase.backbone, blocks=blocks, locate=locate)
+    model = build(phase.input_size, phase.backbone, blocks=blocks, locate=locate, describe=False)
     losses = {FRACTURE: keras.losses.BinaryCrossentropy(label_smoothing=config.label_smoothing)}
     weights = {FRACTURE: 1.0}
     if locate:
@@ -170,12 +177,12 @@ def validate(
     """Measure on the validation part, or on windows of it, with the weights as they are."""
     if phase.window < 1:
         fixed = Batches(validation, config.batch_size, config.positive_share, config.seed)
-        plain = replace(phase, tones=0.0)
+        plain = replace(phase, tones=0.0, wear=0.0, any_angle=0.0)
         drawn = [fixed.draw(i, plain) for i in range(_WINDOW_BATCHES)]
         said = np.concatenate([model.predict_on_batch(batch.x)[FRACTURE][:, 0] for batch in drawn])
         labels = np.concatenate([batch.fracture[:, 0] for batch in drawn]) > 0
     else:
-        squares = [to_square(example.square, phase.input_size) for example in validation]
+        squares = [shrink(example.square, phase.input_size) for example in validation]
         said, labels = score(model, squares, "validating").fracture, labels_of(validation)
     # Batches are richer in fractures than the part: an accuracy at 0.5 would count that, too.
     threshold = np.quantile(said, 1 - labels.mean())

@@ -46,7 +46,9 @@ def begin_with(source: str, model: keras.Model) -> None:
 
 def bundle_of(source: str) -> Bundle | None:
     """Read the bundle that `source` names, or return None where it names something else."""
-    return read_bundle(Path(source)) if source and (Path(source) / MANIFEST).exists() else None
+    return (
+        read_bundle(Path(source), to_learn_on=True) if source and (Path(source) / MANIFEST).exists() else None
+    )
 
 
 def told_of(source: str) -> str:

@@ -1,8 +1,10 @@
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from model.letterbox import Letterbox
 from tests.training.collections_of_xrays import an_entry
 from training.augment import augment, cells, draw_fractures
 from training.batches import Batches
@@ -12,7 +14,8 @@ from training.loss import UNKNOWN, cells_loss
 from training.refused import Refused
 
 WHOLE = Phase("ResNet50V2", 64, 9, 0, 1e-4, 1.0, 0.0)
-WINDOWS = replace(WHOLE, window=0.5)
+WINDOWS, QUARTERS = replace(WHOLE, window=0.5), replace(WHOLE, window=0.25)
+TONED = replace(WHOLE, tones=1.0)
 
 
 def example(fractured: bool = True, image: str = "a", side: int = 128) -> Example:
@@ -25,7 +28,7 @@ def example(fractured: bool = True, image: str = "a", side: int = 128) -> Exampl
 def test_the_box_moves_with_the_picture():
     random = np.random.default_rng(0)
     for _ in range(40):
-        x, where = augment(example(), 64, random)
+        x, where = augment(example(), WHOLE, random)
         assert (x.shape, where.shape) == ((64, 64, 1), (4, 4, 1))
         assert -1 <= x.min() <= x.max() <= 1
         bright = x[..., 0].reshape(4, 16, 4, 16).max(axis=(1, 3)) > 0
@@ -40,7 +43,7 @@ def test_a_picture_is_flipped_left_to_right_and_never_upside_down():
     random = np.random.default_rng(0)
     tops, lefts = [], []
     for _ in range(40):
-        x, _ = augment(corner, 64, random)
+        x, _ = augment(corner, WHOLE, random)
         rows, columns = np.nonzero(x[..., 0] > 0)
         tops.append(rows.mean() < 32)
         lefts.append(columns.mean() < 32)
@@ -53,24 +56,19 @@ def test_tones_vary_and_the_margins_stay_black_also_where_a_radiograph_is_invert
 ):
     square = np.zeros((128, 128), np.uint8)
     square[:, 32:96] = 100
-    tall = Example(an_entry(width=64, height=128), "g", square, (), ())
+    tall = Example(an_entry(), "g", square, (), (), Letterbox.of(64, 128, 128))
     monkeypatch.setattr("training.augment._NOISY", 0.0)
     # Turned and moved by a little, these places stay inside the radiograph and in its margins.
     for inverted, middle in ((0.0, -0.22), (1.0, 0.22)):
         monkeypatch.setattr("training.augment._INVERTED", inverted)
-        drawn = [
-            augment(tall, 64, np.random.default_rng(seed), tones=1.0)[0][28:36, :, 0] for seed in range(60)
-        ]
+        drawn = [augment(tall, TONED, np.random.default_rng(seed))[0][28:36, :, 0] for seed in range(60)]
         inside = np.array([x[:, 30:34].mean() for x in drawn])
         assert inside.mean() == pytest.approx(middle, abs=0.1)
         assert 0.1 < inside.std() < 0.4
         assert all((x[:, :2] == -1).all() and (x[:, -2:] == -1).all() for x in drawn)
     monkeypatch.setattr("training.augment._NOISY", 1.0)
     noisy = np.array(
-        [
-            augment(tall, 64, np.random.default_rng(seed), tones=1.0)[0][28:36, 30:34].std()
-            for seed in range(60)
-        ]
+        [augment(tall, TONED, np.random.default_rng(seed))[0][28:36, 30:34].std() for seed in range(60)]
     )
     assert 0.02 < noisy.mean() < 0.06
 
@@ -107,8 +105,8 @@ def test_an_outline_says_more_than_a_box_and_no_mark_at_all_says_that_nobody_kno
     both = Example(boxed.entry, "g", boxed.square, (*boxed.boxes, elsewhere), outlined.polygons)
     assert (np.asarray(draw_fractures(both)) > 0).sum() == painted.sum() + 21 * 21, "a box without outline"
     unmarked = Example(boxed.entry, "g", boxed.square, (), ())
-    assert (augment(unmarked, 64, random)[1] == UNKNOWN).all()
-    assert (augment(example(fractured=False), 64, random)[1] == 0).all()
+    assert (augment(unmarked, WHOLE, random)[1] == UNKNOWN).all()
+    assert (augment(example(fractured=False), WHOLE, random)[1] == 0).all()
 
 
 def test_what_nobody_knows_costs_nothing():
@@ -126,7 +124,7 @@ def test_what_nobody_knows_costs_nothing():
 def test_a_window_shows_its_share_of_the_picture_where_there_is_something_to_see():
     random = np.random.default_rng(0)
     boxed, intact = example(side=256), example(fractured=False, side=256)
-    drawn = [augment(boxed, 64, random, window=0.25) for _ in range(60)]
+    drawn = [augment(boxed, QUARTERS, random) for _ in range(60)]
     assert {(x.shape, where.shape) for x, where in drawn} == {((64, 64, 1), (4, 4, 1))}
     # Aimed at the fracture most of the time, and the cells move with it.
     holding = [(x, where) for x, where in drawn if where.max() > 0]
@@ -137,7 +135,7 @@ def test_a_window_shows_its_share_of_the_picture_where_there_is_something_to_see
     # The square of 32 pixels fills a quarter of a window of 64 source pixels, not a sixty-fourth.
     assert np.median([(x > 0).mean() for x, _ in holding]) > 0.15
     # Air is avoided: 1.6 % of this picture is bright, most windows show some of it.
-    seen = [augment(intact, 64, random, window=0.25)[0].max() > 0 for _ in range(60)]
+    seen = [augment(intact, QUARTERS, random)[0].max() > 0 for _ in range(60)]
     assert sum(seen) > 30
 
 
@@ -150,10 +148,88 @@ def test_a_batch_of_windows_calls_fractured_what_shows_a_fracture():
         assert np.array_equal(batch.fracture[:, 0] > 0, batch.where.max(axis=(1, 2, 3)) > 0)
         assert (batch.where != UNKNOWN).all()
     assert 20 < sum(batch.fracture.sum() for batch in drawn) <= 40
-    other = Example(an_entry("o", source="marks nothing"), "g", np.full((128, 128), 9, np.uint8), (), ())
-    mixed = Batches([*examples, other], 20, 0.5, seed=3)
-    for step, batch in enumerate(drawn):
-        x = mixed.draw(step, WINDOWS).x
-        assert np.array_equal(x, batch.x), "the look of a source says something"
+    others = [
+        Example(
+            an_entry(str(i), i < 9, source="marks nothing"), "g", np.full((128, 128), 9, np.uint8), (), ()
+        )
+        for i in range(12)
+    ]
+    mixed = Batches([*examples, *others], 20, 0.5, seed=3)
+    for step in range(4):
+        chosen, _ = mixed.choose(step, WINDOWS)
+        assert {one.entry.source for one in chosen} == {"drawn"}, "the look of a source says something"
+        assert len(chosen) == 20
     with pytest.raises(Refused, match="boxes"):
         Batches([unmarked, examples[-1]], 2, 0.5, seed=3).draw(0, WINDOWS)
+
+
+def test_each_source_has_as_many_fractured_whatever_its_own_share():
+    few = [sourced("few", i, fractured=i < 3) for i in range(90)]
+    many = [sourced("many", i, fractured=i < 25) for i in range(30)]
+    batches = Batches([*few, *many], 24, 0.5, seed=3, source_shares={"many": 0.25})
+    seen = Counter()
+    for step in range(20):
+        chosen, _ = batches.choose(step, WHOLE)
+        assert Counter((one.entry.source, one.fractured) for one in chosen) == {
+            ("few", True): 9,
+            ("few", False): 9,
+            ("many", True): 3,
+            ("many", False): 3,
+        }
+        seen.update(one.entry.image for one in chosen if one.entry.source == "many" and not one.fractured)
+    assert set(seen.values()) == {12}, "every image of a class comes up as often"
+
+
+def test_a_source_of_one_class_joins_the_largest():
+    both = [sourced("both", i, fractured=i < 5) for i in range(20)]
+    intact = [sourced("intact", i, fractured=False) for i in range(9)]
+    chosen, _ = Batches([*both, *intact], 10, 0.5, seed=3).choose(0, WHOLE)
+    assert sum(one.fractured for one in chosen) == 5
+
+
+@pytest.mark.parametrize(
+    ("shares", "why"),
+    [
+        ({"elsewhere": 0.1}, "elsewhere"),
+        ({"both": 0.7, "intact": 0.6}, "add up"),
+        ({"intact": 0.2}, "lacks"),
+    ],
+)
+def test_shares_that_cannot_be_kept_are_refused(shares: dict[str, float], why: str):
+    examples = [sourced("both", i, fractured=i < 5) for i in range(20)]
+    examples += [sourced("intact", i, fractured=False) for i in range(9)]
+    with pytest.raises(Refused, match=why):
+        Batches(examples, 10, 0.5, seed=3, source_shares=shares)
+
+
+def test_an_example_turned_by_any_angle_takes_its_fracture_along():
+    random, phase = np.random.default_rng(0), replace(WHOLE, any_angle=1.0)
+    square = np.zeros((128, 128), np.uint8)
+    square[8:40, 50:78] = 250
+    top = Example(an_entry(), "g", square, ((50.0, 8.0, 28.0, 32.0),), ())
+    rows = []
+    for _ in range(60):
+        x, where = augment(top, phase, random)
+        bright = x[..., 0].reshape(4, 16, 4, 16).max(axis=(1, 3)) > 0
+        assert not (where[..., 0].astype(bool) & ~bright).any()
+        rows.append(np.nonzero(x[..., 0] > 0)[0].mean() if bright.any() else 32)
+    assert min(rows) < 20
+    assert max(rows) > 44, "upside down as well"
+
+
+def test_wear_changes_the_picture_and_leaves_the_cells():
+    worn = replace(WHOLE, wear=1.0)
+    changed = 0
+    for seed in range(40):
+        x, where = augment(example(), WHOLE, np.random.default_rng(seed))
+        y, same = augment(example(), worn, np.random.default_rng(seed))
+        assert np.array_equal(where, same)
+        assert -1 <= y.min() <= y.max() <= 1
+        changed += not np.array_equal(x, y)
+    assert 20 < changed < 40
+
+
+def sourced(source: str, number: int, fractured: bool) -> Example:
+    return Example(
+        an_entry(f"{source}-{number}", fractured, source=source), "g", np.zeros((8, 8), np.uint8), (), ()
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -118,38 +119,34 @@ def write_recalibrated(
     }
     measured = read_metrics(bundle)
     heading, _, card = (bundle.folder / CARD).read_text(encoding="utf-8").partition("\n")
-    texts = _other_files(bundle) | {
+    texts = {
         CARD: f"# {old.name} {version}\n\n{section}\n{heading}\n{card}",
         MEASURED: json.dumps(measured | _moved(measured, fixed) | {"recalibrated": provenance}, indent=2)
         + "\n",
         REPORT: report,
     }
-
-    def copy_weights(path: Path) -> None:
-        shutil.copyfile(bundle.folder / WEIGHTS, path)
-
+    names = json.loads((bundle.folder / MANIFEST).read_text(encoding="utf-8"))["files"]
     return write_bundle(
         folder,
         description,
-        copy_weights,
+        _copy_of(bundle.folder / WEIGHTS),
         (bundle.folder / GRAPH).read_bytes(),
         texts,
+        {name: _copy_of(bundle.folder / name) for name in names if name not in {WEIGHTS, GRAPH, *texts}},
     )
+
+
+def _copy_of(file: Path) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        shutil.copyfile(file, path)
+
+    return write
 
 
 def _moved(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     """Give the new figures and, as `as_trained`, what training's evaluation had in their place."""
     replaced = {name: old[name] for name in new if name in old}
     return new | {"as_trained": old.get("as_trained", replaced)}
-
-
-def _other_files(bundle: Bundle) -> dict[str, str]:
-    names = json.loads((bundle.folder / MANIFEST).read_text(encoding="utf-8"))["files"]
-    return {
-        name: (bundle.folder / name).read_text(encoding="utf-8")
-        for name in names
-        if name not in (WEIGHTS, GRAPH)
-    }
 
 
 def _word(folders: list[str]) -> str:

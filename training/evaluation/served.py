@@ -15,7 +15,7 @@ from typing import Any
 from tqdm import tqdm
 
 from model.bundle import CHECK, GRAPH, MANIFEST, WEIGHTS
-from model.classifier import LARGEST_BATCH, Classifier
+from model.classifier import LARGEST_BATCH, Answer, Classifier
 from model.engines import choose
 from model.image import ImageError, NotARadiograph, Radiograph, decode
 from training.fingerprints import Fingerprints
@@ -32,13 +32,15 @@ class Served:
     """What the service makes of one file: a `score` in 0..1, not calibrated, or why it is `refused`.
 
     `sha256` is that of the bytes, empty for a file that is not there. `width`, `height` and `format` are
-    known of what decodes; `body_part` and `view` are what a DICOM header says.
+    known of what decodes; `warnings` are the types of those of an answer; `body_part` and `view` are what a
+    DICOM header says.
     """
 
     sha256: str
     score: float | None = None
     refused: str = ""
     why: str = ""
+    warnings: tuple[str, ...] = ()
     width: int = 0
     height: int = 0
     format: str = ""
@@ -68,7 +70,7 @@ def serve(paths: Sequence[Path], bundle: Path, run: Path) -> list[Served]:
                 fingerprints.take(digest, radiograph.pixels)
                 classifier = classifier or Classifier.load(bundle)
                 try:
-                    classifier.refuse_unless_radiograph(radiograph)
+                    classifier.refuse_unless_gray(radiograph)
                 except NotARadiograph as error:
                     keep([_refused(digest, NO_RADIOGRAPH, error, radiograph)])
                     continue
@@ -83,10 +85,16 @@ def serve(paths: Sequence[Path], bundle: Path, run: Path) -> list[Served]:
 
 def _answers(classifier: Classifier, radiographs: Sequence[Radiograph]) -> list[Served]:
     answers = classifier.run([classifier.prepare(radiograph) for radiograph in radiographs])
-    return [
-        Served(one.sha256, answer.score, **_facts(one))
-        for one, answer in zip(radiographs, answers, strict=True)
-    ]
+    return [_answer(classifier, *pair) for pair in zip(radiographs, answers, strict=True)]
+
+
+def _answer(classifier: Classifier, radiograph: Radiograph, answer: Answer) -> Served:
+    try:
+        warnings = classifier.explain(radiograph, answer).warnings
+    except NotARadiograph as error:
+        return _refused(radiograph.sha256, NO_RADIOGRAPH, error, radiograph)
+    types = tuple(warning.type for warning in warnings)
+    return Served(radiograph.sha256, answer.score, warnings=types, **_facts(radiograph))
 
 
 def _refused(sha256: str, kind: str, error: ImageError, radiograph: Radiograph | None = None) -> Served:
@@ -128,7 +136,7 @@ def _stored(run: Path, asked: str) -> Iterator[tuple[dict[str, Served], Callable
     with closing(sqlite3.connect(run / ANSWERS)) as file:
         file.execute(_TABLE)
         rows = file.execute("SELECT sha256, answer FROM answers WHERE asked = ?", (asked,))
-        known = {sha256: Served(**json.loads(answer)) for sha256, answer in rows}
+        known = {sha256: _read(json.loads(answer)) for sha256, answer in rows}
 
         def keep(answers: Sequence[Served]) -> None:
             known.update({answer.sha256: answer for answer in answers})
@@ -139,3 +147,8 @@ def _stored(run: Path, asked: str) -> Iterator[tuple[dict[str, Served], Callable
                 )
 
         yield known, keep
+
+
+def _read(stored: dict[str, Any]) -> Served:
+    # JSON knows no tuples.
+    return Served(**(stored | {"warnings": tuple(stored["warnings"])}))

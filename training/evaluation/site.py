@@ -16,6 +16,7 @@ from model.bundle import Bundle
 from model.classifier import calibrate
 from training.collect import describe
 from training.evaluation.figures import FEWEST
+from training.evaluation.known_xrays import coarse_of, read_known
 from training.evaluation.sample import Sample
 from training.evaluation.served import NO_RADIOGRAPH, UNREADABLE, Served, serve
 from training.fingerprints import Fingerprints
@@ -103,6 +104,27 @@ class Site:
                 {"kind": kind, "why": why, "n": count} for (kind, why), count in reasons.most_common()
             ],
         }
+
+    def warnings(self) -> list[dict[str, Any]]:
+        """Measure how many of those answered have each warning, the most frequent first."""
+        sample = self.sample(self.scores)
+        said = [one.warnings for one in self.served if one.score is not None]
+        count = Counter(kind for kinds in said for kind in kinds)
+        return [
+            {"type": kind, "of_answered": sample.share(np.array([kind in kinds for kinds in said]))}
+            for kind, _ in count.most_common()
+        ]
+
+    def known_to(self, bundle: Bundle, run: Path) -> dict[str, int] | None:
+        """Count the X-rays that the bundle knows, or copies of them, by the part that they were in.
+
+        None where the bundle does not say what it knows.
+        """
+        known = read_known(bundle.folder)
+        decoded = [entry for entry, one in zip(self.entries, self.served, strict=True) if one.width]
+        if known is None:
+            return None
+        return known.count(known.find([entry.sha256 for entry in decoded], coarse_of(run, decoded)))
 
     def found_of_all_sent(self, low: float, probabilities: np.ndarray) -> dict[str, Any]:
         """Measure the sensitivity at a threshold where a refused X-ray counts as missed."""
