@@ -22,6 +22,7 @@ from api.key_routes import key_routes
 from api.key_store import Keys
 from api.list_routes import list_routes
 from api.metrics import metrics_routes
+from api.model_routes import model_routes
 from api.pictures import Pictures
 from api.problem import RETRY_SECONDS, Problem, answer_problems
 from api.problem_routes import problem_routes
@@ -83,6 +84,7 @@ def create_app(settings: Settings, ledger: Ledger, queue: JobQueue, keys: Keys) 
     desk = Desk(settings, ledger, queue, webhooks, receivers, probes, admission, redeliveries)
     app.register_blueprint(webhook_routes(desk))
     app.register_blueprint(key_routes(keys))
+    app.register_blueprint(model_routes(ledger.objects))
     app.register_blueprint(health_routes(ledger))
     app.register_blueprint(metrics_routes(ledger, receivers))
     app.register_blueprint(problem_routes())

@@ -21,6 +21,8 @@ def overlay_of(job: Job, image: bytes, pictures: Pictures) -> bytes:
         probability=job.result["probability"],
         regions=tuple(Region(tuple(region["box"]), region["score"]) for region in job.result["regions"]),
         cells=cells_from_bytes(base64.b64decode(job.heat)),
+        # A result of a version that saw the whole picture has no field.
+        field=tuple(job.result.get("field", (0, 0, job.image.width, job.image.height))),
         model=f"{job.result['model']['name']} {job.result['model']['version']}",
     )
     return pictures.overlay(image, prediction, job.client)

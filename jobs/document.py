@@ -19,7 +19,11 @@ class Region(TypedDict):
     box: Annotated[
         list[int], {"minItems": 4, "maxItems": 4}, "x, y, width, height in pixels of the submitted image."
     ]
-    score: float
+    score: Annotated[
+        float,
+        {"minimum": 0, "maximum": 1},
+        "Calibrated probability that a fracture lies here: never above the image's `probability`.",
+    ]
     box_mm: NotRequired[
         Annotated[
             list[float],
@@ -82,12 +86,31 @@ class Image(TypedDict):
     ]
 
 
+class ResultWarning(TypedDict):
+    """What makes an answer less reliable. The job succeeded all the same."""
+
+    type: Annotated[
+        str,
+        {"enum": ["unusual-image", "small-image", "low-contrast", "clipped", "cut-off"]},
+    ]
+    detail: Annotated[str, "A sentence for a person: what is wrong, and what to do."]
+
+
 class Result(TypedDict):
     """What the model says."""
 
     finding: Literal["fracture", "no_fracture", "indeterminate"]
     probability: Annotated[float, {"minimum": 0, "maximum": 1}, "Calibrated probability of a fracture."]
     regions: list[Region]
+    field: NotRequired[
+        Annotated[
+            list[int],
+            {"minItems": 4, "maxItems": 4},
+            "The exposed field that the model looked at: x, y, width, height in pixels of the submitted"
+            " image.",
+        ]
+    ]
+    warnings: NotRequired[list[ResultWarning]]
     model: Model
     image: Image
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from model.letterbox import PREPROCESSING_VERSION
 
 WEIGHTS, GRAPH, MANIFEST = "weights.npz", "graph.onnx", "bundle.json"
 CHECK, CARD, MEASURED = "radiograph_check.json", "MODEL_CARD.md", "metrics.json"
-FORMAT = 2
+FORMAT, _BEFORE = 3, 2
+"""The format before had no calibration of regions; training may begin with such a bundle."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,24 @@ class Calibration:
 
     temperature: float
     bias: float
+
+
+@dataclass(frozen=True)
+class RegionCalibration:
+    """Makes a region's hottest cell an honest share: sigmoid(slope * logit + bias).
+
+    It is how often such a region of a fractured X-ray lies on a fracture. Times the X-ray's own probability
+    it is the region's score.
+    """
+
+    slope: float
+    bias: float
+
+    def share(self, cell: float) -> float:
+        """Turn the hottest cell's 0..1 into the share of such regions that lie on a fracture."""
+        clipped = min(max(cell, 1e-6), 1 - 1e-6)
+        logit = math.log(clipped / (1 - clipped))
+        return 1 / (1 + math.exp(-(self.slope * logit + self.bias)))
 
 
 @dataclass(frozen=True)
@@ -54,6 +74,7 @@ class Description:
     input_size: int
     thresholds: Thresholds
     calibration: Calibration
+    region_calibration: RegionCalibration
     metrics: dict[str, Any]
     data: str
     licence: str
@@ -69,17 +90,20 @@ class Bundle:
     sha256: str
 
 
-def read_bundle(folder: Path) -> Bundle:
-    """Read and verify a bundle; BundleRefused says which file is wrong and what to do."""
+def read_bundle(folder: Path, to_learn_on: bool = False) -> Bundle:
+    """Read and verify a bundle; BundleRefused says which file is wrong and what to do.
+
+    `to_learn_on` takes one of another preprocessing, too: its weights are a beginning, not yet a model.
+    """
     manifest = folder / MANIFEST
     try:
         values = json.loads(manifest.read_text(encoding="utf-8"))
-        checksums, description = values["files"], _description(values)
+        checksums, description = values["files"], _description(values, to_learn_on)
     except OSError as error:
         raise BundleRefused(f"no bundle in {folder}: {error.strerror}. Train one or set its path") from error
     except (ValueError, KeyError, TypeError) as error:
         raise BundleRefused(f"{manifest} is damaged ({error}); fetch the bundle again") from error
-    if description.preprocessing_version != PREPROCESSING_VERSION:
+    if not to_learn_on and description.preprocessing_version != PREPROCESSING_VERSION:
         raise BundleRefused(
             f"{manifest} wants preprocessing {description.preprocessing_version}, this code does "
             f"{PREPROCESSING_VERSION}: use the code it was trained with, or train it again"
@@ -109,11 +133,12 @@ def write_bundle(
     write_weights: Callable[[Path], None],
     graph: bytes,
     texts: dict[str, str],
+    others: Mapping[str, Callable[[Path], None]] | None = None,
 ) -> Bundle:
     """Write a whole bundle beside `folder`, then put it in its place; a reader never sees half of one.
 
     `write_weights` is given the path to write to; `graph` is the network as model.onnx_graph writes it;
-    `texts` maps the other files' names to their content.
+    `texts` maps the other files' names to their content, `others` to what writes them to a path.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     new = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
@@ -122,7 +147,9 @@ def write_bundle(
     (new / GRAPH).write_bytes(graph)
     for name, text in texts.items():
         (new / name).write_text(text, encoding="utf-8")
-    files = {name: _sha256(new / name) for name in sorted([WEIGHTS, GRAPH, *texts])}
+    for name, write in (others or {}).items():
+        write(new / name)
+    files = {name: _sha256(new / name) for name in sorted([WEIGHTS, GRAPH, *texts, *(others or {})])}
     values = {"format": FORMAT, **asdict(description), "files": files}
     (new / MANIFEST).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     if folder.exists():
@@ -135,12 +162,15 @@ def write_bundle(
     return read_bundle(folder)
 
 
-def _description(values: dict[str, Any]) -> Description:
+def _description(values: dict[str, Any], to_learn_on: bool) -> Description:
+    if to_learn_on and values["format"] == _BEFORE:
+        values = values | {"format": FORMAT, "region_calibration": {"slope": 1.0, "bias": 0.0}}
     if values["format"] != FORMAT:
         raise ValueError(f"format {values['format']}, not {FORMAT}")
     named = {field.name: values[field.name] for field in fields(Description)}
     named["thresholds"] = Thresholds(**named["thresholds"])
     named["calibration"] = Calibration(**named["calibration"])
+    named["region_calibration"] = RegionCalibration(**named["region_calibration"])
     return Description(**named)
 
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from model.bundle import CHECK, Bundle, Calibration, Thresholds, read_bundle
 from model.engines import Engine, choose, start
+from model.fitness import UNUSUAL_IMAGE, note_fitness
 from model.image import Radiograph
 from model.letterbox import Letterbox, to_input
 from model.prediction import Prediction
 from model.radiograph_check import RadiographCheck
-from model.regions import find_regions
+from model.regions import Region, find_regions
+from model.served import describe_bundle
 
 LARGEST_BATCH = 8
 """Radiographs that the network sees at once; more are no faster on a CPU and take more memory."""
@@ -22,10 +24,14 @@ LARGEST_BATCH = 8
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What the network says: the uncalibrated `score`, and `cells` (n, n), where; all in 0..1."""
+    """What the network says: the uncalibrated `score`, and `cells` (n, n), where; all in 0..1.
+
+    `features` (FEATURE_COUNT,) are what the check for radiographs looks at.
+    """
 
     score: float
     cells: np.ndarray
+    features: np.ndarray
 
 
 class Classifier:
@@ -38,6 +44,7 @@ class Classifier:
         self.input_size = described.input_size
         self.engine = engine.name
         self._description = described
+        self.served = describe_bundle(bundle)
         self._engine = engine
         self._check = check
 
@@ -65,41 +72,57 @@ class Classifier:
             started.run(np.zeros((batch, size, size, 1), np.float32))
         return cls(bundle, started, check)
 
-    def refuse_unless_radiograph(self, radiograph: Radiograph) -> None:
-        """Raise NotARadiograph, with a detail for the sender, unless it looks like an X-ray."""
-        self._check.refuse_unless_radiograph(radiograph)
+    def refuse_unless_gray(self, radiograph: Radiograph) -> None:
+        """Raise NotARadiograph for a colour picture or a blank one, with a detail for the sender."""
+        self._check.refuse_unless_gray(radiograph)
 
     def predict(self, radiographs: Sequence[Radiograph]) -> list[Prediction]:
-        """Predict for any number of radiographs, in their order: `prepare`, `run` and `explain` in one."""
+        """Predict for any number of radiographs, in their order: `prepare`, `run` and `explain` in one.
+
+        Raises NotARadiograph for one that is certainly none.
+        """
         answers = self.run([self.prepare(radiograph) for radiograph in radiographs])
         return [self.explain(*pair) for pair in zip(radiographs, answers, strict=True)]
 
     def prepare(self, radiograph: Radiograph) -> np.ndarray:
         """What the network sees of it, float32 (size, size, 1). Any thread may call this."""
-        return to_input(radiograph.pixels, self.input_size)
+        return to_input(radiograph.pixels, self.input_size, radiograph.exposed_field)
 
     def run(self, inputs: Sequence[np.ndarray]) -> list[Answer]:
         """Run the network on what `prepare` made, any number of it, in batches."""
         answers: list[Answer] = []
         for first in range(0, len(inputs), LARGEST_BATCH):
-            scores, cells = self._engine.run(np.stack(inputs[first : first + LARGEST_BATCH]))
-            answers += [Answer(float(score), where) for score, where in zip(scores, cells, strict=True)]
+            outputs = self._engine.run(np.stack(inputs[first : first + LARGEST_BATCH]))
+            answers += [Answer(float(score), *rest) for score, *rest in zip(*outputs, strict=True)]
         return answers
 
     def explain(self, radiograph: Radiograph, answer: Answer) -> Prediction:
-        """What the network's answer means for this radiograph. Any thread may call this."""
-        thresholds = self._description.thresholds
-        probability = float(calibrate(np.array(answer.score), self._description.calibration))
-        finding = name_finding(probability, thresholds)
-        place = Letterbox.of(radiograph.width, radiograph.height, self.input_size)
-        size = (radiograph.width, radiograph.height)
-        found = finding != "no_fracture"
+        """What the network's answer means for this radiograph. Any thread may call this.
+
+        Raises NotARadiograph where the answer says that the picture certainly is none.
+        """
+        unusual = (UNUSUAL_IMAGE,) if self._check.is_doubtful(answer.features) else ()
+        described = self._description
+        probability = float(calibrate(np.array(answer.score), described.calibration))
+        finding = name_finding(probability, described.thresholds)
+        field = radiograph.exposed_field
+        regions: tuple[Region, ...] = ()
+        if finding != "no_fracture":
+            place = Letterbox.of_field(field, self.input_size)
+            size = (radiograph.width, radiograph.height)
+            found = find_regions(answer.cells, described.thresholds.region, place, size)
+            regions = tuple(
+                replace(region, score=probability * described.region_calibration.share(region.score))
+                for region in found
+            )
         return Prediction(
             finding=finding,
             probability=probability,
-            regions=find_regions(answer.cells, thresholds.region, place, size) if found else (),
+            regions=regions,
             cells=answer.cells,
+            field=(field.left, field.top, field.width, field.height),
             model=f"{self.name} {self.version}",
+            warnings=(*unusual, *note_fitness(radiograph.pixels, field)),
         )
 
 

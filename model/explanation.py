@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from model.image import Radiograph
 from model.letterbox import Letterbox
 from model.network import STRIDE
-from model.prediction import Prediction
+from model.prediction import Prediction, in_words
 from model.regions import spread_heat
 
 LONGEST_SIDE = 1600
@@ -36,8 +36,13 @@ def draw_overlay(radiograph: Radiograph, prediction: Prediction) -> bytes:
         gray = gray.resize(size, Image.Resampling.LANCZOS)
     picture = gray.convert("RGB")
     if prediction.finding != "no_fracture":
-        place = Letterbox.of(radiograph.width, radiograph.height, len(prediction.cells) * STRIDE)
-        _warm(picture, gray, spread_heat(prediction.cells, place))
+        x, y, width, height = prediction.field
+        place = Letterbox.of(width, height, len(prediction.cells) * STRIDE)
+        left, top = round(x * scale), round(y * scale)
+        right = max(left + 1, round((x + width) * scale))
+        bottom = max(top + 1, round((y + height) * scale))
+        field = (left, top, min(right, size[0]), min(bottom, size[1]))
+        _warm(picture, gray, spread_heat(prediction.cells, place), field)
     unit = max(11, round(max(size) / 48))
     _frame_regions(picture, prediction, scale, unit)
     _caption(picture, prediction, unit)
@@ -46,8 +51,14 @@ def draw_overlay(radiograph: Radiograph, prediction: Prediction) -> bytes:
     return file.getvalue()
 
 
-def _warm(picture: Image.Image, gray: Image.Image, heat: np.ndarray) -> None:
-    """Tint where the heat is; what is cooler than the threshold stays as it was, and bone shows through."""
+def _warm(
+    picture: Image.Image, gray: Image.Image, heat: np.ndarray, field: tuple[int, int, int, int]
+) -> None:
+    """Tint where the heat is, which lies over `field`, left, top, right and bottom of the picture.
+
+    What is cooler than the threshold stays as it was, and bone shows through.
+    """
+    gray = gray.crop(field)
     heat = np.asarray(Image.fromarray(heat).resize(gray.size, Image.Resampling.BICUBIC))
     peak = max(float(heat.max()), 1e-6)
     strength = np.clip((heat / peak - _SHOWN_FROM) / (1 - _SHOWN_FROM), 0, 1)
@@ -67,7 +78,7 @@ def _warm(picture: Image.Image, gray: Image.Image, heat: np.ndarray) -> None:
     screened = 255 - (255 - base) * (255 - colour) / 255
     tinted = base * (1 - opacity) + (0.5 * screened + 0.5 * base * colour / 255) * opacity
     warm = Image.fromarray(np.round(np.clip(tinted, 0, 255)).astype(np.uint8))
-    picture.paste(warm, (left, top))
+    picture.paste(warm, (field[0] + left, field[1] + top))
 
 
 def _frame_regions(picture: Image.Image, prediction: Prediction, scale: float, unit: int) -> None:
@@ -78,7 +89,7 @@ def _frame_regions(picture: Image.Image, prediction: Prediction, scale: float, u
         x, y, w, h = (value * scale for value in region.box)
         right, bottom = min(x + w, picture.width) - 1, min(y + h, picture.height) - 1
         pen.rectangle((x, y, right, bottom), outline=_FRAME, width=line)
-        label = f"{region.score:.2f}"
+        label = in_words(region.score)
         left, top, label_right, label_bottom = pen.textbbox((0, 0), label, font=font)
         text_width, text_height = label_right - left + unit // 2, label_bottom - top + unit // 2
         # Above the box where there is room, else inside it.
@@ -91,7 +102,7 @@ def _caption(picture: Image.Image, prediction: Prediction, unit: int) -> None:
     """Write finding and model into the emptiest corner, on a veil that lets anatomy show through."""
     lines = (
         (_FINDINGS[prediction.finding], unit, _INK),
-        (f"fracture probability {prediction.probability:.2f}", round(unit * 0.8), _INK),
+        (f"fracture probability {in_words(prediction.probability)}", round(unit * 0.8), _INK),
         (prediction.model, round(unit * 0.7), _FAINT),
         ("not for diagnosis", round(unit * 0.7), _FAINT),
     )

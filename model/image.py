@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from model.errors import (
     TooManyPixels,
     UnreadableFormat,
 )
+from model.exposed_field import ExposedField, find_field
 
 __all__ = [
     "BrokenImage",
@@ -69,6 +71,11 @@ class Radiograph:
     chroma: float
     sha256: str
     acquisition: Acquisition = field(default_factory=Acquisition)
+
+    @cached_property
+    def exposed_field(self) -> ExposedField:
+        """What of the picture was exposed, its tones and its polarity: what the network sees of it."""
+        return find_field(self.pixels)
 
     @property
     def width(self) -> int:

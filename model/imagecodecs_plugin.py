@@ -41,8 +41,11 @@ def decode_frame(source: bytes, runner: DecodeRunner) -> bytes:
     if pixels.shape != (runner.rows, runner.columns):
         raise ValueError("the decoder made a picture of another size than the header says")
     runner.set_option("bits_allocated", 8 * pixels.itemsize)
-    little_endian = pixels.astype(pixels.dtype.newbyteorder("<"), copy=False)
-    return bytes(little_endian.tobytes())
+    if pixels.itemsize == 1:
+        return bytes(pixels.astype("<u1").tobytes())
+    if pixels.itemsize == 2:
+        return bytes(pixels.astype("<u2").tobytes())
+    raise ValueError("the decoder made a picture of more than 16 bits")
 
 
 def register() -> None:

@@ -11,14 +11,17 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-PREPROCESSING_VERSION = 1
+from model.exposed_field import ExposedField, find_field
+
+PREPROCESSING_VERSION = 2
 
 
 @dataclass(frozen=True)
 class Letterbox:
-    """Where a (height, width) picture lies in a square input of `size` pixels: centred, its shape kept.
+    """Where a picture's field lies in a square input of `size` pixels: centred, its shape kept.
 
-    `scale` is input pixels per picture pixel; `left` and `top` are the black margins in input pixels.
+    `x` and `y` are the field's left and top in the picture's pixels. `scale` is input pixels per picture
+    pixel; `left` and `top` are the black margins in input pixels.
     """
 
     size: int
@@ -27,40 +30,61 @@ class Letterbox:
     top: int
     inner_width: int
     inner_height: int
+    x: int = 0
+    y: int = 0
 
     @classmethod
-    def of(cls, width: int, height: int, size: int) -> Letterbox:
-        """Fit a picture of `width` x `height` into `size` x `size`."""
+    def of(cls, width: int, height: int, size: int, x: int = 0, y: int = 0) -> Letterbox:
+        """Fit a field of `width` x `height`, `x` and `y` into its picture, into `size` x `size`."""
         scale = size / max(width, height)
         inner_width, inner_height = max(1, round(width * scale)), max(1, round(height * scale))
         left, top = (size - inner_width) // 2, (size - inner_height) // 2
-        return cls(size, scale, left, top, inner_width, inner_height)
+        return cls(size, scale, left, top, inner_width, inner_height, x, y)
+
+    @classmethod
+    def of_field(cls, field: ExposedField, size: int) -> Letterbox:
+        """Fit an exposed field into `size` x `size`."""
+        return cls.of(field.width, field.height, size, field.left, field.top)
 
     def into(self, box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
         """Map x, y, w, h from the picture's pixels to the input's."""
-        x, y, w, h = (value * self.scale for value in box)
-        return x + self.left, y + self.top, w, h
+        x, y, w, h = box
+        return (
+            (x - self.x) * self.scale + self.left,
+            (y - self.y) * self.scale + self.top,
+            w * self.scale,
+            h * self.scale,
+        )
 
     def back(self, box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
         """Map x, y, w, h from the input's pixels to the picture's."""
         x, y, w, h = box
-        return (x - self.left) / self.scale, (y - self.top) / self.scale, w / self.scale, h / self.scale
+        return (
+            (x - self.left) / self.scale + self.x,
+            (y - self.top) / self.scale + self.y,
+            w / self.scale,
+            h / self.scale,
+        )
 
     def crop(self, square: np.ndarray) -> np.ndarray:
         """Cut the margins off an array (size, size, ...)."""
         return square[self.top : self.top + self.inner_height, self.left : self.left + self.inner_width]
 
 
-def to_square(pixels: np.ndarray, size: int) -> np.ndarray:
-    """Letter-box uint8 (height, width) to uint8 (size, size) on black.
+def to_square(pixels: np.ndarray, size: int, field: ExposedField | None = None) -> np.ndarray:
+    """Letter-box the exposed field of uint8 (height, width) to uint8 (size, size) on black, bones white.
 
-    The margins hide the original size, which tells how likely a fracture is in some collections.
+    The margins hide the original size, which tells how likely a fracture is in some collections. `field` is
+    found where it is not given.
     """
-    height, width = pixels.shape
-    place = Letterbox.of(width, height, size)
-    inner = Image.fromarray(pixels).resize((place.inner_width, place.inner_height), Image.Resampling.HAMMING)
+    field = field or find_field(pixels)
+    place = Letterbox.of_field(field, size)
+    box = (field.left, field.top, field.left + field.width, field.top + field.height)
+    inner = Image.fromarray(pixels).resize(
+        (place.inner_width, place.inner_height), Image.Resampling.HAMMING, box
+    )
     square = np.zeros((size, size), np.uint8)
-    place.crop(square)[:] = np.asarray(inner)
+    place.crop(square)[:] = field.levels()[np.asarray(inner)]
     return square
 
 
@@ -69,6 +93,6 @@ def scale_pixels(square: np.ndarray) -> np.ndarray:
     return (square.astype(np.float32) / 127.5 - 1.0)[..., np.newaxis]
 
 
-def to_input(pixels: np.ndarray, size: int) -> np.ndarray:
+def to_input(pixels: np.ndarray, size: int, field: ExposedField | None = None) -> np.ndarray:
     """Turn uint8 (height, width) into the network's input, float32 (size, size, 1) in [-1, 1]."""
-    return scale_pixels(to_square(pixels, size))
+    return scale_pixels(to_square(pixels, size, field))

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import keras
 
-FRACTURE, WHERE = "fracture", "where"
+FRACTURE, WHERE, FEATURES = "fracture", "where", "features"
 STRIDE = 16
 """Pixels of the input on a side of one cell of the `where` map."""
 
+_LAST_BLOCK_AT_STRIDE_8 = {"ResNet50V2": 4, "ResNet101V2": 4, "ResNet152V2": 8}
 _LAST_BLOCK_AT_STRIDE_16 = {"ResNet50V2": 6, "ResNet101V2": 23, "ResNet152V2": 36}
 BACKBONES = tuple(_LAST_BLOCK_AT_STRIDE_16)
+FEATURE_COUNT = 2 * (512 + 1024)
+"""Mean and maximum of the backbone's channels at strides 8 and 16."""
 
 
 def build(
@@ -27,12 +30,15 @@ def build(
     batch_norm_momentum: float = 0.9,
     blocks: bool = True,
     locate: bool = True,
+    describe: bool = True,
 ) -> keras.Model:
     """Build the untrained network.
 
     Input: float32 (n, input_size, input_size, 1) in [-1, 1]; ValueError unless 32 divides `input_size`.
     Outputs, a dict: `fracture` (n, 1), the uncalibrated probability; `where` (n, input_size / 16,
-    input_size / 16, 1), the probability that a cell holds part of a fracture.
+    input_size / 16, 1), the probability that a cell holds part of a fracture; `features` (n, FEATURE_COUNT),
+    by which `model.radiograph_check` tells X-rays from other pictures. No weight belongs to the features
+    alone, so training builds the network without them (`describe`).
 
     `batch_norm_momentum` is far below Keras's 0.99 because our runs have hundreds of steps, not hundreds of
     thousands: at 0.99 the moving averages would still remember the random start. Without `blocks` the heads
@@ -50,6 +56,9 @@ def build(
     deep = trunk.output
     fine = trunk.get_layer(f"conv4_block{_LAST_BLOCK_AT_STRIDE_16[backbone]}_preact_relu").output
 
+    outputs = {}
+    if describe:
+        outputs[FEATURES] = _describe(trunk, backbone)
     fine = refine(fine, width, "fine", batch_norm_momentum)
     deep = refine(deep, width, "deep", batch_norm_momentum)
 
@@ -61,7 +70,6 @@ def build(
         layers.GlobalAveragePooling2D(name="whole_mean")(whole),
         layers.GlobalMaxPooling2D(name="whole_max")(whole),
     ]
-    outputs = {}
     if locate:
         local = layers.Concatenate(name="local_join")([fine, layers.UpSampling2D(2, name="deep_up")(deep)])
         local = refine(local, width // 2, "local", batch_norm_momentum)
@@ -73,6 +81,20 @@ def build(
     dense = layers.Dense(width // 2, activation="relu", name="dense")(dense)
     outputs[FRACTURE] = layers.Dense(1, activation="sigmoid", dtype="float32", name=FRACTURE)(dense)
     return keras.Model(trunk.input, outputs, name=backbone.lower())
+
+
+def _describe(trunk: keras.Model, backbone: str) -> Any:
+    """Pool what the backbone sees at strides 8 and 16 to float32 (n, FEATURE_COUNT)."""
+    from keras import layers
+
+    pooled = []
+    for stage, last in (("conv3", _LAST_BLOCK_AT_STRIDE_8), ("conv4", _LAST_BLOCK_AT_STRIDE_16)):
+        seen = trunk.get_layer(f"{stage}_block{last[backbone]}_preact_relu").output
+        pooled += [
+            layers.GlobalAveragePooling2D(dtype="float32", name=f"{stage}_mean")(seen),
+            layers.GlobalMaxPooling2D(dtype="float32", name=f"{stage}_max")(seen),
+        ]
+    return layers.Concatenate(dtype="float32", name=FEATURES)(pooled)
 
 
 def build_trunk(input_size: int, backbone: str, batch_norm_momentum: float = 0.9) -> keras.Model:

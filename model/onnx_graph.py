@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from model.bundle import GRAPH, WEIGHTS, Bundle
 from model.idle_blocks import past_idle_layers
-from model.network import FRACTURE, STRIDE, WHERE
+from model.network import FEATURE_COUNT, FEATURES, FRACTURE, STRIDE, WHERE
 from model.weights import each_weight
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def to_onnx(network: keras.Model) -> bytes:
     names = {id(network.input): INPUT}
     for layer, given, made in past_idle_layers(network):
         names[made] = graph.add(layer, [names[one] for one in given])
-    sides = {FRACTURE: [1], WHERE: [1, size // STRIDE, size // STRIDE]}
+    sides = {FRACTURE: [1], WHERE: [1, size // STRIDE, size // STRIDE], FEATURES: [FEATURE_COUNT]}
     described = helper.make_graph(
         graph.nodes,
         "osteo-synergy",
@@ -77,7 +77,8 @@ class _Graph:
         from keras import layers
 
         # Keras names layers without weights after how many it has made in this process.
-        name = layer.name if layer.weights else f"{type(layer).__name__}_{len(self.nodes)}"
+        named = layer.weights or layer.name == FEATURES
+        name = layer.name if named else f"{type(layer).__name__}_{len(self.nodes)}"
         match layer:
             case layers.Dropout():
                 return given[0]

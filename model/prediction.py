@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from model.fitness import ImageWarning
 from model.regions import Region
 
 
@@ -22,7 +23,16 @@ class Prediction:
     probability: float
     regions: tuple[Region, ...]
     cells: np.ndarray
+    field: tuple[int, int, int, int]
     model: str
+    warnings: tuple[ImageWarning, ...] = ()
+
+
+def in_words(probability: float) -> str:
+    """Show a probability to a person: two digits, and at the edges no more certainty than there is."""
+    if probability < 0.01:
+        return "< 0.01"
+    return "> 0.99" if probability > 0.99 else f"{probability:.2f}"
 
 
 def cells_to_bytes(cells: np.ndarray) -> bytes:

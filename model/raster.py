@@ -113,7 +113,7 @@ def _is_deep_white_is_zero(picture: Image.Image) -> bool:
 
 def _to_gray(picture: Image.Image) -> tuple[np.ndarray, float]:
     if picture.mode in _DEEP_MODES:
-        return stretch(np.asarray(picture)), 0.0
+        return _from_bits(np.asarray(picture)), 0.0
     if picture.mode == "L":
         return np.array(picture), 0.0
     if picture.mode == "1":
@@ -125,6 +125,19 @@ def _to_gray(picture: Image.Image) -> tuple[np.ndarray, float]:
         picture = Image.alpha_composite(black, picture)
     colours = picture.convert("RGB")
     return np.array(colours.convert("L")), chroma_of(np.asarray(colours))
+
+
+def _from_bits(values: np.ndarray) -> np.ndarray:
+    """Scale deep grays to uint8 by their bits, so that the same grays in 8, 12 or 16 bits are one picture.
+
+    What fills under a quarter of its bits' range is stretched, and so are floats and negative numbers.
+    """
+    darkest, brightest = values.min(), values.max()
+    if np.issubdtype(values.dtype, np.integer) and darkest >= 0:
+        full = 2 ** max(8, int(brightest).bit_length()) - 1
+        if int(brightest) - int(darkest) >= full / 4:
+            return np.round(values * np.float32(255.0 / full)).astype(np.uint8)
+    return stretch(values)
 
 
 def stretch(values: np.ndarray) -> np.ndarray:

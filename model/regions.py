@@ -26,6 +26,7 @@ def find_regions(
 ) -> tuple[Region, ...]:
     """Box each connected patch of cells (n, n) at or above `threshold`, best first, five at most.
 
+    A region's score is its hottest cell, 0..1; `model.classifier` calibrates it.
     `size` is the submitted image's (width, height); boxes lie inside it and are at least a pixel wide.
     """
     width, height = size
@@ -51,7 +52,7 @@ def find_regions(
 
 
 def spread_heat(cells: np.ndarray, place: Letterbox) -> np.ndarray:
-    """Spread cells (n, n) smoothly to float32 0..1 over the picture, at the network's input scale."""
+    """Spread cells (n, n) smoothly to float32 0..1 over the picture's field, at the input's scale."""
     smooth = Image.fromarray(cells.astype(np.float32)).resize((place.size,) * 2, Image.Resampling.BICUBIC)
     return np.clip(place.crop(np.asarray(smooth)), 0.0, 1.0)
 

@@ -57,7 +57,12 @@ def in_this_machines_order(source: str) -> Iterator[str]:
             named = made and owner.func.attr == "astype" and named_order(argument(owner, 0, "dtype"))
         elif name in STRUCTS and ast.unparse(owner) == "struct":
             form = argument(node, 0, "format")
-            named = isinstance(form, ast.Constant) and str(form.value).startswith(("<", ">", "!"))
+            if isinstance(form, ast.BinOp):
+                form = form.left
+                named = isinstance(form, ast.Name) and form.id == "order"
+            else:
+                named = False
+            named = named or (isinstance(form, ast.Constant) and str(form.value).startswith(("<", ">", "!")))
         if not named:
             yield f"line {node.lineno}: {ast.unparse(node)}"
 
@@ -85,6 +90,7 @@ def test_whatever_reads_or_writes_numbers_names_their_order(folder: str):
         "number.to_bytes(4)",
         "struct.unpack('I', data)",
         "struct.pack('@H', 1)",
+        "struct.unpack(form + 'I', data)",
     ],
 )
 def test_what_names_no_order_is_found(source: str):
@@ -100,6 +106,7 @@ def test_what_names_no_order_is_found(source: str):
         "int.from_bytes(data, 'little')",
         "number.to_bytes(4, byteorder='big')",
         "struct.unpack('>I', data)",
+        "struct.unpack(order + 'I', data)",
         "json.dumps(document)",
     ],
 )

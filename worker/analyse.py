@@ -4,7 +4,7 @@ import logging
 import random
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import chain, repeat
 from threading import Event
 from typing import Any, Protocol
@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
 """Seconds between two attempts to record a job; the last of them repeats."""
+_NOT_STORED = "The result of this image could not be stored."
 
 
 class Analyst(Protocol):
@@ -35,8 +36,8 @@ class Analyst(Protocol):
     version: str
     sha256: str
 
-    def refuse_unless_radiograph(self, radiograph: Radiograph) -> None:
-        """Raise NotARadiograph for anything else."""
+    def refuse_unless_gray(self, radiograph: Radiograph) -> None:
+        """Raise NotARadiograph for a colour picture and for a blank one."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def _bring_to_its_end(job: Job, desk: Desk) -> None:
         _end(ended, desk)
     except StoreRefused:
         log.exception("this result can never be stored", extra={"job": job.id})
-        _end(job.failed("internal-error", "The result of this image could not be stored.", now()), desk)
+        _end(job.failed("internal-error", _NOT_STORED, now()), desk)
 
 
 def _end(ended: Job, desk: Desk) -> None:
@@ -158,14 +159,14 @@ def _take_up(job: Job, desk: Desk) -> Job | None:
 def _examine(job: Job, desk: Desk) -> Job:
     try:
         radiograph = desk.decode(desk.ledger.image(job), job.client)
-        desk.analyst.refuse_unless_radiograph(radiograph)
+        desk.analyst.refuse_unless_gray(radiograph)
+        prediction = desk.predict(radiograph)
     except NoDecoder as error:
         raise TransientError(str(error)) from error
     except NotARadiograph as refusal:
         return job.failed("not-a-radiograph", refusal.detail, now())
     except ImageError as refusal:
         return job.failed("unreadable-image", refusal.detail, now())
-    prediction = desk.predict(radiograph)
     return job.succeeded(_result(job, prediction, desk.analyst), now(), cells_to_bytes(prediction.cells))
 
 
@@ -182,6 +183,8 @@ def _result(job: Job, prediction: Prediction, analyst: Analyst) -> dict[str, Any
             }
             for region in prediction.regions
         ],
+        "field": list(prediction.field),
+        "warnings": [asdict(warning) for warning in prediction.warnings],
         "model": {"name": analyst.name, "version": analyst.version, "sha256": analyst.sha256},
         "image": {
             "sha256": job.image.sha256,

@@ -3,6 +3,7 @@
 import logging
 import socket
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from threading import Event, Thread
@@ -26,6 +27,7 @@ from jobs.queue import (
     celery_app,
 )
 from jobs.receivers import Receivers
+from jobs.served_model import publish
 from jobs.settings import Settings
 from jobs.view import View
 from jobs.webhook import Webhooks
@@ -73,6 +75,9 @@ def run_inference(settings: Settings) -> None:
         return classifier.explain(radiograph, batcher.submit(classifier.prepare(radiograph)).result())
 
     ledger = ledger_of(settings, may_delete=False)
+    with suppress(TransientError):
+        # What is served can be asked for from now on; a worker does its work without that as well.
+        publish(ledger.objects, classifier.served)
     heartbeat = Heartbeat(ledger.view.heartbeats, "inference")
     watchdog = Watchdog(settings.analysis_seconds)
     worker_ready.connect(lambda **_: watchdog.start(), weak=False)

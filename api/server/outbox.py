@@ -2,8 +2,8 @@
 
 import fcntl
 import socket
-import struct
 import termios
+from array import array
 from collections import deque
 from tempfile import TemporaryFile
 from typing import IO
@@ -52,7 +52,7 @@ class Outbox:
 
     def acknowledged(self) -> int:
         """How many bytes have reached the client's side, ever."""
-        return self._sent - int(struct.unpack("i", fcntl.ioctl(self._sock, termios.TIOCOUTQ, bytes(4)))[0])
+        return self._sent - array("i", fcntl.ioctl(self._sock, termios.TIOCOUTQ, bytes(4)))[0]
 
     def close(self) -> None:
         """Let go of what was not sent."""

@@ -20,6 +20,14 @@ class Region:
 
 
 @dataclass(frozen=True)
+class Warned:
+    """What makes an answer less reliable, such as `unusual-image`; `detail` is a sentence for a person."""
+
+    type: str
+    detail: str
+
+
+@dataclass(frozen=True)
 class Result:
     """What the model made of a radiograph."""
 
@@ -28,6 +36,8 @@ class Result:
     probability: float
     """Of a fracture, calibrated, from 0 to 1."""
     regions: tuple[Region, ...]
+    warnings: tuple[Warned, ...]
+    """What makes the answer less reliable."""
     model: str
     """Name and version."""
     document: dict[str, Any] = field(repr=False)
@@ -40,6 +50,7 @@ class Result:
             finding=document["finding"],
             probability=document["probability"],
             regions=tuple(Region(tuple(r["box"]), r["score"]) for r in document["regions"]),
+            warnings=tuple(Warned(w["type"], w["detail"]) for w in document.get("warnings", ())),
             model=f"{document['model']['name']} {document['model']['version']}",
             document=document,
         )

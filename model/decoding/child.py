@@ -88,14 +88,16 @@ def _facts(radiograph: Radiograph, _: dict[str, Any]) -> Reply:
 def _pixels(radiograph: Radiograph, header: dict[str, Any]) -> Reply:
     reply, _ = _facts(radiograph, header)
     reply |= {"chroma": radiograph.chroma, "acquisition": asdict(radiograph.acquisition)}
-    return reply, radiograph.pixels.tobytes()
+    return reply, radiograph.pixels.astype("<u1", copy=False).tobytes()
 
 
 def _overlay(radiograph: Radiograph, header: dict[str, Any]) -> Reply:
     given = header["prediction"]
     regions = tuple(Region(tuple(region["box"]), region["score"]) for region in given["regions"])
     cells = cells_from_bytes(base64.b64decode(given["cells"]))
-    prediction = Prediction(given["finding"], given["probability"], regions, cells, given["model"])
+    prediction = Prediction(
+        *(given["finding"], given["probability"], regions, cells, tuple(given["field"]), given["model"])
+    )
     return {}, draw_overlay(radiograph, prediction)
 
 

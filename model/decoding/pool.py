@@ -97,6 +97,7 @@ class Decoders:
             "probability": prediction.probability,
             "regions": [{"box": region.box, "score": region.score} for region in prediction.regions],
             "cells": base64.b64encode(cells_to_bytes(prediction.cells)).decode(),
+            "field": prediction.field,
             "model": prediction.model,
         }
         _, drawn = self._ask({"task": "overlay", "prediction": given}, data, client, MOST_DRAWN)

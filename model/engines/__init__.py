@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -20,13 +20,24 @@ ENGINES = (OPENVINO, TENSORFLOW, ONNX_RUNTIME)
 """By preference: where both are, OpenVINO is the faster one. Each is named after the package it needs."""
 
 
+class Outputs(NamedTuple):
+    """What the network says of n pictures, all float32; model.network.build tells what each is."""
+
+    scores: np.ndarray
+    """(n,)"""
+    cells: np.ndarray
+    """(n, size / 16, size / 16)"""
+    features: np.ndarray
+    """(n, FEATURE_COUNT)"""
+
+
 class Engine(Protocol):
     """A network with its weights, ready to run. `run` may be called from one thread at a time."""
 
     name: str
 
-    def run(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Scores (n,) and cells (n, size / 16, size / 16) of inputs (n, size, size, 1), all float32."""
+    def run(self, inputs: np.ndarray) -> Outputs:
+        """Run the network on inputs, float32 (n, size, size, 1)."""
 
 
 def choose(wanted: str | None) -> str:

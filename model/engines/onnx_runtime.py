@@ -6,7 +6,8 @@ import numpy as np
 import onnxruntime
 
 from model.bundle import GRAPH, WEIGHTS, Bundle
-from model.network import FRACTURE, WHERE
+from model.engines import Outputs
+from model.network import FEATURES, FRACTURE, WHERE
 from model.onnx_graph import INPUT
 from model.weights import each_weight
 
@@ -35,8 +36,10 @@ class OnnxRuntime:
             graph, options, providers=["CPUExecutionProvider"], disabled_optimizers=MISLEADING
         )
 
-    def run(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def run(self, inputs: np.ndarray) -> Outputs:
         """See model.engines.Engine."""
         size = inputs.shape[1]
-        scores, cells = self._session.run([FRACTURE, WHERE], {INPUT: inputs.reshape(-1, 1, size, size)})
-        return scores[:, 0], cells[:, 0]
+        scores, cells, features = self._session.run(
+            [FRACTURE, WHERE, FEATURES], {INPUT: inputs.reshape(-1, 1, size, size)}
+        )
+        return Outputs(scores[:, 0], cells[:, 0], features)

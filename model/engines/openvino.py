@@ -11,8 +11,9 @@ import numpy as np
 import openvino
 
 from model.bundle import GRAPH, Bundle
+from model.engines import Outputs
 from model.engines.openvino_stem import IN_FLOAT32, with_exact_stem
-from model.network import FRACTURE, WHERE
+from model.network import FEATURES, FRACTURE, WHERE
 from model.onnx_graph import with_weights
 
 HINT = {"PERFORMANCE_HINT": "LATENCY"}
@@ -43,10 +44,10 @@ class OpenVino:
         self._compiled: openvino.CompiledModel
         self._mapped: mmap.mmap | None
         self._compiled, self._mapped = read or (compiled, None)
-        self._outputs = [self._compiled.output(name) for name in (FRACTURE, WHERE)]
+        self._outputs = [self._compiled.output(name) for name in (FRACTURE, WHERE, FEATURES)]
         self._batches: set[int] = set()
 
-    def run(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def run(self, inputs: np.ndarray) -> Outputs:
         """See model.engines.Engine."""
         size = inputs.shape[1]
         answers = self._compiled(inputs.reshape(-1, 1, size, size))
@@ -54,8 +55,8 @@ class OpenVino:
             # The first batch of a size is what the weights are looked at again for.
             self._batches.add(len(inputs))
             self._mapped.madvise(mmap.MADV_DONTNEED)
-        scores, cells = (np.asarray(answers[output], np.float32) for output in self._outputs)
-        return scores[:, 0], cells[:, 0]
+        scores, cells, features = (np.asarray(answers[output], np.float32) for output in self._outputs)
+        return Outputs(scores[:, 0], cells[:, 0], features)
 
 
 def read_network(bundle: Bundle) -> openvino.Model:

@@ -8,8 +8,9 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from model.bundle import WEIGHTS, Bundle
+from model.engines import Outputs
 from model.idle_blocks import without_idle_layers
-from model.network import FRACTURE, WHERE, build
+from model.network import FEATURES, FRACTURE, WHERE, build
 from model.weights import read_weights
 
 BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
@@ -34,17 +35,16 @@ class TensorFlow:
         # One trace for every size of batch; without the signature each new size would take seconds.
         shape = tf.TensorSpec((None, described.input_size, described.input_size, 1), tf.float32)
 
-        def scores_and_cells(inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        def flat_outputs(inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             outputs = network(inputs, training=False)
-            return outputs[FRACTURE][:, 0], outputs[WHERE][..., 0]
+            return outputs[FRACTURE][:, 0], outputs[WHERE][..., 0], outputs[FEATURES]
 
-        traced = tf.function(scores_and_cells).get_concrete_function(shape)
+        traced = tf.function(flat_outputs).get_concrete_function(shape)
         self._frozen = convert_variables_to_constants_v2(traced)
 
-    def run(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def run(self, inputs: np.ndarray) -> Outputs:
         """See model.engines.Engine."""
-        scores, cells = self._frozen(tf.constant(inputs))
-        return scores.numpy(), cells.numpy()
+        return Outputs(*(output.numpy() for output in self._frozen(tf.constant(inputs))))
 
 
 def _take_bfloat16(network: keras.Model) -> None:

@@ -30,7 +30,7 @@ class _Layout:
     @property
     def inline(self) -> int:
         """Bytes of values that stand in the entry itself."""
-        return struct.calcsize(self.offset)
+        return struct.calcsize("<" + self.offset)
 
 
 _CLASSIC, _BIG = _Layout("H", "HHI4x", "I"), _Layout("Q", "HHQ8x", "Q")

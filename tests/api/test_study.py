@@ -13,7 +13,7 @@ from jobs.queue import JobQueue
 from jobs.states import Delivery
 from tests import pictures
 from tests.api.conftest import MAX_BYTES, RESULT, Api, problem_of
-from tests.conftest import only_a_tombstone_is_left
+from tests.conftest import WatchedQueue, only_a_tombstone_is_left
 
 PNG = pictures.encoded(pictures.gray())
 OTHER = pictures.encoded(pictures.gray()[::-1])
@@ -26,8 +26,8 @@ def ledger(api: Api) -> Ledger:
 
 
 @pytest.fixture
-def queue(stores) -> JobQueue:
-    return JobQueue.connect(stores.redis_url)
+def queue(stores) -> WatchedQueue:
+    return WatchedQueue.connect(stores.redis_url)
 
 
 def submit(

@@ -31,7 +31,7 @@ class StandIn:
         """There is nothing to load."""
         return cls()
 
-    def refuse_unless_radiograph(self, radiograph: Radiograph) -> None:
+    def refuse_unless_gray(self, radiograph: Radiograph) -> None:
         """Whatever decodes will do."""
 
     def prepare(self, radiograph: Radiograph) -> int:
@@ -49,7 +49,7 @@ class StandIn:
 
     def explain(self, radiograph: Radiograph, answer: None) -> Prediction:
         """No fracture."""
-        return Prediction("no_fracture", 0.01, (), np.zeros((8, 8), np.float32), "stand-in")
+        return Prediction("no_fracture", 0.01, (), np.zeros((8, 8), np.float32), (0, 0, 1, 1), "stand-in")
 
 
 def image(width: int = HARMLESS) -> bytes:

@@ -8,7 +8,9 @@ from model.bundle import WEIGHTS, Bundle, Calibration, Thresholds
 from model.classifier import Classifier, calibrate, name_finding
 from model.engines import ONNX_RUNTIME
 from model.errors import BundleRefused
+from model.exposed_field import find_field
 from model.image import Radiograph
+from model.letterbox import Letterbox
 from model.synthetic import draw_forearm
 
 
@@ -52,9 +54,13 @@ def test_the_network_sees_what_the_pixel_path_yields(bundle: Bundle):
     network = build(64, "ResNet50V2")
     read_weights(bundle.folder / WEIGHTS, network)
     picture = radiograph(5, (128, 64))
-    inner = np.asarray(Image.fromarray(picture.pixels).resize((32, 64), Image.Resampling.HAMMING))
+    field = find_field(picture.pixels)
+    place = Letterbox.of_field(field, 64)
+    inner = Image.fromarray(field.cut(picture.pixels)).resize(
+        (place.inner_width, place.inner_height), Image.Resampling.HAMMING
+    )
     square = np.full((1, 64, 64, 1), -1.0, np.float32)
-    square[0, :, 16:48, 0] = inner / 127.5 - 1
+    place.crop(square[0, ..., 0])[:] = field.levels()[np.asarray(inner)] / 127.5 - 1
     score = network.predict(square, verbose=0)[FRACTURE][0, 0]
     expected = calibrate(np.array(score), bundle.description.calibration)
     exact = Classifier.load(

@@ -10,7 +10,7 @@ import pytest
 
 from model.bundle import GRAPH, WEIGHTS, Bundle, read_bundle
 from model.classifier import calibrate
-from model.engines import ENGINES, Engine, choose, start
+from model.engines import ENGINES, Engine, Outputs, choose, start
 from model.engines.openvino import read_network
 from model.engines.openvino_stem import with_exact_stem
 from model.engines.tensorflow import multiplies_in_bfloat16
@@ -18,7 +18,7 @@ from model.errors import NoEngine
 from model.idle_blocks import without_idle_layers
 from model.image import Limits, decode
 from model.letterbox import to_input
-from model.network import FRACTURE, WHERE, build
+from model.network import FEATURES, FRACTURE, WHERE, build
 from model.onnx_graph import INPUT, to_onnx, with_weights
 from model.synthetic import draw_forearm
 from model.weights import read_weights
@@ -33,7 +33,7 @@ CLOSE = {"onnxruntime": 1e-5, "openvino": 1e-3, "tensorflow": 1e-3}
 ROUNDING = ["openvino", "tensorflow"]
 
 
-def by_keras(bundle: Bundle, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def by_keras(bundle: Bundle, inputs: np.ndarray) -> Outputs:
     """What Keras says; of more than a few X-rays, past the network's idle blocks, which changes nothing."""
     network = build(bundle.description.input_size, bundle.description.backbone)
     read_weights(bundle.folder / WEIGHTS, network)
@@ -45,25 +45,30 @@ def by_keras(bundle: Bundle, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray
         outputs = without_idle_layers(network).predict(inputs, batch_size=8, verbose=0)
         assert np.allclose(outputs[FRACTURE][: len(few)], whole[FRACTURE], atol=1e-6)
         assert np.allclose(outputs[WHERE][: len(few)], whole[WHERE], atol=1e-6)
-    return outputs[FRACTURE][:, 0], outputs[WHERE][..., 0]
+    return Outputs(outputs[FRACTURE][:, 0], outputs[WHERE][..., 0], outputs[FEATURES])
 
 
-def in_batches(engine: Engine, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def in_batches(engine: Engine, inputs: np.ndarray) -> Outputs:
     answers = [engine.run(inputs[at : at + 8]) for at in range(0, len(inputs), 8)]
-    scores, cells = zip(*answers, strict=True)
-    return np.concatenate(scores), np.concatenate(cells)
+    return Outputs(*(np.concatenate(parts) for parts in zip(*answers, strict=True)))
+
+
+def close(features: np.ndarray, expected: np.ndarray, tolerance: float) -> bool:
+    """Features are sums of many products: as close as scores are, in their own spread."""
+    return bool(np.allclose(features, expected, rtol=tolerance, atol=10 * tolerance * expected.std()))
 
 
 @pytest.mark.parametrize("name", ENGINES)
 def test_an_engine_gives_what_keras_gives_for_any_size_of_batch(bundle: Bundle, name: str):
     inputs = np.stack([to_input(draw_forearm(seed).pixels, 64) for seed in range(11)])
-    scores, cells = by_keras(bundle, inputs)
+    expected = by_keras(bundle, inputs)
     engine = start(name, bundle, lambda _: None)
     for batch in (1, 3, 11):
         found = engine.run(inputs[:batch])
-        assert [array.dtype for array in found] == [np.float32] * 2
-        assert np.allclose(found[0], scores[:batch], atol=CLOSE[name])
-        assert np.allclose(found[1], cells[:batch], atol=CLOSE[name])
+        assert [array.dtype for array in found] == [np.float32] * 3
+        assert np.allclose(found.scores, expected.scores[:batch], atol=CLOSE[name])
+        assert np.allclose(found.cells, expected.cells[:batch], atol=CLOSE[name])
+        assert close(found.features, expected.features[:batch], CLOSE[name])
 
 
 @pytest.mark.parametrize("name", ENGINES)
@@ -71,10 +76,11 @@ def test_blocks_that_only_pass_on_are_left_out_and_nobody_can_tell(grown: Bundle
     convolutions = [(one.folder / GRAPH).read_bytes().count(b"/turned") for one in (bundle, grown)]
     assert convolutions[0] == convolutions[1]
     inputs = np.stack([to_input(draw_forearm(seed).pixels, 64) for seed in range(3)])
-    scores, cells = by_keras(grown, inputs)
+    expected = by_keras(grown, inputs)
     found = start(name, grown, lambda _: None).run(inputs)
-    assert np.allclose(found[0], scores, atol=CLOSE[name])
-    assert np.allclose(found[1], cells, atol=CLOSE[name])
+    assert np.allclose(found.scores, expected.scores, atol=CLOSE[name])
+    assert np.allclose(found.cells, expected.cells, atol=CLOSE[name])
+    assert close(found.features, expected.features, CLOSE[name])
 
 
 def test_the_network_as_one_file_answers_what_its_engines_do(
@@ -84,32 +90,30 @@ def test_the_network_as_one_file_answers_what_its_engines_do(
     monkeypatch.setattr("sys.argv", ["whole_graph", str(bundle.folder), str(file)])
     whole_graph.main()
     inputs = to_input(draw_forearm(3).pixels, 64)[np.newaxis]
-    scores, cells = start("onnxruntime", bundle, lambda _: None).run(inputs)
+    scores, cells, _ = start("onnxruntime", bundle, lambda _: None).run(inputs)
     found = onnxruntime.InferenceSession(file).run([FRACTURE, WHERE], {INPUT: inputs.reshape(1, 1, 64, 64)})
     assert np.allclose(found[0][:, 0], scores, atol=CLOSE["onnxruntime"])
     assert np.allclose(found[1][:, 0], cells, atol=CLOSE["onnxruntime"])
 
 
 @pytest.fixture(scope="module")
-def real() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def real() -> tuple[np.ndarray, Outputs]:
     """Some real X-rays as the bundled network sees them, and the scores and cells that Keras gives them."""
     bundle = read_bundle(BUNDLED)
     inputs = np.stack([to_input(pixels(path), bundle.description.input_size) for path in some_xrays()])
-    return inputs, *by_keras(bundle, inputs)
+    return inputs, by_keras(bundle, inputs)
 
 
 @needs_xrays
 @pytest.mark.parametrize("name", ROUNDING)
-def test_on_real_xrays_an_engine_says_what_keras_says(
-    name: str, real: tuple[np.ndarray, np.ndarray, np.ndarray]
-):
+def test_on_real_xrays_an_engine_says_what_keras_says(name: str, real: tuple[np.ndarray, Outputs]):
     bundle = read_bundle(BUNDLED)
     described = bundle.description
-    inputs, exact, cells = real
-    scores, found = in_batches(start(name, bundle, lambda _: None), inputs)
-    probability, expected = (calibrate(values, described.calibration) for values in (scores, exact))
+    inputs, exact = real
+    found = in_batches(start(name, bundle, lambda _: None), inputs)
+    probability, expected = (calibrate(one.scores, described.calibration) for one in (found, exact))
     assert np.abs(probability - expected).max() < 0.01
-    assert np.abs(found - cells).max() < 0.05
+    assert np.abs(found.cells - exact.cells).max() < 0.05
     for threshold in (described.thresholds.low, described.thresholds.high):
         changed = (probability >= threshold) != (expected >= threshold)
         assert np.abs(expected[changed] - threshold).max(initial=0) < 0.01

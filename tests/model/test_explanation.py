@@ -6,16 +6,23 @@ from PIL import Image
 
 from model.explanation import LONGEST_SIDE, draw_overlay
 from model.image import Radiograph
-from model.prediction import Prediction
+from model.prediction import Prediction, in_words
 from model.regions import Region
 from model.synthetic import draw_forearm
 
 
-def overlay(finding: str, pixels: np.ndarray, regions: tuple[Region, ...] = ()) -> np.ndarray:
+def overlay(
+    finding: str,
+    pixels: np.ndarray,
+    regions: tuple[Region, ...] = (),
+    field: tuple[int, int, int, int] | None = None,
+) -> np.ndarray:
     cells = np.zeros((16, 16), np.float32)
     cells[10:12, 5:7] = 0.9
+    whole = (0, 0, pixels.shape[1], pixels.shape[0])
     data = draw_overlay(
-        Radiograph(pixels, "PNG", 0.0, ""), Prediction(finding, 0.6, regions, cells, "untrained 0.0.0")
+        Radiograph(pixels, "PNG", 0.0, ""),
+        Prediction(finding, 0.6, regions, cells, field or whole, "untrained 0.0.0"),
     )
     with Image.open(io.BytesIO(data)) as picture:
         assert picture.format == "PNG"
@@ -30,6 +37,23 @@ def test_heat_and_region_are_drawn_where_they_are():
     redness = picture[..., 0] - picture[..., 2]
     assert redness[205:230, 82:96].min() > 20
     assert np.abs(picture[60:140, 120:180] - pixels[60:140, 120:180, None]).max() == 0
+
+
+def test_heat_lies_over_the_field_that_the_network_saw():
+    pixels = np.full((400, 500), 90, np.uint8)
+    picture = overlay("fracture", pixels, field=(200, 100, 240, 240))
+    rows, columns = np.nonzero(picture[..., 0] - picture[..., 2] > 20)
+    # Cells 10 and 11 down, 5 and 6 across, of 16 over 240 pixels.
+    assert rows.mean() == pytest.approx(100 + 11 * 15, abs=4)
+    assert columns.mean() == pytest.approx(200 + 6 * 15, abs=4)
+
+
+@pytest.mark.parametrize(
+    ("probability", "words"),
+    [(0.004, "< 0.01"), (0.01, "0.01"), (0.5, "0.50"), (0.99, "0.99"), (0.995, "> 0.99")],
+)
+def test_a_probability_at_the_edge_is_shown_as_a_bound(probability: float, words: str):
+    assert in_words(probability) == words
 
 
 def test_no_fracture_leaves_the_radiograph_as_it_is_but_for_its_caption():

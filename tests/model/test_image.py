@@ -37,8 +37,15 @@ def test_a_cmyk_jpeg_is_not_turned_negative():
     assert np.abs(radiograph.pixels.astype(int) - GRAY).max() <= 6
 
 
-def test_sixteen_bits_are_stretched_and_never_clipped():
-    deep = (GRAY.astype(np.uint16) * 9) + 1000
+@pytest.mark.parametrize("factor", [1, 16, 257])
+def test_the_same_grays_in_more_bits_are_the_same_picture(factor: int):
+    deep = GRAY.astype(np.uint16) * factor
+    for data in (pictures.encoded(deep), pictures.encoded(deep, "TIFF")):
+        assert np.abs(decode(data).pixels.astype(int) - GRAY).max() <= 1
+
+
+def test_sixteen_bits_that_use_few_of_them_are_stretched_and_not_clipped():
+    deep = (GRAY.astype(np.uint16) * 9) + 20000
     expected = np.round((GRAY.astype(float) - GRAY.min()) * 255 / np.ptp(GRAY))
     for data in (pictures.encoded(deep), pictures.encoded(deep, "TIFF")):
         assert np.abs(decode(data).pixels - expected).max() <= 1

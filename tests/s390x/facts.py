@@ -20,7 +20,6 @@ from model.engines import ONNX_RUNTIME, start
 from model.image import decode
 from model.letterbox import Letterbox, to_input, to_square
 from model.prediction import cells_to_bytes
-from model.radiograph_check import features
 from model.regions import spread_heat
 from model.weights import each_weight
 
@@ -41,7 +40,7 @@ SIGNING_KEY = "a signing key that only this comparison knows"
 
 
 def of_picture(file: bytes) -> Facts:
-    """What the one pixel path makes of a file, to the bit; floats of the check to some digits."""
+    """What the one pixel path makes of a file, to the bit."""
     radiograph = decode(file)
     pixels = radiograph.pixels
     return {
@@ -53,7 +52,7 @@ def of_picture(file: bytes) -> Facts:
         "pixels": digest(pixels, "u1"),
         "square": digest(to_square(pixels, 64), "u1"),
         "input": digest(to_input(pixels, 64), "<f4"),
-        "features": [round(float(value), 9) for value in features(pixels)],
+        "field": repr(radiograph.exposed_field),
     }
 
 
@@ -69,9 +68,10 @@ def of_answers(bundle: Bundle, files: list[bytes]) -> Facts:
     answers = [engine.run(to_input(decode(file).pixels, size)[np.newaxis]) for file in files]
     place = Letterbox.of(373, 454, size)
     return {
-        "scores": [float(scores[0]) for scores, _ in answers],
-        "cells": [cells[0].tolist() for _, cells in answers],
-        "heat": [float(spread_heat(cells[0], place).mean()) for _, cells in answers],
+        "scores": [float(answer.scores[0]) for answer in answers],
+        "cells": [answer.cells[0].tolist() for answer in answers],
+        "features": [float(answer.features[0].mean()) for answer in answers],
+        "heat": [float(spread_heat(answer.cells[0], place).mean()) for answer in answers],
     }
 
 

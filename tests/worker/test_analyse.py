@@ -20,6 +20,7 @@ from jobs.queue import DELIVER, INFER_ROUTINE
 from jobs.states import Delivery, State
 from jobs.trace import entered, name_trace, trace_id
 from model.errors import NoDecoder
+from model.fitness import ImageWarning
 from model.image import NotARadiograph, Radiograph, decode
 from model.prediction import Prediction
 from model.regions import Region
@@ -30,7 +31,15 @@ from worker.suspects import Suspects
 from worker.watchdog import Watchdog
 
 PNG = pictures.encoded(pictures.gray())
-PREDICTION = Prediction("fracture", 0.91, (Region((1, 2, 3, 4), 0.8),), np.ones((8, 8), np.float32), "m 1")
+PREDICTION = Prediction(
+    "fracture",
+    0.91,
+    (Region((1, 2, 3, 4), 0.8),),
+    np.ones((8, 8), np.float32),
+    (5, 6, 70, 80),
+    "m 1",
+    (ImageWarning("clipped", "Send it with another window."),),
+)
 
 
 @dataclass
@@ -43,7 +52,7 @@ class Analyst:
     refusal: Exception | None = None
     seen: list[Radiograph] = field(default_factory=list)
 
-    def refuse_unless_radiograph(self, radiograph: Radiograph) -> None:
+    def refuse_unless_gray(self, radiograph: Radiograph) -> None:
         self.seen.append(radiograph)
         if self.refusal:
             raise self.refusal
@@ -97,6 +106,8 @@ def test_a_radiograph_gets_its_result_and_its_place_in_the_next_queue(desk, ledg
     assert (done.state, done.attempts, done.runner) == (State.SUCCEEDED, 1, "inference:here:1")
     assert done.result["probability"] == 0.91
     assert done.result["regions"] == [{"box": [1, 2, 3, 4], "score": 0.8}]
+    assert done.result["field"] == [5, 6, 70, 80]
+    assert done.result["warnings"] == [{"type": "clipped", "detail": "Send it with another window."}]
     assert done.result["model"] == {"name": "osteo-test", "version": "1", "sha256": "f" * 64}
     assert base64.b64decode(done.heat) == b"\xff" * 64
     assert redis.llen(DELIVER) == 1
@@ -151,6 +162,12 @@ def test_what_is_no_radiograph_ends_failed_and_says_so(desk, ledger):
         "not-a-radiograph",
         "Send an X-ray.",
     )
+
+
+def test_a_picture_that_the_network_knows_for_none_ends_failed(desk, ledger):
+    job = accepted(ledger)
+    analyse(job.id, replace(desk, predict=answering(NotARadiograph("Send an X-ray."))))
+    assert ledger.read(job.id).error == {"type": "not-a-radiograph", "detail": "Send an X-ray."}
 
 
 def test_an_image_that_does_not_decode_ends_failed(desk, ledger):

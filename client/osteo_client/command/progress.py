@@ -26,7 +26,8 @@ class Output:
         """One job, and the file that was submitted."""
         parts = [job.id, job.state]
         if job.result:
-            parts.append(f"{job.result.finding} {job.result.probability:.2f}")
+            parts.append(f"{job.result.finding} {_in_words(job.result.probability)}")
+            parts += [warning.type for warning in job.result.warnings]
         if job.error:
             parts.append(job.error.type)
         fields = {"file": file} if file else {}
@@ -90,3 +91,10 @@ def _beside_bars() -> AbstractContextManager[object]:
         return nullcontext()
     beside: AbstractContextManager[object] = tqdm.external_write_mode(file=sys.stdout)
     return beside
+
+
+def _in_words(probability: float) -> str:
+    """Show two digits, and at the edges no more certainty than there is."""
+    if probability < 0.01:
+        return "<0.01"
+    return ">0.99" if probability > 0.99 else f"{probability:.2f}"

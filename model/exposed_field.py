@@ -1,0 +1,146 @@
+"""Finds what of a picture was exposed, its tones and its polarity, for the second half of the pixel path.
+
+The same X-ray comes dim or bright, in negative, with the black of a collimator or the white border of a scan
+around it: all of these lead to one field of view here. No TensorFlow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from PIL import Image
+
+_SIDE = 256
+"""The field is looked for at this size of the longer side: fine enough for a margin, too coarse for noise."""
+_FLAT = 0.06
+"""A row or column whose tones span less than this share of the picture's range shows nothing."""
+_NARROWEST = 8
+_LEAST = 0.1
+"""A field smaller than this share of the picture's area is not believed: the whole picture is taken."""
+_TONES = (0.5, 99.5)
+"""Percentiles of what is not flat that become black and white; ink and hot pixels lie beyond them."""
+
+
+@dataclass(frozen=True)
+class ExposedField:
+    """A rectangle in a picture's pixels, and the tones in it: `dark` becomes 0 and `bright` 255, 0..255 each.
+
+    `negative` says that bones are dark here: the tones are then turned round.
+    """
+
+    left: int
+    top: int
+    width: int
+    height: int
+    dark: float
+    bright: float
+    negative: bool
+
+    def cut(self, pixels: np.ndarray) -> np.ndarray:
+        """Cut the field out of uint8 (height, width)."""
+        return pixels[self.top : self.top + self.height, self.left : self.left + self.width]
+
+    def levels(self) -> np.ndarray:
+        """Make the table, uint8 (256,), that takes the picture's tones to the network's."""
+        table = (np.arange(256) - self.dark) / max(self.bright - self.dark, 1.0)
+        table = np.clip(1 - table if self.negative else table, 0, 1)
+        return np.round(table * 255).astype(np.uint8)
+
+
+def find_field(pixels: np.ndarray) -> ExposedField:
+    """Find the exposed field of uint8 (height, width): the same of a picture and of its negative."""
+    small = _reduced(pixels)
+    if small.mean() <= 127.5:
+        return _field_of(small, pixels.shape)
+    # Reducing rounds halves up: of a picture and its negative, the darker one is looked at.
+    turned = _field_of(_reduced(255 - pixels), pixels.shape)
+    return replace(turned, dark=255 - turned.bright, bright=255 - turned.dark, negative=not turned.negative)
+
+
+def _reduced(pixels: np.ndarray) -> np.ndarray:
+    height, width = pixels.shape
+    reduction = max(1.0, max(height, width) / _SIDE)
+    size = max(1, round(width / reduction)), max(1, round(height / reduction))
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX, reducing_gap=2.0))
+
+
+def _field_of(small: np.ndarray, shape: tuple[int, ...]) -> ExposedField:
+    """Find the field in a picture that was reduced to uint8 `small`, in pixels of its `shape`."""
+    top, bottom, left, right = _trim(small)
+    if (bottom - top) * (right - left) < _LEAST * small.size:
+        top, bottom, left, right = 0, small.shape[0], 0, small.shape[1]
+    inside = small[top:bottom, left:right].astype(np.float32)
+    dark, bright = _tones(inside)
+    y, x = shape[0] / small.shape[0], shape[1] / small.shape[1]
+    field = round(left * x), round(top * y), round(right * x), round(bottom * y)
+    return ExposedField(
+        left=field[0],
+        top=field[1],
+        width=max(1, field[2] - field[0]),
+        height=max(1, field[3] - field[1]),
+        dark=dark,
+        bright=bright,
+        negative=_is_negative(np.clip((inside - dark) / max(bright - dark, 1.0), 0, 1)),
+    )
+
+
+def _trim(small: np.ndarray) -> tuple[int, int, int, int]:
+    """Leave out flat rows and columns of uint8 from outside in, until each side shows something."""
+    top, bottom, left, right = whole = 0, small.shape[0], 0, small.shape[1]
+    while True:
+        inside = small[top:bottom, left:right]
+        if min(inside.shape) < _NARROWEST:
+            return whole
+        low, high = np.percentile(inside, [1, 99])
+        flat = _FLAT * max(float(high - low), 1.0)
+        y, x = np.flatnonzero(_spans(inside) >= flat), np.flatnonzero(_spans(inside.T) >= flat)
+        if not len(y) or not len(x):
+            return whole
+        trimmed = top + int(y[0]), top + int(y[-1]) + 1, left + int(x[0]), left + int(x[-1]) + 1
+        if trimmed == (top, bottom, left, right):
+            return trimmed
+        top, bottom, left, right = trimmed
+
+
+def _spans(rows: np.ndarray) -> np.ndarray:
+    """From the 3rd to the 97th percentile of each row: a few pixels of dust or ink show nothing."""
+    tones = np.sort(rows, axis=1)
+    few = round(0.03 * (tones.shape[1] - 1))
+    return tones[:, -1 - few].astype(int) - tones[:, few]
+
+
+def _tones(inside: np.ndarray) -> tuple[float, float]:
+    down, right = np.gradient(inside)
+    slope = np.hypot(down, right)
+    shown = inside[slope > 0.004 * max(float(np.ptp(inside)), 1.0)]
+    if shown.size < 0.05 * inside.size:
+        shown = inside
+    dark, bright = np.percentile(shown, _TONES)
+    return float(dark), float(bright)
+
+
+def _is_negative(gray: np.ndarray) -> bool:
+    """Whether bones are dark in 0..1 (height, width), by what tells tissue from the air around it.
+
+    Every term changes its sign with the polarity, so a picture and its negative are always turned alike. The
+    weights are a logistic regression's on 2,363 training X-rays and crops of them: of 515 others 99.4 % are
+    told right, of crops of theirs 98.5 %.
+    """
+    down, right = np.gradient(gray)
+    slope = np.hypot(down, right)
+    height, width = gray.shape
+    y, x = max(1, height // 8), max(1, width // 8)
+    rims = np.mean([gray[:y].mean(), gray[-y:].mean(), gray[:, :x].mean(), gray[:, -x:].mean()])
+    corners = np.mean([gray[rows, columns].mean() for rows in _ends(y) for columns in _ends(x)])
+    middle = gray[height // 4 : height - height // 4, width // 4 : width - width // 4].mean()
+    even = np.median(gray[slope <= np.quantile(slope, 0.2)])
+    # Air is dark and even, bone bright and full of edges.
+    off_mean = gray - gray.mean()
+    spread = max(float(gray.std() * slope.std()), 1e-6)
+    with_edges = float((off_mean * (slope - slope.mean())).mean()) / spread
+    return bool(19 * (corners - 0.5) - 3.5 * (rims - middle) + 5.4 * (even - 0.5) - 0.7 * with_edges > 0)
+
+
+def _ends(n: int) -> tuple[slice, slice]:
+    return slice(None, n), slice(-n, None)

@@ -1,0 +1,72 @@
+"""One picture, one answer: however it was wrapped, stretched or inverted, the same field is seen."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from model.exposed_field import find_field
+from model.image import decode
+from model.letterbox import to_square
+from model.synthetic import draw_forearm
+from tests.xrays import XRAYS, needs_xrays
+
+FOREARM = draw_forearm(3, size=(400, 300)).pixels
+
+
+def apart(one: np.ndarray, other: np.ndarray) -> float:
+    """Mean difference of what the network sees of two pictures, in grays of 255."""
+    return float(np.abs(to_square(one, 96).astype(float) - to_square(other, 96)).mean())
+
+
+def test_a_picture_and_its_negative_are_seen_alike():
+    assert apart(FOREARM, 255 - FOREARM) < 1
+    assert find_field(FOREARM).negative != find_field(255 - FOREARM).negative
+
+
+@pytest.mark.parametrize(("contrast", "offset"), [(0.3, 10), (0.5, 100), (0.2, 200)])
+def test_a_dim_picture_is_seen_like_a_bright_one(contrast: float, offset: int):
+    dim = np.round(FOREARM * contrast + offset).astype(np.uint8)
+    assert apart(FOREARM, dim) < 4
+
+
+@pytest.mark.parametrize("gray", [0, 128, 255])
+@pytest.mark.parametrize("sides", [((40, 40), (40, 40)), ((0, 90), (0, 0)), ((0, 0), (60, 5))])
+def test_a_border_changes_next_to_nothing(gray: int, sides: tuple[tuple[int, int], ...]):
+    assert apart(FOREARM, np.pad(FOREARM, sides, constant_values=gray)) < 6
+
+
+def test_a_box_finds_its_way_through_a_border():
+    bordered = np.pad(FOREARM, ((50, 20), (70, 10)), constant_values=255)
+    plain, field = find_field(FOREARM), find_field(bordered)
+    assert field.left - 70 == pytest.approx(plain.left, abs=4)
+    assert field.top - 50 == pytest.approx(plain.top, abs=4)
+    assert field.left + field.width <= bordered.shape[1]
+    assert field.top + field.height <= bordered.shape[0]
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (33, 900), (900, 33)])
+@pytest.mark.parametrize("gray", [0, 77, 255])
+def test_a_blank_picture_is_taken_whole(shape: tuple[int, int], gray: int):
+    field = find_field(np.full(shape, gray, np.uint8))
+    assert (field.left, field.top, field.width, field.height) == (0, 0, shape[1], shape[0])
+
+
+def test_a_hot_pixel_takes_no_contrast_away():
+    dim = np.round(FOREARM * 0.4).astype(np.uint8)
+    hot = dim.copy()
+    hot[5, 5] = 255
+    assert apart(dim, hot) < 4
+
+
+@needs_xrays
+def test_real_xrays_are_seen_alike_as_their_negatives_and_in_16_bits(tmp_path):
+    negatives = 0
+    paths = sorted(XRAYS.iterdir())[::60]
+    for path in paths:
+        pixels = decode(path.read_bytes()).pixels
+        assert apart(pixels, 255 - pixels) < 1
+        file = tmp_path / "deep.png"
+        Image.fromarray(pixels.astype(np.uint16) * 16).save(file)
+        assert apart(pixels, decode(file.read_bytes()).pixels) < 2
+        negatives += find_field(pixels).negative
+    assert negatives <= 0.03 * len(paths), f"{negatives} of {len(paths)} X-rays are taken for negatives"
