@@ -88,6 +88,7 @@ def fit_and_measure(
     Half of the X-rays are fitted on and measured as they are delivered elsewhere (training.perturbations).
     Half of the other X-rays are fitted on, the other half is measured by itself.
     """
+    pictures, kinds = read_some(photographs, _PER_ARCHIVE)
     network = StoredScores(run, config_of(run))
     size = config_of(run).input_size
 
@@ -97,7 +98,6 @@ def fit_and_measure(
     learned = _xrays(run, TRAIN, _XRAYS)
     drawings = [draw_forearm(seed, fracture=seed % 2 == 0).pixels for seed in range(_DRAWINGS)]
     pages = [draw_page(seed) for seed in range(_PAGES)]
-    pictures, kinds = read_some(photographs, _PER_ARCHIVE)
     photos = _Pictures(seen("check photographs", pictures), kinds)
     names = np.unique(kinds)
     unseen = np.isin(kinds, np.random.default_rng(20261128).permutation(names)[: len(names) // _HELD_OUT])

@@ -24,6 +24,8 @@ class StandIn:
 
     name, version, sha256, engine = "stand-in", "0", "0" * 64, "none"
 
+    served = {"name": name, "version": version}
+
     @classmethod
     def load(
         cls, folder: Path, engine: str | None, progress: Callable[[str], object], cache: Path | None

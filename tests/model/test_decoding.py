@@ -57,7 +57,7 @@ def test_a_file_decodes_to_the_same_as_without_a_process(name: str, decoders: De
 
 def test_an_overlay_is_drawn_as_without_a_process(decoders: Decoders):
     prediction = Prediction(
-        "fracture", 0.9, (Region((9, 8, 30, 20), 0.8),), np.ones((8, 8), np.float32), "m 1"
+        "fracture", 0.9, (Region((9, 8, 30, 20), 0.8),), np.ones((8, 8), np.float32), (0, 0, 1, 1), "m 1"
     )
     assert decoders.overlay(PNG, prediction, "clinic") == draw_overlay(decode(PNG), prediction)
 

@@ -66,7 +66,10 @@ def test_real_xrays_are_seen_alike_as_their_negatives_and_in_16_bits(tmp_path):
         pixels = decode(path.read_bytes()).pixels
         assert apart(pixels, 255 - pixels) < 1
         file = tmp_path / "deep.png"
+        Image.fromarray(pixels.astype(np.uint16) * 257).save(file)
+        assert np.array_equal(pixels, decode(file.read_bytes()).pixels)
+        # Grays shifted by four bits miss the full range by 15 of 4095: a row of the field may come or go.
         Image.fromarray(pixels.astype(np.uint16) * 16).save(file)
-        assert apart(pixels, decode(file.read_bytes()).pixels) < 2
+        assert apart(pixels, decode(file.read_bytes()).pixels) < 5
         negatives += find_field(pixels).negative
     assert negatives <= 0.03 * len(paths), f"{negatives} of {len(paths)} X-rays are taken for negatives"

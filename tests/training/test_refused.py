@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
             "evaluate --run new --bundle bundle",
             "evaluate: new/trained.npz is missing; run python -m training.train",
         ),
-        ("fit_check --run new --photographs nowhere", "fit_check: nowhere holds no zip of photographs"),
+        ("fit_check --run new", "fit_check: new/trained.npz is missing; run python -m training.train"),
     ],
 )
 def test_a_step_ends_in_a_sentence(command: str, said: str, tmp_path: Path):
