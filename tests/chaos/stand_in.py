@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Event
+from typing import ClassVar
 
 import numpy as np
 from PIL import Image
@@ -24,7 +25,7 @@ class StandIn:
 
     name, version, sha256, engine = "stand-in", "0", "0" * 64, "none"
 
-    served = {"name": name, "version": version}
+    served: ClassVar = {"name": name, "version": version}
 
     @classmethod
     def load(
