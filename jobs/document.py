@@ -91,7 +91,16 @@ class ResultWarning(TypedDict):
 
     type: Annotated[
         str,
-        {"enum": ["unusual-image", "small-image", "low-contrast", "clipped", "cut-off"]},
+        {
+            "enum": [
+                "unusual-image",
+                "display-setting-ignored",
+                "small-image",
+                "low-contrast",
+                "clipped",
+                "cut-off",
+            ]
+        },
     ]
     detail: Annotated[str, "A sentence for a person: what is wrong, and what to do."]
 

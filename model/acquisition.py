@@ -13,6 +13,8 @@ from typing import Any
 
 from pydicom import Dataset
 
+from model.grayscale import frame_group
+
 BODY_PARTS = {
     "ANKLE": ("70258002", "Ankle joint structure"),
     "ARM": ("40983000", "Upper arm structure"),
@@ -139,7 +141,7 @@ def _orientation(header: Dataset) -> tuple[str, str] | None:
 
 
 def _spacing(header: Dataset) -> tuple[tuple[float, float] | None, str | None]:
-    given = _two_lengths(header, "PixelSpacing")
+    given = _two_lengths(frame_group(header, "PixelMeasuresSequence", "PixelSpacing"), "PixelSpacing")
     on_detector = _two_lengths(header, "ImagerPixelSpacing") or _two_lengths(
         header, "NominalScannedPixelSpacing"
     )

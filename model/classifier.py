@@ -10,7 +10,7 @@ import numpy as np
 
 from model.bundle import CHECK, Bundle, Calibration, Thresholds, read_bundle
 from model.engines import Engine, choose, start
-from model.fitness import UNUSUAL_IMAGE, note_fitness
+from model.fitness import DISPLAY, UNUSUAL_IMAGE, ImageWarning, note_fitness
 from model.image import Radiograph
 from model.letterbox import Letterbox, to_input
 from model.prediction import Prediction
@@ -102,6 +102,7 @@ class Classifier:
         Raises NotARadiograph where the answer says that the picture certainly is none.
         """
         unusual = (UNUSUAL_IMAGE,) if self._check.is_doubtful(answer.features) else ()
+        ignored = tuple(ImageWarning(DISPLAY, sentence) for sentence in radiograph.left_out)
         described = self._description
         probability = float(calibrate(np.array(answer.score), described.calibration))
         finding = name_finding(probability, described.thresholds)
@@ -122,7 +123,7 @@ class Classifier:
             cells=answer.cells,
             field=(field.left, field.top, field.width, field.height),
             model=f"{self.name} {self.version}",
-            warnings=(*unusual, *note_fitness(radiograph.pixels, field)),
+            warnings=(*unusual, *ignored, *note_fitness(radiograph.pixels, field)),
         )
 
 

@@ -31,13 +31,17 @@ _CODINGS = {
 
 
 class Shape(NamedTuple):
-    """What a codestream declares: the marker of its frame header, sizes in pixels, bits of one sample."""
+    """What a codestream declares: the marker of its frame header, sizes in pixels, bits of one sample.
+
+    `subsampled` says that some samples are stored at a lower resolution, as the colours beside a brightness.
+    """
 
     coding: int
     width: int
     height: int
     samples: int
     bits: int
+    subsampled: bool = False
 
     def is_of(self, syntax: str) -> bool:
         """Whether the transfer syntax has such codestreams: a decoder is chosen by what it names."""
@@ -67,7 +71,8 @@ def shape_of(frame: bytes) -> Shape:
             raise ValueError("no marker where one is due")
         if kind in _SOF:
             bits, height, width, samples = struct.unpack_from(">B2HB", frame, at + 4)
-            return Shape(kind, width, height, samples, bits)
+            sampling = {frame[at + 11 + 3 * n] for n in range(samples)}
+            return Shape(kind, width, height, samples, bits, len(sampling) > 1)
         # A marker may have any number of FF before it.
         at += 1 if kind == 0xFF else 2 + struct.unpack_from(">H", frame, at + 2)[0]
 

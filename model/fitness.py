@@ -8,8 +8,9 @@ import numpy as np
 
 from model.exposed_field import ExposedField
 
-UNUSUAL, SMALL, DIM, CLIPPED, CUT_OFF = (
+UNUSUAL, DISPLAY, SMALL, DIM, CLIPPED, CUT_OFF = (
     "unusual-image",
+    "display-setting-ignored",
     "small-image",
     "low-contrast",
     "clipped",

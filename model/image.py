@@ -64,6 +64,7 @@ class Radiograph:
     EXIF orientation is applied, and regions are in these pixels. `chroma` is the mean over the pixels of
     (max - min of red, green, blue) in 0..1, so 0 for a gray source. `format` is JPEG, PNG, TIFF, BMP, WEBP or
     DICOM. `sha256` is the hex digest of the submitted bytes. `acquisition` is what a DICOM header says.
+    `left_out` has a sentence for each thing of how a file asks to be displayed that could not be applied.
     """
 
     pixels: np.ndarray
@@ -71,6 +72,7 @@ class Radiograph:
     chroma: float
     sha256: str
     acquisition: Acquisition = field(default_factory=Acquisition)
+    left_out: tuple[str, ...] = ()
 
     @cached_property
     def exposed_field(self) -> ExposedField:
@@ -98,9 +100,9 @@ def decode(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Radiograph:
     20 bytes of memory a pixel for a moment, loop or crash: a server asks model.decoding.pool.Decoders.
     """
     name = "DICOM" if dicom.is_dicom(data) else raster.format_of(data)
-    acquisition = Acquisition()
+    acquisition, left_out = Acquisition(), tuple[str, ...]()
     if name == "DICOM":
-        pixels, chroma, acquisition = dicom.read(data, limits.check)
+        pixels, chroma, acquisition, left_out = dicom.read(data, limits.check)
     elif name is not None:
         pixels, chroma = raster.read(data, name, limits.check)
     else:
@@ -110,4 +112,4 @@ def decode(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Radiograph:
             if data
             else "The image is empty. Send the bytes of a PNG, JPEG, TIFF, BMP, WebP or DICOM file."
         )
-    return Radiograph(pixels, name, chroma, hashlib.sha256(data).hexdigest(), acquisition)
+    return Radiograph(pixels, name, chroma, hashlib.sha256(data).hexdigest(), acquisition, left_out)

@@ -7,12 +7,14 @@ from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from model.errors import BrokenImage, ImageError, TooManyPixels
 from model.headers.bmp import check_bmp
-from model.headers.directory import check_pages, read_directory
+from model.headers.directory import find_page, read_directory
 from model.headers.jpeg import check_jpeg
-from model.headers.png import check_png
+from model.headers.png import check_png, drop_notes
+from model.uncommon_tiff import read_uncommon_tiff
 
 _MAGIC = (
     (0, b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -23,10 +25,11 @@ _MAGIC = (
     (0, b"MM\x00+", "TIFF"),
     (8, b"WEBP", "WEBP"),
 )
-_CHECK = {"PNG": check_png, "JPEG": check_jpeg, "TIFF": check_pages, "BMP": check_bmp}
+_CHECK: dict[str, Callable[[bytes], object]] = {"PNG": check_png, "JPEG": check_jpeg, "BMP": check_bmp}
 _BMP_HEADER_SIZES = (12, 40, 52, 56, 64, 108, 124)
 _DEEP_MODES = ("I", "F", "I;16", "I;16B", "I;16L")
-_PHOTOMETRIC_INTERPRETATION, _WHITE_IS_ZERO = 262, 0
+_BITS, _PHOTOMETRIC_INTERPRETATION, _SAMPLE_FORMAT = 258, 262, 339
+_WHITE_IS_ZERO, _UNSIGNED = 0, 1
 _ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -60,14 +63,15 @@ def read(data: bytes, name: str, check_size: Callable[[int, int], None]) -> tupl
     struct.error, EOFError, KeyError and more on damaged files, and all of them mean the same to the sender.
     """
     try:
+        if name == "TIFF":
+            return _read_tiff(data, check_size)
         _CHECK.get(name, len)(data)
-        with Image.open(io.BytesIO(data), formats=(name,)) as picture:
+        file = io.BytesIO(drop_notes(data) if name == "PNG" else data)
+        with Image.open(file, formats=(name,)) as picture:
             check_size(*picture.size)
             _refuse_frames(picture, name)
-            inverted = _is_deep_white_is_zero(picture)
             picture.load()
-            gray, chroma = _to_gray(_upright(picture))
-            return (255 - gray if inverted else gray), chroma
+            return _to_gray(_upright(picture))
     except (ImageError, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -77,6 +81,36 @@ def read(data: bytes, name: str, check_size: Callable[[int, int], None]) -> tupl
             f"The {name} image does not decode; it may have been cut off on its way. "
             "Check that a viewer opens it, and send it again."
         ) from error
+
+
+def _read_tiff(data: bytes, check_size: Callable[[int, int], None]) -> tuple[np.ndarray, float]:
+    page = find_page(data)
+    try:
+        with TiffImageFile(io.BytesIO(data)) as picture:
+            picture.seek(page)
+            check_size(*picture.size)
+            tags = picture.tag_v2
+            bits, kinds = tags.get(_BITS, (1,)), tags.get(_SAMPLE_FORMAT, (_UNSIGNED,))
+            if (max(bits) > 8 and len(bits) > 1) or (max(bits) <= 8 and set(kinds) != {_UNSIGNED}):
+                # Pillow misreads some of these, and others only in one byte order.
+                raise SyntaxError
+            if picture.mode not in _DEEP_MODES:
+                picture.load()
+                return _to_gray(_upright(picture))
+            # Pillow turns only those of 8 bits and fewer that count from white.
+            white_is_zero = tags.get(_PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO
+            picture.load()
+            values = np.asarray(_upright(picture))
+        # Pillow takes the highest of 32 bits for a sign.
+        unsigned = bits == (32,) and kinds == (_UNSIGNED,)
+        gray = _from_bits(values.view(np.uint32) if unsigned else values)
+    except SyntaxError:
+        # Pillow has no mode for its samples.
+        values, white_is_zero, orientation = read_uncommon_tiff(data, page, check_size)
+        if values.ndim == 3:
+            return _to_gray(_turned(Image.fromarray(stretch(values)), orientation))
+        gray = np.array(_turned(Image.fromarray(_from_bits(values)), orientation))
+    return (255 - gray if white_is_zero else gray), 0.0
 
 
 def _refuse_frames(picture: Image.Image, name: str) -> None:
@@ -101,14 +135,12 @@ def _upright(picture: Image.Image) -> Image.Image:
         lines = picture.info.get("Raw profile type exif", "").split("\n")[3:]
         described = bytes.fromhex("".join(lines))
     read_directory(described.removeprefix(b"Exif\0\0"))
-    turn = _UPRIGHT.get(picture.getexif().get(_ORIENTATION, 1))
+    return _turned(picture, picture.getexif().get(_ORIENTATION, 1))
+
+
+def _turned(picture: Image.Image, orientation: int) -> Image.Image:
+    turn = _UPRIGHT.get(orientation)
     return picture if turn is None else picture.transpose(turn)
-
-
-def _is_deep_white_is_zero(picture: Image.Image) -> bool:
-    """Whether a TIFF of 16 bits counts from white; Pillow turns only those of 8 bits and fewer."""
-    tags = getattr(picture, "tag_v2", {})
-    return picture.mode in _DEEP_MODES and tags.get(_PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO
 
 
 def _to_gray(picture: Image.Image) -> tuple[np.ndarray, float]:
@@ -119,8 +151,9 @@ def _to_gray(picture: Image.Image) -> tuple[np.ndarray, float]:
     if picture.mode == "1":
         return np.array(picture.convert("L")), 0.0
     if picture.has_transparency_data:
-        # What is transparent was never exposed: it lies on black, like air.
         picture = picture.convert("RGBA")
+    if picture.mode == "RGBA" and picture.getchannel("A").getextrema() != (0, 0):
+        # What is transparent was never exposed: it lies on black, like air. Some writers leave alpha empty.
         black = Image.new("RGBA", picture.size, (0, 0, 0, 255))
         picture = Image.alpha_composite(black, picture)
     colours = picture.convert("RGB")
@@ -141,17 +174,27 @@ def _from_bits(values: np.ndarray) -> np.ndarray:
 
 
 def stretch(values: np.ndarray) -> np.ndarray:
-    """Scale any numbers linearly from the min..max found to uint8 0..255; no contrast at all gives zeros."""
+    """Scale any numbers linearly from the min..max found to uint8 0..255; no contrast at all gives zeros.
+
+    What is no number, or infinite, is black and takes no contrast from the rest.
+    """
     if np.issubdtype(values.dtype, np.integer) and int(values.max()) - int(values.min()) < 2**16:
         # The same numbers by a table: floats would take eight bytes more a pixel.
         darkest, span = int(values.min()), int(values.max()) - int(values.min())
         levels = np.arange(span + 1, dtype=np.float32) * np.float32(255.0 / max(span, 1))
         return np.round(levels).astype(np.uint8)[np.subtract(values, darkest, dtype=np.int32)]
-    values = np.nan_to_num(values.astype(np.float32), posinf=0.0, neginf=0.0)
-    low, high = float(values.min()), float(values.max())
+    values = values.astype(np.float64 if values.dtype.itemsize > 2 else np.float32)
+    finite = np.isfinite(values)
+    if not finite.any():
+        return np.zeros(values.shape, np.uint8)
+    low, high = (
+        float(values.min(where=finite, initial=np.inf)),
+        float(values.max(where=finite, initial=-np.inf)),
+    )
     if high <= low:
         return np.zeros(values.shape, np.uint8)
-    return np.round((values - low) * (255.0 / (high - low))).astype(np.uint8)
+    grays = np.round((values - low) * (255.0 / (high - low)))
+    return np.where(finite, grays, 0).astype(np.uint8)
 
 
 def chroma_of(colours: np.ndarray) -> float:

@@ -87,7 +87,11 @@ def _facts(radiograph: Radiograph, _: dict[str, Any]) -> Reply:
 
 def _pixels(radiograph: Radiograph, header: dict[str, Any]) -> Reply:
     reply, _ = _facts(radiograph, header)
-    reply |= {"chroma": radiograph.chroma, "acquisition": asdict(radiograph.acquisition)}
+    reply |= {
+        "chroma": radiograph.chroma,
+        "acquisition": asdict(radiograph.acquisition),
+        "left_out": radiograph.left_out,
+    }
     return reply, radiograph.pixels.astype("<u1", copy=False).tobytes()
 
 

@@ -88,6 +88,7 @@ class Decoders:
             reply["chroma"],
             hashlib.sha256(data).hexdigest(),
             Acquisition(**(given | lists)),
+            tuple(reply["left_out"]),
         )
 
     def overlay(self, data: bytes, prediction: Prediction, client: str) -> bytes:

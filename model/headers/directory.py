@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from model.errors import BrokenImage
 
@@ -16,6 +17,10 @@ _BYTES = frozenset({1, 2, 6, 7})
 """Types that are read as one piece, however many they are."""
 _OFFSETS = frozenset({273, 279, 324, 325})
 """Where strips and tiles lie, and their sizes: always read one by one."""
+_MOST_PAGES = 16
+_SUBFILE, _REDUCED_OR_MASK = 254, 0b101
+_OLD_SUBFILE, _OLD_REDUCED = 255, 2
+_SHORT = 3
 _ADVICE = "Save it anew as a plain TIFF of one page, or as PNG, and send it again."
 
 
@@ -36,39 +41,67 @@ class _Layout:
 _CLASSIC, _BIG = _Layout("H", "HHI4x", "I"), _Layout("Q", "HHQ8x", "Q")
 
 
-def check_pages(data: bytes) -> None:
-    """Raise BrokenImage for a TIFF file of several pages, and as read_directory does."""
-    if read_directory(data):
+class Directory(NamedTuple):
+    """What a directory says: where the next one lies, 0 for none; whether it is a preview or a mask."""
+
+    next: int
+    is_beside: bool
+
+
+def find_page(data: bytes) -> int:
+    """Find the one page of a TIFF file that is a picture: others may be reduced copies or masks of it.
+
+    Raises BrokenImage for several pictures, and as read_directory does.
+    """
+    pictures, at = [], None
+    for page in range(_MOST_PAGES):
+        directory = read_directory(data, at)
+        if not directory.is_beside:
+            pictures.append(page)
+        at = directory.next
+        if not at:
+            break
+    if at or len(pictures) > 1:
         raise BrokenImage("The TIFF file holds several pages. Send each X-ray as its own job.")
+    return pictures[0] if pictures else 0
 
 
-def read_directory(data: bytes) -> int:
-    """The offset of the next directory, 0 for none.
+def read_directory(data: bytes, at: int | None = None) -> Directory:
+    """Read the directory at an offset, by default the first one.
 
     Raises BrokenImage for more tags or values than a radiograph has, and for values that together are larger
-    than `data`, as several may stand in the same place. Where a directory breaks off, the decoder says so: 0.
+    than `data`, as several may stand in the same place. Where a directory breaks off, the decoder says so:
+    there is no next one.
     """
     order = {b"II": "<", b"MM": ">"}.get(data[:2])
     if order is None:
-        return 0
+        return _LAST
     big = data[2:4] in (b"+\0", b"\0+")
     layout, first = (_BIG, 8) if big else (_CLASSIC, 4)
     try:
-        (at,) = struct.unpack_from(order + layout.offset, data, first)
+        if at is None:
+            (at,) = struct.unpack_from(order + layout.offset, data, first)
         (tags,) = struct.unpack_from(order + layout.count, data, at)
         if tags > MOST_TAGS:
             raise BrokenImage(f"The image's directory has more than {MOST_TAGS} tags. {_ADVICE}")
         at += struct.calcsize(order + layout.count)
-        size = 0
+        size, is_beside = 0, False
         for _ in range(tags):
             tag, kind, count = struct.unpack_from(order + layout.entry, data, at)
             at += struct.calcsize(order + layout.entry)
+            if tag in (_SUBFILE, _OLD_SUBFILE):
+                value_at = at - layout.inline
+                (given,) = struct.unpack_from(order + ("H" if kind == _SHORT else "I"), data, value_at)
+                is_beside = given == _OLD_REDUCED if tag == _OLD_SUBFILE else bool(given & _REDUCED_OR_MASK)
             if count > MOST_VALUES and (tag in _OFFSETS or kind not in _BYTES):
                 raise BrokenImage(f"The image has over {MOST_VALUES:,} strips, tiles or values. {_ADVICE}")
             value = count * _SIZES.get(kind, 0)
             size += value if value > layout.inline else 0
             if size > len(data):
                 raise BrokenImage(f"The image's tags declare more bytes than it has. {_ADVICE}")
-        return int(struct.unpack_from(order + layout.offset, data, at)[0])
+        return Directory(int(struct.unpack_from(order + layout.offset, data, at)[0]), is_beside)
     except struct.error:
-        return 0
+        return _LAST
+
+
+_LAST = Directory(0, False)

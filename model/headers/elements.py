@@ -8,7 +8,6 @@ from model.errors import BrokenImage
 
 MOST_ELEMENTS = 10_000
 """A radiograph has some hundred; vendors add private sequences, and some encoders a fragment every 4 KB."""
-_START = 132
 _LONG = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
 """VRs with a length of four bytes (PS3.5, table 7.1-1)."""
 _META, _SYNTAX = 0x0002, (0x0002, 0x0010)
@@ -30,13 +29,13 @@ class _Order:
 _LITTLE, _BIG = _Order("<"), _Order(">")
 
 
-def check_elements(data: bytes) -> None:
-    """Raise BrokenImage for more elements than a radiograph has.
+def check_elements(data: bytes, at: int) -> None:
+    """Raise BrokenImage for more elements than a radiograph has, the first of them `at` this byte.
 
     A value that begins with an item is gone into, whatever its element is called: pydicom may do that later.
     Where elements break off or are deflated, nothing more is counted.
     """
-    at, order, syntax, in_pixels = _START, _LITTLE, b"", False
+    order, syntax, in_pixels = _LITTLE, b"", False
     for _ in range(MOST_ELEMENTS):
         if len(data) - at < 12:
             return

@@ -6,6 +6,9 @@ from model.errors import BrokenImage
 
 MOST_CHUNKS = 20_000
 """Some encoders write a chunk for every 4 KB of pixels."""
+_PIXELS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"eXIf", b"acTL", b"fcTL", b"fdAT"})
+_TEXTS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
+_EXIF_TEXT = b"Raw profile type exif\0"
 _SIGNATURE, _FRAME = 8, 12
 """Bytes before the first chunk, and of a chunk beside its data."""
 
@@ -18,3 +21,18 @@ def check_png(data: bytes) -> None:
             return
         at += _FRAME + int.from_bytes(data[at : at + 4], "big")
     raise BrokenImage(f"The PNG image has more than {MOST_CHUNKS:,} chunks. Save it anew and send it again.")
+
+
+def drop_notes(data: bytes) -> bytes:
+    """Leave out the chunks that no pixel depends on, such as a colour profile of megabytes.
+
+    Pillow refuses large ones. The text chunk in which ImageMagick writes EXIF data stays.
+    """
+    kept, at, end = [data[:_SIGNATURE]], _SIGNATURE, len(data) - _FRAME
+    while at <= end:
+        after = at + _FRAME + int.from_bytes(data[at : at + 4], "big")
+        kind = data[at + 4 : at + 8]
+        if kind in _PIXELS or (kind in _TEXTS and data.startswith(_EXIF_TEXT, at + 8)):
+            kept.append(data[at:after])
+        at = after
+    return b"".join([*kept, data[at:]])

@@ -72,3 +72,10 @@ def test_it_is_said_where_a_spacing_holds(given: dict[str, object], plane: str):
 def test_every_code_of_a_body_part_is_one_of_dicoms():
     known = {code for meanings in concepts["SCT"].values() for code in meanings}
     assert {code for code, _ in BODY_PARTS.values()} <= known
+
+
+def test_the_spacing_of_an_enhanced_object_is_read():
+    group = header(PixelMeasuresSequence=[header(PixelSpacing=[0.15, 0.15])])
+    acquisition = acquisition_of(header(SharedFunctionalGroupsSequence=[group]))
+    assert acquisition.pixel_spacing == (0.15, 0.15)
+    assert acquisition.spacing_plane == "unstated"

@@ -187,8 +187,13 @@ BOMBS |= {
     "tiff with tags of 24 MB": OVERLAPPING,
     "bmp of runs": bmp_of_runs(),
 }
-HARMLESS = ("png with too many rows", "tiff with a strip that unfolds")
-"""What is behind their own few pixels is never unfolded."""
+HARMLESS = (
+    "png with text",
+    "png with a colour profile",
+    "png with too many rows",
+    "tiff with a strip that unfolds",
+)
+"""What is behind their own few pixels, or is no pixel, is never unfolded."""
 HONEST = pictures.encoded(np.random.default_rng(3).integers(0, 256, (2000, 2000), np.uint8))
 """4 MB of 4 million pixels: no bomb costs more processor time, nor does a byte of one cost more."""
 
