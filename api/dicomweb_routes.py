@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import re
 from dataclasses import dataclass, field
 from typing import Annotated, Any, TypedDict
 
@@ -16,7 +17,8 @@ from api.credentials import DICOMWEB
 from api.description import Answer, Size, describe
 from api.intake import Intake
 from api.problem import Problem
-from api.related_parts import Part, TooManyParts, related_parts
+from api.related_parts import Part, TooManyParts, related_parameters, related_parts
+from api.structured_report import MANUFACTURER
 from api.submission import checked
 from api.submission_fields import SubmissionFields, single_values
 from jobs.claims import key_place
@@ -26,11 +28,14 @@ from jobs.job import Job
 log = logging.getLogger(__name__)
 
 DICOM = "application/dicom"
-TYPES = (DICOM, "application")
-"""What `type` may say; werkzeug reads the second out of one without quotes, as some senders write it."""
+PREAMBLE = 132
 NO_RESOURCES, WRONG_STUDY, NOT_UNDERSTOOD = 0xA700, 0xA900, 0xC000
 UNKNOWN_SYNTAX, UNKNOWN_CLASS, DUPLICATE = 0xC122, 0x0122, 0x0111
 """Failure reasons of PS3.18, table I.2-2."""
+LEFT_ALONE = 0xB006
+"""Warning reason "Elements Discarded": the instance is acknowledged, and nothing of it is kept."""
+_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
+"""Some systems write zeros before a number, which `UID.is_valid` refuses."""
 REASON = {409: NO_RESOURCES, 413: NO_RESOURCES, 429: NO_RESOURCES, 503: NO_RESOURCES, 415: UNKNOWN_SYNTAX}
 
 
@@ -42,7 +47,12 @@ STORED = {"application/dicom+json": StoreResponse}
 STOW: dict[str, Any] = {
     "answers": {
         200: Answer("All instances are stored.", STORED, ("Link",)),
-        202: Answer("Some are stored; the answer says which are not, and why.", STORED, ("Link",)),
+        202: Answer(
+            "Some are stored; the answer says which are not, and why. What is no image, and what this service"
+            " made itself, is acknowledged with a WarningReason, and left alone.",
+            STORED,
+            ("Link",),
+        ),
         409: Answer("None is stored.", STORED),
     },
     "problems": (
@@ -50,7 +60,7 @@ STOW: dict[str, Any] = {
         *("quota-exceeded", "too-many-waiting", "queue-full", "too-busy"),
     ),
     "description": "Each image instance becomes a job, by the fields in the query where there are any. An"
-    " instance that is sent again, with the same bytes and fields, is the same job. HTTP Basic with the API"
+    " instance that is sent again, with the same bytes and fields, is the same job while that is kept. HTTP Basic with the API"
     " key as password is taken here too.",
     "query": SubmissionFields,
     "headers": ("traceparent",),
@@ -67,9 +77,10 @@ class _Refused(Exception):
 
 @dataclass
 class Stored:
-    """What has become of the instances of one request."""
+    """What has become of the instances of one request: jobs, nothing by intent, or a failure's reason."""
 
     jobs: list[tuple[Dataset, Job]] = field(default_factory=list)
+    left_alone: list[Dataset] = field(default_factory=list)
     failed: list[tuple[Dataset | None, int]] = field(default_factory=list)
 
 
@@ -88,7 +99,7 @@ def dicomweb_routes(intake: Intake) -> Blueprint:
         return stored(study)
 
     def stored(study: str | None) -> Response:
-        if request.mimetype != "multipart/related" or request.mimetype_params.get("type", DICOM) not in TYPES:
+        if request.mimetype != "multipart/related" or related_parameters(request).get("type", DICOM) != DICOM:
             detail = 'Send multipart/related; type="application/dicom", each instance as a part of its own.'
             raise Problem(415, "unsupported-media-type", detail)
         request.max_content_length = intake.settings.max_study_bytes
@@ -113,7 +124,7 @@ def _store_all(intake: Intake, study: str | None) -> Stored:
         if not stored.jobs:
             raise
         stored.failed.append((None, NOT_UNDERSTOOD))
-    if not stored.jobs and not stored.failed:
+    if not stored.jobs and not stored.failed and not stored.left_alone:
         raise Problem(400, "malformed", "The multipart body holds no instance.")
     return stored
 
@@ -124,16 +135,17 @@ def _store_one(
     instance: Dataset | None = None
     try:
         instance, data = _instance(part)
-        if "Image Storage" not in instance.ReferencedSOPClassUID.name:
-            raise _Refused(UNKNOWN_CLASS)
+        if not _is_analysed(instance, data):
+            stored.left_alone.append(instance)
+            return
         if number > 1:
             intake.admit(g.client)
         submission = checked(data, fields, g.client, intake.settings, intake.pictures)
-        if study is not None and _study_of(data) != study:
+        if study is not None and _attribute(data, "StudyInstanceUID") != study:
             raise _Refused(WRONG_STUDY)
         # No idempotency key begins with a line's end.
         place = key_place(g.client, f"\n{instance.ReferencedSOPInstanceUID}")
-        job, _ = intake.accept_once(submission, g.client, place, expires=True)
+        job, _ = intake.accept_once(submission, g.client, place, expires=False)
         stored.jobs.append((instance, job))
     except _Refused as refusal:
         stored.failed.append((instance, refusal.reason))
@@ -156,16 +168,18 @@ def _instance(part: Part) -> tuple[Dataset, bytes]:
     if part.data is None:
         raise _Refused(NO_RESOURCES)
     data = bytes(part.data)
-    if part.media_type != DICOM or data[128:132] != b"DICM":
+    if part.media_type != DICOM:
         raise _Refused(NOT_UNDERSTOOD)
+    start = PREAMBLE if data[PREAMBLE - 4 : PREAMBLE] == b"DICM" else 0
     named = Dataset()
     try:
         meta = read_dataset(
-            io.BytesIO(data[132:]), False, True, stop_when=lambda tag, vr, size: tag.group != 2
+            io.BytesIO(data[start:]), False, True, stop_when=lambda tag, vr, size: tag.group != 2
         )
         named.ReferencedSOPClassUID = UID(meta.MediaStorageSOPClassUID)
         named.ReferencedSOPInstanceUID = UID(meta.MediaStorageSOPInstanceUID)
-        whole = named.ReferencedSOPClassUID.is_valid and named.ReferencedSOPInstanceUID.is_valid
+        uids = named.ReferencedSOPClassUID, named.ReferencedSOPInstanceUID
+        whole = all(_UID.fullmatch(uid) and len(uid) <= 64 for uid in uids)
     except Exception:  # pydicom raises nearly anything on damaged files, and quotes them
         whole = False
     if not whole:
@@ -173,9 +187,20 @@ def _instance(part: Part) -> tuple[Dataset, bytes]:
     return named, data
 
 
-def _study_of(data: bytes) -> str:
-    header = dcmread(io.BytesIO(data), stop_before_pixels=True, specific_tags=["StudyInstanceUID"])
-    return str(header.get("StudyInstanceUID", ""))
+def _is_analysed(instance: Dataset, data: bytes) -> bool:
+    """Whether the instance is an image, and none of ours that a PACS sends back with its study."""
+    sop_class = instance.ReferencedSOPClassUID
+    if sop_class.name == sop_class:
+        # It may be an image: what is not known is not acknowledged as if it were none.
+        raise _Refused(UNKNOWN_CLASS)
+    if "Image Storage" not in sop_class.name:
+        return False
+    return _attribute(data, "Manufacturer") != MANUFACTURER
+
+
+def _attribute(data: bytes, keyword: str) -> str:
+    header = dcmread(io.BytesIO(data), stop_before_pixels=True, specific_tags=[keyword], force=True)
+    return str(header.get(keyword, ""))
 
 
 def _answer(stored: Stored, public_url: str) -> Response:
@@ -183,8 +208,10 @@ def _answer(stored: Stored, public_url: str) -> Response:
     answer.RetrieveURL = None
     for instance, job in stored.jobs:
         instance.RetrieveURL = f"{public_url}/v1/jobs/{job.id}/image"
-    if stored.jobs:
-        answer.ReferencedSOPSequence = [instance for instance, _ in stored.jobs]
+    for instance in stored.left_alone:
+        instance.WarningReason = LEFT_ALONE
+    if stored.jobs or stored.left_alone:
+        answer.ReferencedSOPSequence = [*(instance for instance, _ in stored.jobs), *stored.left_alone]
     named = [(instance, reason) for instance, reason in stored.failed if instance is not None]
     for instance, reason in named:
         instance.FailureReason = reason
@@ -193,7 +220,8 @@ def _answer(stored: Stored, public_url: str) -> Response:
     others = [reason for instance, reason in stored.failed if instance is None]
     if others:
         answer.OtherFailuresSequence = [_failure(reason) for reason in others]
-    status = 200 if not stored.failed else 202 if stored.jobs else 409
+    taken, told = stored.jobs or stored.left_alone, stored.failed or stored.left_alone
+    status = 200 if not told else 202 if taken else 409
     response = Response(json.dumps(answer.to_json_dict()), status, content_type="application/dicom+json")
     for _, job in stored.jobs:
         response.headers.add("Link", f'<{public_url}/v1/jobs/{job.id}>; rel="item"')

@@ -6,6 +6,7 @@ What the client sent as `reference` comes back as an identifier of the report.
 
 from base64 import urlsafe_b64encode
 from typing import Any
+from urllib.parse import quote
 from uuid import NAMESPACE_URL, uuid5
 
 from jobs.job import Job, moment_text
@@ -15,6 +16,9 @@ SNOMED = "http://snomed.info/sct"
 DCM = "http://dicom.nema.org/resources/ontology/DCM"
 HL7 = "http://terminology.hl7.org/CodeSystem"
 UCUM = "http://unitsofmeasure.org"
+URI = "urn:ietf:rfc:3986"
+_BOX = ("Left edge", "Upper edge", "Width", "Height")
+"""Of a region, from the upper left corner of the image on."""
 FRACTURE = ("125605004", "Fracture of bone")
 PRESENCE = {
     "fracture": ("52101004", "Present"),
@@ -31,10 +35,14 @@ CONCLUSION = {
 }
 
 
-def bundle(job: Job, links: dict[str, str], media_type: str) -> dict[str, Any]:
-    """The result of a job that has succeeded, as a Bundle of type `collection`.
+def bundle(
+    job: Job, links: dict[str, str], media_type: str, system: str, transaction: bool = False
+) -> dict[str, Any]:
+    """Make a Bundle of the result of a job that has succeeded: a `collection`, or a `transaction`.
 
-    `links` are the job's; `media_type` is the submitted image's. The same job makes the same Bundle.
+    `links` are the job's; `media_type` is the submitted image's; `system` is a URL of the service, for
+    the namespaces of its identifiers. The same job makes the same Bundle, and a server that is sent the
+    transaction again keeps one copy.
     """
     result = job.result or {}
     issued = moment_text(job.finished_at) if job.finished_at else None
@@ -53,7 +61,7 @@ def bundle(job: Job, links: dict[str, str], media_type: str) -> dict[str, Any]:
         **_body_site(result["image"]),
     }
     resources = {
-        "report": _report(job, to, issued),
+        "report": _report(job, to, issued, system),
         "device": _device(result["model"]),
         "source": _source(result["image"], links["image"], media_type),
         "overlay": _media(links["heatmap"], "image/png", result["image"]),
@@ -67,20 +75,35 @@ def bundle(job: Job, links: dict[str, str], media_type: str) -> dict[str, Any]:
     }
     for name, region in zip(regions, result["regions"], strict=True):
         resources[name] = {"resourceType": "Observation", **shared, **_region(region)}
+    entries = []
+    for name, resource in resources.items():
+        address = _address(job, name)
+        resource["identifier"] = [*resource.get("identifier", ()), {"system": URI, "value": address}]
+        entry = {"fullUrl": address, "resource": resource}
+        if transaction:
+            condition = f"identifier={quote(f'{URI}|{address}', safe='')}"
+            entry["request"] = {
+                "method": "POST",
+                "url": resource["resourceType"],
+                "ifNoneExist": condition,
+            }
+        entries.append(entry)
     return {
         "resourceType": "Bundle",
-        "identifier": {"system": "urn:ietf:rfc:3986", "value": _address(job, "bundle")},
-        "type": "collection",
+        "identifier": {"system": URI, "value": _address(job, "bundle")},
+        "type": "transaction" if transaction else "collection",
         "timestamp": issued,
-        "entry": [{"fullUrl": _address(job, name), "resource": of} for name, of in resources.items()],
+        "entry": entries,
     }
 
 
-def _report(job: Job, to: dict[str, dict[str, str]], issued: str | None) -> dict[str, Any]:
+def _report(job: Job, to: dict[str, dict[str, str]], issued: str | None, system: str) -> dict[str, Any]:
     result = job.result or {}
-    identifiers = [{"use": "official", "value": job.id}]
+    identifiers = [{"use": "official", "system": f"{system}/v1/jobs", "value": job.id}]
     if job.reference:
-        identifiers.append({"use": "secondary", "value": job.reference})
+        identifiers.append(
+            {"use": "secondary", "system": f"{system}/v1/jobs/reference", "value": job.reference}
+        )
     return {
         "resourceType": "DiagnosticReport",
         "identifier": identifiers,
@@ -95,16 +118,19 @@ def _report(job: Job, to: dict[str, dict[str, str]], issued: str | None) -> dict
 
 
 def _region(region: dict[str, Any]) -> dict[str, Any]:
-    def place(box: list[float], unit: str) -> dict[str, Any]:
-        return {
-            "code": {"text": f"Region in {unit} from the image's upper left corner: x, y, width, height"},
-            "valueString": ", ".join(f"{length:g}" for length in box),
-        }
+    def lengths(box: list[float], unit: str, code: str) -> list[dict[str, Any]]:
+        return [
+            {
+                "code": {"text": f"{name} in {unit}"},
+                "valueQuantity": {"value": length, "unit": unit, "system": UCUM, "code": code},
+            }
+            for name, length in zip(_BOX, box, strict=True)
+        ]
 
-    places = [place(region["box"], "pixels")]
+    places = lengths(region["box"], "pixels", "{pixels}")
     if "box_mm" in region:
-        places.append(place(region["box_mm"], "millimetres"))
-    score = _share({"text": "Score of the region, uncalibrated"}, region["score"])
+        places += lengths(region["box_mm"], "millimetres", "mm")
+    score = _share({"text": "Probability that a fracture lies in the region"}, region["score"])
     return {"valueCodeableConcept": _concept(SNOMED, *SUSPECTED), "component": [*places, score]}
 
 
@@ -160,7 +186,7 @@ def _share(code: dict[str, Any], value: float) -> dict[str, Any]:
 
 def _digest(sha256: str) -> dict[str, str]:
     text = urlsafe_b64encode(bytes.fromhex(sha256)).rstrip(b"=").decode()
-    return {"system": "urn:ietf:rfc:3986", "value": f"ni:///sha-256;{text}"}
+    return {"system": URI, "value": f"ni:///sha-256;{text}"}
 
 
 def _address(job: Job, name: str) -> str:

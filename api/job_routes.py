@@ -17,7 +17,7 @@ from api.overlay import overlay_of
 from api.pictures import Pictures
 from api.problem import Problem
 from api.redeliveries import Redeliveries
-from api.result_formats import RESULT_FORMATS, result_answer
+from api.result_formats import RESULT_FORMATS, ResultQuery, result_answer
 from api.waiting import Waiting, preferred_wait
 from jobs.document import JobDocument
 from jobs.errors import NotStored
@@ -92,7 +92,8 @@ def job_routes(
         "getResult",
         "The result alone, as JSON, FHIR or DICOM",
         {200: Answer("The result.", RESULT_FORMATS, ("Vary",))},
-        (*ENDED_PROBLEMS, "not-acceptable", "object-missing", "too-busy"),
+        (*ENDED_PROBLEMS, "malformed", "not-acceptable", "object-missing", "too-busy"),
+        query=ResultQuery,
         description="The Accept header chooses. DICOM is there where the image was DICOM and names a study.",
     )
     def result(job_id: str) -> Response:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from flask import Request
 from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser
+from python_multipart.multipart import MultipartParser, parse_options_header
 
 from api.problem import Problem
 
@@ -28,17 +28,31 @@ class TooManyParts(Exception):
     """The body has more parts than are taken; no byte behind the first one too many is parsed."""
 
 
+def related_parameters(request: Request) -> dict[str, str]:
+    """Read the parameters of a Content-Type; werkzeug ends one without quotes at its first slash."""
+    _, parameters = parse_options_header(request.headers.get("Content-Type", ""))
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in parameters.items()}
+
+
 def related_parts(request: Request, most_bytes: int, most_parts: int) -> Iterator[Part]:
     """The first `most_parts` parts of `request`; each keeps `most_bytes` at most.
 
     Raises TooManyParts behind them where another part begins, and Problem 400 for a malformed body. werkzeug
     raises RequestEntityTooLarge for one over the request's limit, ClientDisconnected for a cut one.
     """
-    boundary = request.mimetype_params.get("boundary", "")
+    boundary = related_parameters(request).get("boundary", "").encode("latin-1")
     reader = _Reader(most_bytes, most_parts)
     try:
-        parser = MultipartParser(boundary.encode("latin-1"), reader.callbacks())
+        parser = MultipartParser(boundary, reader.callbacks())
+        begun, before = False, b"\r\n"
         while chunk := request.stream.read(CHUNK):
+            if not begun:
+                # Text before the first boundary is for readers that know no multipart (RFC 2046, 5.1.1).
+                text, found, rest = (before + chunk).partition(b"\r\n--" + boundary)
+                begun, before = bool(found), text[-len(boundary) - 4 :]
+                chunk = b"--" + boundary + rest
+            if not begun:
+                continue
             parser.write(chunk)
             yield from reader.taken()
         parser.finalize()
@@ -47,6 +61,8 @@ def related_parts(request: Request, most_bytes: int, most_parts: int) -> Iterato
         raise
     except (FormParserError, UnicodeError, ValueError) as error:
         raise Problem(400, "malformed", "The multipart body is malformed; check its boundary.") from error
+    if not begun:
+        raise Problem(400, "malformed", "The multipart body is malformed: its boundary is nowhere in it.")
     if not reader.ended:
         raise Problem(400, "malformed", "The multipart body ends before its last boundary. Send it again.")
 

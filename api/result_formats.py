@@ -22,6 +22,16 @@ class FhirBundle(TypedDict):
     entry: list[dict[str, Any]]
 
 
+class ResultQuery(TypedDict, total=False):
+    """The query of a result."""
+
+    bundle: Annotated[
+        Literal["collection", "transaction"],
+        "Of a FHIR Bundle. A FHIR server takes a `transaction` as it stands; sent again, it changes nothing.",
+    ]
+
+
+BUNDLE_TYPES = ("collection", "transaction")
 JSON = "application/json"
 DICOM = "application/dicom"
 RELATED = 'multipart/related; type="application/dicom"'
@@ -43,7 +53,9 @@ def result_answer(
     """
     wanted = _wanted()
     if wanted == fhir.MEDIA_TYPE:
-        body = json.dumps(fhir.bundle(job, document(job, public_url)["links"], media_type))
+        links = document(job, public_url)["links"]
+        transaction = _bundle_type() == "transaction"
+        body = json.dumps(fhir.bundle(job, links, media_type, public_url, transaction))
         response = Response(body, content_type=f"{fhir.MEDIA_TYPE}; fhirVersion=4.0")
     elif wanted == JSON:
         response = jsonify(job.result)
@@ -76,6 +88,13 @@ def _dicom(job: Job, wanted: str, image: Callable[[], bytes], overlay: Callable[
     head = f"--{boundary}\r\nContent-Type: {DICOM}\r\n\r\n".encode()
     body = b"".join(head + part + b"\r\n" for part in parts) + f"--{boundary}--\r\n".encode()
     return Response(body, content_type=f"{RELATED}; boundary={boundary}")
+
+
+def _bundle_type() -> str:
+    wanted = request.args.get("bundle", "collection")
+    if wanted not in BUNDLE_TYPES:
+        raise Problem(400, "malformed", f"bundle is one of: {', '.join(BUNDLE_TYPES)}.")
+    return wanted
 
 
 def _wanted() -> str:

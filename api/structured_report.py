@@ -14,9 +14,10 @@ from uuid import NAMESPACE_URL, uuid5
 
 import numpy as np
 from PIL import Image
-from pydicom import Dataset, dcmread
+from pydicom import DataElement, Dataset, config, dcmread
 from pydicom.sr.coding import Code
 from pydicom.uid import UID
+from pydicom.valuerep import DA, TM
 
 from api.fhir import CONCLUSION, FRACTURE, LATERALITY, PRESENCE, SUSPECTED
 from jobs.job import Job
@@ -33,6 +34,9 @@ _MAY_BE_EMPTY = (
     *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber"),
     *("StudyID", "StudyDate", "StudyTime", "ReferringPhysicianName"),
 )
+_MAY_BE_MISSING = ("IssuerOfPatientID", "StudyDescription")
+_SEXES = ("M", "F", "O")
+_UTF8 = "ISO_IR 192"
 
 # What highdicom warns of and tells the log holds patients' names and the source's UIDs.
 logging.getLogger("highdicom").setLevel(logging.CRITICAL + 1)
@@ -55,20 +59,50 @@ def overlay(job: Job, source: bytes, png: bytes) -> bytes:
 
 def _fileable(make: Any, source: bytes) -> bytes:
     try:
-        header = dcmread(io.BytesIO(source), stop_before_pixels=True)
+        header = dcmread(io.BytesIO(source), stop_before_pixels=True, force=True)
         if not all(header.get(keyword) for keyword in _NEEDED):
             raise NotFileable("The image names no study, series or instance of its own.")
-        for keyword in _MAY_BE_EMPTY:
-            if keyword not in header:
-                setattr(header, keyword, "")
+        carried = _take_out(header)
+        made: Dataset = make(header)
+        for keyword, value in carried.items():
+            setattr(made, keyword, value)
+        made.SpecificCharacterSet = _UTF8
         file = io.BytesIO()
-        make(header).save_as(file, enforce_file_format=True)
+        made.save_as(file, enforce_file_format=True)
     except NotFileable:
         raise
     except Exception:
         # Not even as a cause: what the libraries say quotes the values that they stumble over.
         raise NotFileable("The image's header holds values that DICOM does not allow.") from None
     return file.getvalue()
+
+
+def _take_out(header: Dataset) -> dict[str, str]:
+    """Take patient and study out of a header: legal values, or empty ones, for what is filed beside it.
+
+    highdicom refuses legal character sets, and illegal values that many a system writes. Text is written in
+    UTF-8, whatever the source was written in.
+    """
+    carried = {
+        keyword: _legal(header[keyword]) if keyword in header else ""
+        for keyword in (*_MAY_BE_EMPTY, *(name for name in _MAY_BE_MISSING if name in header))
+    }
+    for keyword in carried:
+        setattr(header, keyword, "")
+    header.SpecificCharacterSet = _UTF8
+    return carried
+
+
+def _legal(element: DataElement) -> str:
+    text = str(element.value or "")
+    try:
+        if element.VR == "DA":
+            DA(text, validation_mode=config.RAISE)
+        elif element.VR == "TM":
+            TM(text, validation_mode=config.RAISE)
+    except ValueError:
+        return ""
+    return "" if element.keyword == "PatientSex" and text not in _SEXES else text
 
 
 def _report(job: Job, header: Dataset) -> Dataset:
@@ -85,13 +119,16 @@ def _report(job: Job, header: Dataset) -> Dataset:
         ),
     )
     fracture = _sct(FRACTURE)
-    shared = {"finding_type": fracture, "algorithm_id": algorithm, "finding_sites": _sites(sr, result)}
+    shared = {"algorithm_id": algorithm, "finding_sites": _sites(sr, result)}
+    # Readers show a finding far from "Absent": the evaluation alone names what may not be there.
+    finding = fracture if result["finding"] == "fracture" else None
     groups: list[Any] = [
         sr.MeasurementsAndQualitativeEvaluations(
             sr.TrackingIdentifier(_uid(job.id, "finding"), "finding"),
             measurements=[sr.Measurement(PROBABILITY, result["probability"], NO_UNIT)],
             qualitative_evaluations=[sr.QualitativeEvaluation(fracture, _sct(PRESENCE[result["finding"]]))],
             source_images=[sr.SourceImageForMeasurementGroup.from_source_image(header)],
+            finding_type=finding,
             **shared,
         )
     ]
@@ -104,6 +141,7 @@ def _report(job: Job, header: Dataset) -> Dataset:
                 ),
                 measurements=[sr.Measurement(CERTAINTY, round(100 * region["score"], 2), PERCENT)],
                 qualitative_evaluations=[sr.QualitativeEvaluation(fracture, _sct(SUSPECTED))],
+                finding_type=fracture,
                 **shared,
             )
         )

@@ -114,7 +114,7 @@ def test_what_is_stored_in_part_says_what_failed_and_why(api: Api):
         api,
         part10(image(1)),
         part10(later),
-        part10(image(4, ComprehensiveSRStorage)),
+        part10(image(4, "1.2.3.99")),
         part10(odd),
         b"no DICOM at all",
         part10(image(5, Manufacturer="x" * 60)) + b"\0" * MAX_BYTES,
@@ -126,6 +126,45 @@ def test_what_is_stored_in_part_says_what_failed_and_why(api: Api):
     assert failed == {"1.2.3.4.5.2": 0xC000, "1.2.3.4.5.4": 0x0122, "1.2.3.4.5.3": 0xC122}
     assert [item.FailureReason for item in said.OtherFailuresSequence] == [0xC000, 0xA700]
     assert len(answer.headers.getlist("Link")) == 1
+
+
+@pytest.mark.parametrize(
+    "left_alone",
+    [image(4, ComprehensiveSRStorage), image(4, Manufacturer="Osteo-Synergy")],
+    ids=["no image", "made by this service"],
+)
+def test_what_is_not_analysed_is_acknowledged_and_left_alone(api: Api, left_alone: Dataset):
+    answer = push(api, part10(image(1)), part10(left_alone))
+    assert answer.status == 202
+    said = of(answer)
+    assert "FailedSOPSequence" not in said
+    job, acknowledged = said.ReferencedSOPSequence
+    assert ("RetrieveURL" in job, "RetrieveURL" in acknowledged) == (True, False)
+    assert acknowledged.WarningReason == 0xB006
+    assert api.redis.zcard(line_key("clinic", "routine")) == 1
+    alone = push(api, part10(left_alone))
+    assert (alone.status, len(of(alone).ReferencedSOPSequence)) == (202, 1)
+
+
+def test_numbers_of_a_uid_may_begin_with_zeros(api: Api):
+    padded = image(1)
+    padded.SOPInstanceUID = padded.file_meta.MediaStorageSOPInstanceUID = "1.2.03.0004"
+    answer = push(api, part10(padded))
+    assert answer.status == 200
+    assert of(answer).ReferencedSOPSequence[0].ReferencedSOPInstanceUID == "1.2.03.0004"
+
+
+@pytest.mark.parametrize("text", [b"\r\n", b"This is MIME.\r\n", b"-" * CHUNK + b"\r\n", b"--\r\n--x\r\n"])
+def test_text_before_the_first_boundary_is_no_part(api: Api, text: bytes):
+    head = text + b"--b\r\nContent-Type: application/dicom\r\n\r\n"
+    for gap in range(4):
+        body = b" " * gap + head + part10(image(1)) + b"\r\n--b--\r\n"
+        headers = {"Content-Type": "multipart/related; type=application/dicom; boundary=b"}
+        assert api.request("POST", "/dicom-web/studies", body=body, headers=headers).status == 200
+
+
+def test_an_instance_without_its_preamble_is_taken(api: Api):
+    assert push(api, part10(image(1))[132:]).status == 200
 
 
 def test_an_instance_of_another_study_is_refused_and_nothing_left(api: Api):

@@ -2,6 +2,7 @@ import io
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -119,13 +120,76 @@ def test_dciodvfy_would_find_a_mistake(job: Job, tmp_path: Path):
     assert "Error" in said.stderr + said.stdout
 
 
+NAMES = {
+    "lone ISO 2022 IR 100": ("ISO 2022 IR 100", "Müller^Jörg"),
+    "Japanese": (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎=やまだ^たろう"),
+    "Japanese, half width": (["ISO 2022 IR 13", "ISO 2022 IR 87"], "ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎=やまだ^たろう"),
+    "Korean": (["", "ISO 2022 IR 149"], "Hong^Gildong=洪^吉洞=홍^길동"),
+    "Chinese": ("GB18030", "Wang^XiaoDong=王^小东"),
+    "Cyrillic": ("ISO_IR 144", "Люкceмбypг"),
+    "UTF-8": ("ISO_IR 192", "Wang^XiaoDong=王^小东"),
+}
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_a_name_in_any_legal_character_set_is_kept(job: Job, kind: str):
+    character_set, name = NAMES[kind]
+    source = pictures.dicom_of_a_study(
+        pictures.gray(), SpecificCharacterSet=character_set, PatientName=name, StudyDescription="hand"
+    )
+    for made in (structured_report.report(job, source), structured_report.overlay(job, source, OVERLAY)):
+        assert read(made).PatientName == name
+        assert read(made).StudyDescription == "hand"
+
+
+ILLEGAL = {
+    "PatientSex": ["U", "MALE"],
+    "PatientBirthDate": ["00000000", "1950"],
+    "StudyDate": ["00000000"],
+    "StudyTime": ["25"],
+}
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"), [(keyword, value) for keyword, values in ILLEGAL.items() for value in values]
+)
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")
+def test_a_value_that_dicom_does_not_allow_is_left_empty(job: Job, keyword: str, value: str):
+    source = pictures.dicom_of_a_study(pictures.gray(), **{keyword: value})
+    for made in (structured_report.report(job, source), structured_report.overlay(job, source, OVERLAY)):
+        assert not read(made)[keyword].value
+        assert read(made).PatientID == read(source).PatientID
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")
+def test_a_uid_with_zeros_before_a_number_is_kept(job: Job):
+    source = pictures.dicom_of_a_study(pictures.gray(), StudyInstanceUID="1.2.03.4")
+    assert read(structured_report.report(job, source)).StudyInstanceUID == "1.2.03.4"
+
+
+def test_a_source_without_a_preamble_gets_its_report(job: Job):
+    assert read(structured_report.report(job, SOURCE[132:])).PatientName == "Doe^Jane"
+
+
+@pytest.mark.parametrize(
+    ("finding", "rows", "said"),
+    [("fracture", 1, "Present"), ("no_fracture", 0, "Absent"), ("indeterminate", 0, "Indeterminate")],
+)
+def test_only_a_fracture_that_is_present_stands_as_a_finding(job: Job, finding: str, rows: int, said: str):
+    result = {**RESULT, "finding": finding, "regions": []}
+    report = read(structured_report.report(replace(job, result=result), SOURCE))
+    assert len(named(report, "Finding")) == rows
+    (evaluation,) = named(report, "Fracture of bone")
+    assert evaluation.ConceptCodeSequence[0].CodeMeaning == said
+
+
 def test_a_source_without_a_study_is_said(job: Job):
     with pytest.raises(NotFileable, match="no study"):
         structured_report.report(job, pictures.dicom(pictures.gray()))
 
 
 def test_what_is_wrong_in_a_header_is_not_quoted(job: Job):
-    source = SOURCE.replace(b"19500104", b"Hidden!!")
+    source = SOURCE.replace(b"1.2.840.10008.5.1.4.1.1.7\0", b"Hidden.2.840.10008.5.1.4.1")
     with pytest.raises(NotFileable) as refusal:
         structured_report.report(job, source)
     assert "Hidden" not in str(refusal.value)
