@@ -60,8 +60,8 @@ STOW: dict[str, Any] = {
         *("quota-exceeded", "too-many-waiting", "queue-full", "too-busy"),
     ),
     "description": "Each image instance becomes a job, by the fields in the query where there are any. An"
-    " instance that is sent again, with the same bytes and fields, is the same job while that is kept. HTTP Basic with the API"
-    " key as password is taken here too.",
+    " instance that is sent again, with the same bytes and fields, is the same job while that is kept."
+    " HTTP Basic with the API key as password is taken here too.",
     "query": SubmissionFields,
     "headers": ("traceparent",),
     "body": {"multipart/related": Annotated[bytes, "Parts of type application/dicom."]},
