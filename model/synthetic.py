@@ -99,7 +99,9 @@ def _shaft(
     x: np.ndarray, y: np.ndarray, centre: np.ndarray, thin: float, end: float, end_y: float, grain: np.ndarray
 ) -> np.ndarray:
     """Path through a tube of cortex around marrow that flares, thin-walled and spongy, towards y = end_y."""
-    along = y - end_y
+    path = np.zeros(x.shape)
+    near = (np.abs(x - centre) < max(thin, end)) & (y - end_y > -12)
+    x, centre, along, grain = x[near], centre[near], (y - end_y)[near], grain[near]
     flare = np.exp(-np.clip(along, 0, None) / 62)
     half = thin + (end - thin) * flare
     half = half * np.sqrt(np.clip(1 - (np.clip(-along + 10, 0, None) / 22) ** 2, 0, None))
@@ -111,18 +113,23 @@ def _shaft(
     depth = np.minimum(1.0, 1.35 * thin / np.maximum(half, 1))
     sponge = _MARROW * (1 + 1.3 * flare) * (1 + 0.22 * flare * grain)
     plate = 0.16 * np.exp(-(((along + 6) / 3) ** 2)) * (outer > 0)
-    return depth * (_CORTEX * (outer - inner) + sponge * inner) + plate
+    path[near] = depth * (_CORTEX * (outer - inner) + sponge * inner) + plate
+    return path
 
 
 def _blob(x: np.ndarray, y: np.ndarray, a: float, b: float, grain: np.ndarray) -> np.ndarray:
     """Path through a rounded bone with a thin shell."""
+    path = np.zeros(x.shape)
+    near = (x / a) ** 2 + (y / b) ** 2 < 1.11**2
+    x, y, grain = x[near], y[near], grain[near]
     angle = np.arctan2(y / b, x / a)
     wobble = 1 + 0.06 * np.cos(3 * angle + a) + 0.04 * np.cos(5 * angle + b)
     far = np.hypot(x / a, y / b) / wobble
     outer = np.sqrt(np.clip(1 - far**2, 0, None))
     inner = np.sqrt(np.clip(0.86**2 - far**2, 0, None))
     depth = min(a, b)
-    return depth * (0.62 * _CORTEX * (outer - inner) + 2.7 * _MARROW * (1 + 0.22 * grain) * inner)
+    path[near] = depth * (0.62 * _CORTEX * (outer - inner) + 2.7 * _MARROW * (1 + 0.22 * grain) * inner)
+    return path
 
 
 def _trabeculae(shape: tuple[int, int], random: np.random.Generator) -> np.ndarray:
