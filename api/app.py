@@ -15,7 +15,7 @@ from api.dicomweb_routes import dicomweb_routes
 from api.document_routes import document_routes
 from api.end_routes import end_routes
 from api.gate import Gate
-from api.health import health_routes
+from api.health import agreed, health_routes
 from api.intake import Intake
 from api.job_routes import job_routes
 from api.key_routes import key_routes
@@ -39,6 +39,7 @@ from jobs.changes import Changes
 from jobs.errors import NotStored, StoreUnavailable
 from jobs.ledger import Ledger
 from jobs.logs import log_as_json
+from jobs.marks import Marks
 from jobs.objects import Objects
 from jobs.probes import Probes
 from jobs.queue import JobQueue
@@ -85,7 +86,8 @@ def create_app(settings: Settings, ledger: Ledger, queue: JobQueue, keys: Keys) 
     app.register_blueprint(webhook_routes(desk))
     app.register_blueprint(key_routes(keys))
     app.register_blueprint(model_routes(ledger.objects))
-    app.register_blueprint(health_routes(ledger))
+    marks = Marks(ledger.records, ledger.view.lines.redis, settings.signing_key)
+    app.register_blueprint(health_routes(ledger, marks))
     app.register_blueprint(metrics_routes(ledger, receivers))
     app.register_blueprint(problem_routes())
     document_routes(app, settings.public_url)
@@ -107,6 +109,7 @@ def create_app(settings: Settings, ledger: Ledger, queue: JobQueue, keys: Keys) 
         operation = operation_of(app.view_functions.get(request.endpoint or ""))
         if operation.public if operation else not request.path.startswith(("/v1/", DICOMWEB)):
             return
+        agreed(marks)
         text = key_of(request)
         key = keys.holder_of(text) if text else None
         if text is None or key is None:

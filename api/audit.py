@@ -1,8 +1,6 @@
 """Who did what: noted after each request. `python -m api.audit --client NAME --since TIME` tells it."""
 
 import argparse
-import json
-import os
 import re
 import sys
 from collections.abc import Iterator
@@ -16,12 +14,14 @@ from flask import Flask, Response, g, request
 from api.description import operation_of
 from api.scope import Scope
 from jobs.audit import Audit, Entry
-from jobs.errors import NotStored, QueueUnavailable, StoreUnavailable
+from jobs.command import settings_of_command, tell
+from jobs.errors import NotStored, QueueUnavailable, TransientError
 from jobs.ids import made_at
 from jobs.job import moment_text
 from jobs.ledger import Ledger
 from jobs.objects import Objects
-from jobs.settings import Settings, SettingsError
+from jobs.settings import SettingsError
+from jobs.start import marks_of
 from jobs.trace import trace_id
 from jobs.view import View
 
@@ -64,7 +64,7 @@ def _subjects(response: Response) -> list[str | None]:
     return [*accepted, *([first] if first or not accepted else [])]
 
 
-def told(audit: Audit, ledger: Ledger, client: str, since: datetime) -> Iterator[dict[str, Any]]:
+def acts_of(audit: Audit, ledger: Ledger, client: str, since: datetime) -> Iterator[dict[str, Any]]:
     """What a client did since then, oldest first, with every job that the ledger has and the log has not.
 
     Raises StoreUnavailable.
@@ -90,15 +90,15 @@ def main() -> int:
     parser.add_argument("--since", required=True, type=_moment, help="ISO 8601, in UTC unless it has a zone")
     arguments = parser.parse_args()
     try:
-        settings = Settings.from_environment(os.environ, signs=False)
+        settings = settings_of_command()
+        marks_of(settings).compare()
         audit = Audit.connect(settings)
         view = View.connect(settings.redis_url, settings.view_seconds)
         ledger = Ledger(Objects.connect(settings.s3_endpoint_url, settings.s3_bucket), view)
         with suppress(QueueUnavailable):  # Then nothing is noted there either.
             audit.carry_over()
-        for entry in told(audit, ledger, arguments.client, arguments.since):
-            print(json.dumps(entry), flush=True)
-    except (SettingsError, StoreUnavailable) as error:
+        tell(acts_of(audit, ledger, arguments.client, arguments.since))
+    except (SettingsError, TransientError) as error:
         print(error, file=sys.stderr)
         return 2
     return 0

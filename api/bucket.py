@@ -1,17 +1,17 @@
 """The operator's first step, `python -m api.bucket`: makes the bucket. Nothing else makes one."""
 
-import os
 import sys
 
+from jobs.command import settings_of_command
 from jobs.errors import TransientError
 from jobs.objects import Objects
-from jobs.settings import Settings, SettingsError
+from jobs.settings import SettingsError
 
 
 def main() -> int:
     """Make the bucket that S3_BUCKET names, unless it is there; 2 for a wrong setting or no answer."""
     try:
-        settings = Settings.from_environment(os.environ, signs=False)
+        settings = settings_of_command(needs=())
         Objects.connect(settings.s3_endpoint_url, settings.s3_bucket).make_bucket()
     except (SettingsError, TransientError) as error:
         print(error, file=sys.stderr)

@@ -4,15 +4,20 @@ import os
 import re
 import resource
 import signal
+import sys
 from functools import partial
 from typing import Any
 from urllib.parse import quote
 
+from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 
 from api.threads import CONNECTIONS, THREADS
 from jobs.changes import Changes
+from jobs.errors import TransientError
+from jobs.settings import Settings, SettingsError
+from jobs.start import marks_of
 
 STUDY = re.compile("^/dicom-web/studies/.*")
 """Which study a client sends is not for the log either."""
@@ -55,6 +60,17 @@ logger_class = AccessLog
 accesslog = "-"
 # The path without its query: a raw submission has the client's reference in it.
 access_log_format = '%(h)s "%(m)s %(U)s" %(s)s %(B)s bytes %(L)s s'
+
+
+def on_starting(_: Arbiter) -> None:
+    """Refuse wrong settings, and stores that are another's, in words, before there is any worker."""
+    try:
+        marks_of(Settings.from_environment(os.environ)).compare()
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    except TransientError:
+        pass  # Readiness says so, and compares them once they answer.
 
 
 def post_worker_init(worker: Worker) -> None:

@@ -1,5 +1,6 @@
 """Liveness and readiness."""
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Annotated, Literal, TypedDict
 
@@ -7,8 +8,11 @@ from flask import Blueprint, Response, jsonify
 
 from api.description import Answer, describe
 from api.problem import RETRY_SECONDS, Problem, ProblemDocument
-from jobs.errors import NotStored, TransientError
+from jobs.errors import NotStored, StoreUnavailable, TransientError
 from jobs.ledger import Ledger
+from jobs.marks import Marks, WrongStore
+
+log = logging.getLogger(__name__)
 
 Check = Callable[[], None]
 
@@ -36,10 +40,27 @@ class NotReady(ProblemDocument):
     degraded: list[Part]
 
 
-def health_routes(ledger: Ledger) -> Blueprint:
+def agreed(marks: Marks) -> None:
+    """Return if the stores are known to be this service's own. Raises StoreUnavailable where they are not.
+
+    They are compared at the start already, unless a store was away then.
+    """
+    try:
+        marks.compare()
+    except WrongStore as error:
+        log.critical("%s", error)
+        raise StoreUnavailable("the object store belongs to another service") from error
+
+
+def health_routes(ledger: Ledger, marks: Marks) -> Blueprint:
     """The blueprint of /health."""
     routes = Blueprint("health", __name__, url_prefix="/health")
-    needed: dict[Part, Check] = {"object-store": ledger.objects.check}
+
+    def check_objects() -> None:
+        agreed(marks)
+        ledger.objects.check()
+
+    needed: dict[Part, Check] = {"object-store": check_objects}
     helpful: dict[Part, Check] = {"redis": ledger.view.check}
 
     @routes.get("/live")

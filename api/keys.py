@@ -1,8 +1,6 @@
 """The operator's command for API keys: `python -m api.keys create|list|rotate|revoke`; JSON, a line a key."""
 
 import argparse
-import json
-import os
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
@@ -12,12 +10,14 @@ from api.key import id_of, told
 from api.key_store import Keys
 from api.scope import Scope
 from jobs.audit import Audit, Entry
+from jobs.command import settings_of_command, tell
 from jobs.errors import TransientError
 from jobs.job import moment_text
 from jobs.objects import Objects
 from jobs.records import Records
 from jobs.redis_client import connect
 from jobs.settings import Settings, SettingsError
+from jobs.start import marks_of
 from jobs.webhook import Webhooks, webhook_secret
 
 
@@ -25,10 +25,12 @@ def main() -> int:
     """Do what the command line asks for; 1 where there is no such key, 2 for a wrong setting or name."""
     arguments = _parser().parse_args()
     try:
-        settings = Settings.from_environment(os.environ)
+        settings = settings_of_command(signs=True)
+        marks_of(settings).compare()
         objects = Objects.connect(settings.s3_endpoint_url, settings.s3_bucket)
-        for line in _lines(arguments, settings, objects):
-            print(json.dumps(line), flush=True)
+        lines = _lines(arguments, settings, objects)
+        # All of it is done before any of it is told; a list of keys may be long, and changes nothing.
+        tell(lines if arguments.command == "list" else list(lines))
     except LookupError as error:
         print(error.args[0], file=sys.stderr)
         return 1

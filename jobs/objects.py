@@ -1,5 +1,6 @@
 """The object store: bytes under keys in one S3 bucket, with its errors translated by exact code."""
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,9 +10,10 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from jobs.errors import Conflict, NotStored, StoreRefused, StoreUnavailable
+from jobs.version import LAYOUT, VERSION
 
 ABSENT = frozenset({"NoSuchKey", "404", "NotFound"})
 REFUSED = frozenset(
@@ -29,9 +31,14 @@ REFUSED = frozenset(
 )
 """What a server says of a request that is wrong in itself; a proxy before it says a status alone."""
 NO_BUCKET = "the bucket does not exist: correct S3_BUCKET, or make it with `python -m api.bucket`"
+NO_CREDENTIALS = (
+    "there are no credentials for the object store: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+)
 WRITE_SECONDS = 60.0
 """For so long a bucket that could be written counts as one that can be."""
 ALREADY_THERE = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
+LAYOUT_MARK = "layout"
+"""The key of the object that says how all others lie (jobs/marks.py)."""
 
 
 PIECE = 1024 * 1024
@@ -74,14 +81,16 @@ class Objects:
         return cls(client, bucket)
 
     def make_bucket(self) -> None:
-        """Create the bucket unless it is there."""
+        """Create the bucket, with the mark of this layout in it, unless it is there."""
         with _translated(f"bucket {self._bucket}"):
             try:
                 self._client.head_bucket(Bucket=self._bucket)
+                return
             except ClientError as error:
                 if _code(error) not in ABSENT | {"NoSuchBucket"}:
                     raise
                 self._client.create_bucket(Bucket=self._bucket)
+        self.put(LAYOUT_MARK, layout_mark(), "application/json")
 
     def check(self) -> None:
         """Return if the bucket can be listed, and could be written when that was tried last.
@@ -208,6 +217,11 @@ class Objects:
             page = {"ContinuationToken": answer["NextContinuationToken"]}
 
 
+def layout_mark() -> bytes:
+    """What marks a bucket whose data have this version's layout."""
+    return json.dumps({"layout": LAYOUT, "version": VERSION}).encode()
+
+
 def _send_at_once(params: dict[str, Any], **_: Any) -> None:
     # Else botocore asks before each PUT whether it may send the body: one way there and back for nothing.
     params["headers"].pop("Expect", None)
@@ -229,5 +243,7 @@ def _translated(what: str) -> Iterator[None]:
         if _code(error) in REFUSED:
             raise StoreRefused(f"the object store answered {_code(error)} for {what}") from error
         raise StoreUnavailable(f"the object store answered {_code(error)} for {what}") from error
+    except NoCredentialsError as error:
+        raise StoreUnavailable(NO_CREDENTIALS) from error
     except BotoCoreError as error:
         raise StoreUnavailable(f"the object store does not answer: {type(error).__name__}") from error

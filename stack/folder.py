@@ -5,7 +5,7 @@ import json
 import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,8 @@ class Folder:
     def secrets(self, signing_key: str | None = None) -> Secrets:
         """This stack's secrets, made at the first call and read at every later one.
 
-        Another `signing_key` than the one kept takes its place; the development key was bound to that one.
+        Another `signing_key` than the one kept takes its place, and ends the development key. It is not
+        kept before the service has taken it: it may not be the key of this stack's data.
         """
         file = self.path / "secrets.json"
         stored = json.loads(file.read_text()) if file.exists() else {}
@@ -83,14 +84,14 @@ class Folder:
             "redis_password": secrets.token_hex(24),
             "s3_access_key": secrets.token_hex(10),
             "s3_secret_key": secrets.token_hex(24),
-            "signing_key": secrets.token_hex(32),
+            "signing_key": signing_key if signing_key and not stored else secrets.token_hex(32),
             "flower_password": secrets.token_hex(16),
         }
         known = Secrets(**made | {f.name: stored[f.name] for f in fields(Secrets) if f.name in stored})
         if not made.keys() <= stored.keys():
             self.keep(known)
         if signing_key and signing_key != known.signing_key:
-            return self.keep(known, signing_key=signing_key, api_key=None, webhook_secret=None)
+            return replace(known, signing_key=signing_key, api_key=None, webhook_secret=None)
         return known
 
     def keep(self, known: Secrets, **changes: str | None) -> Secrets:
@@ -104,8 +105,13 @@ class Folder:
         self._write("ready.json", ready)
 
     def withdraw_ready(self) -> None:
-        """Remove ready.json: the stack ends, or has not answered yet."""
-        (self.path / "ready.json").unlink(missing_ok=True)
+        """Remove ready.json and settings.json: the stack ends, or has not answered yet."""
+        for name in ("ready.json", "settings.json"):
+            (self.path / name).unlink(missing_ok=True)
+
+    def publish_settings(self, settings: Mapping[str, str]) -> None:
+        """Write settings.json, by which the operator's commands find this stack (jobs/command.py)."""
+        self._write("settings.json", settings)
 
     def private(self, name: str, text: str) -> Path:
         """The file `name` in this folder with `text`, readable by its owner alone, replaced in one step."""

@@ -74,6 +74,12 @@ def of_role(service: Mapping[str, str], role: str) -> dict[str, str]:
     return {name: value for name, value in service.items() if name in kept or name not in SECRETS}
 
 
+def for_commands(service: Mapping[str, str]) -> dict[str, str]:
+    """The variables that the operator's commands need of it: stores, secrets and settings."""
+    ours = ("OSTEO_", "AWS_", "S3_", "REDIS_URL")
+    return {name: value for name, value in service.items() if name.startswith(ours) and name != "OSTEO_VAR"}
+
+
 def stores(
     environment: Mapping[str, str], addresses: Addresses, secrets: Secrets, folder: Folder
 ) -> list[Command]:

@@ -9,7 +9,16 @@ from stack.development import make_bucket, synthetic_radiograph, with_api_key
 from stack.errors import GaveUp, StopRequested
 from stack.folder import Folder, Secrets
 from stack.part import Command, Part
-from stack.parts import FLOWER_USER, STOP_ORDER, inference, others, service_environment, stores, web
+from stack.parts import (
+    FLOWER_USER,
+    STOP_ORDER,
+    for_commands,
+    inference,
+    others,
+    service_environment,
+    stores,
+    web,
+)
 from stack.say import say
 from stack.supervisor import Supervisor
 
@@ -47,6 +56,7 @@ def _run(
     first = _parts(stores(environment, addresses, secrets, folder), folder)
     supervisor.begin(first)
     supervisor.settle(first)
+    folder.publish_settings(for_commands(service))
     if addresses.s3_url is None:
         make_bucket(service)
     # The worker takes longest; it loads the model while the others start.

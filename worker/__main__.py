@@ -9,6 +9,7 @@ from threading import Event
 
 from jobs.logs import log_as_json
 from jobs.settings import Settings, SettingsError, warn_of_unknown
+from jobs.start import await_stores
 from model.errors import BundleRefused, NoEngine
 from worker.accelerator import accelerator
 from worker.roles import QUEUES_OF_ROLE, is_alive, run_delivery, run_inference, run_sweeper
@@ -33,6 +34,12 @@ def main() -> int:
     warn_of_unknown(os.environ)
     if arguments.command == "alive":
         return 0 if is_alive(settings, arguments.role) else 1
+    try:
+        # Inference may write no mark, and holds no key: the others do.
+        await_stores(settings, may_mark=arguments.command != "inference")
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 2
     if arguments.command == "inference":
         if said := accelerator(os.environ):
             log.info(said)

@@ -1,19 +1,19 @@
 """What was given up, for the operator: `python -m worker.dead_letters list|show JOB|retry JOB ...|--all`."""
 
 import argparse
-import json
-import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
+from jobs.command import settings_of_command, tell
 from jobs.errors import Conflict, IllegalMove, NotStored, QueueUnavailable, TransientError
 from jobs.ids import is_id
 from jobs.job import Job, moment_text
 from jobs.ledger import Ledger
 from jobs.queue import JobQueue
-from jobs.settings import Settings, SettingsError
+from jobs.settings import SettingsError
+from jobs.start import marks_of
 from worker.roles import ledger_of
 
 
@@ -44,10 +44,14 @@ def why(ledger: Ledger, job_id: str) -> Iterator[dict[str, Any]]:
         }
 
 
-def retry(ledger: Ledger, queue: JobQueue, jobs: Iterator[Job]) -> Iterator[Job]:
-    """Put dead letters back into their lines. Raises IllegalMove for a job that is none."""
+def retry(ledger: Ledger, queue: JobQueue, jobs: Iterable[Job]) -> Iterator[Job | str]:
+    """Put dead letters back into their lines: each as it is then, or why it is not put back."""
     for job in jobs:
-        retried = ledger.retry(job)
+        try:
+            retried = ledger.retry(job)
+        except (IllegalMove, Conflict) as error:
+            yield str(error)
+            continue
         # Without Redis it waits in the object store, and the sweeper sees to it.
         with suppress(QueueUnavailable):
             queue.feed(retried.client, retried.priority)
@@ -70,20 +74,14 @@ def main() -> int:
     if wrong := [job_id for job_id in named if job_id and not is_id("job", job_id)]:
         parser.error(f"not a job's id: {wrong[0]}")
     try:
-        settings = Settings.from_environment(os.environ, signs=False)
+        settings = settings_of_command()
+        marks_of(settings).compare()
         ledger = ledger_of(settings)
-        if arguments.command == "list":
-            _print(map(told, ledger.dead_letters()))
-        elif arguments.command == "show":
-            _print(why(ledger, arguments.job))
-        else:
-            jobs = ledger.dead_letters() if arguments.all else map(ledger.read, arguments.jobs)
-            _print(map(told, retry(ledger, JobQueue.connect(settings.redis_url), jobs)))
+        if arguments.command == "retry":
+            return _retry(arguments.jobs, ledger, JobQueue.connect(settings.redis_url))
+        tell(map(told, ledger.dead_letters()) if arguments.command == "list" else why(ledger, arguments.job))
     except NotStored as error:
         print(f"there is no job {error}", file=sys.stderr)
-        return 1
-    except (IllegalMove, Conflict) as error:
-        print(error, file=sys.stderr)
         return 1
     except (SettingsError, TransientError) as error:
         print(error, file=sys.stderr)
@@ -91,9 +89,20 @@ def main() -> int:
     return 0
 
 
-def _print(lines: Iterator[dict[str, Any]]) -> None:
-    for line in lines:
-        print(json.dumps(line), flush=True)
+def _retry(job_ids: Sequence[str], ledger: Ledger, queue: JobQueue) -> int:
+    """Retry these jobs, or all dead letters, and then tell what was done, whatever ended it."""
+    done: list[Job | str] = []
+    try:
+        # All are read first: where one is not there, none is retried.
+        jobs = [ledger.read(job_id) for job_id in job_ids]
+        for outcome in retry(ledger, queue, jobs or ledger.dead_letters()):
+            done.append(outcome)
+    finally:
+        refused = [said for said in done if isinstance(said, str)]
+        for said in refused:
+            print(said, file=sys.stderr)
+        tell(told(job) for job in done if isinstance(job, Job))
+    return 1 if refused else 0
 
 
 if __name__ == "__main__":

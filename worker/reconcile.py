@@ -7,6 +7,7 @@ from threading import Event
 
 from jobs.errors import TransientError
 from jobs.job import now
+from jobs.marks import compare_redis
 from worker.sweep import Sight, Sweeper, check
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ def reconcile(sweeper: Sweeper) -> None:
     Two sweepers may reconcile at once. Raises TransientError; the agenda then stays stale.
     """
     view, queue = sweeper.ledger.view, sweeper.queue
+    compare_redis(view.lines.redis)  # The mark of one that was wiped is gone as well.
     token, found = view.agenda.begin_pass(), 0
     for job_ids in _chunks(sweeper.ledger.pending()):
         lacking = set(view.agenda.missing(job_ids))

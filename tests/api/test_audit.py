@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from api.audit import told
+from api.audit import acts_of
 from api.key import id_of
 from api.key_store import Keys
 from api.scope import Scope
@@ -37,7 +37,7 @@ def key(api: Api, request) -> str:
 
 def acts(audit: Audit, ledger: Ledger, since) -> list[tuple]:
     audit.carry_over()
-    entries = list(told(audit, ledger, "audited", since))
+    entries = list(acts_of(audit, ledger, "audited", since))
     return [(entry["action"], entry["key"], entry["subject"], entry.get("status")) for entry in entries]
 
 

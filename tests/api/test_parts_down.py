@@ -107,6 +107,7 @@ def test_a_redis_that_takes_no_writes_is_named_and_submissions_are_taken(
 
 def test_readiness_writes_once_a_minute_and_again_once_a_write_has_failed(settings, ledger, queue, keys):
     client, bucket, puts, allowed = client_of(settings, ledger, queue, keys), ledger.objects, [], [True]
+    marks_of(settings).compare()
 
     def put(params: dict, **_: object) -> tuple | None:
         puts.append(params["url_path"])

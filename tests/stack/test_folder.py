@@ -42,7 +42,15 @@ def test_another_signing_key_ends_the_life_of_the_development_key(tmp_path: Path
     changed = folder.secrets("another key")
     assert (changed.signing_key, changed.api_key, changed.webhook_secret) == ("another key", None, None)
     assert changed.s3_secret_key == known.s3_secret_key
-    assert folder.secrets() == changed
+    assert folder.secrets() == known, "it may not be the key of these data"
+    folder.keep(changed, api_key="osteo_y", webhook_secret="whsec_y")
+    assert folder.secrets().signing_key == "another key"
+
+
+def test_a_signing_key_that_is_given_at_the_first_start_is_kept(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    assert folder.secrets("a given key").signing_key == "a given key"
+    assert folder.secrets().signing_key == "a given key"
 
 
 def test_the_ready_file_is_private_and_goes_with_the_stack(tmp_path: Path) -> None:

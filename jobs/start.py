@@ -1,0 +1,34 @@
+"""How every process and command begins: the stores that its settings name are reached, and are its own."""
+
+import logging
+import time
+
+from jobs.errors import TransientError
+from jobs.marks import Marks
+from jobs.objects import Objects
+from jobs.records import Records
+from jobs.redis_client import connect
+from jobs.settings import Settings
+
+log = logging.getLogger(__name__)
+
+PAUSE = 2.0
+"""Seconds between two attempts to reach the stores."""
+
+
+def marks_of(settings: Settings, may_mark: bool = True) -> Marks:
+    """The marks of the stores that the settings name, for the signing key that they hold."""
+    redis = connect(settings.redis_url)
+    records = Records(Objects.connect(settings.s3_endpoint_url, settings.s3_bucket), redis)
+    return Marks(records, redis, settings.signing_key, may_mark)
+
+
+def await_stores(settings: Settings, may_mark: bool = True) -> None:
+    """Return once the stores have answered and their marks are this process's. Raises WrongStore."""
+    marks = marks_of(settings, may_mark)
+    while True:
+        try:
+            return marks.compare()
+        except TransientError as error:
+            log.warning("waiting for the stores: %s", error)
+            time.sleep(PAUSE)
