@@ -21,6 +21,7 @@ from jobs.objects import Objects
 from jobs.queue import JobQueue
 from jobs.redis_client import CONNECTIONS
 from jobs.settings import Settings
+from jobs.start import marks_of
 from jobs.view import View
 from tests import pictures
 from tests.conftest import a_job

@@ -1,0 +1,68 @@
+"""docs/operate.md: its commands work as printed, beside a stack that `make up` runs."""
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+from stack.part import ROOT
+from tests.integration.conftest import Stack, launch, running
+
+PAGE = (ROOT / "docs/operate.md").read_text()
+BLOCKS = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+
+
+def pasted(block: str, stack: Stack) -> str:
+    """What a block prints that is pasted beside this stack, with no variable of ours but its folder."""
+    theirs = ("OSTEO_", "AWS_", "S3_", "REDIS_URL")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(theirs)}
+    ran = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", block],
+        cwd=ROOT,
+        env=environment | {"OSTEO_VAR": str(stack.folder)},
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def test_the_commands_for_keys_and_the_audit_log_run_as_printed(stack: Stack):
+    (block,) = (text for text in BLOCKS if "api.keys" in text)
+    made, listed, rotated, revoked, *acts = map(json.loads, pasted(block, stack).splitlines())
+    assert made["webhook_secret"].startswith("whsec_")
+    assert listed["scopes"] == ["read", "submit"]
+    assert rotated["replaces"]["id"] == revoked["id"] == listed["id"]
+    assert [act["action"] for act in acts] == ["createKey", "rotateKey", "revokeKey"]
+
+
+def test_the_commands_for_dead_letters_run_as_printed(stack: Stack):
+    (block,) = (text for text in BLOCKS if "dead_letters" in text)
+    assert pasted(block, stack) == ""
+
+
+def test_a_signing_key_is_replaced_as_printed_and_the_stack_goes_on(tmp_path: Path):
+    (block,) = (text for text in BLOCKS if "api.signing_key" in text)
+    with running(tmp_path) as stack:
+        settings = tmp_path / "settings.json"
+        assert settings.stat().st_mode & 0o777 == 0o600
+        _, client = map(
+            json.loads, pasted(block + "echo $OSTEO_SIGNING_KEY > $OSTEO_VAR/new", stack).splitlines()
+        )
+        assert client["client"] == "development"
+    assert not settings.exists()
+    # With the key before it refuses to start, and says why.
+    refused = launch(tmp_path)
+    said = refused.process.communicate()[1]
+    assert refused.process.returncode == 1
+    assert "OSTEO_SIGNING_KEY is not the key of this bucket" in said
+    with running(tmp_path, OSTEO_SIGNING_KEY=(tmp_path / "new").read_text().strip()) as stack:
+        assert stack.webhook_secret == client["webhook_secret"]
+    kept = json.loads((tmp_path / "secrets.json").read_text())["signing_key"]
+    assert kept == (tmp_path / "new").read_text().strip()
+
+
+def test_every_block_of_the_page_is_run():
+    assert len(BLOCKS) == 3
+    assert PAGE.count("\n```") == 2 * len(BLOCKS)
