@@ -24,7 +24,7 @@ class Client:
 
     A request that fails in a way that may pass is repeated, with growing pauses and no sooner than the
     service asks for, for up to `patience` seconds. Every method may raise Unreachable after that, and Problem
-    or one of its kinds for an answer that is an error.
+    or one of its kinds for an answer that is an error; ValueError for an address or a key that is none.
     """
 
     def __init__(self, url: str, key: str, *, patience: float = PATIENCE) -> None:

@@ -17,10 +17,21 @@ class Settings(TypedDict):
     timeout: httpx2.Timeout
 
 
+def held_by_header(what: str, text: str) -> None:
+    """Return if a header can hold this text. Raises ValueError, without the text: it may be a secret."""
+    wrong = next((c for c in text if not " " <= c <= "~"), None)
+    if wrong is not None:
+        raise ValueError(
+            f"{what} holds {wrong!a} at place {text.index(wrong) + 1}, where only letters, digits and signs"
+            " of ASCII can stand. Was it copied whole, and nothing else?"
+        )
+
+
 def settings(url: str, key: str) -> Settings:
-    """The settings for a service and a key. Raises ValueError for an address that is none."""
+    """The settings for a service and a key. Raises ValueError for an address or a key that is none."""
     if not url.startswith(("http://", "https://")):
         raise ValueError(f"{url!r} is no address of a service: it begins with https:// (or http:// at home)")
+    held_by_header("the API key", key.strip())
     return {
         "base_url": url.rstrip("/"),
         "headers": {

@@ -2,7 +2,7 @@
 
 from email.utils import parsedate_to_datetime
 from time import time
-from typing import Any
+from typing import Any, Self
 
 import httpx2
 
@@ -32,6 +32,9 @@ class JobFailed(OsteoError):
         super().__init__(f"{job.id} is {job.state}" + (f": {job.error.detail}" if job.error else ""))
         self.job = job
 
+    def __reduce__(self) -> tuple[type[Self], tuple[Job]]:
+        return type(self), (self.job,)
+
 
 class CallbackRejected(OsteoError):
     """This callback was not signed by the service with this secret in the last five minutes."""
@@ -50,6 +53,9 @@ class Problem(OsteoError):
         self.document = document
         """The whole problem document."""
         super().__init__(f"{status} {self.type}: {self.detail}")
+
+    def __reduce__(self) -> tuple[type[Self], tuple[int, dict[str, Any], float | None]]:
+        return type(self), (self.status, self.document, self.retry_after)
 
 
 class Malformed(Problem):

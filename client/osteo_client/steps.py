@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import httpx2
 
+from osteo_client.connection import held_by_header
 from osteo_client.errors import AlreadyEnded, Gone, JobFailed, NotEnded, NotTheService
 from osteo_client.exchange import Steps, document_of, exchange
 from osteo_client.job import Job, Result, State
@@ -57,11 +58,13 @@ class ServiceSteps:
     ) -> Steps["JobSteps"]:
         """Submit an image once, however often it has to be sent."""
         # Names of files often hold names of patients, so none is sent.
+        idempotency_key = idempotency_key or str(uuid.uuid4())
+        held_by_header("the idempotency key", idempotency_key)
         data = image if isinstance(image, bytes) else Path(image).read_bytes()
         request = self.build(
             "POST",
             "/v1/jobs",
-            headers={"Idempotency-Key": idempotency_key or str(uuid.uuid4())},
+            headers={"Idempotency-Key": idempotency_key},
             data={name: str(value) for name, value in fields.items() if value is not None},
             files={"image": ("image", data)},
         )

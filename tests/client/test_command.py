@@ -1,6 +1,7 @@
 """`osteo`, as it is called at a terminal and by scripts."""
 
 import contextlib
+import ctypes
 import json
 import os
 import pty
@@ -194,7 +195,7 @@ def test_one_bad_file_among_many_is_said_and_the_rest_is_sent(osteo: Any, folder
 def test_errors_say_what_to_do_and_their_exit_status_tells_them_apart(osteo: Any, tmp_path: Path, door: Door):
     (tmp_path / "x.png").write_bytes(PNG)
     runs = {
-        "no such file": (osteo("submit", "y.png"), 3, "There is no y.png"),
+        "no such file": (osteo("submit", "y.png"), 3, "y.png: No such file or directory"),
         "wrong key": (osteo("submit", "x.png", key="wrong"), 3, "401 unauthorized: Send a valid API key"),
         "no key": (osteo("submit", "x.png", key=""), 2, "set OSTEO_KEY"),
         "no address": (osteo("status", url="osteo.example"), 2, "begins with https://"),
@@ -244,3 +245,80 @@ def test_a_folder_whose_list_was_lost_makes_no_second_jobs(osteo: Any, folder: P
     (folder / NAME).unlink()
     assert {line["id"] for line in lines(osteo("submit", folder, "--json"))} == first
     assert len(lines(osteo("status", "--json"))) == COUNT
+
+
+def without_rights_of_root() -> None:
+    """Let the rights of files hold for root as well, who runs tests in containers."""
+    libc = ctypes.CDLL(None)
+    for capability in (1, 2):  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH, dropped with the exec that follows
+        libc.prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
+
+
+@pytest.fixture
+def osteo_without_rights(api: Api, key: str, tmp_path: Path) -> Callable[..., Any]:
+    def run(*arguments: object) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [OSTEO, *map(str, arguments)],
+            cwd=tmp_path,
+            env={"OSTEO_URL": api.url, "OSTEO_KEY": key},
+            capture_output=True,
+            text=True,
+            preexec_fn=without_rights_of_root,
+        )
+
+    return run
+
+
+def test_a_folder_that_takes_no_writes_is_sent_and_that_is_said_once(osteo_without_rights: Any, folder: Path):
+    folder.chmod(0o555)
+    first, second = (osteo_without_rights("submit", folder) for _ in range(2))
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr
+    assert len(first.stdout.splitlines()) == COUNT
+    assert sorted(first.stdout.splitlines()) == sorted(second.stdout.splitlines()), "no second jobs"
+    assert first.stderr.count("Permission denied") == 1
+    assert f"{folder}: what was sent is not kept here (Permission denied)" in first.stderr
+
+
+def test_what_cannot_be_read_is_said_by_name_and_stops_nothing_else(osteo_without_rights: Any, folder: Path):
+    hidden, closed = folder / "closed.png", folder / "closed"
+    hidden.write_bytes(PNG)
+    hidden.chmod(0)
+    closed.mkdir(mode=0)
+    (folder / "empty.dcm").touch()
+    (folder / "nowhere.png").symlink_to("gone.png")
+    run = osteo_without_rights("submit", folder, folder / "typed-wrong.png")
+    assert run.returncode == 3
+    assert len(run.stdout.splitlines()) == COUNT
+    said = dict(line.removeprefix("osteo: ").rsplit(": ", 1) for line in run.stderr.splitlines())
+    assert said == {
+        str(hidden): "Permission denied",
+        str(closed): "Permission denied",
+        str(folder / "empty.dcm"): "it is empty",
+        str(folder / "nowhere.png"): "No such file or directory",
+        str(folder / "typed-wrong.png"): "No such file or directory",
+    }
+    closed.chmod(0o700)
+
+
+def test_a_name_that_a_terminal_would_obey_is_shown_with_escapes(osteo: Any, tmp_path: Path):
+    names = [b"red\x1b[31m.png", b"two\nlines.png", b"\xff.png", "骨.png".encode()]
+    for number, name in enumerate(names):
+        image = pictures.gray()
+        image[0, 0] = number
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/x/" + name)).parent.mkdir(exist_ok=True)
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/x/" + name)).write_bytes(pictures.encoded(image))
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/x/bad\x1b[2J.png")).touch()
+    run = osteo("submit", "x")
+    assert "\x1b" not in run.stdout + run.stderr
+    shown = {line.partition("  x/")[2] for line in run.stdout.splitlines()}
+    assert shown == {r"red\x1b[31m.png", r"two\nlines.png", r"\udcff.png", "骨.png"}
+    assert r"x/bad\x1b[2J.png: it is empty" in run.stderr
+
+
+@pytest.mark.parametrize("key", ["osteo_ключ", "osteo_\x1b[A", "osteo_a\nb"])
+def test_a_key_that_no_header_can_hold_is_said_without_showing_it(osteo: Any, key: str):
+    run = osteo("status", key=key)
+    assert run.returncode == 2
+    assert "the API key holds " in run.stderr
+    assert "Traceback" not in run.stderr
+    assert key not in run.stderr

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from osteo_client.command.exits import EXPLAINED, INTERRUPTED, REFUSED, status_o
 from osteo_client.command.many import Sending, watch
 from osteo_client.command.progress import Output, Waits
 from osteo_client.command.radiographs import radiographs
+from osteo_client.connection import settings
 from osteo_client.errors import OsteoError
 
 PATIENCE, PATIENCE_WITH_MANY = 15.0, 3600.0
@@ -32,8 +34,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for option, variable in (("url", "OSTEO_URL"), ("key", "OSTEO_KEY")):
         if not getattr(given, option):
             parser.error(f"set {variable} in the environment, or give --{option}")
-    if not given.url.startswith(("http://", "https://")):
-        parser.error(f"{given.url} is no address of a service: it begins with https://")
+    try:
+        settings(given.url, given.key)
+    except ValueError as error:
+        parser.error(str(error))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # A terminal may not have every letter of a file's name.
+            stream.reconfigure(errors="backslashreplace")
     output = Output(given.json)
     logging.getLogger("osteo_client").addHandler(Waits())
     logging.getLogger("osteo_client").setLevel(logging.INFO)
@@ -53,12 +60,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _submit(given: argparse.Namespace, output: Output) -> int:
     async def run() -> int:
-        found = list(radiographs(given.path))
         async with AsyncClient(given.url, given.key, patience=PATIENCE_WITH_MANY) as client:
             sending = Sending(
                 client, given.url, given.callback, given.priority, output, say_jobs=not given.wait
             )
-            files = await sending.all(found)
+            files = await sending.all(list(radiographs(given.path, sending.refuse)))
             status = await watch(client, list(files), files, output) if given.wait else 0
             return max(sending.status, status)
 

@@ -36,6 +36,11 @@ class Sending:
     """The exit status so far."""
     _submitted: dict[Path, Submitted] = field(default_factory=dict)
 
+    def refuse(self, file: Path, error: OSError) -> None:
+        """Say of a file or folder that it is not sent, and why."""
+        self.output.error(error, file=str(file))
+        self.status = REFUSED
+
     async def all(self, found: Sequence[Radiograph]) -> dict[str, list[str]]:
         """Send what has not been sent; the files of each job. What the service refuses is said."""
         jobs: dict[str, list[str]] = {}
@@ -44,7 +49,9 @@ class Sending:
             file = str(radiograph.file)
             try:
                 job_id = await self._job_of(radiograph)
-            except (ImageRefused, OSError) as error:
+            except OSError as error:
+                self.refuse(radiograph.file, error)
+            except ImageRefused as error:
                 self.output.error(error, file=file)
                 self.status = REFUSED
             else:
@@ -68,14 +75,26 @@ class Sending:
             image, callback_url=self.callback_url, priority=self.priority, idempotency_key=key
         )
         if submitted:
-            submitted.add(key, handle.id)
+            try:
+                submitted.add(key, handle.id)
+            except OSError as error:
+                self._say_unkept(submitted, error)
         return handle.id
+
+    def _say_unkept(self, submitted: Submitted, error: OSError) -> None:
+        if submitted.kept:
+            submitted.kept = False
+            why = f"what was sent is not kept here ({error.strerror})"
+            what_then = "sent again within a week, an image is the same job"
+            self.output.error(OSError(f"{why}; {what_then}"), folder=str(submitted.folder))
 
     def _submitted_from(self, folder: Path | None) -> Submitted | None:
         if folder is None:
             return None
         if folder not in self._submitted:
-            self._submitted[folder] = Submitted(folder, self.url)
+            submitted = self._submitted[folder] = Submitted(folder, self.url)
+            if submitted.unread:
+                self._say_unkept(submitted, submitted.unread)
         return self._submitted[folder]
 
 

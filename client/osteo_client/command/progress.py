@@ -20,7 +20,7 @@ class Output:
     def line(self, text: str, **fields: Any) -> None:
         """One thing, as text or as JSON. A bar steps aside for it."""
         with _beside_bars():
-            print(json.dumps(fields) if self.as_json else text, flush=True)
+            print(json.dumps(fields) if self.as_json else escaped(text), flush=True)
 
     def job(self, job: Job, file: str | None = None) -> None:
         """One job, and the file that was submitted."""
@@ -35,14 +35,17 @@ class Output:
 
     def error(self, error: OsteoError | OSError, **fields: str) -> None:
         """What went wrong with one thing; as text to standard error."""
-        said = {"type": type(error).__name__, "detail": str(error)}
+        # A system's error names its file once more, in a form of its own.
+        why = error.strerror if isinstance(error, OSError) and error.strerror and fields else str(error)
+        said = {"type": type(error).__name__, "detail": why}
         if isinstance(error, Problem):
             said = error.document
         if self.as_json:
             self.line("", **fields, error=said)
         else:
             with _beside_bars():
-                print(": ".join(["osteo", *fields.values(), str(error)]), file=sys.stderr, flush=True)
+                text = escaped(": ".join(["osteo", *fields.values(), why]))
+                print(text, file=sys.stderr, flush=True)
 
 
 class Bar:
@@ -81,7 +84,12 @@ class Waits(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line."""
         with _beside_bars():
-            print(f"osteo: {record.getMessage()}", file=sys.stderr, flush=True)
+            print(escaped(f"osteo: {record.getMessage()}"), file=sys.stderr, flush=True)
+
+
+def escaped(text: str) -> str:
+    """The text, with escapes for what a terminal would obey: the name of a file may hold anything."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _beside_bars() -> AbstractContextManager[object]:

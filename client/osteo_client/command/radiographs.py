@@ -1,6 +1,7 @@
 """Which files are X-rays to submit: all that are named, and of a folder those that begin as images do."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,26 +24,43 @@ class Radiograph:
     folder: Path | None = None
 
 
-def radiographs(paths: list[Path]) -> Iterator[Radiograph]:
-    """The files among `paths`, and the images below its folders, in order. Raises FileNotFoundError.
+Refuse = Callable[[Path, OSError], None]
+"""Told of each file or folder that cannot be read; the others go on."""
 
-    A folder may hold lists of patients and the like beside its X-rays; those are not for sending.
+
+def radiographs(paths: list[Path], refuse: Refuse) -> Iterator[Radiograph]:
+    """The files among `paths`, and the images below its folders, in order.
+
+    A folder may hold lists of patients and the like beside its X-rays; those are not for sending. Files and
+    folders that cannot be read, and files without a byte, are told to `refuse`.
     """
     for path in paths:
-        if path.is_dir():
-            found = (file for file in sorted(path.rglob("*")) if _visible(file.relative_to(path)))
-            yield from (Radiograph(file, path) for file in found if file.is_file() and _is_image(file))
-        elif path.exists():
-            yield Radiograph(path)
-        else:
-            raise FileNotFoundError(f"There is no {path}.")
+        files = _files_below(path, refuse) if path.is_dir() else [path]
+        for file in files:
+            try:
+                image = _beginning(file)
+            except OSError as error:
+                refuse(file, error)
+                continue
+            if not image:
+                refuse(file, OSError("it is empty"))
+            elif file is path:
+                yield Radiograph(file)
+            elif any(image[at:].startswith(mark) for at, mark in BEGINNINGS):
+                yield Radiograph(file, path)
 
 
-def _visible(path: Path) -> bool:
-    return not any(part.startswith(".") for part in path.parts)
+def _files_below(folder: Path, refuse: Refuse) -> Iterator[Path]:
+    def say(error: OSError) -> None:
+        refuse(Path(error.filename), error)
+
+    for place, folders, names in os.walk(folder, onerror=say):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        files = (Path(place, name) for name in sorted(names) if not name.startswith("."))
+        # A link that leads nowhere was meant as a file; a socket was not.
+        yield from (file for file in files if file.is_file() or file.is_symlink())
 
 
-def _is_image(file: Path) -> bool:
+def _beginning(file: Path) -> bytes:
     with file.open("rb") as opened:
-        beginning = opened.read(132)
-    return any(beginning[at:].startswith(mark) for at, mark in BEGINNINGS)
+        return opened.read(132)

@@ -19,13 +19,24 @@ class Submitted:
     """The job of each idempotency key that was used from this folder, at this service."""
 
     def __init__(self, folder: Path, url: str) -> None:
+        self.folder = folder
+        self.kept = True
+        """Whether what is added is kept; False once that has failed."""
         self._file = folder / NAME
         self._url = url
         self._jobs: dict[str, str] = {}
-        for line in self._file.read_text().splitlines() if self._file.exists() else ():
+        self.unread: OSError | None = None
+        """Why it is not known what earlier runs have kept."""
+        try:
+            self._load()
+        except OSError as error:
+            self.unread = error
+
+    def _load(self) -> None:
+        for line in self._file.read_text(errors="replace").splitlines() if self._file.exists() else ():
             try:
                 entry = json.loads(line)
-                if entry["url"] == url:
+                if entry["url"] == self._url:
                     self._jobs[entry["key"]] = entry["job"]
             except (ValueError, KeyError, TypeError):
                 # Half a line, of a run that was killed: that image is sent again, and makes no second job.
@@ -38,9 +49,9 @@ class Submitted:
     def add(self, key: str, job_id: str) -> None:
         """Record a job; when this returns it is on the disk. Raises OSError."""
         line = json.dumps({"key": key, "job": job_id, "url": self._url})
+        self._jobs[key] = job_id
         with self._file.open("a") as opened:
             # The newline goes first: what stands before may be half a line.
             opened.write(f"\n{line}")
             opened.flush()
             os.fsync(opened.fileno())
-        self._jobs[key] = job_id
