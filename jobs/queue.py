@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 from jobs.deliveries import Deliveries
 from jobs.errors import QueueAway
 from jobs.lines import Lines
+from jobs.redis_address import broker_of
 from jobs.redis_client import connect
 from jobs.states import Priority
 
@@ -26,7 +27,8 @@ PROBE_TASK = "probe"
 
 def celery_app(redis_url: str) -> Celery:
     """The Celery application, configured alike for those who send and those who work."""
-    app = Celery("osteo", broker=redis_url, set_as_current=False)
+    broker, options = broker_of(redis_url)
+    app = Celery("osteo", broker=broker, set_as_current=False)
     app.conf.update(
         task_queues=[Queue(name, routing_key=name) for name in (INFER_STAT, INFER_ROUTINE, DELIVER)],
         task_default_queue=INFER_ROUTINE,
@@ -43,6 +45,8 @@ def celery_app(redis_url: str) -> Celery:
         worker_hijack_root_logger=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        # A Redis that answers with an error, as one that was demoted to replica, is waited for as well.
+        broker_channel_error_retry=True,
         broker_transport_options={
             "visibility_timeout": 3600,
             "unacked_restore_interval": 5,
@@ -56,6 +60,7 @@ def celery_app(redis_url: str) -> Celery:
             "interval_start": 0,
             "interval_step": 0.2,
             "interval_max": 0.2,
+            **options,
         },
     )
     return app

@@ -1,5 +1,6 @@
 """The connection to Redis that the view and the queue share, with its errors translated."""
 
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,12 +10,20 @@ from weakref import WeakKeyDictionary
 
 from redis import BlockingConnectionPool, Redis
 from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    MaxConnectionsError,
+    NoPermissionError,
+    ReadOnlyError,
+    RedisError,
+)
 from redis.exceptions import ConnectionError as RedisAway
-from redis.exceptions import MaxConnectionsError, RedisError
 from redis.exceptions import TimeoutError as RedisSilent
 from redis.retry import Retry
+from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from jobs.errors import QueueAway, QueueBusy
+from jobs.redis_address import Sentinels
 
 CONNECTIONS = 32
 """Connections that one client holds at most."""
@@ -22,6 +31,9 @@ LONGEST_WAIT = 2.0
 """Seconds for which a request waits for one of them."""
 PAUSE = 2.0
 """Seconds for which a Redis that did not answer is not asked again: a request waits for it once."""
+
+NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
+"""What OpenSSL says of a server that answers in plain text."""
 
 _asked_again_at: WeakKeyDictionary[Redis, float] = WeakKeyDictionary()
 
@@ -38,14 +50,55 @@ class _Pool(BlockingConnectionPool):
             raise
 
 
+class _SentinelPool(SentinelConnectionPool, _Pool):
+    """The same, with connections to the server that the sentinels name as master."""
+
+
 def connect(url: str) -> Redis:
-    """A client of the Redis at `url` that gives up soon: whoever asks has somebody waiting."""
+    """A client of the Redis at `url` that gives up soon: whoever asks has somebody waiting.
+
+    Raises ValueError for an address that is none.
+    """
     # A connection that was closed meanwhile is worth a second try, a silence is not.
     retry = Retry(NoBackoff(), 1, supported_errors=(RedisAway,))
     given = {"socket_timeout": 2, "socket_connect_timeout": 2, "retry": retry}
     # Hundreds of threads that are woken at once take turns, and do not all connect.
-    pool = _Pool.from_url(url, max_connections=CONNECTIONS, timeout=LONGEST_WAIT, **given)
-    return Redis(connection_pool=pool)
+    bounds = {"max_connections": CONNECTIONS, "timeout": LONGEST_WAIT}
+    if sentinels := Sentinels.of(url):
+        own = {"socket_timeout": 2, "socket_connect_timeout": 2, **sentinels.own_login}
+        known = Sentinel(sentinels.hosts, sentinel_kwargs=own)
+        options = {**given, **bounds, **sentinels.login, "db": sentinels.db}
+        redis: Redis = known.master_for(sentinels.master, connection_pool_class=_SentinelPool, **options)
+        return redis
+    return Redis(connection_pool=_Pool.from_url(url, **bounds, **given))
+
+
+def refusal(redis: Redis) -> str | None:
+    """Why this Redis will not answer however long it is waited for; None where it answers, or may do so."""
+    try:
+        redis.ping()
+    except AuthenticationError as error:
+        return f"Redis refuses the user or password in REDIS_URL: {error}"
+    except NoPermissionError as error:
+        return f"Redis gives the user in REDIS_URL too few rights (docs/operate.md): {error}"
+    except RedisError as error:
+        return _refused_by(error)
+    return None
+
+
+def _refused_by(error: BaseException | None) -> str | None:
+    while error:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return (
+                f"the certificate of Redis is not trusted ({error.verify_message}): name the CA that signed"
+                " it in REDIS_URL, `?ssl_ca_certs=FILE`, and the server by the name in its certificate"
+            )
+        if isinstance(error, ssl.SSLError) and error.reason in NO_TLS:
+            return "Redis does not speak TLS at this address, and rediss:// in REDIS_URL asks for it"
+        if isinstance(error, FileNotFoundError):
+            return f"a file that REDIS_URL names is not there ({error.filename or error})"
+        error = error.__cause__ or error.__context__
+    return None
 
 
 @contextmanager
@@ -63,5 +116,9 @@ def translated(redis: Redis) -> Iterator[None]:
     except (RedisAway, RedisSilent) as error:
         _asked_again_at[redis] = time.monotonic() + PAUSE
         raise QueueAway(f"Redis does not answer: {type(error).__name__}") from error
+    except ReadOnlyError as error:
+        # A master that was demoted keeps its connections: behind the same address another may answer by now.
+        redis.connection_pool.disconnect(inuse_connections=False)
+        raise QueueAway("Redis is a replica, and takes no writes") from error
     except RedisError as error:
         raise QueueAway(f"Redis answered with an error: {type(error).__name__}") from error

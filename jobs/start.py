@@ -7,8 +7,8 @@ from jobs.errors import TransientError
 from jobs.marks import Marks
 from jobs.objects import Objects
 from jobs.records import Records
-from jobs.redis_client import connect
-from jobs.settings import Settings
+from jobs.redis_client import connect, refusal
+from jobs.settings import Settings, SettingsError
 
 log = logging.getLogger(__name__)
 
@@ -17,8 +17,16 @@ PAUSE = 2.0
 
 
 def marks_of(settings: Settings, may_mark: bool = True) -> Marks:
-    """The marks of the stores that the settings name, for the signing key that they hold."""
-    redis = connect(settings.redis_url)
+    """The marks of the stores that the settings name, for the signing key that they hold.
+
+    Raises SettingsError for an address of Redis that is none, or that will never open.
+    """
+    try:
+        redis = connect(settings.redis_url)
+    except ValueError as error:
+        raise SettingsError(f"REDIS_URL is no address of Redis: {error}") from error
+    if why := refusal(redis):
+        raise SettingsError(why)
     records = Records(Objects.connect(settings.s3_endpoint_url, settings.s3_bucket), redis)
     return Marks(records, redis, settings.signing_key, may_mark)
 
