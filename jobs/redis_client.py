@@ -32,9 +32,6 @@ LONGEST_WAIT = 2.0
 PAUSE = 2.0
 """Seconds for which a Redis that did not answer is not asked again: a request waits for it once."""
 
-NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
-"""What OpenSSL says of a server that answers in plain text."""
-
 _asked_again_at: WeakKeyDictionary[Redis, float] = WeakKeyDictionary()
 
 
@@ -93,10 +90,8 @@ def _refused_by(error: BaseException | None) -> str | None:
                 f"the certificate of Redis is not trusted ({error.verify_message}): name the CA that signed"
                 " it in REDIS_URL, `?ssl_ca_certs=FILE`, and the server by the name in its certificate"
             )
-        if isinstance(error, ssl.SSLError) and error.reason in NO_TLS:
-            return "Redis does not speak TLS at this address, and rediss:// in REDIS_URL asks for it"
         if isinstance(error, FileNotFoundError):
-            return f"a file that REDIS_URL names is not there ({error.filename or error})"
+            return "a file that REDIS_URL names, such as ssl_ca_certs, is not there"
         error = error.__cause__ or error.__context__
     return None
 

@@ -32,13 +32,16 @@ class Addresses:
         flower_port = _port(environment, "FLOWER_PORT", 5555)
         if api_port == flower_port:
             raise Refused(f"PORT and FLOWER_PORT are both {api_port}; give them two different ports.")
+        redis_url = environment.get("REDIS_URL", "").strip() or None
+        if redis_url and not redis_url.startswith(("redis://", "rediss://")):
+            raise Refused("REDIS_URL is not an address that `make up` takes: redis:// or rediss://.")
         redis_port, s3_port = free_ports(2, avoiding=(api_port, flower_port))
         return cls(
             api_port=api_port,
             flower_port=flower_port,
             redis_port=redis_port,
             s3_port=s3_port,
-            redis_url=environment.get("REDIS_URL", "").strip() or None,
+            redis_url=redis_url,
             s3_url=environment.get("S3_ENDPOINT_URL", "").strip() or None,
         )
 

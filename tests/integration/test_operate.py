@@ -65,4 +65,6 @@ def test_a_signing_key_is_replaced_as_printed_and_the_stack_goes_on(tmp_path: Pa
 
 def test_every_block_of_the_page_is_run():
     assert len(BLOCKS) == 3
-    assert PAGE.count("\n```") == 2 * len(BLOCKS)
+    assert PAGE.count("\n```") == 2 * (len(BLOCKS) + 1), (
+        "and the rights that tests/jobs/test_redis_peers.py gives"
+    )

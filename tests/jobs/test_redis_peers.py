@@ -1,6 +1,7 @@
 """Redis as operators run it: behind sentinels, with TLS and users, demoted to replica."""
 
 import os
+import re
 import shutil
 import socket
 import ssl
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from threading import Thread
 
@@ -18,7 +20,11 @@ from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
 
+from jobs.audit import Audit, Entry
+from jobs.changes import Changes
 from jobs.errors import QueueAway, QueueUnavailable
+from jobs.job import now
+from jobs.ledger import Ledger
 from jobs.marks import Marks
 from jobs.objects import Objects
 from jobs.queue import ANALYSE_TASK, JobQueue, celery_app
@@ -30,9 +36,15 @@ from stack.addresses import HOST, free_ports
 from stack.part import ROOT
 from stack.parts import _packaged_valkey
 from tests.conftest import SIGNING_KEY, a_job
+from worker.reconcile import reconcile
+from worker.sweep import Sweeper, sweep
 
 PASSWORD = "a-password"
 SECONDS = 30
+(RIGHTS,) = re.findall(
+    r"^user osteo on >PASSWORD (.+)$", (ROOT / "docs/operate.md").read_text(), re.MULTILINE
+)
+"""What the page gives to the service's user."""
 
 
 @dataclass
@@ -205,9 +217,9 @@ class Tls:
 
 @pytest.fixture
 def tls(start, tmp_path: Path) -> Iterator[tuple[Tls, Server]]:
-    server = start("user osteo on >osteo-password ~* &* +@all")
+    server = start("appendonly yes", f"user osteo on >osteo-password {RIGHTS}")
     certificate, key = tmp_path / "ca.pem", tmp_path / "key.pem"
-    made = (
+    made = [
         "openssl",
         "req",
         "-x509",
@@ -218,9 +230,10 @@ def tls(start, tmp_path: Path) -> Iterator[tuple[Tls, Server]]:
         "1",
         "-subj",
         "/CN=localhost",
-    )
-    names = ("-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1")
-    subprocess.run((*made, *names, "-keyout", key, "-out", certificate), check=True, capture_output=True)
+        "-addext",
+    ]
+    made += ["subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(made, check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     listener = socket.create_server((HOST, 0))
@@ -250,7 +263,7 @@ def tls(start, tmp_path: Path) -> Iterator[tuple[Tls, Server]]:
     listener.close()
 
 
-def test_a_worker_reaches_redis_by_tls_as_a_user_of_its_own(tls, s3, tmp_path):
+def test_redis_is_reached_by_tls_as_a_user_with_the_rights_of_the_page(tls, s3, settings, tmp_path):
     proxy, server = tls
     url = f"rediss://osteo:osteo-password@localhost:{proxy.port}/0?ssl_ca_certs={proxy.certificate}"
     worker = run_worker(s3, url, tmp_path / "worker.log")
@@ -258,6 +271,23 @@ def test_a_worker_reaches_redis_by_tls_as_a_user_of_its_own(tls, s3, tmp_path):
         beats = View.connect(server.url, 60).heartbeats
         await_that(lambda: beats.alive("delivery:"))
         await_that(lambda: celery_app(url).control.ping(timeout=1))
+        # What the other roles ask of Redis: a job's way, its queue, the sweeper's rounds.
+        objects = Objects.connect(settings.s3_endpoint_url, settings.s3_bucket)
+        ledger, queue = Ledger(objects, View.connect(url, 60)), JobQueue.connect(url)
+        job = a_job(callback_url="https://clinic.example/hook")
+        ledger.accept(job, b"image")
+        queue.feed(job.client, job.priority)
+        sweeper = Sweeper(ledger, queue, 3, timedelta(seconds=300))
+        sweep(sweeper)
+        reconcile(sweeper)
+        ended = ledger.append(ledger.append(job.started("w", now())).succeeded({}, now()))
+        queue.feed_deliveries(ended.client)
+        ledger.erasures.note()
+        ledger.erasures.rewrite(1)
+        Audit(objects, ledger.view.lines.redis).note(Entry("clinic", "getJob"))
+        Audit(objects, ledger.view.lines.redis).carry_over()
+        with Changes.connect(url).watched(job.id) as changed:
+            assert not changed.is_set()
     finally:
         worker.terminate()
         worker.wait()
@@ -266,14 +296,12 @@ def test_a_worker_reaches_redis_by_tls_as_a_user_of_its_own(tls, s3, tmp_path):
 def test_what_will_never_open_is_said_in_words_and_the_process_ends(tls, s3, tmp_path):
     proxy, server = tls
     server.client.acl_setuser("narrow", enabled=True, passwords=["+p"], categories=["-@all"])
-    ca = f"?ssl_ca_certs={proxy.certificate}"
     tried = {
         f"redis://:wrong@{HOST}:{server.port}/0": "refuses the user or password",
         f"redis://{HOST}:{server.port}/0": "refuses the user or password",
         f"redis://narrow:p@{HOST}:{server.port}/0": "too few rights",
         f"rediss://:{PASSWORD}@localhost:{proxy.port}/0": "certificate of Redis is not trusted",
-        f"rediss://:{PASSWORD}@localhost:{proxy.port}/0?ssl_ca_certs=/no/such.pem": "/no/such.pem",
-        f"rediss://:{PASSWORD}@{HOST}:{server.port}/0{ca}": "does not speak TLS",
+        f"rediss://:{PASSWORD}@localhost:{proxy.port}/0?ssl_ca_certs=/no/such": "ssl_ca_certs, is not there",
         "sentinel://a/0": "is no address of Redis",
         "http://a/0": "is no address of Redis",
     }
