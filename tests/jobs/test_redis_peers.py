@@ -311,3 +311,19 @@ def test_what_will_never_open_is_said_in_words_and_the_process_ends(tls, s3, tmp
         assert worker.wait(SECONDS) == 2, url
         assert said in log.read_text(), url
         assert "Traceback" not in log.read_text()
+
+
+def test_the_api_and_commands_say_a_wrong_password_as_well(start, s3, tmp_path):
+    url = f"redis://:wrong@{HOST}:{start().port}/0"
+    for module in (("gunicorn", "--config", "api/gunicorn.conf.py"), ("api.keys", "list")):
+        done = subprocess.run(
+            (sys.executable, "-m", *module),
+            cwd=ROOT,
+            env=os.environ | s3 | {"OSTEO_SIGNING_KEY": SIGNING_KEY, "REDIS_URL": url},
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+        )
+        assert done.returncode == 2, module
+        assert "refuses the user or password in REDIS_URL" in done.stderr
+        assert "Traceback" not in done.stderr
