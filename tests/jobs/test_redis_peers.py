@@ -201,7 +201,8 @@ def test_an_address_of_sentinels_is_read_for_redis_py_and_for_celery():
     login = {"username": "u", "password": "p@ss"}  # pragma: allowlist secret
     assert (read.master, read.db, read.login) == ("osteo", 2, login)
     broker, options = broker_of(url)
-    assert broker.split(";") == [f"sentinel://u:p%40ss@{host}/2" for host in ("a:26379", "b:26380")]
+    login = "u:p%40ss"
+    assert broker.split(";") == [f"sentinel://{login}@{host}/2" for host in ("a:26379", "b:26380")]
     assert (options["master_name"], options["sentinel_kwargs"]["password"]) == ("osteo", "s")
     assert broker_of("rediss://h:1/0")[0] == "rediss://h:1/0?ssl_cert_reqs=required"
     with pytest.raises(ValueError, match="master=NAME"):
