@@ -164,7 +164,8 @@ def _entries(table: Dataset, count: int, bits: int, header: Dataset) -> np.ndarr
     if bits <= 8 and len(data) < 2 * count:
         entries = np.frombuffer(data, np.uint8)
     else:
-        entries = np.frombuffer(data[: len(data) & ~1], "<u2" if little else ">u2")
+        entries = np.frombuffer(data[: len(data) & ~1], "<u2")
+        entries = entries if little else entries.byteswap()
     if len(entries) < count:
         raise ValueError("the table is shorter than it says")
     return entries[:count]
