@@ -6,6 +6,7 @@ from enum import Enum
 from functools import partial
 from typing import Any
 
+from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from api.gate import Allowance
@@ -29,6 +30,7 @@ class Phase(Enum):
     LINE = "a slot"
     RUNNING = "a thread"
     SENDING = "the client, to take more of the answer"
+    SKIPPING = "the rest of a body that was refused"
     LINGERING = "the client, to close"
     CLOSED = "nothing"
 
@@ -142,12 +144,37 @@ class Answering:
         elif exchange and exchange.broken:
             self.close()
         elif exchange is None or exchange.closes:
-            self._linger()
+            self._end()
         else:
             self.exchange = None
             self.next_request()
 
-    def _linger(self) -> None:
+    def _end(self) -> None:
+        """Read over what a client still sends of a refused body: cut off there, many lose the answer."""
+        exchange = self.exchange
+        body = exchange.body if exchange else None
+        began = self.incoming or (body and body.received)
+        if not (exchange and body and body.refused) or (exchange.expects_continue and not began):
+            self.linger()
+            return
+        settings = self.worker.gate.settings
+        self.enter(Phase.SKIPPING)
+        self.pace = Pace(settings.least_rate, settings.body_seconds)
+        self.worker.listen(self)
+        self.skip(b"")
+
+    def skip(self, data: bytes) -> None:
+        """Read over more of a refused body, up to what the largest body may have."""
+        self.incoming += data
+        try:
+            ended = self.body.skip(bytes(self.incoming))
+        except ParseException:
+            ended = True
+        self.incoming.clear()
+        if ended or self.body.received > self.worker.gate.settings.max_study_bytes:
+            self.linger()
+
+    def linger(self) -> None:
         """Say that nothing more comes, and read over the rest: what is closed unread cuts the answer off."""
         self.drained = len(self.incoming)
         self.incoming.clear()

@@ -71,6 +71,16 @@ class Body(io.RawIOBase):
         self.missing = missing
         self._end()
 
+    @property
+    def refused(self) -> bool:
+        """Whether it was given up while the client may go on sending it."""
+        return isinstance(self.missing, RequestEntityTooLarge)
+
+    def skip(self, data: bytes) -> bool:
+        """Read over more of it once it was given up; True at its end. Raises InvalidChunkSize."""
+        self.received += sum(map(len, self._pieces(data)))
+        return self.chunks.whole if self.chunks else self.received >= (self.declared or 0)
+
     def cut(self) -> None:
         """Note that the client has closed before its end."""
         self.give_up(NoMoreData())

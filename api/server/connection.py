@@ -45,6 +45,8 @@ class Connection(Answering):
                 self.close()
         elif self.phase is Phase.BODY:
             self._take_body(data)
+        elif self.phase is Phase.SKIPPING and data:
+            self.skip(data)
         elif not data:
             self.close()
         else:
@@ -69,6 +71,8 @@ class Connection(Answering):
             or (phase is Phase.LINGERING and since > LINGER_SECONDS)
         ):
             self.close()
+        elif phase is Phase.SKIPPING and self.pace.too_slow(now, self.body.received):
+            self.linger()
 
     def next_request(self) -> None:
         """Begin to read the next request."""
@@ -140,6 +144,7 @@ class Connection(Answering):
                 self.spooled += len(data)
                 self.incoming += self.body.take(data, self.allowance.most)
             else:
+                self.incoming += data
                 self.run(busy=True)
                 return
         except ParseException as error:

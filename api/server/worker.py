@@ -164,10 +164,10 @@ class Worker(GunicornWorker):
 
     def _make_room(self) -> bool:
         """Close one connection that nothing is done for: first one that has asked for nothing yet."""
-        spare = (Phase.LINGERING, Phase.IDLE, Phase.HEAD)
+        spare = (Phase.LINGERING, Phase.SKIPPING, Phase.IDLE, Phase.HEAD)
         idle = [connection for connection in self.connections if connection.phase in spare]
         if idle:
-            min(idle, key=lambda one: (one.phase is not Phase.LINGERING, one.served > 0, one.since)).close()
+            min(idle, key=lambda one: (one.phase not in spare[:2], one.served > 0, one.since)).close()
         return bool(idle)
 
     def _stop(self) -> None:
