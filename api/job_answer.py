@@ -12,14 +12,6 @@ from jobs.states import State
 
 POLL_SECONDS = 1
 """What a client that asks again and again is told to wait."""
-MEDIA_TYPE = {
-    "JPEG": "image/jpeg",
-    "PNG": "image/png",
-    "TIFF": "image/tiff",
-    "BMP": "image/bmp",
-    "WEBP": "image/webp",
-    "DICOM": "application/dicom",
-}
 
 
 def own_job(job_id: str, ledger: Ledger) -> Job:

@@ -11,8 +11,9 @@ from flask import Blueprint, Response, g, jsonify, request
 
 from api.admission import RATE_LIMIT
 from api.description import Answer, describe
-from api.job_answer import MEDIA_TYPE, POLL_SECONDS, job_answer, not_gone, own_job
+from api.job_answer import POLL_SECONDS, job_answer, not_gone, own_job
 from api.job_documents import ENDED_PROBLEMS, OWN_JOB_PROBLEMS, Deliveries, JobEvent
+from api.media_types import MEDIA_TYPE
 from api.overlay import overlay_of
 from api.pictures import Pictures
 from api.problem import Problem

@@ -43,6 +43,11 @@ KINDS = {
         "This client has no such upload: it was submitted before, never arrived, or has expired.",
         "Upload the image again, and submit it once it has arrived.",
     ),
+    "upload-differs": Kind(
+        422,
+        "What was uploaded has another size or type than was ordered.",
+        "Order an upload of the size and type that the image has.",
+    ),
     "not-found": Kind(404, "There is no such address.", "Check it against /docs."),
     "method-not-allowed": Kind(
         405, "This address does not take this method.", "Use one that the header `Allow` names."

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from flask import Request
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from api.media_types import MEDIA_TYPE
 from api.pictures import Pictures
 from api.problem import Problem
 from api.schema import CLOSED
@@ -73,15 +74,16 @@ def read_submission(
     client: str,
     settings: Settings,
     pictures: Pictures,
-    uploaded: Callable[[str], bytes],
+    uploaded: Callable[[str], tuple[bytes, str | None]],
 ) -> Submission:
     """The submission in `request`: a multipart form, or the raw image with its fields in the query.
 
-    `uploaded` gives the image of the
-    upload with an id, which may stand in the place of the image; what it raises is raised.
+    `uploaded` gives the image of the upload with an id, which may stand in the place of the image, and the
+    type that was ordered, if it is to be checked; what it raises is raised.
 
-    Raises Problem: 400 malformed, 413 too large, 415 no image that we read, 422 an image that does not decode
-    or a callback that may not be called, 503 where no process is free to decode it.
+    Raises Problem: 400 malformed, 413 too large, 415 no image that we read, 422 an image that does not
+    decode, an upload of another type than was ordered or a callback that may not be called, 503 where no
+    process is free to decode it.
     """
     try:
         if request.mimetype == "multipart/form-data":
@@ -93,12 +95,16 @@ def read_submission(
             # Not the body, but what it is made of.
             raise malformed("The form has too many fields, or too long ones, besides its image.") from error
         raise too_large(settings.max_bytes) from error
-    upload = fields.pop("upload_id", None)
+    upload, ordered = fields.pop("upload_id", None), None
     if upload is not None:
         if data:
             raise malformed("Send either an image or an `upload_id`, not both.")
-        data = uploaded(upload)
-    return replace(checked(data, fields, client, settings, pictures), upload=upload)
+        data, ordered = uploaded(upload)
+    submission = replace(checked(data, fields, client, settings, pictures), upload=upload)
+    found = MEDIA_TYPE[submission.image.format]
+    if ordered and ordered != found:
+        raise upload_differs(f"The upload is {found}; {ordered} was ordered.")
+    return submission
 
 
 def checked(
@@ -125,6 +131,12 @@ def too_large(max_bytes: int) -> Problem:
         f"The image has more than {max_bytes} bytes. Send it compressed or smaller.",
         max_bytes=max_bytes,
     )
+
+
+def upload_differs(detail: str) -> Problem:
+    """The answer to an upload that is not what was ordered."""
+    detail += " Order an upload of what you have, and put it there."
+    return Problem(422, "upload-differs", detail)
 
 
 def _from_form(request: Request) -> tuple[bytes, dict[str, str]]:

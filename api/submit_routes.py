@@ -8,8 +8,9 @@ from flask import Blueprint, Response, g, request
 
 from api.description import Answer, Size, describe
 from api.intake import Intake, done_with_body
-from api.job_answer import MEDIA_TYPE, POLL_SECONDS, job_answer, not_gone
+from api.job_answer import POLL_SECONDS, job_answer, not_gone
 from api.job_documents import JOB_ENDED
+from api.media_types import MEDIA_TYPE
 from api.repeats import claim_place
 from api.submission import (
     SUBMISSION_PROBLEMS,
@@ -43,6 +44,7 @@ PROBLEMS = (
     *SUBMISSION_PROBLEMS,
     *("quota-exceeded", "too-many-waiting", "queue-full", "too-busy", "in-intake", "key-reused", "gone"),
     "no-such-upload",
+    "upload-differs",
 )
 BODY = {
     "multipart/form-data": SubmissionForm,

@@ -7,11 +7,11 @@ from flask import Blueprint, Response, g, jsonify
 
 from api.description import Answer, describe
 from api.intake import Intake
-from api.job_answer import MEDIA_TYPE
 from api.json_body import json_body
+from api.media_types import MEDIA_TYPE
 from api.problem import Problem
 from api.schema import CLOSED
-from api.submission import too_large
+from api.submission import too_large, upload_differs
 from jobs.document import MOMENT
 from jobs.errors import NotStored
 from jobs.job import moment_text, now
@@ -32,7 +32,10 @@ class UploadDocument(TypedDict):
     id: Annotated[str, "Submit the job with this as `upload_id`, once the upload is done."]
     url: Annotated[str, {"format": "uri"}, "In the object store; whoever has it may upload: keep it secret."]
     method: Literal["PUT"]
-    headers: Annotated[dict[str, str], "To be sent with it. Another size or type is refused."]
+    headers: Annotated[
+        dict[str, str],
+        "To be sent with it. Another size or type is refused, at the latest when it is submitted.",
+    ]
     expires_at: Annotated[str, MOMENT, "The upload has to begin before."]
 
 
@@ -70,18 +73,24 @@ def upload_routes(intake: Intake, uploads: Uploads) -> Blueprint:
     return routes
 
 
-def uploaded_image(upload_id: str, place: str | None, uploads: Uploads, intake: Intake) -> bytes:
-    """What the client has uploaded under this id, or the radiograph of the job that it has become.
+def uploaded_image(
+    upload_id: str, place: str | None, uploads: Uploads, intake: Intake
+) -> tuple[bytes, str | None]:
+    """What the client has uploaded under this id, and the type that it ordered, which is still to be checked.
 
-    The latter where the claim at `place` stands for that job: the upload is erased by then, and what is sent
-    again has to be answered. Raises Problem: 404, or 413 where it is too large.
+    The radiograph of the job that it has become, without a type, where the claim at `place` stands for that
+    job: the upload is erased by then, and what is sent again has to be answered. Raises Problem: 404, 413
+    where it is too large, or 422 where it has another size than was ordered.
     """
-    if (uploads.size(g.client, upload_id) or 0) > intake.settings.max_bytes:
-        raise too_large(intake.settings.max_bytes)
     with suppress(NotStored):
-        return uploads.read(g.client, upload_id)
+        order, size = uploads.order(g.client, upload_id), uploads.size(g.client, upload_id)
+        if (size or 0) > intake.settings.max_bytes:
+            raise too_large(intake.settings.max_bytes)
+        if size is not None and size != order.size:
+            raise upload_differs(f"The upload has {size} bytes; {order.size} were ordered.")
+        return uploads.read(g.client, upload_id), order.content_type
     with suppress(NotStored):
-        return _submitted_before(upload_id, place, intake.ledger)
+        return _submitted_before(upload_id, place, intake.ledger), None
     detail = (
         "There is no such upload of this client: it was submitted before, never arrived, or has expired."
         " Upload the image again."

@@ -55,7 +55,8 @@ def purge(ledger: Ledger) -> None:
 def _looked_at(entry: Entry, at: datetime, ledger: Ledger) -> datetime | None:
     """Do what is due with this job, upload or probe; when to look at it again, if ever."""
     if upload := upload_due(entry.name):
-        ledger.objects.delete(upload)
+        for key in upload:
+            ledger.objects.delete(key)
         return None
     if probe := probe_due(entry.name):
         ledger.records.change(probe, lambda _: None)

@@ -13,7 +13,7 @@ from flask import Flask
 from openapi_spec_validator import validate
 
 from api.app import create_app
-from api.job_answer import MEDIA_TYPE
+from api.media_types import MEDIA_TYPE
 from api.openapi import openapi_of
 from api.schema import CLOSED, object_schema, schema_of
 from jobs.document import Image

@@ -98,6 +98,23 @@ def test_another_size_or_type_than_was_ordered_is_refused_by_the_object_store(ap
     assert put(upload, PNG) == 200
 
 
+def test_a_submitted_upload_that_differs_from_its_order_is_refused(api: Api):
+    """As a store would keep it that does not hold an upload to its signature."""
+    jpeg = pictures.encoded(pictures.gray(), "JPEG")
+    for data, said in (
+        (PNG + b"x", f"{len(PNG)} were"),
+        (PNG[:-1], f"{len(PNG)} were"),
+        (jpeg, "image/png was"),
+    ):
+        order = PNG if data is not jpeg else jpeg
+        upload_id = ordered(api, order)["id"]
+        api.objects.put(f"uploads/clinic/{upload_id}", data)
+        answer = submitted(api, upload_id)
+        assert (answer.status, problem_of(answer)["type"]) == (422, "/problems/upload-differs")
+        assert said in answer.json()["detail"]
+        api.objects.delete(f"uploads/clinic/{upload_id}")
+
+
 def test_an_order_says_until_when_and_counts_as_a_submission(api: Api):
     order = {"size": 1, "content_type": "application/dicom"}
     answer = api.request("POST", "/v1/uploads", json=order)
@@ -216,6 +233,7 @@ def test_what_nobody_submits_is_erased_and_nothing_is_listed_for_it(api: Api, le
     purge(ledger)
     assert left(api) == [f"uploads/clinic/{forgotten}"]
     after = timedelta(seconds=900) + GRACE + timedelta(seconds=2)
+    assert list(api.objects.keys("orders/"))
     monkeypatch.setattr("jobs.clock.Clock.agreed", lambda _: now() + after)
     listed = []
     monkeypatch.setattr(Objects, "keys", _noting(Objects.keys, listed))
@@ -224,6 +242,7 @@ def test_what_nobody_submits_is_erased_and_nothing_is_listed_for_it(api: Api, le
     assert not [prefix for prefix in listed if prefix.startswith("upload") or not prefix]
     assert left(api) == []
     assert not any("upload_" in key for key in api.objects.keys("due/"))
+    assert not list(api.objects.keys("orders/"))
 
 
 def _noting(keys, listed: list[str]):
