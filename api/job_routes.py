@@ -52,7 +52,7 @@ def job_routes(
         },
         OWN_JOB_PROBLEMS,
         description="With `Prefer: wait=N` and `If-None-Match` it is answered when the job has changed, or"
-        " after N seconds; without `If-None-Match` when the job has ended.",
+        " after N seconds; without `If-None-Match`, and at the latest, when the job has ended.",
         headers=("If-None-Match", "Prefer"),
     )
     def show(job_id: str) -> Response:
@@ -156,9 +156,9 @@ def job_routes(
 
 
 def _what_is_waited_for() -> Callable[[Job], bool]:
-    """The next version behind those that the client has; without any, the end."""
+    """The next version behind those that the client has; without any, and at the latest, the end."""
     seen = {etag.partition(".")[0] for etag in request.if_none_match.as_set(include_weak=True)}
-    return (lambda job: str(job.version) not in seen) if seen else (lambda job: job.state.final)
+    return lambda job: job.state.final or (bool(seen) and str(job.version) not in seen)
 
 
 def _succeeded_job(job_id: str, ledger: Ledger) -> Job:

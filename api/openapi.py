@@ -8,6 +8,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints, is_type
 from flask import Flask
 
 from api.description import Answer, Callback, Operation, operation_of
+from api.openapi_tags import all_tags, tag_of
 from api.problem import ProblemDocument
 from api.problem_kinds import JOB_ERRORS, KINDS
 from api.schema import Schema, object_schema, said_beside, schema_of
@@ -52,6 +53,15 @@ PATH: Mapping[str, Any] = {
 }
 """What a part of a path looks like; any other is a text."""
 
+SECURITY = {
+    "apiKey": {"type": "http", "scheme": "bearer"},
+    "signature": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "webhook-signature",
+        "description": "Of a callback: Standard Webhooks, HMAC-SHA256 by the client's secret.",
+    },
+}
 OF_ANY_JSON = ("malformed", "request-entity-too-large")
 OF_ANY_WITH_A_KEY = ("unauthorized", "insufficient-scope", "part-down", "too-busy")
 
@@ -72,7 +82,8 @@ def openapi_of(app: Flask, server: str) -> dict[str, Any]:
         if rule.arguments:
             item["parameters"] = [_path_parameter(name, named) for name in sorted(rule.arguments)]
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
-            item[method.lower()] = _operation(operation, operation.needs(method), named)
+            said = _operation(operation, operation.needs(method), named)
+            item[method.lower()] = {"tags": [tag_of(path)], **said}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -82,9 +93,10 @@ def openapi_of(app: Flask, server: str) -> dict[str, Any]:
             " where comes back. Callbacks follow Standard Webhooks.",
         },
         **({"servers": [{"url": server}]} if server else {}),
+        "tags": all_tags(),
         "paths": paths,
         "components": {
-            "securitySchemes": {"apiKey": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": SECURITY,
             "schemas": dict(sorted(named.items())),
         },
     }
@@ -118,6 +130,7 @@ def _operation(operation: Operation, scope: Scope | None, named: dict[str, Schem
 def _callback(callback: Callback, named: dict[str, Schema]) -> dict[str, Any]:
     return {
         "summary": callback.summary,
+        "security": [{"signature": []}],
         "parameters": [
             {"name": name, "in": "header", "required": True, "schema": {"type": "string"}}
             for name in callback.headers

@@ -69,6 +69,30 @@ def test_every_operation_has_a_name_of_its_own(document: dict):
     assert len(set(names)) == len(names)
 
 
+def test_every_operation_has_a_tag_and_says_what_secures_it_callbacks_too(document: dict):
+    operations = [
+        operation
+        for item in document["paths"].values()
+        for method, operation in item.items()
+        if method != "parameters"
+    ]
+    callbacks = [
+        operation
+        for given in operations
+        for callback in given.get("callbacks", {}).values()
+        for item in callback.values()
+        for operation in item.values()
+    ]
+    assert {tag for operation in operations for tag in operation["tags"]} == {
+        tag["name"] for tag in document["tags"]
+    }
+    assert callbacks
+    schemes = document["components"]["securitySchemes"]
+    for operation in (*operations, *callbacks):
+        assert {name for choice in operation["security"] for name in choice} <= schemes.keys()
+    assert all(operation["security"] for operation in callbacks)
+
+
 def test_a_route_that_says_nothing_of_itself_is_refused_before_the_api_starts():
     app = Flask("app", static_folder=None)
     app.add_url_rule("/secret", "secret", lambda: "")

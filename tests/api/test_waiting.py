@@ -81,6 +81,19 @@ def waiting(api: Api, pool: ThreadPoolExecutor, job: Job, headers: dict[str, str
     return asked
 
 
+def test_a_wait_with_an_etag_is_answered_at_once_where_the_job_has_ended(api: Api, job: Job, ledger: Ledger):
+    before = etag_of(api, end(job, ledger))
+    # It would wait for thirty seconds; this client has less patience.
+    answer = urllib3.request(
+        *("GET", f"{api.url}/v1/jobs/{job.id}"),
+        headers={"Authorization": f"Bearer {api.key}", "If-None-Match": before, **WAIT},
+        timeout=PATIENCE,
+        retries=False,
+    )
+    assert answer.status == 304
+    assert answer.headers["Preference-Applied"] == "wait=30"
+
+
 def etag_of(api: Api, job: Job) -> str:
     return api.request("GET", f"/v1/jobs/{job.id}").headers["ETag"]
 
