@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-s390x bench chaos train-smoke lint audit lock clean
+.PHONY: help demo up test test-clients test-s390x bench chaos train-smoke lint audit lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -20,6 +20,9 @@ up: $(LOCKED) ## Run the service on 127.0.0.1:8000 (PORT, FLOWER_PORT and OSTEO_
 
 test: lint ## Run every check and every test
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+test-clients: $(LOCKED) var/peers/installed ## Make clients of the OpenAPI document by three generators, use and lint; needs npm
+	@$(BIN)/python -m pytest tests/api/test_generated_clients.py
 
 test-s390x: $(LOCKED) ## What can differ on LinuxONE, on an emulated s390x, as root, on Debian (FULL=1: the whole network, too)
 	@exec $(BIN)/python -m tests.s390x $(if $(FULL),--full)
@@ -69,8 +72,17 @@ lock: $(LOCKED) ## Write the lock files anew from pyproject.toml and the client'
 	@.venv-rivals/bin/python -m pip install --disable-pip-version-check --require-hashes -r $< >&2
 	@cp $< $@
 
+var/peers/installed: tests/peers/package.json tests/peers/requirements.txt
+	@command -v npm >/dev/null || { echo "This needs npm. On Debian: apt-get install npm" >&2; exit 1; }
+	@mkdir -p var/peers
+	@cp tests/peers/package.json var/peers/
+	@npm install --prefix var/peers --ignore-scripts --no-audit --no-fund >&2
+	@test -x var/peers/python/bin/python || $(PYTHON) -m venv var/peers/python >&2
+	@var/peers/python/bin/python -m pip install --disable-pip-version-check --quiet -r tests/peers/requirements.txt >&2
+	@touch $@
+
 clean: ## Remove the environment, caches and what demos left; keep the data of `make up`
-	@rm -rf .venv .venv-rivals .mypy_cache .pytest_cache .ruff_cache *.egg-info client/*.egg-info client/build var/demo
+	@rm -rf .venv .venv-rivals .mypy_cache .pytest_cache .ruff_cache *.egg-info client/*.egg-info client/build var/demo var/peers
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # No s390x wheels of these exist: LinuxONE takes them from Debian (docs/linuxone.md).
