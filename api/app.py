@@ -27,6 +27,7 @@ from api.pictures import Pictures
 from api.problem import RETRY_SECONDS, Problem, answer_problems
 from api.problem_routes import problem_routes
 from api.redeliveries import Redeliveries
+from api.request_id import identify_requests
 from api.study_routes import study_routes
 from api.submission import FORM_OVERHEAD
 from api.submit_routes import submit_routes
@@ -61,6 +62,7 @@ def create_app(settings: Settings, ledger: Ledger, queue: JobQueue, keys: Keys) 
     app.config["MAX_FORM_PARTS"] = 20
     app.url_map.merge_slashes = False  # two slashes make another path, not one to be led away from
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the order of the contract reads better
+    identify_requests(app)
     answer_problems(app)
     pictures = Pictures.of(settings)
     app.extensions["pictures"] = pictures

@@ -47,6 +47,7 @@ def audit_requests(app: Flask, audit: Audit) -> None:
                     subject=subject,
                     status=response.status_code,
                     trace=trace_id(g.traceparent),
+                    request=g.request_id,
                 )
                 # What erases or changes is rare, and worth its own write before it is answered.
                 (audit.keep if operation.needs(request.method) is Scope.ADMIN else audit.note)(entry)

@@ -2,10 +2,13 @@
 
 from flask import Flask, Response, request
 
-SENT = "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Prefer, traceparent"
+SENT = (
+    "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Prefer,"
+    " X-Request-ID, traceparent"
+)
 SHOWN = (
     "ETag, Idempotency-Expires, Idempotency-Replayed, Link, Location, Preference-Applied, RateLimit,"
-    " RateLimit-Policy, Retry-After"
+    " RateLimit-Policy, Retry-After, X-Request-ID"
 )
 PREFLIGHT_SECONDS = 600
 

@@ -24,6 +24,13 @@ def document_routes(app: Flask, server: str) -> None:
     def openapi() -> Response:
         return Response(as_json, content_type="application/json")
 
+    @app.get("/")
+    @describe(
+        "root", "The way to /docs", {302: Answer("It is at /docs.", headers=("Location",))}, public=True
+    )
+    def root() -> Response:
+        return Response(status=302, headers={"Location": "docs"})  # Relative: a proxy may have a prefix.
+
     @app.get("/docs")
     @describe("docs", "This description, to be read", {200: Answer("It.", {"text/html": str})}, public=True)
     def docs() -> Response:

@@ -59,7 +59,7 @@ limit_request_line = 8190
 logger_class = AccessLog
 accesslog = "-"
 # The path without its query: a raw submission has the client's reference in it.
-access_log_format = '%(h)s "%(m)s %(U)s" %(s)s %(B)s bytes %(L)s s'
+access_log_format = '%(h)s "%(m)s %(U)s" %(s)s %(B)s bytes %(L)s s %({x-request-id}o)s'
 
 
 def on_starting(_: Arbiter) -> None:

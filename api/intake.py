@@ -58,17 +58,18 @@ class Intake:
         return self._accepted(_new_job(new_id("job"), submission, client, self.settings), submission.data)
 
     def accept_once(
-        self, submission: Submission, client: str, place: str, expires: bool
+        self, submission: Submission, client: str, place: str, own_id: str | None = None, expires: bool = True
     ) -> tuple[Job, Mapping[str, str]]:
         """The job, accepted now or, under the claim at `place`, before; and what to say of that claim.
 
-        A claim that `expires` does so by the settings. Raises Problem: 409 while the same is in intake, 422
-        where the place is taken by another submission.
+        A claim of the client's `own_id`, or one that does not expire, lasts as long as the job, any other by
+        the settings. Raises Problem:
+        409 while the same is in intake, 422 where the place is taken by another submission.
         """
-        claim, job = self._claimed(place, new_id("job"), submission.digest, expires)
+        claim, job = self._claimed(place, new_id("job"), submission.digest, expires and own_id is None)
         if job:
             return job, headers_of(claim, repeated=True)
-        job = _new_job(claim.job_id, submission, client, self.settings, place)
+        job = replace(_new_job(claim.job_id, submission, client, self.settings, place), own_id=own_id)
         return self._accepted(job, submission.data), headers_of(claim, repeated=False)
 
     def accept_study(

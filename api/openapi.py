@@ -90,7 +90,8 @@ def openapi_of(app: Flask, server: str) -> dict[str, Any]:
             "title": "Osteo-Synergy",
             "version": "1",
             "description": "A bone radiograph goes in; whether it shows a fracture, how sure that is and"
-            " where comes back. Callbacks follow Standard Webhooks.",
+            " where comes back. Callbacks follow Standard Webhooks. Every answer has an X-Request-ID, the"
+            " client's own where it sent one of up to 128 letters, digits and signs of `._~:/+=@-`.",
         },
         **({"servers": [{"url": server}]} if server else {}),
         "tags": all_tags(),

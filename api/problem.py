@@ -5,7 +5,7 @@ import logging
 from http import HTTPStatus
 from typing import Annotated, Any, TypedDict
 
-from flask import Flask, Response
+from flask import Flask, Response, g
 from gunicorn.http.errors import NoMoreData, ParseException
 from werkzeug.exceptions import HTTPException
 
@@ -22,6 +22,10 @@ OF_STATUS = {
     413: "request-entity-too-large",
 }
 """The types of what Flask itself refuses."""
+DETAIL = {
+    404: "There is no such address. /docs shows all that there are.",
+    405: "This address does not take this method; the header Allow names those that it takes.",
+}
 
 
 class ProblemDocument(TypedDict):
@@ -31,6 +35,7 @@ class ProblemDocument(TypedDict):
     title: str
     status: int
     detail: Annotated[str, "What is wrong and what to do."]
+    request_id: Annotated[str, "Of this request, as in X-Request-ID: the operator finds it in the log."]
 
 
 class Problem(Exception):
@@ -53,6 +58,7 @@ class Problem(Exception):
             "title": HTTPStatus(self.status).phrase,
             "status": self.status,
             "detail": self.detail,
+            "request_id": g.request_id,
             **self.extra,
         }
         response = Response(json.dumps(body), self.status, content_type="application/problem+json")
@@ -91,7 +97,8 @@ def answer_problems(app: Flask) -> None:
     def _http(error: HTTPException) -> Response:
         status = HTTPStatus(error.code or 500)
         slug = OF_STATUS.get(status, "bad-request" if status < 500 else "internal-error")
-        response = Problem(status, slug, error.description or status.description).response()
+        said = DETAIL.get(status) or error.description or status.description
+        response = Problem(status, slug, said).response()
         for name, value in error.get_headers():
             if name == "Allow":
                 response.headers[name] = value

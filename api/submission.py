@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any
@@ -41,6 +42,12 @@ class _Form(JobFields, total=False):
 
 
 SubmissionForm = Annotated[_Form, CLOSED]
+HOW = (
+    "Send the image itself, not as base64: in a multipart form, as a file in the field `image`, with all"
+    " other fields beside it, or as the request's whole body."
+)
+TEXT = re.compile(rb"\s*(?:[\[{]|data:|[A-Za-z0-9+/\s]{64})")
+"""How JSON, a data URL and base64 begin, and no image that is read here."""
 OF_THE_FILE = ("data", "image", "acquisition", "upload")
 
 
@@ -88,6 +95,8 @@ def read_submission(
     try:
         if request.mimetype == "multipart/form-data":
             data, fields = _from_form(request)
+        elif request.is_json:
+            raise Problem(415, "unsupported-media-type", f"JSON is not taken here. {HOW}")
         else:
             data, fields = request.get_data(cache=False, parse_form_data=False), single_values(request.args)
     except RequestEntityTooLarge as error:
@@ -115,6 +124,8 @@ def checked(
         raise malformed("The image is empty. Send it as the form field `image`, or as the request's body.")
     if len(data) > settings.max_bytes:
         raise too_large(settings.max_bytes)
+    if TEXT.match(data):
+        raise Problem(415, "unsupported-image", f"This is text, and no image. {HOW}")
     given = read_fields(fields, settings, settings.retention_of(client))
     facts = pictures.facts(data, client)
     image = ImageFacts(

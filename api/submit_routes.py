@@ -45,6 +45,7 @@ PROBLEMS = (
     *("quota-exceeded", "too-many-waiting", "queue-full", "too-busy", "in-intake", "key-reused", "gone"),
     "no-such-upload",
     "upload-differs",
+    "unsupported-media-type",
 )
 BODY = {
     "multipart/form-data": SubmissionForm,
@@ -110,7 +111,7 @@ def _submitted(intake: Intake, waiting: Waiting, uploads: Uploads, own_id: str |
     if place is None:
         job = intake.accept(submission, g.client)
     else:
-        job, headers = intake.accept_once(submission, g.client, place, expires=own_id is None)
+        job, headers = intake.accept_once(submission, g.client, place, own_id)
     done_with_body()
     if submission.upload and job.upload == submission.upload:
         with suppress(TransientError):  # It is due to be erased.

@@ -32,7 +32,7 @@ BATCH = 1000
 @dataclass(frozen=True)
 class Entry:
     """Which client and key (an id; None for an operator) did what, to what, with which HTTP status,
-    and in which trace."""
+    in which trace and by which request."""
 
     client: str
     action: str
@@ -40,6 +40,7 @@ class Entry:
     subject: str | None = None
     status: int | None = None
     trace: str | None = None
+    request: str | None = None
     at: str = field(default_factory=lambda: moment_text(now()))
     id: str = field(default_factory=lambda: str(ULID()))
 

@@ -137,6 +137,7 @@ class EventDataDocument(TypedDict):
     id: str
     state: State
     delivery: Annotated[Delivery, "Where the callback stands."]
+    own_id: Annotated[str | None, "The id of your own that it was submitted under by PUT."]
     reference: Annotated[str | None, "The client's own, as submitted."]
     priority: Priority
     created_at: Annotated[str, MOMENT]
@@ -183,6 +184,7 @@ def document(job: Job, base_url: str, queue_position: int | None = None) -> JobD
         "id": job.id,
         "state": job.state,
         "delivery": job.delivery,
+        "own_id": job.own_id,
         "reference": job.reference,
         "metadata": job.metadata,
         "priority": job.priority,

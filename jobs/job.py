@@ -73,6 +73,8 @@ class Job:
     """How long after its end it is kept; None is for ever."""
     claim: str | None = None
     """Where the claim of its idempotency key, or of its client's own id, lies."""
+    own_id: str | None = None
+    """Its client's own id, where it was submitted under one."""
     retries: int = 0
     """How often an operator has had it tried again."""
     study: str | None = None

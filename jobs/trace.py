@@ -15,6 +15,9 @@ FORM = re.compile(
 current: ContextVar[str | None] = ContextVar("current", default=None)
 """The `traceparent` of what this thread is at."""
 
+asked: ContextVar[str | None] = ContextVar("asked", default=None)
+"""The id of the request that this thread answers."""
+
 
 def entered(given: str | None) -> str:
     """A `traceparent` for what begins now: in the trace that `given` names, or in a new one."""
@@ -41,7 +44,9 @@ def within(traceparent: str | None) -> Iterator[None]:
 
 
 def name_trace(record: logging.LogRecord) -> bool:
-    """A filter of the log that drops nothing: it adds the trace that the thread is in."""
+    """A filter of the log that drops nothing: it adds the trace and the request that the thread is at."""
     if traceparent := current.get():
         record.trace = trace_id(traceparent)
+    if request_id := asked.get():
+        record.request = request_id
     return True

@@ -74,6 +74,8 @@ class Job:
     delivery: Delivery
     """What came of the callback."""
     reference: str | None
+    own_id: str | None
+    """The id of your own that it was submitted under."""
     metadata: dict[str, Any] | None
     """As submitted; None in a callback, which does not carry it."""
     priority: Priority
@@ -101,6 +103,7 @@ class Job:
             state=document["state"],
             delivery=document["delivery"],
             reference=document["reference"],
+            own_id=document.get("own_id"),
             metadata=document.get("metadata"),
             priority=document["priority"],
             created_at=datetime.fromisoformat(document["created_at"]),

@@ -20,6 +20,7 @@ from tests import pictures
 from tests.api.conftest import RESULT, Api, problem_of
 from tests.api.test_parts_down import NO_REDIS, client_of
 from tests.conftest import only_a_tombstone_is_left
+from worker.deliver import event_of
 from worker.purge import purge
 
 PNG = pictures.encoded(pictures.gray())
@@ -184,6 +185,10 @@ def test_a_job_answers_under_its_clients_own_id(api: Api, ledger: Ledger):
     fields = {"image": ("x.png", PNG), "callback_url": "https://clinic.example/hook"}
     job = api.request("PUT", "/v1/jobs/case-7.a", fields=fields).json()
     other = Keys(api.records).create("another")
+    assert job["own_id"] == "case-7.a"
+    record = ledger.read(job["id"])
+    assert event_of(record, ledger, "", now())["data"]["own_id"] == "case-7.a"
+    assert "case-7.a" not in repr(record.erased(now()))
     assert api.request("GET", "/v1/jobs/case-7.a").json() == job
     assert api.request("GET", "/v1/jobs/case-7.a/image").data == PNG
     assert api.request("GET", "/v1/jobs/case-7.a", key=other).status == 404
