@@ -37,6 +37,14 @@ class JobEvent(TypedDict):
     data: Annotated[str, "The job, as JSON."]
 
 
+class StudyChange(TypedDict):
+    """One server-sent event of a study."""
+
+    id: Annotated[str, "Grows with every change of the study or one of its jobs."]
+    event: Literal["study"]
+    data: Annotated[str, "The study, as JSON."]
+
+
 class Deliveries(TypedDict):
     """The calls of a job's receiver, first to last."""
 

@@ -1,6 +1,5 @@
 """The routes by which a client asks for one of its jobs, and for its result, overlay and image."""
 
-import hashlib
 import logging
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -19,7 +18,7 @@ from api.pictures import Pictures
 from api.problem import Problem
 from api.redeliveries import Redeliveries
 from api.result_formats import RESULT_FORMATS, ResultQuery, result_answer
-from api.waiting import Waiting, preferred_wait
+from api.waiting import Waiting, last_event, preferred_wait, remembered, tagged
 from jobs.document import JobDocument
 from jobs.errors import NotStored
 from jobs.job import Job
@@ -60,12 +59,7 @@ def job_routes(
         if seconds:
             job, waited = waiting.until(_what_is_waited_for(), job, seconds)
         response = job_answer(not_gone(job), ledger, public_url)
-        # The place in the queue changes between two versions; nobody is woken for it.
-        response.set_etag(f"{job.version}.{hashlib.sha256(response.data).hexdigest()[:16]}")
-        if waited:
-            response.headers["Preference-Applied"] = f"wait={seconds}"
-        response.make_conditional(request)
-        return response
+        return tagged(response, job.version, seconds if waited else 0)
 
     @routes.get("/<job_id>/events")
     @describe(
@@ -84,9 +78,7 @@ def job_routes(
         headers=("Last-Event-ID",),
     )
     def events(job_id: str) -> Response:
-        last = request.headers.get("Last-Event-ID", "")
-        seen = int(last) if last.isascii() and last.isdigit() and len(last) < 9 else 0
-        return waiting.events(own_job(job_id, ledger), seen, g.key_holds)
+        return waiting.events(own_job(job_id, ledger), last_event(), g.key_holds)
 
     @routes.get("/<job_id>/result")
     @describe(
@@ -157,7 +149,7 @@ def job_routes(
 
 def _what_is_waited_for() -> Callable[[Job], bool]:
     """The next version behind those that the client has; without any, and at the latest, the end."""
-    seen = {etag.partition(".")[0] for etag in request.if_none_match.as_set(include_weak=True)}
+    seen = remembered()
     return lambda job: job.state.final or (bool(seen) and str(job.version) not in seen)
 
 

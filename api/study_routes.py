@@ -1,27 +1,27 @@
 """The routes under /v1/studies: several views of one bone, submitted, asked for and deleted as one."""
 
 import logging
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 from flask import Blueprint, Response, g, jsonify, request
 
 from api.admission import RATE_LIMIT
 from api.description import Answer, Callback, Size, describe
-from api.intake import Intake
+from api.intake import Intake, done_with_body
 from api.job_answer import POLL_SECONDS
-from api.job_documents import Deliveries
-from api.problem import Problem
+from api.job_documents import Deliveries, StudyChange
 from api.redeliveries import Redeliveries
 from api.repeats import claim_place
+from api.study_answer import not_gone, own_study, study_answer, told_of
 from api.study_submission import MOST_IMAGES, StudyForm, read_study
 from api.submission import SUBMISSION_PROBLEMS
+from api.waiting import Told, Waiting, last_event, preferred_wait, remembered, tagged
 from jobs.deletion import delete
-from jobs.errors import IllegalMove, NotStored
-from jobs.ids import is_id
+from jobs.errors import IllegalMove, NotStored, TransientError
 from jobs.job import Job
-from jobs.ledger import Ledger
-from jobs.states import State
-from jobs.study import StudyDocument, StudyEvent, study_document
+from jobs.study import StudyDocument, StudyEvent
 
 log = logging.getLogger(__name__)
 
@@ -44,22 +44,27 @@ STUDY_ENDED = Callback(
     ("webhook-id", "webhook-timestamp", "webhook-signature"),
     {"2XX": "Delivered.", "410": "No more callbacks for this study."},
 )
-_HEADERS = ("Location", "Retry-After", "Idempotency-Replayed", "Idempotency-Expires")
+_WAITED = ("Location", "Preference-Applied", "Idempotency-Replayed", "Idempotency-Expires")
+_HEADERS = (*_WAITED, "Retry-After")
 
 
-def study_routes(intake: Intake, redeliveries: Redeliveries) -> Blueprint:
+def study_routes(intake: Intake, redeliveries: Redeliveries, waiting: Waiting) -> Blueprint:
     """The blueprint of these routes. `g.client` holds the authenticated client."""
     routes = Blueprint("studies", __name__, url_prefix="/v1/studies")
     ledger, public_url = intake.ledger, intake.settings.public_url
+    tell = partial(told_of, ledger=ledger, public_url=public_url)
 
     @routes.post("")
     @describe(
         "submitStudy",
         "Submit several views of one bone",
-        {202: Answer("Accepted and durable.", StudyDocument, (*_HEADERS, *RATE_LIMIT))},
+        {
+            200: Answer("Accepted, and ended within the wait.", StudyDocument, (*_WAITED, *RATE_LIMIT)),
+            202: Answer("Accepted and durable.", StudyDocument, (*_HEADERS, *RATE_LIMIT)),
+        },
         PROBLEMS,
         description=_FORM,
-        headers=("Idempotency-Key", "traceparent"),
+        headers=("Idempotency-Key", "Prefer", "traceparent"),
         body={"multipart/form-data": StudyForm},
         size=Size.STUDY,
         callback=STUDY_ENDED,
@@ -71,22 +76,60 @@ def study_routes(intake: Intake, redeliveries: Redeliveries) -> Blueprint:
         for _ in pictures[1:]:
             intake.admit(g.client, place)
         study, headers = intake.accept_study(pictures, g.client, place)
-        response = jsonify(_document(_not_gone(study), ledger, public_url))
-        response.status_code = 202
+        done_with_body()
+        seconds, waited = preferred_wait(request), False
+        if seconds:
+            with suppress(TransientError):  # It is accepted, whatever comes of the wait.
+                study, waited = waiting.until(lambda study: study.state.final, study, seconds)
+        ended = waited and study.state.final
+        response = study_answer(not_gone(study), ledger, public_url, 200 if ended else 202)
         response.headers.update(headers)
         response.headers["Location"] = f"{public_url}/v1/studies/{study.id}"
-        response.headers["Retry-After"] = str(POLL_SECONDS)
+        if waited:
+            response.headers["Preference-Applied"] = f"wait={seconds}"
+        if not ended:
+            response.headers["Retry-After"] = str(POLL_SECONDS)
         return response
 
     @routes.get("/<study_id>")
     @describe(
         "getStudy",
         "The study: its summary, and each of its views",
-        {200: Answer("The study.", StudyDocument)},
+        {
+            200: Answer("The study.", StudyDocument, ("ETag", "Preference-Applied")),
+            304: Answer("Nothing has changed."),
+        },
         OWN_STUDY_PROBLEMS,
+        description="With `Prefer: wait=N` and `If-None-Match` it is answered when the study or one of its"
+        " jobs has changed, or after N seconds; without `If-None-Match`, and at the latest, when it has"
+        " ended.",
+        headers=("If-None-Match", "Prefer"),
     )
     def show(study_id: str) -> Response:
-        return jsonify(_document(_own_study(study_id, ledger), ledger, public_url))
+        study, seconds, waited = own_study(study_id, ledger), preferred_wait(request), False
+        if seconds:
+            study, waited = waiting.until(_what_is_waited_for(tell), study, seconds)
+        told = tell(not_gone(study))
+        return tagged(jsonify(told.document()), told.version, seconds if waited else 0)
+
+    @routes.get("/<study_id>/events")
+    @describe(
+        "watchStudy",
+        "The study as it changes, with each change of its jobs, as server-sent events",
+        {
+            200: Answer(
+                "A stream that ends when nothing is left to do, and when the key does.",
+                {"text/event-stream": StudyChange},
+            ),
+            204: Answer("No more will come."),
+        },
+        (*OWN_STUDY_PROBLEMS, "too-many-waiting"),
+        description="Each event is a `study` with the study as its data. A client that comes back with"
+        " `Last-Event-ID` gets what came behind it.",
+        headers=("Last-Event-ID",),
+    )
+    def events(study_id: str) -> Response:
+        return waiting.events(own_study(study_id, ledger), last_event(), g.key_holds, "study", tell)
 
     @routes.get("/<study_id>/deliveries")
     @describe(
@@ -96,11 +139,11 @@ def study_routes(intake: Intake, redeliveries: Redeliveries) -> Blueprint:
         OWN_STUDY_PROBLEMS,
     )
     def deliveries(study_id: str) -> Response:
-        study = _own_study(study_id, ledger)
+        study = own_study(study_id, ledger)
         try:
             return jsonify(deliveries=ledger.deliveries(study))
         except NotStored:
-            _own_study(study_id, ledger)  # It has just been deleted.
+            own_study(study_id, ledger)  # It has just been deleted.
             raise
 
     @routes.post("/<study_id>/redeliver")
@@ -111,10 +154,8 @@ def study_routes(intake: Intake, redeliveries: Redeliveries) -> Blueprint:
         (*OWN_STUDY_PROBLEMS, "nothing-to-deliver", "quota-exceeded"),
     )
     def redeliver(study_id: str) -> Response:
-        study = redeliveries.of(_own_study(study_id, ledger))
-        response = jsonify(_document(study, ledger, public_url))
-        response.status_code = 202
-        return response
+        study = redeliveries.of(own_study(study_id, ledger))
+        return study_answer(study, ledger, public_url, 202)
 
     @routes.delete("/<study_id>")
     @describe(
@@ -125,7 +166,7 @@ def study_routes(intake: Intake, redeliveries: Redeliveries) -> Blueprint:
         description="As each of its jobs is deleted by itself; no callback is sent.",
     )
     def erase(study_id: str) -> Response:
-        study = _own_study(study_id, ledger)
+        study = own_study(study_id, ledger)
         with suppress(IllegalMove):  # Another request was faster.
             delete(study.id, ledger)
         log.info("study deleted", extra={"job": study.id, "client": g.client})
@@ -134,22 +175,7 @@ def study_routes(intake: Intake, redeliveries: Redeliveries) -> Blueprint:
     return routes
 
 
-def _own_study(study_id: str, ledger: Ledger) -> Job:
-    """The record of the authenticated client's study. Raises Problem: 404, or 410 where it was deleted."""
-    if is_id("study", study_id):
-        with suppress(NotStored):
-            study = ledger.current(study_id)
-            if study.client == g.client:
-                return _not_gone(study)
-    detail = "There is no such study. Check the id, and that the key is this client's."
-    raise Problem(404, "no-such-study", detail)
-
-
-def _not_gone(study: Job) -> Job:
-    if study.state is State.ERASED:
-        raise Problem(410, "gone", "This study was deleted, with all that belonged to it.")
-    return study
-
-
-def _document(study: Job, ledger: Ledger, public_url: str) -> StudyDocument:
-    return study_document(study, ledger.current_many(study.members), public_url)
+def _what_is_waited_for(tell: Callable[[Job], Told]) -> Callable[[Job], bool]:
+    """The next version behind those that the client has; without any, and at the latest, the end."""
+    seen = remembered()
+    return lambda study: study.state.final or (bool(seen) and str(tell(study).version) not in seen)

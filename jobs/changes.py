@@ -39,11 +39,12 @@ class Changes:
         return cls(connect(url))
 
     @contextmanager
-    def watched(self, job_id: str) -> Iterator[Event]:
-        """An event that is set when this job changes, and when waiting is to end because the process ends."""
+    def watched(self, *ids: str) -> Iterator[Event]:
+        """An event that is set when one of these changes, and when waiting is to end with the process."""
         changed = Event()
         with self._lock:
-            self._waiting.setdefault(job_id, set()).add(changed)
+            for job_id in ids:
+                self._waiting.setdefault(job_id, set()).add(changed)
             if self._subscriber is None:
                 self._subscriber = Thread(target=self._run, name="changes", daemon=True)
                 self._subscriber.start()
@@ -51,10 +52,11 @@ class Changes:
             yield changed
         finally:
             with self._lock:
-                others = self._waiting[job_id]
-                others.remove(changed)
-                if not others:
-                    del self._waiting[job_id]
+                for job_id in ids:
+                    others = self._waiting[job_id]
+                    others.remove(changed)
+                    if not others:
+                        del self._waiting[job_id]
 
     def stop(self) -> None:
         """Let nobody wait any longer: the process ends."""

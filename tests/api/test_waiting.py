@@ -54,6 +54,11 @@ def end(job: Job, ledger: Ledger) -> Job:
     return ledger.append(start(job, ledger).succeeded(RESULT, now()))
 
 
+def told(waiting: Waiting, job: Job, key_holds: Callable[[], bool], seen: int = 0) -> Iterator[str]:
+    """What a stream of events tells."""
+    return iter(waiting.events(job, seen, key_holds).response)
+
+
 def await_that(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE
     while not condition():
@@ -274,7 +279,7 @@ def changes(stores) -> Iterator[Changes]:
 
 def test_a_stream_says_that_it_is_still_there(ledger: Ledger, job: Job, changes: Changes, monkeypatch):
     monkeypatch.setattr("api.waiting.HEARTBEAT", 0.01)
-    stream = iter(Waiting(ledger, changes, "")._stream(job.id, seen=1, key_holds=lambda: True))
+    stream = told(Waiting(ledger, changes, ""), job, lambda: True, seen=1)
     assert [next(stream) for _ in range(3)] == [": still there\n\n"] * 3
 
 
@@ -285,7 +290,7 @@ def test_a_stream_ends_when_its_key_does(
     monkeypatch.setattr("api.waiting.HEARTBEAT", 0.01)
     keys = Keys(api.records, trust_seconds=0)
     key = keys.create("clinic")
-    stream = Waiting(ledger, changes, "")._stream(job.id, 0, lambda: keys.holder_of(key) is not None)
+    stream = told(Waiting(ledger, changes, ""), job, lambda: keys.holder_of(key) is not None)
     seen = [next(stream), next(stream), next(stream)]
     assert "event: job" in seen[1]
     assert seen[2] == ": still there\n\n"
