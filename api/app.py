@@ -3,6 +3,7 @@
 import logging
 import os
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 from flask import Flask, Response, g, request
 
@@ -60,6 +61,7 @@ def create_app(settings: Settings, ledger: Ledger, queue: JobQueue, keys: Keys) 
     app.request_class = FormRequest
     app.config["MAX_CONTENT_LENGTH"] = settings.max_bytes + FORM_OVERHEAD
     app.config["MAX_FORM_PARTS"] = 20
+    app.config["PREFIX"] = urlsplit(settings.public_url).path.rstrip("/")
     app.url_map.merge_slashes = False  # two slashes make another path, not one to be led away from
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the order of the contract reads better
     identify_requests(app)

@@ -5,7 +5,7 @@ import logging
 from http import HTTPStatus
 from typing import Annotated, Any, TypedDict
 
-from flask import Flask, Response, g
+from flask import Flask, Response, current_app, g
 from gunicorn.http.errors import NoMoreData, ParseException
 from werkzeug.exceptions import HTTPException
 
@@ -26,6 +26,11 @@ DETAIL = {
     404: "There is no such address. /docs shows all that there are.",
     405: "This address does not take this method; the header Allow names those that it takes.",
 }
+
+
+def problem_type(name: str) -> str:
+    """The address of this type's page, below the path that the service is reached under."""
+    return f"{current_app.config['PREFIX']}/problems/{name}"
 
 
 class ProblemDocument(TypedDict):
@@ -54,7 +59,7 @@ class Problem(Exception):
     def response(self) -> Response:
         """The problem document."""
         body = {
-            "type": f"/problems/{self.slug}",
+            "type": problem_type(self.slug),
             "title": HTTPStatus(self.status).phrase,
             "status": self.status,
             "detail": self.detail,

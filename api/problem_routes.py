@@ -6,7 +6,7 @@ from flask import Blueprint, Response, jsonify, render_template, request
 
 from api.description import Answer, describe
 from api.page import page
-from api.problem import Problem
+from api.problem import Problem, problem_type
 from api.problem_kinds import JOB_ERRORS, KINDS, Kind
 
 
@@ -70,7 +70,7 @@ def _html() -> bool:
 
 def _told(name: str, kind: Kind) -> ProblemType:
     return {
-        "type": f"/problems/{name}",
+        "type": problem_type(name),
         "status": kind.status,
         "meaning": kind.meaning,
         "remedy": kind.remedy,

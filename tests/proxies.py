@@ -27,7 +27,7 @@ AS = "user root;" if os.geteuid() == 0 else ""
 def nginx(configuration: str, folder: Path, changed: dict[str, str]) -> Iterator[str]:
     """nginx with this configuration, in which texts are `changed` and {port} is a free port; its address."""
     (port,) = free_ports(1)
-    for old, new in {**changed, "/tmp/": f"{folder}/"}.items():
+    for old, new in {"/tmp/": f"{folder}/", **changed}.items():
         assert old in configuration, f"not in the configuration: {old}"
         configuration = configuration.replace(old, new.replace("{port}", str(port)))
     (folder / "nginx.conf").write_text(configuration)
