@@ -26,6 +26,7 @@ from osteo_client.errors import (
 )
 from osteo_client.job import Job, JobError, Region, Result
 from osteo_client.key import ApiKey, NewKey
+from osteo_client.study import Probe, Study, Summary
 
 __all__ = [
     "AlreadyEnded",
@@ -53,9 +54,12 @@ __all__ = [
     "NotReady",
     "NotTheService",
     "OsteoError",
+    "Probe",
     "Problem",
     "Region",
     "Result",
+    "Study",
+    "Summary",
     "Unauthorized",
     "Unreachable",
     "from_django",

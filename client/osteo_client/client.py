@@ -15,11 +15,13 @@ from osteo_client.job import Job, Priority, Result, State
 from osteo_client.key import ApiKey, NewKey, Scope
 from osteo_client.key_steps import KeySteps
 from osteo_client.steps import Image, JobSteps, ServiceSteps, filters_of
+from osteo_client.studies import Studies
+from osteo_client.study_steps import StudySteps
 
 T = TypeVar("T")
 
 
-class Client:
+class Client(Studies):
     """The service at `url`, for the client that `key` belongs to. Threads may share it.
 
     A request that fails in a way that may pass is repeated, with growing pauses and no sooner than the
@@ -31,6 +33,7 @@ class Client:
         self._http = httpx2.Client(**settings(url, key))
         self._steps = ServiceSteps(self._http.build_request, patience)
         self._keys = KeySteps(self._http.build_request, patience)
+        self._studies = StudySteps(self._http.build_request, patience)
 
     def submit(
         self,

@@ -111,6 +111,7 @@ BY_TYPE: dict[str, type[Problem]] = {
     "job-ended": AlreadyEnded,
     "in-intake": Busy,
     "broken-image": ImageRefused,
+    "upload-differs": ImageRefused,
     "callback-refused": CallbackRefused,
     "key-reused": KeyReused,
     "no-such-key": NoSuchKey,
