@@ -93,8 +93,8 @@ class Radiograph:
 DEFAULT_LIMITS = Limits()
 
 
-def decode(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Radiograph:
-    """Decode PNG, JPEG, TIFF, BMP, WebP or DICOM, told by content.
+def decode(data: bytes, limits: Limits = DEFAULT_LIMITS, sha256: str | None = None) -> Radiograph:
+    """Decode PNG, JPEG, TIFF, BMP, WebP or DICOM, told by content; `sha256` is the digest where it is known.
 
     Raises UnreadableFormat, TooManyPixels or BrokenImage, and nothing else but MemoryError. It may take up to
     20 bytes of memory a pixel for a moment, loop or crash: a server asks model.decoding.pool.Decoders.
@@ -112,4 +112,5 @@ def decode(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Radiograph:
             if data
             else "The image is empty. Send the bytes of a PNG, JPEG, TIFF, BMP, WebP or DICOM file."
         )
-    return Radiograph(pixels, name, chroma, hashlib.sha256(data).hexdigest(), acquisition, left_out)
+    digest = hashlib.sha256(data).hexdigest() if sha256 is None else sha256
+    return Radiograph(pixels, name, chroma, digest, acquisition, left_out)
