@@ -39,12 +39,29 @@ class _Pool(BlockingConnectionPool):
     """A pool whose exhaustion is an error of its own: redis-py tells it apart by its text alone."""
 
     def get_connection(self, *arguments: Any, **options: Any) -> Any:
+        """Take a free connection, connected anew where it was left. Raises MaxConnectionsError for none."""
         try:
-            return super().get_connection(*arguments, **options)
+            connection = super().get_connection(*arguments, **options)
         except RedisAway as error:
             if isinstance(error.__context__, Empty):
                 raise MaxConnectionsError("no connection of the pool is free") from error
             raise
+        if connection.should_reconnect():
+            try:
+                connection.disconnect()
+                connection.connect()
+            except BaseException:
+                self.release(connection)
+                raise
+        return connection
+
+    def leave_server(self) -> None:
+        """Have every connection connect anew before it is used again.
+
+        `disconnect` would take connections from other threads in the midst of a command.
+        """
+        for connection in list(self._connections):
+            connection.mark_for_reconnect()
 
 
 class _SentinelPool(SentinelConnectionPool, _Pool):
@@ -113,7 +130,8 @@ def translated(redis: Redis) -> Iterator[None]:
         raise QueueAway(f"Redis does not answer: {type(error).__name__}") from error
     except ReadOnlyError as error:
         # A master that was demoted keeps its connections: behind the same address another may answer by now.
-        redis.connection_pool.disconnect(inuse_connections=False)
+        if isinstance(redis.connection_pool, _Pool):
+            redis.connection_pool.leave_server()
         raise QueueAway("Redis is a replica, and takes no writes") from error
     except RedisError as error:
         raise QueueAway(f"Redis answered with an error: {type(error).__name__}") from error

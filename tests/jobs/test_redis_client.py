@@ -1,11 +1,13 @@
 import socket
-from threading import Thread
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event, Thread
 
 import pytest
 from redis import Redis
 
 from jobs.errors import QueueBusy, QueueUnavailable
 from jobs.redis_client import CONNECTIONS, PAUSE, connect, translated
+from jobs.settings import Settings
 from jobs.view import View
 
 
@@ -62,3 +64,23 @@ def test_an_exhausted_pool_is_not_a_redis_that_is_away(settings):
     pool.release(taken.pop())
     with translated(redis):
         assert redis.ping(), "a connection that is free again is used at once"
+
+
+def test_connections_that_are_left_are_taken_from_no_thread_at_work(settings: Settings):
+    redis = connect(settings.redis_url)
+    ended = Event()
+
+    def leave() -> None:
+        while not ended.is_set():
+            redis.connection_pool.leave_server()
+
+    def ask(_: int) -> int:
+        return sum(redis.ping() for _ in range(300))
+
+    with ThreadPoolExecutor() as threads:
+        leaving = threads.submit(leave)
+        try:
+            assert list(threads.map(ask, range(4))) == [300] * 4
+        finally:
+            ended.set()
+        leaving.result()
