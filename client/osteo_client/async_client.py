@@ -46,16 +46,19 @@ class AsyncClient(AsyncStudies):
         deadline_seconds: int | None = None,
         retention_seconds: int | None = None,
         idempotency_key: str | None = None,
+        upload: bool = False,
     ) -> "AsyncJobHandle":
         """Submit an X-ray: its bytes or the path of its file. Returns as soon as it is accepted.
 
         The name of the file is not sent. One key is made for each call, so that a repetition never makes a
         second job; give one of your own to be safe across restarts, too. A job that still waits after
         `deadline_seconds` ends `expired`; one that ended `retention_seconds` ago is deleted.
+        With `upload` the image goes to the object store first, past the API: for large images.
         """
         steps = self._steps.submit(
             image,
             idempotency_key,
+            upload,
             callback_url=callback_url,
             reference=reference,
             priority=priority,

@@ -17,6 +17,7 @@ from osteo_client.connection import held_by_header
 from osteo_client.errors import AlreadyEnded, Gone, JobFailed, NotEnded, NotTheService
 from osteo_client.exchange import Steps, document_of, exchange
 from osteo_client.job import Job, Result, State
+from osteo_client.kinds import media_type
 
 HOLD_SECONDS = 25
 """For so long the service is asked to hold its answer until the job has ended; proxies often cut at 30."""
@@ -38,9 +39,9 @@ class Build(Protocol):
         *,
         headers: Mapping[str, str] | None = None,
         params: Mapping[str, str] | None = None,
-        data: Mapping[str, str] | None = None,
-        files: Mapping[str, tuple[str, bytes]] | None = None,
-        json: Mapping[str, Sequence[str]] | None = None,
+        content: bytes | None = None,
+        files: Mapping[str, tuple[str | None, str | bytes]] | None = None,
+        json: Mapping[str, Sequence[str] | int] | None = None,
     ) -> httpx2.Request:
         """Make it, with everything that the client adds."""
         ...
@@ -54,22 +55,42 @@ class ServiceSteps:
     patience: float
 
     def submit(
-        self, image: Image, idempotency_key: str | None, **fields: str | int | None
+        self, image: Image, idempotency_key: str | None, upload: bool, **fields: str | int | None
     ) -> Steps["JobSteps"]:
-        """Submit an image once, however often it has to be sent."""
+        """Submit an image once, however often it has to be sent; with `upload` past the API."""
         # Names of files often hold names of patients, so none is sent.
         idempotency_key = idempotency_key or str(uuid.uuid4())
         held_by_header("the idempotency key", idempotency_key)
         data = image if isinstance(image, bytes) else Path(image).read_bytes()
+        if upload:
+            fields["upload_id"] = yield from self._upload(data)
+        form = {name: (None, str(value)) for name, value in fields.items() if value is not None}
         request = self.build(
             "POST",
             "/v1/jobs",
             headers={"Idempotency-Key": idempotency_key},
-            data={name: str(value) for name, value in fields.items() if value is not None},
-            files={"image": ("image", data)},
+            files=form if upload else {**form, "image": ("image", data)},
         )
         response = yield from exchange(request, self.patience)
         return JobSteps(self, _job(response))
+
+    def _upload(self, image: bytes) -> Steps[str]:
+        """Order an upload, and put the image there; returns the upload's id."""
+        # A DICOM file may lack the preamble that tells it.
+        order = {"size": len(image), "content_type": media_type(image[:132]) or "application/dicom"}
+        response = yield from exchange(self.build("POST", "/v1/uploads", json=order), self.patience)
+        upload = document_of(response)
+        try:
+            put = self.build(upload["method"], upload["url"], headers=upload["headers"], content=image)
+            upload_id = str(upload["id"])
+        except (KeyError, TypeError) as error:
+            raise NotTheService(
+                f"{response.url} answered with JSON that is no upload: is the address right?"
+            ) from error
+        # The object store is another service: it is not told the API key.
+        del put.headers["Authorization"]
+        yield from exchange(put, self.patience)
+        return upload_id
 
     def job(self, job_id: str) -> Steps["JobSteps"]:
         """Look a job up."""

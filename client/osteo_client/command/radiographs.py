@@ -5,15 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-BEGINNINGS = (
-    (0, b"\x89PNG\r\n\x1a\n"),
-    (0, b"\xff\xd8\xff"),  # JPEG
-    (0, b"II*\0"),  # TIFF
-    (0, b"MM\0*"),
-    (0, b"BM"),
-    (8, b"WEBP"),
-    (128, b"DICM"),
-)
+from osteo_client.kinds import media_type
 
 
 @dataclass(frozen=True)
@@ -46,7 +38,7 @@ def radiographs(paths: list[Path], refuse: Refuse) -> Iterator[Radiograph]:
                 refuse(file, OSError("it is empty"))
             elif file is path:
                 yield Radiograph(file)
-            elif any(image[at:].startswith(mark) for at, mark in BEGINNINGS):
+            elif media_type(image[:132]):
                 yield Radiograph(file, path)
 
 
