@@ -40,7 +40,7 @@ def osteo(api: Api, key: str, tmp_path: Path) -> Callable[..., Any]:
         return subprocess.run(
             [OSTEO, *map(str, arguments)],
             cwd=tmp_path,
-            env={"OSTEO_URL": url, "OSTEO_KEY": key},
+            env={"OSTEO_URL": url, "OSTEO_KEY": key, "XDG_STATE_HOME": str(tmp_path / "state")},
             capture_output=True,
             text=True,
         )
@@ -77,7 +77,10 @@ def test_a_file_is_submitted_and_followed_to_its_end(osteo: Any, worker: Worker,
     assert status["job"]["state"] == "queued"
     worker.succeed(told["id"])
     result = osteo("result", told["id"])
-    assert (result.returncode, result.stdout) == (0, f"{told['id']}  succeeded  fracture 0.90\n")
+    assert (result.returncode, result.stdout) == (
+        0,
+        f"{told['id']}  succeeded  fracture 0.90  {tmp_path / 'x.png'}\n",
+    )
     heatmap = osteo("heatmap", told["id"], "-o", "overlay.png")
     assert (heatmap.returncode, heatmap.stdout) == (0, "overlay.png\n")
     assert (tmp_path / "overlay.png").read_bytes().startswith(b"\x89PNG")
@@ -260,7 +263,7 @@ def osteo_without_rights(api: Api, key: str, tmp_path: Path) -> Callable[..., An
         return subprocess.run(
             [OSTEO, *map(str, arguments)],
             cwd=tmp_path,
-            env={"OSTEO_URL": api.url, "OSTEO_KEY": key},
+            env={"OSTEO_URL": api.url, "OSTEO_KEY": key, "XDG_STATE_HOME": str(tmp_path / "state")},
             capture_output=True,
             text=True,
             preexec_fn=without_rights_of_root,

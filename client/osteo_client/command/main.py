@@ -14,9 +14,13 @@ from osteo_client.async_client import AsyncClient
 from osteo_client.client import Client, JobHandle
 from osteo_client.command import keys
 from osteo_client.command.exits import EXPLAINED, INTERRUPTED, REFUSED, status_of
+from osteo_client.command.files import Files
 from osteo_client.command.many import Sending, watch
+from osteo_client.command.overlays import Overlays
 from osteo_client.command.progress import Output, Waits
 from osteo_client.command.radiographs import radiographs
+from osteo_client.command.table import table
+from osteo_client.command.whole import write_whole
 from osteo_client.connection import settings
 from osteo_client.errors import OsteoError
 
@@ -45,7 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("osteo_client").addHandler(Waits())
     logging.getLogger("osteo_client").setLevel(logging.INFO)
     try:
-        return int(given.run(given, output))
+        status = int(given.run(given, output))
+        if given.csv:
+            write_whole(given.csv, table(output.rows))
+        return status
     except (OsteoError, OSError) as error:
         if isinstance(error, BrokenPipeError):
             # Whoever read the output has gone, and Python would complain once more at its end.
@@ -59,42 +66,67 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _submit(given: argparse.Namespace, output: Output) -> int:
+    # A table and overlays tell of ends.
+    wait = given.wait or given.csv or given.heatmaps
+
     async def run() -> int:
         async with AsyncClient(given.url, given.key, patience=PATIENCE_WITH_MANY) as client:
             sending = Sending(
-                client, given.url, given.callback, given.priority, output, say_jobs=not given.wait
+                client,
+                given.url,
+                given.callback,
+                given.priority,
+                output,
+                Files(given.url),
+                say_jobs=not wait,
+                upload=given.upload,
             )
+            overlays = _overlays(given)
             files = await sending.all(list(radiographs(given.path, sending.refuse)))
-            status = await watch(client, list(files), files, output) if given.wait else 0
+            status = await watch(client, list(files), files.__getitem__, output, overlays) if wait else 0
             return max(sending.status, status)
 
     return asyncio.run(run())
 
 
 def _watch(given: argparse.Namespace, output: Output) -> int:
+    overlays = _overlays(given)
+
     async def run() -> int:
         async with AsyncClient(given.url, given.key, patience=PATIENCE_WITH_MANY) as client:
             job_ids = given.job or [
                 handle.id for state in ("queued", "running") async for handle in client.jobs(state)
             ]
             # The oldest end first.
-            return await watch(client, sorted(set(job_ids)), {}, output)
+            return await watch(client, sorted(set(job_ids)), Files(given.url).of, output, overlays)
 
     return asyncio.run(run())
 
 
 def _status(given: argparse.Namespace, output: Output) -> int:
-    with Client(given.url, given.key, patience=PATIENCE) as client:
-        if not given.job:
+    files = Files(given.url)
+
+    def show(handle: JobHandle) -> None:
+        for file in files.of(handle.id) or [None]:
+            output.job(handle.job, file)
+
+    if not given.job:
+        with Client(given.url, given.key, patience=PATIENCE) as client:
             for handle in client.jobs():
-                output.job(handle.job)
-    return _of_each(given, output, lambda handle: output.job(handle.job))
+                show(handle)
+    return _of_each(given, output, show)
 
 
 def _result(given: argparse.Namespace, output: Output) -> int:
+    files, overlays = Files(given.url), _overlays(given)
+
     def show(handle: JobHandle) -> None:
         handle.result()
-        output.job(handle.job)
+        names = files.of(handle.id) or [None]
+        for file in names:
+            output.job(handle.job, file)
+        if overlays:
+            overlays.write(handle.id, names, handle.heatmap())
 
     return _of_each(given, output, show)
 
@@ -124,6 +156,10 @@ def _delete(given: argparse.Namespace, output: Output) -> int:
     return _of_each(given, output, delete)
 
 
+def _overlays(given: argparse.Namespace) -> Overlays | None:
+    return Overlays(given.heatmaps) if given.heatmaps else None
+
+
 def _keys(do: Callable[[Client, argparse.Namespace, Output], None]) -> Run:
     def run(given: argparse.Namespace, output: Output) -> int:
         with Client(given.url, given.key, patience=PATIENCE) as client:
@@ -135,13 +171,14 @@ def _keys(do: Callable[[Client, argparse.Namespace, Output], None]) -> Run:
 
 def _of_each(given: argparse.Namespace, output: Output, do: Callable[[JobHandle], None]) -> int:
     """Do the same with each job that is named, whatever becomes of the others."""
-    status = 0
+    status, files = 0, Files(given.url)
     with Client(given.url, given.key, patience=PATIENCE) as client:
         for job_id in given.job:
             try:
                 do(client.job(job_id))
             except OsteoError as error:
-                output.error(error, id=job_id)
+                for file in files.of(job_id) or [None]:
+                    output.error(error, id=job_id, **({"file": file} if file else {}))
                 status = max(status, status_of(error))
     return status
 
@@ -168,11 +205,12 @@ def _parser() -> argparse.ArgumentParser:
             epilog=EXPLAINED,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        made.set_defaults(run=run)
+        made.set_defaults(run=run, csv=None)
         return made
 
     submit = command("submit", _submit, "send X-rays, and the images in whole folders; run again to go on")
     submit.add_argument("path", nargs="+", type=Path, metavar="FILE|FOLDER")
+    submit.add_argument("--upload", action="store_true", help="past the API, for large images")
     submit.add_argument("--wait", action="store_true", help="until all have ended, and say how")
     submit.add_argument("--callback", metavar="URL", help="where the service reports each end to")
     submit.add_argument("--priority", choices=("stat", "routine"))
@@ -180,7 +218,12 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("job", nargs="*", metavar="JOB")
     watching = command("watch", _watch, "wait for jobs, or for all of yours that have not ended")
     watching.add_argument("job", nargs="*", metavar="JOB")
-    command("result", _result, "what was found, waited for").add_argument("job", nargs="+", metavar="JOB")
+    result = command("result", _result, "what was found, waited for")
+    result.add_argument("job", nargs="+", metavar="JOB")
+    for made in (submit, status, watching, result):
+        made.add_argument("--csv", type=Path, metavar="FILE", help="write a table, a row for each X-ray")
+    for made in (submit, watching, result):
+        made.add_argument("--heatmaps", type=Path, metavar="DIR", help="write the overlays there")
     heatmap = command("heatmap", _heatmap, "fetch the overlay picture, waited for")
     heatmap.add_argument("job", metavar="JOB")
     heatmap.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: JOB.png")

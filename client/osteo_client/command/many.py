@@ -2,13 +2,16 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from osteo_client.async_client import AsyncClient, AsyncJobHandle
 from osteo_client.command.exits import ENDED_WITHOUT_RESULT, REFUSED
+from osteo_client.command.files import Files
+from osteo_client.command.overlays import Overlays
 from osteo_client.command.progress import Bar, Output
 from osteo_client.command.radiographs import Radiograph
 from osteo_client.command.submitted import Submitted, key_of
@@ -30,8 +33,11 @@ class Sending:
     callback_url: str | None
     priority: Priority | None
     output: Output
+    files: Files
     say_jobs: bool
     """Whether each job is said as soon as it is accepted."""
+    upload: bool = False
+    """Whether images go past the API."""
     status: int = 0
     """The exit status so far."""
     _submitted: dict[Path, Submitted] = field(default_factory=dict)
@@ -57,6 +63,9 @@ class Sending:
             else:
                 # The same picture twice is one job.
                 jobs.setdefault(job_id, []).append(file)
+                # A list that takes no writes costs names in later runs, and nothing else.
+                with suppress(OSError):
+                    self.files.add(job_id, radiograph.file)
                 if self.say_jobs:
                     self.output.line(f"{job_id}  {file}", id=job_id, file=file)
             bar.step()
@@ -72,7 +81,11 @@ class Sending:
         if submitted and (known := submitted.job_of(key)):
             return known
         handle = await self.client.submit(
-            image, callback_url=self.callback_url, priority=self.priority, idempotency_key=key
+            image,
+            callback_url=self.callback_url,
+            priority=self.priority,
+            idempotency_key=key,
+            upload=self.upload,
         )
         if submitted:
             try:
@@ -99,9 +112,13 @@ class Sending:
 
 
 async def watch(
-    client: AsyncClient, job_ids: Sequence[str], files: Mapping[str, list[str]], output: Output
+    client: AsyncClient,
+    job_ids: Sequence[str],
+    files: Callable[[str], list[str]],
+    output: Output,
+    overlays: Overlays | None = None,
 ) -> int:
-    """Say of each job how it ended, as soon as it has; returns the exit status."""
+    """Say of each job how it ended, as soon as it has; returns the exit status. `files` gives a job's."""
     status = 0
     seen: dict[str, AsyncJobHandle] = {}
 
@@ -114,8 +131,11 @@ async def watch(
             output.error(error, id=job_id)
             status = REFUSED
         else:
-            for file in files.get(job_id, [None]):
+            names = files(job_id) or [None]
+            for file in names:
                 output.job(job, file)
+            if overlays and job.result:
+                overlays.write(job_id, names, await seen[job_id].heatmap())
             status = status or (0 if job.state == "succeeded" else ENDED_WITHOUT_RESULT)
         states = Counter(handle.job.state for handle in seen.values())
         bar.step(", ".join(f"{count} {state}" for state, count in sorted(states.items())))

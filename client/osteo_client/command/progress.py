@@ -7,7 +7,8 @@ from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any, Self
 
-from osteo_client.errors import OsteoError, Problem
+from osteo_client.command.table import row_of
+from osteo_client.errors import JobFailed, OsteoError, Problem
 from osteo_client.job import Job
 
 
@@ -16,6 +17,8 @@ class Output:
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
+        self.rows: list[dict[str, object]] = []
+        """What was said of each X-ray, for a table."""
 
     def line(self, text: str, **fields: Any) -> None:
         """One thing, as text or as JSON. A bar steps aside for it."""
@@ -24,6 +27,7 @@ class Output:
 
     def job(self, job: Job, file: str | None = None) -> None:
         """One job, and the file that was submitted."""
+        self.rows.append(row_of(job, file))
         parts = [job.id, job.state]
         if job.result:
             parts.append(f"{job.result.finding} {_in_words(job.result.probability)}")
@@ -40,6 +44,10 @@ class Output:
         said = {"type": type(error).__name__, "detail": why}
         if isinstance(error, Problem):
             said = error.document
+        if isinstance(error, JobFailed):
+            self.rows.append(row_of(error.job, fields.get("file")))
+        elif "id" in fields or "file" in fields:
+            self.rows.append({"file": fields.get("file"), "job": fields.get("id"), "error": why})
         if self.as_json:
             self.line("", **fields, error=said)
         else:

@@ -1,0 +1,41 @@
+"""Which file each job was made from: a list in the user's own folder, since names are never sent."""
+
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+
+
+class Files:
+    """The files of each job at this service, `$XDG_STATE_HOME/osteo/files.jsonl`, for its owner alone."""
+
+    def __init__(self, url: str) -> None:
+        state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+        self._list = Path(state, "osteo", "files.jsonl")
+        self._url = url
+        self._files: dict[str, list[str]] = {}
+        # Without the list jobs are shown by their ids alone.
+        with suppress(OSError):
+            for line in self._list.read_text(errors="replace").splitlines():
+                # Half a line is of a run that was killed.
+                with suppress(ValueError, KeyError, TypeError):
+                    entry = json.loads(line)
+                    if entry["url"] == url:
+                        self._files.setdefault(entry["job"], []).append(entry["file"])
+
+    def of(self, job_id: str) -> list[str]:
+        """The absolute paths of the files that this job was made from; none for a job of another machine."""
+        return self._files.get(job_id, [])
+
+    def add(self, job_id: str, file: Path) -> None:
+        """Record the file of a job. Raises OSError."""
+        path = os.path.abspath(file)
+        if path in self.of(job_id):
+            return
+        self._files.setdefault(job_id, []).append(path)
+        self._list.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        line = json.dumps({"job": job_id, "file": path, "url": self._url})
+        handle = os.open(self._list, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        with os.fdopen(handle, "w") as opened:
+            # The newline goes first: what stands before may be half a line.
+            opened.write(f"\n{line}")

@@ -1,0 +1,32 @@
+"""Files that are written whole or not at all, and names that any file system takes."""
+
+import os
+import re
+import tempfile
+from pathlib import Path
+
+LONGEST = 80
+"""Letters of a name; with 4 bytes each and a job's id they stay below the 255 bytes of file systems."""
+
+
+def write_whole(file: Path, data: bytes) -> None:
+    """Write a file beside its place, and move it there. Raises OSError, and leaves what was there then."""
+    handle, name = tempfile.mkstemp(prefix=".osteo-", dir=file.parent)
+    try:
+        # The umask holds, which mkstemp does not ask.
+        mask = os.umask(0)
+        os.umask(mask)
+        os.fchmod(handle, 0o666 & ~mask)
+        with os.fdopen(handle, "wb") as opened:
+            opened.write(data)
+            opened.flush()
+            os.fsync(opened.fileno())
+        Path(name).replace(file)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def safe_name(text: str) -> str:
+    """The text as part of a file's name: letters, digits and ` ._-`; all else is an underscore."""
+    return re.sub(r"[^\w .-]", "_", text)[:LONGEST].strip(" .") or "_"
