@@ -12,7 +12,7 @@ from typing import Any
 
 from osteo_client.async_client import AsyncClient
 from osteo_client.client import Client, JobHandle
-from osteo_client.command import keys
+from osteo_client.command import events, keys
 from osteo_client.command.exits import EXPLAINED, INTERRUPTED, REFUSED, status_of
 from osteo_client.command.files import Files
 from osteo_client.command.many import Sending, watch
@@ -169,6 +169,14 @@ def _keys(do: Callable[[Client, argparse.Namespace, Output], None]) -> Run:
     return run
 
 
+def _event(do: Callable[[Client, argparse.Namespace, Output], int]) -> Run:
+    def run(given: argparse.Namespace, output: Output) -> int:
+        with Client(given.url, given.key, patience=PATIENCE) as client:
+            return do(client, given, output)
+
+    return run
+
+
 def _of_each(given: argparse.Namespace, output: Output, do: Callable[[JobHandle], None]) -> int:
     """Do the same with each job that is named, whatever becomes of the others."""
     status, files = 0, Files(given.url)
@@ -231,6 +239,16 @@ def _parser() -> argparse.ArgumentParser:
     command("delete", _delete, "erase jobs, their images and results").add_argument(
         "job", nargs="+", metavar="JOB"
     )
+    study = command("study", _event(events.study), "send up to 20 X-rays of one bone as one study")
+    study.add_argument("file", nargs="+", type=Path, metavar="FILE")
+    study.add_argument("--wait", action="store_true", help="until all views have ended, and say how")
+    study.add_argument("--callback", metavar="URL", help="where the service reports the end to")
+    study.add_argument("--reference", help="your own name for it")
+    study.add_argument("--priority", choices=("stat", "routine"))
+    probe = command("probe", _event(events.probe), "send a test event, or see how its call ended")
+    probe.add_argument("probe", metavar="URL|PROBE")
+    redeliver = command("redeliver", _event(events.redeliver), "have a callback sent once more")
+    redeliver.add_argument("id", metavar="JOB|STUDY")
     within = commands.add_parser("keys", help="see, make, replace and end your API keys").add_subparsers(
         required=True, metavar="COMMAND"
     )
