@@ -227,7 +227,7 @@ def test_a_reader_that_goes_away_is_no_error_to_complain_of(osteo: Any, api: Api
 
 
 def test_jobs_are_canceled_and_deleted_whatever_becomes_of_the_others(
-    osteo: Any, folder: Path, worker: Worker
+    osteo: Any, folder: Path, worker: Worker, tmp_path: Path
 ):
     ids = [line["id"] for line in lines(osteo("submit", folder, "--json"))]
     worker.succeed(ids[0])
@@ -238,6 +238,8 @@ def test_jobs_are_canceled_and_deleted_whatever_becomes_of_the_others(
     assert [line["job"]["state"] for line in others] == ["canceled", "canceled"]
     assert osteo("watch", ids[0], ids[1]).returncode == 1
     assert osteo("delete", *ids[:2]).stdout == f"{ids[0]}  deleted\n{ids[1]}  deleted\n"
+    names = (tmp_path / "state" / "osteo" / "files.jsonl").read_text()
+    assert [job_id in names for job_id in ids[:3]] == [False, False, True]
     gone = osteo("result", ids[0])
     assert (gone.returncode, "410 gone" in gone.stderr) == (3, True)
     assert len(lines(osteo("status", "--json"))) == COUNT - 2

@@ -5,6 +5,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from osteo_client.command.whole import write_whole
+
 
 class Files:
     """The files of each job at this service, `$XDG_STATE_HOME/osteo/files.jsonl`, for its owner alone."""
@@ -39,3 +41,12 @@ class Files:
         with os.fdopen(handle, "w") as opened:
             # The newline goes first: what stands before may be half a line.
             opened.write(f"\n{line}")
+
+    def drop(self, job_id: str) -> None:
+        """Forget the files of a job that was deleted: a name may be a patient's. Raises OSError."""
+        if self._files.pop(job_id, None) is None:
+            return
+        lines = self._list.read_text(errors="replace").splitlines()
+        kept = [line for line in lines if f'"{job_id}"' not in line]
+        write_whole(self._list, "\n".join(kept).encode(errors="replace"))
+        self._list.chmod(0o600)

@@ -149,8 +149,11 @@ def _cancel(given: argparse.Namespace, output: Output) -> int:
 
 
 def _delete(given: argparse.Namespace, output: Output) -> int:
+    files = Files(given.url)
+
     def delete(handle: JobHandle) -> None:
         handle.delete()
+        files.drop(handle.id)
         output.line(f"{handle.id}  deleted", id=handle.id, deleted=True)
 
     return _of_each(given, output, delete)
