@@ -1,14 +1,14 @@
 """What can be asked of the service and of one job, as steps that either client runs."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from math import inf
 from os import PathLike
 from pathlib import Path
 from time import monotonic
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import quote
 
 import httpx2
@@ -41,7 +41,7 @@ class Build(Protocol):
         params: Mapping[str, str] | None = None,
         content: bytes | None = None,
         files: Mapping[str, tuple[str | None, str | bytes]] | None = None,
-        json: Mapping[str, Sequence[str] | int] | None = None,
+        json: Mapping[str, Any] | None = None,
     ) -> httpx2.Request:
         """Make it, with everything that the client adds."""
         ...

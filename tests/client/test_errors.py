@@ -18,6 +18,7 @@ JOB = Job(
     state="failed",
     delivery="none",
     reference=None,
+    own_id=None,
     metadata=None,
     priority="routine",
     created_at=datetime(2026, 11, 28, tzinfo=UTC),

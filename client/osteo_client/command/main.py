@@ -107,7 +107,7 @@ def _status(given: argparse.Namespace, output: Output) -> int:
     files = Files(given.url)
 
     def show(handle: JobHandle) -> None:
-        for file in files.of(handle.id) or [None]:
+        for file in files.of(handle.id) or (None,):
             output.job(handle.job, file)
 
     if not given.job:
@@ -122,7 +122,7 @@ def _result(given: argparse.Namespace, output: Output) -> int:
 
     def show(handle: JobHandle) -> None:
         handle.result()
-        names = files.of(handle.id) or [None]
+        names: list[str | None] = [*files.of(handle.id)] or [None]
         for file in names:
             output.job(handle.job, file)
         if overlays:
@@ -188,7 +188,7 @@ def _of_each(given: argparse.Namespace, output: Output, do: Callable[[JobHandle]
             try:
                 do(client.job(job_id))
             except OsteoError as error:
-                for file in files.of(job_id) or [None]:
+                for file in files.of(job_id) or (None,):
                     output.error(error, id=job_id, **({"file": file} if file else {}))
                 status = max(status, status_of(error))
     return status

@@ -131,7 +131,7 @@ async def watch(
             output.error(error, id=job_id)
             status = REFUSED
         else:
-            names = files(job_id) or [None]
+            names: list[str | None] = [*files(job_id)] or [None]
             for file in names:
                 output.job(job, file)
             if overlays and job.result:
