@@ -6,6 +6,7 @@ These have samples in other numbers, of other bits or in another byte order.
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -15,6 +16,9 @@ from model.errors import UnreadableFormat
 
 _ORIENTATION = 274
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
+
+# What tifffile tells the log may hold the values of tags, so patients' names.
+logging.getLogger("tifffile").disabled = True
 
 
 class Samples(NamedTuple):

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from tifffile import TiffWriter
 
-from model.image import BrokenImage, decode
+from model.image import BrokenImage, ImageError, decode
 from model.raster import stretch
 from tests import pictures
 
@@ -164,3 +164,12 @@ def test_an_alpha_channel_that_is_empty_is_left_out():
         file = io.BytesIO()
         picture.save(file, format_)
         assert_shows_gray(file.getvalue())
+
+
+def test_what_tifffile_finds_wrong_is_not_told_to_the_log(caplog: pytest.LogCaptureFixture):
+    file = tiff({"data": np.stack([NUMBERS["16 bits"]] * 2, axis=-1), "extrasamples": ["unspecified"]})
+    offsets = struct.pack("<HHI", 273, 4, 1)
+    assert offsets in file
+    with pytest.raises(ImageError):
+        decode(file.replace(offsets, struct.pack("<HHI", 40_273, 4, 1)))
+    assert not caplog.records
