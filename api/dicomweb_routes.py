@@ -135,7 +135,7 @@ def _store_one(
     instance: Dataset | None = None
     try:
         instance, data = _instance(part)
-        if not _is_analysed(instance, data):
+        if not _is_image(instance):
             stored.left_alone.append(instance)
             return
         if number > 1:
@@ -143,6 +143,11 @@ def _store_one(
         submission = checked(data, fields, g.client, intake.settings, intake.pictures)
         if study is not None and _attribute(data, "StudyInstanceUID") != study:
             raise _Refused(WRONG_STUDY)
+        # Only what was checked is parsed here: pydicom inflates a deflated file whole.
+        if _attribute(data, "Manufacturer") == MANUFACTURER:
+            # One of ours, that a PACS sends back with its study.
+            stored.left_alone.append(instance)
+            return
         # No idempotency key begins with a line's end.
         place = key_place(g.client, f"\n{instance.ReferencedSOPInstanceUID}")
         job, _ = intake.accept_once(submission, g.client, place, expires=False)
@@ -187,20 +192,20 @@ def _instance(part: Part) -> tuple[Dataset, bytes]:
     return named, data
 
 
-def _is_analysed(instance: Dataset, data: bytes) -> bool:
-    """Whether the instance is an image, and none of ours that a PACS sends back with its study."""
+def _is_image(instance: Dataset) -> bool:
     sop_class = instance.ReferencedSOPClassUID
     if sop_class.name == sop_class:
         # It may be an image: what is not known is not acknowledged as if it were none.
         raise _Refused(UNKNOWN_CLASS)
-    if "Image Storage" not in sop_class.name:
-        return False
-    return _attribute(data, "Manufacturer") != MANUFACTURER
+    return "Image Storage" in sop_class.name
 
 
 def _attribute(data: bytes, keyword: str) -> str:
-    header = dcmread(io.BytesIO(data), stop_before_pixels=True, specific_tags=[keyword], force=True)
-    return str(header.get(keyword, ""))
+    try:
+        header = dcmread(io.BytesIO(data), stop_before_pixels=True, specific_tags=[keyword], force=True)
+        return str(header.get(keyword, ""))
+    except Exception:  # pydicom raises nearly anything on damaged files, and quotes them
+        raise _Refused(NOT_UNDERSTOOD) from None
 
 
 def _answer(stored: Stored, public_url: str) -> Response:

@@ -23,8 +23,11 @@ def marks_of(settings: Settings, may_mark: bool = True) -> Marks:
     """
     try:
         redis = connect(settings.redis_url)
-    except ValueError as error:
-        raise SettingsError(f"REDIS_URL is no address of Redis: {error}") from error
+    except ValueError:
+        # What the error says may quote the password.
+        raise SettingsError(
+            "REDIS_URL is no address of Redis; write / # ? and @ in a password as %2F %23 %3F %40"
+        ) from None
     if why := refusal(redis):
         raise SettingsError(why)
     records = Records(Objects.connect(settings.s3_endpoint_url, settings.s3_bucket), redis)

@@ -38,6 +38,7 @@ from model.raster import chroma_of, stretch
 _PREAMBLE, _MAGIC = 128, b"DICM"
 _FIRST_GROUPS = (2, 8)
 """Where a file without a preamble begins: with its meta information or with its data set."""
+_END_OF_IMAGE = b"\xff\xd9"
 _SEQUENCE_END = b"\xfe\xff\xdd\xe0\0\0\0\0"
 _PIXELS_ADVICE = "Send the image object itself, uncompressed or as JPEG or RLE, or export it as PNG."
 
@@ -105,6 +106,8 @@ def _parse(data: bytes) -> Dataset:
     if "PixelData" not in header:
         # Some writers leave out the end of the last sequence. Pixels that were cut off swallow it.
         header = dcmread(io.BytesIO(data + _SEQUENCE_END), force=True)
+        if bytes(header.get("PixelData") or b"").endswith(_SEQUENCE_END):
+            raise BrokenImage("The DICOM file was cut off on its way. Send it again.")
     if "TransferSyntaxUID" not in header.file_meta:
         implicit, little = header.original_encoding
         plain = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
@@ -144,6 +147,9 @@ def _refuse_compressed(header: Dataset, syntax: UID) -> None:
         raise BrokenImage(f"The DICOM file's pixels are not {syntax.name}, as it says. {_PIXELS_ADVICE}")
     if shape.has_scans:
         check_jpeg(frame)
+        if not frame.rstrip(b"\0").endswith(_END_OF_IMAGE):
+            # The decoder of lossless JPEG fills what is missing.
+            raise BrokenImage("The DICOM file's picture was cut off on its way. Send it again.")
     if (shape.width, shape.height, shape.samples) != (header.Columns, header.Rows, header.SamplesPerPixel):
         raise BrokenImage(f"The DICOM file's header and its picture differ in size. {_PIXELS_ADVICE}")
     if syntax in imagecodecs_plugin.CODECS and header.SamplesPerPixel != 1:

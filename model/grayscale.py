@@ -69,7 +69,9 @@ def _levels_of(stored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     lowest, highest = int(stored.min()), int(stored.max())
     if highest - lowest < _MOST_VALUES:
-        return np.arange(lowest, highest + 1, dtype=np.float64), np.subtract(stored, lowest, dtype=np.int32)
+        return np.arange(lowest, highest + 1, dtype=np.float64), (
+            np.subtract(stored, lowest, dtype=np.int64 if stored.itemsize > 2 else np.int32)
+        )
     step = (highest - lowest) / (_MOST_VALUES - 1)
     index = np.round((stored.astype(np.float64) - lowest) / step).astype(np.int32)
     return lowest + step * np.arange(_MOST_VALUES), index
@@ -143,13 +145,16 @@ class _Display:
     def _look_up(self, table: Dataset, values: np.ndarray) -> np.ndarray | None:
         """Map values by a table of 8 to 16 bits; None, and a note, where it cannot be read."""
         try:
-            count, first, bits = (int(number) & 0xFFFF for number in table.LUTDescriptor)
-            entries = _entries(table, count or _MOST_VALUES, bits, self._header)
+            count, first, bits = (int(number) for number in table.LUTDescriptor)
+            entries = _entries(table, count & 0xFFFF or _MOST_VALUES, bits, self._header)
         except (AttributeError, TypeError, ValueError):
             self.leave_out("A look-up table cannot be read")
             return None
-        if values.min() < 0 and first >= 0x8000:
+        signed = values.min() < 0 or bool(self._header.get("PixelRepresentation"))
+        if first >= 0x8000 and signed:
             first -= 0x10000
+        elif first < 0 and not signed:
+            first += 0x10000
         at = np.clip(np.round(values) - first, 0, len(entries) - 1).astype(np.int64)
         return entries[at].astype(np.float64)
 

@@ -5,9 +5,13 @@ BEGINNINGS = (
     (0, b"\xff\xd8\xff", "image/jpeg"),
     (0, b"II*\0", "image/tiff"),
     (0, b"MM\0*", "image/tiff"),
+    (0, b"II+\0", "image/tiff"),
+    (0, b"MM\0+", "image/tiff"),
     (0, b"BM", "image/bmp"),
     (8, b"WEBP", "image/webp"),
     (128, b"DICM", "application/dicom"),
+    # Without a preamble a file begins with the length of its meta information.
+    (0, b"\2\0\0\0UL", "application/dicom"),
 )
 """Offset, bytes and media type."""
 

@@ -146,6 +146,14 @@ def test_what_is_not_analysed_is_acknowledged_and_left_alone(api: Api, left_alon
     assert (alone.status, len(of(alone).ReferencedSOPSequence)) == (202, 1)
 
 
+def test_a_deflated_or_damaged_instance_fails_alone_and_is_not_inflated(api: Api):
+    whole = part10(image(2))
+    deflated = whole.replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.1.99", 1)
+    answer = push(api, part10(image(1)), deflated, whole[:-9000], part10(image(3)))
+    assert answer.status == 202
+    assert len(of(answer).ReferencedSOPSequence) == 2
+
+
 def test_numbers_of_a_uid_may_begin_with_zeros(api: Api):
     padded = image(1)
     padded.SOPInstanceUID = padded.file_meta.MediaStorageSOPInstanceUID = "1.2.03.0004"

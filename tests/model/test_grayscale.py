@@ -11,6 +11,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
+    JPEGLosslessSV1,
     JPEGLSLossless,
     RLELossless,
 )
@@ -296,3 +297,23 @@ def test_big_endian_tables_and_pixels_are_read():
 def test_several_frames_behind_one_are_not_taken_for_excess():
     with pytest.raises(BrokenImage, match="several frames"):
         decode(pictures.dicom(GRAY, frames=2))
+
+
+def test_a_table_may_begin_below_zero_where_no_pixel_is_negative():
+    entries = np.arange(65536)[::-1].astype("<u2")
+    signed = TWELVE.astype("<i2")
+    for kind in ("ModalityLUTSequence", "VOILUTSequence"):
+        file = stored(
+            signed, **SIXTEEN_BITS, PixelRepresentation=1, **{kind: table(entries, 16, -1024, "SS")}
+        )
+        assert np.abs((255 - decode(file).pixels.astype(int)) - SHOWN).max() <= 1
+
+
+def test_a_lossless_jpeg_that_was_cut_off_is_refused():
+    imagecodecs = pytest.importorskip("imagecodecs", reason="COMPRESSED DICOM WAS NOT TRIED: no imagecodecs")
+    frame = imagecodecs.jpeg8_encode(TWELVE, bitspersample=12, lossless=True, predictor=1)
+    whole = pictures.dicom(GRAY, codestream=frame, syntax=JPEGLosslessSV1)
+    assert_shows_gray(decode(whole))
+    for cut in (whole[:-3000], pictures.dicom(GRAY, codestream=frame[:-3000], syntax=JPEGLosslessSV1)):
+        with pytest.raises(BrokenImage):
+            decode(cut)
