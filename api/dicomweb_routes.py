@@ -141,10 +141,11 @@ def _store_one(
         if number > 1:
             intake.admit(g.client)
         submission = checked(data, fields, g.client, intake.settings, intake.pictures)
-        if study is not None and _attribute(data, "StudyInstanceUID") != study:
-            raise _Refused(WRONG_STUDY)
         # Only what was checked is parsed here: pydicom inflates a deflated file whole.
-        if _attribute(data, "Manufacturer") == MANUFACTURER:
+        header = _header(data)
+        if study is not None and header.get("StudyInstanceUID") != study:
+            raise _Refused(WRONG_STUDY)
+        if header.get("Manufacturer") == MANUFACTURER:
             # One of ours, that a PACS sends back with its study.
             stored.left_alone.append(instance)
             return
@@ -200,10 +201,11 @@ def _is_image(instance: Dataset) -> bool:
     return "Image Storage" in sop_class.name
 
 
-def _attribute(data: bytes, keyword: str) -> str:
+def _header(data: bytes) -> Dataset:
+    """Read the study and the manufacturer of an instance."""
+    tags = ["StudyInstanceUID", "Manufacturer"]
     try:
-        header = dcmread(io.BytesIO(data), stop_before_pixels=True, specific_tags=[keyword], force=True)
-        return str(header.get(keyword, ""))
+        return dcmread(io.BytesIO(data), stop_before_pixels=True, specific_tags=tags, force=True)
     except Exception:  # pydicom raises nearly anything on damaged files, and quotes them
         raise _Refused(NOT_UNDERSTOOD) from None
 

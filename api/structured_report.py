@@ -80,8 +80,8 @@ def _fileable(make: Any, source: bytes) -> bytes:
 def _take_out(header: Dataset) -> dict[str, str]:
     """Take patient and study out of a header: legal values, or empty ones, for what is filed beside it.
 
-    highdicom refuses legal character sets, and illegal values that many a system writes. Text is written in
-    UTF-8, whatever the source was written in.
+    highdicom refuses some legal character sets, and values that are illegal but common. Text is written in
+    UTF-8.
     """
     carried = {
         keyword: _legal(header[keyword]) if keyword in header else ""

@@ -79,7 +79,7 @@ def study_routes(intake: Intake, redeliveries: Redeliveries, waiting: Waiting) -
         done_with_body()
         seconds, waited = preferred_wait(request), False
         if seconds:
-            with suppress(TransientError):  # It is accepted, whatever comes of the wait.
+            with suppress(TransientError):  # The submission is accepted even if the wait fails.
                 study, waited = waiting.until(lambda study: study.state.final, study, seconds)
         ended = waited and study.state.final
         response = study_answer(not_gone(study), ledger, public_url, 200 if ended else 202)

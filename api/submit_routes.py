@@ -124,7 +124,7 @@ def _submitted(intake: Intake, waiting: Waiting, uploads: Uploads, own_id: str |
 def _answer(job: Job, intake: Intake, waiting: Waiting) -> Response:
     public_url, seconds, waited = intake.settings.public_url, preferred_wait(request), False
     if seconds:
-        with suppress(TransientError):  # It is accepted, whatever comes of the wait.
+        with suppress(TransientError):  # The submission is accepted even if the wait fails.
             job, waited = waiting.until(lambda job: job.state.final, job, seconds)
     ended = waited and job.state.final
     response = job_answer(not_gone(job), intake.ledger, public_url, 200 if ended else 202)

@@ -48,7 +48,7 @@ def last_event() -> int:
 
 def tagged(response: Response, version: int, seconds: int = 0) -> Response:
     """The answer with an ETag of this version, 304 where the client has it; after a wait of `seconds`."""
-    # The place in the queue changes between two versions; nobody is woken for it.
+    # The place in the queue changes between two versions, and no wait ends for it.
     response.set_etag(f"{version}.{hashlib.sha256(response.data).hexdigest()[:16]}")
     if seconds:
         response.headers["Preference-Applied"] = f"wait={seconds}"

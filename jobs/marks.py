@@ -96,7 +96,7 @@ class Marks:
                 " Start 0.1.0 for them, or name another bucket in S3_BUCKET"
             )
         if not self._may_mark:
-            return  # Whoever may finds the same, and says so.
+            return  # A process that may write marks finds the same.
         if first or next(objects.keys("pending/"), None):
             with translated(self._redis):
                 if self._redis.dbsize():

@@ -69,7 +69,7 @@ class _SentinelPool(SentinelConnectionPool, _Pool):
 
 
 def connect(url: str) -> Redis:
-    """A client of the Redis at `url` that gives up soon: whoever asks has somebody waiting.
+    """Make a client of the Redis at `url` whose calls end within seconds, as a request waits for them.
 
     Raises ValueError for an address that is none.
     """

@@ -86,31 +86,39 @@ def read(data: bytes, name: str, check_size: Callable[[int, int], None]) -> tupl
 def _read_tiff(data: bytes, check_size: Callable[[int, int], None]) -> tuple[np.ndarray, float]:
     page = find_page(data)
     try:
-        with TiffImageFile(io.BytesIO(data)) as picture:
-            picture.seek(page)
-            check_size(*picture.size)
-            tags = picture.tag_v2
-            bits, kinds = tags.get(_BITS, (1,)), tags.get(_SAMPLE_FORMAT, (_UNSIGNED,))
-            if (max(bits) > 8 and len(bits) > 1) or (max(bits) <= 8 and set(kinds) != {_UNSIGNED}):
-                # Pillow misreads some of these, and others only in one byte order.
-                raise SyntaxError
-            if picture.mode not in _DEEP_MODES:
-                picture.load()
-                return _to_gray(_upright(picture))
-            # Pillow turns only those of 8 bits and fewer that count from white.
-            white_is_zero = tags.get(_PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO
-            picture.load()
-            values = np.asarray(_upright(picture))
-        # Pillow takes the highest of 32 bits for a sign.
-        unsigned = bits == (32,) and kinds == (_UNSIGNED,)
-        gray = _from_bits(values.view(np.uint32) if unsigned else values)
+        read = _read_common_tiff(data, page, check_size)
     except SyntaxError:
-        # Pillow has no mode for its samples.
-        values, white_is_zero, orientation = read_uncommon_tiff(data, page, check_size)
-        if values.ndim == 3:
-            return _to_gray(_turned(Image.fromarray(stretch(values)), orientation))
-        gray = np.array(_turned(Image.fromarray(_from_bits(values)), orientation))
+        read = None  # Pillow has no mode for its samples.
+    if read is not None:
+        return read
+    values, white_is_zero, orientation = read_uncommon_tiff(data, page, check_size)
+    if values.ndim == 3:
+        return _to_gray(_turned(Image.fromarray(stretch(values)), orientation))
+    gray = np.array(_turned(Image.fromarray(_from_bits(values)), orientation))
     return (255 - gray if white_is_zero else gray), 0.0
+
+
+def _read_common_tiff(
+    data: bytes, page: int, check_size: Callable[[int, int], None]
+) -> tuple[np.ndarray, float] | None:
+    """Read a page by Pillow; None for what Pillow misreads, always or in one byte order."""
+    with TiffImageFile(io.BytesIO(data)) as picture:
+        picture.seek(page)
+        check_size(*picture.size)
+        tags = picture.tag_v2
+        bits, kinds = tags.get(_BITS, (1,)), tags.get(_SAMPLE_FORMAT, (_UNSIGNED,))
+        if (max(bits) > 8 and len(bits) > 1) or (max(bits) <= 8 and set(kinds) != {_UNSIGNED}):
+            return None
+        deep = picture.mode in _DEEP_MODES
+        picture.load()
+        upright = _upright(picture)
+        if not deep:
+            return _to_gray(upright)
+        values = np.asarray(upright)
+    # Pillow takes the highest of 32 bits for a sign, and turns only 8 bits and fewer that count from white.
+    unsigned = bits == (32,) and kinds == (_UNSIGNED,)
+    gray = _from_bits(values.view(np.uint32) if unsigned else values)
+    return (255 - gray if tags.get(_PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO else gray), 0.0
 
 
 def _refuse_frames(picture: Image.Image, name: str) -> None:

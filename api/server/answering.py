@@ -2,6 +2,7 @@
 
 import socket
 import time
+from abc import ABC, abstractmethod
 from enum import Enum
 from functools import partial
 from typing import Any
@@ -35,7 +36,7 @@ class Phase(Enum):
     CLOSED = "nothing"
 
 
-class Answering:
+class Answering(ABC):
     """Every method is for the event loop alone, and returns at once; `worker` listens for it."""
 
     def __init__(self, worker: Any, sock: socket.socket, peer: Any) -> None:
@@ -71,9 +72,9 @@ class Answering:
         except OSError:
             self.close()
 
+    @abstractmethod
     def next_request(self) -> None:
         """Begin to read the next request."""
-        raise NotImplementedError
 
     def start(self) -> None:
         """Run the application: a slot was taken for this."""

@@ -1,5 +1,6 @@
 """Studies, test events and redelivery, for both clients."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -12,13 +13,14 @@ from osteo_client.study_steps import StudySteps
 T = TypeVar("T")
 
 
-class Studies:
+class Studies(ABC):
     """What a client can ask beside jobs and keys."""
 
     _studies: StudySteps
 
+    @abstractmethod
     def _run(self, steps: Steps[T]) -> T:
-        raise NotImplementedError
+        """Take the steps to their end."""
 
     def submit_study(
         self,
@@ -54,13 +56,14 @@ class Studies:
         return self._run(self._studies.probe(probe_id))
 
 
-class AsyncStudies:
+class AsyncStudies(ABC):
     """What a client can ask beside jobs and keys."""
 
     _studies: StudySteps
 
+    @abstractmethod
     async def _run(self, steps: Steps[T]) -> T:
-        raise NotImplementedError
+        """Take the steps to their end."""
 
     async def submit_study(
         self,

@@ -115,7 +115,7 @@ def test_all_work_is_done_though_the_reader_has_left(ledger, stack_settings, tmp
 def test_a_reader_who_leaves_is_no_error_for_any_command(settings, ledger, stack_settings, tmp_path):
     marks_of(settings).compare()
     audit, keys = Audit(ledger.objects, ledger.view.lines.redis), Keys(ledger.records)
-    # More than a pipe holds, so that what is written next finds nobody.
+    # More than a pipe holds: the next write finds the pipe closed.
     for _ in range(3):
         keys.create("clinic")
     entries = [json.dumps(vars(Entry("clinic", "getJob", subject=f"job_{n:026d}"))) for n in range(2000)]

@@ -1,10 +1,13 @@
 """The notes on an X-ray's fitness: each on a picture that deserves it, none on one that does not."""
 
+from typing import get_type_hints
+
 import numpy as np
 import pytest
 
+from jobs.document import ResultWarning
 from model.exposed_field import find_field
-from model.fitness import note_fitness
+from model.fitness import CLIPPED, CUT_OFF, DIM, DISPLAY, SMALL, UNUSUAL, note_fitness
 from model.image import decode
 from model.synthetic import draw_forearm
 from tests.xrays import XRAYS, needs_xrays
@@ -47,3 +50,8 @@ def test_few_real_xrays_have_a_note():
     paths = sorted(XRAYS.iterdir())[::30]
     noted = [found for path in paths if (found := notes(decode(path.read_bytes()).pixels))]
     assert len(noted) <= 0.06 * len(paths), noted
+
+
+def test_the_api_describes_every_type_of_warning():
+    (described, *_) = get_type_hints(ResultWarning, include_extras=True)["type"].__metadata__
+    assert described["enum"] == [UNUSUAL, DISPLAY, SMALL, DIM, CLIPPED, CUT_OFF]
