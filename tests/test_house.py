@@ -25,8 +25,11 @@ PACKAGES = {*HOUSE, "osteo_client"} - {"client"}
 WORDS_TO_AVOID = {"utils", "util", "helpers", "helper", "manager", "common", "misc"}
 
 
-def modules(folder: str) -> Iterator[Path]:
-    return (ROOT / folder).rglob("*.py")
+def modules(folder: str) -> list[Path]:
+    """Every module of a folder. A folder that is missing, or was renamed, fails."""
+    found = sorted((ROOT / folder).rglob("*.py"))
+    assert found, f"{folder} has no module: name the folder that has taken its place"
+    return found
 
 
 def imported_by(module: Path) -> Iterator[str]:
