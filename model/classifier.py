@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from model.bundle import CHECK, Bundle, Calibration, Thresholds, read_bundle
+from model.bundle_summary import describe_bundle
+from model.decode.image import Radiograph
 from model.engines import Engine, choose, start
-from model.fitness import DISPLAY, UNUSUAL_IMAGE, ImageWarning, note_fitness
-from model.image import Radiograph
+from model.image_warnings import DISPLAY, UNUSUAL_IMAGE, ImageWarning, note_fitness
 from model.letterbox import Letterbox, to_input
 from model.prediction import Prediction
 from model.radiograph_check import RadiographCheck
 from model.regions import Region, find_regions
-from model.served import describe_bundle
 
 LARGEST_BATCH = 8
 """Radiographs that the network sees at once; more are no faster on a CPU and take more memory."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.fitness import ImageWarning
+from model.image_warnings import ImageWarning
 from model.regions import Region
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from model.decode.image import Radiograph
 from model.errors import NotARadiograph
-from model.image import Radiograph
 from model.network import FEATURE_COUNT
 
 _ADVICE = "Send one X-ray of a bone, not a photograph of something else."

@@ -17,15 +17,15 @@ from tqdm import tqdm
 
 from model.letterbox import scale_pixels
 from model.network import build_trunk
-from training.ahead import draw_ahead
-from training.backend import jit_compile, prepare_backend
-from training.checkpoint import Position, position_of, restore, save
-from training.config import fingerprint_of, read_toml
-from training.curves import HISTORY, note
-from training.photographs import Photographs, hold_out, read_photographs
-from training.refused import told_plainly
-from training.trunk import start_at_identity, write_trunk
-from training.whole_file import write_json
+from training.batches.prefetch import draw_ahead
+from training.data.photographs import Photographs, hold_out, read_photographs
+from training.network.backend import jit_compile, prepare_backend
+from training.network.trunk import start_at_identity, write_trunk
+from training.run.atomic_file import write_json
+from training.run.checkpoint import Position, position_of, restore, save
+from training.run.config import fingerprint_of, read_toml
+from training.run.curves import HISTORY, note
+from training.run.refused import told_plainly
 
 if TYPE_CHECKING:
     import keras

@@ -6,8 +6,8 @@ import socket
 from secrets import token_hex
 from threading import Event, Thread
 
-from jobs.errors import QueueUnavailable
-from jobs.heartbeats import Heartbeats
+from jobs.record.errors import QueueUnavailable
+from jobs.redis.heartbeats import Heartbeats
 
 log = logging.getLogger(__name__)
 

@@ -10,11 +10,11 @@ from typing import Any
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from api.gate import Allowance
+from api.intake.body_limits import Allowance
 from api.server.body import Body
 from api.server.exchange import Exchange
+from api.server.least_rate import Pace
 from api.server.outbox import Outbox
-from api.server.pace import Pace
 
 LINGER_BYTES = 1024 * 1024
 """For how much of what a client still sends it may take the end of its last answer."""

@@ -8,11 +8,11 @@ from gunicorn.http.message import Request
 from gunicorn.http.unreader import IterUnreader
 from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout
 
-from api.gate import Allowance
+from api.intake.body_limits import Allowance
 from api.server.answering import LINGER_BYTES, Answering, Phase
 from api.server.body import Body, has_body
 from api.server.exchange import Exchange
-from api.server.pace import Pace
+from api.server.least_rate import Pace
 
 AT_ONCE = 64 * 1024
 LONGEST_HEAD = 64 * 1024

@@ -14,13 +14,13 @@ from typing import Any
 
 from gunicorn.workers.base import Worker as GunicornWorker
 
-from api.description import Size
-from api.gate import Allowance
+from api.http.threads import INTAKES, ONE_IN, STUDIES
+from api.intake.body_limits import Allowance
+from api.openapi.describe import Size
 from api.server.answering import Phase
-from api.server.budget import Budget
+from api.server.byte_budget import Budget
+from api.server.client_queues import Lines
 from api.server.connection import Connection
-from api.server.lines import Lines
-from api.threads import INTAKES, ONE_IN, STUDIES
 
 log = logging.getLogger(__name__)
 

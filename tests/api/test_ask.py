@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from api.keys import Keys
-from jobs.job import Job, now
-from jobs.ledger import INVERTED, Ledger
+from admin.keys import Keys
+from jobs.record.job import Job, now
+from jobs.store.ledger import INVERTED, Ledger
 from tests import pictures
 from tests.api.conftest import RESULT, Api, problem_of
 from tests.conftest import a_job

@@ -8,13 +8,13 @@ from datetime import timedelta
 
 import pytest
 
-from api.audit import acts_of
-from api.key import id_of
-from api.key_store import Keys
-from api.scope import Scope
-from jobs.audit import STREAM, Audit
-from jobs.job import now
-from jobs.ledger import Ledger
+from admin.audit import acts_of
+from api.identity.key import id_of
+from api.identity.key_store import Keys
+from api.identity.scopes import Scope
+from jobs.record.job import now
+from jobs.store.audit import STREAM, Audit
+from jobs.store.ledger import Ledger
 from tests.api.conftest import ROOT, Api
 from tests.api.test_ask import PNG
 from tests.conftest import SIGNING_KEY
@@ -101,7 +101,7 @@ def test_an_operator_reads_one_clients_acts_since_a_time(api: Api, stores, key):
 
     def command(*arguments: str) -> subprocess.CompletedProcess:
         return subprocess.run(
-            (sys.executable, "-m", "api.audit", *arguments),
+            (sys.executable, "-m", "admin.audit", *arguments),
             cwd=ROOT,
             env=os.environ
             | {

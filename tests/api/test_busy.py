@@ -4,8 +4,8 @@ import io
 
 import pytest
 
-from api.key_store import Keys
-from model.decoding.turns import Turns
+from api.identity.key_store import Keys
+from model.decode_processes.client_slots import Turns
 from tests import pictures
 from tests.api.test_parts_down import client_of
 

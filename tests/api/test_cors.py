@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from api.keys import Keys
+from admin.keys import Keys
 from jobs.settings import Settings, SettingsError
 from tests.api.test_parts_down import PNG, client_of
 

@@ -13,14 +13,14 @@ from flask import Flask
 from openapi_spec_validator import validate
 
 from api.app import create_app
-from api.media_types import MEDIA_TYPE
-from api.openapi import openapi_of
-from api.schema import CLOSED, object_schema, schema_of
-from jobs.document import Image
-from jobs.job import Job, now
-from jobs.ledger import Ledger
+from api.http.media_types import MEDIA_TYPE
+from api.openapi.document import openapi_of
+from api.openapi.schema import CLOSED, object_schema, schema_of
+from jobs.record.documents import Image
+from jobs.record.job import Job, now
+from jobs.record.states import State
 from jobs.settings import Settings
-from jobs.states import State
+from jobs.store.ledger import Ledger
 from tests.api.conftest import RESULT, Api
 from tests.api.test_ask import PNG
 

@@ -15,9 +15,9 @@ from pydicom.uid import (
 from pydicom.uid import DigitalXRayImageStorageForPresentation as DX
 
 from api.app import create_app
-from api.key_store import Keys
-from api.related_parts import CHUNK
-from jobs.lines import line_key
+from api.http.multipart_related import CHUNK
+from api.identity.key_store import Keys
+from jobs.redis.client_queues import line_key
 from tests import pictures
 from tests.api.conftest import MAX_BYTES, Api, problem_of
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from api.keys import Keys
-from jobs.job import Job, now
-from jobs.ledger import Ledger
-from jobs.queue import DELIVER
-from jobs.states import State
+from admin.keys import Keys
+from jobs.record.job import Job, now
+from jobs.record.states import State
+from jobs.redis.queue import DELIVER
+from jobs.store.ledger import Ledger
 from tests import pictures
 from tests.api.conftest import RESULT, Api, problem_of
 from tests.conftest import only_a_tombstone_is_left

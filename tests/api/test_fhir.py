@@ -8,7 +8,7 @@ from fhirclient.models.fhirabstractbase import FHIRValidationError
 from pydantic import ValidationError
 from pydicom.sr._concepts_dict import concepts
 
-from api import fhir
+from api.results import fhir
 from tests.results import RESULT, succeeded_job
 
 LINKS = {"image": "https://osteo.example/v1/jobs/j/image", "heatmap": "/v1/jobs/j/heatmap"}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.job import now
+from jobs.record.job import now
 from tests import pictures
 from tests.api.conftest import RESULT, ROOT, Api
 

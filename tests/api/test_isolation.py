@@ -6,10 +6,10 @@ from collections.abc import Iterator
 import pytest
 import urllib3
 
-from api.key import id_of
-from api.key_store import Keys
-from jobs.job import Job, now
-from jobs.probes import Probes
+from api.identity.key import id_of
+from api.identity.key_store import Keys
+from jobs.record.job import Job, now
+from jobs.store.probes import Probes
 from tests.api.conftest import RESULT, Api, problem_of
 from tests.api.test_ask import PNG
 from tests.conftest import a_study

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import urllib3
 
-from api.json_body import MOST_BYTES, MOST_DEPTH
+from api.openapi.json_body import MOST_BYTES, MOST_DEPTH
 from tests.api.conftest import Api, problem_of
 from tests.api.test_ask import PNG
 

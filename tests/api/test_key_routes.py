@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from api.key import id_of
-from api.key_store import Keys
-from api.scope import Scope
-from jobs.audit import Audit
-from jobs.job import now
+from api.identity.key import id_of
+from api.identity.key_store import Keys
+from api.identity.scopes import Scope
+from jobs.record.job import now
+from jobs.store.audit import Audit
 from tests.api.conftest import Api, problem_of
 
 

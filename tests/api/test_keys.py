@@ -9,13 +9,13 @@ from datetime import timedelta
 import pytest
 from redis import Redis
 
-from api.key import id_of
-from api.key_store import USE_GRAIN, Keys
-from api.scope import Scope
-from jobs.audit import Audit
-from jobs.job import moment_text, now
-from jobs.records import Records
-from jobs.webhook import Webhooks, webhook_secret
+from api.identity.key import id_of
+from api.identity.key_store import USE_GRAIN, Keys
+from api.identity.scopes import Scope
+from jobs.record.job import moment_text, now
+from jobs.store.audit import Audit
+from jobs.store.records import Records
+from jobs.store.webhook_settings import Webhooks, webhook_secret
 from tests.api.conftest import ROOT, Api, problem_of
 from tests.api.test_ask import PNG
 from tests.conftest import SIGNING_KEY
@@ -30,7 +30,7 @@ def keys(ledger) -> Keys:
 
 def command(settings, *arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(
-        (sys.executable, "-m", "api.keys", *arguments),
+        (sys.executable, "-m", "admin.keys", *arguments),
         cwd=ROOT,
         env=os.environ
         | {

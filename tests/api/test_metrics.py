@@ -2,8 +2,8 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from jobs.job import now
-from jobs.receivers import Receivers
+from jobs.record.job import now
+from jobs.store.receivers import Receivers
 from tests import pictures
 from tests.api.conftest import Api
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from api.problem_kinds import JOB_ERRORS, KINDS
+from api.http.problem_kinds import JOB_ERRORS, KINDS
 from tests.api.conftest import ROOT, Api, problem_of
 from tests.api.test_description import References
 
@@ -30,7 +30,7 @@ def test_every_problem_that_is_raised_stands_in_the_table_with_its_status():
     ]
     assert len(raised) > 20
     for status, name in raised:
-        assert name in KINDS, f"{name} is not in KINDS of api/problem_kinds.py"
+        assert name in KINDS, f"{name} is not in KINDS of api/http/problem_kinds.py"
         assert status in (KINDS[name].status, KINDS[name].also), f"{name} has another status in KINDS"
 
 

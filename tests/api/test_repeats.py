@@ -8,20 +8,20 @@ from threading import Barrier
 
 import pytest
 
-from api.keys import Keys
-from api.repeats import ABANDONED, INTAKE
-from jobs.claims import key_place, own_id_place
-from jobs.job import now
-from jobs.ledger import INVERTED, Ledger
-from jobs.queue import JobQueue
-from jobs.states import State
-from jobs.view import View
+from admin.keys import Keys
+from api.intake.idempotency import ABANDONED, INTAKE
+from jobs.record.job import now
+from jobs.record.states import State
+from jobs.redis.queue import JobQueue
+from jobs.redis.view import View
+from jobs.store.claims import key_place, own_id_place
+from jobs.store.ledger import INVERTED, Ledger
 from tests import pictures
 from tests.api.conftest import RESULT, Api, problem_of
 from tests.api.test_parts_down import NO_REDIS, client_of
 from tests.conftest import only_a_tombstone_is_left
-from worker.deliver import event_of
-from worker.purge import purge
+from worker.delivery.deliver import event_of
+from worker.sweeper.purge import purge
 
 PNG = pictures.encoded(pictures.gray())
 OTHER = pictures.encoded(pictures.gray()[::-1])
@@ -175,7 +175,7 @@ def test_a_key_is_told_when_it_is_over_and_is_free_then(api: Api, ledger: Ledger
     second = api.request("POST", "/v1/jobs", headers=headers, body=OTHER)
     assert (second.status, second.json()["id"] == job.id) == (202, False)
     for _ in range(2):
-        monkeypatch.setattr("jobs.clock.Clock.agreed", lambda _: now() + timedelta(days=7, minutes=1))
+        monkeypatch.setattr("jobs.store.clock.Clock.agreed", lambda _: now() + timedelta(days=7, minutes=1))
         purge(ledger)
         assert ledger.claims.read(claim.key) is None
     assert ledger.read(job.id) == job, "the job itself is kept"

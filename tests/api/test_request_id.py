@@ -6,8 +6,8 @@ from base64 import b64encode
 
 import pytest
 
-from jobs.audit import Audit
-from jobs.job import now
+from jobs.record.job import now
+from jobs.store.audit import Audit
 from tests.api.conftest import Api, problem_of
 from tests.api.test_ask import PNG
 

@@ -4,11 +4,11 @@ from email import message_from_bytes, policy
 import pytest
 from pydicom import dcmread
 
-from api import result_formats
-from api.keys import Keys
-from api.problem import Problem
-from jobs.job import Job, now
-from jobs.ledger import Ledger
+from admin.keys import Keys
+from api.http.problem import Problem
+from api.results import formats
+from jobs.record.job import Job, now
+from jobs.store.ledger import Ledger
 from tests import pictures
 from tests.api.conftest import Api, problem_of
 from tests.results import RESULT
@@ -100,9 +100,9 @@ def test_dicom_out_of_what_cannot_be_filed_is_refused(api: Api, ledger: Ledger, 
 
 
 def test_without_highdicom_there_is_no_dicom_and_that_is_said(job: Job, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(result_formats, "find_spec", lambda name: None)
+    monkeypatch.setattr(formats, "find_spec", lambda name: None)
     with pytest.raises(Problem, match="without highdicom") as refusal:
-        result_formats._dicom(job, "application/dicom", lambda: SOURCE, lambda: b"")
+        formats._dicom(job, "application/dicom", lambda: SOURCE, lambda: b"")
     assert refusal.value.status == 406
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from api.keys import Keys
+from admin.keys import Keys
 from tests.api.conftest import Api
 from tests.api.test_ask import PNG
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from api.keys import Keys
+from admin.keys import Keys
 from tests import pictures
 from tests.api.conftest import Api, serving
 

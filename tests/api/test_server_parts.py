@@ -3,11 +3,11 @@
 import pytest
 from gunicorn.http.errors import InvalidChunkSize
 
-from api.server.budget import Budget
-from api.server.chunks import Chunks
-from api.server.lines import Lines
-from api.server.pace import WINDOW, Pace
-from api.slots import Slots
+from api.http.slots import Slots
+from api.server.byte_budget import Budget
+from api.server.chunked_coding import Chunks
+from api.server.client_queues import Lines
+from api.server.least_rate import WINDOW, Pace
 
 CODED = b'5\r\nhello\r\n6;a="b"\r\n world\r\n0\r\nX-Trailer: t\r\n\r\nGET'
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 
-from api import structured_report
-from api.structured_report import NotFileable
-from jobs.job import Job
+from api.results import dicom_report
+from api.results.dicom_report import NotFileable
+from jobs.record.job import Job
 from tests import pictures
 from tests.results import RESULT, succeeded_job
 
@@ -50,7 +50,7 @@ def named(dataset: Dataset, meaning: str) -> list[Dataset]:
 
 
 def test_the_report_says_what_was_found_where_and_by_what(job: Job):
-    report = read(structured_report.report(job, SOURCE))
+    report = read(dicom_report.report(job, SOURCE))
     assert report.SOPClassUID.name == "Comprehensive 3D SR Storage"
     assert (report.PreliminaryFlag, report.VerificationFlag) == ("PRELIMINARY", "UNVERIFIED")
     assert report.ContentTemplateSequence[0].TemplateIdentifier == "1500"
@@ -67,8 +67,8 @@ def test_the_report_says_what_was_found_where_and_by_what(job: Job):
 
 def test_report_and_overlay_lie_in_the_study_of_the_source_and_refer_to_it(job: Job):
     source = read(SOURCE)
-    report = read(structured_report.report(job, SOURCE))
-    overlay = read(structured_report.overlay(job, SOURCE, OVERLAY))
+    report = read(dicom_report.report(job, SOURCE))
+    overlay = read(dicom_report.overlay(job, SOURCE, OVERLAY))
     for made in (report, overlay):
         for keyword in (
             "StudyInstanceUID",
@@ -86,8 +86,8 @@ def test_report_and_overlay_lie_in_the_study_of_the_source_and_refer_to_it(job: 
 
 
 def test_the_same_job_makes_the_same_instances(job: Job):
-    assert structured_report.report(job, SOURCE) == structured_report.report(job, SOURCE)
-    made = [structured_report.overlay(job, SOURCE, OVERLAY) for _ in range(2)]
+    assert dicom_report.report(job, SOURCE) == dicom_report.report(job, SOURCE)
+    made = [dicom_report.overlay(job, SOURCE, OVERLAY) for _ in range(2)]
     assert made[0] == made[1]
 
 
@@ -98,8 +98,8 @@ def test_dciodvfy_finds_nothing_wrong(job: Job, regions: int, tmp_path: Path):
     bare = succeeded_job({**RESULT, "finding": "no_fracture", "regions": [], "image": image})
     job = job if regions else bare
     made = {
-        "report": structured_report.report(job, SOURCE),
-        "overlay": structured_report.overlay(job, SOURCE, OVERLAY),
+        "report": dicom_report.report(job, SOURCE),
+        "overlay": dicom_report.overlay(job, SOURCE, OVERLAY),
     }
     for name, data in made.items():
         file = tmp_path / name
@@ -112,7 +112,7 @@ def test_dciodvfy_finds_nothing_wrong(job: Job, regions: int, tmp_path: Path):
 
 @needs_dciodvfy
 def test_dciodvfy_would_find_a_mistake(job: Job, tmp_path: Path):
-    report = read(structured_report.report(job, SOURCE))
+    report = read(dicom_report.report(job, SOURCE))
     del report.PreliminaryFlag
     del report.Manufacturer
     report.save_as(tmp_path / "report")
@@ -137,7 +137,7 @@ def test_a_name_in_any_legal_character_set_is_kept(job: Job, kind: str):
     source = pictures.dicom_of_a_study(
         pictures.gray(), SpecificCharacterSet=character_set, PatientName=name, StudyDescription="hand"
     )
-    for made in (structured_report.report(job, source), structured_report.overlay(job, source, OVERLAY)):
+    for made in (dicom_report.report(job, source), dicom_report.overlay(job, source, OVERLAY)):
         assert read(made).PatientName == name
         assert read(made).StudyDescription == "hand"
 
@@ -156,7 +156,7 @@ ILLEGAL = {
 @pytest.mark.filterwarnings("ignore:Invalid value for VR")
 def test_a_value_that_dicom_does_not_allow_is_left_empty(job: Job, keyword: str, value: str):
     source = pictures.dicom_of_a_study(pictures.gray(), **{keyword: value})
-    for made in (structured_report.report(job, source), structured_report.overlay(job, source, OVERLAY)):
+    for made in (dicom_report.report(job, source), dicom_report.overlay(job, source, OVERLAY)):
         assert not read(made)[keyword].value
         assert read(made).PatientID == read(source).PatientID
 
@@ -164,11 +164,11 @@ def test_a_value_that_dicom_does_not_allow_is_left_empty(job: Job, keyword: str,
 @pytest.mark.filterwarnings("ignore:Invalid value for VR")
 def test_a_uid_with_zeros_before_a_number_is_kept(job: Job):
     source = pictures.dicom_of_a_study(pictures.gray(), StudyInstanceUID="1.2.03.4")
-    assert read(structured_report.report(job, source)).StudyInstanceUID == "1.2.03.4"
+    assert read(dicom_report.report(job, source)).StudyInstanceUID == "1.2.03.4"
 
 
 def test_a_source_without_a_preamble_gets_its_report(job: Job):
-    assert read(structured_report.report(job, SOURCE[132:])).PatientName == "Doe^Jane"
+    assert read(dicom_report.report(job, SOURCE[132:])).PatientName == "Doe^Jane"
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_a_source_without_a_preamble_gets_its_report(job: Job):
 )
 def test_only_a_fracture_that_is_present_stands_as_a_finding(job: Job, finding: str, rows: int, said: str):
     result = {**RESULT, "finding": finding, "regions": []}
-    report = read(structured_report.report(replace(job, result=result), SOURCE))
+    report = read(dicom_report.report(replace(job, result=result), SOURCE))
     assert len(named(report, "Finding")) == rows
     (evaluation,) = named(report, "Fracture of bone")
     assert evaluation.ConceptCodeSequence[0].CodeMeaning == said
@@ -185,13 +185,13 @@ def test_only_a_fracture_that_is_present_stands_as_a_finding(job: Job, finding: 
 
 def test_a_source_without_a_study_is_said(job: Job):
     with pytest.raises(NotFileable, match="no study"):
-        structured_report.report(job, pictures.dicom(pictures.gray()))
+        dicom_report.report(job, pictures.dicom(pictures.gray()))
 
 
 def test_what_is_wrong_in_a_header_is_not_quoted(job: Job):
     source = SOURCE.replace(b"1.2.840.10008.5.1.4.1.1.7\0", b"Hidden.2.840.10008.5.1.4.1")
     with pytest.raises(NotFileable) as refusal:
-        structured_report.report(job, source)
+        dicom_report.report(job, source)
     assert "Hidden" not in str(refusal.value)
     assert refusal.value.__cause__ is None
 

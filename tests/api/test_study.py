@@ -5,12 +5,12 @@ import json
 import pytest
 import urllib3
 
-from jobs.handover import pass_on
-from jobs.job import now
-from jobs.ledger import Ledger
-from jobs.lines import line_key
-from jobs.queue import JobQueue
-from jobs.states import Delivery
+from jobs.lifecycle.next_step import pass_on
+from jobs.record.job import now
+from jobs.record.states import Delivery
+from jobs.redis.client_queues import line_key
+from jobs.redis.queue import JobQueue
+from jobs.store.ledger import Ledger
 from tests import pictures
 from tests.api.conftest import MAX_BYTES, RESULT, Api, problem_of
 from tests.conftest import WatchedQueue, only_a_tombstone_is_left

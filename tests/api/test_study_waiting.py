@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import urllib3
 
-from jobs.job import now
-from jobs.ledger import Ledger
+from jobs.record.job import now
+from jobs.store.ledger import Ledger
 from tests.api.conftest import Api
 from tests.api.test_study import OTHER, PNG, end, submit
 from tests.api.test_waiting import PATIENCE, WAIT, await_that, looks

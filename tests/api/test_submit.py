@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import urllib3
 
-from jobs.ledger import INVERTED
-from jobs.queue import INFER_ROUTINE, INFER_STAT
+from jobs.redis.queue import INFER_ROUTINE, INFER_STAT
+from jobs.store.ledger import INVERTED
 from jobs.trace import trace_id
 from tests import pictures
 from tests.api.conftest import MAX_BYTES, Api, problem_of

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from api.uncut_form import FormRequest
+from api.http.multipart_form import FormRequest
 from tests import pictures
 from tests.api.conftest import Api
 

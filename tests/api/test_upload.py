@@ -7,16 +7,16 @@ from datetime import datetime, timedelta
 import pytest
 import urllib3
 
-from api.keys import Keys
-from jobs.job import now
-from jobs.ledger import Ledger
-from jobs.objects import Objects
-from jobs.uploads import GRACE, Uploads
-from jobs.view import View
+from admin.keys import Keys
+from jobs.record.job import now
+from jobs.redis.view import View
+from jobs.store.ledger import Ledger
+from jobs.store.objects import Objects
+from jobs.store.uploads import GRACE, Uploads
 from tests import pictures
 from tests.api.conftest import MAX_BYTES, Api, problem_of
 from tests.api.test_parts_down import client_of
-from worker.purge import purge
+from worker.sweeper.purge import purge
 
 PNG = pictures.encoded(pictures.gray())
 
@@ -234,7 +234,7 @@ def test_what_nobody_submits_is_erased_and_nothing_is_listed_for_it(api: Api, le
     assert left(api) == [f"uploads/clinic/{forgotten}"]
     after = timedelta(seconds=900) + GRACE + timedelta(seconds=2)
     assert list(api.objects.keys("orders/"))
-    monkeypatch.setattr("jobs.clock.Clock.agreed", lambda _: now() + after)
+    monkeypatch.setattr("jobs.store.clock.Clock.agreed", lambda _: now() + after)
     listed = []
     monkeypatch.setattr(Objects, "keys", _noting(Objects.keys, listed))
     purge(ledger)
@@ -257,7 +257,7 @@ def test_an_upload_of_a_client_with_hyphens_in_its_name_is_erased_too(ledger: Le
     uploads = Uploads(ledger.objects, ledger.due, ledger.objects, timedelta(seconds=60))
     upload = uploads.open("clinic-a-2", 5, "image/png")
     assert put({"url": upload.url, "method": "PUT", "headers": dict(upload.headers)}, b"hello") == 200
-    monkeypatch.setattr("jobs.clock.Clock.agreed", lambda _: now() + GRACE + timedelta(seconds=62))
+    monkeypatch.setattr("jobs.store.clock.Clock.agreed", lambda _: now() + GRACE + timedelta(seconds=62))
     purge(ledger)
     assert uploads.size("clinic-a-2", upload.id) is None
 

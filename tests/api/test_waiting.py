@@ -12,15 +12,15 @@ from itertools import islice
 import pytest
 import urllib3
 
-from api.key import id_of
-from api.key_store import Keys
-from api.problem import Problem
-from api.slots import Slots
-from api.waiting import Waiting
-from jobs.changes import Changes
-from jobs.job import Job, now
-from jobs.ledger import Ledger
-from jobs.view import CHANGES
+from api.http.problem import Problem
+from api.http.slots import Slots
+from api.identity.key import id_of
+from api.identity.key_store import Keys
+from api.routes.waiting import Waiting
+from jobs.record.job import Job, now
+from jobs.redis.changes import Changes
+from jobs.redis.view import CHANGES
+from jobs.store.ledger import Ledger
 from tests import pictures
 from tests.api.conftest import RESULT, Api, problem_of, serving
 
@@ -278,7 +278,7 @@ def changes(stores) -> Iterator[Changes]:
 
 
 def test_a_stream_says_that_it_is_still_there(ledger: Ledger, job: Job, changes: Changes, monkeypatch):
-    monkeypatch.setattr("api.waiting.HEARTBEAT", 0.01)
+    monkeypatch.setattr("api.routes.waiting.HEARTBEAT", 0.01)
     stream = told(Waiting(ledger, changes, ""), job, lambda: True, seen=1)
     assert [next(stream) for _ in range(3)] == [": still there\n\n"] * 3
 
@@ -287,7 +287,7 @@ def test_a_stream_says_that_it_is_still_there(ledger: Ledger, job: Job, changes:
 def test_a_stream_ends_when_its_key_does(
     api: Api, ledger: Ledger, job: Job, changes: Changes, act, monkeypatch
 ):
-    monkeypatch.setattr("api.waiting.HEARTBEAT", 0.01)
+    monkeypatch.setattr("api.routes.waiting.HEARTBEAT", 0.01)
     keys = Keys(api.records, trust_seconds=0)
     key = keys.create("clinic")
     stream = told(Waiting(ledger, changes, ""), job, lambda: keys.holder_of(key) is not None)

@@ -8,13 +8,13 @@ from io import BytesIO
 import pytest
 from ulid import ULID
 
-from api.keys import Keys
-from jobs.deletion import delete
-from jobs.errors import NotStored
-from jobs.job import Job, now
-from jobs.receivers import PATIENCE, Receivers
-from jobs.states import Delivery
-from jobs.webhook import EVENTS, webhook_secret
+from admin.keys import Keys
+from jobs.lifecycle.deletion import delete
+from jobs.record.errors import NotStored
+from jobs.record.job import Job, now
+from jobs.record.states import Delivery
+from jobs.store.receivers import PATIENCE, Receivers
+from jobs.store.webhook_settings import EVENTS, webhook_secret
 from tests.api.test_parts_down import PNG, client_of
 from tests.conftest import SIGNING_KEY, a_job
 
@@ -114,7 +114,7 @@ def test_all_since_a_time_are_delivered_again(client, another, ledger, monkeypat
     for job_id in ids:
         delivered(ledger, id=job_id)
     since = (now() - timedelta(hours=4)).isoformat()
-    monkeypatch.setattr("api.redeliveries.MOST_LOOKED_AT", 2)
+    monkeypatch.setattr("api.routes.redeliveries.MOST_LOOKED_AT", 2)
     assert another.post("/v1/webhook/redeliver", json={"since": since}).json["redelivered"] == 0
     first = client.post("/v1/webhook/redeliver", json={"since": since})
     assert (first.status_code, first.json) == (202, {"redelivered": 2, "next_cursor": ids[2]})

@@ -9,11 +9,11 @@ from threading import Event, Thread
 import pytest
 from redis import Redis
 
-from jobs.audit import STREAM, Audit, Entry
-from jobs.errors import StoreUnavailable
-from jobs.job import moment_text, now
-from jobs.objects import Objects
-from jobs.redis_client import connect
+from jobs.record.errors import StoreUnavailable
+from jobs.record.job import moment_text, now
+from jobs.redis.client import connect
+from jobs.store.audit import STREAM, Audit, Entry
+from jobs.store.objects import Objects
 from worker.roles import run_sweeper
 
 AWAY = "http://127.0.0.1:1"

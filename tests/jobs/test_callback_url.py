@@ -2,7 +2,7 @@ import socket
 
 import pytest
 
-from jobs.callback_url import Callback, CallbackRefused, origin_of, parse, resolve
+from jobs.callbacks.url import Callback, CallbackRefused, origin_of, parse, resolve
 
 NONE: frozenset[str] = frozenset()
 DEVELOPMENT = frozenset({"127.0.0.1", "localhost"})

@@ -7,20 +7,20 @@ import sys
 
 import pytest
 
-from api.key_store import Keys
-from jobs.audit import Audit, Entry
-from jobs.job import now
-from jobs.start import marks_of
+from api.identity.key_store import Keys
+from jobs.record.job import now
+from jobs.store.audit import Audit, Entry
+from jobs.store.start import marks_of
 from stack.part import ROOT
 from tests.conftest import SIGNING_KEY, a_job
 
 OURS = ("OSTEO_", "S3_", "AWS_", "REDIS_URL")
 BARE = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
 COMMANDS = {
-    "keys": ("api.keys", "list"),
-    "audit": ("api.audit", "--client", "clinic", "--since", "2026-01-01"),
-    "dead letters": ("worker.dead_letters", "list"),
-    "bucket": ("api.bucket",),
+    "keys": ("admin.keys", "list"),
+    "audit": ("admin.audit", "--client", "clinic", "--since", "2026-01-01"),
+    "dead letters": ("admin.dead_letters", "list"),
+    "bucket": ("admin.bucket",),
 }
 
 
@@ -57,7 +57,7 @@ def test_a_command_finds_a_running_stack_by_itself(ledger, stack_settings, tmp_p
 
 def marks_of_stack(ledger, stack_settings) -> None:
     """As the API of this stack has left them."""
-    from jobs.marks import Marks
+    from jobs.store.compatibility import Marks
 
     Marks(ledger.records, ledger.view.lines.redis, stack_settings["OSTEO_SIGNING_KEY"]).compare()
 
@@ -81,7 +81,7 @@ def test_a_command_without_credentials_says_which_variables_hold_them(settings, 
 
 def test_no_secret_is_handed_out_that_the_stack_does_not_sign_with(ledger, stack_settings, tmp_path):
     marks_of_stack(ledger, stack_settings)
-    create = ("api.keys", "create", "--client", "clinic")
+    create = ("admin.keys", "create", "--client", "clinic")
     done = run(tmp_path, *create, OSTEO_SIGNING_KEY="0123456789" * 4)
     assert (done.returncode, done.stdout) == (2, "")
     assert "OSTEO_SIGNING_KEY is not the key of this bucket" in done.stderr
@@ -106,7 +106,7 @@ def test_all_work_is_done_though_the_reader_has_left(ledger, stack_settings, tmp
         ledger.accept(job, b"image")
         ended = ledger.append(ledger.append(job.started("w", now())).failed("worker-lost", "It died.", now()))
         ledger.settle(ended)
-    done = read_one_line(tmp_path, "worker.dead_letters", "retry", "--all")
+    done = read_one_line(tmp_path, "admin.dead_letters", "retry", "--all")
     assert (done.returncode, done.stderr) == (0, "")
     assert not list(ledger.dead_letters())
     assert len(list(ledger.pending())) == 11

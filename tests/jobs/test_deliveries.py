@@ -1,11 +1,11 @@
 import pytest
 
-from jobs.breaker import FAILURES
-from jobs.deletion import delete
-from jobs.deliveries import CLIENT_CALLS, MESSAGE_SECONDS, RECEIVER_CALLS
-from jobs.job import Job, now
-from jobs.ledger import Ledger
-from jobs.queue import DELIVER
+from jobs.lifecycle.deletion import delete
+from jobs.record.job import Job, now
+from jobs.redis.circuit_breaker import FAILURES
+from jobs.redis.delivery_queues import CLIENT_CALLS, MESSAGE_SECONDS, RECEIVER_CALLS
+from jobs.redis.queue import DELIVER
+from jobs.store.ledger import Ledger
 from tests.conftest import a_job
 
 URL, OTHER = "https://clinic.example/hook", "https://other.example/hook"

@@ -1,4 +1,4 @@
-from jobs.heartbeats import HEARTBEAT_SECONDS, HEARTBEATS
+from jobs.redis.heartbeats import HEARTBEAT_SECONDS, HEARTBEATS
 
 
 def test_a_process_lives_until_its_last_heartbeat_is_too_old(ledger, redis):

@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 from ulid import ULID
 
-from jobs.errors import IllegalMove
-from jobs.ids import first_id, is_id, made_at, new_id
-from jobs.job import Job, now
-from jobs.states import Delivery, State
+from jobs.record.errors import IllegalMove
+from jobs.record.ids import first_id, is_id, made_at, new_id
+from jobs.record.job import Job, now
+from jobs.record.states import Delivery, State
 from tests.conftest import a_job
 
 RESULT = {"finding": "fracture"}

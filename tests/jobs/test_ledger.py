@@ -7,14 +7,14 @@ from types import SimpleNamespace
 import pytest
 from redis import Redis
 
-from jobs.deletion import delete
-from jobs.errors import Conflict, IllegalMove, NotStored, StoreUnavailable
-from jobs.insist import insist
-from jobs.job import now
-from jobs.ledger import Ledger
-from jobs.objects import Objects
-from jobs.states import State
-from jobs.view import GATE_SECONDS, WRITE_SECONDS, Gate, View
+from jobs.lifecycle.compare_and_set import insist
+from jobs.lifecycle.deletion import delete
+from jobs.record.errors import Conflict, IllegalMove, NotStored, StoreUnavailable
+from jobs.record.job import now
+from jobs.record.states import State
+from jobs.redis.view import GATE_SECONDS, WRITE_SECONDS, Gate, View
+from jobs.store.ledger import Ledger
+from jobs.store.objects import Objects
 from tests.conftest import a_job, only_a_tombstone_is_left
 
 NOBODY = "redis://127.0.0.1:1/0"
@@ -40,7 +40,7 @@ def test_a_writer_that_waited_too_long_behind_its_gate_does_not_write(ledger, mo
     job = a_job()
     ledger.accept(job, b"image")
     moments = iter([0.0, GATE_SECONDS - WRITE_SECONDS + 0.1])
-    monkeypatch.setattr("jobs.ledger.time", SimpleNamespace(monotonic=lambda: next(moments)))
+    monkeypatch.setattr("jobs.store.ledger.time", SimpleNamespace(monotonic=lambda: next(moments)))
     with pytest.raises(StoreUnavailable):
         ledger.append(job.started("w", now()))
     assert ledger.read(job.id) == job

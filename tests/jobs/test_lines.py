@@ -2,10 +2,10 @@ import time
 
 import pytest
 
-from jobs.job import Job, now
-from jobs.lines import CLIENT_WINDOW, DRAIN_BUCKET, DRAIN_BUCKETS, drained_key
-from jobs.queue import INFER_ROUTINE
-from jobs.states import Priority
+from jobs.record.job import Job, now
+from jobs.record.states import Priority
+from jobs.redis.client_queues import CLIENT_WINDOW, DRAIN_BUCKET, DRAIN_BUCKETS, drained_key
+from jobs.redis.queue import INFER_ROUTINE
 from tests.conftest import a_job
 
 

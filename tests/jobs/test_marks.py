@@ -8,13 +8,13 @@ from dataclasses import replace
 
 import pytest
 
-from api.key_store import Keys
-from jobs.job import now
-from jobs.marks import Marks, WrongStore, fingerprint
-from jobs.objects import Objects
-from jobs.start import marks_of
-from jobs.view import View
-from jobs.webhook import webhook_secret
+from api.identity.key_store import Keys
+from jobs.record.job import now
+from jobs.redis.view import View
+from jobs.store.compatibility import Marks, WrongStore, fingerprint
+from jobs.store.objects import Objects
+from jobs.store.start import marks_of
+from jobs.store.webhook_settings import webhook_secret
 from stack.addresses import free_ports
 from stack.part import ROOT
 from tests.conftest import SIGNING_KEY, a_job
@@ -53,7 +53,7 @@ def starts() -> list[tuple[str, ...]]:
 def test_whatever_holds_another_signing_key_refuses_to_start(settings, ledger):
     marks_of(settings).compare()
     api, delivery, _ = starts()
-    for command in (api, delivery, ("api.keys", "create", "--client", "clinic")):
+    for command in (api, delivery, ("admin.keys", "create", "--client", "clinic")):
         done = run(settings, *command, OSTEO_SIGNING_KEY=OTHER_KEY)
         assert done.returncode != 0, command
         assert "OSTEO_SIGNING_KEY is not the key of this bucket" in done.stderr
@@ -78,7 +78,7 @@ def test_the_fingerprint_is_written_once_and_holds_nothing_of_the_key(settings, 
 def test_what_holds_no_signing_key_needs_none(settings, ledger):
     marks_of(settings).compare()
     marks_of(replace(settings, signing_key="")).compare()
-    done = run(settings, "worker.dead_letters", "list", OSTEO_SIGNING_KEY=OTHER_KEY)
+    done = run(settings, "admin.dead_letters", "list", OSTEO_SIGNING_KEY=OTHER_KEY)
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -86,7 +86,7 @@ def test_a_signing_key_is_replaced_on_purpose_and_every_secret_is_told(settings,
     marks_of(settings).compare()
     Keys(ledger.records).create("clinic-a")
     Keys(ledger.records).create("clinic-b")
-    done = run(settings, "api.signing_key", "replace", OSTEO_SIGNING_KEY=OTHER_KEY)
+    done = run(settings, "admin.signing_key", "replace", OSTEO_SIGNING_KEY=OTHER_KEY)
     assert done.returncode == 0, done.stderr
     replaced, *clients = map(json.loads, done.stdout.splitlines())
     assert replaced == {"signing_key": fingerprint(OTHER_KEY), "replaces": fingerprint(SIGNING_KEY)}
@@ -105,8 +105,8 @@ def test_data_of_another_layout_are_refused_in_words(settings, ledger, redis, st
         ledger.objects.put("layout", json.dumps({"layout": 99, "version": "9.9.9"}).encode())
     else:
         redis.set("layout", 99)
-    commands = [("api.keys", "list"), ("api.audit", "--client", "a", "--since", "2026-01-01")]
-    for command in (*starts(), *commands, ("worker", "inference"), ("worker.dead_letters", "list")):
+    commands = [("admin.keys", "list"), ("admin.audit", "--client", "a", "--since", "2026-01-01")]
+    for command in (*starts(), *commands, ("worker", "inference"), ("admin.dead_letters", "list")):
         done = run(settings, *command)
         assert done.returncode != 0, command
         assert "layout 99" in done.stderr
@@ -147,7 +147,7 @@ def test_an_empty_bucket_that_others_made_is_marked(settings, ledger):
 def test_an_api_that_started_without_its_store_finds_the_wrong_one_later(settings, ledger, redis):
     """The store was away at the start, and comes back as one that was restored from elsewhere."""
     from api.app import create_app
-    from jobs.queue import JobQueue
+    from jobs.redis.queue import JobQueue
 
     marks_of(settings).compare()
     wrong = replace(settings, signing_key=OTHER_KEY)

@@ -3,8 +3,8 @@ from threading import Thread
 
 import pytest
 
-from jobs.errors import StoreRefused, StoreUnavailable
-from jobs.objects import Objects
+from jobs.record.errors import StoreRefused, StoreUnavailable
+from jobs.store.objects import Objects
 
 
 def test_what_is_put_goes_out_without_asking_first(settings):

@@ -3,10 +3,10 @@ import json
 
 import pytest
 
-from jobs.errors import QueueUnavailable
-from jobs.job import Job
-from jobs.queue import INFER_ROUTINE, INFER_STAT, JobQueue
-from jobs.states import Priority
+from jobs.record.errors import QueueUnavailable
+from jobs.record.job import Job
+from jobs.record.states import Priority
+from jobs.redis.queue import INFER_ROUTINE, INFER_STAT, JobQueue
 from tests.conftest import a_job
 
 

@@ -6,10 +6,10 @@ from threading import Lock
 import pytest
 from redis import Redis
 
-from jobs.errors import Conflict, QueueAway, StoreUnavailable
-from jobs.objects import Objects
-from jobs.records import Records
-from jobs.redis_client import connect
+from jobs.record.errors import Conflict, QueueAway, StoreUnavailable
+from jobs.redis.client import connect
+from jobs.store.objects import Objects
+from jobs.store.records import Records
 
 NO_REDIS = connect("redis://127.0.0.1:1/0")
 
@@ -69,7 +69,7 @@ def test_a_writer_that_died_holds_the_lock_for_its_time_only(records: Records, r
 
 
 def test_a_lock_that_stays_taken_ends_in_an_error(records: Records, redis: Redis, monkeypatch):
-    monkeypatch.setattr("jobs.records.PATIENCE", 0.1)
+    monkeypatch.setattr("jobs.store.records.PATIENCE", 0.1)
     redis.set("lock:flat/record", "another writer")
     with pytest.raises(StoreUnavailable, match="another writer"):
         records.change("flat/record", one_more)

@@ -5,10 +5,10 @@ from threading import Event, Thread
 import pytest
 from redis import Redis
 
-from jobs.errors import QueueBusy, QueueUnavailable
-from jobs.redis_client import CONNECTIONS, PAUSE, connect, translated
+from jobs.record.errors import QueueBusy, QueueUnavailable
+from jobs.redis.client import CONNECTIONS, PAUSE, connect, translated
+from jobs.redis.view import View
 from jobs.settings import Settings
-from jobs.view import View
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_a_redis_that_is_silent_is_waited_for_once(frozen):
 def test_it_is_asked_again_after_a_pause(settings, monkeypatch):
     redis = connect(settings.redis_url)
     moment = [1000.0]
-    monkeypatch.setattr("jobs.redis_client.time.monotonic", lambda: moment[0])
+    monkeypatch.setattr("jobs.redis.client.time.monotonic", lambda: moment[0])
     with pytest.raises(QueueUnavailable), translated(redis):
         Redis(port=1).ping()
     with pytest.raises(QueueUnavailable), translated(redis):

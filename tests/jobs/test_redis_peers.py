@@ -20,24 +20,24 @@ from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
 
-from jobs.audit import Audit, Entry
-from jobs.changes import Changes
-from jobs.errors import QueueAway, QueueUnavailable
-from jobs.job import now
-from jobs.ledger import Ledger
-from jobs.marks import Marks
-from jobs.objects import Objects
-from jobs.queue import ANALYSE_TASK, JobQueue, celery_app
-from jobs.records import Records
-from jobs.redis_address import Sentinels, broker_of
-from jobs.redis_client import connect
-from jobs.view import View
+from jobs.record.errors import QueueAway, QueueUnavailable
+from jobs.record.job import now
+from jobs.redis.address import Sentinels, broker_of
+from jobs.redis.changes import Changes
+from jobs.redis.client import connect
+from jobs.redis.queue import ANALYSE_TASK, JobQueue, celery_app
+from jobs.redis.view import View
+from jobs.store.audit import Audit, Entry
+from jobs.store.compatibility import Marks
+from jobs.store.ledger import Ledger
+from jobs.store.objects import Objects
+from jobs.store.records import Records
 from stack.addresses import HOST, free_ports
 from stack.part import ROOT
 from stack.parts import _packaged_valkey
 from tests.conftest import SIGNING_KEY, a_job
-from worker.reconcile import reconcile
-from worker.sweep import Sweeper, sweep
+from worker.sweeper.reconcile import reconcile
+from worker.sweeper.sweep import Sweeper, sweep
 
 PASSWORD = "a-password"  # pragma: allowlist secret
 SECONDS = 30
@@ -318,7 +318,7 @@ def test_what_will_never_open_is_said_in_words_and_the_process_ends(tls, s3, tmp
 
 def test_the_api_and_commands_say_a_wrong_password_as_well(start, s3, tmp_path):
     url = f"redis://:wrong@{HOST}:{start().port}/0"
-    for module in (("gunicorn", "--config", "api/gunicorn.conf.py"), ("api.keys", "list")):
+    for module in (("gunicorn", "--config", "api/gunicorn.conf.py"), ("admin.keys", "list")):
         done = subprocess.run(
             (sys.executable, "-m", *module),
             cwd=ROOT,

@@ -2,7 +2,7 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.sr._concepts_dict import concepts
 
-from model.acquisition import BODY_PARTS, Acquisition, acquisition_of
+from model.decode.dicom_acquisition import BODY_PARTS, Acquisition, acquisition_of
 from tests.results import ACQUISITION
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from pydicom.uid import JPEGBaseline8Bit, RLELossless
 
 from benchmarks.service import resident
-from model.image import ImageError, decode
+from model.decode.image import ImageError, decode
 from tests import pictures
 
 GRAY = pictures.gray()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from model.classifier import Classifier
-from model.image import decode
+from model.decode.image import decode
 
 CASES = Path(__file__).parents[3] / "shared" / "cases"
 REFERENCE = "IMG0000319.jpg"

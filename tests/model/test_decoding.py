@@ -12,11 +12,11 @@ from threading import Thread
 import numpy as np
 import pytest
 
-from model.decoding.pool import Decoders
-from model.decoding.process import ENVIRONMENT, Bounds, Process
+from model.decode.image import Limits, decode
+from model.decode_processes.pool import Decoders
+from model.decode_processes.process import ENVIRONMENT, Bounds, Process
 from model.errors import BrokenImage, NoDecoder, TooManyPixels, UnreadableFormat
-from model.explanation import draw_overlay
-from model.image import Limits, decode
+from model.overlay import draw_overlay
 from model.prediction import Prediction
 from model.regions import Region
 from tests import pictures

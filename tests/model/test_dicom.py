@@ -25,10 +25,10 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from model import dicom, imagecodecs_plugin
-from model.decoding.pool import Decoders
-from model.decoding.process import Bounds
-from model.image import BrokenImage, Limits, TooManyPixels, UnreadableFormat, decode
+from model.decode import dicom, dicom_codecs
+from model.decode.image import BrokenImage, Limits, TooManyPixels, UnreadableFormat, decode
+from model.decode_processes.pool import Decoders
+from model.decode_processes.process import Bounds
 from tests import pictures
 
 imagecodecs = pytest.importorskip(
@@ -164,7 +164,7 @@ def test_a_compression_without_a_decoder_is_named_and_refused(syntax: str):
 def test_where_imagecodecs_is_missing_its_compressions_are_refused_by_name_and_the_others_read(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr(imagecodecs_plugin, "PLUGIN", "not-installed-here")
+    monkeypatch.setattr(dicom_codecs, "PLUGIN", "not-installed-here")
     with pytest.raises(UnreadableFormat, match="JPEG Lossless"):
         decode(compressed("JPEG lossless, 12 bits"))
     assert decode(compressed("JPEG baseline")).width == decode(compressed("RLE, 12 bits")).width == 128

@@ -10,13 +10,13 @@ import pytest
 
 from model.bundle import GRAPH, WEIGHTS, Bundle, read_bundle
 from model.classifier import calibrate
+from model.decode.image import Limits, decode
 from model.engines import ENGINES, Engine, Outputs, choose, start
 from model.engines.openvino import read_network
 from model.engines.openvino_stem import with_exact_stem
 from model.engines.tensorflow import multiplies_in_bfloat16
 from model.errors import NoEngine
 from model.idle_blocks import without_idle_layers
-from model.image import Limits, decode
 from model.letterbox import to_input
 from model.network import FEATURES, FRACTURE, WHERE, build
 from model.onnx_graph import INPUT, to_onnx, with_weights
@@ -24,7 +24,7 @@ from model.synthetic import draw_forearm
 from model.weights import read_weights
 from stack.part import ROOT
 from tests.xrays import FRACATLAS, XRAYS, needs_xrays
-from training import whole_graph
+from training import export_onnx
 
 BUNDLED = ROOT / "model" / "bundle"
 REAL_XRAYS = 200
@@ -88,7 +88,7 @@ def test_the_network_as_one_file_answers_what_its_engines_do(
 ):
     file = tmp_path / "whole.onnx"
     monkeypatch.setattr("sys.argv", ["whole_graph", str(bundle.folder), str(file)])
-    whole_graph.main()
+    export_onnx.main()
     inputs = to_input(draw_forearm(3).pixels, 64)[np.newaxis]
     scores, cells, _ = start("onnxruntime", bundle, lambda _: None).run(inputs)
     found = onnxruntime.InferenceSession(file).run([FRACTURE, WHERE], {INPUT: inputs.reshape(1, 1, 64, 64)})

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.explanation import LONGEST_SIDE, draw_overlay
-from model.image import Radiograph
+from model.decode.image import Radiograph
+from model.overlay import LONGEST_SIDE, draw_overlay
 from model.prediction import Prediction, in_words
 from model.regions import Region
 from model.synthetic import draw_forearm

@@ -5,10 +5,10 @@ from typing import get_type_hints
 import numpy as np
 import pytest
 
-from jobs.document import ResultWarning
+from jobs.record.documents import ResultWarning
+from model.decode.image import decode
 from model.exposed_field import find_field
-from model.fitness import CLIPPED, CUT_OFF, DIM, DISPLAY, SMALL, UNUSUAL, note_fitness
-from model.image import decode
+from model.image_warnings import CLIPPED, CUT_OFF, DIM, DISPLAY, SMALL, UNUSUAL, note_fitness
 from model.synthetic import draw_forearm
 from tests.xrays import XRAYS, needs_xrays
 

@@ -16,8 +16,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from model.image import BrokenImage, Radiograph, decode
-from model.raster import stretch
+from model.decode.image import BrokenImage, Radiograph, decode
+from model.decode.raster import stretch
 from tests import pictures
 
 GRAY = pictures.gray()

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 
-from model.image import BrokenImage, ImageError, Limits, TooManyPixels, UnreadableFormat, decode
+from model.decode.image import BrokenImage, ImageError, Limits, TooManyPixels, UnreadableFormat, decode
 from tests import pictures
 
 GRAY = pictures.gray()

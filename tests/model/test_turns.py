@@ -5,7 +5,7 @@ from threading import Event, Thread
 
 import pytest
 
-from model.decoding.turns import Turns
+from model.decode_processes.client_slots import Turns
 
 LONG = 30.0
 

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 from tifffile import TiffWriter
 
-from model.image import BrokenImage, ImageError, decode
-from model.raster import stretch
+from model.decode.image import BrokenImage, ImageError, decode
+from model.decode.raster import stretch
 from tests import pictures
 
 GRAY = pictures.gray()

@@ -4,7 +4,7 @@ from threading import Event
 
 import pytest
 
-from training.ahead import draw_ahead
+from training.batches.prefetch import draw_ahead
 
 
 def test_the_first_batch_may_take_longer_than_the_second():

@@ -6,12 +6,12 @@ import pytest
 
 from model.letterbox import Letterbox
 from tests.training.collections_of_xrays import an_entry
-from training.augment import augment, cells, draw_fractures
-from training.batches import Batches
-from training.config import Phase
-from training.examples import Example
-from training.loss import UNKNOWN, cells_loss
-from training.refused import Refused
+from training.batches.augment import augment, cells, draw_fractures
+from training.batches.draw import Batches
+from training.batches.examples import Example
+from training.network.loss import UNKNOWN, cells_loss
+from training.run.config import Phase
+from training.run.refused import Refused
 
 WHOLE = Phase("ResNet50V2", 64, 9, 0, 1e-4, 1.0, 0.0)
 WINDOWS, QUARTERS = replace(WHOLE, window=0.5), replace(WHOLE, window=0.25)
@@ -57,16 +57,16 @@ def test_tones_vary_and_the_margins_stay_black_also_where_a_radiograph_is_invert
     square = np.zeros((128, 128), np.uint8)
     square[:, 32:96] = 100
     tall = Example(an_entry(), "g", square, (), (), Letterbox.of(64, 128, 128))
-    monkeypatch.setattr("training.augment._NOISY", 0.0)
+    monkeypatch.setattr("training.batches.augment._NOISY", 0.0)
     # Turned and moved by a little, these places stay inside the radiograph and in its margins.
     for inverted, middle in ((0.0, -0.22), (1.0, 0.22)):
-        monkeypatch.setattr("training.augment._INVERTED", inverted)
+        monkeypatch.setattr("training.batches.augment._INVERTED", inverted)
         drawn = [augment(tall, TONED, np.random.default_rng(seed))[0][28:36, :, 0] for seed in range(60)]
         inside = np.array([x[:, 30:34].mean() for x in drawn])
         assert inside.mean() == pytest.approx(middle, abs=0.1)
         assert 0.1 < inside.std() < 0.4
         assert all((x[:, :2] == -1).all() and (x[:, -2:] == -1).all() for x in drawn)
-    monkeypatch.setattr("training.augment._NOISY", 1.0)
+    monkeypatch.setattr("training.batches.augment._NOISY", 1.0)
     noisy = np.array(
         [augment(tall, TONED, np.random.default_rng(seed))[0][28:36, 30:34].std() for seed in range(60)]
     )

@@ -12,15 +12,15 @@ ROOT = Path(__file__).parents[2]
 STEP = """
 import json, sys
 from pathlib import Path
-from training.backend import prepare_backend
+from training.network.backend import prepare_backend
 prepare_backend(2)
 from tests.training.collections_of_xrays import an_entry
 from tests.training.test_train import CONFIG
-from training.batches import Batches
-from training.checkpoint import Position, restore, save
-from training.config import Phase, read_config
-from training.examples import Example
-from training.train import compile_phase, take_average, train_step
+from training.batches.draw import Batches
+from training.run.checkpoint import Position, restore, save
+from training.run.config import Phase, read_config
+from training.batches.examples import Example
+from training.batches.step import compile_phase, take_average, train_step
 import keras, numpy as np
 
 folder = Path(sys.argv[1])

@@ -9,8 +9,8 @@ from PIL import Image
 
 from tests.training.collections_of_xrays import a_collection, add_image, as_fracatlas, rows_of, turned
 from training.collect import REPORT, collect
-from training.layouts import LayoutError, find_xrays
-from training.manifest import read_manifest
+from training.data.layouts import LayoutError, find_xrays
+from training.data.manifest import read_manifest
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +121,7 @@ def test_what_a_killed_run_had_measured_is_not_measured_again(
     def never(pixels: object) -> None:
         raise AssertionError("measured again")
 
-    monkeypatch.setattr("training.fingerprints.fingerprint", never)
+    monkeypatch.setattr("training.data.fingerprints.fingerprint", never)
     assert collect([folder], tmp_path / "run") == kept
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from training.curves import note, read
+from training.run.curves import note, read
 
 
 def test_a_line_that_was_cut_off_is_left_out_and_a_repeated_step_counts_as_it_came_out_last(tmp_path: Path):

@@ -14,17 +14,17 @@ from PIL import Image
 
 from model.bundle import CARD, MANIFEST, MEASURED, WEIGHTS, Bundle, Calibration, read_bundle
 from model.classifier import Classifier, calibrate
-from model.image import decode
+from model.decode.image import decode
 from model.network import FRACTURE
 from tests.model.conftest import DESCRIPTION, untrained, write
 from tests.training.collections_of_xrays import add_image, turned, write_rows
 from training import external
 from training.evaluation import intervals
-from training.evaluation.logits import in_the_large, slope
-from training.evaluation.recalibrate import FOLDS, _folds
-from training.evaluation.served import serve
-from training.evaluation.site import read_site
-from training.report import REPORT
+from training.evaluation.external.logits import in_the_large, slope
+from training.evaluation.external.recalibrate import FOLDS, _folds
+from training.evaluation.external.served import serve
+from training.evaluation.external.site import read_site
+from training.evaluation.report import REPORT
 
 XRAYS = 140
 

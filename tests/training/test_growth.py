@@ -1,7 +1,7 @@
 import numpy as np
 
 from model.network import FRACTURE, WHERE, build
-from training.growth import transfer
+from training.network.growth import transfer
 
 
 def test_a_deeper_network_first_says_what_the_shallower_one_said_and_so_does_a_shallower_one_made_of_it():

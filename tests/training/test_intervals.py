@@ -9,9 +9,9 @@ from training.evaluation import intervals
 from training.evaluation.figures import FEWEST, Calls, as_a_whole, subgroups
 from training.evaluation.intervals import Measure, auc_bounds, mean_with_interval, share_bounds, with_interval
 from training.evaluation.least_size import describe_base, mark_small
+from training.evaluation.measures import share
 from training.evaluation.sample import Sample
-from training.measures import share
-from training.refused import Refused
+from training.run.refused import Refused
 
 
 def a_sample(probabilities: np.ndarray, labels: np.ndarray, **same: object) -> Sample:

@@ -9,18 +9,18 @@ import pytest
 from PIL import Image
 
 from tests.training.collections_of_xrays import an_entry
-from training.evaluation.ancestry import (
+from training.data.ancestry import (
     KnowsTheTest,
     ancestry_of,
     known_before,
     note_ancestry,
     refuse_overlap,
 )
-from training.evaluation.known_xrays import FILE, known_of, read_known
-from training.fingerprints import Fingerprints
-from training.manifest import Entry, write_manifest
-from training.near_duplicates import fingerprint
-from training.split import SPLIT
+from training.data.fingerprints import Fingerprints
+from training.data.known_xrays import FILE, known_of, read_known
+from training.data.manifest import Entry, write_manifest
+from training.data.near_duplicates import fingerprint
+from training.data.split import SPLIT
 from training.synthetic_set import draw_wrist
 
 

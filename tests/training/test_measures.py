@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from model.classifier import calibrate
-from training.calibration import fit_calibration, high_threshold, low_threshold, region_threshold
-from training.measures import (
+from training.evaluation.calibration import fit_calibration, high_threshold, low_threshold, region_threshold
+from training.evaluation.measures import (
     auc,
     auc_within,
     calibration_error,

@@ -3,8 +3,8 @@ import pytest
 
 from model.network import FRACTURE, WHERE, build
 from tests.training.collections_of_xrays import an_entry
-from training.examples import Example
-from training.localisation import grad_cam, overlap, peak_hits
+from training.batches.examples import Example
+from training.evaluation.localisation import grad_cam, overlap, peak_hits
 
 
 def boxed(x: float, y: float, w: float, h: float) -> Example:

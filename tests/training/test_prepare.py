@@ -15,12 +15,12 @@ from PIL import Image, ImageOps
 from tests.training.collections_of_xrays import a_collection, add_image, an_entry, pixels_of, rows_of, turned
 from tests.xrays import FRACATLAS, XRAYS, needs_xrays
 from training.collect import collect
-from training.fingerprints import FILE
-from training.manifest import read_manifest, write_manifest
-from training.near_duplicates import NEAR, distance, find_near_duplicates, fingerprint
+from training.data.fingerprints import FILE
+from training.data.manifest import read_manifest, write_manifest
+from training.data.near_duplicates import NEAR, distance, find_near_duplicates, fingerprint
+from training.data.split import FOLDS, SPLIT, join_groups, read_split, split_by_group
 from training.prepare import AUDIT, REPORT, prepare
-from training.refused import Refused
-from training.split import FOLDS, SPLIT, join_groups, read_split, split_by_group
+from training.run.refused import Refused
 
 
 @pytest.fixture(scope="module")

@@ -14,15 +14,15 @@ from model.weights import write_weights
 from stack.part import ROOT
 from tests.model.conftest import DESCRIPTION
 from tests.training.collections_of_xrays import an_entry
-from training.config import read_config
-from training.manifest import write_manifest
-from training.openings import OPENINGS, AlreadyOpened, inherit_openings, note_opening
-from training.refused import Refused
+from training.data.manifest import write_manifest
+from training.data.split import SPLIT, division_of
+from training.network.trained import AnotherDivision, refuse_bundle_of_another_division
+from training.network.trunk import begin_with, bundle_of, told_of
+from training.run.config import read_config
+from training.run.refused import Refused
+from training.run.test_part_openings import OPENINGS, AlreadyOpened, inherit_openings, note_opening
 from training.select import read_comparison, select
-from training.split import SPLIT, division_of
 from training.train import train
-from training.trained import AnotherDivision, refuse_bundle_of_another_division
-from training.trunk import begin_with, bundle_of, told_of
 
 
 def a_bundle(folder: Path, metrics: dict, write: Callable[[Path], None] = Path.touch) -> Bundle:

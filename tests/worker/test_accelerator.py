@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.accelerator import accelerator
+from worker.inference.accelerator import accelerator
 
 TELUM = "vendor_id       : IBM/S390\nfeatures\t: esan3 zarch vxe2 vxp sort dflt vxp2 nnpa sie\n"
 

@@ -11,24 +11,24 @@ from threading import Event, Timer
 import numpy as np
 import pytest
 
-from jobs.deletion import delete
-from jobs.errors import StoreRefused, StoreUnavailable, TransientError
-from jobs.ids import new_id
-from jobs.insist import insist
-from jobs.job import Job, now
-from jobs.queue import DELIVER, INFER_ROUTINE
-from jobs.states import Delivery, State
+from jobs.lifecycle.compare_and_set import insist
+from jobs.lifecycle.deletion import delete
+from jobs.record.errors import StoreRefused, StoreUnavailable, TransientError
+from jobs.record.ids import new_id
+from jobs.record.job import Job, now
+from jobs.record.states import Delivery, State
+from jobs.redis.queue import DELIVER, INFER_ROUTINE
 from jobs.trace import entered, name_trace, trace_id
+from model.decode.image import NotARadiograph, Radiograph, decode
 from model.errors import NoDecoder
-from model.fitness import ImageWarning
-from model.image import NotARadiograph, Radiograph, decode
+from model.image_warnings import ImageWarning
 from model.prediction import Prediction
 from model.regions import Region
 from tests import pictures
 from tests.conftest import a_job, only_a_tombstone_is_left
-from worker.analyse import PAUSES, Desk, _pauses, analyse
-from worker.suspects import Suspects
-from worker.watchdog import Watchdog
+from worker.inference.analyse import PAUSES, Desk, _pauses, analyse
+from worker.inference.suspects import Suspects
+from worker.inference.watchdog import Watchdog
 
 PNG = pictures.encoded(pictures.gray())
 PREDICTION = Prediction(

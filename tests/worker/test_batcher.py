@@ -2,7 +2,7 @@ from threading import Event
 
 import pytest
 
-from worker.batcher import Batcher
+from worker.inference.batcher import Batcher
 
 
 def test_what_waits_while_the_model_runs_goes_in_one_batch():

@@ -4,21 +4,21 @@ from datetime import timedelta
 
 import pytest
 
-from jobs.clock import ClocksDisagree
-from jobs.job import LEFTOVER_GRACE, now
-from jobs.states import State
+from jobs.record.job import LEFTOVER_GRACE, now
+from jobs.record.states import State
+from jobs.store.clock import ClocksDisagree
 from tests.conftest import a_job
 from tests.worker.conftest import after_a_while
 from tests.worker.test_purge import ended
-from worker.purge import purge
-from worker.sweep import Sweeper
+from worker.sweeper.purge import purge
+from worker.sweeper.sweep import Sweeper
 
 JUMP = timedelta(days=400)
 
 
 def jumped(monkeypatch, by: timedelta) -> None:
     """Let the clock of this process, and of no other, have jumped."""
-    for module in ("jobs.clock", "worker.analyse", "jobs.deletion"):
+    for module in ("jobs.store.clock", "worker.inference.analyse", "jobs.lifecycle.deletion"):
         monkeypatch.setattr(f"{module}.now", lambda: now() + by)
 
 
@@ -61,6 +61,6 @@ def test_a_sweeper_that_is_ahead_expires_and_erases_nothing(ledger, queue, redis
     assert ledger.read(waiting.id).state is State.QUEUED
     assert ledger.read(running.id) == running
     assert ledger.marked(interrupted.id) == interrupted
-    monkeypatch.setattr("jobs.clock.Clock.earliest", lambda _: now() + 2 * LEFTOVER_GRACE + JUMP)
+    monkeypatch.setattr("jobs.store.clock.Clock.earliest", lambda _: now() + 2 * LEFTOVER_GRACE + JUMP)
     after_a_while(sweeper, redis)
     assert ledger.read(waiting.id).state is State.EXPIRED, "once all clocks say so"

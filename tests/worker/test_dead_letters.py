@@ -6,10 +6,10 @@ from dataclasses import fields
 
 import pytest
 
-from jobs.ids import new_id
-from jobs.job import now
-from jobs.queue import INFER_ROUTINE
-from jobs.states import Delivery, State
+from jobs.record.ids import new_id
+from jobs.record.job import now
+from jobs.record.states import Delivery, State
+from jobs.redis.queue import INFER_ROUTINE
 from stack.part import ROOT
 from tests.conftest import a_job
 
@@ -38,7 +38,7 @@ def command(settings):
 
     def run(*arguments: str) -> tuple[int, list[dict], str]:
         done = subprocess.run(
-            (sys.executable, "-m", "worker.dead_letters", *arguments),
+            (sys.executable, "-m", "admin.dead_letters", *arguments),
             cwd=ROOT,
             env=os.environ | environment,
             capture_output=True,

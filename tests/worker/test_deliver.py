@@ -13,21 +13,21 @@ from threading import Event, Thread
 import pytest
 from standardwebhooks import Webhook
 
-from jobs.breaker import FAILURES
-from jobs.callback_url import origin_of
-from jobs.deletion import delete
-from jobs.deliveries import RECEIVER_CALLS
-from jobs.errors import StoreUnavailable
-from jobs.job import now
-from jobs.ledger import Ledger
-from jobs.receivers import PATIENCE
-from jobs.states import Delivery
+from jobs.callbacks.url import origin_of
+from jobs.lifecycle.deletion import delete
+from jobs.record.errors import StoreUnavailable
+from jobs.record.job import now
+from jobs.record.states import Delivery
+from jobs.redis.circuit_breaker import FAILURES
+from jobs.redis.delivery_queues import RECEIVER_CALLS
+from jobs.store.ledger import Ledger
+from jobs.store.receivers import PATIENCE
+from jobs.store.webhook_settings import OVERLAP, signed, webhook_secret
 from jobs.trace import entered, name_trace, trace_id
-from jobs.webhook import OVERLAP, signed, webhook_secret
 from tests.conftest import SIGNING_KEY, a_job, only_a_tombstone_is_left
 from tests.worker.conftest import deliver
-from worker.call import Answer
-from worker.deliver import SCHEDULE
+from worker.delivery.call import Answer
+from worker.delivery.deliver import SCHEDULE
 
 RESULT = {"finding": "fracture", "probability": 0.9}
 DYING = "delivery:elsewhere:1:abcd"
@@ -233,7 +233,7 @@ def test_a_callback_whose_outcomes_are_all_lost_ends_failed(ledger, courier, rec
 
     job = ended_job(ledger, receiver.url)
     with monkeypatch.context() as patched:
-        patched.setattr("worker.deliver._call", broken)
+        patched.setattr("worker.delivery.deliver._call", broken)
         for _ in range(len(SCHEDULE) + 1):
             with pytest.raises(RuntimeError):
                 deliver(job.id, courier)
@@ -297,7 +297,7 @@ def test_an_attempt_is_counted_before_the_call(ledger, courier, monkeypatch):
         seen.append(ledger.read(job.id))
         return Answer(0.0, error="not called")
 
-    monkeypatch.setattr("worker.deliver._call", look)
+    monkeypatch.setattr("worker.delivery.deliver._call", look)
     deliver(job.id, courier)
     assert [(during.delivery, during.delivery_attempts) for during in seen] == [(Delivery.PENDING, 1)]
     assert seen[0].next_delivery_at > now()
@@ -328,7 +328,7 @@ def test_a_callback_over_tls_goes_only_to_whom_the_name_belongs(
     files = ["-addext", f"subjectAltName=DNS:{name}", "-keyout", str(key), "-out", str(certificate)]
     subprocess.run([*request, *files], check=True, capture_output=True)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    monkeypatch.setattr("worker.call._tls", ssl.create_default_context)  # Read anew.
+    monkeypatch.setattr("worker.delivery.call._tls", ssl.create_default_context)  # Read anew.
     receiver.speak_tls(certificate, key)
     job = ended_job(ledger, receiver.url)
     deliver(job.id, replace(courier, exceptions=frozenset({"localhost"})))

@@ -11,14 +11,14 @@ from threading import Event, Thread
 import pytest
 from redis import Redis
 
-from jobs.deletion import delete
-from jobs.erasures import PAUSE
-from jobs.errors import NotStored
-from jobs.job import now
-from jobs.ledger import Ledger
-from jobs.probes import Probes
+from jobs.lifecycle.deletion import delete
+from jobs.record.errors import NotStored
+from jobs.record.job import now
+from jobs.redis.append_only_file import PAUSE
+from jobs.store.ledger import Ledger
+from jobs.store.probes import Probes
 from tests.worker.test_purge import ended, later
-from worker.purge import purge, purge_until
+from worker.sweeper.purge import purge, purge_until
 
 OURS = {
     "reference": "ward 3, Miss Erased",
@@ -86,7 +86,7 @@ def test_the_file_is_rewritten_once_in_a_while_and_not_for_each_erasure(ledger: 
 
 
 def test_the_purger_orders_the_rewrite_though_clocks_disagree(ledger: Ledger, redis: Redis, monkeypatch):
-    monkeypatch.setattr("worker.purge.PAUSE", 0.01)
+    monkeypatch.setattr("worker.sweeper.purge.PAUSE", 0.01)
     monkeypatch.setattr(ledger.objects, "date", lambda: now() + timedelta(days=1))
     before, stop = rewrites(redis), Event()
     delete(ended(ledger).id, ledger)

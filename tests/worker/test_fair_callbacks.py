@@ -13,14 +13,14 @@ from threading import Thread
 
 import pytest
 
-from jobs.deliveries import CLIENT_CALLS
-from jobs.handover import pass_on
-from jobs.job import now
-from jobs.ledger import Ledger
-from jobs.probes import Probes
-from jobs.queue import JobQueue
+from jobs.lifecycle.next_step import pass_on
+from jobs.record.job import now
+from jobs.record.states import Delivery
+from jobs.redis.delivery_queues import CLIENT_CALLS
+from jobs.redis.queue import JobQueue
 from jobs.settings import Settings
-from jobs.states import Delivery
+from jobs.store.ledger import Ledger
+from jobs.store.probes import Probes
 from tests.conftest import a_job
 
 ROOT = Path(__file__).parents[2]

@@ -4,11 +4,11 @@ import subprocess
 import sys
 
 from stack.part import ROOT
-from worker.memory import ARENAS
+from worker.inference.memory import ARENAS
 
 FREED = """
 from pathlib import Path
-from worker.memory import give_back
+from worker.inference.memory import give_back
 
 def resident():
     return next(int(l.split()[1]) for l in Path("/proc/self/status").open() if l.startswith("VmRSS"))
@@ -23,7 +23,7 @@ print(before - resident())
 HEAPS = """
 from threading import Barrier, Thread
 from pathlib import Path
-from worker.memory import keep_heaps_small
+from worker.inference.memory import keep_heaps_small
 
 keep_heaps_small()
 together = Barrier(16)
@@ -48,7 +48,7 @@ print(arenas())
 
 LARGE_FREED = """
 from pathlib import Path
-from worker.memory import LARGE, keep_heaps_small
+from worker.inference.memory import LARGE, keep_heaps_small
 
 def resident():
     return next(int(l.split()[1]) for l in Path("/proc/self/status").open() if l.startswith("VmRSS"))

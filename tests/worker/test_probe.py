@@ -1,7 +1,7 @@
 import pytest
 
-from jobs.job import now
-from jobs.probes import Probes
+from jobs.record.job import now
+from jobs.store.probes import Probes
 from tests.worker.conftest import send_probe
 
 

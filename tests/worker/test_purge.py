@@ -2,14 +2,14 @@ from datetime import timedelta
 
 import pytest
 
-from jobs.deletion import delete
-from jobs.errors import StoreUnavailable
-from jobs.job import LEFTOVER_GRACE, now
-from jobs.states import State
+from jobs.lifecycle.deletion import delete
+from jobs.record.errors import StoreUnavailable
+from jobs.record.job import LEFTOVER_GRACE, now
+from jobs.record.states import State
 from tests.conftest import a_job, only_a_tombstone_is_left
 from tests.worker.conftest import after_a_while
-from worker.purge import purge
-from worker.sweep import Sweeper
+from worker.sweeper.purge import purge
+from worker.sweeper.sweep import Sweeper
 
 LONG_AGO = now() - timedelta(hours=2)
 RESULT = {"finding": "fracture"}
@@ -33,7 +33,7 @@ def due(ledger) -> list[str]:
 
 
 def later(monkeypatch, by: timedelta) -> None:
-    monkeypatch.setattr("jobs.clock.Clock.agreed", lambda _: now() + by)
+    monkeypatch.setattr("jobs.store.clock.Clock.agreed", lambda _: now() + by)
 
 
 def test_a_job_is_deleted_when_it_has_been_kept_for_as_long_as_was_asked_for(ledger):

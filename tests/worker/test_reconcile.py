@@ -2,11 +2,11 @@ from datetime import timedelta
 
 import pytest
 
-from jobs.job import now
-from jobs.states import State
+from jobs.record.job import now
+from jobs.record.states import State
 from tests.conftest import a_job
-from worker.reconcile import reconcile
-from worker.sweep import Sweeper, sweep
+from worker.sweeper.reconcile import reconcile
+from worker.sweeper.sweep import Sweeper, sweep
 
 
 @pytest.fixture

@@ -6,17 +6,17 @@ from types import SimpleNamespace
 import pytest
 from ulid import ULID
 
-from jobs.agenda import AGENDA, DOUBT
-from jobs.breaker import FAILURES
-from jobs.errors import QueueUnavailable
-from jobs.job import LEFTOVER_GRACE, Job, now
-from jobs.ledger import Ledger, _image
-from jobs.queue import INFER_ROUTINE
-from jobs.states import Delivery, Priority, State
+from jobs.record.errors import QueueUnavailable
+from jobs.record.job import LEFTOVER_GRACE, Job, now
+from jobs.record.states import Delivery, Priority, State
+from jobs.redis.agenda import AGENDA, DOUBT
+from jobs.redis.circuit_breaker import FAILURES
+from jobs.redis.queue import INFER_ROUTINE
+from jobs.store.ledger import Ledger, _image
 from tests.conftest import a_job, a_study
 from tests.worker.conftest import after_a_while
-from worker.reconcile import reconcile
-from worker.sweep import Sweeper, sweep
+from worker.sweeper.reconcile import reconcile
+from worker.sweeper.sweep import Sweeper, sweep
 
 LONG_AGO = now() - timedelta(minutes=30)
 RESULT = {"finding": "fracture"}

@@ -5,10 +5,10 @@ from datetime import timedelta
 
 import pytest
 
-from jobs.job import now
+from jobs.record.job import now
 from tests.conftest import a_job
-from worker.reconcile import reconcile
-from worker.sweep import Sweeper, sweep
+from worker.sweeper.reconcile import reconcile
+from worker.sweeper.sweep import Sweeper, sweep
 
 JOBS = 60
 LATER = timedelta(hours=10)

@@ -12,7 +12,7 @@ HANG = {
 WORKER = """
 import re
 from threading import Event
-from worker.watchdog import Watchdog
+from worker.inference.watchdog import Watchdog
 
 watchdog = Watchdog(1.0)
 watchdog.start()

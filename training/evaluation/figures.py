@@ -9,8 +9,7 @@ import numpy as np
 
 from model.bundle import Thresholds
 from training.evaluation.intervals import Bounds, share_bounds
-from training.evaluation.sample import Sample
-from training.measures import (
+from training.evaluation.measures import (
     auc_within,
     average_precision,
     calibration_error,
@@ -18,6 +17,7 @@ from training.measures import (
     predictive_values,
     reliability,
 )
+from training.evaluation.sample import Sample
 
 PREVALENCES = (0.05, 0.10, 0.20, 0.50)
 FEWEST = 10

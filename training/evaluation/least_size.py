@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from training.refused import Refused
+from training.run.refused import Refused
 
 LEAST, LEAST_OF_A_CLASS = 100, 30
 """X-rays, and fractured as well as intact ones among them. Of 30 fractured X-rays one or two lie below a

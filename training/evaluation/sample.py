@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from training.data.manifest import Entry
 from training.evaluation.intervals import UNKNOWN, Bounds, auc_bounds, mean_with_interval, with_interval
-from training.manifest import Entry
-from training.measures import auc
+from training.evaluation.measures import auc
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from typing import Any
 
 from model.bundle import MANIFEST, MEASURED
 from training.evaluation.figures import FEWEST
-from training.report import as_text
+from training.evaluation.report import as_text
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
