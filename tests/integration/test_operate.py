@@ -66,5 +66,5 @@ def test_a_signing_key_is_replaced_as_printed_and_the_stack_goes_on(tmp_path: Pa
 def test_every_block_of_the_page_is_run():
     assert len(BLOCKS) == 3
     assert PAGE.count("\n```") == 2 * (len(BLOCKS) + 1), (
-        "and the rights that tests/jobs/test_redis_peers.py gives"
+        "and the rights that tests/jobs/redis/test_peers.py gives"
     )

@@ -18,7 +18,7 @@ from jobs.store.webhook_settings import webhook_secret
 from tests import pictures
 from tests.conftest import SIGNING_KEY, a_job, a_study, only_a_tombstone_is_left
 from tests.worker.conftest import after_a_while, deliver
-from tests.worker.test_analyse import desk  # noqa: F401 - a fixture
+from tests.worker.inference.test_analyse import desk  # noqa: F401 - a fixture
 from worker.inference.analyse import analyse
 from worker.sweeper.purge import purge
 from worker.sweeper.reconcile import reconcile
