@@ -25,10 +25,10 @@ from jobs.store.objects import Objects
 from jobs.store.start import marks_of
 from jobs.trace import trace_id
 
-OUR_ID = re.compile(r"[a-z]+_[0-9A-HJKMNP-TV-Z]{26}")
+_OUR_ID = re.compile(r"[a-z]+_[0-9A-HJKMNP-TV-Z]{26}")
 """What we made up ourselves; a name that a client has given may be a patient's."""
-SUBMITTED = "submitJob"
-SUBMITTING = {SUBMITTED, "submitJobAs", "submitStudy", "storeInstances", "storeInstancesOfStudy"}
+_SUBMITTED = "submitJob"
+_SUBMITTING = {_SUBMITTED, "submitJobAs", "submitStudy", "storeInstances", "storeInstancesOfStudy"}
 
 
 def audit_requests(app: Flask, audit: Audit) -> None:
@@ -60,7 +60,7 @@ def _subjects(response: Response) -> list[str | None]:
         return [str(g.key_acted_on)]
     made = response.headers.get("Location", "").rpartition("/")[2]
     named = [made, *map(str, (request.view_args or {}).values())]
-    first = next((text for text in named if OUR_ID.fullmatch(text)), None)
+    first = next((text for text in named if _OUR_ID.fullmatch(text)), None)
     accepted = [job_id for job_id in g.get("accepted", ()) if job_id != first]
     return [*accepted, *([first] if first or not accepted else [])]
 
@@ -73,7 +73,7 @@ def acts_of(audit: Audit, ledger: Ledger, client: str, since: datetime) -> Itera
     known: set[str] = set()
     for entry in audit.entries(since):
         if entry["client"] == client:
-            if entry["action"] in SUBMITTING:
+            if entry["action"] in _SUBMITTING:
                 known.add(entry["subject"])
             yield entry
     newer = takewhile(lambda job_id: made_at(job_id) >= since, ledger.of_client(client, None))
@@ -81,7 +81,7 @@ def acts_of(audit: Audit, ledger: Ledger, client: str, since: datetime) -> Itera
         with suppress(NotStored):
             job = ledger.read(job_id)
             at = moment_text(job.created_at)
-            yield {"client": client, "action": SUBMITTED, "key": job.key, "subject": job_id, "at": at}
+            yield {"client": client, "action": _SUBMITTED, "key": job.key, "subject": job_id, "at": at}
 
 
 def main() -> int:

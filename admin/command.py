@@ -11,9 +11,9 @@ from typing import Any
 from jobs.settings import Settings, SettingsError
 
 STORES = ("REDIS_URL", "S3_ENDPOINT_URL", "S3_BUCKET")
-CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+_CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 SIGNING_KEY = "OSTEO_SIGNING_KEY"
-SETTINGS_FILE = "settings.json"
+_SETTINGS_FILE = "settings.json"
 """What `make up` writes into $OSTEO_VAR while it runs: the variables of its service."""
 
 
@@ -31,7 +31,7 @@ def settings_of_command(signs: bool = False, needs: Iterable[str] = ("REDIS_URL"
         folder = None
     missing = [name for name in (*needs, *([SIGNING_KEY] if signs else [])) if not os.environ.get(name)]
     if missing:
-        also = [name for name in ("S3_ENDPOINT_URL", *CREDENTIALS) if not os.environ.get(name)]
+        also = [name for name in ("S3_ENDPOINT_URL", *_CREDENTIALS) if not os.environ.get(name)]
         where = f"no stack of `make up` runs in {folder} (OSTEO_VAR names its folder), and " if folder else ""
         raise SettingsError(
             f"{where}the environment lacks {', '.join(dict.fromkeys([*missing, *also]))}."
@@ -57,7 +57,7 @@ def _of_stack(folder: Path, environment: Mapping[str, str]) -> dict[str, str]:
     """The variables of the stack that runs in `folder`, without those that the environment sets to others."""
     with suppress(FileNotFoundError):
         try:
-            known: dict[str, str] = json.loads((folder / SETTINGS_FILE).read_text())
+            known: dict[str, str] = json.loads((folder / _SETTINGS_FILE).read_text())
         except PermissionError as error:
             raise SettingsError(f"{folder} is not yours: run this as the user who runs `make up`") from error
         # Credentials of the person's own would not open the stack's store.

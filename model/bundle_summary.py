@@ -1,7 +1,5 @@
 """What a bundle says of itself to those who are given its answers, for `GET /v1/model`. No TensorFlow."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from model.bundle import CARD, Bundle

@@ -1,10 +1,9 @@
 """Radiographs in, predictions out: what the worker holds one of. Set up once, run many times."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -55,7 +54,7 @@ class Classifier:
         engine: str | None = None,
         progress: Callable[[str], object] = lambda _: None,
         cache: Path | None = None,
-    ) -> Classifier:
+    ) -> Self:
         """Verify the bundle, start an engine (by default the best that is installed), run it once.
 
         What an engine compiles for this machine is kept in the folder `cache`, if there is one.

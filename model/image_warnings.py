@@ -1,7 +1,5 @@
 """Notes what of an X-ray makes its answer less reliable, for the `warnings` of a result. No TensorFlow."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Draws what the model saw onto the radiograph, when a reader asks for it. No TensorFlow."""
 
-from __future__ import annotations
-
 import io
 
 import numpy as np
@@ -14,7 +12,7 @@ from model.prediction import Prediction, in_words
 from model.regions import spread_heat
 
 LONGEST_SIDE = 1600
-COMPRESSION = 3
+_COMPRESSION = 3
 """Of zlib: a third of the time that its default 6 takes, for a twentieth more bytes."""
 _MOST_OPAQUE = 0.45
 _SHOWN_FROM = 0.15
@@ -47,7 +45,7 @@ def draw_overlay(radiograph: Radiograph, prediction: Prediction) -> bytes:
     _frame_regions(picture, prediction, scale, unit)
     _caption(picture, prediction, unit)
     file = io.BytesIO()
-    picture.save(file, "PNG", compress_level=COMPRESSION)
+    picture.save(file, "PNG", compress_level=_COMPRESSION)
     return file.getvalue()
 
 

@@ -1,7 +1,5 @@
 """What the model says of one radiograph: made by the classifier, drawn by the explanation."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

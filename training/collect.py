@@ -4,8 +4,6 @@ Refuses, and counts, what would teach a model something false: images that are c
 image that carry both labels. Writes manifest.csv and collect.json; what a killed run had measured is kept.
 """
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import json

@@ -5,8 +5,6 @@ it has been is written down. Writes metrics.json, plots, report.html and the bun
 scored is kept.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import math

@@ -5,8 +5,6 @@ answers.csv to the run's folder; with --recalibrate, also a bundle with calibrat
 What a killed call had answered is kept.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from dataclasses import asdict

@@ -4,8 +4,6 @@ After `training.train` and before `training.evaluate`, which puts radiograph_che
 how it was measured.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 from pathlib import Path

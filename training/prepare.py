@@ -4,8 +4,6 @@ Writes split.csv, prepare.json (the leakage report) and a contact sheet of each 
 somebody else's division instead, writes audit.json, and exits with 1 if that leaks.
 """
 
-from __future__ import annotations
-
 import argparse
 import csv
 import sys

@@ -3,8 +3,6 @@
 Before `training.train`, which begins with the file it writes. Killed at any moment, the same command goes on.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from dataclasses import asdict, dataclass
@@ -119,7 +117,7 @@ def _order(seed: int, turn: int, total: int) -> np.ndarray:
     return np.random.default_rng([seed, turn, total]).permutation(total)
 
 
-def _compile(config: Pretraining, classes: int) -> keras.Model:
+def _compile(config: Pretraining, classes: int) -> "keras.Model":
     import keras
 
     keras.config.set_dtype_policy(config.precision)
@@ -148,7 +146,7 @@ def _compile(config: Pretraining, classes: int) -> keras.Model:
     return model
 
 
-def _measure(model: keras.Model, held_out: Photographs) -> dict[str, float]:
+def _measure(model: "keras.Model", held_out: Photographs) -> dict[str, float]:
     answers = model.predict(scale_pixels(held_out.pixels), batch_size=100, verbose=0)
     right = int((answers.argmax(axis=1) == held_out.classes).sum())
     return {"held_out": len(held_out.classes), "held_out_accuracy": right / len(held_out.classes)}

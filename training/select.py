@@ -4,8 +4,6 @@ Every candidate trains for the same time from the same seed, and is measured on 
 selection.json after each, so that a killed run goes on with the next, and draws selection.png.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys
@@ -143,7 +141,7 @@ def _measure(comparison: Comparison, candidate: Candidate, run: Path) -> dict[st
     }
 
 
-def _score(model: keras.Model, examples: Sequence[Example]) -> dict[str, Any]:
+def _score(model: "keras.Model", examples: Sequence[Example]) -> dict[str, Any]:
     squares = [example.square for example in examples]
     score(model, squares[:1], "compiling")
     start = time.perf_counter()

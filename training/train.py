@@ -4,8 +4,6 @@ Killed at any moment, the same command goes on from the last checkpoint. Writes 
 validation.jsonl, curves.png, and at the end trained.npz, which `training.evaluate` reads.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
@@ -93,7 +91,7 @@ def _run_phase(
     start: Position,
     batches: Batches,
     validation: Sequence[Example],
-    model: keras.Model,
+    model: "keras.Model",
     run: Path,
 ) -> Iterator[Position]:
     """Run a phase from `start` to its end, the averaged weights in place; yield where a checkpoint is due.
@@ -122,7 +120,7 @@ def _run_phase(
 
 
 def validate(
-    model: keras.Model, validation: Sequence[Example], config: Config, phase: Phase
+    model: "keras.Model", validation: Sequence[Example], config: Config, phase: Phase
 ) -> dict[str, float]:
     """Measure on the validation part, or on windows of it, with the weights as they are."""
     if phase.window < 1:

@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 QUEUES_OF_ROLE = {"inference": (INFER_STAT, INFER_ROUTINE), "delivery": (DELIVER,), "sweeper": ()}
 
-REMEMBERED = 1.0
+_REMEMBERED = 1.0
 """Seconds for which a delivery goes by what it has just read of a client's webhook and of its receiver."""
 
 Tasks = Mapping[str, Callable[..., None]]
@@ -117,8 +117,8 @@ def run_delivery(settings: Settings) -> None:
         process=heartbeat.name,
         ledger=ledger,
         queue=JobQueue.connect(settings.redis_url),
-        webhooks=Webhooks(ledger.records, settings.signing_key, REMEMBERED),
-        receivers=Receivers(ledger.records, REMEMBERED),
+        webhooks=Webhooks(ledger.records, settings.signing_key, _REMEMBERED),
+        receivers=Receivers(ledger.records, _REMEMBERED),
         public_url=settings.public_url,
         exceptions=settings.callback_exceptions,
         seconds=settings.callback_seconds,

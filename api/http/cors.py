@@ -10,7 +10,7 @@ SHOWN = (
     "ETag, Idempotency-Expires, Idempotency-Replayed, Link, Location, Preference-Applied, RateLimit,"
     " RateLimit-Policy, Retry-After, X-Request-ID"
 )
-PREFLIGHT_SECONDS = 600
+_PREFLIGHT_SECONDS = 600
 
 
 def allow_origins(app: Flask, origins: frozenset[str]) -> None:
@@ -34,5 +34,5 @@ def allow_origins(app: Flask, origins: frozenset[str]) -> None:
             if request.method == "OPTIONS":
                 response.headers["Access-Control-Allow-Methods"] = ", ".join(sorted(response.allow))
                 response.headers["Access-Control-Allow-Headers"] = SENT
-                response.headers["Access-Control-Max-Age"] = str(PREFLIGHT_SECONDS)
+                response.headers["Access-Control-Max-Age"] = str(_PREFLIGHT_SECONDS)
         return response

@@ -9,7 +9,7 @@ from typing import IO, Any
 from flask import Request
 from werkzeug.formparser import FormDataParser
 
-AROUND = len(b"\r\n----\r\n")
+_AROUND = len(b"\r\n----\r\n")
 """What stands around the name of a boundary, at most."""
 
 
@@ -19,7 +19,7 @@ class Uncut:
     def __init__(self, stream: IO[bytes], boundary: bytes) -> None:
         self._stream = stream
         self._start = b"\r\n--" + boundary
-        self._longest = len(boundary) + AROUND
+        self._longest = len(boundary) + _AROUND
 
     def read(self, size: int) -> bytes:
         """The next piece, of `size` bytes and as many more as a boundary needs."""

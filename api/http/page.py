@@ -2,12 +2,12 @@
 
 from flask import Response
 
-CONTENT_SECURITY_POLICY = (
+_CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
 
 def page(html: str) -> Response:
     """A page for a browser, that can load and run nothing but our style sheet."""
-    headers = {"Content-Security-Policy": CONTENT_SECURITY_POLICY, "Referrer-Policy": "no-referrer"}
+    headers = {"Content-Security-Policy": _CONTENT_SECURITY_POLICY, "Referrer-Policy": "no-referrer"}
     return Response(html, content_type="text/html; charset=utf-8", headers=headers)

@@ -16,13 +16,13 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS = 5
 
 
-OF_STATUS = {
+_OF_STATUS = {
     404: "not-found",
     405: "method-not-allowed",
     413: "request-entity-too-large",
 }
 """The types of what Flask itself refuses."""
-DETAIL = {
+_DETAIL = {
     404: "There is no such address. /docs shows all that there are.",
     405: "This address does not take this method; the header Allow names those that it takes.",
 }
@@ -101,8 +101,8 @@ def answer_problems(app: Flask) -> None:
     @app.errorhandler(HTTPException)
     def _http(error: HTTPException) -> Response:
         status = HTTPStatus(error.code or 500)
-        slug = OF_STATUS.get(status, "bad-request" if status < 500 else "internal-error")
-        said = DETAIL.get(status) or error.description or status.description
+        slug = _OF_STATUS.get(status, "bad-request" if status < 500 else "internal-error")
+        said = _DETAIL.get(status) or error.description or status.description
         response = Problem(status, slug, said).response()
         for name, value in error.get_headers():
             if name == "Allow":

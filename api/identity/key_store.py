@@ -21,7 +21,7 @@ CLIENT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 ID = re.compile(r"[0-9a-f]{16}")
 USE_GRAIN = timedelta(hours=1)
 """A key's last use is written down at most so often."""
-SKEW = timedelta(minutes=1)
+_SKEW = timedelta(minutes=1)
 """A key that ends within it makes no other: another process, whose clock is ahead, may have revoked it."""
 
 
@@ -58,7 +58,7 @@ class Keys:
         made = Key(id_of(key), client, frozenset(scopes), now(), made_by=made_by)
         self._records.create(place_of(digest), record_of(made))
         # Behind its writing: a revocation of what its maker made has seen it by now, or is seen here.
-        if made_by and self._by_id(made_by)[1].ended(now() + SKEW):
+        if made_by and self._by_id(made_by)[1].ended(now() + _SKEW):
             self._forget(digest, client)
             raise MakerEnded(f"the key {made_by} has ended")
         return key

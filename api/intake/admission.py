@@ -18,12 +18,12 @@ from jobs.settings import Settings
 
 log = logging.getLogger(__name__)
 
-MINUTE = 60
-ROOM = 0.1
+_MINUTE = 60
+_ROOM = 0.1
 """Share of the queue that is to be free again when a refused client comes back."""
 RATE_LIMIT = ("RateLimit-Policy", "RateLimit")
 """The headers that tell a quota."""
-SHORTEST, LONGEST, UNKNOWN = 1, 900, 60
+_SHORTEST, LONGEST, UNKNOWN = 1, 900, 60
 """Seconds to come back after: at least, at most, and where nothing left the queue in the last minute."""
 
 
@@ -73,9 +73,9 @@ class Admission:
         except QueueAway:
             log.warning("Redis does not answer; this request is not counted", extra={"client": client})
             return True, {}
-        seconds = max(SHORTEST, math.ceil(reset - time.time()))
+        seconds = max(_SHORTEST, math.ceil(reset - time.time()))
         headers = {
-            "RateLimit-Policy": f'"{what}";q={quota.amount};w={MINUTE}',
+            "RateLimit-Policy": f'"{what}";q={quota.amount};w={_MINUTE}',
             "RateLimit": f'"{what}";r={left};t={seconds}',
         }
         return within, headers if within else headers | {"Retry-After": str(seconds)}
@@ -90,15 +90,15 @@ class Admission:
         settings = self.settings
         if own >= settings.client_queue:
             detail = f"{own} jobs of this client wait, as many as one may have waiting. Send it again later."
-            seconds = self._until(own - settings.client_queue * (1 - ROOM))
+            seconds = self._until(own - settings.client_queue * (1 - _ROOM))
             raise Problem(429, "too-many-waiting", detail, retry_after=seconds)
         if waiting >= settings.max_queue:
             detail = f"{waiting} jobs are waiting, as many as this service takes. Send it again later."
-            seconds = self._until(waiting - settings.max_queue * (1 - ROOM))
+            seconds = self._until(waiting - settings.max_queue * (1 - _ROOM))
             raise Problem(503, "queue-full", detail, retry_after=seconds)
         if age > settings.max_queue_seconds:
             detail = f"This client's first job has waited for {age:.0f} s. Send it again later."
-            raise Problem(503, "queue-full", detail, retry_after=self._until(max(1, own * ROOM)))
+            raise Problem(503, "queue-full", detail, retry_after=self._until(max(1, own * _ROOM)))
 
     def _until(self, jobs: float) -> int:
         """Seconds until so many jobs have left the queue, as fast as they left it in the last minute."""
@@ -106,4 +106,4 @@ class Admission:
             rate = self.lines.drain_rate()
         except QueueUnavailable:
             return UNKNOWN
-        return min(LONGEST, max(SHORTEST, math.ceil(jobs / rate))) if rate else UNKNOWN
+        return min(LONGEST, max(_SHORTEST, math.ceil(jobs / rate))) if rate else UNKNOWN

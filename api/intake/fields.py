@@ -9,10 +9,10 @@ from jobs.callbacks.url import MAX_LENGTH, CallbackRefused, parse
 from jobs.record.states import Priority
 from jobs.settings import Settings
 
-MAX_REFERENCE = 200
-MAX_METADATA = 4096
-MAX_METADATA_DEPTH = 16
-MOST_RETENTION = 100 * 366 * 86_400
+_MAX_REFERENCE = 200
+_MAX_METADATA = 4096
+_MAX_METADATA_DEPTH = 16
+_MOST_RETENTION = 100 * 366 * 86_400
 """A hundred years, in seconds."""
 
 
@@ -25,10 +25,10 @@ class SubmissionFields(TypedDict, total=False):
         "https address that is called once the job has ended.",
     ]
     reference: Annotated[
-        str, {"maxLength": MAX_REFERENCE}, "The client's own, given back in the job and the callback."
+        str, {"maxLength": _MAX_REFERENCE}, "The client's own, given back in the job and the callback."
     ]
     priority: Annotated[Priority, {"default": "routine"}]
-    metadata: Annotated[str, {"maxLength": MAX_METADATA}, "A JSON object, given back in the job."]
+    metadata: Annotated[str, {"maxLength": _MAX_METADATA}, "A JSON object, given back in the job."]
     deadline_seconds: Annotated[
         int,
         {"minimum": 1},
@@ -37,7 +37,7 @@ class SubmissionFields(TypedDict, total=False):
     ]
     retention_seconds: Annotated[
         int,
-        {"minimum": 1, "maximum": MOST_RETENTION},
+        {"minimum": 1, "maximum": _MOST_RETENTION},
         "For how long the job is kept after its end; it is then deleted. At most what the operator has set,"
         " which stands where this is not given.",
     ]
@@ -59,7 +59,7 @@ def read_fields(given: Mapping[str, str], settings: Settings, longest_kept: int 
         "priority": _priority(given.get("priority")),
         "metadata": _metadata(given.get("metadata")),
         "deadline_seconds": _seconds(given, "deadline_seconds", int(settings.deadline_seconds)),
-        "retention_seconds": _seconds(given, "retention_seconds", longest_kept or MOST_RETENTION),
+        "retention_seconds": _seconds(given, "retention_seconds", longest_kept or _MOST_RETENTION),
     }
 
 
@@ -86,8 +86,8 @@ def _callback_url(text: str | None, settings: Settings) -> str | None:
 
 
 def _reference(text: str | None) -> str | None:
-    if text and (len(text) > MAX_REFERENCE or not text.isprintable()):
-        raise malformed(f"`reference` takes at most {MAX_REFERENCE} printable characters.")
+    if text and (len(text) > _MAX_REFERENCE or not text.isprintable()):
+        raise malformed(f"`reference` takes at most {_MAX_REFERENCE} printable characters.")
     return text or None
 
 
@@ -102,13 +102,13 @@ def _metadata(text: str | None) -> dict[str, Any] | None:
     if not text:
         return None
     try:
-        value = loads(text, MAX_METADATA_DEPTH) if len(text) <= MAX_METADATA else None
+        value = loads(text, _MAX_METADATA_DEPTH) if len(text) <= _MAX_METADATA else None
     except ValueError:
         value = None
     if not isinstance(value, dict):
         raise malformed(
-            f"`metadata` takes a JSON object of at most {MAX_METADATA} characters, nested at most"
-            f" {MAX_METADATA_DEPTH} deep."
+            f"`metadata` takes a JSON object of at most {_MAX_METADATA} characters, nested at most"
+            f" {_MAX_METADATA_DEPTH} deep."
         )
     return value
 

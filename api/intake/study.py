@@ -16,7 +16,7 @@ from api.openapi.schema import CLOSED
 from jobs.settings import Settings
 
 MOST_IMAGES = 20
-OF_ONE_IMAGE = ("image-too-large", "too-many-pixels", "unsupported-image", "broken-image")
+_OF_ONE_IMAGE = ("image-too-large", "too-many-pixels", "unsupported-image", "broken-image")
 
 
 class _Form(SubmissionFields):
@@ -82,7 +82,7 @@ def _picture(
     try:
         return Picture(file, replace(checked(data, fields, client, settings, pictures), data=b""))
     except Problem as problem:
-        if data and problem.slug not in OF_ONE_IMAGE:
+        if data and problem.slug not in _OF_ONE_IMAGE:
             raise
         detail = f"Image {place}: {problem.detail} Nothing of the study was accepted."
         raise Problem(problem.status, problem.slug, detail, **problem.extra, image=place) from problem

@@ -42,13 +42,13 @@ class _Form(JobFields, total=False):
 
 
 SubmissionForm = Annotated[_Form, CLOSED]
-HOW = (
+_HOW = (
     "Send the image itself, not as base64: in a multipart form, as a file in the field `image`, with all"
     " other fields beside it, or as the request's whole body."
 )
 TEXT = re.compile(rb"\s*(?:[\[{]|data:|[A-Za-z0-9+/\s]{64})")
 """How JSON, a data URL and base64 begin, and no image that is read here."""
-OF_THE_FILE = ("data", "image", "acquisition", "upload")
+_OF_THE_FILE = ("data", "image", "acquisition", "upload")
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Submission:
     @property
     def digest(self) -> str:
         """SHA-256 of all that was submitted: of the image's own digest and the fields, as JSON in UTF-8."""
-        given = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in OF_THE_FILE}
+        given = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _OF_THE_FILE}
         told = {name: value for name, value in given.items() if value is not None}
         text = json.dumps(told | {"image": self.image.sha256}, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
@@ -96,7 +96,7 @@ def read_submission(
         if request.mimetype == "multipart/form-data":
             data, fields = _from_form(request)
         elif request.is_json:
-            raise Problem(415, "unsupported-media-type", f"JSON is not taken here. {HOW}")
+            raise Problem(415, "unsupported-media-type", f"JSON is not taken here. {_HOW}")
         else:
             data, fields = request.get_data(cache=False, parse_form_data=False), single_values(request.args)
     except RequestEntityTooLarge as error:
@@ -125,7 +125,7 @@ def checked(
     if len(data) > settings.max_bytes:
         raise too_large(settings.max_bytes)
     if TEXT.match(data):
-        raise Problem(415, "unsupported-image", f"This is text, and no image. {HOW}")
+        raise Problem(415, "unsupported-image", f"This is text, and no image. {_HOW}")
     given = read_fields(fields, settings, settings.retention_of(client))
     facts = pictures.facts(data, client)
     image = ImageFacts(

@@ -53,7 +53,7 @@ PATH: Mapping[str, Any] = {
 }
 """What a part of a path looks like; any other is a text."""
 
-SECURITY = {
+_SECURITY = {
     "apiKey": {"type": "http", "scheme": "bearer"},
     "signature": {
         "type": "apiKey",
@@ -62,8 +62,8 @@ SECURITY = {
         "description": "Of a callback: Standard Webhooks, HMAC-SHA256 by the client's secret.",
     },
 }
-OF_ANY_JSON = ("malformed", "request-entity-too-large")
-OF_ANY_WITH_A_KEY = ("unauthorized", "insufficient-scope", "part-down", "too-busy")
+_OF_ANY_JSON = ("malformed", "request-entity-too-large")
+_OF_ANY_WITH_A_KEY = ("unauthorized", "insufficient-scope", "part-down", "too-busy")
 
 
 def openapi_of(app: Flask, server: str) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def openapi_of(app: Flask, server: str) -> dict[str, Any]:
         "tags": all_tags(),
         "paths": paths,
         "components": {
-            "securitySchemes": SECURITY,
+            "securitySchemes": _SECURITY,
             "schemas": dict(sorted(named.items())),
         },
     }
@@ -152,8 +152,8 @@ def _answer(answer: Answer, named: dict[str, Schema]) -> dict[str, Any]:
 
 def _problems(operation: Operation, named: dict[str, Schema]) -> dict[str, Any]:
     """The answers that are problems, by status: a key and the stores may fail any route but a public one."""
-    of_json = OF_ANY_JSON if operation.body and not isinstance(operation.body, Mapping) else ()
-    names = (*(() if operation.public else OF_ANY_WITH_A_KEY), *of_json, *operation.problems)
+    of_json = _OF_ANY_JSON if operation.body and not isinstance(operation.body, Mapping) else ()
+    names = (*(() if operation.public else _OF_ANY_WITH_A_KEY), *of_json, *operation.problems)
     by_status: dict[int, list[str]] = {}
     for name in sorted(set(names)):
         by_status.setdefault(KINDS[name].status, []).append(name)

@@ -15,7 +15,7 @@ from api.openapi.describe import operation_of
 
 MOST_BYTES = 64 * 1024
 MOST_DEPTH = 16
-LONGEST_REASON = 300
+_LONGEST_REASON = 300
 """Characters of a refusal that may repeat what the client has sent."""
 JSON = "application/json"
 
@@ -86,7 +86,7 @@ def _validator(schema: Mapping[str, Any], components: Mapping[str, Any]) -> Vali
 
 
 def _short(error: Exception) -> str:
-    return str(error)[:LONGEST_REASON].rstrip(".")
+    return str(error)[:_LONGEST_REASON].rstrip(".")
 
 
 def _finite(text: str) -> float:

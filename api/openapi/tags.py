@@ -1,6 +1,6 @@
 """The parts of the API under which its description groups the operations, by where they lie."""
 
-TAGS = {
+_TAGS = {
     "/v1/jobs": ("jobs", "One radiograph: submitted, waited for, read and deleted."),
     "/v1/uploads": ("uploads", "Images that go into the object store past the API."),
     "/v1/studies": ("studies", "Several views of one bone, as one."),
@@ -15,9 +15,9 @@ TAGS = {
 
 def tag_of(path: str) -> str:
     """The tag of an operation at `path`."""
-    return next(tag for begin, (tag, _) in TAGS.items() if path.startswith(begin))
+    return next(tag for begin, (tag, _) in _TAGS.items() if path.startswith(begin))
 
 
 def all_tags() -> list[dict[str, str]]:
     """All tags as an OpenAPI document lists them."""
-    return [{"name": tag, "description": text} for tag, text in TAGS.values()]
+    return [{"name": tag, "description": text} for tag, text in _TAGS.values()]

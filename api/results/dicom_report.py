@@ -23,11 +23,11 @@ from api.results.fhir import CONCLUSION, FRACTURE, LATERALITY, PRESENCE, SUSPECT
 from jobs.record.job import Job
 
 MANUFACTURER = "Osteo-Synergy"
-PROBABILITY = Code("122157", "DCM", "Probability")
-CERTAINTY = Code("111011", "DCM", "Certainty of Feature")
-RADIOGRAPHY = Code("168537006", "SCT", "Plain radiography")
-NO_UNIT, PERCENT = Code("1", "UCUM", "no units"), Code("%", "UCUM", "Percent")
-REPORT_SERIES, OVERLAY_SERIES = 9001, 9002
+_PROBABILITY = Code("122157", "DCM", "Probability")
+_CERTAINTY = Code("111011", "DCM", "Certainty of Feature")
+_RADIOGRAPHY = Code("168537006", "SCT", "Plain radiography")
+_NO_UNIT, _PERCENT = Code("1", "UCUM", "no units"), Code("%", "UCUM", "Percent")
+_REPORT_SERIES, _OVERLAY_SERIES = 9001, 9002
 """Far behind the numbers that modalities give their series."""
 _NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
 _MAY_BE_EMPTY = (
@@ -125,7 +125,7 @@ def _report(job: Job, header: Dataset) -> Dataset:
     groups: list[Any] = [
         sr.MeasurementsAndQualitativeEvaluations(
             sr.TrackingIdentifier(_uid(job.id, "finding"), "finding"),
-            measurements=[sr.Measurement(PROBABILITY, result["probability"], NO_UNIT)],
+            measurements=[sr.Measurement(_PROBABILITY, result["probability"], _NO_UNIT)],
             qualitative_evaluations=[sr.QualitativeEvaluation(fracture, _sct(PRESENCE[result["finding"]]))],
             source_images=[sr.SourceImageForMeasurementGroup.from_source_image(header)],
             finding_type=finding,
@@ -139,20 +139,20 @@ def _report(job: Job, header: Dataset) -> Dataset:
                 referenced_region=sr.ImageRegion(
                     "POLYLINE", _corners(region["box"]), sr.SourceImageForRegion.from_source_image(header)
                 ),
-                measurements=[sr.Measurement(CERTAINTY, round(100 * region["score"], 2), PERCENT)],
+                measurements=[sr.Measurement(_CERTAINTY, round(100 * region["score"], 2), _PERCENT)],
                 qualitative_evaluations=[sr.QualitativeEvaluation(fracture, _sct(SUSPECTED))],
                 finding_type=fracture,
                 **shared,
             )
         )
     content = sr.MeasurementReport(
-        sr.ObservationContext(observer_device_context=device), RADIOGRAPHY, imaging_measurements=groups
+        sr.ObservationContext(observer_device_context=device), _RADIOGRAPHY, imaging_measurements=groups
     )
     made = sr.Comprehensive3DSR(
         [header],
         content,
         series_instance_uid=_uid(job.id, "report-series"),
-        series_number=REPORT_SERIES,
+        series_number=_REPORT_SERIES,
         sop_instance_uid=_uid(job.id, "report"),
         instance_number=1,
         is_complete=True,
@@ -176,7 +176,7 @@ def _overlay(job: Job, header: Dataset, png: bytes) -> Dataset:
         8,
         "PATIENT",
         series_instance_uid=_uid(job.id, "overlay-series"),
-        series_number=OVERLAY_SERIES,
+        series_number=_OVERLAY_SERIES,
         sop_instance_uid=_uid(job.id, "overlay"),
         instance_number=1,
         # highdicom wants one; what is not known is emptied below, as DICOM has it.

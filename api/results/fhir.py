@@ -14,7 +14,7 @@ from jobs.record.job import Job, moment_text
 MEDIA_TYPE = "application/fhir+json"
 SNOMED = "http://snomed.info/sct"
 DCM = "http://dicom.nema.org/resources/ontology/DCM"
-HL7 = "http://terminology.hl7.org/CodeSystem"
+_HL7 = "http://terminology.hl7.org/CodeSystem"
 UCUM = "http://unitsofmeasure.org"
 URI = "urn:ietf:rfc:3986"
 _BOX = ("Left edge", "Upper edge", "Width", "Height")
@@ -108,7 +108,7 @@ def _report(job: Job, to: dict[str, dict[str, str]], issued: str | None, system:
         "resourceType": "DiagnosticReport",
         "identifier": identifiers,
         "status": "preliminary",
-        "category": [_concept(f"{HL7}/v2-0074", "RAD", "Radiology")],
+        "category": [_concept(f"{_HL7}/v2-0074", "RAD", "Radiology")],
         "code": _concept("http://loinc.org", "18748-4", "Diagnostic imaging study"),
         "issued": issued,
         "result": [at for name, at in to.items() if name == "finding" or name.startswith("region-")],
@@ -157,7 +157,7 @@ def _media(url: str, media_type: str, image: dict[str, Any]) -> dict[str, Any]:
     return {
         "resourceType": "Media",
         "status": "completed",
-        "type": _concept(f"{HL7}/media-type", "image", "Image"),
+        "type": _concept(f"{_HL7}/media-type", "image", "Image"),
         "height": image["height"],
         "width": image["width"],
         "content": {"contentType": media_type, "url": url},

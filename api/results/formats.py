@@ -31,11 +31,11 @@ class ResultQuery(TypedDict, total=False):
     ]
 
 
-BUNDLE_TYPES = ("collection", "transaction")
+_BUNDLE_TYPES = ("collection", "transaction")
 JSON = "application/json"
 DICOM = "application/dicom"
 RELATED = 'multipart/related; type="application/dicom"'
-FORMATS = (JSON, fhir.MEDIA_TYPE, DICOM, RELATED)
+_FORMATS = (JSON, fhir.MEDIA_TYPE, DICOM, RELATED)
 RESULT_FORMATS = {
     JSON: Result,
     fhir.MEDIA_TYPE: FhirBundle,
@@ -92,8 +92,8 @@ def _dicom(job: Job, wanted: str, image: Callable[[], bytes], overlay: Callable[
 
 def _bundle_type() -> str:
     wanted = request.args.get("bundle", "collection")
-    if wanted not in BUNDLE_TYPES:
-        raise Problem(400, "malformed", f"bundle is one of: {', '.join(BUNDLE_TYPES)}.")
+    if wanted not in _BUNDLE_TYPES:
+        raise Problem(400, "malformed", f"bundle is one of: {', '.join(_BUNDLE_TYPES)}.")
     return wanted
 
 
@@ -110,4 +110,4 @@ def _wanted() -> str:
             return JSON
     if not ranges:
         return JSON
-    raise Problem(406, "not-acceptable", f"The result is there as one of: {'; or '.join(FORMATS)}.")
+    raise Problem(406, "not-acceptable", f"The result is there as one of: {'; or '.join(_FORMATS)}.")

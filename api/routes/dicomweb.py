@@ -28,32 +28,38 @@ from jobs.store.claims import key_place
 log = logging.getLogger(__name__)
 
 DICOM = "application/dicom"
-PREAMBLE = 132
-NO_RESOURCES, WRONG_STUDY, NOT_UNDERSTOOD = 0xA700, 0xA900, 0xC000
-UNKNOWN_SYNTAX, UNKNOWN_CLASS, DUPLICATE = 0xC122, 0x0122, 0x0111
+_PREAMBLE = 132
+_NO_RESOURCES, _WRONG_STUDY, _NOT_UNDERSTOOD = 0xA700, 0xA900, 0xC000
+_UNKNOWN_SYNTAX, _UNKNOWN_CLASS, _DUPLICATE = 0xC122, 0x0122, 0x0111
 """Failure reasons of PS3.18, table I.2-2."""
-LEFT_ALONE = 0xB006
+_LEFT_ALONE = 0xB006
 """Warning reason "Elements Discarded": the instance is acknowledged, and nothing of it is kept."""
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 """Some systems write zeros before a number, which `UID.is_valid` refuses."""
-REASON = {409: NO_RESOURCES, 413: NO_RESOURCES, 429: NO_RESOURCES, 503: NO_RESOURCES, 415: UNKNOWN_SYNTAX}
+_REASON = {
+    409: _NO_RESOURCES,
+    413: _NO_RESOURCES,
+    429: _NO_RESOURCES,
+    503: _NO_RESOURCES,
+    415: _UNKNOWN_SYNTAX,
+}
 
 
 class StoreResponse(TypedDict):
     """ReferencedSOPSequence, FailedSOPSequence and OtherFailuresSequence, by tag (PS3.18)."""
 
 
-STORED = {"application/dicom+json": StoreResponse}
+_STORED = {"application/dicom+json": StoreResponse}
 STOW: dict[str, Any] = {
     "answers": {
-        200: Answer("All instances are stored.", STORED, ("Link",)),
+        200: Answer("All instances are stored.", _STORED, ("Link",)),
         202: Answer(
             "Some are stored; the answer says which are not, and why. What is no image, and what this service"
             " made itself, is acknowledged with a WarningReason, and left alone.",
-            STORED,
+            _STORED,
             ("Link",),
         ),
-        409: Answer("None is stored.", STORED),
+        409: Answer("None is stored.", _STORED),
     },
     "problems": (
         *("malformed", "request-entity-too-large", "unsupported-media-type", "callback-refused"),
@@ -118,12 +124,12 @@ def _store_all(intake: Intake, study: str | None) -> Stored:
             _store_one(part, number, stored, intake, study, fields)
     except TooManyParts:
         # One failure stands for all that follow: how many there are is not known, as the rest is not read.
-        stored.failed.append((None, NO_RESOURCES))
+        stored.failed.append((None, _NO_RESOURCES))
     except (Problem, BadRequest, RequestEntityTooLarge):
         # What has become a job must be told; the rest cannot be named.
         if not stored.jobs:
             raise
-        stored.failed.append((None, NOT_UNDERSTOOD))
+        stored.failed.append((None, _NOT_UNDERSTOOD))
     if not stored.jobs and not stored.failed and not stored.left_alone:
         raise Problem(400, "malformed", "The multipart body holds no instance.")
     return stored
@@ -144,7 +150,7 @@ def _store_one(
         # Only what was checked is parsed here: pydicom inflates a deflated file whole.
         header = _header(data)
         if study is not None and header.get("StudyInstanceUID") != study:
-            raise _Refused(WRONG_STUDY)
+            raise _Refused(_WRONG_STUDY)
         if header.get("Manufacturer") == MANUFACTURER:
             # One of ours, that a PACS sends back with its study.
             stored.left_alone.append(instance)
@@ -161,22 +167,22 @@ def _store_one(
             raise
         if problem.status in (429, 503) and not stored.jobs:
             raise
-        reason = DUPLICATE if problem.slug == "key-reused" else REASON.get(problem.status, NOT_UNDERSTOOD)
+        reason = _DUPLICATE if problem.slug == "key-reused" else _REASON.get(problem.status, _NOT_UNDERSTOOD)
         stored.failed.append((instance, reason))
     except TransientError:
         if not stored.jobs:
             raise
-        stored.failed.append((instance, NO_RESOURCES))
+        stored.failed.append((instance, _NO_RESOURCES))
 
 
 def _instance(part: Part) -> tuple[Dataset, bytes]:
     """Class and instance UID of a part, out of its file meta information, and its bytes. Raises _Refused."""
     if part.data is None:
-        raise _Refused(NO_RESOURCES)
+        raise _Refused(_NO_RESOURCES)
     data = bytes(part.data)
     if part.media_type != DICOM:
-        raise _Refused(NOT_UNDERSTOOD)
-    start = PREAMBLE if data[PREAMBLE - 4 : PREAMBLE] == b"DICM" else 0
+        raise _Refused(_NOT_UNDERSTOOD)
+    start = _PREAMBLE if data[_PREAMBLE - 4 : _PREAMBLE] == b"DICM" else 0
     named = Dataset()
     try:
         meta = read_dataset(
@@ -189,7 +195,7 @@ def _instance(part: Part) -> tuple[Dataset, bytes]:
     except Exception:  # pydicom raises nearly anything on damaged files, and quotes them
         whole = False
     if not whole:
-        raise _Refused(NOT_UNDERSTOOD)
+        raise _Refused(_NOT_UNDERSTOOD)
     return named, data
 
 
@@ -197,7 +203,7 @@ def _is_image(instance: Dataset) -> bool:
     sop_class = instance.ReferencedSOPClassUID
     if sop_class.name == sop_class:
         # It may be an image: what is not known is not acknowledged as if it were none.
-        raise _Refused(UNKNOWN_CLASS)
+        raise _Refused(_UNKNOWN_CLASS)
     return "Image Storage" in sop_class.name
 
 
@@ -207,7 +213,7 @@ def _header(data: bytes) -> Dataset:
     try:
         return dcmread(io.BytesIO(data), stop_before_pixels=True, specific_tags=tags, force=True)
     except Exception:  # pydicom raises nearly anything on damaged files, and quotes them
-        raise _Refused(NOT_UNDERSTOOD) from None
+        raise _Refused(_NOT_UNDERSTOOD) from None
 
 
 def _answer(stored: Stored, public_url: str) -> Response:
@@ -216,7 +222,7 @@ def _answer(stored: Stored, public_url: str) -> Response:
     for instance, job in stored.jobs:
         instance.RetrieveURL = f"{public_url}/v1/jobs/{job.id}/image"
     for instance in stored.left_alone:
-        instance.WarningReason = LEFT_ALONE
+        instance.WarningReason = _LEFT_ALONE
     if stored.jobs or stored.left_alone:
         answer.ReferencedSOPSequence = [*(instance for instance, _ in stored.jobs), *stored.left_alone]
     named = [(instance, reason) for instance, reason in stored.failed if instance is not None]

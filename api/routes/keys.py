@@ -19,7 +19,7 @@ from jobs.record.job import moment_text
 
 log = logging.getLogger(__name__)
 
-OVERLAP_HOURS, LONGEST_OVERLAP_HOURS = 24, 168
+_OVERLAP_HOURS, _LONGEST_OVERLAP_HOURS = 24, 168
 
 
 class KeyDocument(TypedDict):
@@ -59,7 +59,9 @@ class Rotation(TypedDict):
     """How long the key before goes on."""
 
     overlap_hours: NotRequired[
-        Annotated[float, {"minimum": 0, "maximum": LONGEST_OVERLAP_HOURS}, f"{OVERLAP_HOURS}, unless given."]
+        Annotated[
+            float, {"minimum": 0, "maximum": _LONGEST_OVERLAP_HOURS}, f"{_OVERLAP_HOURS}, unless given."
+        ]
     ]
 
 
@@ -131,7 +133,7 @@ def key_routes(keys: Keys) -> Blueprint:
     )
     def rotate(key_id: str) -> Response:
         _grantable(_one(keys, key_id).scopes)
-        overlap = timedelta(hours=json_body().get("overlap_hours", OVERLAP_HOURS))
+        overlap = timedelta(hours=json_body().get("overlap_hours", _OVERLAP_HOURS))
         try:
             made, ending = keys.rotate(key_id, overlap, g.key.id)
         except MakerEnded as error:

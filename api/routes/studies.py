@@ -35,8 +35,8 @@ PROBLEMS = (
     *("request-entity-too-large", "unsupported-media-type", "quota-exceeded", "too-many-waiting"),
     *("queue-full", "too-busy", "in-intake", "key-reused", "gone"),
 )
-OWN_STUDY_PROBLEMS = ("no-such-study", "gone")
-STUDY_ENDED = Callback(
+_OWN_STUDY_PROBLEMS = ("no-such-study", "gone")
+_STUDY_ENDED = Callback(
     "studyEnded",
     "{$request.body#/callback_url}",
     "All views of the study have ended",
@@ -67,7 +67,7 @@ def study_routes(intake: Intake, redeliveries: Redeliveries, waiting: Waiting) -
         headers=("Idempotency-Key", "Prefer", "traceparent"),
         body={"multipart/form-data": StudyForm},
         size=Size.STUDY,
-        callback=STUDY_ENDED,
+        callback=_STUDY_ENDED,
     )
     def submit() -> Response:
         place = claim_place(request, g.client, None)
@@ -99,7 +99,7 @@ def study_routes(intake: Intake, redeliveries: Redeliveries, waiting: Waiting) -
             200: Answer("The study.", StudyDocument, ("ETag", "Preference-Applied")),
             304: Answer("Nothing has changed."),
         },
-        OWN_STUDY_PROBLEMS,
+        _OWN_STUDY_PROBLEMS,
         description="With `Prefer: wait=N` and `If-None-Match` it is answered when the study or one of its"
         " jobs has changed, or after N seconds; without `If-None-Match`, and at the latest, when it has"
         " ended.",
@@ -123,7 +123,7 @@ def study_routes(intake: Intake, redeliveries: Redeliveries, waiting: Waiting) -
             ),
             204: Answer("No more will come."),
         },
-        (*OWN_STUDY_PROBLEMS, "too-many-waiting"),
+        (*_OWN_STUDY_PROBLEMS, "too-many-waiting"),
         description="Each event is a `study` with the study as its data. A client that comes back with"
         " `Last-Event-ID` gets what came behind it.",
         headers=("Last-Event-ID",),
@@ -136,7 +136,7 @@ def study_routes(intake: Intake, redeliveries: Redeliveries, waiting: Waiting) -
         "getStudyDeliveries",
         "Every call of the study's receiver, and what came of it",
         {200: Answer("The calls, first to last.", Deliveries)},
-        OWN_STUDY_PROBLEMS,
+        _OWN_STUDY_PROBLEMS,
     )
     def deliveries(study_id: str) -> Response:
         study = own_study(study_id, ledger)
@@ -151,7 +151,7 @@ def study_routes(intake: Intake, redeliveries: Redeliveries, waiting: Waiting) -
         "redeliverStudy",
         "Send the callback once more, with the same webhook-id",
         {202: Answer("The study; its callback is due at once.", StudyDocument, RATE_LIMIT)},
-        (*OWN_STUDY_PROBLEMS, "nothing-to-deliver", "quota-exceeded"),
+        (*_OWN_STUDY_PROBLEMS, "nothing-to-deliver", "quota-exceeded"),
     )
     def redeliver(study_id: str) -> Response:
         study = redeliveries.of(own_study(study_id, ledger))
@@ -162,7 +162,7 @@ def study_routes(intake: Intake, redeliveries: Redeliveries, waiting: Waiting) -
         "deleteStudy",
         "Delete a study with all of its jobs",
         {204: Answer("Deleted.")},
-        OWN_STUDY_PROBLEMS,
+        _OWN_STUDY_PROBLEMS,
         description="As each of its jobs is deleted by itself; no callback is sent.",
     )
     def erase(study_id: str) -> Response:

@@ -34,7 +34,7 @@ _FORM = (
     " query, stands in the place of an image that was uploaded before."
 )
 _HEADERS = ("Location", "Idempotency-Replayed", "Idempotency-Expires", "Preference-Applied")
-ACCEPTED = {
+_ACCEPTED = {
     200: Answer("Accepted, and ended while the request waited.", JobDocument, _HEADERS),
     202: Answer(
         "Accepted and durable.", JobDocument, (*_HEADERS, "Retry-After", "RateLimit-Policy", "RateLimit")
@@ -61,7 +61,7 @@ def submit_routes(intake: Intake, waiting: Waiting, uploads: Uploads) -> Bluepri
     @describe(
         "submitJob",
         "Submit a radiograph",
-        ACCEPTED,
+        _ACCEPTED,
         PROBLEMS,
         description=_FORM.format(settings=intake.settings)
         + " With the same Idempotency-Key and submission it is answered with the job that it made before.",
@@ -79,7 +79,7 @@ def submit_routes(intake: Intake, waiting: Waiting, uploads: Uploads) -> Bluepri
     @describe(
         "submitJobAs",
         "Submit a radiograph under an id of your own",
-        ACCEPTED,
+        _ACCEPTED,
         PROBLEMS,
         description=_FORM.format(settings=intake.settings)
         + " The id stands in the place of an idempotency key, for as long as the job is kept; every route"

@@ -26,7 +26,7 @@ LONGEST = 30
 """Seconds that one request waits at most."""
 HEARTBEAT = 15.0
 """Seconds after which a stream of events says that it is still there, and looks whether its key is."""
-STILL_THERE = ": still there\n\n"
+_STILL_THERE = ": still there\n\n"
 
 
 def preferred_wait(request: Request) -> int:
@@ -129,7 +129,7 @@ class Waiting:
         # A store that is away ends the stream; the client comes again with what it saw last.
         with suppress(NotStored, TransientError), self.changes.watched(job.id, *job.members) as changed:
             # At once, or the client would not even see the headers before something happens.
-            yield STILL_THERE
+            yield _STILL_THERE
             while not self.changes.stopped.is_set() and key_holds():
                 changed.clear()
                 job = self.ledger.current(job.id)
@@ -142,4 +142,4 @@ class Waiting:
                 if job.settled:
                     return
                 if not changed.wait(HEARTBEAT):
-                    yield STILL_THERE
+                    yield _STILL_THERE

@@ -7,8 +7,8 @@ from gunicorn.http.body import CHUNK_EXT_RE
 from gunicorn.http.errors import InvalidChunkSize
 
 SIZE = re.compile(rb"([0-9a-fA-F]{1,15})(" + CHUNK_EXT_RE.pattern + rb")")
-LONGEST_LINE = 8190
-OVERHEAD = 64 * 1024
+_LONGEST_LINE = 8190
+_OVERHEAD = 64 * 1024
 SHARE = 8
 """The lines around the chunks may take 64 KiB, and one byte for every 8 of the body: each line costs time."""
 
@@ -49,13 +49,13 @@ class Chunks:
     def _line(self) -> bytes | None:
         end = self._waiting.find(b"\r\n")
         if end < 0:
-            if len(self._waiting) > LONGEST_LINE:
+            if len(self._waiting) > _LONGEST_LINE:
                 raise InvalidChunkSize(b"a line without an end")
             return None
         line = bytes(self._waiting[:end])
         del self._waiting[: end + 2]
         self._lines += end + 2
-        if self._lines > OVERHEAD + self._decoded / SHARE:
+        if self._lines > _OVERHEAD + self._decoded / SHARE:
             raise InvalidChunkSize(b"more lines than data")
         return line
 

@@ -7,16 +7,16 @@ from urllib.parse import quote, urlsplit
 
 import idna
 
-PORTS = frozenset({443, 8443})
-DEFAULT_PORTS = {"http": 80, "https": 443}
+_PORTS = frozenset({443, 8443})
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 MAX_LENGTH = 2048
 
-UNICAST_IPV6 = ipaddress.ip_network("2000::/3")
+_UNICAST_IPV6 = ipaddress.ip_network("2000::/3")
 """All of IPv6 that is assigned for the public network; what maps or translates IPv4 lies outside, but for
-what NOT_PUBLIC has."""
+what _NOT_PUBLIC has."""
 
 # What `is_global` lets through in some version of Python, and no callback may reach.
-NOT_PUBLIC = tuple(
+_NOT_PUBLIC = tuple(
     ipaddress.ip_network(network)
     for network in (
         "168.63.129.16/32",  # Azure's host, for DHCP, DNS and secrets
@@ -33,10 +33,10 @@ NOT_PUBLIC = tuple(
         "3fff::/20",  # documentation
     )
 )
-ISATAP = 0x5EFE
+_ISATAP = 0x5EFE
 """Bits 32 to 63 of an IPv6 address that holds an IPv4 address by RFC 5214, but for the bit of uniqueness."""
 
-KEPT = "!$%&'()*+,/:;=?@[]~"
+_KEPT = "!$%&'()*+,/:;=?@[]~"
 """What stays as it is in path and query, beside letters, digits, `-`, `.` and `_`."""
 
 
@@ -63,7 +63,7 @@ class Callback:
     def authority(self) -> str:
         """Host and port as a URL and the Host header have them: a default port is left out."""
         name = f"[{self.host}]" if ":" in self.host else self.host
-        return name if self.port == DEFAULT_PORTS[self.scheme] else f"{name}:{self.port}"
+        return name if self.port == _DEFAULT_PORTS[self.scheme] else f"{name}:{self.port}"
 
     @property
     def url(self) -> str:
@@ -84,8 +84,8 @@ def parse(url: str, exceptions: frozenset[str]) -> Callback:
     try:
         parts = urlsplit(url)
         host = _ascii(parts.hostname or "")
-        port = parts.port or DEFAULT_PORTS.get(parts.scheme, 0)
-        target = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), KEPT)
+        port = parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
+        target = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), _KEPT)
     except ValueError as error:
         raise CallbackRefused("callback_url is not a URL") from error
     if parts.scheme not in ("http", "https") or not host:
@@ -97,7 +97,7 @@ def parse(url: str, exceptions: frozenset[str]) -> Callback:
     if host not in exceptions:
         if parts.scheme != "https":
             raise CallbackRefused("callback_url must use https")
-        if port not in PORTS:
+        if port not in _PORTS:
             raise CallbackRefused("callback_url must use port 443 or 8443")
     callback = Callback(parts.scheme, host, port, target)
     if len(callback.url) > MAX_LENGTH:
@@ -117,7 +117,7 @@ def _ascii(host: str) -> str:
 def origin_of(url: str) -> str:
     """The origin of a URL that was accepted, as `Callback.origin` has it."""
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname}:{parts.port or DEFAULT_PORTS[parts.scheme]}"
+    return f"{parts.scheme}://{parts.hostname}:{parts.port or _DEFAULT_PORTS[parts.scheme]}"
 
 
 def resolve(callback: Callback, exceptions: frozenset[str]) -> list[str]:
@@ -146,10 +146,10 @@ def _refuse_unless_public(callback: Callback, address: str, exceptions: frozense
     if callback.host in exceptions:
         return
     ip = ipaddress.ip_address(address.partition("%")[0])
-    if not ip.is_global or any(ip in network for network in NOT_PUBLIC) or not _is_unicast(ip):
+    if not ip.is_global or any(ip in network for network in _NOT_PUBLIC) or not _is_unicast(ip):
         raise CallbackRefused("callback_url must lead to a public address")
 
 
 def _is_unicast(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
     """Whether `ip` is of IPv4, or an address of IPv6's public unicast that holds none of IPv4."""
-    return ip.version == 4 or (ip in UNICAST_IPV6 and int(ip) >> 32 & 0xFDFF_FFFF != ISATAP)
+    return ip.version == 4 or (ip in _UNICAST_IPV6 and int(ip) >> 32 & 0xFDFF_FFFF != _ISATAP)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from ulid import ULID
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def new_id(kind: str) -> str:
@@ -28,5 +28,5 @@ def made_at(id_: str) -> datetime:
 
 def first_id(kind: str, at: datetime) -> str:
     """The least id that one of this kind made at this time, or later, can have."""
-    milliseconds = max(0, -((EPOCH - at) // timedelta(milliseconds=1)))
+    milliseconds = max(0, -((_EPOCH - at) // timedelta(milliseconds=1)))
     return f"{kind}_{ULID(milliseconds.to_bytes(6, 'big') + bytes(10))}"

@@ -9,13 +9,13 @@ from typing import Any
 from jobs.record.errors import IllegalMove
 from jobs.record.states import MOVES, Delivery, Priority, State
 
-DEAD_LETTER_ERRORS = frozenset({"worker-lost", "internal-error"})
+_DEAD_LETTER_ERRORS = frozenset({"worker-lost", "internal-error"})
 """Errors that are no fault of the submission: such a job is a dead letter, for an operator to retry."""
 
 LEFTOVER_GRACE = timedelta(minutes=10)
 """After so long, whoever was writing something of a job has written it, or never will."""
 
-MOMENTS = ("created_at", "queued_at", "expires_at", "started_at", "finished_at", "next_delivery_at")
+_MOMENTS = ("created_at", "queued_at", "expires_at", "started_at", "finished_at", "next_delivery_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +200,7 @@ class Job:
     @property
     def dead_letter(self) -> bool:
         """Whether it was given up though nothing is known to be wrong with the submission."""
-        return self.error is not None and self.error["type"] in DEAD_LETTER_ERRORS
+        return self.error is not None and self.error["type"] in _DEAD_LETTER_ERRORS
 
     @property
     def owes_callback(self) -> bool:
@@ -247,7 +247,7 @@ class Job:
         known = {f.name for f in fields(cls)}
         values = {name: value for name, value in raw.items() if name in known}
         values["later"] = {name: value for name, value in raw.items() if name not in known}
-        for name in MOMENTS:
+        for name in _MOMENTS:
             if values.get(name):
                 values[name] = datetime.fromisoformat(values[name])
         values["image"] = ImageFacts(**values["image"])

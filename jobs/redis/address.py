@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-SENTINEL_PORT = 26379
+_SENTINEL_PORT = 26379
 
 
 @dataclass(frozen=True)
@@ -66,4 +66,4 @@ def broker_of(url: str) -> tuple[str, dict[str, Any]]:
 
 def _host_and_port(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
-    return (host, int(port)) if colon else (text, SENTINEL_PORT)
+    return (host, int(port)) if colon else (text, _SENTINEL_PORT)

@@ -21,11 +21,11 @@ AGAIN = timedelta(seconds=5)
 """A check that ends nothing is repeated after so long; so is one whose sweeper died."""
 DOUBT = timedelta(seconds=10)
 """A job that the view shows at work for longer is looked up in the ledger: most take far less."""
-ANY_VERSION = 10**9
-PASS_SECONDS = 86_400
+_ANY_VERSION = 10**9
+_PASS_SECONDS = 86_400
 """No reconciliation takes longer."""
 
-TAKE = """
+_TAKE = """
 local at = redis.call('TIME')
 local now = at[1] + at[2] / 1000000
 local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', math.min(now, ARGV[1]), 'LIMIT', 0, ARGV[2])
@@ -38,7 +38,7 @@ if redis.call('HGET', KEYS[2], 'version') ~= ARGV[2] then return end
 redis.call('ZADD', KEYS[1], 'XX', ARGV[3], ARGV[1])
 """
 
-WAITS = """
+_WAITS = """
 local study = ARGV[1]
 for index = 2, #ARGV do
   if redis.call('ZSCORE', KEYS[1], ARGV[index]) then
@@ -49,24 +49,24 @@ end
 return 0
 """
 
-FORGET = """
+_FORGET = """
 local shown, study = unpack(redis.call('HMGET', KEYS[2], 'version', 'study'))
 if shown and tonumber(shown) > tonumber(ARGV[2]) then return end
 redis.call('ZREM', KEYS[1], ARGV[1])
 if study then redis.call('ZADD', KEYS[1], 'XX', 'LT', redis.call('TIME')[1] + ARGV[3], study) end
 """
 
-SERVER = "local server = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')\n"
-STALE = (
-    SERVER
+_SERVER = "local server = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')\n"
+_STALE = (
+    _SERVER
     + """
 local known, at = unpack(redis.call('HMGET', KEYS[1], 'server', 'at'))
 if known ~= server then return 1 end
 return redis.call('TIME')[1] - at >= tonumber(ARGV[1]) and 1 or 0
 """
 )
-COMPLETE = (
-    SERVER
+_COMPLETE = (
+    _SERVER
     + """
 -- A Redis that was wiped meanwhile does not know this pass; one that was replaced has another name.
 if redis.call('GET', KEYS[2]) ~= server then return end
@@ -74,7 +74,7 @@ redis.call('DEL', KEYS[2])
 redis.call('HSET', KEYS[1], 'server', server, 'at', redis.call('TIME')[1])
 """
 )
-BEGIN = SERVER + "redis.call('SET', KEYS[1], server, 'EX', ARGV[1])"
+BEGIN = _SERVER + "redis.call('SET', KEYS[1], server, 'EX', ARGV[1])"
 
 
 def check_at(job: Job) -> float:
@@ -94,13 +94,13 @@ class Agenda:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._take = redis.register_script(TAKE)
+        self._take = redis.register_script(_TAKE)
         self._later = redis.register_script(LATER)
-        self._waits = redis.register_script(WAITS)
-        self._forget = redis.register_script(FORGET)
-        self._stale = redis.register_script(STALE)
+        self._waits = redis.register_script(_WAITS)
+        self._forget = redis.register_script(_FORGET)
+        self._stale = redis.register_script(_STALE)
         self._begin = redis.register_script(BEGIN)
-        self._complete = redis.register_script(COMPLETE)
+        self._complete = redis.register_script(_COMPLETE)
 
     def add(self, *job_ids: str, after: timedelta = AGAIN) -> None:
         """Let these jobs be checked soon: something is about to be done for them."""
@@ -129,7 +129,7 @@ class Agenda:
         with translated(self._redis):
             return bool(self._waits(keys=[AGENDA], args=[study.id, *study.members]))
 
-    def forget(self, job_id: str, version: int = ANY_VERSION) -> None:
+    def forget(self, job_id: str, version: int = _ANY_VERSION) -> None:
         """Nothing is left to do for this job at this version; its study is checked soon."""
         with translated(self._redis):
             self._forget(keys=[AGENDA, f"job:{job_id}"], args=[job_id, version, AGAIN.total_seconds()])
@@ -156,7 +156,7 @@ class Agenda:
         """A token for a pass over all markers that begins now."""
         token = token_hex(8)
         with translated(self._redis):
-            self._begin(keys=[f"pass:{token}"], args=[PASS_SECONDS])
+            self._begin(keys=[f"pass:{token}"], args=[_PASS_SECONDS])
         return token
 
     def complete_pass(self, token: str) -> None:

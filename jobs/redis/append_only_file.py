@@ -10,7 +10,7 @@ from jobs.redis.client import translated
 
 log = logging.getLogger(__name__)
 
-ERASED, REWRITTEN, PAUSE = "erasures", "erasures:rewritten", "erasures:pause"
+ERASED, _REWRITTEN, PAUSE = "erasures", "erasures:rewritten", "erasures:pause"
 
 
 class Erasures:
@@ -33,7 +33,7 @@ class Erasures:
         A rewrite that failed is ordered again.
         """
         with translated(self._redis):
-            counts: Any = self._redis.mget(ERASED, REWRITTEN)
+            counts: Any = self._redis.mget(ERASED, _REWRITTEN)
             state: Any = self._redis.info("persistence")
             erased, rewritten = counts
             ended_well = erased == rewritten and state["aof_last_bgrewrite_status"] == "ok"
@@ -47,4 +47,4 @@ class Erasures:
                 log.warning("Redis does not rewrite its append-only file: %s", error)
                 return
             # Counted before the rewrite began: an erasure of this moment has the next one.
-            self._redis.set(REWRITTEN, erased)
+            self._redis.set(_REWRITTEN, erased)

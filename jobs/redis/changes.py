@@ -13,7 +13,7 @@ from jobs.redis.view import CHANGES
 
 log = logging.getLogger(__name__)
 
-ROUND = 5.0
+_ROUND = 5.0
 """Seconds after which the subscriber looks whether it is to stop."""
 PAUSE = 1.0
 """Seconds between two attempts to subscribe."""
@@ -75,7 +75,7 @@ class Changes:
         with self._redis.pubsub() as channel:
             channel.subscribe(CHANGES)
             while not self.stopped.is_set():
-                message = channel.get_message(timeout=ROUND)
+                message = channel.get_message(timeout=_ROUND)
                 if message and message["type"] == "message":
                     self._wake(message["data"].decode())
                 elif message:  # Subscribed, perhaps once more after a connection was lost.

@@ -12,7 +12,7 @@ FAILURES = 5
 PAUSE = 60
 """Seconds of a pause; the next failure after them begins another pause at once."""
 
-NOTE = """
+_NOTE = """
 local failures, paused = unpack(KEYS)
 local name, answered, now, most, pause = unpack(ARGV)
 redis.call('ZREMRANGEBYSCORE', paused, '-inf', now)
@@ -35,7 +35,7 @@ class Breaker:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._note = redis.register_script(NOTE)
+        self._note = redis.register_script(_NOTE)
 
     def note(self, client: str, origin: str, answered: bool) -> None:
         """Count a call: `answered` is False where there was no answer, or a status of 500 and above."""

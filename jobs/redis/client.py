@@ -27,7 +27,7 @@ from jobs.redis.address import Sentinels
 
 CONNECTIONS = 32
 """Connections that one client holds at most."""
-LONGEST_WAIT = 2.0
+_LONGEST_WAIT = 2.0
 """Seconds for which a request waits for one of them."""
 PAUSE = 2.0
 """Seconds for which a Redis that did not answer is not asked again: a request waits for it once."""
@@ -77,7 +77,7 @@ def connect(url: str) -> Redis:
     retry = Retry(NoBackoff(), 1, supported_errors=(RedisAway,))
     given = {"socket_timeout": 2, "socket_connect_timeout": 2, "retry": retry}
     # Hundreds of threads that are woken at once take turns, and do not all connect.
-    bounds = {"max_connections": CONNECTIONS, "timeout": LONGEST_WAIT}
+    bounds = {"max_connections": CONNECTIONS, "timeout": _LONGEST_WAIT}
     if sentinels := Sentinels.of(url):
         own = {"socket_timeout": 2, "socket_connect_timeout": 2, **sentinels.own_login}
         known = Sentinel(sentinels.hosts, sentinel_kwargs=own)

@@ -19,10 +19,10 @@ a flood of one client's jobs never stands before another's; more than any one wo
 DRAIN_BUCKET, DRAIN_BUCKETS = 10, 6
 """Seconds in which jobs that leave the queue are counted together, and how many such counts make a rate."""
 
-MESSAGE_GRACE = 5
+_MESSAGE_GRACE = 5
 """Seconds for which a message may be just between two places."""
 
-NEXT_IN_LINE = """
+_NEXT_IN_LINE = """
 local line, window, sent, unfed = unpack(KEYS)
 local size, client, time = tonumber(ARGV[1]), ARGV[2], redis.call('TIME')
 redis.call('SREM', unfed, client)
@@ -38,7 +38,7 @@ end
 return chosen
 """
 
-LOST = """
+_LOST = """
 local sent, taken, queue = unpack(KEYS)
 local now, before = tonumber(redis.call('TIME')[1]), tonumber(redis.call('GET', taken) or 0)
 -- Of a clock that was set back, the mark says nothing until its time has come again.
@@ -47,7 +47,7 @@ if redis.call('LLEN', queue) == 0 then before = now end
 return redis.call('ZRANGEBYSCORE', sent, '-inf', before - ARGV[1])
 """
 
-QUEUE_POSITION = """
+_QUEUE_POSITION = """
 local priority, client, id = unpack(ARGV)
 local own = redis.call('ZRANK', 'line:' .. priority .. ':' .. client, id)
 if not own then return -1 end
@@ -67,9 +67,9 @@ class Lines:
 
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
-        self._next_in_line = redis.register_script(NEXT_IN_LINE)
-        self._lost = redis.register_script(LOST)
-        self._position = redis.register_script(QUEUE_POSITION)
+        self._next_in_line = redis.register_script(_NEXT_IN_LINE)
+        self._lost = redis.register_script(_LOST)
+        self._position = redis.register_script(_QUEUE_POSITION)
 
     def position(self, job: Job) -> int | None:
         """About how many jobs go before this one, `stat` first and clients in turn; None unless it waits."""
@@ -145,7 +145,7 @@ class Lines:
         """
         keys = [f"sent:{priority}", f"taken:{priority}", queue]
         with translated(self.redis):
-            lost: Any = self._lost(keys=keys, args=[MESSAGE_GRACE])
+            lost: Any = self._lost(keys=keys, args=[_MESSAGE_GRACE])
         return {job_id.decode() for job_id in lost}
 
     def send_again(self, job: Job) -> None:

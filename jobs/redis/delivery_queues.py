@@ -23,13 +23,13 @@ RECEIVER_CALLS = CLIENT_CALLS - 1
 PROBES = "probes"
 """The line of a client's test events, one at a time. It is no receiver: no origin has this name."""
 
-REPEAT_SECONDS = 2
+_REPEAT_SECONDS = 2
 """Pause after a turn that left its callback due, because a store did not answer for example."""
-MESSAGE_SECONDS, QUEUED_SECONDS = 5, 300
+MESSAGE_SECONDS, _QUEUED_SECONDS = 5, 300
 """Seconds after which a turn that no worker has begun is given again: the first where the queue is empty, so
 that its message is lost, the second where the message may still wait."""
 
-JOIN = """
+_JOIN = """
 local line, receivers, clients = unpack(KEYS)
 local item, due, origin, client = unpack(ARGV)
 redis.call('ZADD', line, due, item)
@@ -37,7 +37,7 @@ redis.call('ZADD', receivers, 'LT', due, origin)
 redis.call('ZADD', clients, 'LT', due, client)
 """
 
-HELD = (
+_HELD = (
     LIVES
     + """
 local function held_by(holder, till, now)
@@ -47,8 +47,8 @@ end
 )
 """For the scripts: whether a turn is held by a process that lives, and may still hold it."""
 
-NEXT = (
-    HELD
+_NEXT = (
+    _HELD
     + """
 local turns, receivers, clients, queue, paused = unpack(KEYS)
 local client, probes = ARGV[1], ARGV[2]
@@ -107,7 +107,7 @@ return chosen
 )
 
 BEGIN = (
-    HELD
+    _HELD
     + """
 local turn, paused = unpack(KEYS)
 local item, token, now, till = unpack(ARGV)
@@ -149,8 +149,8 @@ class Deliveries:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._join = redis.register_script(JOIN)
-        self._next = redis.register_script(NEXT)
+        self._join = redis.register_script(_JOIN)
+        self._next = redis.register_script(_NEXT)
         self._begin = redis.register_script(BEGIN)
         self._end = redis.register_script(END)
 
@@ -163,7 +163,7 @@ class Deliveries:
     def next(self, client: str, queue: str) -> list[str]:
         """The ids to put into the `queue` now, as far as the client has room; each is given one turn."""
         keys = [f"turns:{client}", receivers_key(client), "callbacks", queue, "paused"]
-        limits = [CLIENT_CALLS, RECEIVER_CALLS, FAILURES, MESSAGE_SECONDS, QUEUED_SECONDS]
+        limits = [CLIENT_CALLS, RECEIVER_CALLS, FAILURES, MESSAGE_SECONDS, _QUEUED_SECONDS]
         with translated(self._redis):
             chosen: Any = self._next(keys=keys, args=[client, PROBES, time.time(), *limits])
         return [item.decode() for item in chosen]
@@ -193,12 +193,12 @@ class Deliveries:
             self._redis.zrem(line_key(turn.client, turn.origin), turn.item)
 
     def end(self, turn: Turn) -> None:
-        """Give the turn back. A callback that is still due comes again REPEAT_SECONDS later."""
+        """Give the turn back. A callback that is still due comes again _REPEAT_SECONDS later."""
         line = line_key(turn.client, turn.origin)
         with translated(self._redis):
             self._end(
                 keys=[f"turn:{turn.item}", f"turns:{turn.client}", line],
-                args=[turn.item, turn.token, time.time(), REPEAT_SECONDS],
+                args=[turn.item, turn.token, time.time(), _REPEAT_SECONDS],
             )
 
 

@@ -18,8 +18,8 @@ end
 """
 """What scripts begin with that ask whether a process lives."""
 
-BEAT = "return redis.call('ZADD', KEYS[1], redis.call('TIME')[1], ARGV[1])"
-BY_AGE = """
+_BEAT = "return redis.call('ZADD', KEYS[1], redis.call('TIME')[1], ARGV[1])"
+_BY_AGE = """
 local since = tonumber(redis.call('TIME')[1]) - tonumber(ARGV[1])
 return {
   redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. since, '+inf'),
@@ -33,8 +33,8 @@ class Heartbeats:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._beat = redis.register_script(BEAT)
-        self._by_age = redis.register_script(BY_AGE)
+        self._beat = redis.register_script(_BEAT)
+        self._by_age = redis.register_script(_BY_AGE)
 
     def beat(self, name: str) -> None:
         """Record that the process `name` lives."""

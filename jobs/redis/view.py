@@ -48,7 +48,7 @@ class Gate(IntEnum):
 CHANGES = "changes"
 """The channel that tells which jobs have a new version."""
 
-GATE = """
+_GATE = """
 local gate, job, memory = unpack(KEYS)
 local token, seconds, version, doubt = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local held = redis.call('GET', gate)
@@ -80,7 +80,7 @@ class View:
         self._redis = redis
         self._seconds = seconds
         self._put_if_newer = redis.register_script(PUT_IF_NEWER)
-        self._gate = redis.register_script(GATE)
+        self._gate = redis.register_script(_GATE)
 
     @classmethod
     def connect(cls, url: str, seconds: int) -> "View":

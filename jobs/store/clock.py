@@ -10,10 +10,10 @@ from jobs.record.job import now
 from jobs.redis.client import translated
 from jobs.store.objects import Objects
 
-TOLERANCE = timedelta(minutes=1)
+_TOLERANCE = timedelta(minutes=1)
 """How far this process' clock may be from the others before nothing is erased any more."""
 REPORT = "clock"
-REPORT_SECONDS = 300
+_REPORT_SECONDS = 300
 
 
 class ClocksDisagree(TransientError):
@@ -36,12 +36,12 @@ class Clock:
         return min(now(), *self._others().values())
 
     def agreed(self) -> datetime:
-        """The time, where the clocks agree. Raises ClocksDisagree where one is off by more than TOLERANCE."""
+        """The time, where the clocks agree. Raises ClocksDisagree where one is off by over a minute."""
         others, own = self._others(), now()
         differences = {name: own - other for name, other in others.items()}
         self._report(differences)
         for name, difference in differences.items():
-            if abs(difference) > TOLERANCE:
+            if abs(difference) > _TOLERANCE:
                 raise ClocksDisagree(
                     f"the clock of this machine differs from that of {name} by"
                     f" {difference.total_seconds():+.0f} s; set the clocks right"
@@ -65,5 +65,5 @@ class Clock:
         with translated(self._redis):
             pipe = self._redis.pipeline()
             pipe.hset(REPORT, mapping={name: d.total_seconds() for name, d in differences.items()})
-            pipe.expire(REPORT, REPORT_SECONDS)
+            pipe.expire(REPORT, _REPORT_SECONDS)
             pipe.execute()

@@ -25,9 +25,9 @@ log = logging.getLogger(__name__)
 
 SIGNING_KEY = "signing-key"
 """The record of the bucket that holds the fingerprint."""
-LEDGER = re.compile(r"jobs/[^/]+/ledger/\d{6}")
+_LEDGER = re.compile(r"jobs/[^/]+/ledger/\d{6}")
 
-WIPE = (
+_WIPE = (
     "stop all parts, wipe Redis (FLUSHDB; with `make up` remove the folder `redis` in $OSTEO_VAR) and start"
     " again. No job is lost: what Redis held is rebuilt from the object store"
 )
@@ -90,7 +90,7 @@ class Marks:
     def _without_mark(self, objects: Objects) -> None:
         """Recognise the data of versions that wrote no mark, and mark the bucket."""
         first = next(objects.keys("jobs/"), None)
-        if first and (not LEDGER.fullmatch(first) or first.endswith("/000001")):
+        if first and (not _LEDGER.fullmatch(first) or first.endswith("/000001")):
             raise WrongStore(
                 f"the bucket holds jobs of version 0.1.0, which version {VERSION} cannot read."
                 " Start 0.1.0 for them, or name another bucket in S3_BUCKET"
@@ -101,7 +101,7 @@ class Marks:
             with translated(self._redis):
                 if self._redis.dbsize():
                     raise WrongStore(
-                        f"Redis holds what a version before {VERSION} wrote, which is not read: {WIPE}"
+                        f"Redis holds what a version before {VERSION} wrote, which is not read: {_WIPE}"
                     )
         with suppress(Conflict):
             objects.put_new(LAYOUT_MARK, layout_mark())
@@ -138,5 +138,5 @@ def compare_redis(redis: Redis, may_mark: bool = True) -> None:
     if mark is not None and mark != str(LAYOUT).encode():
         raise WrongStore(
             f"Redis holds data of layout {mark.decode(errors='replace')}, and version {VERSION} reads layout"
-            f" {LAYOUT}: {WIPE}"
+            f" {LAYOUT}: {_WIPE}"
         )

@@ -36,12 +36,12 @@ from jobs.store.unseen import Unseen
 
 log = logging.getLogger(__name__)
 
-CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # pragma: allowlist secret
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # pragma: allowlist secret
 CHUNK = 100
 """Jobs asked of Redis at once."""
 
 FOLDERS = {"job": "jobs", "study": "studies"}
-INVERTED = str.maketrans(CROCKFORD, CROCKFORD[::-1])
+INVERTED = str.maketrans(_CROCKFORD, _CROCKFORD[::-1])
 
 
 class Ledger:

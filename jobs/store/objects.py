@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from jobs.record.errors import Conflict, NotStored, StoreRefused, StoreUnavailable
 from jobs.version import LAYOUT, VERSION
 
-ABSENT = frozenset({"NoSuchKey", "404", "NotFound"})
+_ABSENT = frozenset({"NoSuchKey", "404", "NotFound"})
 REFUSED = frozenset(
     {
         "413",
@@ -30,13 +30,13 @@ REFUSED = frozenset(
     }
 )
 """What a server says of a request that is wrong in itself; a proxy before it says a status alone."""
-NO_BUCKET = "the bucket does not exist: correct S3_BUCKET, or make it with `python -m admin.bucket`"
-NO_CREDENTIALS = (
+_NO_BUCKET = "the bucket does not exist: correct S3_BUCKET, or make it with `python -m admin.bucket`"
+_NO_CREDENTIALS = (
     "there are no credentials for the object store: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 )
 WRITE_SECONDS = 60.0
 """For so long a bucket that could be written counts as one that can be."""
-ALREADY_THERE = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
+_ALREADY_THERE = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
 LAYOUT_MARK = "layout"
 """The key of the object that says how all others lie (jobs/store/compatibility.py)."""
 
@@ -87,7 +87,7 @@ class Objects:
                 self._client.head_bucket(Bucket=self._bucket)
                 return
             except ClientError as error:
-                if _code(error) not in ABSENT | {"NoSuchBucket"}:
+                if _code(error) not in _ABSENT | {"NoSuchBucket"}:
                     raise
                 self._client.create_bucket(Bucket=self._bucket)
         self.put(LAYOUT_MARK, layout_mark(), "application/json")
@@ -127,7 +127,7 @@ class Objects:
                     Bucket=self._bucket, Key=key, Body=body, ContentType="application/json", IfNoneMatch="*"
                 )
             except ClientError as error:
-                if _code(error) in ALREADY_THERE:
+                if _code(error) in _ALREADY_THERE:
                     raise Conflict(key) from error
                 raise
 
@@ -236,14 +236,14 @@ def _translated(what: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        if _code(error) in ABSENT:
+        if _code(error) in _ABSENT:
             raise NotStored(what) from error
         if _code(error) == "NoSuchBucket":
-            raise StoreUnavailable(NO_BUCKET) from error
+            raise StoreUnavailable(_NO_BUCKET) from error
         if _code(error) in REFUSED:
             raise StoreRefused(f"the object store answered {_code(error)} for {what}") from error
         raise StoreUnavailable(f"the object store answered {_code(error)} for {what}") from error
     except NoCredentialsError as error:
-        raise StoreUnavailable(NO_CREDENTIALS) from error
+        raise StoreUnavailable(_NO_CREDENTIALS) from error
     except BotoCoreError as error:
         raise StoreUnavailable(f"the object store does not answer: {type(error).__name__}") from error

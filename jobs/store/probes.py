@@ -10,13 +10,13 @@ from jobs.record.job import moment_text, now
 from jobs.store.due_index import Due
 from jobs.store.records import Records
 
-WEEK = 7 * 86_400
+_WEEK = 7 * 86_400
 
 
 class Probes:
     """The probes, at `clients/<client>/probes/<id>/`. Every method may raise StoreUnavailable."""
 
-    def __init__(self, records: Records, seconds: int = WEEK) -> None:
+    def __init__(self, records: Records, seconds: int = _WEEK) -> None:
         """`seconds`: how long a new one is kept; the purger erases it then."""
         self._records = records
         self._due = Due(records.objects)

@@ -26,7 +26,7 @@ PAUSE = 0.02
 READS = 5
 """Times that a record is read anew because its version was replaced between listing and reading."""
 
-UNLOCK = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
+_UNLOCK = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 
 Change = Callable[[bytes | None], bytes | None]
 """What a record becomes, from what it is; None where there is none, or none is to be left. It may raise."""
@@ -54,7 +54,7 @@ class Records:
     def __init__(self, objects: Objects, redis: Redis) -> None:
         self.objects = objects
         self._redis = redis
-        self._unlock = redis.register_script(UNLOCK)
+        self._unlock = redis.register_script(_UNLOCK)
 
     def read(self, place: str) -> bytes | None:
         """The record as it is; None where there is none."""

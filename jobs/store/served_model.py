@@ -6,15 +6,15 @@ from typing import Any
 
 from jobs.store.objects import Objects
 
-PLACE = "model"
+_PLACE = "model"
 
 
 def publish(objects: Objects, served: Mapping[str, Any]) -> None:
     """Write what a worker serves in place of what was there. Raises StoreUnavailable."""
-    objects.put(PLACE, json.dumps(served).encode(), "application/json")
+    objects.put(_PLACE, json.dumps(served).encode(), "application/json")
 
 
 def served_model(objects: Objects) -> dict[str, Any]:
     """Read what was published last. Raises NotStored before any worker has started, and StoreUnavailable."""
-    served: dict[str, Any] = json.loads(objects.get(PLACE))
+    served: dict[str, Any] = json.loads(objects.get(_PLACE))
     return served

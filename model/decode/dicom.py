@@ -1,7 +1,5 @@
 """Decodes DICOM for `image`: pydicom reads it, `dicom_windowing` shows it as a viewer does."""
 
-from __future__ import annotations
-
 import io
 import logging
 import struct

@@ -4,8 +4,6 @@ A field that may hold anything would carry a patient's name sooner or later: wha
 its form is left out.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from math import isfinite
@@ -61,9 +59,9 @@ BODY_PARTS = {
 }
 """Body Part Examined (PS3.16 Annex L), where bones are looked at: the SNOMED CT code and its meaning."""
 _TERM_OF = {code: term for term, (code, _) in BODY_PARTS.items()}
-VIEWS = frozenset({"AP", "PA", "LL", "RL", "RLD", "LLD", "RLO", "LLO"})
+_VIEWS = frozenset({"AP", "PA", "LL", "RL", "RLD", "LLD", "RLO", "LLO"})
 """View Position (PS3.3 C.8.1.1), as it is defined for projections that are no mammograms."""
-LATERALITIES = frozenset({"L", "R", "B"})
+_LATERALITIES = frozenset({"L", "R", "B"})
 _DIRECTIONS = re.compile("[APLRHF]{1,3}")
 """Patient Orientation (PS3.3 C.7.6.1.1.1): anterior, posterior, left, right, head, foot."""
 
@@ -72,7 +70,7 @@ _DIRECTIONS = re.compile("[APLRHF]{1,3}")
 class Acquisition:
     """How a picture was taken, as far as its file says so in codes; None for what it does not say.
 
-    `body_part` is a term of BODY_PARTS; `laterality` L, R or B (both); `view` one of VIEWS; `orientation` the
+    `body_part` is a term of BODY_PARTS; `laterality` L, R or B (both); `view` a View Position; `orientation` the
     directions that rows and columns run to. `pixel_spacing` is millimetres between rows and between columns:
     in the patient where `spacing_plane` is "calibrated", on the "detector", which lies further from the tube
     and so shows everything larger, or "unstated".
@@ -109,9 +107,9 @@ def acquisition_of(header: Dataset) -> Acquisition:
     return Acquisition(
         body_part=_body_part(header),
         laterality=next(
-            (side for side in _texts(header, "ImageLaterality", "Laterality") if side in LATERALITIES), None
+            (side for side in _texts(header, "ImageLaterality", "Laterality") if side in _LATERALITIES), None
         ),
-        view=next((view for view in _texts(header, "ViewPosition") if view in VIEWS), None),
+        view=next((view for view in _texts(header, "ViewPosition") if view in _VIEWS), None),
         orientation=_orientation(header),
         pixel_spacing=spacing,
         spacing_plane=plane,

@@ -5,8 +5,6 @@ them out. It is not built for every processor: where it is missing, these files 
 C: on damaged data they may loop for hours or crash, which is what `model.decode_processes` is there for.
 """
 
-from __future__ import annotations
-
 from importlib.util import find_spec
 
 from pydicom import uid
@@ -23,7 +21,7 @@ CODECS = {
     uid.JPEG2000Lossless: "jpeg2k_decode",
     uid.JPEG2000: "jpeg2k_decode",
 }
-DECODER_DEPENDENCIES = dict.fromkeys(CODECS, (PLUGIN,))
+_DECODER_DEPENDENCIES = dict.fromkeys(CODECS, (PLUGIN,))
 """What pydicom says is missing where it is."""
 
 

@@ -3,8 +3,6 @@
 A decoder allocates what the codestream declares, whatever the file around it says. So both must agree.
 """
 
-from __future__ import annotations
-
 import struct
 from itertools import pairwise
 from typing import NamedTuple

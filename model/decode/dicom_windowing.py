@@ -4,8 +4,6 @@ How a file asks to be displayed never makes it unreadable: what cannot be applie
 steps of pydicom raise instead, and turn a window over a negative slope round.
 """
 
-from __future__ import annotations
-
 from math import isfinite
 
 import numpy as np

@@ -3,8 +3,6 @@
 Training, evaluation and serving all decode here. No TensorFlow.
 """
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -33,7 +31,7 @@ __all__ = [
     "decode",
 ]
 
-SMALLEST_SIDE = 32
+_SMALLEST_SIDE = 32
 
 
 @dataclass(frozen=True)
@@ -49,9 +47,9 @@ class Limits:
                 f"The image is {width} x {height} pixels; at most {self.max_pixels:,} pixels are read. "
                 "Scale it down and send it again."
             )
-        if min(width, height) < SMALLEST_SIDE:
+        if min(width, height) < _SMALLEST_SIDE:
             raise BrokenImage(
-                f"The image is {width} x {height} pixels; an X-ray has {SMALLEST_SIDE} or more a side. "
+                f"The image is {width} x {height} pixels; an X-ray has {_SMALLEST_SIDE} or more a side. "
                 "Send the full image, not a thumbnail."
             )
 
@@ -90,10 +88,10 @@ class Radiograph:
         return int(self.pixels.shape[0])
 
 
-DEFAULT_LIMITS = Limits()
+_DEFAULT_LIMITS = Limits()
 
 
-def decode(data: bytes, limits: Limits = DEFAULT_LIMITS, sha256: str | None = None) -> Radiograph:
+def decode(data: bytes, limits: Limits = _DEFAULT_LIMITS, sha256: str | None = None) -> Radiograph:
     """Decode PNG, JPEG, TIFF, BMP, WebP or DICOM, told by content; `sha256` is the digest where it is known.
 
     Raises UnreadableFormat, TooManyPixels or BrokenImage, and nothing else but MemoryError. It may take up to

@@ -1,7 +1,5 @@
 """Decodes PNG, JPEG, TIFF, BMP and WebP for `image`: Pillow, held to these formats and to one frame."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable
 

@@ -3,8 +3,6 @@
 These have samples in other numbers, of other bits or in another byte order.
 """
 
-from __future__ import annotations
-
 import io
 import logging
 from collections.abc import Callable

@@ -3,8 +3,6 @@
 Whatever a file does to it, this process alone is lost: it has no secrets, and limits that the kernel holds.
 """
 
-from __future__ import annotations
-
 import base64
 import math
 import resource
@@ -26,7 +24,7 @@ from model.overlay import draw_overlay
 from model.prediction import Prediction, cells_from_bytes
 from model.regions import Region
 
-PIXELS_PER_ALLOWANCE = 10_000_000
+_PIXELS_PER_ALLOWANCE = 10_000_000
 """So many pixels are decoded in the processor time of one allowance, and as many more in another."""
 Reply = tuple[dict[str, Any], bytes]
 
@@ -40,7 +38,7 @@ class _Metered(Limits):
     def check(self, width: int, height: int) -> None:
         """As Limits.check."""
         super().check(width, height)
-        _allow(self.seconds * (1 + width * height // PIXELS_PER_ALLOWANCE))
+        _allow(self.seconds * (1 + width * height // _PIXELS_PER_ALLOWANCE))
 
 
 def main(max_pixels: int, seconds: int, megabytes: int) -> None:

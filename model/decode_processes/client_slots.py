@@ -1,7 +1,5 @@
 """Shares a few places out among clients in turn, so that one client's crowd holds up no other's first."""
 
-from __future__ import annotations
-
 from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager

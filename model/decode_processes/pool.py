@@ -1,7 +1,5 @@
 """Decodes for a server's threads: each file in one of a few processes, clients in turn, within bounds."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import logging
@@ -22,7 +20,7 @@ from model.prediction import Prediction, cells_to_bytes
 log = logging.getLogger(__name__)
 
 Answer = tuple[dict[str, Any], bytes]
-MOST_DRAWN = 32 * 2**20
+_MOST_DRAWN = 32 * 2**20
 """Bytes of an overlay: it has 1600 x 1600 pixels at most."""
 _REFUSALS = {
     kind.__name__: kind for kind in (errors.BrokenImage, errors.TooManyPixels, errors.UnreadableFormat)
@@ -101,7 +99,7 @@ class Decoders:
             "field": prediction.field,
             "model": prediction.model,
         }
-        _, drawn = self._ask({"task": "overlay", "prediction": given}, data, client, MOST_DRAWN)
+        _, drawn = self._ask({"task": "overlay", "prediction": given}, data, client, _MOST_DRAWN)
         return drawn
 
     def _ask(self, header: dict[str, Any], data: bytes, client: str, most: int) -> Answer:

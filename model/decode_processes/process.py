@@ -1,7 +1,5 @@
 """One decode process, as the server sees it: started, asked, and ended where it does not answer."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 The bytes are read out of that memory and never mapped: the other side may do to it what it likes meanwhile.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import socket

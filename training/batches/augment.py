@@ -1,7 +1,5 @@
 """Varies an example as positioning and exposure vary between X-rays, on its way into a training batch."""
 
-from __future__ import annotations
-
 import io
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Draws the batch of any step from the seed alone, so that a resumed run sees what it would have seen."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 

@@ -1,7 +1,5 @@
 """Reads labelled X-rays into memory for the steps that learn, decoded and letter-boxed as in service."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

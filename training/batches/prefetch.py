@@ -1,7 +1,5 @@
 """Draws the batches of the steps to come on threads of their own, while the present one is learned from."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor

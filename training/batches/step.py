@@ -1,7 +1,5 @@
 """Compiles the network of a phase, and learns from one batch: for `training.train` and `training.select`."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from model.network import FRACTURE, WHERE, build
@@ -15,7 +13,7 @@ if TYPE_CHECKING:
     import keras
 
 
-def compile_phase(config: Config, phase: Phase, blocks: bool = True, locate: bool = True) -> keras.Model:
+def compile_phase(config: Config, phase: Phase, blocks: bool = True, locate: bool = True) -> "keras.Model":
     """Build the network of a phase, with its optimiser and losses; a bundle takes only the whole network."""
     import keras
 
@@ -36,7 +34,7 @@ def compile_phase(config: Config, phase: Phase, blocks: bool = True, locate: boo
     return model
 
 
-def take_average(model: keras.Model) -> None:
+def take_average(model: "keras.Model") -> None:
     """Put the moving average of the weights in their place, if one was kept."""
     from keras import ops
 
@@ -47,7 +45,7 @@ def take_average(model: keras.Model) -> None:
             variable.assign(ops.copy(variable))
 
 
-def train_step(model: keras.Model, batch: Batch) -> dict[str, float]:
+def train_step(model: "keras.Model", batch: Batch) -> dict[str, float]:
     """Learn from the batch of one step; return its losses and accuracy."""
     truth = {FRACTURE: batch.fracture, WHERE: batch.where}
     wanted = {name: truth[name] for name in model.output_names}

@@ -1,7 +1,5 @@
 """Notes what the network of a run began with, and what that had learned from, for the card."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path
@@ -14,7 +12,7 @@ from training.data.split import TEST, TRAIN, VALIDATION, read_split
 from training.run.atomic_file import write_json
 from training.run.refused import Refused
 
-ANCESTRY, BEFORE = "ancestry.json", f"before_{FILE}"
+_ANCESTRY, BEFORE = "ancestry.json", f"before_{FILE}"
 
 
 class KnowsTheTest(Refused):
@@ -40,12 +38,12 @@ def note_ancestry(run: Path, bundle: Bundle | None) -> None:
         ]
         if (bundle.folder / FILE).exists():
             shutil.copyfile(bundle.folder / FILE, run / BEFORE)
-    write_json(run / ANCESTRY, ancestors)
+    write_json(run / _ANCESTRY, ancestors)
 
 
 def ancestry_of(run: Path) -> list[dict[str, Any]]:
     """Read what `note_ancestry` noted; nothing where the network began with no bundle."""
-    path = run / ANCESTRY
+    path = run / _ANCESTRY
     ancestors: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     return ancestors
 

@@ -1,7 +1,5 @@
 """Draws a sample of X-rays side by side, for people to look at what a part, or a mistake, consists of."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

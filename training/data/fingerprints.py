@@ -1,8 +1,7 @@
 """Keeps the fingerprints of a run's images on disk, so that a killed step does not take them twice."""
 
-from __future__ import annotations
-
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -26,7 +25,7 @@ class Fingerprints:
                 rows = zip(stored["sha256"], stored["coarse"], stored["fine"], strict=True)
                 self._held = {str(sha256): Fingerprint(coarse, fine) for sha256, coarse, fine in rows}
 
-    def __enter__(self) -> Fingerprints:
+    def __enter__(self) -> Self:
         """Give itself."""
         return self
 

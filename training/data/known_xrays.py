@@ -4,8 +4,6 @@
 refuse or mark what overlaps. No X-ray can be drawn from a sketch of 128 numbers.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 A folder tells by itself which form it has: FracAtlas's archive, a labels.csv, or a folder for each class.
 """
 
-from __future__ import annotations
-
 import csv
 import json
 import os
@@ -18,8 +16,8 @@ from typing import Any
 from training.data.manifest import Box, Entry, Polygon
 from training.run.refused import Refused
 
-FRACTURED = {"fractured", "fracture", "positive", "1"}
-INTACT = {"not_fractured", "non_fractured", "no_fracture", "normal", "intact", "negative", "0"}
+_FRACTURED = {"fractured", "fracture", "positive", "1"}
+_INTACT = {"not_fractured", "non_fractured", "no_fracture", "normal", "intact", "negative", "0"}
 PICTURES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".dcm"}
 _FRACATLAS_LICENCE = "CC-BY 4.0"
 _NEIGHBOURS = 8
@@ -155,7 +153,7 @@ def _class_folders(folder: Path) -> Iterator[Found]:
         if path.suffix.lower() not in PICTURES:
             continue
         inside = path.relative_to(folder).parts[:-1]
-        classes = [part for part in inside if _plain(part) in FRACTURED | INTACT]
+        classes = [part for part in inside if _plain(part) in _FRACTURED | _INTACT]
         if len(classes) != 1:
             raise LayoutError(
                 f"{path} lies in no folder of a class; call the folders 'fractured' and 'not_fractured', "
@@ -163,7 +161,7 @@ def _class_folders(folder: Path) -> Iterator[Found]:
             )
         regions = [part for part in inside if part != classes[0]]
         yield Found(
-            path, _plain(classes[0]) in FRACTURED, region=regions[0].lower() if regions else "unknown"
+            path, _plain(classes[0]) in _FRACTURED, region=regions[0].lower() if regions else "unknown"
         )
 
 

@@ -1,7 +1,5 @@
 """One row for each X-ray of a collection: what `training.collect` writes and every later step reads."""
 
-from __future__ import annotations
-
 import csv
 import json
 from collections.abc import Iterable

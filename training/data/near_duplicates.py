@@ -4,8 +4,6 @@
 afar, so the coarse likeness only proposes pairs, and the fine structure of the bone decides.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Reads and draws pictures that are no X-rays of the run, for `training.fit_check`."""
 
-from __future__ import annotations
-
 import io
 import zipfile
 from collections.abc import Sequence

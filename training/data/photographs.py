@@ -1,7 +1,5 @@
 """Reads the gray photographs that `training.pretrain` learns from: zips of WebP, class in the file's name."""
 
-from __future__ import annotations
-
 import io
 import zipfile
 from dataclasses import dataclass

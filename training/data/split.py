@@ -4,8 +4,6 @@ Before anything is learned, for `training.prepare`. Copies of one image, and ima
 never stand on two sides.
 """
 
-from __future__ import annotations
-
 import csv
 import hashlib
 import json

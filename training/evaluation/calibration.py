@@ -1,7 +1,5 @@
 """Fixes, on the validation part alone, how scores become probabilities and where findings change."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,7 +14,7 @@ from training.batches.examples import Example, labels_of
 from training.evaluation.localisation import lies_on_fracture
 from training.evaluation.scores import Scores
 
-SENSITIVITY, SPECIFICITY = 0.95, 0.95
+_SENSITIVITY, _SPECIFICITY = 0.95, 0.95
 _LEAST_SLOPE = 0.05
 _FEWEST_REGIONS = 20
 
@@ -85,13 +83,13 @@ def fit_calibration(scores: np.ndarray, labels: np.ndarray) -> Calibration:
 def low_threshold(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """Return the highest probability from which at least 95 % of the fractured lie."""
     fractured = np.sort(probabilities[labels])
-    return float(fractured[int(np.floor(len(fractured) * (1 - SENSITIVITY) + 1e-9))])
+    return float(fractured[int(np.floor(len(fractured) * (1 - _SENSITIVITY) + 1e-9))])
 
 
 def high_threshold(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """Return the lowest probability below which at least 95 % of the intact lie, among those that occur."""
     intact = np.sort(probabilities[~labels])
-    highest = intact[int(np.ceil(len(intact) * SPECIFICITY - 1e-9)) - 1]
+    highest = intact[int(np.ceil(len(intact) * _SPECIFICITY - 1e-9)) - 1]
     return float(np.nextafter(highest, 1.0))
 
 

@@ -1,7 +1,5 @@
 """Writes MODEL_CARD.md from what was measured, for `training.evaluate`: every figure comes from the run."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,10 +1,8 @@
 """What is measured on the test part, for `training.evaluate`; every figure with its interval and its n."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -28,7 +26,7 @@ class Part(Sample):
     calibration: Calibration
 
     @classmethod
-    def of(cls, examples: Sequence[Example], scores: Scores, calibration: Calibration) -> Part:
+    def of(cls, examples: Sequence[Example], scores: Scores, calibration: Calibration) -> Self:
         """Calibrate the scores of these examples, in their order."""
         entries = [example.entry for example in examples]
         probabilities = calibrate(scores.fracture, calibration)

@@ -1,7 +1,5 @@
 """Measures where the network looks, for `training.evaluate`: by its localisation head, and by Grad-CAM."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -22,7 +20,7 @@ MARGIN = 0.05
 _BATCH = 16
 
 
-def grad_cam(network: keras.Model, squares: Sequence[np.ndarray]) -> np.ndarray:
+def grad_cam(network: "keras.Model", squares: Sequence[np.ndarray]) -> np.ndarray:
     """Grad-CAM (Selvaraju et al., 2017) of the fracture score on the deepest map: float32 (n, h, w), 0..1.
 
     Behind that map stand only a mean, a maximum and two dense layers, so the gradient is written down here

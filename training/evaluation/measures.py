@@ -1,7 +1,5 @@
 """What is measured on a part of the data; `training.evaluation.intervals` adds the intervals."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

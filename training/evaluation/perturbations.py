@@ -1,7 +1,5 @@
 """What happens to X-rays on their way, done on purpose for `training.evaluate`: pixels in, pixels out."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """Draws what `training.evaluate` measured, a PNG each; mistakes show X-rays and stay in the run's folder."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Fits and measures `model.radiograph_check` on what the network of a run sees, for `training.fit_check`."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Writes the report of `training.evaluate`: one HTML file that opens without a network."""
 
-from __future__ import annotations
-
 import base64
 from pathlib import Path
 from typing import Any

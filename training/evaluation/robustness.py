@@ -1,8 +1,6 @@
 """Asks what the network holds on to, for `training.evaluate`: after what happens to X-rays on their way, and
 with what ought to tell nothing."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Labelled X-rays and the probabilities that they were given: what all figures are measured on."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property

@@ -1,7 +1,5 @@
 """What a network says of a part of the data: for the curves of `train`, for `select` and for `evaluate`."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -26,14 +24,14 @@ class Scores:
     where: np.ndarray
 
 
-def score(network: keras.Model, squares: Sequence[np.ndarray], told: str) -> Scores:
+def score(network: "keras.Model", squares: Sequence[np.ndarray], told: str) -> Scores:
     """Run the network over squares, uint8 (size, size), of its input size; `told` names the progress bar."""
     outputs = list(_outputs(network, squares, told))
     return Scores(np.concatenate([f for f, _ in outputs]), np.concatenate([w for _, w in outputs]))
 
 
 def _outputs(
-    network: keras.Model, squares: Sequence[np.ndarray], told: str
+    network: "keras.Model", squares: Sequence[np.ndarray], told: str
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     for start in tqdm(range(0, len(squares), _BATCH), told, unit="batch"):
         inputs = scale_pixels(np.stack(squares[start : start + _BATCH]))

@@ -1,7 +1,5 @@
 """Draws the comparison of `training.select`: the AUC of each architecture with its interval."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

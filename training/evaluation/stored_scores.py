@@ -1,7 +1,5 @@
 """Scores of a run's network, kept on disk as they are made, so that a killed `training.evaluate` goes on."""
 
-from __future__ import annotations
-
 import hashlib
 import tempfile
 from collections.abc import Callable, Sequence
@@ -51,7 +49,7 @@ class StoredScores:
             self.fingerprint = hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
     @cached_property
-    def exact(self) -> keras.Model:
+    def exact(self) -> "keras.Model":
         """The network with the weights that training gave it."""
         network = build(self._config.input_size, self._config.backbone)
         read_trained(self._run, network)

@@ -4,8 +4,6 @@
 a test holds that both agree.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

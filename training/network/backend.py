@@ -1,7 +1,5 @@
 """Sets up whichever backend Keras runs on (KERAS_BACKEND: tensorflow, or jax), for the steps that train."""
 
-from __future__ import annotations
-
 import os
 
 

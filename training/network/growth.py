@@ -1,7 +1,5 @@
 """Carries the weights from one phase to the next, also into a deeper or shallower network of the family."""
 
-from __future__ import annotations
-
 import re
 from typing import TYPE_CHECKING
 
@@ -13,7 +11,7 @@ if TYPE_CHECKING:
 _BLOCK = re.compile(r"(conv[2-5])_block(\d+)_(.+)")
 
 
-def transfer(source: keras.Model, target: keras.Model) -> None:
+def transfer(source: "keras.Model", target: "keras.Model") -> None:
     """Copy the weights of `source` into their places in `target`; blocks only `target` has become identity.
 
     In a ResNetV2 a block adds to its input, so one whose last convolution is zero passes it on unchanged: at
@@ -40,7 +38,7 @@ def transfer(source: keras.Model, target: keras.Model) -> None:
             layer.set_weights([np.zeros_like(weight) for weight in layer.get_weights()])
 
 
-def _stage_ends(model: keras.Model) -> dict[str, int]:
+def _stage_ends(model: "keras.Model") -> dict[str, int]:
     ends: dict[str, int] = {}
     for layer in model.layers:
         if match := _BLOCK.fullmatch(layer.name):

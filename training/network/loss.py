@@ -1,7 +1,5 @@
 """What a training step minimises: one loss a head, written in Keras operations of any backend."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

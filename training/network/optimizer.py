@@ -1,7 +1,5 @@
 """Makes the optimiser of a phase: AdamW with warm-up, cosine decay, and rates that grow with depth."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -23,7 +21,7 @@ def rate_of(layer_name: str, phase: Phase) -> float:
     return phase.trunk_rate * phase.shallower_rate ** (_LAST_STAGE - int(stage[1])) if stage else 1.0
 
 
-def make_optimizer(config: Config, phase: Phase, model: keras.Model) -> keras.Optimizer:
+def make_optimizer(config: Config, phase: Phase, model: "keras.Model") -> "keras.Optimizer":
     """Freeze what the phase does not train, and build the optimiser of the rest."""
     import keras
 

@@ -1,7 +1,5 @@
 """A finished run's network as a file, float32: between `training.train` and `training.evaluate`."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -27,7 +25,7 @@ class AnotherDivision(Refused):
     """The network has learned from another division than the run has now; says what to do."""
 
 
-def write_trained(run: Path, config: Config, division: str, began_with: str, model: keras.Model) -> None:
+def write_trained(run: Path, config: Config, division: str, began_with: str, model: "keras.Model") -> None:
     """Write the weights under their paths, with the experiment and the division that made them.
 
     `began_with` tells a reader of the card what they began with.
@@ -79,7 +77,7 @@ def refuse_bundle_of_another_division(bundle: Bundle, run: Path, division: str) 
         )
 
 
-def read_trained(run: Path, model: keras.Model) -> None:
+def read_trained(run: Path, model: "keras.Model") -> None:
     """Fill a network of the run's own shape."""
     with np.load(run / TRAINED, allow_pickle=False) as stored:
         for variable in model.weights:

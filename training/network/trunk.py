@@ -1,7 +1,5 @@
 """What a network begins with: a bundle, or a backbone that `training.pretrain` keeps here as a file."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,14 +16,14 @@ if TYPE_CHECKING:
     import keras
 
 
-def write_trunk(path: Path, model: keras.Model) -> None:
+def write_trunk(path: Path, model: "keras.Model") -> None:
     """Write the weights of the backbone's layers in `model`, float32, each under its path."""
     arrays = {v.path: np.asarray(v, dtype="<f4") for layer in _trunk_layers(model) for v in layer.weights}
     with whole_file(path) as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
-def begin_with(source: str, model: keras.Model) -> None:
+def begin_with(source: str, model: "keras.Model") -> None:
     """Fill `model` from `source`: a bundle's folder, or the backbone alone: `imagenet`, a file, or nothing.
 
     A bundle may be of another depth, see `growth`. ImageNet's first convolution sees colours, ours
@@ -61,7 +59,7 @@ def told_of(source: str) -> str:
     return f"{bundle.description.name} {bundle.description.version}, which began with {before}"
 
 
-def _begin_with_file(path: Path, model: keras.Model) -> None:
+def _begin_with_file(path: Path, model: "keras.Model") -> None:
     with np.load(path, allow_pickle=False) as stored:
         wanted = {v.path: v for layer in _trunk_layers(model) for v in layer.weights}
         if odd := set(wanted) ^ set(stored.files):
@@ -70,7 +68,7 @@ def _begin_with_file(path: Path, model: keras.Model) -> None:
             variable.assign(stored[name])
 
 
-def _begin_with_imagenet(model: keras.Model) -> None:
+def _begin_with_imagenet(model: "keras.Model") -> None:
     import keras
 
     backbone = next(name for name in BACKBONES if name.lower() == model.name)
@@ -82,7 +80,7 @@ def _begin_with_imagenet(model: keras.Model) -> None:
         layer.set_weights(weights)
 
 
-def start_at_identity(model: keras.Model) -> None:
+def start_at_identity(model: "keras.Model") -> None:
     """Let every residual block pass its input on unchanged at first: deep networks then learn from step one.
 
     Goyal et al., "Accurate, Large Minibatch SGD" (2017), section 5.1, by the last convolution in place of the
@@ -93,5 +91,5 @@ def start_at_identity(model: keras.Model) -> None:
             layer.set_weights([np.zeros_like(weight) for weight in layer.get_weights()])
 
 
-def _trunk_layers(model: keras.Model) -> list[keras.layers.Layer]:
+def _trunk_layers(model: "keras.Model") -> list["keras.layers.Layer"]:
     return [layer for layer in model.layers if layer.name.startswith(("conv", "post_")) and layer.weights]

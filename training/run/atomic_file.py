@@ -1,7 +1,5 @@
 """Writes a run's files whole or not at all: whoever is killed while writing one leaves the old one."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -1,7 +1,5 @@
 """Keeps a run's position on disk, so that `training.train` goes on after a kill at any moment."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +22,7 @@ class Position:
     step: int
 
 
-def save(path: Path, fingerprint: str, position: Position, model: keras.Model) -> None:
+def save(path: Path, fingerprint: str, position: Position, model: "keras.Model") -> None:
     """Write weights, optimiser and position at once: after a kill the file is the old one or the new one."""
     arrays = {f"v{i:04d}": np.asarray(variable) for i, variable in enumerate(_variables(model))}
     at = np.array([position.phase, position.step])
@@ -46,13 +44,13 @@ def position_of(path: Path, fingerprint: Callable[[int], str]) -> Position | Non
         return position
 
 
-def restore(path: Path, model: keras.Model) -> None:
+def restore(path: Path, model: "keras.Model") -> None:
     """Fill a model of the same shape from the file; its optimiser, too, if it was compiled with one."""
     with np.load(path, allow_pickle=False) as stored:
         for i, variable in enumerate(_variables(model)):
             variable.assign(stored[f"v{i:04d}"])
 
 
-def _variables(model: keras.Model) -> list[keras.Variable]:
+def _variables(model: "keras.Model") -> list["keras.Variable"]:
     # Not `weights`: the state of the dropout's random generator is a variable, too.
     return [*model.variables, *(model.optimizer.variables if model.compiled else [])]

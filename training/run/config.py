@@ -1,7 +1,5 @@
 """One experiment is one TOML file in training/configs; this is its shape, read first by `training.train`."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import tomllib

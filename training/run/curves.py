@@ -1,7 +1,5 @@
 """Keeps a run's losses and accuracies, a line of JSON each, and draws them: for `training.train`."""
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path

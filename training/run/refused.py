@@ -1,7 +1,5 @@
 """Ends a step with a sentence instead of a traceback where whoever runs it can put things right."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

@@ -1,7 +1,5 @@
 """Writes down when a run's test part is opened: a part that one looks at twice is no test any more."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, datetime
 from pathlib import Path

@@ -18,11 +18,11 @@ from jobs.callbacks.url import Callback, CallbackRefused, resolve
 
 Result = TypeVar("Result")
 
-ANSWER_BYTES = 1024
+_ANSWER_BYTES = 1024
 """What is kept of an answer's body."""
 LONGEST_PAUSE = timedelta(hours=1)
 """What a receiver may ask for by Retry-After."""
-CONNECT_SECONDS = 5.0
+_CONNECT_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def call(
             while response.status < 200:  # Not an answer yet, such as 103 Early Hints.
                 response.headers = None  # type: ignore[assignment]  # what `begin` asks before it reads on
                 response.begin()
-            text = response.read(ANSWER_BYTES).decode("utf-8", "replace")
+            text = response.read(_ANSWER_BYTES).decode("utf-8", "replace")
             return Answer(
                 seconds=time.monotonic() - start,
                 status=response.status,
@@ -132,7 +132,7 @@ def _left(until: float) -> float:
 
 def _connected(addresses: Sequence[str], port: int, seconds: float) -> socket.socket:
     """A connection to the first address that takes one. Raises OSError where none does."""
-    limit = min(CONNECT_SECONDS, seconds / len(addresses))
+    limit = min(_CONNECT_SECONDS, seconds / len(addresses))
     for address in addresses[:-1]:
         with suppress(OSError):
             return socket.create_connection((address, port), limit)

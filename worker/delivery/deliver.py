@@ -29,7 +29,7 @@ SCHEDULE = tuple(
 )
 """Pauses after the first, second, ... failed attempt; after the last of them the callback is given up."""
 
-GONE = 410
+_GONE = 410
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ def _after(begun: Job, answer: Answer, receiver: Receiver | None, courier: Couri
             courier.receivers.answered(receiver)
         return courier.ledger.append(begun.delivered(entry))
     if receiver:
-        receiver = courier.receivers.failed(receiver, at, gone=answer.status == GONE)
+        receiver = courier.receivers.failed(receiver, at, gone=answer.status == _GONE)
         if receiver.disabled_at:
             return courier.ledger.append(begun.delivery_given_up(Delivery.DISABLED, entry))
     if begun.delivery_attempts > len(SCHEDULE):

@@ -2,7 +2,7 @@
 
 import ctypes
 
-ARENA_MAX, MMAP_THRESHOLD = -8, -3
+_ARENA_MAX, _MMAP_THRESHOLD = -8, -3
 """M_ARENA_MAX and M_MMAP_THRESHOLD of mallopt (malloc.h)."""
 ARENAS = 2
 """Heaps that threads share; with one for each of them, what one has freed helps no other."""
@@ -17,8 +17,8 @@ def keep_heaps_small() -> None:
     Does nothing without glibc.
     """
     if mallopt := _of_glibc("mallopt"):
-        mallopt(ARENA_MAX, ARENAS)
-        mallopt(MMAP_THRESHOLD, LARGE)
+        mallopt(_ARENA_MAX, ARENAS)
+        mallopt(_MMAP_THRESHOLD, LARGE)
 
 
 def give_back() -> None:

@@ -11,7 +11,7 @@ from threading import Event, Thread
 
 log = logging.getLogger(__name__)
 
-ROUND_SECONDS = 1.0
+_ROUND_SECONDS = 1.0
 
 
 class Watchdog:
@@ -50,7 +50,7 @@ class Watchdog:
         while not self._overdue():
             # Wound up anew each round; it goes off where nobody comes to do so.
             faulthandler.dump_traceback_later(self._seconds, exit=True, file=error)
-            if self._stopped.wait(ROUND_SECONDS):
+            if self._stopped.wait(_ROUND_SECONDS):
                 faulthandler.cancel_dump_traceback_later()
                 return
         faulthandler.dump_traceback(error)

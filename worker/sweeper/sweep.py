@@ -21,9 +21,9 @@ from jobs.store.ledger import Ledger
 log = logging.getLogger(__name__)
 
 CHUNK = 200
-HEARTBEAT_GRACE = timedelta(seconds=5)
+_HEARTBEAT_GRACE = timedelta(seconds=5)
 """A worker is gone once its heartbeat has been missing for so long; after a wipe of Redis all are missing."""
-MOST_FAILURES = 3
+_MOST_FAILURES = 3
 """Jobs for which the object store may fail before a round ends: then it is the store, not the job."""
 
 
@@ -92,7 +92,7 @@ def _gone(sweeper: Sweeper, at: datetime) -> frozenset[str]:
         del sweeper.missing[runner]
     for runner in missing:
         sweeper.missing.setdefault(runner, at)
-    return frozenset(runner for runner, since in sweeper.missing.items() if at - since > HEARTBEAT_GRACE)
+    return frozenset(runner for runner, since in sweeper.missing.items() if at - since > _HEARTBEAT_GRACE)
 
 
 def check(job_ids: Iterable[str], sight: Sight, sweeper: Sweeper) -> None:
@@ -102,7 +102,7 @@ def check(job_ids: Iterable[str], sight: Sight, sweeper: Sweeper) -> None:
         for job_id, job in zip(chunk, view.get_many(chunk), strict=True):
             if job is None or _doubtful(job, sight) or left_behind(job, sight, sweeper):
                 failures += not _tried(job_id, sight, sweeper)
-                if failures == MOST_FAILURES:
+                if failures == _MOST_FAILURES:
                     raise StoreUnavailable("the object store failed for several jobs")
             elif not job.members:
                 view.agenda.later(job)

@@ -1,7 +1,5 @@
 """Reads from a BMP file's header how its pixels are stored."""
 
-from __future__ import annotations
-
 from model.errors import UnreadableFormat
 
 _PLAIN, _BITFIELDS, _ALPHA_BITFIELDS = 0, 3, 6

@@ -1,12 +1,10 @@
 """Counts the elements of a DICOM file, with those in sequences and the fragments of pixels."""
 
-from __future__ import annotations
-
 from struct import Struct
 
 from model.errors import BrokenImage
 
-MOST_ELEMENTS = 10_000
+_MOST_ELEMENTS = 10_000
 """A radiograph has some hundred; vendors add private sequences, and some encoders a fragment every 4 KB."""
 _LONG = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
 """VRs with a length of four bytes (PS3.5, table 7.1-1)."""
@@ -36,7 +34,7 @@ def check_elements(data: bytes, at: int) -> None:
     Where elements break off or are deflated, nothing more is counted.
     """
     order, syntax, in_pixels = _LITTLE, b"", False
-    for _ in range(MOST_ELEMENTS):
+    for _ in range(_MOST_ELEMENTS):
         if len(data) - at < 12:
             return
         tag = order.tag.unpack_from(data, at)
@@ -57,7 +55,7 @@ def check_elements(data: bytes, at: int) -> None:
         nested = length == _UNDEFINED or data.startswith(order.item, start)
         at = start if nested else start + length
     raise BrokenImage(
-        f"The DICOM file has more than {MOST_ELEMENTS:,} elements. Send the image object itself, without "
+        f"The DICOM file has more than {_MOST_ELEMENTS:,} elements. Send the image object itself, without "
         "private sequences, or export it as PNG."
     )
 

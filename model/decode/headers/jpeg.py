@@ -1,15 +1,13 @@
 """Reads the markers of a JPEG file: each scan makes a decoder go over all pixels again."""
 
-from __future__ import annotations
-
 import re
 
 from model.decode.headers.tiff import read_directory
 from model.errors import BrokenImage
 
-MOST_SCANS = 32
+_MOST_SCANS = 32
 """Libraries write up to 18 (progressive, four colours)."""
-MOST_MARKERS = 2_000
+_MOST_MARKERS = 2_000
 """A colour profile or a preview comes in pieces of 64 KB, and tables may stand before each scan."""
 _MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])")
 """What is no byte of a scan, no restart and no filling."""
@@ -24,7 +22,7 @@ def check_jpeg(data: bytes) -> None:
     off, the decoder says so.
     """
     at, scans = 0, 0
-    for _ in range(MOST_MARKERS):
+    for _ in range(_MOST_MARKERS):
         found = _MARKER.search(data, at)
         if found is None:
             return
@@ -36,11 +34,11 @@ def check_jpeg(data: bytes) -> None:
         size = int.from_bytes(data[at : at + 2], "big")
         if marker == _SCAN:
             scans += 1
-            if scans > MOST_SCANS:
-                raise BrokenImage(f"The JPEG image has more than {MOST_SCANS} scans. {_ADVICE}")
+            if scans > _MOST_SCANS:
+                raise BrokenImage(f"The JPEG image has more than {_MOST_SCANS} scans. {_ADVICE}")
         elif data.startswith(b"Exif\0\0", at + 2):
             read_directory(data[at + 8 : at + size])
         elif data.startswith(b"MPF\0", at + 2):
             read_directory(data[at + 6 : at + size])
         at += size
-    raise BrokenImage(f"The JPEG image has more than {MOST_MARKERS:,} markers. {_ADVICE}")
+    raise BrokenImage(f"The JPEG image has more than {_MOST_MARKERS:,} markers. {_ADVICE}")

@@ -1,10 +1,8 @@
 """Counts the chunks of a PNG file without reading them."""
 
-from __future__ import annotations
-
 from model.errors import BrokenImage
 
-MOST_CHUNKS = 20_000
+_MOST_CHUNKS = 20_000
 """Some encoders write a chunk for every 4 KB of pixels."""
 _PIXELS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"eXIf", b"acTL", b"fcTL", b"fdAT"})
 _TEXTS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
@@ -16,11 +14,11 @@ _SIGNATURE, _FRAME = 8, 12
 def check_png(data: bytes) -> None:
     """Raise BrokenImage for more chunks than a radiograph has; where they break off, the decoder says so."""
     at, end = _SIGNATURE, len(data) - _FRAME
-    for _ in range(MOST_CHUNKS):
+    for _ in range(_MOST_CHUNKS):
         if at > end:
             return
         at += _FRAME + int.from_bytes(data[at : at + 4], "big")
-    raise BrokenImage(f"The PNG image has more than {MOST_CHUNKS:,} chunks. Save it anew and send it again.")
+    raise BrokenImage(f"The PNG image has more than {_MOST_CHUNKS:,} chunks. Save it anew and send it again.")
 
 
 def drop_notes(data: bytes) -> bytes:

@@ -1,15 +1,13 @@
 """Reads the first directory of a TIFF file, or of EXIF data, which has the same form: sizes, no values."""
 
-from __future__ import annotations
-
 import struct
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from model.errors import BrokenImage
 
-MOST_TAGS = 512
-MOST_VALUES = 20_000
+_MOST_TAGS = 512
+_MOST_VALUES = 20_000
 """Numbers under one tag. An image of 50 million pixels in tiles of 64 a side has 12,200 of them."""
 _SIZES = dict(enumerate((1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4), start=1)) | dict.fromkeys((16, 17, 18), 8)
 """Bytes of a value of each type; of other types nothing is read."""
@@ -82,8 +80,8 @@ def read_directory(data: bytes, at: int | None = None) -> Directory:
         if at is None:
             (at,) = struct.unpack_from(order + layout.offset, data, first)
         (tags,) = struct.unpack_from(order + layout.count, data, at)
-        if tags > MOST_TAGS:
-            raise BrokenImage(f"The image's directory has more than {MOST_TAGS} tags. {_ADVICE}")
+        if tags > _MOST_TAGS:
+            raise BrokenImage(f"The image's directory has more than {_MOST_TAGS} tags. {_ADVICE}")
         at += struct.calcsize(order + layout.count)
         size, is_beside = 0, False
         for _ in range(tags):
@@ -93,8 +91,8 @@ def read_directory(data: bytes, at: int | None = None) -> Directory:
                 value_at = at - layout.inline
                 (given,) = struct.unpack_from(order + ("H" if kind == _SHORT else "I"), data, value_at)
                 is_beside = given == _OLD_REDUCED if tag == _OLD_SUBFILE else bool(given & _REDUCED_OR_MASK)
-            if count > MOST_VALUES and (tag in _OFFSETS or kind not in _BYTES):
-                raise BrokenImage(f"The image has over {MOST_VALUES:,} strips, tiles or values. {_ADVICE}")
+            if count > _MOST_VALUES and (tag in _OFFSETS or kind not in _BYTES):
+                raise BrokenImage(f"The image has over {_MOST_VALUES:,} strips, tiles or values. {_ADVICE}")
             value = count * _SIZES.get(kind, 0)
             size += value if value > layout.inline else 0
             if size > len(data):

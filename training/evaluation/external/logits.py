@@ -1,7 +1,5 @@
 """Measures how well probabilities fit a place: calibration in the large, and calibration slope."""
 
-from __future__ import annotations
-
 import numpy as np
 
 _STEPS = 50

@@ -1,7 +1,5 @@
 """Fits calibration and thresholds to a place, measures them on X-rays not fitted on, and bundles them."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

@@ -1,7 +1,5 @@
 """Asks a bundle about X-rays on the path that the service takes, and keeps the answers as they come."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re
@@ -20,7 +18,7 @@ from model.decode.image import ImageError, NotARadiograph, Radiograph, decode
 from model.engines import choose
 from training.data.fingerprints import Fingerprints
 
-ANSWERS = "answers.sqlite"
+_ANSWERS = "answers.sqlite"
 MISSING, UNREADABLE, NO_RADIOGRAPH = "missing-file", "unreadable-image", "not-a-radiograph"
 _TABLE = (
     "CREATE TABLE IF NOT EXISTS answers (asked TEXT, sha256 TEXT, answer TEXT, PRIMARY KEY (asked, sha256))"
@@ -133,7 +131,7 @@ def _asked(bundle: Path) -> str:
 @contextmanager
 def _stored(run: Path, asked: str) -> Iterator[tuple[dict[str, Served], Callable[[Sequence[Served]], None]]]:
     """Give the answers that are kept, by digest, and what keeps more of them."""
-    with closing(sqlite3.connect(run / ANSWERS)) as file:
+    with closing(sqlite3.connect(run / _ANSWERS)) as file:
         file.execute(_TABLE)
         rows = file.execute("SELECT sha256, answer FROM answers WHERE asked = ?", (asked,))
         known = {sha256: _read(json.loads(answer)) for sha256, answer in rows}

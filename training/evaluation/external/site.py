@@ -1,7 +1,5 @@
 """Turns a hospital's own folders into a sample: what was answered, refused and left out."""
 
-from __future__ import annotations
-
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
@@ -25,7 +23,7 @@ from training.evaluation.figures import FEWEST
 from training.evaluation.sample import Sample
 from training.run.refused import Refused
 
-CONFLICT = "copy-with-other-label"
+_CONFLICT = "copy-with-other-label"
 _VIEWS = {
     "AP": "frontal",
     "PA": "frontal",
@@ -145,7 +143,7 @@ def read_site(folders: Sequence[Path], bundle: Path, run: Path) -> Site:
     groups = join_groups(entries, pairs)
     torn = {k for i, j, _ in pairs if entries[i].fractured != entries[j].fractured for k in (i, j)}
     if torn:
-        left_out[CONFLICT] = len(torn)
+        left_out[_CONFLICT] = len(torn)
     kept = [i for i in range(len(entries)) if i not in torn]
     site = Site(
         [folder.resolve().name for folder in folders],

@@ -1,7 +1,5 @@
 """Writes what `training.external` measured: a page that opens without a network, and a section of a card."""
 
-from __future__ import annotations
-
 import base64
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,7 @@ _PLOTS = {
     "reliability.png": "What was said against what was found; larger dots are more X-rays.",
     "subgroups.png": "Area under the ROC curve in each subgroup that is large enough, with 95 % intervals.",
 }
-COMPARED = (
+_COMPARED = (
     "sensitivity_at_low",
     "specificity_at_low",
     "sensitivity_at_high",
@@ -61,5 +59,5 @@ def _render(template: str, escape: bool, **values: Any) -> str:
         autoescape=escape,  # noqa: S701
     )
     environment.filters |= {"measure": as_text, "figure": as_figure, "share": as_share}
-    environment.globals |= {"fewest": FEWEST, "compared": COMPARED, "by_region": by_region}
+    environment.globals |= {"fewest": FEWEST, "compared": _COMPARED, "by_region": by_region}
     return environment.get_template(template).render(**values)
