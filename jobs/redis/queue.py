@@ -79,6 +79,10 @@ class JobQueue:
         """The queues at `redis_url`."""
         return cls(celery_app(redis_url), connect(redis_url))
 
+    def close(self) -> None:
+        """Close the connections to the broker."""
+        self._app.close()
+
     def feed(self, client: str, priority: Priority) -> None:
         """Ask workers to analyse the next jobs of a client's line, as many as its window has room for."""
         for job_id in self._lines.next_in_line(client, priority):

@@ -77,7 +77,7 @@ class View:
         self.breaker = Breaker(redis)
         self.deliveries = Deliveries(redis)
         self.heartbeats = Heartbeats(redis)
-        self._redis = redis
+        self.redis = redis
         self._seconds = seconds
         self._put_if_newer = redis.register_script(PUT_IF_NEWER)
         self._gate = redis.register_script(_GATE)
@@ -89,8 +89,8 @@ class View:
 
     def check(self) -> None:
         """Return if Redis takes writes: one that is full, or a replica, answers a PING as well."""
-        with translated(self._redis):
-            self._redis.set("check", 1, ex=60)
+        with translated(self.redis):
+            self.redis.set("check", 1, ex=60)
 
     def put(self, job: Job) -> None:
         """Show `job`, unless a later version is shown already."""
@@ -98,7 +98,7 @@ class View:
         origin = origin_of(job.callback_url) if job.callback_url else ""
         due = str(job.next_delivery_at.timestamp()) if job.owes_callback and job.next_delivery_at else ""
         runner = job.runner if job.state is State.RUNNING else None
-        with translated(self._redis):
+        with translated(self.redis):
             self._put_if_newer(
                 keys=[
                     f"job:{job.id}",
@@ -122,14 +122,14 @@ class View:
     def counts(self) -> dict[str, int]:
         """How often jobs came to an end (`ended:<state>`), callbacks too (`delivery:<outcome>`), and how many
         attempts were `lost`: as far as this Redis has seen it."""
-        with translated(self._redis):
-            counts: Any = self._redis.hgetall("counts")
+        with translated(self.redis):
+            counts: Any = self.redis.hgetall("counts")
         return {name.decode(): int(count) for name, count in counts.items()}
 
     def get_many(self, job_ids: Iterable[str]) -> list[Job | None]:
         """The jobs shown under `job_ids`, in the same order; None where there is none that can be read."""
-        with translated(self._redis):
-            pipe = self._redis.pipeline(transaction=False)
+        with translated(self.redis):
+            pipe = self.redis.pipeline(transaction=False)
             for job_id in job_ids:
                 pipe.hget(f"job:{job_id}", "record")
             return [_read(record) if record else None for record in pipe.execute()]
@@ -137,15 +137,15 @@ class View:
     def held(self, runner: str) -> set[str]:
         """The ids of the jobs that this worker took up and that the view does not show elsewhere since."""
         key = f"held:{runner}"
-        with translated(self._redis):
-            members: Any = self._redis.smembers(key)
+        with translated(self.redis):
+            members: Any = self.redis.smembers(key)
         held = {job_id.decode() for job_id in members}
         shown = self.get_many(held)
         # A record that had left the view, when the job ended, did not say who held it.
         over = {job.id for job in shown if job and (job.state is not State.RUNNING or job.runner != runner)}
         if over:
-            with translated(self._redis):
-                self._redis.srem(key, *over)
+            with translated(self.redis):
+                self.redis.srem(key, *over)
         return held - over
 
     def gate(self, job_id: str, version: int, token: str) -> Gate:
@@ -153,7 +153,7 @@ class View:
 
         Whoever comes again with the same `token` passes again: what it stands for is the same record.
         """
-        with translated(self._redis):
+        with translated(self.redis):
             return Gate(
                 self._gate(
                     keys=[f"gate:{job_id}:{version}", f"job:{job_id}", "memory"],
@@ -163,8 +163,8 @@ class View:
 
     def open_gate(self, job_id: str, version: int) -> None:
         """Let this version be written by another: its writer has left nothing there."""
-        with translated(self._redis):
-            self._redis.delete(f"gate:{job_id}:{version}")
+        with translated(self.redis):
+            self.redis.delete(f"gate:{job_id}:{version}")
 
 
 def _read(record: bytes) -> Job | None:

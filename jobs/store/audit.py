@@ -19,8 +19,7 @@ from ulid import ULID
 
 from jobs.record.errors import Conflict, NotStored, QueueUnavailable, StoreRefused, StoreUnavailable
 from jobs.record.job import moment_text, now
-from jobs.redis.client import connect, translated
-from jobs.settings import Settings
+from jobs.redis.client import translated
 from jobs.store.objects import Objects
 
 log = logging.getLogger(__name__)
@@ -51,12 +50,6 @@ class Audit:
     def __init__(self, objects: Objects, redis: Redis) -> None:
         self._objects = objects
         self._redis = redis
-
-    @classmethod
-    def connect(cls, settings: Settings) -> "Audit":
-        """The audit log at the addresses of the settings."""
-        objects = Objects.connect(settings.s3_endpoint_url, settings.s3_bucket)
-        return cls(objects, connect(settings.redis_url))
 
     def note(self, entry: Entry) -> None:
         """Note an act: in Redis, or in the object store where Redis does not answer; never raises."""

@@ -54,9 +54,9 @@ class Ledger:
         self.view = view
         self.due = Due(objects)
         self.unseen = Unseen(objects)
-        self.clock = Clock(objects, view.lines.redis)
-        self.erasures = Erasures(view.lines.redis)
-        self.records = Records(objects, view.lines.redis)
+        self.clock = Clock(objects, view.redis)
+        self.erasures = Erasures(view.redis)
+        self.records = Records(objects, view.redis)
         self.claims = Claims(self.records)
 
     def accept(self, job: Job, image: bytes) -> None:

@@ -35,7 +35,7 @@ def reconcile(sweeper: Sweeper) -> None:
     Two sweepers may reconcile at once. Raises TransientError; the agenda then stays stale.
     """
     view, queue = sweeper.ledger.view, sweeper.queue
-    compare_redis(view.lines.redis)  # The mark of one that was wiped is gone as well.
+    compare_redis(view.redis)  # The mark of one that was wiped is gone as well.
     token, found = view.agenda.begin_pass(), 0
     for job_ids in _chunks(sweeper.ledger.pending()):
         lacking = set(view.agenda.missing(job_ids))

@@ -28,7 +28,7 @@ from jobs.redis.client import connect
 from jobs.redis.queue import ANALYSE_TASK, JobQueue, celery_app
 from jobs.redis.view import View
 from jobs.store.audit import Audit, Entry
-from jobs.store.compatibility import Marks
+from jobs.store.compatibility import Compatibility
 from jobs.store.ledger import Ledger
 from jobs.store.objects import Objects
 from jobs.store.records import Records
@@ -187,7 +187,7 @@ def test_sentinels_lead_to_the_master_and_after_a_failover_to_the_next(start, s3
         assert worker.poll() is None
         objects = Objects.connect(settings.s3_endpoint_url, settings.s3_bucket)
         await_that(lambda: answers(redis))
-        Marks(Records(objects, redis), redis, SIGNING_KEY).compare()
+        Compatibility(Records(objects, redis), redis, SIGNING_KEY).check()
     finally:
         worker.terminate()
         worker.wait()
@@ -287,8 +287,8 @@ def test_redis_is_reached_by_tls_as_a_user_with_the_rights_of_the_page(tls, s3, 
         queue.feed_deliveries(ended.client)
         ledger.erasures.note()
         ledger.erasures.rewrite(1)
-        Audit(objects, ledger.view.lines.redis).note(Entry("clinic", "getJob"))
-        Audit(objects, ledger.view.lines.redis).carry_over()
+        Audit(objects, ledger.view.redis).note(Entry("clinic", "getJob"))
+        Audit(objects, ledger.view.redis).carry_over()
         with Changes.connect(url).watched(job.id) as changed:
             assert not changed.is_set()
     finally:
