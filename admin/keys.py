@@ -14,7 +14,7 @@ from jobs.callbacks.signing import webhook_secret
 from jobs.record.errors import TransientError
 from jobs.record.job import moment_text
 from jobs.settings import Settings, SettingsError
-from jobs.store.audit import Entry
+from jobs.store.audit import AuditEntry
 from jobs.store.stores import Stores
 from jobs.store.webhook_settings import Webhooks
 
@@ -65,7 +65,7 @@ def _lines(arguments: argparse.Namespace, settings: Settings, stores: Stores) ->
     keys, audit = Keys(stores.records), stores.audit
     if arguments.command == "create":
         key = keys.create(arguments.client, arguments.scope or tuple(Scope))
-        audit.keep(Entry(arguments.client, "createKey", subject=id_of(key)))
+        audit.keep(AuditEntry(arguments.client, "createKey", subject=id_of(key)))
         generation = Webhooks(stores.records, settings.signing_key).of(arguments.client).generation
         secret = webhook_secret(settings.signing_key, arguments.client, generation)
         yield {"client": arguments.client, "api_key": key, "webhook_secret": secret}
@@ -75,11 +75,11 @@ def _lines(arguments: argparse.Namespace, settings: Settings, stores: Stores) ->
                 yield told(known) | {"last_used_at": moment_text(used_at) if used_at else None}
     elif arguments.command == "rotate":
         key, ending = keys.rotate(arguments.id, timedelta(hours=arguments.overlap_hours))
-        audit.keep(Entry(ending.client, "rotateKey", subject=ending.id))
+        audit.keep(AuditEntry(ending.client, "rotateKey", subject=ending.id))
         yield {"client": ending.client, "api_key": key, "replaces": told(ending)}
     else:
         for revoked in keys.revoke(arguments.id, arguments.and_made):
-            audit.keep(Entry(revoked.client, "revokeKey", subject=revoked.id))
+            audit.keep(AuditEntry(revoked.client, "revokeKey", subject=revoked.id))
             yield told(revoked) | {"refused_within_seconds": settings.key_seconds}
 
 

@@ -12,7 +12,7 @@ from jobs.callbacks.signing import webhook_secret
 from jobs.record.errors import TransientError
 from jobs.record.job import now
 from jobs.settings import Settings, SettingsError
-from jobs.store.audit import Entry
+from jobs.store.audit import AuditEntry
 from jobs.store.compatibility import fingerprint
 from jobs.store.stores import Stores
 from jobs.store.webhook_settings import Webhooks
@@ -44,7 +44,7 @@ def _replaced(settings: Settings) -> Iterator[dict[str, Any]]:
     yield {"signing_key": fingerprint(settings.signing_key), "replaces": before}
     webhooks, audit = Webhooks(stores.records, settings.signing_key), stores.audit
     for client in sorted({key.client for key, _ in Keys(stores.records).all() if not key.ended(now())}):
-        audit.keep(Entry(client, "replaceSigningKey"))
+        audit.keep(AuditEntry(client, "replaceSigningKey"))
         secret = webhook_secret(settings.signing_key, client, webhooks.of(client).generation)
         yield {"client": client, "webhook_secret": secret}
 

@@ -91,13 +91,13 @@ def create_app(settings: Settings, given: Collaborators) -> Flask:
     answer_problems(app)
     pictures = Pictures.of(settings)
     app.extensions["pictures"] = pictures
-    admission = Admission.over(settings, ledger.view.lines)
+    admission = Admission.over(settings, ledger.view.client_queues)
     intake = Intake(settings, ledger, stores.queue, admission, pictures)
     redeliveries = Redeliveries(ledger, stores.queue, admission)
     app.extensions["changes"] = given.changes
     waiting = Waiting(ledger, given.changes, settings.public_url)
     lifetime = timedelta(seconds=settings.upload_seconds)
-    uploads = Uploads(ledger.objects, ledger.due, given.upload_signer, lifetime)
+    uploads = Uploads(ledger.objects, ledger.due_index, given.upload_signer, lifetime)
     app.register_blueprint(submit_routes(intake, waiting, uploads))
     app.register_blueprint(upload_routes(intake, uploads))
     app.register_blueprint(list_routes(ledger, settings.public_url))

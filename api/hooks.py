@@ -8,11 +8,11 @@ from api.http.problem import RETRY_SECONDS, Problem
 from api.identity.credentials import DICOMWEB, key_of
 from api.identity.key_store import Keys
 from api.identity.scopes import Scope
-from api.intake.body_limits import Gate
+from api.intake.body_limits import BodyLimits
 from api.openapi.describe import operation_of
 from api.routes.health import agreed
 from jobs.settings import Settings
-from jobs.store.audit import Audit, Entry
+from jobs.store.audit import Audit, AuditEntry
 from jobs.store.compatibility import Compatibility
 from jobs.trace import current, entered, trace_id
 
@@ -56,7 +56,7 @@ def authenticate_requests(app: Flask, settings: Settings, keys: Keys, compatibil
             detail = f"This needs a key with the scope `{needed}`. The operator makes one for you."
             raise Problem(403, "insufficient-scope", detail, scope=needed)
 
-    app.extensions["gate"] = Gate(app, authenticate, settings)
+    app.extensions["gate"] = BodyLimits(app, authenticate, settings)
 
 
 def refuse_where_no_slot_came_free(app: Flask) -> None:
@@ -89,7 +89,7 @@ def audit_requests(app: Flask, audit: Audit) -> None:
         done = response.status_code < 300 or response.status_code == 403
         if operation and done and "key" in g:
             for subject in _subjects(response):
-                entry = Entry(
+                entry = AuditEntry(
                     client=g.client,
                     key=g.key.id,
                     action=operation.id,

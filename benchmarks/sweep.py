@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 from tqdm import tqdm
 
-from benchmarks.figures import Figure, figure
+from benchmarks.figures import BenchmarkFigure, figure
 from benchmarks.service import Service, stores_alone
 from jobs.record.ids import new_id
 from jobs.record.job import ImageFacts, Job, now
@@ -27,7 +27,7 @@ WRITERS = 16
 LATER = timedelta(hours=10)
 
 
-def measure(jobs: int = JOBS) -> list[Figure]:
+def measure(jobs: int = JOBS) -> list[BenchmarkFigure]:
     """The figures of this group."""
     with stores_alone() as service, patch.dict(os.environ, service.settings):
         settings = Settings.from_environment(os.environ)

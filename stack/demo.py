@@ -12,7 +12,7 @@ from typing import Any
 
 import urllib3
 
-from stack.errors import GaveUp, Refused, StopRequested
+from stack.errors import GaveUp, StartRefused, StopRequested
 from stack.receiver import Receiver
 from stack.running import running
 from stack.say import say
@@ -31,7 +31,7 @@ def demo(environment: Mapping[str, str], image: Path | None) -> int:
     that cannot be read.
     """
     if image is not None and not (image.is_file() and os.access(image, os.R_OK)):
-        raise Refused(f"IMAGE={image} is not a file that can be read.")
+        raise StartRefused(f"IMAGE={image} is not a file that can be read.")
     folder = Path(environment.get("OSTEO_VAR") or "var").resolve() / "demo"
     folder.mkdir(parents=True, exist_ok=True)
     run = Path(tempfile.mkdtemp(prefix="run-", dir=folder))

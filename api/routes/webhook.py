@@ -16,7 +16,7 @@ from api.openapi.schema import CLOSED
 from api.routes.redeliveries import Redeliveries
 from api.routes.webhook_types import Choice, NewSecret, Probe, ProbeOrder, Redelivery, Since, WebhookDocument
 from jobs.callbacks.signing import webhook_secret
-from jobs.callbacks.url import CallbackRefused, parse
+from jobs.callbacks.url import CallbackUrlRefused, parse
 from jobs.record.errors import NotStored
 from jobs.record.events import EVENTS
 from jobs.record.ids import is_id
@@ -97,7 +97,7 @@ def webhook_routes(context: WebhookContext) -> Blueprint:
     def send_probe() -> Response:
         try:
             url = parse(json_body()["callback_url"], context.settings.callback_exceptions).url
-        except CallbackRefused as error:
+        except CallbackUrlRefused as error:
             raise Problem(422, "callback-refused", f"{error}.") from error
         context.admission.admit_callbacks(g.client)
         probe_id = context.probes.create(g.client, url)

@@ -12,8 +12,8 @@ from jobs.record.errors import QueueAway
 from jobs.record.states import Priority
 from jobs.redis.address import broker_of
 from jobs.redis.client import connect
-from jobs.redis.client_queues import Lines
-from jobs.redis.delivery_queues import Deliveries
+from jobs.redis.client_queues import ClientQueues
+from jobs.redis.delivery_queues import DeliveryQueues
 
 INFER_STAT = "infer.stat"
 INFER_ROUTINE = "infer.routine"
@@ -71,8 +71,8 @@ class JobQueue:
 
     def __init__(self, app: Celery, redis: Redis) -> None:
         self._app = app
-        self._lines = Lines(redis)
-        self._deliveries = Deliveries(redis)
+        self._lines = ClientQueues(redis)
+        self._deliveries = DeliveryQueues(redis)
 
     @classmethod
     def connect(cls, redis_url: str) -> Self:

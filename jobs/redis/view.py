@@ -15,17 +15,17 @@ from jobs.callbacks.url import origin_of
 from jobs.record.job import Job
 from jobs.record.states import State
 from jobs.redis.agenda import Agenda, check_at
-from jobs.redis.circuit_breaker import Breaker
+from jobs.redis.circuit_breaker import CircuitBreaker
 from jobs.redis.client import connect, translated
-from jobs.redis.client_queues import Lines, drained_key, line_key, window_key
-from jobs.redis.delivery_queues import Deliveries, receivers_key
+from jobs.redis.client_queues import ClientQueues, drained_key, line_key, window_key
+from jobs.redis.delivery_queues import DeliveryQueues, receivers_key
 from jobs.redis.delivery_queues import line_key as callbacks_key
 from jobs.redis.heartbeats import Heartbeats
 from jobs.redis.show_script import PUT_IF_NEWER
 
 log = logging.getLogger(__name__)
 
-GATE_SECONDS = 20
+LOCK_SECONDS = 20
 """How long a gate stays shut. Its holder begins to write while WRITE_SECONDS are left, or not at all, so that
 it never opens under him."""
 WRITE_SECONDS = 15
@@ -36,7 +36,7 @@ DOUBT_SECONDS = 40
 longer than a gate stays shut and a write takes."""
 
 
-class Gate(IntEnum):
+class WriteLock(IntEnum):
     """Whether a version may be written: not at all, after a look whether it is there, or at once.
 
     At once, because this Redis shows the version before and remembers everybody who ever tried this one.
@@ -73,9 +73,9 @@ class View:
 
     def __init__(self, redis: Redis, seconds: int) -> None:
         self.agenda = Agenda(redis)
-        self.lines = Lines(redis)
-        self.breaker = Breaker(redis)
-        self.deliveries = Deliveries(redis)
+        self.client_queues = ClientQueues(redis)
+        self.circuit_breaker = CircuitBreaker(redis)
+        self.delivery_queues = DeliveryQueues(redis)
         self.heartbeats = Heartbeats(redis)
         self.redis = redis
         self._seconds = seconds
@@ -148,16 +148,16 @@ class View:
                 self.redis.srem(key, *over)
         return held - over
 
-    def gate(self, job_id: str, version: int, token: str) -> Gate:
-        """Whether the caller alone may write this version of this job, within GATE_SECONDS.
+    def lock_version(self, job_id: str, version: int, token: str) -> WriteLock:
+        """Whether the caller alone may write this version of this job, within LOCK_SECONDS.
 
         Whoever comes again with the same `token` passes again: what it stands for is the same record.
         """
         with translated(self.redis):
-            return Gate(
+            return WriteLock(
                 self._gate(
                     keys=[f"gate:{job_id}:{version}", f"job:{job_id}", "memory"],
-                    args=[token, GATE_SECONDS, version, DOUBT_SECONDS],
+                    args=[token, LOCK_SECONDS, version, DOUBT_SECONDS],
                 )
             )
 

@@ -9,7 +9,7 @@ import pytest
 
 from api.identity.key_store import Keys
 from jobs.record.job import now
-from jobs.store.audit import Audit, Entry
+from jobs.store.audit import Audit, AuditEntry
 from jobs.store.stores import Stores
 from stack.part import ROOT
 from tests.conftest import SIGNING_KEY, a_job
@@ -118,7 +118,7 @@ def test_a_reader_who_leaves_is_no_error_for_any_command(settings, ledger, stack
     # More than a pipe holds: the next write finds the pipe closed.
     for _ in range(3):
         keys.create("clinic")
-    entries = [json.dumps(vars(Entry("clinic", "getJob", subject=f"job_{n:026d}"))) for n in range(2000)]
+    entries = [json.dumps(vars(AuditEntry("clinic", "getJob", subject=f"job_{n:026d}"))) for n in range(2000)]
     audit._write(entries)
     for command in (COMMANDS["audit"], COMMANDS["keys"]):
         done = read_one_line(tmp_path, *command)

@@ -8,20 +8,20 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from jobs.callbacks.signing import signed
-from jobs.callbacks.url import Callback, CallbackRefused, parse
+from jobs.callbacks.url import CallbackTarget, CallbackUrlRefused, parse
 from jobs.record.documents import DeliveryAttempt, document
 from jobs.record.errors import Conflict, NotStored
 from jobs.record.job import Job, moment_text, now
 from jobs.record.states import Delivery
 from jobs.record.study import study_document
-from jobs.redis.circuit_breaker import Breaker
-from jobs.redis.delivery_queues import Deliveries, Turn
+from jobs.redis.circuit_breaker import CircuitBreaker
+from jobs.redis.delivery_queues import CallSlot, DeliveryQueues
 from jobs.redis.queue import JobQueue
 from jobs.store.ledger import Ledger
-from jobs.store.receivers import Receiver, Receivers
+from jobs.store.receivers import ReceiverRecord, Receivers
 from jobs.store.webhook_settings import Webhooks, WebhookSettings
 from jobs.trace import entered, within
-from worker.delivery.call import Answer, call
+from worker.delivery.call import CallResult, call
 
 log = logging.getLogger(__name__)
 
@@ -47,39 +47,39 @@ class DeliveryContext:
     seconds: float
 
     @property
-    def breaker(self) -> Breaker:
+    def circuit_breaker(self) -> CircuitBreaker:
         """Which receivers fail."""
-        return self.ledger.view.breaker
+        return self.ledger.view.circuit_breaker
 
     @property
-    def deliveries(self) -> Deliveries:
+    def delivery_queues(self) -> DeliveryQueues:
         """Whose turn it is."""
-        return self.ledger.view.deliveries
+        return self.ledger.view.delivery_queues
 
 
-def in_turn(work: Callable[[Turn, DeliveryContext], None], context: DeliveryContext, item: str) -> None:
+def in_turn(work: Callable[[CallSlot, DeliveryContext], None], context: DeliveryContext, item: str) -> None:
     """Do the `work` for `item` if it has a turn that no other holds; then let its client's next one come."""
-    turn = context.deliveries.begin(item, context.process, context.seconds * 2)
+    turn = context.delivery_queues.begin(item, context.process, context.seconds * 2)
     if turn is None:
         return
     try:
         work(turn, context)
     except NotStored:
         log.warning("nothing is stored of what this call was for", extra={"job": item})
-        context.deliveries.leave(turn)
+        context.delivery_queues.leave(turn)
     finally:
-        context.deliveries.end(turn)
+        context.delivery_queues.end(turn)
         context.queue.feed_deliveries(turn.client)
 
 
-def deliver(turn: Turn, context: DeliveryContext) -> None:
+def deliver(turn: CallSlot, context: DeliveryContext) -> None:
     """Call the job's receiver once if it is due, and record the outcome.
 
     The attempt is recorded before the call: a worker that dies then does not call the receiver without end.
     """
     job = context.ledger.current(turn.item)
     if not job.owes_callback:
-        context.deliveries.leave(turn)
+        context.delivery_queues.leave(turn)
     elif job.next_delivery_at and job.next_delivery_at <= now():
         with within(job.traceparent):
             _deliver(job, context)
@@ -122,18 +122,18 @@ def _attempt(job: Job, context: DeliveryContext) -> Job:
         return ledger.append(job.delivery_given_up(Delivery.NONE))
     if job.delivery_attempts > len(SCHEDULE):
         # The last attempt was begun, and its outcome was never recorded.
-        return _after(job, Answer(0.0, error="the outcome was lost with the worker"), None, context)
+        return _after(job, CallResult(0.0, error="the outcome was lost with the worker"), None, context)
     try:
         callback = parse(job.callback_url, context.exceptions)
-    except CallbackRefused as refusal:
-        return _after(_begin(job, context), Answer(0.0, error=str(refusal)), None, context)
+    except CallbackUrlRefused as refusal:
+        return _after(_begin(job, context), CallResult(0.0, error=str(refusal)), None, context)
     receiver = context.receivers.of(job.client, callback.origin)
     if receiver.disabled_at:
         log.warning("this receiver is disabled", extra={"job": job.id})
         return ledger.append(job.delivery_given_up(Delivery.DISABLED))
     begun = _begin(job, context)
     answer = _call(begun, callback, chosen, context)
-    context.breaker.note(job.client, callback.origin, answer.reached)
+    context.circuit_breaker.note(job.client, callback.origin, answer.reached)
     return _after(begun, answer, receiver, context)
 
 
@@ -143,7 +143,9 @@ def _begin(job: Job, context: DeliveryContext) -> Job:
     return context.ledger.append(job.delivery_begun(now() + pause))
 
 
-def _call(job: Job, callback: Callback, chosen: WebhookSettings, context: DeliveryContext) -> Answer:
+def _call(
+    job: Job, callback: CallbackTarget, chosen: WebhookSettings, context: DeliveryContext
+) -> CallResult:
     at = now()
     event = event_of(job, context.ledger, context.public_url, at)
     secrets = context.webhooks.secrets(job.client, chosen, at)
@@ -152,7 +154,7 @@ def _call(job: Job, callback: Callback, chosen: WebhookSettings, context: Delive
     return call(callback, body, headers, context.exceptions, context.seconds)
 
 
-def _after(begun: Job, answer: Answer, receiver: Receiver | None, context: DeliveryContext) -> Job:
+def _after(begun: Job, answer: CallResult, receiver: ReceiverRecord | None, context: DeliveryContext) -> Job:
     at = now()
     entry = dict(logged(message_id(begun), begun.delivery_attempts, answer, at))
     log.info("callback: %s", answer.status or answer.error, extra={"job": begun.id})
@@ -171,7 +173,7 @@ def _after(begun: Job, answer: Answer, receiver: Receiver | None, context: Deliv
     return context.ledger.append(begun.delivery_postponed(due, entry))
 
 
-def logged(message: str, attempt: int, answer: Answer, at: datetime) -> DeliveryAttempt:
+def logged(message: str, attempt: int, answer: CallResult, at: datetime) -> DeliveryAttempt:
     """One entry of a delivery log."""
     return {
         "webhook_id": message,

@@ -45,7 +45,7 @@ def reconcile(sweeper: Sweeper) -> None:
         # An open study waits there for its jobs: few enough to look at each.
         studies = {job_id for job_id in job_ids if job_id.startswith("study_")}
         check(sorted(lacking | studies), Sight(now()), sweeper)
-    for client, priority in view.lines.all():
+    for client, priority in view.client_queues.all():
         queue.feed(client, priority)
     view.agenda.complete_pass(token)
     log.info("the agenda is whole; it lacked %d jobs", found)

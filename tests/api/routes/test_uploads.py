@@ -254,7 +254,7 @@ def _noting(keys, listed: list[str]):
 
 
 def test_an_upload_of_a_client_with_hyphens_in_its_name_is_erased_too(ledger: Ledger, monkeypatch):
-    uploads = Uploads(ledger.objects, ledger.due, ledger.objects, timedelta(seconds=60))
+    uploads = Uploads(ledger.objects, ledger.due_index, ledger.objects, timedelta(seconds=60))
     upload = uploads.open("clinic-a-2", 5, "image/png")
     assert put({"url": upload.url, "method": "PUT", "headers": dict(upload.headers)}, b"hello") == 200
     monkeypatch.setattr("jobs.store.clock.Clock.agreed", lambda _: now() + GRACE + timedelta(seconds=62))

@@ -27,7 +27,7 @@ from jobs.store.webhook_settings import OVERLAP
 from jobs.trace import entered, name_trace, trace_id
 from tests.conftest import SIGNING_KEY, a_job, only_a_tombstone_is_left
 from tests.worker.conftest import deliver
-from worker.delivery.call import Answer
+from worker.delivery.call import CallResult
 from worker.delivery.deliver import SCHEDULE
 
 RESULT = {"finding": "fracture", "probability": 0.9}
@@ -294,9 +294,9 @@ def test_an_attempt_is_counted_before_the_call(ledger, context, monkeypatch):
     job = ended_job(ledger, "http://127.0.0.1:1/nobody")
     seen = []
 
-    def look(*_: object) -> Answer:
+    def look(*_: object) -> CallResult:
         seen.append(ledger.read(job.id))
-        return Answer(0.0, error="not called")
+        return CallResult(0.0, error="not called")
 
     monkeypatch.setattr("worker.delivery.deliver._call", look)
     deliver(job.id, context)
@@ -437,7 +437,7 @@ def test_a_receiver_that_does_not_answer_is_paused(ledger, context, receiver):
     for job in jobs:
         deliver(job.id, context)
     assert len(receiver.received) == FAILURES
-    assert context.breaker.paused() == {("clinic", origin_of(receiver.url))}
+    assert context.circuit_breaker.paused() == {("clinic", origin_of(receiver.url))}
     assert ledger.read(jobs[-1].id).delivery_attempts == 0, "it was not called, so this is no attempt"
 
 
@@ -448,7 +448,7 @@ def test_a_store_of_ours_that_fails_is_not_held_against_a_host(ledger, context, 
         for job in jobs:
             with pytest.raises(StoreUnavailable):
                 deliver(job.id, context)
-    assert context.breaker.paused() == set()
+    assert context.circuit_breaker.paused() == set()
     assert receiver.received == []
 
 
@@ -460,7 +460,7 @@ def test_what_a_process_held_is_free_when_it_has_died(ledger, context, receiver)
     jobs = [ended_job(ledger, receiver.url) for _ in range(RECEIVER_CALLS + 1)]
     context.queue.feed_deliveries("clinic")
     ledger.view.heartbeats.beat(DYING)
-    held = [context.deliveries.begin(job.id, DYING, 30) for job in jobs]
+    held = [context.delivery_queues.begin(job.id, DYING, 30) for job in jobs]
     assert [turn is None for turn in held] == [False] * RECEIVER_CALLS + [True]
     for job in jobs:
         deliver(job.id, context)

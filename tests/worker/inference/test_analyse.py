@@ -23,7 +23,7 @@ from model.decode.image import NotARadiograph, Radiograph, decode
 from model.errors import NoDecoder
 from model.image_warnings import ImageWarning
 from model.prediction import Prediction
-from model.regions import Region
+from model.regions import ScoredRegion
 from tests import pictures
 from tests.conftest import a_job, only_a_tombstone_is_left
 from worker.inference.analyse import PAUSES, AnalysisContext, _pauses, analyse
@@ -34,7 +34,7 @@ PNG = pictures.encoded(pictures.gray())
 PREDICTION = Prediction(
     "fracture",
     0.91,
-    (Region((1, 2, 3, 4), 0.8),),
+    (ScoredRegion((1, 2, 3, 4), 0.8),),
     np.ones((8, 8), np.float32),
     (5, 6, 70, 80),
     "m 1",
