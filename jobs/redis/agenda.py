@@ -15,6 +15,7 @@ from redis import Redis
 from jobs.record.job import Job, now
 from jobs.record.states import State
 from jobs.redis.client import translated
+from jobs.redis.script import script
 
 AGENDA = "agenda"
 AGAIN = timedelta(seconds=5)
@@ -24,57 +25,6 @@ DOUBT = timedelta(seconds=10)
 _ANY_VERSION = 10**9
 _PASS_SECONDS = 86_400
 """No reconciliation takes longer."""
-
-_TAKE = """
-local at = redis.call('TIME')
-local now = at[1] + at[2] / 1000000
-local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', math.min(now, ARGV[1]), 'LIMIT', 0, ARGV[2])
-for _, id in ipairs(due) do redis.call('ZADD', KEYS[1], string.format('%.3f', now + ARGV[3]), id) end
-return due
-"""
-
-LATER = """
-if redis.call('HGET', KEYS[2], 'version') ~= ARGV[2] then return end
-redis.call('ZADD', KEYS[1], 'XX', ARGV[3], ARGV[1])
-"""
-
-_WAITS = """
-local study = ARGV[1]
-for index = 2, #ARGV do
-  if redis.call('ZSCORE', KEYS[1], ARGV[index]) then
-    redis.call('ZADD', KEYS[1], 'XX', '+inf', study)
-    return 1
-  end
-end
-return 0
-"""
-
-_FORGET = """
-local shown, study = unpack(redis.call('HMGET', KEYS[2], 'version', 'study'))
-if shown and tonumber(shown) > tonumber(ARGV[2]) then return end
-redis.call('ZREM', KEYS[1], ARGV[1])
-if study then redis.call('ZADD', KEYS[1], 'XX', 'LT', redis.call('TIME')[1] + ARGV[3], study) end
-"""
-
-_SERVER = "local server = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')\n"
-_STALE = (
-    _SERVER
-    + """
-local known, at = unpack(redis.call('HMGET', KEYS[1], 'server', 'at'))
-if known ~= server then return 1 end
-return redis.call('TIME')[1] - at >= tonumber(ARGV[1]) and 1 or 0
-"""
-)
-_COMPLETE = (
-    _SERVER
-    + """
--- A Redis that was wiped meanwhile does not know this pass; one that was replaced has another name.
-if redis.call('GET', KEYS[2]) ~= server then return end
-redis.call('DEL', KEYS[2])
-redis.call('HSET', KEYS[1], 'server', server, 'at', redis.call('TIME')[1])
-"""
-)
-BEGIN = _SERVER + "redis.call('SET', KEYS[1], server, 'EX', ARGV[1])"
 
 
 def check_at(job: Job) -> float:
@@ -94,13 +44,13 @@ class Agenda:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._take = redis.register_script(_TAKE)
-        self._later = redis.register_script(LATER)
-        self._waits = redis.register_script(_WAITS)
-        self._forget = redis.register_script(_FORGET)
-        self._stale = redis.register_script(_STALE)
-        self._begin = redis.register_script(BEGIN)
-        self._complete = redis.register_script(_COMPLETE)
+        self._take = script(redis, "take_due")
+        self._later = script(redis, "check_later")
+        self._waits = script(redis, "study_waits")
+        self._forget = script(redis, "forget")
+        self._stale = script(redis, "server_id", "is_stale")
+        self._begin = script(redis, "server_id", "begin_pass")
+        self._complete = script(redis, "server_id", "complete_pass")
 
     def add(self, *job_ids: str, after: timedelta = AGAIN) -> None:
         """Let these jobs be checked soon: something is about to be done for them."""

@@ -6,24 +6,12 @@ from typing import Any
 from redis import Redis
 
 from jobs.redis.client import translated
+from jobs.redis.script import script
 
 FAILURES = 5
 """Failures in a row after which a receiver is paused."""
 PAUSE = 60
 """Seconds of a pause; the next failure after them begins another pause at once."""
-
-_NOTE = """
-local failures, paused = unpack(KEYS)
-local name, answered, now, most, pause = unpack(ARGV)
-redis.call('ZREMRANGEBYSCORE', paused, '-inf', now)
-if answered == '1' then
-  redis.call('DEL', failures)
-  redis.call('ZREM', paused, name)
-else
-  if redis.call('INCR', failures) >= tonumber(most) then redis.call('ZADD', paused, now + pause, name) end
-  redis.call('EXPIRE', failures, 86400)
-end
-"""
 
 
 class CircuitBreaker:
@@ -35,7 +23,7 @@ class CircuitBreaker:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._note = redis.register_script(_NOTE)
+        self._note = script(redis, "count_call")
 
     def note(self, client: str, origin: str, answered: bool) -> None:
         """Count a call: `answered` is False where there was no answer, or a status of 500 and above."""

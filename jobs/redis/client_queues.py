@@ -11,6 +11,7 @@ from redis import Redis
 from jobs.record.job import Job
 from jobs.record.states import Priority, State
 from jobs.redis.client import translated
+from jobs.redis.script import script
 
 CLIENT_WINDOW = 32
 """Jobs of one client and priority that the queue holds at once. The others wait in the client's line, so that
@@ -22,54 +23,15 @@ DRAIN_BUCKET, DRAIN_BUCKETS = 10, 6
 _MESSAGE_GRACE = 5
 """Seconds for which a message may be just between two places."""
 
-_NEXT_IN_LINE = """
-local line, window, sent, unfed = unpack(KEYS)
-local size, client, time = tonumber(ARGV[1]), ARGV[2], redis.call('TIME')
-redis.call('SREM', unfed, client)
-local free, chosen = size - redis.call('SCARD', window), {}
-for _, id in ipairs(redis.call('ZRANGE', line, 0, size - 1)) do
-  if free <= 0 then break end
-  if redis.call('SADD', window, id) == 1 then
-    redis.call('ZADD', sent, time[1] + time[2] / 1000000, id)
-    chosen[#chosen + 1] = id
-    free = free - 1
-  end
-end
-return chosen
-"""
-
-_LOST = """
-local sent, taken, queue = unpack(KEYS)
-local now, before = tonumber(redis.call('TIME')[1]), tonumber(redis.call('GET', taken) or 0)
--- Of a clock that was set back, the mark says nothing until its time has come again.
-if before > now then before = 0 end
-if redis.call('LLEN', queue) == 0 then before = now end
-return redis.call('ZRANGEBYSCORE', sent, '-inf', before - ARGV[1])
-"""
-
-_QUEUE_POSITION = """
-local priority, client, id = unpack(ARGV)
-local own = redis.call('ZRANK', 'line:' .. priority .. ':' .. client, id)
-if not own then return -1 end
-local before = own
-for _, other in ipairs(redis.call('SMEMBERS', 'lines:' .. priority)) do
-  if other ~= client then
-    before = before + math.min(own + 1, redis.call('ZCARD', 'line:' .. priority .. ':' .. other))
-  end
-end
-if priority == 'routine' then before = before + redis.call('ZCARD', 'waiting:stat') end
-return before
-"""
-
 
 class ClientQueues:
     """Who waits, and who is next. Every method raises QueueUnavailable where Redis does not answer."""
 
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
-        self._next_in_line = redis.register_script(_NEXT_IN_LINE)
-        self._lost = redis.register_script(_LOST)
-        self._position = redis.register_script(_QUEUE_POSITION)
+        self._next_in_line = script(redis, "next_jobs")
+        self._lost = script(redis, "lost_messages")
+        self._position = script(redis, "queue_position")
 
     def position(self, job: Job) -> int | None:
         """About how many jobs go before this one, `stat` first and clients in turn; None unless it waits."""

@@ -5,27 +5,11 @@ from typing import Any
 from redis import Redis
 
 from jobs.redis.client import translated
+from jobs.redis.script import script
 
 HEARTBEAT_SECONDS = 10
 """A process lives for so long after its last beat, by the clock of Redis."""
 HEARTBEATS = "alive"
-
-LIVES = f"""
-local function lives(process)
-  local beat = redis.call('ZSCORE', '{HEARTBEATS}', process)
-  return beat and tonumber(beat) > tonumber(redis.call('TIME')[1]) - {HEARTBEAT_SECONDS}
-end
-"""
-"""What scripts begin with that ask whether a process lives."""
-
-_BEAT = "return redis.call('ZADD', KEYS[1], redis.call('TIME')[1], ARGV[1])"
-_BY_AGE = """
-local since = tonumber(redis.call('TIME')[1]) - tonumber(ARGV[1])
-return {
-  redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. since, '+inf'),
-  redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', since)
-}
-"""
 
 
 class Heartbeats:
@@ -33,8 +17,8 @@ class Heartbeats:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._beat = redis.register_script(_BEAT)
-        self._by_age = redis.register_script(_BY_AGE)
+        self._beat = script(redis, "beat")
+        self._by_age = script(redis, "heartbeats_by_age")
 
     def beat(self, name: str) -> None:
         """Record that the process `name` lives."""

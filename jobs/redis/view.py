@@ -21,7 +21,7 @@ from jobs.redis.client_queues import ClientQueues, drained_key, line_key, window
 from jobs.redis.delivery_queues import DeliveryQueues, receivers_key
 from jobs.redis.delivery_queues import line_key as callbacks_key
 from jobs.redis.heartbeats import Heartbeats
-from jobs.redis.show_script import PUT_IF_NEWER
+from jobs.redis.script import script
 
 log = logging.getLogger(__name__)
 
@@ -48,25 +48,6 @@ class WriteLock(IntEnum):
 CHANGES = "changes"
 """The channel that tells which jobs have a new version."""
 
-_GATE = """
-local gate, job, memory = unpack(KEYS)
-local token, seconds, version, doubt = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local held = redis.call('GET', gate)
-if held and held ~= token then return 0 end
-redis.call('SET', gate, token, 'EX', seconds)
-local server = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
-local now, known, since = redis.call('TIME')[1], unpack(redis.call('HMGET', memory, 'server', 'since'))
-if known ~= server then
-  since = now
-  redis.call('HSET', memory, 'server', server, 'since', since)
-end
-local shown, tried = unpack(redis.call('HMGET', job, 'version', 'tried'))
-if not shown then return 1 end
-if tonumber(tried or 0) < version then redis.call('HSET', job, 'tried', version) end
-local untried = tonumber(shown) == version - 1 and tonumber(tried or 0) < version
-return untried and now - since >= doubt and 2 or 1
-"""
-
 
 class View:
     """Redis as the jobs' fast view. Every method raises QueueUnavailable where Redis does not answer."""
@@ -79,8 +60,8 @@ class View:
         self.heartbeats = Heartbeats(redis)
         self.redis = redis
         self._seconds = seconds
-        self._put_if_newer = redis.register_script(PUT_IF_NEWER)
-        self._gate = redis.register_script(_GATE)
+        self._put_if_newer = script(redis, "show")
+        self._gate = script(redis, "server_id", "lock_version")
 
     @classmethod
     def connect(cls, url: str, seconds: int) -> "View":

@@ -16,6 +16,7 @@ from redis import Redis
 
 from jobs.record.errors import Conflict, NotStored, QueueAway, StoreUnavailable, TransientError
 from jobs.redis.client import translated
+from jobs.redis.script import script
 from jobs.redis.view import LOCK_SECONDS, WRITE_SECONDS
 from jobs.store.objects import Objects
 
@@ -25,8 +26,6 @@ PAUSE = 0.02
 """About so many seconds pass between two attempts to get the lock."""
 READS = 5
 """Times that a record is read anew because its version was replaced between listing and reading."""
-
-_UNLOCK = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 
 Change = Callable[[bytes | None], bytes | None]
 """What a record becomes, from what it is; None where there is none, or none is to be left. It may raise."""
@@ -54,7 +53,7 @@ class Records:
     def __init__(self, objects: Objects, redis: Redis) -> None:
         self.objects = objects
         self._redis = redis
-        self._unlock = redis.register_script(_UNLOCK)
+        self._unlock = script(redis, "unlock")
 
     def read(self, place: str) -> bytes | None:
         """The record as it is; None where there is none."""

@@ -1,7 +1,23 @@
-"""The script by which the view shows a version of a job, and all that follows from it, in one step."""
-
-PUT_IF_NEWER = """
-local job, waiting, line, sent, lines, drained, counts, callbacks, receivers, clients = unpack(KEYS)
+-- Shows a version of a job in the view, unless it shows this version or a later one, and updates all that follows.
+-- Beside KEYS it writes the agenda, the counts of lost and ended jobs, `held:<runner>`, `unfed:`, `sent:`, `resent:`
+-- and `taken:<priority>`, and publishes the id on the channel `changes`.
+-- KEYS  1 the job in the view
+--       2 the waiting jobs of its priority, of all clients
+--       3 its client's queue
+--       4 those jobs of the client's queue that were sent to workers
+--       5 the clients with a queue of this priority
+--       6 how many jobs have left the queues in this span of time
+--       7 the counts
+--       8 the delivery queue of its receiver
+--       9 the receivers of its client
+--      10 the clients with a delivery queue
+-- ARGV  1 id                  2 version             3 record, as JSON     4 seconds for which the view keeps it
+--       5 queued since, or '' 6 client              7 state               8 whether it ended and is counted: 1 or 0
+--       9 delivery           10 origin, or ''      11 callback due at, or ''
+--      12 priority           13 time of its check  14 runner, or ''      15 study, or ''
+-- Times are seconds since the epoch.
+-- Returns 1 if the version is shown now, 0 if it or a later one was shown before.
+local job, waiting, queue, sent, clients_waiting, drained, counts, callbacks, receivers, clients = unpack(KEYS)
 local id, version, record, seconds, since, client, state, final, delivery, origin, due = unpack(ARGV)
 local priority, check_at, runner, study = unpack(ARGV, 12)
 local old, was, owed, called, by = unpack(
@@ -10,13 +26,13 @@ local old, was, owed, called, by = unpack(
 if old and tonumber(old) >= tonumber(version) then return 0 end
 redis.call('HSET', job, 'version', version, 'record', record, 'state', state, 'delivery', delivery)
 redis.call('HSET', job, 'origin', origin, 'runner', runner)
--- A tombstone does not name its study, which has to hear of it.
+-- A tombstone does not name its study, which has to be checked after it.
 if study ~= '' then redis.call('HSET', job, 'study', study) end
 redis.call('ZADD', 'agenda', check_at, id)
 if by and by ~= '' then redis.call('SREM', 'held:' .. by, id) end
 if runner ~= '' then
   redis.call('SADD', 'held:' .. runner, id)
-  -- After a wipe it has to beat anew, or is missing.
+  -- After a wipe the runner has to beat anew, or is missing.
   redis.call('ZADD', 'alive', 'NX', 0, runner)
 end
 redis.call('PUBLISH', 'changes', id)
@@ -41,12 +57,12 @@ if at then
 end
 if since ~= '' then
   redis.call('ZADD', waiting, since, id)
-  redis.call('ZADD', line, since, id)
-  redis.call('SADD', lines, client)
+  redis.call('ZADD', queue, since, id)
+  redis.call('SADD', clients_waiting, client)
   redis.call('SADD', unfed, client)
 elseif redis.call('ZREM', waiting, id) == 1 then
-  redis.call('ZREM', line, id)
-  if redis.call('EXISTS', line) == 0 then redis.call('SREM', lines, client) end
+  redis.call('ZREM', queue, id)
+  if redis.call('EXISTS', queue) == 0 then redis.call('SREM', clients_waiting, client) end
   redis.call('INCR', drained)
   redis.call('EXPIRE', drained, 300)
 end
@@ -56,4 +72,3 @@ if due ~= '' then
   redis.call('ZADD', clients, 'LT', due, client)
 elseif called then redis.call('ZREM', 'callbacks:' .. client .. ':' .. called, id) end
 return 1
-"""

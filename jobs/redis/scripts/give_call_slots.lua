@@ -1,0 +1,70 @@
+-- Gives call slots for a client's callbacks that are due, receiver by receiver, as far as the client has room.
+-- A slot is a hash `turn:<id>`; the name of the key is older than the word. Needs lives and slot_is_held.
+-- KEYS  1 the client's slots
+--       2 its receivers, by the time at which each is looked at next
+--       3 the clients with a delivery queue
+--       4 the queue of deliveries at the broker
+--       5 the paused receivers
+-- ARGV  1 client
+--       2 the receiver that stands for test events
+--       3 now (seconds since the epoch)
+--       4 most slots of the client
+--       5 most slots of one receiver
+--       6 failures in a row after which a receiver has one slot
+--       7 seconds after which an unused slot is given anew, if the broker's queue is empty
+--       8 the same, if it is not empty
+--       9 seconds for which a process lives after its last beat
+-- Returns the ids of what got a slot.
+local slots, receivers, clients, queue, paused = unpack(KEYS)
+local client, probes = ARGV[1], ARGV[2]
+local now, free, most, failures, lost, queued, beat = unpack(ARGV, 3)
+now, free, most, failures = tonumber(now), tonumber(free), tonumber(most), tonumber(failures)
+local wait = redis.call('LLEN', queue) == 0 and tonumber(lost) or tonumber(queued)
+local calls = {}
+for _, item in ipairs(redis.call('SMEMBERS', slots)) do
+  local slot = 'turn:' .. item
+  local origin, given, holder, till = unpack(redis.call('HMGET', slot, 'origin', 'given', 'holder', 'till'))
+  local waits = not holder and now - (given or 0) < wait
+  if waits or holder and slot_is_held(holder, till, now, beat) then
+    calls[origin], free = (calls[origin] or 0) + 1, free - 1
+  else
+    redis.call('SREM', slots, item)
+    redis.call('DEL', slot)
+  end
+end
+-- Receivers that get a slot join the others anew, in this order, before what is due only later.
+local chosen, busy, last, horizon = {}, 0, now, now + 0.001
+while free > 0 do
+  local origin = redis.call('ZRANGEBYSCORE', receivers, '-inf', horizon, 'LIMIT', busy, 1)[1]
+  if not origin then break end
+  local deliveries, name = 'callbacks:' .. client .. ':' .. origin, client .. ' ' .. origin
+  local ends = tonumber(redis.call('ZSCORE', paused, name) or 0)
+  -- A receiver that has failed is tried by one call.
+  local alone = origin == probes or tonumber(redis.call('GET', 'failures:' .. name) or 0) >= failures
+  local held = calls[origin] or 0
+  local room, item = held < (alone and 1 or most), nil
+  if ends <= now and room then
+    for _, due in ipairs(redis.call('ZRANGEBYSCORE', deliveries, '-inf', now, 'LIMIT', 0, held + 1)) do
+      if redis.call('EXISTS', 'turn:' .. due) == 0 then item = item or due end
+    end
+  end
+  if item then
+    redis.call('HSET', 'turn:' .. item, 'client', client, 'origin', origin, 'given', now)
+    redis.call('SADD', slots, item)
+    last = last + 0.000001
+    redis.call('ZADD', receivers, last, origin)
+    calls[origin], free, chosen[#chosen + 1] = held + 1, free - 1, item
+  else
+    local first = redis.call('ZRANGE', deliveries, 0, 0, 'WITHSCORES')[2]
+    local later = first and math.max(tonumber(first), ends)
+    if not first then redis.call('ZREM', receivers, origin)
+    elseif later > horizon then redis.call('ZADD', receivers, later, origin)
+    else busy = busy + 1 end
+  end
+end
+-- When to look again: a slot may be lost, and a receiver is due later.
+local later = redis.call('ZRANGEBYSCORE', receivers, '(' .. horizon, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
+local open = redis.call('EXISTS', slots) == 1 or redis.call('ZCOUNT', receivers, '-inf', horizon) > 0
+local at = open and math.min(now + lost, later or math.huge) or later
+if at then redis.call('ZADD', clients, at, client) else redis.call('ZREM', clients, client) end
+return chosen
