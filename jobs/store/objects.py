@@ -54,6 +54,7 @@ class Objects:
 
     def __init__(self, client: Any, bucket: str) -> None:
         self._client = client
+        self._listing = client.get_paginator("list_objects_v2")
         self._bucket = bucket
         self._conditions: bool | None = None
         self._writable_until = 0.0
@@ -211,14 +212,10 @@ class Objects:
 
     def keys(self, prefix: str, after: str = "") -> Iterator[str]:
         """The keys that start with `prefix`, in byte order, beginning behind the key `after`."""
-        page: dict[str, Any] = {"StartAfter": after} if after else {}
-        while True:
-            with _translated(prefix):
-                answer = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, **page)
-            yield from (entry["Key"] for entry in answer.get("Contents", ()))
-            if not answer.get("IsTruncated"):
-                return
-            page = {"ContinuationToken": answer["NextContinuationToken"]}
+        start = {"StartAfter": after} if after else {}
+        with _translated(prefix):
+            for page in self._listing.paginate(Bucket=self._bucket, Prefix=prefix, **start):
+                yield from (entry["Key"] for entry in page.get("Contents", ()))
 
 
 def layout_mark() -> bytes:

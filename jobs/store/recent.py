@@ -1,32 +1,34 @@
-"""What was read a moment ago, for whoever reads the same again and again; a moment late is what it costs."""
+"""Remembers what was read of a record for a short time: frequent readers do not ask the store again."""
 
-import time
 from collections.abc import Callable
+from threading import Lock
 from typing import Generic, TypeVar
+
+from cachetools import TTLCache
 
 Value = TypeVar("Value")
 
-MOST = 10_000
+_MOST = 10_000
 
 
 class Recent(Generic[Value]):
-    """Remembers values for `seconds`; 0 remembers nothing. Any thread may call it."""
+    """Values by key, each remembered for `seconds`; 0 remembers nothing. Any thread may call it.
+
+    A value may have changed in the store for as long: by another process.
+    """
 
     def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._known: dict[str, tuple[Value, float]] = {}
+        self._known: TTLCache[str, Value] = TTLCache(_MOST, seconds)
+        self._lock = Lock()
 
     def get(self, key: str, read: Callable[[], Value]) -> Value:
-        """The value of `key`: what was read of it just now, else what `read` returns."""
-        value, until = self._known.get(key, (None, 0.0))
-        if value is not None and time.monotonic() < until:
-            return value
-        return self.put(key, read())
+        """Return the remembered value of `key`; else read it, remember it and return it."""
+        with self._lock:
+            known: Value | None = self._known.get(key)
+        return self.put(key, read()) if known is None else known
 
     def put(self, key: str, value: Value) -> Value:
-        """Remember `value`, which is known from elsewhere."""
-        if self._seconds:
-            if len(self._known) >= MOST:
-                self._known.clear()
-            self._known[key] = (value, time.monotonic() + self._seconds)
+        """Remember `value`, which was just written or read, and return it."""
+        with self._lock:
+            self._known[key] = value
         return value

@@ -1,6 +1,5 @@
 """Call a receiver once: by POST, at the very address that was judged, cut off after its time."""
 
-import email.utils
 import http.client
 import socket
 import ssl
@@ -9,10 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import cache
 from threading import Thread, Timer
 from typing import TypeVar
+
+from urllib3.exceptions import InvalidHeader
+from urllib3.util.retry import Retry
 
 from jobs.callbacks.url import CallbackTarget, CallbackUrlRefused, resolve
 
@@ -22,6 +24,7 @@ _ANSWER_BYTES = 1024
 """What is kept of an answer's body."""
 LONGEST_PAUSE = timedelta(hours=1)
 """What a receiver may ask for by Retry-After."""
+_RETRY_AFTER = Retry(retry_after_max=int(LONGEST_PAUSE.total_seconds()))
 _CONNECT_SECONDS = 5.0
 
 
@@ -152,13 +155,7 @@ def _cut_off(line: socket.socket) -> None:
 
 def _retry_after(text: str | None) -> timedelta | None:
     """What Retry-After says, in seconds or as a date; None where it says nothing that can be read."""
-    if not text:
-        return None
     try:
-        if text.strip().isdigit():
-            pause = timedelta(seconds=min(int(text), LONGEST_PAUSE.total_seconds()))
-        else:
-            pause = email.utils.parsedate_to_datetime(text) - datetime.now(UTC)
-    except (ValueError, TypeError, OverflowError):
+        return timedelta(seconds=_RETRY_AFTER.parse_retry_after(text or ""))
+    except (InvalidHeader, ValueError, OverflowError):
         return None
-    return max(timedelta(0), min(pause, LONGEST_PAUSE))

@@ -1,5 +1,6 @@
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -57,3 +58,36 @@ def test_what_a_store_will_never_take_is_told_from_what_it_may(settings, status,
         with pytest.raises(error):
             Objects.connect(f"http://127.0.0.1:{store.server_port}", "osteo").put_new("key", b"record")
         store.shutdown()
+
+
+def test_keys_follows_all_pages_and_raises_where_one_fails():
+    tokens: list[str | None] = []
+    page = "<ListBucketResult><Contents><Key>{}</Key></Contents>{}</ListBucketResult>"
+    more = "<IsTruncated>true</IsTruncated><NextContinuationToken>{}</NextContinuationToken>"
+    answers = {
+        None: (200, page.format("a", more.format("second"))),
+        "second": (200, page.format("b", more.format("third"))),
+        "third": (403, "<Error><Code>AccessDenied</Code></Error>"),
+    }
+
+    class Store(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            query = parse_qs(urlsplit(self.path).query)
+            tokens.append(query.get("continuation-token", [None])[0])
+            status, body = answers[tokens[-1]]
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Store) as store:
+        Thread(target=store.serve_forever, daemon=True).start()
+        keys = Objects.connect(f"http://127.0.0.1:{store.server_port}", "osteo").keys("")
+        assert [next(keys), next(keys)] == ["a", "b"]
+        with pytest.raises(StoreUnavailable):
+            next(keys)
+        store.shutdown()
+    assert tokens == [None, "second", "third"]
