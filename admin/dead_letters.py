@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from admin.command import settings_of_command, tell
+from jobs.lifecycle.retry import retry_job
 from jobs.record.errors import Conflict, IllegalMove, NotStored, QueueUnavailable, TransientError
 from jobs.record.ids import is_id
 from jobs.record.job import Job, moment_text
@@ -47,7 +48,7 @@ def retry(ledger: Ledger, queue: JobQueue, jobs: Iterable[Job]) -> Iterator[Job 
     """Put dead letters back into their lines: each as it is then, or why it is not put back."""
     for job in jobs:
         try:
-            retried = ledger.retry(job)
+            retried = retry_job(job, ledger)
         except (IllegalMove, Conflict) as error:
             yield str(error)
             continue

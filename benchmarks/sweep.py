@@ -15,6 +15,7 @@ from benchmarks.figures import BenchmarkFigure, figure
 from benchmarks.service import Service, stores_alone
 from jobs.record.ids import new_id
 from jobs.record.job import ImageFacts, Job, now
+from jobs.record.job_json import job_to_json
 from jobs.record.states import Delivery
 from jobs.settings import Settings
 from jobs.store.stores import Stores
@@ -80,4 +81,4 @@ def _mark(jobs: list[Job], bucket: Path) -> None:
     """Write the markers as the S3 server keeps its objects, a file each."""
     (bucket / "pending").mkdir(parents=True)
     for job in jobs:
-        (bucket / "pending" / job.id).write_bytes(job.to_json())
+        (bucket / "pending" / job.id).write_bytes(job_to_json(job))

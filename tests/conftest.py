@@ -21,7 +21,8 @@ from jobs.record.study import member_id, study_of
 from jobs.redis.queue import DELIVER, INFER_ROUTINE, INFER_STAT, JobQueue
 from jobs.redis.view import View
 from jobs.settings import Settings
-from jobs.store.ledger import INVERTED, Ledger
+from jobs.store.ledger import Ledger
+from jobs.store.ledger_keys import INVERTED
 from jobs.store.objects import Objects
 from stack.addresses import Addresses
 from stack.folder import Folder

@@ -7,6 +7,7 @@ from itertools import islice, takewhile
 
 from api.http.problem import Problem
 from api.intake.admission import Admission
+from jobs.lifecycle.retry import redeliver
 from jobs.record.errors import Conflict, QueueUnavailable
 from jobs.record.ids import made_at
 from jobs.record.job import Job
@@ -54,7 +55,7 @@ class Redeliveries:
         if not job.state.final or not job.callback_url:
             return False
         try:
-            again = self.ledger.redeliver(job)
+            again = redeliver(job, self.ledger)
             self.queue.feed_deliveries(again.client)
         except Conflict:
             return False  # A delivery is being recorded this very moment.

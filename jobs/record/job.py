@@ -1,21 +1,18 @@
 """The job: one radiograph's way through the service, or a study's, as an immutable value with a version."""
 
 import base64
-import json
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from jobs.record.errors import IllegalMove
-from jobs.record.states import MOVES, Delivery, Priority, State
+from jobs.record.states import MOVES, Delivery, Kind, Priority, State
 
 _DEAD_LETTER_ERRORS = frozenset({"worker-lost", "internal-error"})
 """Errors that are no fault of the submission: such a job is a dead letter, for an operator to retry."""
 
 LEFTOVER_GRACE = timedelta(minutes=10)
 """After so long, whoever was writing something of a job has written it, or never will."""
-
-_MOMENTS = ("created_at", "queued_at", "expires_at", "started_at", "finished_at", "next_delivery_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +190,13 @@ class Job:
         return replace(pending, next_delivery_at=now, call=None)
 
     @property
+    def kind(self) -> Kind:
+        """What the record stands for."""
+        if self.state is State.ERASED:
+            return Kind.TOMBSTONE
+        return Kind.STUDY if self.members else Kind.JOB
+
+    @property
     def event(self) -> str:
         """What a callback calls this end: `job.succeeded`, `study.failed` and so on."""
         return f"{self.id.partition('_')[0]}.{self.state}"
@@ -234,42 +238,11 @@ class Job:
             call=call,
         )
 
-    def to_json(self) -> bytes:
-        """The record as UTF-8 JSON, times as ISO 8601 in UTC."""
-        # Not by asdict, which copies all that it meets: a record is written some ten times in a job's life.
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return json.dumps(values.pop("later") | values, default=_plain, separators=(",", ":")).encode()
-
-    @classmethod
-    def from_json(cls, text: bytes) -> "Job":
-        """The job that `to_json` wrote."""
-        raw = json.loads(text)
-        known = {f.name for f in fields(cls)}
-        values = {name: value for name, value in raw.items() if name in known}
-        values["later"] = {name: value for name, value in raw.items() if name not in known}
-        for name in _MOMENTS:
-            if values.get(name):
-                values[name] = datetime.fromisoformat(values[name])
-        values["image"] = ImageFacts(**values["image"])
-        values["state"] = State(values["state"])
-        values["delivery"] = Delivery(values["delivery"])
-        values["priority"] = Priority(values["priority"])
-        values["members"] = tuple(values.get("members", ()))
-        return cls(**values)
-
 
 def now() -> datetime:
     """The present moment in UTC, to the millisecond, which is what records and clients see."""
     moment = datetime.now(UTC)
     return moment - timedelta(microseconds=moment.microsecond % 1000)
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, datetime):
-        return moment_text(value)
-    if isinstance(value, ImageFacts):
-        return asdict(value)
-    raise TypeError(f"not JSON: {type(value).__name__}")
 
 
 def moment_text(moment: datetime) -> str:

@@ -1,6 +1,17 @@
-"""The states a job passes through, and the moves that are legal between them."""
+"""Names the kinds of record, the states that a job passes through, and the legal moves between them."""
 
 from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What a record in the ledger stands for. It is derived from the record, and not stored."""
+
+    JOB = "job"
+    """One radiograph, alone or as a view of a study."""
+    STUDY = "study"
+    """Several jobs, with one summary and one callback."""
+    TOMBSTONE = "tombstone"
+    """A job or a study that was deleted. That of a study still names the jobs to delete with it."""
 
 
 class State(StrEnum):

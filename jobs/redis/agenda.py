@@ -13,7 +13,7 @@ from typing import Any
 from redis import Redis
 
 from jobs.record.job import Job, now
-from jobs.record.states import State
+from jobs.record.states import Kind, State
 from jobs.redis.client import translated
 from jobs.redis.script import script
 
@@ -32,7 +32,7 @@ def check_at(job: Job) -> float:
     if job.state is State.QUEUED:
         # Until then it stands in its client's line, which has its own care.
         return job.expires_at.timestamp() if job.expires_at else inf
-    if job.state is State.RUNNING and not job.members:
+    if job.state is State.RUNNING and job.kind is Kind.JOB:
         return ((job.started_at or job.queued_at) + DOUBT).timestamp()
     if job.owes_callback:
         return inf  # It stands in its receiver's line.

@@ -13,7 +13,8 @@ from redis import Redis
 
 from jobs.callbacks.url import origin_of
 from jobs.record.job import Job
-from jobs.record.states import State
+from jobs.record.job_json import job_from_json, job_to_json
+from jobs.record.states import Kind, State
 from jobs.redis.agenda import Agenda, check_at
 from jobs.redis.circuit_breaker import CircuitBreaker
 from jobs.redis.client import connect, translated
@@ -94,7 +95,7 @@ class View:
                     "callbacks",
                 ],
                 args=[
-                    *(job.id, job.version, job.to_json(), self._seconds, waits_since, job.client),
+                    *(job.id, job.version, job_to_json(job), self._seconds, waits_since, job.client),
                     *(job.state, int(_counts(job)), job.delivery, origin, due),
                     *(job.priority, check_at(job), runner or "", job.study or ""),
                 ],
@@ -150,7 +151,7 @@ class View:
 
 def _read(record: bytes) -> Job | None:
     try:
-        return Job.from_json(record)
+        return job_from_json(record)
     except (ValueError, KeyError, TypeError, AttributeError):
         log.exception("a record in Redis cannot be read; the ledger is asked")
         return None
@@ -158,4 +159,4 @@ def _read(record: bytes) -> Job | None:
 
 def _counts(job: Job) -> bool:
     # A study's end is that of jobs which are counted themselves.
-    return job.state.final and job.state is not State.ERASED and not job.members
+    return job.kind is Kind.JOB and job.state.final

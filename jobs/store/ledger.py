@@ -1,17 +1,6 @@
 """The ledger: every version of every job's record in the object store, each written once and never changed.
 
-Keys, all below one bucket:
-
-    pending/<job id>                  the job's first record; there while something is left to do for the job
-    clients/<client>/jobs/<inverted>  the radiograph as submitted; lists a client's jobs newest first
-    clients/<client>/studies/<inverted>  empty; there once a study and all of its jobs are accepted
-    clients/<client>/claims/<key|id>-<hash>/  which job an idempotency key or an own id stands for
-    jobs/<job id>/ledger/<version>    the job's record at that version, from the second on, JSON
-    unseen/<job id>                   empty; the sweeper has to put this job on the agenda in Redis
-    due/<day>/<time>-<job id>         empty; the job has to be looked at then (or an upload, or a probe)
-    dead-letters/<job id>             empty; there while an operator may have the job retried
-
-A study (see jobs.record.study) has a record, a marker and an end as a job has, under its own id.
+Its keys stand in jobs.store.ledger_keys.
 """
 
 import hashlib
@@ -23,25 +12,32 @@ from datetime import timedelta
 from typing import Any
 
 from jobs.record.errors import Conflict, NotStored, QueueUnavailable, StoreRefused, StoreUnavailable
-from jobs.record.job import Job, now
-from jobs.record.states import State
+from jobs.record.job import Job
+from jobs.record.job_json import job_from_json, job_to_json
 from jobs.redis.append_only_file import AppendOnlyFile
 from jobs.redis.view import LOCK_SECONDS, WRITE_SECONDS, View, WriteLock
 from jobs.store.claims import Claims
 from jobs.store.clock import Clock
 from jobs.store.due_index import DueIndex
+from jobs.store.ledger_keys import (
+    DEAD_LETTERS,
+    INVERTED,
+    MARKERS,
+    dead_letter_key,
+    image_key,
+    listed_key,
+    marker_key,
+    records_key,
+    version_key,
+)
 from jobs.store.objects import Objects
 from jobs.store.records import Records
 from jobs.store.unseen import Unseen
 
 log = logging.getLogger(__name__)
 
-_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # pragma: allowlist secret
 CHUNK = 100
 """Jobs asked of Redis at once."""
-
-FOLDERS = {"job": "jobs", "study": "studies"}
-INVERTED = str.maketrans(_CROCKFORD, _CROCKFORD[::-1])
 
 
 class Ledger:
@@ -70,7 +66,7 @@ class Ledger:
         if job.retention_seconds is not None:
             # No sooner can it be over: the purger looks then, and knows when it ended.
             self.due_index.put(job.id, job.created_at + timedelta(seconds=job.retention_seconds))
-        self.objects.put(_image(job), image)
+        self.objects.put(image_key(job), image)
         self._show(job)
 
     def accept_study(self, study: Job, members: Iterable[tuple[Job, bytes]]) -> None:
@@ -82,7 +78,7 @@ class Ledger:
         self.mark(study)
         for job, image in members:
             # Of a study that is taken in again some may be there, and beyond their first version.
-            if self.objects.size(_image(job)) != job.image.size:
+            if self.objects.size(image_key(job)) != job.image.size:
                 self.accept(job, image)
         self.accept(study, b"")
 
@@ -93,7 +89,7 @@ class Ledger:
         Raises QueueUnavailable or StoreUnavailable where either does not answer; the same `job` may then be
         appended again, whether it was written or not. Raises StoreRefused where it can never be written.
         """
-        key, record = _version(job.id, job.version), job.to_json()
+        key, record = version_key(job.id, job.version), job_to_json(job)
         opens = time.monotonic() + LOCK_SECONDS
         gate = self.view.lock_version(job.id, job.version, hashlib.sha256(record).hexdigest())
         if gate is WriteLock.SHUT:
@@ -103,7 +99,7 @@ class Ledger:
                 raise Conflict(f"{job.id} version {job.version}")
             if job.dead_letter:
                 # First, as a marker is: it may lead to a job that is none, and never the other way round.
-                self.objects.put(_dead_letter(job.id), b"")
+                self.objects.put(dead_letter_key(job.id), b"")
             if time.monotonic() > opens - WRITE_SECONDS:
                 raise StoreUnavailable("the object store is too slow")
             self.objects.put_new(key, record)
@@ -120,7 +116,7 @@ class Ledger:
 
     def _gone_on(self, job: Job) -> bool:
         """Whether this version is there, or a later one: of a deleted job only the tombstone is left."""
-        written = self.objects.keys(f"jobs/{job.id}/ledger/", after=_version(job.id, job.version - 1))
+        written = self.objects.keys(records_key(job.id), after=version_key(job.id, job.version - 1))
         return next(written, None) is not None
 
     def dead_letters(self) -> Iterator[Job]:
@@ -133,33 +129,7 @@ class Ledger:
 
     def dead_letter_ids(self) -> Iterator[str]:
         """The ids of these jobs; one may be among them that is none (any more)."""
-        return (key.removeprefix("dead-letters/") for key in self.objects.keys("dead-letters/"))
-
-    def retry(self, job: Job) -> Job:
-        """Put a dead letter back into its line. Raises IllegalMove where it is none, and as `append` does."""
-        retried = job.retried(now())
-        self.mark(job)
-        if job.study:
-            self._reopen(job.study)
-        self.append(retried)
-        self.mark(job)  # Once more: whoever settled it just now has taken the first one away.
-        self.objects.delete(_dead_letter(job.id))
-        return retried
-
-    def _reopen(self, study_id: str) -> None:
-        # Before its job is: a study that is open without need is concluded again by the sweeper.
-        study = self.read(study_id)
-        if study.state in (State.SUCCEEDED, State.FAILED):
-            self.mark(study)
-            self.append(study.reopened())
-
-    def redeliver(self, job: Job) -> Job:
-        """Let the callback be due at once. Raises IllegalMove, and as `append` does."""
-        again = job.redelivered(now())
-        self.mark(job)
-        self.append(again)
-        self.mark(job)  # Once more: whoever settled it just now has taken the first one away.
-        return again
+        return (key.removeprefix(DEAD_LETTERS) for key in self.objects.keys(DEAD_LETTERS))
 
     def deliveries(self, job: Job) -> list[dict[str, Any]]:
         """What came of every call of the job's receiver, first to last."""
@@ -167,8 +137,8 @@ class Ledger:
 
     def history(self, job_id: str) -> list[Job]:
         """Every version of a job from the second on; the first where there is no other. Raises NotStored."""
-        keys = list(self.objects.keys(f"jobs/{job_id}/ledger/"))
-        return [Job.from_json(self.objects.get(key)) for key in keys] or [self._accepted(job_id)]
+        keys = list(self.objects.keys(records_key(job_id)))
+        return [job_from_json(self.objects.get(key)) for key in keys] or [self._accepted(job_id)]
 
     def current(self, job_id: str) -> Job:
         """The job as the view shows it, from the ledger where the view does not. Raises NotStored."""
@@ -200,28 +170,28 @@ class Ledger:
 
     def _latest(self, job_id: str) -> Job:
         latest = ""
-        for latest in self.objects.keys(f"jobs/{job_id}/ledger/"):  # noqa: B007 - the last one counts
+        for latest in self.objects.keys(records_key(job_id)):  # noqa: B007 - the last one counts
             pass
-        return Job.from_json(self.objects.get(latest)) if latest else self._accepted(job_id)
+        return job_from_json(self.objects.get(latest)) if latest else self._accepted(job_id)
 
     def _accepted(self, job_id: str) -> Job:
         job = self.marked(job_id)
         # Of another size: a server that kept the beginning of an upload which broke off.
-        if self.objects.size(_image(job)) != job.image.size:
+        if self.objects.size(image_key(job)) != job.image.size:
             raise NotStored(job_id)
         return job
 
     def marked(self, job_id: str) -> Job:
         """The record in a marker: the first one, or that of whoever marked it last. Raises NotStored."""
-        return Job.from_json(self.objects.get(_marker(job_id)))
+        return job_from_json(self.objects.get(marker_key(job_id)))
 
     def image(self, job: Job) -> bytes:
         """The radiograph as it was submitted. Raises NotStored."""
-        return self.objects.get(_image(job))
+        return self.objects.get(image_key(job))
 
     def image_in_pieces(self, job: Job) -> Iterator[bytes]:
         """The same, a piece at a time. Raises NotStored where the first one is asked for."""
-        return self.objects.pieces(_image(job), job.image.size)
+        return self.objects.pieces(image_key(job), job.image.size)
 
     def mark(self, job: Job) -> None:
         """Let the sweeper look at this job until nothing is left to do: before that is begun.
@@ -232,7 +202,7 @@ class Ledger:
             self.view.agenda.add(job.id)
         except QueueUnavailable:
             self.unseen.add(job.id)
-        self.objects.put(_marker(job.id), job.to_json(), "application/json")
+        self.objects.put(marker_key(job.id), job_to_json(job), "application/json")
 
     def settle(self, job: Job) -> None:
         """Nothing is left to do for this job: take its marker away, once the view shows how it ended.
@@ -241,17 +211,17 @@ class Ledger:
         """
         self.view.put(job)
         if self._may_delete:
-            self.objects.delete(_marker(job.id))
+            self.objects.delete(marker_key(job.id))
             self.view.agenda.forget(job.id, job.version)
 
     def pending(self) -> Iterator[str]:
         """The ids of the jobs with something left to do, oldest first; behind them those of the studies."""
-        return (key.removeprefix("pending/") for key in self.objects.keys("pending/"))
+        return (key.removeprefix(MARKERS) for key in self.objects.keys(MARKERS))
 
     def of_client(self, client: str, after: str | None) -> Iterator[str]:
         """The ids of a client's jobs, newest first, beginning behind the job `after`."""
         prefix = f"clients/{client}/jobs/"
-        for key in self.objects.keys(prefix, after=_listed(client, after) if after else ""):
+        for key in self.objects.keys(prefix, after=listed_key(client, after) if after else ""):
             yield f"job_{key.removeprefix(prefix).translate(INVERTED)}"
 
     def erase_leftovers(self, job_id: str) -> None:
@@ -271,9 +241,9 @@ class Ledger:
         """Remove all but the very version `job`; the marker last, as its record knows of the claim."""
         with suppress(NotStored):
             self.claims.release(self.marked(job.id))
-        own = _version(job.id, job.version)
+        own = version_key(job.id, job.version)
         records = [key for key in self.objects.keys(f"jobs/{job.id}/") if key != own]
-        for key in [*records, _image(job), _dead_letter(job.id), _marker(job.id)]:
+        for key in [*records, image_key(job), dead_letter_key(job.id), marker_key(job.id)]:
             self.objects.delete(key)
 
     def _show(self, job: Job) -> None:
@@ -281,25 +251,3 @@ class Ledger:
             self.view.put(job)
         except QueueUnavailable:
             log.warning("Redis does not answer; the sweeper will show this version", extra={"job": job.id})
-
-
-def _marker(job_id: str) -> str:
-    return f"pending/{job_id}"
-
-
-def _dead_letter(job_id: str) -> str:
-    return f"dead-letters/{job_id}"
-
-
-def _image(job: Job) -> str:
-    return _listed(job.client, job.id)
-
-
-def _version(job_id: str, version: int) -> str:
-    return f"jobs/{job_id}/ledger/{version:06d}"
-
-
-def _listed(client: str, job_id: str) -> str:
-    # S3 lists in ascending order; inverted, a later id sorts first.
-    kind, _, ulid = job_id.partition("_")
-    return f"clients/{client}/{FOLDERS[kind]}/{ulid.translate(INVERTED)}"

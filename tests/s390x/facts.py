@@ -12,9 +12,10 @@ from jobs.callbacks.signing import signed, webhook_secret
 from jobs.record.documents import document
 from jobs.record.ids import made_at
 from jobs.record.job import ImageFacts, Job
+from jobs.record.job_json import job_to_json
 from jobs.record.states import Delivery
 from jobs.store.claims import key_place, own_id_place
-from jobs.store.ledger import INVERTED
+from jobs.store.ledger_keys import INVERTED
 from model.bundle import WEIGHTS, Bundle
 from model.decode.image import decode
 from model.engines import ONNX_RUNTIME, start
@@ -89,7 +90,7 @@ def of_jobs() -> Facts:
     sent = Submission(b"", acquisition=None, deadline_seconds=60, retention_seconds=None, **told)
     body, headers = signed(f"{JOB.id}.1", event, secrets, MOMENT)
     return {
-        "record": hashlib.sha256(JOB.to_json()).hexdigest(),
+        "record": hashlib.sha256(job_to_json(JOB)).hexdigest(),
         "place in the listing": JOB.id.removeprefix("job_").translate(INVERTED),
         "made at": made_at(JOB.id).isoformat(),
         "submission": sent.digest,

@@ -9,6 +9,7 @@ from standardwebhooks import Webhook
 
 from jobs.lifecycle.deletion import delete
 from jobs.lifecycle.next_step import pass_on
+from jobs.lifecycle.retry import retry_job
 from jobs.record.errors import NotStored, StoreUnavailable
 from jobs.record.job import LEFTOVER_GRACE, Job, now
 from jobs.record.states import Delivery, State
@@ -266,7 +267,7 @@ def test_a_study_one_of_whose_jobs_is_tried_again_is_called_for_again(ledger, qu
     pass_on(recorded(ledger, jobs[0], 0.1), ledger, queue)
     pass_on(failed(ledger, jobs[1], "worker-lost"), ledger, queue)
     deliver(study.id, context)
-    again = ledger.retry(ledger.read(jobs[1].id))
+    again = retry_job(ledger.read(jobs[1].id), ledger)
     assert ledger.read(study.id).state is State.RUNNING
     pass_on(recorded(ledger, again, 0.9), ledger, queue)
     deliver(study.id, context)

@@ -12,7 +12,7 @@ from jobs.callbacks.url import CallbackTarget, CallbackUrlRefused, parse
 from jobs.record.documents import DeliveryAttempt, document
 from jobs.record.errors import Conflict, NotStored
 from jobs.record.job import Job, moment_text, now
-from jobs.record.states import Delivery
+from jobs.record.states import Delivery, Kind
 from jobs.record.study import study_document
 from jobs.redis.circuit_breaker import CircuitBreaker
 from jobs.redis.delivery_queues import CallSlot, DeliveryQueues
@@ -99,7 +99,7 @@ def _deliver(job: Job, context: DeliveryContext) -> None:
 def event_of(job: Job, ledger: Ledger, public_url: str, at: datetime) -> dict[str, Any]:
     """What a callback says of an ended job, or of a study whose jobs have ended."""
     data: dict[str, Any]
-    if job.members:
+    if job.kind is Kind.STUDY:
         data = {**study_document(job, ledger.current_many(job.members), public_url)}
     else:
         data = {**document(job, public_url)}

@@ -6,6 +6,7 @@ from itertools import islice
 from threading import Event
 
 from jobs.record.errors import TransientError
+from jobs.record.ids import is_id
 from jobs.record.job import now
 from jobs.store.compatibility import compare_redis
 from worker.sweeper.sweep import Sight, Sweeper, check
@@ -43,7 +44,7 @@ def reconcile(sweeper: Sweeper) -> None:
             view.agenda.add(*lacking)
         found += len(lacking)
         # An open study waits there for its jobs: few enough to look at each.
-        studies = {job_id for job_id in job_ids if job_id.startswith("study_")}
+        studies = {job_id for job_id in job_ids if is_id("study", job_id)}
         check(sorted(lacking | studies), Sight(now()), sweeper)
     for client, priority in view.client_queues.all():
         queue.feed(client, priority)

@@ -12,7 +12,7 @@ from jobs.lifecycle.next_step import after_lost_attempt, pass_on
 from jobs.record.errors import Conflict, NotStored, QueueUnavailable, StoreUnavailable
 from jobs.record.ids import made_at
 from jobs.record.job import LEFTOVER_GRACE, Job
-from jobs.record.states import State
+from jobs.record.states import Kind, State
 from jobs.record.study import concluded
 from jobs.redis.agenda import AGAIN, DOUBT
 from jobs.redis.queue import JobQueue
@@ -104,13 +104,13 @@ def check(job_ids: Iterable[str], sight: Sight, sweeper: Sweeper) -> None:
                 failures += not _tried(job_id, sight, sweeper)
                 if failures == _MOST_FAILURES:
                     raise StoreUnavailable("the object store failed for several jobs")
-            elif not job.members:
+            elif job.kind is not Kind.STUDY:
                 view.agenda.later(job)
 
 
 def _doubtful(job: Job, sight: Sight) -> bool:
     """Whether the view may lag behind the ledger: whoever ended the job could perhaps not say so."""
-    at_work = job.state is State.RUNNING and not job.members
+    at_work = job.state is State.RUNNING and job.kind is Kind.JOB
     return at_work and sight.at - (job.started_at or job.queued_at) > DOUBT
 
 
@@ -118,7 +118,7 @@ def left_behind(job: Job, sight: Sight, sweeper: Sweeper) -> bool:
     """Whether no process works on what this job needs next."""
     if job.state is State.QUEUED:
         return job.id in sight.lost or job.overdue(sight.at)
-    if job.members and not job.state.final:
+    if job.kind is Kind.STUDY and not job.state.final:
         # Each of its jobs is on the agenda until it has ended and tried to conclude the study.
         return not sweeper.ledger.view.agenda.waits(job)
     if job.state is State.RUNNING:
@@ -157,7 +157,7 @@ def _bring_back(job_id: str, sight: Sight, sweeper: Sweeper) -> None:
     if not left_behind(job, sight, sweeper):
         return
     try:
-        if job.members and not job.state.final:
+        if job.kind is Kind.STUDY and not job.state.final:
             ended = concluded(job, _members(job, sweeper.ledger))
             if ended is None:
                 return

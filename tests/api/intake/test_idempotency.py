@@ -15,7 +15,8 @@ from jobs.record.states import State
 from jobs.redis.queue import JobQueue
 from jobs.redis.view import View
 from jobs.store.claims import key_place, own_id_place
-from jobs.store.ledger import INVERTED, Ledger
+from jobs.store.ledger import Ledger
+from jobs.store.ledger_keys import INVERTED
 from tests import pictures
 from tests.api.conftest import RESULT, Api, problem_of
 from tests.api.test_parts_down import NO_REDIS, client_of

@@ -10,7 +10,8 @@ from PIL import Image
 
 from admin.keys import Keys
 from jobs.record.job import Job, now
-from jobs.store.ledger import INVERTED, Ledger
+from jobs.store.ledger import Ledger
+from jobs.store.ledger_keys import INVERTED
 from tests import pictures
 from tests.api.conftest import RESULT, Api, problem_of
 from tests.conftest import a_job

@@ -10,7 +10,7 @@ import pytest
 import urllib3
 
 from jobs.redis.queue import INFER_ROUTINE, INFER_STAT
-from jobs.store.ledger import INVERTED
+from jobs.store.ledger_keys import INVERTED
 from jobs.trace import trace_id
 from tests import pictures
 from tests.api.conftest import MAX_BYTES, Api, problem_of

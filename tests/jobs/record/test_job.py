@@ -7,9 +7,10 @@ from ulid import ULID
 
 from jobs.record.errors import IllegalMove
 from jobs.record.ids import first_id, is_id, made_at, new_id
-from jobs.record.job import Job, now
-from jobs.record.states import Delivery, State
-from tests.conftest import a_job
+from jobs.record.job import now
+from jobs.record.job_json import job_from_json, job_to_json
+from jobs.record.states import Delivery, Kind, State
+from tests.conftest import a_job, a_study
 
 RESULT = {"finding": "fracture"}
 
@@ -58,16 +59,16 @@ def test_a_move_that_the_table_does_not_know_is_refused(move):
 def test_a_record_reads_back_as_it_was_written():
     job = a_job(callback_url="https://clinic.example/", metadata={"a": [1]}, reference="Ü 7")
     postponed = job.started("w", now()).succeeded(RESULT, now()).delivery_begun(now())
-    assert Job.from_json(postponed.to_json()) == postponed
+    assert job_from_json(job_to_json(postponed)) == postponed
     assert postponed.delivery is Delivery.PENDING
 
 
 def test_a_record_of_a_later_version_of_the_program_is_still_read():
     job = a_job()
-    raw = json.loads(job.to_json()) | {"something_new": 1}
-    read = Job.from_json(json.dumps(raw).encode())
+    raw = json.loads(job_to_json(job)) | {"something_new": 1}
+    read = job_from_json(json.dumps(raw).encode())
     assert replace(read, later={}) == job
-    passed_on = json.loads(read.started("w", now()).to_json())
+    passed_on = json.loads(job_to_json(read.started("w", now())))
     assert passed_on["something_new"] == 1, "an older worker lost what a newer one wrote"
     assert "later" not in passed_on
 
@@ -98,3 +99,16 @@ def test_job_ids_are_told_from_other_texts_and_carry_their_time():
         "job_" + "U" * 26,
     ):
         assert not is_id("job", other), other
+
+
+def test_a_record_names_its_kind_by_what_is_stored():
+    study, jobs = a_study(2)
+    records = {Kind.JOB: [a_job(), *jobs], Kind.STUDY: [study], Kind.TOMBSTONE: []}
+    for record in (a_job(), jobs[0]):
+        records[Kind.TOMBSTONE].append(record.started("w", now()).erased(now()))
+    records[Kind.TOMBSTONE].append(study.erased(now()))
+    for kind, named in records.items():
+        for record in named:
+            assert job_from_json(job_to_json(record)).kind is kind
+            assert "kind" not in json.loads(job_to_json(record)), "an older version reads the same record"
+    assert study.erased(now()).members == study.members, "its jobs are deleted with it"

@@ -11,6 +11,7 @@ from jobs.lifecycle.compare_and_set import insist
 from jobs.lifecycle.deletion import delete
 from jobs.record.errors import Conflict, IllegalMove, NotStored, StoreUnavailable
 from jobs.record.job import now
+from jobs.record.job_json import job_to_json
 from jobs.record.states import State
 from jobs.redis.view import LOCK_SECONDS, WRITE_SECONDS, View, WriteLock
 from jobs.store.ledger import Ledger
@@ -177,7 +178,7 @@ def test_a_version_that_somebody_tried_is_looked_for_however_long_ago(ledger, re
     remembers_all(redis)
     unseen = job.started("died before it showed this", now())
     ledger.view.lock_version(job.id, unseen.version, "its token")
-    ledger.objects.put_new(f"jobs/{job.id}/ledger/000002", unseen.to_json())
+    ledger.objects.put_new(f"jobs/{job.id}/ledger/000002", job_to_json(unseen))
     redis.delete(f"gate:{job.id}:2")  # As it opens by itself after a while.
     with pytest.raises(Conflict):
         ledger.append(job.started("late", now()))

@@ -16,6 +16,7 @@ from standardwebhooks import Webhook
 from jobs.callbacks.signing import signed, webhook_secret
 from jobs.callbacks.url import origin_of
 from jobs.lifecycle.deletion import delete
+from jobs.lifecycle.retry import redeliver
 from jobs.record.errors import StoreUnavailable
 from jobs.record.job import now
 from jobs.record.states import Delivery
@@ -415,7 +416,7 @@ def test_a_receiver_that_fails_for_five_days_is_disabled_until_it_answers(ledger
     assert ledger.read(second.id).delivery is Delivery.DISABLED
     context.receivers.answered(next(context.receivers.failing("clinic")))
     receiver.status = 200
-    ledger.redeliver(ledger.read(second.id))
+    redeliver(ledger.read(second.id), ledger)
     deliver(second.id, context)
     assert ledger.read(second.id).delivery is Delivery.DELIVERED
     assert list(context.receivers.failing("clinic")) == []
@@ -424,7 +425,7 @@ def test_a_receiver_that_fails_for_five_days_is_disabled_until_it_answers(ledger
 def test_a_redelivery_has_the_same_id(ledger, context, receiver):
     job = ended_job(ledger, receiver.url)
     deliver(job.id, context)
-    again = ledger.redeliver(ledger.read(job.id))
+    again = redeliver(ledger.read(job.id), ledger)
     assert (again.delivery, list(ledger.pending())) == (Delivery.PENDING, [job.id])
     deliver(job.id, context)
     assert len({headers["webhook-id"] for headers, _ in receiver.received}) == 1

@@ -12,7 +12,8 @@ from jobs.record.states import Delivery, Priority, State
 from jobs.redis.agenda import AGENDA, DOUBT
 from jobs.redis.circuit_breaker import FAILURES
 from jobs.redis.queue import INFER_ROUTINE
-from jobs.store.ledger import Ledger, _image
+from jobs.store.ledger import Ledger
+from jobs.store.ledger_keys import image_key
 from tests.conftest import a_job, a_study
 from tests.worker.conftest import after_a_while
 from worker.sweeper.reconcile import reconcile
@@ -235,7 +236,7 @@ def test_a_job_is_settled_only_once_the_view_shows_how_it_ended(ledger, sweeper,
 def test_a_submission_whose_api_died_behind_the_image_goes_on(ledger, queue, sweeper, redis):
     job = a_job()
     ledger.mark(job)
-    ledger.objects.put(_image(job), b"image")
+    ledger.objects.put(image_key(job), b"image")
     after_a_while(sweeper, redis)
     assert enqueued(queue) == {job.id}
 
