@@ -1,4 +1,4 @@
-"""Says by its exit status whether a worker of a role lives on this host: `python -m admin.alive ROLE`."""
+"""Checks whether a worker of a role lives on this host: `python -m admin.alive ROLE`."""
 
 import argparse
 import os
@@ -14,7 +14,7 @@ _ROLES = ("inference", "delivery", "sweeper")
 
 
 def main() -> int:
-    """End with 0 where a process of the role has a heartbeat, 1 where none has, 2 for a wrong setting."""
+    """Return 0 where a process of the role has a heartbeat, 1 where none has, 2 for a wrong setting."""
     parser = argparse.ArgumentParser(prog="python -m admin.alive", description=__doc__)
     parser.add_argument("role", choices=_ROLES)
     role = parser.parse_args().role

@@ -1,4 +1,4 @@
-"""Prints who did what: `python -m admin.audit --client NAME --since TIME`."""
+"""Prints the acts of one client from the audit log: `python -m admin.audit --client NAME --since TIME`."""
 
 import argparse
 import sys
@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from itertools import takewhile
 from typing import Any
 
-from admin.command import settings_of_command, tell
+from admin.command import print_lines, settings_of_command
 from jobs.record.errors import NotStored, QueueUnavailable, TransientError
 from jobs.record.ids import made_at
 from jobs.record.job import moment_text
@@ -22,7 +22,7 @@ _SUBMITTING = {_SUBMITTED, "submitJobAs", "submitStudy", "storeInstances", "stor
 
 
 def acts_of(audit: Audit, ledger: Ledger, client: str, since: datetime) -> Iterator[dict[str, Any]]:
-    """What a client did since then, oldest first, with every job that the ledger has and the log has not.
+    """Return the acts of a client since then, oldest first, and each job that only the ledger has.
 
     Raises StoreUnavailable.
     """
@@ -41,7 +41,7 @@ def acts_of(audit: Audit, ledger: Ledger, client: str, since: datetime) -> Itera
 
 
 def main() -> int:
-    """Print the acts of one client; 2 for a wrong setting or time, or where the object store is away."""
+    """Print the acts of one client. Return 2 for a wrong setting or no answer."""
     parser = argparse.ArgumentParser(prog="python -m admin.audit", description=__doc__)
     parser.add_argument("--client", required=True)
     parser.add_argument("--since", required=True, type=_moment, help="ISO 8601, in UTC unless it has a zone")
@@ -50,9 +50,9 @@ def main() -> int:
         settings = settings_of_command()
         stores = Stores.connect(settings)
         stores.check()
-        with suppress(QueueUnavailable):  # Then nothing is noted there either.
+        with suppress(QueueUnavailable):  # Then no new entry is there either.
             stores.audit.carry_over()
-        tell(acts_of(stores.audit, stores.ledger, arguments.client, arguments.since))
+        print_lines(acts_of(stores.audit, stores.ledger, arguments.client, arguments.since))
     except (SettingsError, TransientError) as error:
         print(error, file=sys.stderr)
         return 2

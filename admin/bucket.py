@@ -1,4 +1,4 @@
-"""The operator's first step, `python -m admin.bucket`: makes the bucket. Nothing else makes one."""
+"""Makes the bucket, as the operator's first step: `python -m admin.bucket`. No other part makes one."""
 
 import sys
 
@@ -9,7 +9,7 @@ from jobs.store.objects import Objects
 
 
 def main() -> int:
-    """Make the bucket that S3_BUCKET names, unless it is there; 2 for a wrong setting or no answer."""
+    """Make the bucket that S3_BUCKET names, unless it exists. Return 2 for a wrong setting or no answer."""
     try:
         settings = settings_of_command(needs=())
         Objects.connect(settings.s3_endpoint_url, settings.s3_bucket).make_bucket()

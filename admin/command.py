@@ -1,4 +1,4 @@
-"""What the operator's commands share: where they find the service's settings, and how they print."""
+"""Finds the settings of the service for the operator's commands, and prints what they answer."""
 
 import json
 import os
@@ -14,14 +14,14 @@ STORES = ("REDIS_URL", "S3_ENDPOINT_URL", "S3_BUCKET")
 _CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 SIGNING_KEY = "OSTEO_SIGNING_KEY"
 _SETTINGS_FILE = "settings.json"
-"""What `make up` writes into $OSTEO_VAR while it runs: the variables of its service."""
+"""The file in $OSTEO_VAR that `make up` writes while it runs: the variables of its service."""
 
 
 def settings_of_command(signs: bool = False, needs: Iterable[str] = ("REDIS_URL",)) -> Settings:
-    """The settings of the service that a command is for: those of the environment, or of a running `make up`.
+    """Return the settings of the service: those of the environment, or of a running `make up`.
 
-    Where the environment names no store, those of the stack in $OSTEO_VAR are taken into the environment, for
-    boto3 too; what else of ours is set there stays as it is. A command that hands out secrets `signs`.
+    Where the environment names no store, the variables of the stack in $OSTEO_VAR are added to it, for boto3
+    too; an OSTEO_ variable that is set stays as it is. A command that prints webhook secrets `signs`.
     Raises SettingsError, which names what is missing.
     """
     if not any(os.environ.get(name) for name in STORES):
@@ -40,26 +40,26 @@ def settings_of_command(signs: bool = False, needs: Iterable[str] = ("REDIS_URL"
     return Settings.from_environment(os.environ, signs=signs)
 
 
-def tell(lines: Iterable[Mapping[str, Any]]) -> None:
-    """Print a line of JSON for each. A reader that has gone is no error: nothing more is printed.
+def print_lines(lines: Iterable[Mapping[str, Any]]) -> None:
+    """Print each as a line of JSON. Where the reader has closed the pipe, stop without an error.
 
-    What changes anything is done before it is told: `lines` may then no longer be read to their end.
+    Not all `lines` are read then, so a command makes its changes before it prints.
     """
     try:
         for line in lines:
             print(json.dumps(line), flush=True)
     except BrokenPipeError:
-        # Python would complain once more at its end, of what it could not write.
+        # Else Python reports the closed pipe once more when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _of_stack(folder: Path, environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables of the stack that runs in `folder`, without those that the environment sets to others."""
+    """Return the variables of the stack in `folder`, without OSTEO_ variables that the environment sets."""
     with suppress(FileNotFoundError):
         try:
             known: dict[str, str] = json.loads((folder / _SETTINGS_FILE).read_text())
         except PermissionError as error:
             raise SettingsError(f"{folder} is not yours: run this as the user who runs `make up`") from error
-        # Credentials of the person's own would not open the stack's store.
+        # The person's own S3 credentials do not open the stack's store.
         return {k: v for k, v in known.items() if not (k.startswith("OSTEO_") and environment.get(k))}
     return {}

@@ -1,4 +1,4 @@
-"""What was given up, for the operator: `python -m admin.dead_letters list|show JOB|retry JOB ...|--all`."""
+"""Lists, shows and retries dead letters: `python -m admin.dead_letters list|show JOB|retry JOB ...|--all`."""
 
 import argparse
 import sys
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
-from admin.command import settings_of_command, tell
+from admin.command import print_lines, settings_of_command
 from jobs.lifecycle.retry import retry_job
 from jobs.record.errors import Conflict, IllegalMove, NotStored, QueueUnavailable, TransientError
 from jobs.record.ids import is_id
@@ -17,8 +17,8 @@ from jobs.store.ledger import Ledger
 from jobs.store.stores import Stores
 
 
-def told(job: Job) -> dict[str, Any]:
-    """What an operator is told of a dead letter; nothing that the client sent beside its name."""
+def summary_of(job: Job) -> dict[str, Any]:
+    """Return what `list` prints of a dead letter: of what the client sent, its name alone."""
     return {
         "id": job.id,
         "client": job.client,
@@ -30,8 +30,8 @@ def told(job: Job) -> dict[str, Any]:
     }
 
 
-def why(ledger: Ledger, job_id: str) -> Iterator[dict[str, Any]]:
-    """Each version of a job: its state, who ran it since when, and the error. Raises NotStored."""
+def history_of(job_id: str, ledger: Ledger) -> Iterator[dict[str, Any]]:
+    """Return each version of a job: its state, its runner, since when, and the error. Raises NotStored."""
     for job in ledger.history(job_id):
         since = job.finished_at or job.started_at or job.queued_at
         yield {
@@ -45,25 +45,25 @@ def why(ledger: Ledger, job_id: str) -> Iterator[dict[str, Any]]:
 
 
 def retry(ledger: Ledger, queue: JobQueue, jobs: Iterable[Job]) -> Iterator[Job | str]:
-    """Put dead letters back into their lines: each as it is then, or why it is not put back."""
+    """Put dead letters back into their queues; yield each as it is then, or why it is not put back."""
     for job in jobs:
         try:
             retried = retry_job(job, ledger)
         except (IllegalMove, Conflict) as error:
             yield str(error)
             continue
-        # Without Redis it waits in the object store, and the sweeper sees to it.
+        # Without Redis the job waits in the object store until the sweeper sends it.
         with suppress(QueueUnavailable):
             queue.feed(retried.client, retried.priority)
         yield retried
 
 
 def main() -> int:
-    """Print one line of JSON for each job; 1 where a job is no dead letter, 2 for a wrong setting or id."""
+    """Print a line of JSON for each job. Return 1 for a job that is no dead letter, 2 for a wrong setting."""
     parser = argparse.ArgumentParser(prog="python -m admin.dead_letters", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("list", help="what was given up through no fault of the submission")
-    commands.add_parser("show", help="how a job came to its end").add_argument("job")
+    commands.add_parser("list", help="list the jobs that failed through no fault of the submission")
+    commands.add_parser("show", help="show each version of a job").add_argument("job")
     again = commands.add_parser("retry", help="put jobs back into the queue")
     again.add_argument("jobs", nargs="*", metavar="job")
     again.add_argument("--all", action="store_true", help="every dead letter")
@@ -80,7 +80,10 @@ def main() -> int:
         ledger = stores.ledger
         if arguments.command == "retry":
             return _retry(arguments.jobs, ledger, stores.queue)
-        tell(map(told, ledger.dead_letters()) if arguments.command == "list" else why(ledger, arguments.job))
+        if arguments.command == "list":
+            print_lines(map(summary_of, ledger.dead_letters()))
+        else:
+            print_lines(history_of(arguments.job, ledger))
     except NotStored as error:
         print(f"there is no job {error}", file=sys.stderr)
         return 1
@@ -91,19 +94,19 @@ def main() -> int:
 
 
 def _retry(job_ids: Sequence[str], ledger: Ledger, queue: JobQueue) -> int:
-    """Retry these jobs, or all dead letters, and then tell what was done, whatever ended it."""
+    """Retry these jobs, or all dead letters. Print what was done, even if an error ends it."""
     done: list[Job | str] = []
     try:
-        # All are read first: where one is not there, none is retried.
+        # All are read first: where one is missing, none is retried.
         jobs = [ledger.read(job_id) for job_id in job_ids]
         for outcome in retry(ledger, queue, jobs or ledger.dead_letters()):
             done.append(outcome)
     finally:
-        refused = [said for said in done if isinstance(said, str)]
-        for said in refused:
-            print(said, file=sys.stderr)
-        tell(told(job) for job in done if isinstance(job, Job))
-    return 1 if refused else 0
+        refusals = [outcome for outcome in done if isinstance(outcome, str)]
+        for refusal in refusals:
+            print(refusal, file=sys.stderr)
+        print_lines(summary_of(job) for job in done if isinstance(job, Job))
+    return 1 if refusals else 0
 
 
 if __name__ == "__main__":

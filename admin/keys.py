@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
-from admin.command import settings_of_command, tell
+from admin.command import print_lines, settings_of_command
 from api.identity.key import id_of, told
 from api.identity.key_store import Keys
 from api.identity.scopes import Scope
@@ -20,15 +20,15 @@ from jobs.store.webhook_settings import Webhooks
 
 
 def main() -> int:
-    """Do what the command line asks for; 1 where there is no such key, 2 for a wrong setting or name."""
+    """Run the command. Return 1 where there is no such key, 2 for a wrong setting or name."""
     arguments = _parser().parse_args()
     try:
         settings = settings_of_command(signs=True)
         stores = Stores.connect(settings)
         stores.check()
         lines = _lines(arguments, settings, stores)
-        # All of it is done before any of it is told; a list of keys may be long, and changes nothing.
-        tell(lines if arguments.command == "list" else list(lines))
+        # All changes are made before the first is printed. A list may be long, and changes nothing.
+        print_lines(lines if arguments.command == "list" else list(lines))
     except LookupError as error:
         print(error.args[0], file=sys.stderr)
         return 1
@@ -44,19 +44,23 @@ def _parser() -> argparse.ArgumentParser:
     create = commands.add_parser(
         "create", help="make a key, shown this once, with the client's webhook secret"
     )
-    create.add_argument("--client", required=True, help="the client (tenant) that it is for")
+    create.add_argument("--client", required=True, help="the client (tenant) of the key")
     create.add_argument(
-        "--scope", action="append", type=Scope, choices=list(Scope), help="what it may; all, unless given"
+        "--scope",
+        action="append",
+        type=Scope,
+        choices=list(Scope),
+        help="what it may do; all, unless given",
     )
-    show = commands.add_parser("list", help="every key: whose, what it may, when last used (to the hour)")
+    show = commands.add_parser("list", help="list the keys: client, scopes, last use (to the hour)")
     show.add_argument("--client", help="of this client only")
-    rotate = commands.add_parser("rotate", help="make a key in another one's place")
+    rotate = commands.add_parser("rotate", help="replace a key by a new one")
     rotate.add_argument("id", help="the key that is to end")
-    rotate.add_argument("--overlap-hours", type=float, default=24.0, help="until then; 24 unless given")
+    rotate.add_argument("--overlap-hours", type=float, default=24.0, help="for how long both keys work")
     revoke = commands.add_parser("revoke", help="end a key now")
     revoke.add_argument("id")
     revoke.add_argument(
-        "--and-made", action="store_true", help="with all keys that it made, and they in turn"
+        "--and-made", action="store_true", help="with all keys that were made with it, and with those"
     )
     return parser
 
@@ -65,7 +69,7 @@ def _lines(arguments: argparse.Namespace, settings: Settings, stores: Stores) ->
     keys, audit = Keys(stores.records), stores.audit
     if arguments.command == "create":
         key = keys.create(arguments.client, arguments.scope or tuple(Scope))
-        audit.keep(AuditEntry(arguments.client, "createKey", subject=id_of(key)))
+        audit.record_durably(AuditEntry(arguments.client, "createKey", subject=id_of(key)))
         generation = Webhooks(stores.records, settings.signing_key).of(arguments.client).generation
         secret = webhook_secret(settings.signing_key, arguments.client, generation)
         yield {"client": arguments.client, "api_key": key, "webhook_secret": secret}
@@ -75,11 +79,11 @@ def _lines(arguments: argparse.Namespace, settings: Settings, stores: Stores) ->
                 yield told(known) | {"last_used_at": moment_text(used_at) if used_at else None}
     elif arguments.command == "rotate":
         key, ending = keys.rotate(arguments.id, timedelta(hours=arguments.overlap_hours))
-        audit.keep(AuditEntry(ending.client, "rotateKey", subject=ending.id))
+        audit.record_durably(AuditEntry(ending.client, "rotateKey", subject=ending.id))
         yield {"client": ending.client, "api_key": key, "replaces": told(ending)}
     else:
         for revoked in keys.revoke(arguments.id, arguments.and_made):
-            audit.keep(AuditEntry(revoked.client, "revokeKey", subject=revoked.id))
+            audit.record_durably(AuditEntry(revoked.client, "revokeKey", subject=revoked.id))
             yield told(revoked) | {"refused_within_seconds": settings.key_seconds}
 
 

@@ -1,4 +1,4 @@
-"""The operator's command for another signing key, after a loss or a leak: `python -m admin.signing_key`."""
+"""Replaces the signing key after a loss or a leak: `python -m admin.signing_key replace`."""
 
 import argparse
 import sys
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from admin.command import settings_of_command, tell
+from admin.command import print_lines, settings_of_command
 from api.identity.key_store import Keys
 from jobs.callbacks.signing import webhook_secret
 from jobs.record.errors import TransientError
@@ -19,7 +19,7 @@ from jobs.store.webhook_settings import Webhooks
 
 
 def main() -> int:
-    """Replace the key, and print each client's new webhook secret, JSON, a line a client."""
+    """Replace the key. Print each client's new webhook secret as a line of JSON. Return 2 for an error."""
     parser = argparse.ArgumentParser(prog="python -m admin.signing_key", description=__doc__)
     parser.add_subparsers(dest="command", required=True).add_parser(
         "replace",
@@ -28,7 +28,7 @@ def main() -> int:
     parser.parse_args()
     try:
         settings = settings_of_command(signs=True)
-        tell(list(_replaced(settings)))
+        print_lines(list(_replace(settings)))
     except (SettingsError, TransientError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -36,15 +36,15 @@ def main() -> int:
     return 0
 
 
-def _replaced(settings: Settings) -> Iterator[dict[str, Any]]:
-    # The layout alone: the key is what is to differ.
+def _replace(settings: Settings) -> Iterator[dict[str, Any]]:
+    # Checks the layout alone: the signing key is to differ.
     Stores.connect(replace(settings, signing_key="")).check()
     stores = Stores.connect(settings)
     before = stores.compatibility().replace_signing_key()
     yield {"signing_key": fingerprint(settings.signing_key), "replaces": before}
     webhooks, audit = Webhooks(stores.records, settings.signing_key), stores.audit
     for client in sorted({key.client for key, _ in Keys(stores.records).all() if not key.ended(now())}):
-        audit.keep(AuditEntry(client, "replaceSigningKey"))
+        audit.record_durably(AuditEntry(client, "replaceSigningKey"))
         secret = webhook_secret(settings.signing_key, client, webhooks.of(client).generation)
         yield {"client": client, "webhook_secret": secret}
 

@@ -14,7 +14,7 @@ from api.routes.health import agreed
 from jobs.settings import Settings
 from jobs.store.audit import Audit, AuditEntry
 from jobs.store.compatibility import Compatibility
-from jobs.trace import current, entered, trace_id
+from jobs.trace import continue_trace, trace_id, trace_of_thread
 
 _OUR_ID = re.compile(r"[a-z]+_[0-9A-HJKMNP-TV-Z]{26}")
 """What we made up ourselves; a name that a client has given may be a patient's."""
@@ -25,12 +25,12 @@ def trace_requests(app: Flask) -> None:
 
     @app.before_request
     def trace() -> None:
-        g.traceparent = entered(request.headers.get("traceparent"))
-        current.set(g.traceparent)
+        g.traceparent = continue_trace(request.headers.get("traceparent"))
+        trace_of_thread.set(g.traceparent)
 
     @app.teardown_request
     def leave_trace(_: BaseException | None) -> None:
-        current.set(None)  # the thread goes on to another request
+        trace_of_thread.set(None)  # the thread goes on to another request
 
 
 def authenticate_requests(app: Flask, settings: Settings, keys: Keys, compatibility: Compatibility) -> None:
@@ -99,7 +99,9 @@ def audit_requests(app: Flask, audit: Audit) -> None:
                     request=g.request_id,
                 )
                 # What erases or changes is rare, and worth its own write before it is answered.
-                (audit.keep if operation.needs(request.method) is Scope.ADMIN else audit.note)(entry)
+                (audit.record_durably if operation.needs(request.method) is Scope.ADMIN else audit.record)(
+                    entry
+                )
         return response
 
 

@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line, with the job id and the trace where there is one."""
+"""Writes structured logs: one JSON object a line, with the job id and the trace where there is one."""
 
 import logging
 

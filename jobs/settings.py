@@ -1,4 +1,4 @@
-"""Every setting of the service in one table, read from the environment once, at the entry points."""
+"""Reads the settings of the service from the environment, once, at the entry points. All are in one table."""
 
 import difflib
 import logging
@@ -17,11 +17,11 @@ ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]+)?")
 
 
 class SettingsError(ValueError):
-    """A setting is missing, not of its kind or out of its range; the message names it and says what to do."""
+    """A setting is missing, of the wrong kind or out of its range. The message names it and the remedy."""
 
 
 def _setting(name: str, default: Any, kind: Any = str, within: tuple[float, float] | None = None) -> Any:
-    """A field that `name` in the environment sets; a number must not lie outside of the two in `within`."""
+    """Return a field that the variable `name` sets. A number must lie between the two in `within`."""
     return field(default=default, metadata={"env": name, "kind": kind, "within": within})
 
 
@@ -44,7 +44,7 @@ def _hosts(text: str) -> frozenset[str]:
 
 
 def list_of_origins(text: str) -> frozenset[str]:
-    """Origins as browsers send them, such as https://portal.example.org. Raises ValueError for others."""
+    """Return origins as browsers send them, such as https://portal.example.org. Raises ValueError."""
     origins = frozenset(origin.strip() for origin in text.split(",") if origin.strip())
     if not all(ORIGIN.fullmatch(origin) for origin in origins):
         raise ValueError(text)
@@ -155,15 +155,15 @@ class Settings:
     """DEBUG, INFO, WARNING, ERROR or CRITICAL."""
 
     def retention_of(self, client: str) -> int | None:
-        """For how many seconds after their end this client's jobs are kept; None is for ever."""
+        """Return for how many seconds after their end a client's jobs are kept; None is for ever."""
         return dict(self.client_retention).get(client, self.retention_seconds) or None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str], signs: bool = True) -> "Settings":
-        """The settings that `environment` holds, defaults for the rest.
+        """Return the settings in `environment`, with defaults for the rest.
 
-        A process that signs no callbacks (`signs`) needs no signing key, and keeps none that it is given.
-        Raises SettingsError for a missing signing key, for a value of the wrong kind or out of its range.
+        A process that signs no callbacks (`signs`) needs no signing key, and ignores one.
+        Raises SettingsError for a missing signing key, and for a value of the wrong kind or out of range.
         """
         values = {f.name: value for f in fields(cls) if (value := _read(f, environment)) is not None}
         if not signs:
@@ -186,8 +186,8 @@ def _read(setting: Field[Any], environment: Mapping[str, str]) -> Any:
     try:
         value = kind(text)
     except ValueError as error:
-        told = kind.__name__.strip("_").replace("_", " ")
-        raise SettingsError(f"{name}={text!r} is not a {told}") from error
+        expected = kind.__name__.strip("_").replace("_", " ")
+        raise SettingsError(f"{name}={text!r} is not a {expected}") from error
     if within and not within[0] <= value <= within[1]:
         raise SettingsError(f"{name}={text!r} is out of its range: from {within[0]} to {within[1]}")
     return value
@@ -195,11 +195,11 @@ def _read(setting: Field[Any], environment: Mapping[str, str]) -> Any:
 
 NAMES = tuple(f.metadata["env"] for f in fields(Settings))
 ELSEWHERE = frozenset({"OSTEO_VAR", "OSTEO_URL", "OSTEO_KEY", "OSTEO_WEBHOOK_SECRET"})
-"""What `make up`, the client and those who receive callbacks read."""
+"""Variables that `make up`, the client and receivers of callbacks read."""
 
 
 def warn_of_unknown(environment: Mapping[str, str]) -> None:
-    """Log a warning for each name in `environment` that begins as our settings do, and is none of them."""
+    """Log a warning for each name in `environment` that begins with OSTEO_ and is no setting."""
     for name in sorted(environment):
         if name.startswith("OSTEO_") and name not in {*NAMES, *ELSEWHERE}:
             close = difflib.get_close_matches(name, NAMES, 1, 0.8)

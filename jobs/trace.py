@@ -1,4 +1,4 @@
-"""The trace that a job belongs to, by W3C Trace Context: from the client's request to logs and callback."""
+"""Follows the trace of a job, by W3C Trace Context: from the client's request to logs and callback."""
 
 import logging
 import re
@@ -12,15 +12,15 @@ FORM = re.compile(
     r"-(?P<flags>[0-9a-f]{2})(?P<more>-.*)?"
 )
 
-current: ContextVar[str | None] = ContextVar("current", default=None)
-"""The `traceparent` of what this thread is at."""
+trace_of_thread: ContextVar[str | None] = ContextVar("trace_of_thread", default=None)
+"""The `traceparent` of what this thread works on."""
 
-asked: ContextVar[str | None] = ContextVar("asked", default=None)
+request_id_of_thread: ContextVar[str | None] = ContextVar("request_id_of_thread", default=None)
 """The id of the request that this thread answers."""
 
 
-def entered(given: str | None) -> str:
-    """A `traceparent` for what begins now: in the trace that `given` names, or in a new one."""
+def continue_trace(given: str | None) -> str:
+    """Return a `traceparent` for what begins now: in the trace that `given` names, or in a new one."""
     match = FORM.fullmatch(given or "")
     if match is None or (match["version"] == "00" and match["more"]):
         # Nothing is recorded of a trace that begins here, so it is not marked as sampled.
@@ -29,24 +29,24 @@ def entered(given: str | None) -> str:
 
 
 def trace_id(traceparent: str) -> str:
-    """The id that everything in one trace shares."""
+    """Return the id of the trace."""
     return traceparent[3:35]
 
 
 @contextmanager
-def within(traceparent: str | None) -> Iterator[None]:
-    """Let what this thread logs meanwhile name the trace."""
-    token = current.set(traceparent)
+def log_with_trace(traceparent: str | None) -> Iterator[None]:
+    """Add the trace to all that this thread logs in the block."""
+    token = trace_of_thread.set(traceparent)
     try:
         yield
     finally:
-        current.reset(token)
+        trace_of_thread.reset(token)
 
 
 def name_trace(record: logging.LogRecord) -> bool:
-    """A filter of the log that drops nothing: it adds the trace and the request that the thread is at."""
-    if traceparent := current.get():
+    """Add the trace and the request of the thread to a log record. As a filter it drops nothing."""
+    if traceparent := trace_of_thread.get():
         record.trace = trace_id(traceparent)
-    if request_id := asked.get():
+    if request_id := request_id_of_thread.get():
         record.request = request_id
     return True

@@ -14,7 +14,7 @@ from jobs.record.events import EVENTS
 from jobs.record.ids import new_id
 from jobs.record.job import now
 from jobs.redis.client import connect
-from jobs.store.claims import Claim, Claims, key_place
+from jobs.store.claims import Claim, Claims, idempotency_claim_key
 from jobs.store.ledger import Ledger
 from jobs.store.objects import Objects
 from jobs.store.probes import Probes
@@ -121,7 +121,7 @@ def test_no_outcome_brings_an_erased_probe_back(writers, both):
 def test_a_name_stands_for_one_job_while_its_last_claim_is_released(writers, both):
     releaser, taker = (Claims(records) for records in writers)
     for number in range(ROUNDS):
-        place = key_place("clinic", str(number))
+        place = idempotency_claim_key("clinic", str(number))
         over = Claim(place, new_id("job"), "payload", now(), now() - timedelta(seconds=1))
         taker.take(over, void=None)
         mine = Claim(place, new_id("job"), "payload", now())

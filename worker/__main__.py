@@ -18,7 +18,7 @@ log = logging.getLogger("worker")
 
 
 def main() -> int:
-    """Run the role named on the command line; 2 means that a setting or the bundle is wrong."""
+    """Run the role named on the command line. Return 2 for a wrong setting or bundle."""
     parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
     parser.add_argument("role", choices=list(QUEUES_OF_ROLE))
     role = parser.parse_args().role
@@ -30,14 +30,14 @@ def main() -> int:
     log_as_json(settings.log_level)
     warn_of_unknown(os.environ)
     try:
-        # Inference may write no mark, and holds no key: the others do.
+        # Inference has no right to write a mark; the other roles have it.
         Stores.connect(settings).await_answers(may_mark=role != "inference")
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 2
     if role == "inference":
-        if said := accelerator(os.environ):
-            log.info(said)
+        if description := accelerator(os.environ):
+            log.info(description)
         try:
             run_inference(settings)
         except (BundleRefused, NoEngine) as error:

@@ -1,4 +1,4 @@
-"""The heartbeat: a process says in Redis that it lives, so that the sweeper knows whose jobs are orphans."""
+"""Sends the heartbeat of a process to Redis, so that the sweeper can tell which workers have died."""
 
 import logging
 import os
@@ -18,7 +18,7 @@ class Heartbeat:
     """Beats from `start` until `stop`; `name` is role:host:pid:nonce."""
 
     def __init__(self, heartbeats: Heartbeats, role: str) -> None:
-        # A restarted container has the host name and process id of the one before, and not its jobs.
+        # A restarted container may have the host name and process id of the one before, but not its jobs.
         self.name = f"{role}:{socket.gethostname()}:{os.getpid()}:{token_hex(4)}"
         self._heartbeats = heartbeats
         self._stopped = Event()
@@ -28,12 +28,12 @@ class Heartbeat:
         Thread(target=self._run, name="heartbeat", daemon=True).start()
 
     def stop(self) -> None:
-        """Stop, and say that this process holds nothing any more."""
+        """Stop, and record that this process has ended."""
         self._stopped.set()
         try:
             self._heartbeats.end(self.name)
         except QueueUnavailable:
-            log.warning("Redis does not answer; the heartbeat will run out")
+            log.warning("Redis does not answer; the heartbeat will expire")
 
     def _run(self) -> None:
         while True:

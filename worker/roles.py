@@ -1,4 +1,4 @@
-"""The roles a worker process can take: what each consumes, and how it is put together from the settings."""
+"""Runs the roles of a worker process: builds each from the settings, and consumes its queues."""
 
 import logging
 from contextlib import suppress
@@ -30,11 +30,11 @@ log = logging.getLogger(__name__)
 QUEUES_OF_ROLE = {"inference": (INFER_STAT, INFER_ROUTINE), "delivery": (DELIVER,), "sweeper": ()}
 
 _REMEMBERED = 1.0
-"""Seconds for which a delivery goes by what it has just read of a client's webhook and of its receiver."""
+"""Seconds for which a delivery uses what it has read of a client's webhook and of its receiver."""
 
 
 def run_inference(settings: Settings) -> None:
-    """Load the model, then analyse jobs until told to stop."""
+    """Load the model, then analyse jobs until the process is to stop."""
     # Only this role needs TensorFlow.
     from model.classifier import Classifier
     from model.decode.image import Radiograph
@@ -43,7 +43,7 @@ def run_inference(settings: Settings) -> None:
     from model.prediction import Prediction
     from worker.inference.analyse import AnalysisContext
     from worker.inference.batcher import Batcher
-    from worker.inference.suspects import Suspects
+    from worker.inference.serial_analysis import SerialAnalysis
     from worker.inference.watchdog import Watchdog
 
     keep_heaps_small()
@@ -54,13 +54,13 @@ def run_inference(settings: Settings) -> None:
     batcher = Batcher(classifier.run, settings.batch)
 
     def predict(radiograph: Radiograph) -> Prediction:
-        # In the job's own thread, all but the network: the thread that runs it does nothing else.
+        # In the thread of the job, except for the network: the batcher's thread does nothing else.
         return classifier.explain(radiograph, batcher.submit(classifier.prepare(radiograph)).result())
 
     stores = Stores.connect(settings, may_delete=False)
     ledger = stores.ledger
     with suppress(TransientError):
-        # What is served can be asked for from now on; a worker does its work without that as well.
+        # `GET /v1/model` answers from now on. The worker also works without it.
         publish(ledger.objects, classifier.served)
     heartbeat = Heartbeat(ledger.view.heartbeats, "inference")
     watchdog = Watchdog(settings.analysis_seconds)
@@ -85,7 +85,7 @@ def run_inference(settings: Settings) -> None:
         runner=heartbeat.name,
         max_attempts=settings.max_attempts,
         watchdog=watchdog,
-        suspects=Suspects(stopping),
+        serial_analysis=SerialAnalysis(stopping),
         stopping=stopping,
     )
     app = celery_app(settings.redis_url)
@@ -95,7 +95,7 @@ def run_inference(settings: Settings) -> None:
 
 
 def run_delivery(settings: Settings) -> None:
-    """Deliver callbacks until told to stop."""
+    """Deliver callbacks until the process is to stop."""
     stores = Stores.connect(settings)
     ledger = stores.ledger
     heartbeat = Heartbeat(ledger.view.heartbeats, "delivery")
@@ -126,13 +126,13 @@ def run_sweeper(settings: Settings, stop: Event) -> None:
         max_attempts=settings.max_attempts,
         running_limit=timedelta(seconds=settings.running_seconds),
     )
-    # In threads of their own: no job waits until a thousand others are deleted, or a million markers listed.
+    # In threads of their own, so that no job waits while thousands are deleted or markers are listed.
     purging = (stop, ledger, settings.rewrite_seconds)
     Thread(target=purge_until, args=purging, name="purge", daemon=True).start()
     reconciling = (stop, sweeper, settings.reconcile_seconds)
     Thread(target=reconcile_until, args=reconciling, name="reconcile", daemon=True).start()
     while not stop.wait(settings.sweep_seconds):
-        # The audit log behind it: a store that refuses its entries holds up no job.
+        # The audit log comes second: a store that refuses its entries delays no job.
         for work in (partial(sweep, sweeper), stores.audit.carry_over):
             try:
                 work()

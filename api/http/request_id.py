@@ -5,7 +5,7 @@ import secrets
 
 from flask import Flask, Response, g, request
 
-from jobs.trace import asked
+from jobs.trace import request_id_of_thread
 
 HEADER = "X-Request-ID"
 FORM = re.compile(r"[A-Za-z0-9._~:/+=@-]{1,128}")
@@ -19,7 +19,7 @@ def identify_requests(app: Flask) -> None:
     def identify() -> None:
         given = request.headers.get(HEADER, "")
         g.request_id = given if FORM.fullmatch(given) else f"req_{secrets.token_hex(16)}"
-        asked.set(g.request_id)
+        request_id_of_thread.set(g.request_id)
 
     @app.after_request
     def tell(response: Response) -> Response:
@@ -28,4 +28,4 @@ def identify_requests(app: Flask) -> None:
 
     @app.teardown_request
     def leave(_: BaseException | None) -> None:
-        asked.set(None)  # the thread goes on to another request
+        request_id_of_thread.set(None)  # the thread goes on to another request

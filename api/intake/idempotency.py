@@ -11,7 +11,7 @@ from jobs.record.errors import Conflict, NotStored
 from jobs.record.ids import is_id
 from jobs.record.job import LEFTOVER_GRACE, Job, moment_text
 from jobs.record.states import State
-from jobs.store.claims import Claim, key_place, own_id_place
+from jobs.store.claims import Claim, idempotency_claim_key, own_id_claim_key
 from jobs.store.ledger import Ledger
 
 HEADER = "Idempotency-Key"
@@ -37,19 +37,19 @@ def claim_place(request: Request, client: str, own_id: str | None) -> str | None
                 " or a digit, and not with 'job_'."
             )
             raise Problem(400, "malformed", detail)
-        return own_id_place(client, own_id)
+        return own_id_claim_key(client, own_id)
     if key is None:
         return None
     if not KEY.fullmatch(key):
         raise Problem(400, "malformed", f"{HEADER} takes 1 to 255 printable ASCII characters.")
-    return key_place(client, key)
+    return idempotency_claim_key(client, key)
 
 
 def id_of(text: str, client: str, ledger: Ledger) -> str | None:
     """The id of the job that `text`, an id of the service's or of the client's own, stands for."""
     if is_id("job", text):
         return text
-    claim = ledger.claims.read(own_id_place(client, text)) if OWN_ID.fullmatch(text) else None
+    claim = ledger.claims.read(own_id_claim_key(client, text)) if OWN_ID.fullmatch(text) else None
     return claim.job_id if claim else None
 
 

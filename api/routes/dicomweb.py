@@ -23,7 +23,7 @@ from api.openapi.describe import Answer, Size, describe
 from api.results.dicom_report import MANUFACTURER
 from jobs.record.errors import TransientError
 from jobs.record.job import Job
-from jobs.store.claims import key_place
+from jobs.store.claims import idempotency_claim_key
 
 log = logging.getLogger(__name__)
 
@@ -161,7 +161,7 @@ def _store_one(
             stored.left_alone.append(instance)
             return
         # No idempotency key begins with a line's end.
-        place = key_place(g.client, f"\n{instance.ReferencedSOPInstanceUID}")
+        place = idempotency_claim_key(g.client, f"\n{instance.ReferencedSOPInstanceUID}")
         job, _ = intake.accept_once(submission, g.client, place, expires=False)
         stored.jobs.append((instance, job))
     except _Refused as refusal:

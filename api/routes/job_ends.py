@@ -9,9 +9,9 @@ from api.http.problem import Problem
 from api.openapi.describe import Answer, describe
 from api.routes.job_answers import job_answer, own_job
 from api.routes.job_types import OWN_JOB_PROBLEMS
-from jobs.lifecycle.compare_and_set import insist
+from jobs.lifecycle.compare_and_set import change_job
 from jobs.lifecycle.deletion import delete
-from jobs.lifecycle.next_step import pass_on
+from jobs.lifecycle.next_step import start_next_step
 from jobs.record.documents import JobDocument
 from jobs.record.errors import IllegalMove, TransientError
 from jobs.record.job import now
@@ -40,13 +40,13 @@ def end_routes(settings: Settings, ledger: Ledger, queue: JobQueue) -> Blueprint
     def cancel(job_id: str) -> Response:
         job = own_job(job_id, ledger)
         try:
-            before, canceled = insist(job.id, lambda job: job.canceled(now()), ledger)
+            before, canceled = change_job(job.id, lambda job: job.canceled(now()), ledger)
         except IllegalMove as error:
             detail = "The job has ended already: there is nothing left to cancel."
             raise Problem(409, "job-ended", detail) from error
         log.info("job canceled", extra={"job": job.id, "client": g.client})
         try:
-            pass_on(canceled, ledger, queue)
+            start_next_step(canceled, ledger, queue)
         except TransientError as error:
             log.warning("the sweeper passes this job on: %s", error, extra={"job": job.id})
         status = 200 if before.state is State.QUEUED else 202

@@ -1,4 +1,4 @@
-"""Signs a callback by Standard Webhooks, with a secret that is derived and needs no storing."""
+"""Signs a callback by Standard Webhooks, with a secret that is derived and not stored."""
 
 import base64
 import hashlib
@@ -12,7 +12,7 @@ from standardwebhooks import Webhook
 
 
 def webhook_secret(signing_key: str, client: str, generation: int = 0) -> str:
-    """The secret, in the form of Standard Webhooks (`whsec_` and base64), that signs `client`'s callbacks."""
+    """Return the secret of a client's callbacks, in the form of Standard Webhooks (`whsec_`, base64)."""
     what = f"webhook:{client}" + (f":{generation}" if generation else "")
     digest = hmac.new(signing_key.encode(), what.encode(), hashlib.sha256).digest()
     return f"whsec_{base64.b64encode(digest).decode()}"
@@ -21,7 +21,7 @@ def webhook_secret(signing_key: str, client: str, generation: int = 0) -> str:
 def signed(
     message_id: str, event: dict[str, Any], secrets: Sequence[str], at: datetime
 ) -> tuple[bytes, dict[str, str]]:
-    """An event's body and headers, with a signature by each of the secrets."""
+    """Return the body and the headers of an event, with a signature by each of the secrets."""
     body = json.dumps(event, separators=(",", ":"))
     return body.encode(), {
         "content-type": "application/json",

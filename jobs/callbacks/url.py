@@ -1,4 +1,4 @@
-"""Which callback URLs may be called: judged by form when a job is submitted, by address at every call."""
+"""Decides which callback URLs may be called: by form when a job is submitted, by address at every call."""
 
 import ipaddress
 import socket
@@ -12,10 +12,12 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 MAX_LENGTH = 2048
 
 _UNICAST_IPV6 = ipaddress.ip_network("2000::/3")
-"""All of IPv6 that is assigned for the public network; what maps or translates IPv4 lies outside, but for
-what _NOT_PUBLIC has."""
+"""The IPv6 addresses that are assigned to the public network.
 
-# What `is_global` lets through in some version of Python, and no callback may reach.
+Addresses that map or translate IPv4 lie outside it, except for those in _NOT_PUBLIC.
+"""
+
+# No callback may reach these, and `is_global` accepts them in some version of Python.
 _NOT_PUBLIC = tuple(
     ipaddress.ip_network(network)
     for network in (
@@ -34,19 +36,19 @@ _NOT_PUBLIC = tuple(
     )
 )
 _ISATAP = 0x5EFE
-"""Bits 32 to 63 of an IPv6 address that holds an IPv4 address by RFC 5214, but for the bit of uniqueness."""
+"""Bits 32 to 63 of an IPv6 address that contains an IPv4 address by RFC 5214, without the universal bit."""
 
 _KEPT = "!$%&'()*+,/:;=?@[]~"
-"""What stays as it is in path and query, beside letters, digits, `-`, `.` and `_`."""
+"""Characters that are not encoded in path and query, beside letters, digits, `-`, `.` and `_`."""
 
 
 class CallbackUrlRefused(ValueError):
-    """This URL may not be called; the message says why and what would be."""
+    """This URL may not be called. The message says why, and which URLs may be."""
 
 
 @dataclass(frozen=True)
 class CallbackTarget:
-    """A callback URL in its parts, of a form that may be called."""
+    """The parts of a callback URL whose form is allowed."""
 
     scheme: str
     host: str
@@ -56,12 +58,12 @@ class CallbackTarget:
 
     @property
     def origin(self) -> str:
-        """Scheme, host and port: what all callbacks to one receiver share."""
+        """Scheme, host and port, which all callbacks to one receiver share."""
         return f"{self.scheme}://{self.host}:{self.port}"
 
     @property
     def authority(self) -> str:
-        """Host and port as a URL and the Host header have them: a default port is left out."""
+        """Host and port as in a URL and in the Host header: without a default port."""
         name = f"[{self.host}]" if ":" in self.host else self.host
         return name if self.port == _DEFAULT_PORTS[self.scheme] else f"{name}:{self.port}"
 
@@ -72,10 +74,10 @@ class CallbackTarget:
 
 
 def parse(url: str, exceptions: frozenset[str]) -> CallbackTarget:
-    """The parts of `url`, its host by IDNA and its path and query percent-encoded.
+    """Return the parts of `url`, with the host by IDNA, and path and query percent-encoded.
 
-    Raises CallbackUrlRefused for any form that may not be called. Hosts in `exceptions` may be called over
-    http and on any port: for development.
+    Raises CallbackUrlRefused for a form that may not be called. Hosts in `exceptions` may be called over http
+    and on any port, for development.
     """
     if len(url) > MAX_LENGTH or any(ord(c) <= 32 or ord(c) == 127 for c in url):
         raise CallbackUrlRefused(
@@ -109,21 +111,21 @@ def parse(url: str, exceptions: frozenset[str]) -> CallbackTarget:
 
 
 def _ascii(host: str) -> str:
-    """`host` as the DNS has it. Raises ValueError where a label is empty, too long or not allowed."""
+    """Return `host` as in the DNS. Raises ValueError where a label is empty, too long or not allowed."""
     name = host if host.isascii() else idna.encode(host, uts46=True).decode()
     return name.rstrip(".").encode("idna").decode()
 
 
 def origin_of(url: str) -> str:
-    """The origin of a URL that was accepted, as `CallbackTarget.origin` has it."""
+    """Return the origin of a URL that was accepted, in the form of `CallbackTarget.origin`."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.hostname}:{parts.port or _DEFAULT_PORTS[parts.scheme]}"
 
 
 def resolve(callback: CallbackTarget, exceptions: frozenset[str]) -> list[str]:
-    """The addresses of the callback's host, to connect to as they are, the preferred one first.
+    """Return the addresses of the callback's host to connect to, the preferred one first.
 
-    Every address that the name has must be public: one good and one bad address are refused.
+    All addresses of the name must be public: one that is not public refuses all.
     Raises CallbackUrlRefused, or OSError where the name does not resolve.
     """
     found = socket.getaddrinfo(callback.host, callback.port, type=socket.SOCK_STREAM)
@@ -134,7 +136,7 @@ def resolve(callback: CallbackTarget, exceptions: frozenset[str]) -> list[str]:
 
 
 def _literal(host: str) -> str | None:
-    """`host` as an address where it is one, in any spelling that the resolver accepts (octal, decimal)."""
+    """Return `host` as an address if it is one, in any spelling of the resolver (octal, decimal)."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except (OSError, UnicodeError):
@@ -151,5 +153,5 @@ def _refuse_unless_public(callback: CallbackTarget, address: str, exceptions: fr
 
 
 def _is_unicast(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    """Whether `ip` is of IPv4, or an address of IPv6's public unicast that holds none of IPv4."""
+    """Return whether `ip` is of IPv4, or of public unicast IPv6 without an IPv4 address in it."""
     return ip.version == 4 or (ip in _UNICAST_IPV6 and int(ip) >> 32 & 0xFDFF_FFFF != _ISATAP)

@@ -1,4 +1,4 @@
-"""A change of a job that its client asks for: made to the latest version, though others change it as well."""
+"""Changes the latest version of a job by compare-and-set, and repeats the change after a conflict."""
 
 import time
 from collections.abc import Callable
@@ -8,14 +8,15 @@ from jobs.record.job import Job
 from jobs.store.ledger import Ledger
 
 PATIENCE = 5.0
-"""Seconds after which the client is told to come again: whoever has the gate has died, or is very slow."""
+"""Seconds after which a change is given up: the process with the write lock has died, or is very slow."""
 PAUSE = 0.05
 
 
-def insist(job_id: str, change: Callable[[Job], Job], ledger: Ledger) -> tuple[Job, Job]:
-    """The job before and after `change`, which is tried anew on what another has written first.
+def change_job(job_id: str, change: Callable[[Job], Job], ledger: Ledger) -> tuple[Job, Job]:
+    """Write what `change` makes of the latest version of a job, and return both versions.
 
-    Raises NotStored, whatever `change` raises (IllegalMove), QueueUnavailable and StoreUnavailable.
+    Where another process writes first, `change` is applied to its version. Raises what `change` raises
+    (IllegalMove), NotStored, QueueUnavailable and StoreUnavailable.
     """
     until = time.monotonic() + PATIENCE
     while True:
@@ -24,5 +25,5 @@ def insist(job_id: str, change: Callable[[Job], Job], ledger: Ledger) -> tuple[J
             return job, ledger.append(change(job))
         except Conflict as conflict:
             if time.monotonic() > until:
-                raise StoreUnavailable(f"somebody else is writing {job_id}") from conflict
+                raise StoreUnavailable(f"another process is writing {job_id}") from conflict
             time.sleep(PAUSE)

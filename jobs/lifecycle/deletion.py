@@ -1,39 +1,39 @@
-"""Delete a job or a study: first its tombstone is written, then all else erased, whatever dies in between."""
+"""Deletes a job or a study: writes its tombstone first, and then erases all else."""
 
 from collections.abc import Iterable
 from contextlib import suppress
 
-from jobs.lifecycle.compare_and_set import insist
+from jobs.lifecycle.compare_and_set import change_job
 from jobs.record.errors import IllegalMove, NotStored
 from jobs.record.job import LEFTOVER_GRACE, Job, now
 from jobs.store.ledger import Ledger
 
 
 def delete(job_id: str, ledger: Ledger) -> None:
-    """Bury the job and erase all that lies under its id; the tombstone (id, client, time) stays.
+    """Delete the job: write its tombstone (id, client, time), and erase all else under its id.
 
-    Once the tombstone is written nobody can write a further version, and the sweeper finishes what is begun
-    here. What may have come late is looked for once more, when nobody is writing any more. Raises NotStored,
-    IllegalMove where it is deleted already, QueueUnavailable and StoreUnavailable.
+    No process can write a further version after the tombstone. The sweeper finishes a deletion that breaks
+    off. The purger erases once more after LEFTOVER_GRACE, because a slow process may write an object late.
+    Raises NotStored, IllegalMove where the job is deleted already, QueueUnavailable and StoreUnavailable.
     """
     job = ledger.read(job_id)
     job.erased(now())
     ledger.mark(job)
     ledger.due_index.put(job_id, now() + LEFTOVER_GRACE)
-    before, tombstone = insist(job_id, lambda job: job.erased(now()), ledger)
-    # Whoever ended the job may have taken the marker away meanwhile, which alone knows of the claim.
+    before, tombstone = change_job(job_id, lambda job: job.erased(now()), ledger)
+    # The process that ended the job may have removed the marker, from which the claim would be known.
     ledger.claims.release(before)
-    bury(tombstone, ledger)
+    erase_deleted(tombstone, ledger)
 
 
-def bury(tombstone: Job, ledger: Ledger) -> None:
-    """Erase all that belongs to a tombstone: a study's jobs first, as its marker leads back to them."""
+def erase_deleted(tombstone: Job, ledger: Ledger) -> None:
+    """Erase all that belongs to a tombstone: the jobs of a study first, because its marker leads to them."""
     _delete_all(tombstone.members, ledger)
     ledger.erase(tombstone)
 
 
 def erase_leftovers(job_id: str, ledger: Ledger) -> None:
-    """Remove what an interrupted submission left, with those jobs of a study that were accepted already."""
+    """Erase what an interrupted submission left, and the jobs of a study that were accepted already."""
     with suppress(NotStored):  # Another sweeper was faster.
         _delete_all(ledger.marked(job_id).members, ledger)
     ledger.erase_leftovers(job_id)
@@ -41,6 +41,6 @@ def erase_leftovers(job_id: str, ledger: Ledger) -> None:
 
 def _delete_all(job_ids: Iterable[str], ledger: Ledger) -> None:
     for job_id in job_ids:
-        # Its own marker leads to what else may lie there.
+        # A job that is not stored may have left objects; its own marker leads the sweeper to them.
         with suppress(NotStored, IllegalMove):
             delete(job_id, ledger)

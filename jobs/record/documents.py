@@ -1,6 +1,6 @@
-"""The job as clients see it: the JSON of the API's answers and of a callback's `data`, and its types.
+"""Makes the JSON of a job for the API's answers and for callbacks, and defines its types.
 
-The API's description is made of these types; a text beside one in `Annotated` is what it says of it.
+The OpenAPI description is generated from these types. A text in `Annotated` describes a field.
 """
 
 from datetime import datetime
@@ -167,7 +167,7 @@ class Event(TypedDict):
 
 
 class DeliveryAttempt(TypedDict):
-    """One call of a receiver, and what came of it."""
+    """One call of a receiver, and its outcome."""
 
     webhook_id: str
     attempt: int
@@ -179,7 +179,7 @@ class DeliveryAttempt(TypedDict):
 
 
 def document(job: Job, base_url: str, queue_position: int | None = None) -> JobDocument:
-    """The public JSON of `job`, with links below `base_url`. Holds nothing that the client must not see."""
+    """Return the public JSON of `job`, with links below `base_url`."""
     return {
         "id": job.id,
         "state": job.state,
@@ -202,7 +202,7 @@ def document(job: Job, base_url: str, queue_position: int | None = None) -> JobD
 
 
 def links_of(job: Job, base_url: str) -> dict[str, str]:
-    """Where the job and what belongs to it can be had, below `base_url`."""
+    """Return the links to the job and to what belongs to it, below `base_url`."""
     here = f"{base_url}/v1/jobs/{job.id}"
     links = {"self": here, "image": f"{here}/image"}
     if job.state is State.SUCCEEDED:

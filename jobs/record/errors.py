@@ -1,8 +1,8 @@
-"""The errors that cross module boundaries, sorted by what may be done about them."""
+"""Defines the errors that cross module boundaries, by what can be done about them."""
 
 
 class TransientError(Exception):
-    """Try again later: something outside this process does not answer."""
+    """Something outside this process does not answer. Try again later."""
 
 
 class StoreUnavailable(TransientError):
@@ -10,28 +10,28 @@ class StoreUnavailable(TransientError):
 
 
 class StoreRefused(Exception):
-    """The object store refuses what it was sent, and would refuse it again: it is too large, for example."""
+    """The object store refuses what it was sent, for example because it is too large. Do not try again."""
 
 
 class QueueUnavailable(TransientError):
-    """Redis cannot be asked: it is away, or this process has no connection free."""
+    """Redis does not answer, or this process has no connection free."""
 
 
 class QueueAway(QueueUnavailable):
-    """Redis does not answer, or answers with an error. A limit that is counted in Redis is then not kept."""
+    """Redis does not answer, or answers with an error. Limits that are counted in Redis are not kept then."""
 
 
 class QueueBusy(QueueUnavailable):
-    """All connections of this process to Redis are in use. Redis may be well, so no limit is lifted."""
+    """All connections of this process to Redis are in use. Redis may work, so limits are kept."""
 
 
 class NotStored(LookupError):
-    """The object store answered, and there is no such object."""
+    """The object store answered that there is no such object."""
 
 
 class Conflict(Exception):
-    """Somebody else changed this job first; what this process wanted to write is void."""
+    """Another process changed this record first. Nothing was written."""
 
 
 class IllegalMove(ValueError):
-    """A state change that the table in jobs.record.states does not know."""
+    """A change of state that the table in jobs.record.states does not list."""

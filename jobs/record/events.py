@@ -1,4 +1,4 @@
-"""Names the events that a client may be told of by callback."""
+"""Names the events that a callback can carry."""
 
 JOB_EVENTS = ("job.succeeded", "job.failed", "job.expired", "job.canceled")
 STUDY_EVENTS = ("study.succeeded", "study.failed")

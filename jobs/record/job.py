@@ -1,4 +1,4 @@
-"""The job: one radiograph's way through the service, or a study's, as an immutable value with a version."""
+"""Defines the record of a job or a study: an immutable value with a version, and its legal changes."""
 
 import base64
 from dataclasses import dataclass, field, replace
@@ -9,15 +9,15 @@ from jobs.record.errors import IllegalMove
 from jobs.record.states import MOVES, Delivery, Kind, Priority, State
 
 _DEAD_LETTER_ERRORS = frozenset({"worker-lost", "internal-error"})
-"""Errors that are no fault of the submission: such a job is a dead letter, for an operator to retry."""
+"""Errors that are no fault of the submission. A job with one is a dead letter: an operator may retry it."""
 
 LEFTOVER_GRACE = timedelta(minutes=10)
-"""After so long, whoever was writing something of a job has written it, or never will."""
+"""Time after which no process still writes anything of an interrupted submission or a deleted job."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """What the API found out about the submitted image. Sizes in pixels and bytes."""
+    """The submitted image as the API has read it. Width and height in pixels, size in bytes."""
 
     sha256: str
     width: int
@@ -31,7 +31,10 @@ NO_IMAGE = ImageFacts(sha256="", width=0, height=0, format="", size=0)
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One version of a job's record. A change makes a new value with `version` one higher."""
+    """One version of the record of a job, a study or a tombstone: see `kind`.
+
+    A change makes a new value with `version` one higher. A change that is not legal raises IllegalMove.
+    """
 
     id: str
     client: str
@@ -46,13 +49,13 @@ class Job:
     metadata: dict[str, Any] | None = None
     callback_url: str | None = None
     traceparent: str | None = None
-    """Of the request that submitted it, by W3C Trace Context."""
+    """That of the request that submitted it, by W3C Trace Context."""
     key: str | None = None
     """The id of the API key that it was submitted with."""
     upload: str | None = None
     """The id of the upload that it was submitted by."""
     acquisition: dict[str, Any] | None = None
-    """What a DICOM header says of how the image was taken, in codes: see model.decode.dicom_acquisition."""
+    """How the image was taken, in codes, as its DICOM header says: see model.decode.dicom_acquisition."""
     attempts: int = 0
     runner: str | None = None
     expires_at: datetime | None = None
@@ -60,56 +63,56 @@ class Job:
     finished_at: datetime | None = None
     result: dict[str, Any] | None = None
     heat: str | None = None
-    """Where the model looked, base64 of n * n bytes: what the overlay is drawn from."""
+    """The heat map of n * n cells, a byte each, in base64. The overlay is drawn from it."""
     error: dict[str, str] | None = None
     delivery_attempts: int = 0
     call: dict[str, Any] | None = None
-    """What came of the call of the receiver that this version was written after."""
+    """The outcome of the call of the receiver after which this version was written."""
     next_delivery_at: datetime | None = None
     retention_seconds: int | None = None
-    """How long after its end it is kept; None is for ever."""
+    """Time for which it is kept after its end; None keeps it for ever."""
     claim: str | None = None
-    """Where the claim of its idempotency key, or of its client's own id, lies."""
+    """Key of the claim of its idempotency key, or of its client's own id."""
     own_id: str | None = None
     """Its client's own id, where it was submitted under one."""
     retries: int = 0
-    """How often an operator has had it tried again."""
+    """How often an operator has retried it."""
     study: str | None = None
     """The study that it is a view of."""
     members: tuple[str, ...] = ()
-    """Of a study: the ids of its jobs, in the order of their images. Only a study has any."""
+    """The ids of a study's jobs, in the order of their images. Empty for a job."""
     later: dict[str, Any] = field(default_factory=dict)
-    """What a later version of this program wrote beside these: kept, as both may run side by side."""
+    """Fields of a later version of this program. They are kept: both versions may run side by side."""
 
     def started(self, runner: str, now: datetime) -> "Job":
-        """The job as `runner` (a worker's heartbeat name) takes it up: one attempt more."""
+        """Return the job as `runner` (a worker's heartbeat name) takes it: one attempt more."""
         return self._moved(State.RUNNING, runner=runner, started_at=now, attempts=self.attempts + 1)
 
     def handed_back(self, now: datetime, counted: bool = True) -> "Job":
-        """The job back in the queue; `counted` unless neither job nor worker was at fault."""
+        """Return the job back in the queue. The attempt is `counted` unless neither job nor worker failed."""
         attempts = self.attempts - (not counted)
         return self._moved(State.QUEUED, runner=None, started_at=None, queued_at=now, attempts=attempts)
 
     def succeeded(self, result: dict[str, Any], now: datetime, heat: bytes = b"") -> "Job":
-        """The job with its result and where the model looked, n * n bytes; its callback is due at once."""
+        """Return the job with its result and its heat map of n * n bytes. Its callback is due at once."""
         return self._ended(State.SUCCEEDED, now, result=result, heat=base64.b64encode(heat).decode() or None)
 
     def failed(self, type_: str, detail: str, now: datetime) -> "Job":
-        """The job given up: a stable `type_`, a `detail` for a person; its callback is due at once."""
+        """Return the job as failed, with a stable `type_` and a `detail` to read. Its callback is due."""
         return self._ended(State.FAILED, now, error={"type": type_, "detail": detail})
 
     def expired(self, now: datetime) -> "Job":
-        """The job given up because it has waited too long; its callback is due at once."""
+        """Return the job as expired, because it has waited too long. Its callback is due at once."""
         detail = "No worker took this job up before its deadline. Send the radiograph again."
         return self._ended(State.EXPIRED, now, error={"type": "expired", "detail": detail})
 
     def canceled(self, now: datetime) -> "Job":
-        """The job given up because its client wants no result; its callback is due at once."""
+        """Return the job as canceled by its client. Its callback is due at once."""
         detail = "This job was canceled. Send the radiograph again if you want a result after all."
         return self._ended(State.CANCELED, now, error={"type": "canceled", "detail": detail})
 
     def erased(self, now: datetime) -> "Job":
-        """The tombstone: id, client and time, and nothing of what the job held. Raises IllegalMove."""
+        """Return the tombstone: id, client and time, without any other content."""
         if State.ERASED not in MOVES[self.state]:
             raise IllegalMove(f"{self.id} is {self.state}")
         return Job(
@@ -121,14 +124,14 @@ class Job:
             finished_at=now,
             version=self.version + 1,
             state=State.ERASED,
-            # The line that it may have to be taken out of.
+            # Names the queue that the job may have to be removed from.
             priority=self.priority,
-            # The jobs that have to be erased with it.
+            # The jobs to delete with a study.
             members=self.members,
         )
 
     def retried(self, now: datetime) -> "Job":
-        """A dead letter back in the queue, as if new; how it ends is delivered anew. Raises IllegalMove."""
+        """Return a dead letter back in the queue, as if it were new. Its next end has its own callback."""
         if not self.dead_letter:
             raise IllegalMove(f"{self.id} is {self.state} and no dead letter")
         return self._moved(
@@ -143,11 +146,11 @@ class Job:
         )
 
     def concluded(self, succeeded: bool, now: datetime) -> "Job":
-        """The study as the last of its jobs has ended; its callback is due at once."""
+        """Return the study as ended, because all of its jobs have ended. Its callback is due at once."""
         return self._ended(State.SUCCEEDED if succeeded else State.FAILED, now)
 
     def reopened(self) -> "Job":
-        """The ended study as one of its jobs is tried again; how it ends is delivered anew."""
+        """Return the ended study as running, as a job of it is retried. Its next end has its own callback."""
         return replace(
             self,
             version=self.version + 1,
@@ -161,15 +164,15 @@ class Job:
         )
 
     def delivered(self, call: dict[str, Any] | None = None) -> "Job":
-        """The callback arrived; `call` is what came of it, for the client to see."""
+        """Return the job with its callback delivered; `call` is the outcome that the client sees."""
         return self._delivery_moved(Delivery.DELIVERED, call=call)
 
     def delivery_given_up(self, to: Delivery, call: dict[str, Any] | None = None) -> "Job":
-        """The callback will not be tried again, after a `call` if there was one."""
+        """Return the job with its callback given up, after a `call` if there was one."""
         return self._delivery_moved(to, call=call)
 
     def delivery_begun(self, next_at: datetime) -> "Job":
-        """The callback is about to be sent: one attempt more, due again at `next_at` unless it arrives."""
+        """Return the job before a call: one attempt more, due again at `next_at` unless it arrives."""
         begun = self._delivery_moved(Delivery.PENDING, next_delivery_at=next_at)
         return replace(begun, delivery_attempts=self.delivery_attempts + 1)
 
@@ -178,11 +181,11 @@ class Job:
         return self.state is State.QUEUED and self.expires_at is not None and self.expires_at <= at
 
     def delivery_postponed(self, next_at: datetime, call: dict[str, Any]) -> "Job":
-        """The callback did not arrive, and is due again at `next_at`."""
+        """Return the job after a `call` that failed. Its callback is due again at `next_at`."""
         return self._delivery_moved(Delivery.PENDING, next_delivery_at=next_at, call=call)
 
     def redelivered(self, now: datetime) -> "Job":
-        """The callback due once more, from the schedule's beginning. Raises IllegalMove."""
+        """Return the job with its callback due once more, from the start of the schedule."""
         if not self.state.final or not self.callback_url:
             raise IllegalMove(f"{self.id} is {self.state} and has no callback to deliver again")
         version = self.version + 1
@@ -198,12 +201,12 @@ class Job:
 
     @property
     def event(self) -> str:
-        """What a callback calls this end: `job.succeeded`, `study.failed` and so on."""
+        """The type of the event of its end: `job.succeeded`, `study.failed` and so on."""
         return f"{self.id.partition('_')[0]}.{self.state}"
 
     @property
     def dead_letter(self) -> bool:
-        """Whether it was given up though nothing is known to be wrong with the submission."""
+        """Whether it failed through no fault of the submission, so that an operator may retry it."""
         return self.error is not None and self.error["type"] in _DEAD_LETTER_ERRORS
 
     @property
@@ -240,11 +243,11 @@ class Job:
 
 
 def now() -> datetime:
-    """The present moment in UTC, to the millisecond, which is what records and clients see."""
+    """Return the present time in UTC, to the millisecond, as in records and answers."""
     moment = datetime.now(UTC)
     return moment - timedelta(microseconds=moment.microsecond % 1000)
 
 
 def moment_text(moment: datetime) -> str:
-    """`moment` as ISO 8601 in UTC with milliseconds and a Z."""
+    """Return `moment` as ISO 8601 in UTC with milliseconds and a Z."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

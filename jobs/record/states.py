@@ -15,46 +15,46 @@ class Kind(StrEnum):
 
 
 class State(StrEnum):
-    """Where the analysis of a radiograph stands."""
+    """The state of an analysis."""
 
     QUEUED = "queued"
-    """Accepted and durable; waits for a worker."""
+    """It is stored, and waits for a worker."""
     RUNNING = "running"
-    """A worker holds it."""
+    """A worker analyses it."""
     SUCCEEDED = "succeeded"
     """It has a result. Final."""
     FAILED = "failed"
-    """It has an error that says why. Final, unless an operator has it tried again."""
+    """It has an error that says why. Final, unless an operator retries it."""
     EXPIRED = "expired"
-    """No worker took it up before its deadline. Final."""
+    """No worker took it before its deadline. Final."""
     CANCELED = "canceled"
-    """Its client wants no result any more. Final."""
+    """Its client canceled it. Final."""
     ERASED = "erased"
-    """It was deleted: a tombstone without content, which no client sees. Final."""
+    """It was deleted. A tombstone without content stays, which no client sees. Final."""
 
     @property
     def final(self) -> bool:
-        """Whether the analysis has ended, one way or the other."""
+        """Whether the analysis has ended, in any way."""
         return self not in (State.QUEUED, State.RUNNING)
 
 
 SEEN = tuple(state for state in State if state is not State.ERASED)
-"""The states in which clients see their jobs."""
+"""The states that clients see."""
 
 
 class Delivery(StrEnum):
-    """Where the callback to the client stands, apart from the analysis itself."""
+    """The state of the callback, apart from that of the analysis."""
 
     NONE = "none"
     """The client named no callback URL."""
     PENDING = "pending"
-    """To be called once the job has ended, or to be called again."""
+    """The callback is sent once the job has ended, or is sent again."""
     DELIVERED = "delivered"
     """The receiver answered 2xx."""
     FAILED = "failed"
-    """Given up after the last attempt of the schedule."""
+    """The last attempt of the schedule has failed."""
     DISABLED = "disabled"
-    """The receiver answered 410: it wants no more."""
+    """The receiver answered 410, or has failed for days: it is not called any more."""
 
 
 class Priority(StrEnum):

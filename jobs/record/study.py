@@ -1,7 +1,7 @@
-"""A study: several views, each a job of its own, that end in one summary and one callback.
+"""Defines a study: several views, each a job of its own, with one summary and one callback.
 
-It is a record in the ledger as a job is, with `members` and without an image: so that whatever brings records
-to their end (sweeper, delivery, purge) does it for studies too.
+A study is a record in the ledger as a job is, with `members` and without an image. Sweeper, delivery and
+purge therefore treat it as they treat a job.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from jobs.record.states import Delivery, State
 
 
 class Summary(TypedDict):
-    """The view that speaks most for a fracture."""
+    """The view with the highest probability of a fracture."""
 
     finding: Literal["fracture", "no_fracture", "indeterminate"]
     probability: Annotated[float, {"minimum": 0, "maximum": 1}, "The highest of its views, calibrated."]
@@ -53,7 +53,7 @@ class StudyDocument(TypedDict):
 
 
 class StudyEvent(TypedDict):
-    """What the callback of a study says."""
+    """The callback of a study."""
 
     type: Annotated[str, {"enum": list(STUDY_EVENTS)}]
     timestamp: Annotated[str, MOMENT]
@@ -61,13 +61,13 @@ class StudyEvent(TypedDict):
 
 
 def member_id(study_id: str, number: int) -> str:
-    """The id of a study's job: always the same, so that whoever takes the study in again makes no others."""
+    """Return the id of a study's job. It is always the same, so that a second intake makes no other job."""
     made = ULID.from_str(study_id.removeprefix("study_")).bytes[:6]
     return f"job_{ULID(made + hashlib.sha256(f'{study_id} {number}'.encode()).digest()[:10])}"
 
 
 def study_of(study_id: str, jobs: list[Job], callback_url: str | None, claim: str | None) -> Job:
-    """The record of a new study of these jobs: under way until `concluded`."""
+    """Return the record of a new study of these jobs. It runs until it is `concluded`."""
     return replace(
         jobs[0],
         id=study_id,
@@ -85,7 +85,7 @@ def study_of(study_id: str, jobs: list[Job], callback_url: str | None, claim: st
 
 
 def concluded(study: Job, jobs: Iterable[Job]) -> Job | None:
-    """The next version of an open study whose `jobs` have all ended; None for any other."""
+    """Return the next version of a running study whose `jobs` have all ended; None for any other."""
     states = {job.state for job in jobs}
     if study.state.final or not all(state.final for state in states):
         return None
@@ -93,7 +93,7 @@ def concluded(study: Job, jobs: Iterable[Job]) -> Job | None:
 
 
 def study_document(study: Job, jobs: Iterable[Job], base_url: str) -> StudyDocument:
-    """The public JSON of `study` and its `jobs`, with links below `base_url`."""
+    """Return the public JSON of `study` and its `jobs`, with links below `base_url`."""
     seen = [job for job in jobs if job.state is not State.ERASED]
     state = study.state
     if not state.final and seen and all(job.state is State.QUEUED for job in seen):

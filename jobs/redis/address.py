@@ -1,7 +1,7 @@
-"""The address of Redis, REDIS_URL: of one server (redis://, rediss:// with TLS), or of its sentinels.
+"""Reads the address of Redis, REDIS_URL: of one server (redis://, rediss:// with TLS), or of its sentinels.
 
 `sentinel://[user:password@]host[:port][,host[:port]...][/db]?master=NAME[&sentinel_password=...]`: user and
-password are those of Redis. Only master and the passwords of sentinels are read of its query.
+password are those of Redis. Its query has no other options than `master` and the login of the sentinels.
 """
 
 from dataclasses import dataclass
@@ -13,19 +13,19 @@ _SENTINEL_PORT = 26379
 
 @dataclass(frozen=True)
 class Sentinels:
-    """Who knows which server is the master of the name `master`."""
+    """The sentinels that know which server is the master of the name `master`."""
 
     hosts: tuple[tuple[str, int], ...]
     master: str
     db: int
     login: dict[str, str]
-    """User and password of Redis, as far as they are given."""
+    """User and password of Redis, if given."""
     own_login: dict[str, str]
-    """Those of the sentinels."""
+    """User and password of the sentinels, if given."""
 
     @classmethod
     def of(cls, url: str) -> Self | None:
-        """What a sentinel:// address says; None for another one. Raises ValueError for a malformed one."""
+        """Read a sentinel:// address; return None for any other. Raises ValueError for a malformed one."""
         if not url.startswith("sentinel://"):
             return None
         parts = urlsplit(url)
@@ -47,11 +47,11 @@ class Sentinels:
 
 
 def broker_of(url: str) -> tuple[str, dict[str, Any]]:
-    """The address and the transport options by which Celery reaches the same Redis."""
+    """Return the address and the transport options by which Celery reaches the same Redis."""
     sentinels = Sentinels.of(url)
     if sentinels is None:
         if url.startswith("rediss:") and "ssl_cert_reqs=" not in url:
-            # Without a word on it kombu would verify no certificate.
+            # Without this option kombu verifies no certificate.
             url += ("&" if urlsplit(url).query else "?") + "ssl_cert_reqs=required"
         return url, {}
     names = (quote(sentinels.login.get(name, ""), safe="") for name in ("username", "password"))

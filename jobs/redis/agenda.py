@@ -1,7 +1,8 @@
-"""The agenda: when the sweeper checks each job next. One sorted set in Redis, the fast view of the markers.
+"""Keeps the agenda: when the sweeper checks each job next. It is a sorted set in Redis.
 
-Every job with a marker is on it, so that a round of the sweeper costs what is due and not what is there.
-It is lost and rebuilt with the view: see worker.sweeper.reconcile.
+Every job that has a marker in the ledger is on the agenda. A round of the sweeper therefore costs as much as
+there are jobs due, however many are stored. The agenda is lost with Redis, and worker.sweeper.reconcile
+rebuilds it.
 """
 
 from collections.abc import Sequence
@@ -19,28 +20,28 @@ from jobs.redis.script import script
 
 AGENDA = "agenda"
 AGAIN = timedelta(seconds=5)
-"""A check that ends nothing is repeated after so long; so is one whose sweeper died."""
+"""Time after which a check is repeated that changed nothing, or whose sweeper died."""
 DOUBT = timedelta(seconds=10)
-"""A job that the view shows at work for longer is looked up in the ledger: most take far less."""
+"""A job that the view shows as running for longer is looked up in the ledger. Most take far less."""
 _ANY_VERSION = 10**9
 _PASS_SECONDS = 86_400
-"""No reconciliation takes longer."""
+"""Seconds that a reconciliation takes at most."""
 
 
 def check_at(job: Job) -> float:
-    """When the sweeper has to check a job in this state, in seconds since the epoch."""
+    """Return when the sweeper has to check a job in this state, in seconds since the epoch."""
     if job.state is State.QUEUED:
-        # Until then it stands in its client's line, which has its own care.
+        # Until then it waits in its client's queue, where lost messages are found without the agenda.
         return job.expires_at.timestamp() if job.expires_at else inf
     if job.state is State.RUNNING and job.kind is Kind.JOB:
         return ((job.started_at or job.queued_at) + DOUBT).timestamp()
     if job.owes_callback:
-        return inf  # It stands in its receiver's line.
+        return inf  # It waits in its receiver's delivery queue.
     return (now() + AGAIN).timestamp()
 
 
 class Agenda:
-    """When each job is checked. Every method raises QueueUnavailable where Redis does not answer."""
+    """The agenda in Redis. Every method raises QueueUnavailable where Redis does not answer."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -53,44 +54,44 @@ class Agenda:
         self._complete = script(redis, "server_id", "complete_pass")
 
     def add(self, *job_ids: str, after: timedelta = AGAIN) -> None:
-        """Let these jobs be checked soon: something is about to be done for them."""
+        """Have these jobs checked soon. To be called before anything is done for them."""
         at = (now() + after).timestamp()
         with translated(self._redis):
             self._redis.zadd(AGENDA, dict.fromkeys(job_ids, at), lt=True)
 
     def take(self, until: float, most: int) -> list[str]:
-        """The ids of jobs that were due before `until`; none is taken again before AGAIN has passed."""
+        """Take the jobs that are due before `until` and return their ids. Each is due again after AGAIN."""
         with translated(self._redis):
             due: Any = self._take(keys=[AGENDA], args=[until, most, AGAIN.total_seconds()])
         return [job_id.decode() for job_id in due]
 
     def later(self, job: Job) -> None:
-        """Check this job when its state asks for it, unless the view shows another version meanwhile."""
+        """Set the next check of this job by its state, unless the view shows another version of it."""
         with translated(self._redis):
             self._later(keys=[AGENDA, f"job:{job.id}"], args=[job.id, job.version, check_at(job)])
 
     def postpone(self, job_id: str, pause: timedelta) -> None:
-        """Check what is on the agenda under this id after a pause."""
+        """Set the next check of a job that is on the agenda to the end of a pause."""
         with translated(self._redis):
             self._redis.zadd(AGENDA, {job_id: (now() + pause).timestamp()}, xx=True)
 
     def waits(self, study: Job) -> bool:
-        """Whether one of the study's jobs is on the agenda. The study is then checked once one leaves it."""
+        """Return whether a job of the study is on the agenda. If so, check the study once one leaves it."""
         with translated(self._redis):
             return bool(self._waits(keys=[AGENDA], args=[study.id, *study.members]))
 
     def forget(self, job_id: str, version: int = _ANY_VERSION) -> None:
-        """Nothing is left to do for this job at this version; its study is checked soon."""
+        """Remove a job for which nothing is left to do at this version. Its study is checked soon."""
         with translated(self._redis):
             self._forget(keys=[AGENDA, f"job:{job_id}"], args=[job_id, version, AGAIN.total_seconds()])
 
     def size(self) -> int:
-        """How many jobs are on the agenda."""
+        """Return how many jobs are on the agenda."""
         with translated(self._redis):
             return self._redis.zcard(AGENDA)
 
     def missing(self, job_ids: Sequence[str]) -> list[str]:
-        """Those of the jobs that are not on the agenda, and those that it has at no time."""
+        """Return those of the jobs that are not on the agenda."""
         with translated(self._redis):
             pipe = self._redis.pipeline(transaction=False)
             for job_id in job_ids:
@@ -98,18 +99,18 @@ class Agenda:
             return [job_id for job_id, at in zip(job_ids, pipe.execute(), strict=True) if at is None]
 
     def stale(self, seconds: float) -> bool:
-        """Whether it may lack jobs: after a wipe, a restart, a failover, or `seconds` after the last pass."""
+        """Return whether it may lack jobs: after a wipe, restart or failover, or long after the last pass."""
         with translated(self._redis):
             return bool(self._stale(keys=["reconciled"], args=[seconds]))
 
     def begin_pass(self) -> str:
-        """A token for a pass over all markers that begins now."""
+        """Begin a pass over all markers, and return its token."""
         token = token_hex(8)
         with translated(self._redis):
             self._begin(keys=[f"pass:{token}"], args=[_PASS_SECONDS])
         return token
 
     def complete_pass(self, token: str) -> None:
-        """The pass has seen all markers: the agenda is whole, unless Redis was wiped meanwhile."""
+        """Record that the pass has seen all markers. Does nothing where Redis was wiped since it began."""
         with translated(self._redis):
             self._complete(keys=["reconciled", f"pass:{token}"])

@@ -1,4 +1,4 @@
-"""Erasures: what was erased leaves Redis' append-only file as well, by a rewrite of the file."""
+"""Removes erased text from the append-only file of Redis, by having Redis rewrite the file."""
 
 import logging
 from typing import Any
@@ -14,7 +14,7 @@ ERASED, _REWRITTEN, PAUSE = "erasures", "erasures:rewritten", "erasures:pause"
 
 
 class AppendOnlyFile:
-    """How many erasures there were, and up to which one the file was rewritten: both counts lie in Redis.
+    """Counts the erasures, and those that a rewrite of the file covers. Both counts are kept in Redis.
 
     Every method may raise QueueUnavailable.
     """
@@ -22,15 +22,15 @@ class AppendOnlyFile:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
-    def note(self) -> None:
-        """Count one erasure, after Redis has lost the text: a rewrite that begins now no longer writes it."""
+    def count_erasure(self) -> None:
+        """Count one erasure, after the text was removed: a rewrite that begins now leaves it out."""
         with translated(self._redis):
             self._redis.incr(ERASED)
 
     def rewrite(self, seconds: int) -> None:
-        """Let Redis rewrite its file in the background if anything was erased, once in so many seconds.
+        """Have Redis rewrite its file in the background if the file may hold erased text.
 
-        A rewrite that failed is ordered again.
+        At most one rewrite begins within `seconds`. A rewrite that failed is repeated.
         """
         with translated(self._redis):
             counts: Any = self._redis.mget(ERASED, _REWRITTEN)
@@ -46,5 +46,5 @@ class AppendOnlyFile:
             except ResponseError as error:
                 log.warning("Redis does not rewrite its append-only file: %s", error)
                 return
-            # Counted before the rewrite began: an erasure of this moment has the next one.
+            # Read before the rewrite began: an erasure since then needs the next rewrite.
             self._redis.set(_REWRITTEN, erased)

@@ -1,4 +1,4 @@
-"""Tells whoever waits in this process that a job has changed: one subscription, however many wait."""
+"""Wakes the threads of this process that wait for a job to change, by one subscription to Redis."""
 
 import logging
 from collections.abc import Iterator
@@ -14,16 +14,16 @@ from jobs.redis.view import CHANGES
 log = logging.getLogger(__name__)
 
 _ROUND = 5.0
-"""Seconds after which the subscriber looks whether it is to stop."""
+"""Seconds after which the subscriber checks whether it is to stop."""
 PAUSE = 1.0
 """Seconds between two attempts to subscribe."""
 
 
 class Changes:
-    """What the view publishes: ids of jobs with a new version.
+    """The changes of jobs, as the view publishes them.
 
-    A change may go unheard (Redis was away): whoever waits looks once more when its time is over. Whenever
-    the subscription begins anew, all are woken.
+    A change may be missed while Redis does not answer. A waiting thread therefore reads the job once more
+    when its time is over, and all waiting threads are woken whenever the subscription begins anew.
     """
 
     def __init__(self, redis: Redis) -> None:
@@ -35,12 +35,12 @@ class Changes:
 
     @classmethod
     def connect(cls, url: str) -> "Changes":
-        """The changes that the Redis at `url` knows of; nobody asks it before the first one waits."""
+        """Return the changes at the Redis of `url`. The subscription begins with the first waiting thread."""
         return cls(connect(url))
 
     @contextmanager
     def watched(self, *ids: str) -> Iterator[Event]:
-        """An event that is set when one of these changes, and when waiting is to end with the process."""
+        """Yield an event that is set when one of these jobs or studies changes, or when the process ends."""
         changed = Event()
         with self._lock:
             for job_id in ids:
@@ -59,7 +59,7 @@ class Changes:
                         del self._waiting[job_id]
 
     def stop(self) -> None:
-        """Let nobody wait any longer: the process ends."""
+        """Wake all waiting threads, because the process ends."""
         self.stopped.set()
         self._wake_all()
 

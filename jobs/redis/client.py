@@ -1,4 +1,4 @@
-"""The connection to Redis that the view and the queue share, with its errors translated."""
+"""Connects to Redis, and translates the errors of redis-py into those of the service."""
 
 import ssl
 import time
@@ -26,20 +26,23 @@ from jobs.record.errors import QueueAway, QueueBusy
 from jobs.redis.address import Sentinels
 
 CONNECTIONS = 32
-"""Connections that one client holds at most."""
+"""Most connections of one client."""
 _LONGEST_WAIT = 2.0
-"""Seconds for which a request waits for one of them."""
+"""Seconds for which a request waits for a free connection."""
 PAUSE = 2.0
-"""Seconds for which a Redis that did not answer is not asked again: a request waits for it once."""
+"""Seconds for which a Redis that did not answer is not asked again.
+
+Without this pause a request would wait for the timeout of each of its commands.
+"""
 
 _asked_again_at: WeakKeyDictionary[Redis, float] = WeakKeyDictionary()
 
 
 class _Pool(BlockingConnectionPool):
-    """A pool whose exhaustion is an error of its own: redis-py tells it apart by its text alone."""
+    """A pool that raises MaxConnectionsError when it is exhausted; redis-py raises a general error."""
 
     def get_connection(self, *arguments: Any, **options: Any) -> Any:
-        """Take a free connection, connected anew where it was left. Raises MaxConnectionsError for none."""
+        """Return a free connection, reconnected if it was marked. Raises MaxConnectionsError for none."""
         try:
             connection = super().get_connection(*arguments, **options)
         except RedisAway as error:
@@ -56,27 +59,27 @@ class _Pool(BlockingConnectionPool):
         return connection
 
     def leave_server(self) -> None:
-        """Have every connection connect anew before it is used again.
+        """Mark every connection to be reconnected before its next use.
 
-        `disconnect` would take connections from other threads in the midst of a command.
+        `disconnect` would close connections on which other threads wait for an answer.
         """
         for connection in list(self._connections):
             connection.mark_for_reconnect()
 
 
 class _SentinelPool(SentinelConnectionPool, _Pool):
-    """The same, with connections to the server that the sentinels name as master."""
+    """The same pool, with connections to the server that the sentinels name as master."""
 
 
 def connect(url: str) -> Redis:
-    """Make a client of the Redis at `url` whose calls end within seconds, as a request waits for them.
+    """Return a client of the Redis at `url`. Each of its commands ends within seconds.
 
-    Raises ValueError for an address that is none.
+    Raises ValueError for a malformed address.
     """
-    # A connection that was closed meanwhile is worth a second try, a silence is not.
+    # A command is repeated on a connection that was closed, and not after a timeout.
     retry = Retry(NoBackoff(), 1, supported_errors=(RedisAway,))
     given = {"socket_timeout": 2, "socket_connect_timeout": 2, "retry": retry}
-    # Hundreds of threads that are woken at once take turns, and do not all connect.
+    # Hundreds of threads may be woken at once: they share these connections.
     bounds = {"max_connections": CONNECTIONS, "timeout": _LONGEST_WAIT}
     if sentinels := Sentinels.of(url):
         own = {"socket_timeout": 2, "socket_connect_timeout": 2, **sentinels.own_login}
@@ -88,7 +91,7 @@ def connect(url: str) -> Redis:
 
 
 def refusal(redis: Redis) -> str | None:
-    """Why this Redis will not answer however long it is waited for; None where it answers, or may do so."""
+    """Return why this Redis will never accept this process; None where it answers, or may answer later."""
     try:
         redis.ping()
     except AuthenticationError as error:
@@ -115,9 +118,9 @@ def _refused_by(error: BaseException | None) -> str | None:
 
 @contextmanager
 def translated(redis: Redis) -> Iterator[None]:
-    """Raise QueueAway where this Redis does not answer, or answers with an error.
+    """Raise the errors of redis-py in the block as QueueUnavailable.
 
-    Raise QueueBusy where no connection to it became free: others go on asking it.
+    QueueAway: this Redis does not answer, or answers with an error. QueueBusy: all connections are in use.
     """
     if time.monotonic() < _asked_again_at.get(redis, 0.0):
         raise QueueAway("Redis did not answer just now")
@@ -129,7 +132,7 @@ def translated(redis: Redis) -> Iterator[None]:
         _asked_again_at[redis] = time.monotonic() + PAUSE
         raise QueueAway(f"Redis does not answer: {type(error).__name__}") from error
     except ReadOnlyError as error:
-        # A master that was demoted keeps its connections: behind the same address another may answer by now.
+        # A demoted master keeps its connections. The same address may lead to the new master by now.
         if isinstance(redis.connection_pool, _Pool):
             redis.connection_pool.leave_server()
         raise QueueAway("Redis is a replica, and takes no writes") from error

@@ -1,6 +1,8 @@
-"""The lines of waiting jobs, one a client and priority: the queue is fed from them, so that none floods it.
+"""Keeps a queue of waiting jobs for each client and priority, from which the broker's queue is fed.
 
-Kept in Redis by the view, whose records they follow; lost and rebuilt with it.
+A client that sends many jobs therefore holds up no other. The view updates these queues with each version
+of a job. They are lost and rebuilt with the view. Their keys are `line:<priority>:<client>` and
+`lines:<priority>`: the names are older than the word.
 """
 
 import time
@@ -14,27 +16,29 @@ from jobs.redis.client import translated
 from jobs.redis.script import script
 
 CLIENT_WINDOW = 32
-"""Jobs of one client and priority that the queue holds at once. The others wait in the client's line, so that
-a flood of one client's jobs never stands before another's; more than any one worker takes up at once."""
+"""Most jobs of one client and priority in the broker's queue. More than one worker takes at once.
+
+The client's other jobs wait in its own queue, and hold up no other client.
+"""
 
 DRAIN_BUCKET, DRAIN_BUCKETS = 10, 6
-"""Seconds in which jobs that leave the queue are counted together, and how many such counts make a rate."""
+"""Seconds for which jobs that leave the queue are counted together, and counts that make a rate."""
 
 _MESSAGE_GRACE = 5
-"""Seconds for which a message may be just between two places."""
+"""Seconds for which a message may be on its way between broker and worker."""
 
 
 class ClientQueues:
-    """Who waits, and who is next. Every method raises QueueUnavailable where Redis does not answer."""
+    """The queues of all clients. Every method raises QueueUnavailable where Redis does not answer."""
 
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
-        self._next_in_line = script(redis, "next_jobs")
+        self._next_jobs = script(redis, "next_jobs")
         self._lost = script(redis, "lost_messages")
         self._position = script(redis, "queue_position")
 
     def position(self, job: Job) -> int | None:
-        """About how many jobs go before this one, `stat` first and clients in turn; None unless it waits."""
+        """Return about how many jobs go before a waiting one: `stat` first, clients in turn. Else None."""
         if job.state is not State.QUEUED:
             return None
         with translated(self.redis):
@@ -42,11 +46,11 @@ class ClientQueues:
         return position if position >= 0 else None
 
     def waiting(self) -> int:
-        """How many jobs wait for a worker."""
+        """Return how many jobs wait for a worker."""
         return sum(count for count, _ in self.waiting_by_priority().values())
 
     def waiting_by_priority(self) -> dict[Priority, tuple[int, float | None]]:
-        """How many jobs of each priority wait, and since when the first: seconds since the epoch."""
+        """Return for each priority how many jobs wait, and since when the first: seconds since the epoch."""
         with translated(self.redis):
             pipe = self.redis.pipeline(transaction=False)
             for priority in Priority:
@@ -57,30 +61,30 @@ class ClientQueues:
         return dict(zip(Priority, zip(answers[::2], first, strict=True), strict=True))
 
     def of_client(self, client: str) -> tuple[int, float]:
-        """How many jobs of a client wait, and for how many seconds the longest."""
+        """Return how many jobs of a client wait, and for how many seconds the first has waited."""
         with translated(self.redis):
             pipe = self.redis.pipeline(transaction=False)
-            for line in (line_key(client, priority) for priority in Priority):
-                pipe.zcard(line)
-                pipe.zrange(line, 0, 0, withscores=True)
+            for key in (client_queue_key(client, priority) for priority in Priority):
+                pipe.zcard(key)
+                pipe.zrange(key, 0, 0, withscores=True)
             answers = pipe.execute()
         first = [since for found in answers[1::2] for _, since in found]
         return sum(answers[::2]), max(0.0, time.time() - min(first)) if first else 0.0
 
     def drain_rate(self) -> float:
-        """How many jobs a second have left the queue in the last minute."""
+        """Return how many jobs a second have left the queues in the last minute."""
         at = time.time()
         with translated(self.redis):
             keys = [drained_key(at - DRAIN_BUCKET * back) for back in range(1, DRAIN_BUCKETS + 1)]
             counts: Any = self.redis.mget(keys)
         return sum(int(count) for count in counts if count) / (DRAIN_BUCKET * DRAIN_BUCKETS)
 
-    def next_in_line(self, client: str, priority: Priority) -> list[str]:
-        """The ids of the jobs to put into the queue now, as far as the window has room; each is told once."""
+    def next_jobs(self, client: str, priority: Priority) -> list[str]:
+        """Choose the jobs to send to workers now, as far as the window has room, and return each id once."""
         with translated(self.redis):
-            chosen: Any = self._next_in_line(
+            chosen: Any = self._next_jobs(
                 keys=[
-                    *(line_key(client, priority), window_key(client, priority)),
+                    *(client_queue_key(client, priority), window_key(client, priority)),
                     *(f"sent:{priority}", f"unfed:{priority}"),
                 ],
                 args=[CLIENT_WINDOW, client],
@@ -88,11 +92,11 @@ class ClientQueues:
         return [job_id.decode() for job_id in chosen]
 
     def all(self) -> list[tuple[str, Priority]]:
-        """The clients with jobs that wait, and of which priority."""
+        """Return the clients with waiting jobs, each with the priority."""
         return self._clients("lines")
 
     def unfed(self) -> list[tuple[str, Priority]]:
-        """The clients whose lines have changed since `next_in_line`, and of which priority."""
+        """Return the clients whose queues have changed since `next_jobs`, each with the priority."""
         return self._clients("unfed")
 
     def _clients(self, name: str) -> list[tuple[str, Priority]]:
@@ -101,9 +105,9 @@ class ClientQueues:
         return [(client.decode(), priority) for priority, clients in found for client in clients]
 
     def lost(self, priority: Priority, queue: str) -> set[str]:
-        """The ids of the waiting jobs whose messages have left the `queue`, and that no worker took up.
+        """Return the ids of the waiting jobs whose messages have left the `queue`, and that no worker took.
 
-        A message has left it if one that was sent later has, or if the queue is empty.
+        A message has left the queue if one that was sent later has, or if the queue is empty.
         """
         keys = [f"sent:{priority}", f"taken:{priority}", queue]
         with translated(self.redis):
@@ -111,9 +115,9 @@ class ClientQueues:
         return {job_id.decode() for job_id in lost}
 
     def send_again(self, job: Job) -> None:
-        """Let this job be told by `next_in_line` once more: its message was lost.
+        """Have `next_jobs` return this job once more, because its message was lost.
 
-        If it was not, the job has two messages, and says no more of those that were sent before it.
+        If it was not lost, the job has two messages. `lost` then ignores when the second one is taken.
         """
         with translated(self.redis):
             pipe = self.redis.pipeline()
@@ -124,16 +128,16 @@ class ClientQueues:
             pipe.execute()
 
 
-def line_key(client: str, priority: Priority) -> str:
-    """Where a client's waiting jobs stand, by the time that they were queued."""
+def client_queue_key(client: str, priority: Priority) -> str:
+    """Return the key of a client's queue: its waiting jobs by the time that they were queued."""
     return f"line:{priority}:{client}"
 
 
 def window_key(client: str, priority: Priority) -> str:
-    """Which of them the queue holds."""
+    """Return the key of a client's window: those of its waiting jobs that were sent to workers."""
     return f"window:{priority}:{client}"
 
 
 def drained_key(at: float) -> str:
-    """Where the jobs that leave the queue around this time are counted."""
+    """Return the key of the count of jobs that leave the queues around this time."""
     return f"drained:{int(at // DRAIN_BUCKET)}"

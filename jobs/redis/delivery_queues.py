@@ -1,6 +1,7 @@
-"""The callbacks that are due, a line for each receiver of each client, and whose turn it is to be called.
+"""Keeps a queue of due callbacks for each receiver of each client, and gives call slots for them.
 
-Kept in Redis: the view writes a job's place in its line with each version; lost and rebuilt with the view.
+The view updates these queues with each version of a job. They are lost and rebuilt with the view. A slot is
+stored under `turn:<id>` and listed in `turns:<client>`: the names are older than the word.
 """
 
 import time
@@ -16,19 +17,21 @@ from jobs.redis.heartbeats import HEARTBEAT_SECONDS
 from jobs.redis.script import script
 
 DELIVERY_THREADS = 16
-"""Calls that one delivery worker makes at once."""
+"""Most calls of one delivery worker at once."""
 CLIENT_CALLS = DELIVERY_THREADS // 4
-"""Calls of one client at once, in the queue or being made: at most a quarter of a worker's threads."""
+"""Most call slots of one client at once: a quarter of a worker's threads."""
 RECEIVER_CALLS = CLIENT_CALLS - 1
-"""Calls to one of a client's receivers at once: one that is slow leaves room for the client's others."""
+"""Most call slots of one receiver at once: a slow one leaves room for the client's others."""
 PROBES = "probes"
-"""The line of a client's test events, one at a time. It is no receiver: no origin has this name."""
+"""Stands for a receiver in the queue of a client's test events. No origin has this name."""
 
 _REPEAT_SECONDS = 2
-"""Pause after a turn that left its callback due, because a store did not answer for example."""
+"""Pause after a call slot that left its callback due, for example because a store did not answer."""
 MESSAGE_SECONDS, _QUEUED_SECONDS = 5, 300
-"""Seconds after which a turn that no worker has begun is given again: the first where the queue is empty, so
-that its message is lost, the second where the message may still wait."""
+"""Seconds after which a call slot that no worker holds is given again.
+
+The first applies where the broker's queue is empty, so that the message is lost; else the second.
+"""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class CallSlot:
 
 
 class DeliveryQueues:
-    """Every callback that is owed. Every method raises QueueUnavailable where Redis does not answer."""
+    """All delivery queues. Every method raises QueueUnavailable where Redis does not answer."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -52,13 +55,13 @@ class DeliveryQueues:
         self._end = script(redis, "end_call")
 
     def join(self, client: str, probe_id: str) -> None:
-        """Put a test event into its client's line; a job's callback is put there by the view."""
-        keys = [line_key(client, PROBES), receivers_key(client), "callbacks"]
+        """Put a test event into its client's queue. The view puts the callbacks of jobs into theirs."""
+        keys = [delivery_queue_key(client, PROBES), receivers_key(client), "callbacks"]
         with translated(self._redis):
             self._join(keys=keys, args=[probe_id, time.time(), PROBES, client])
 
     def next(self, client: str, queue: str) -> list[str]:
-        """The ids to put into the `queue` now, as far as the client has room; each is given one turn."""
+        """Give call slots as far as the client has room, and return the ids to put into the `queue`."""
         keys = [f"turns:{client}", receivers_key(client), "callbacks", queue, "paused"]
         limits = [CLIENT_CALLS, RECEIVER_CALLS, FAILURES, MESSAGE_SECONDS, _QUEUED_SECONDS, HEARTBEAT_SECONDS]
         with translated(self._redis):
@@ -66,18 +69,17 @@ class DeliveryQueues:
         return [item.decode() for item in chosen]
 
     def clients(self) -> list[str]:
-        """The clients for whom `next` has to be asked now."""
+        """Return the clients for whom `next` is to be called now."""
         with translated(self._redis):
             found: Any = self._redis.zrangebyscore("callbacks", "-inf", time.time())
         return [client.decode() for client in found]
 
     def begin(self, item: str, process: str, seconds: float) -> CallSlot | None:
-        """The turn of `item`, to be ended within `seconds`.
+        """Hold the call slot of `item` for at most `seconds`, and return it.
 
-        None where it has none, where another holds it, or where its receiver has been paused meanwhile.
-
-        It is free again once the `process` (the name of its heartbeat) has died: the receiver may then be
-        called a second time, under the same id.
+        Returns None where there is no slot, where another process holds it, or where the receiver is paused.
+        The slot is free again once the `process` (the name of its heartbeat) has died. The receiver may then
+        be called a second time, under the same id.
         """
         token, now = f"{process}/{token_hex(8)}", time.time()
         with translated(self._redis):
@@ -86,26 +88,26 @@ class DeliveryQueues:
             )
         return CallSlot(item, found[0].decode(), found[1].decode(), token) if found else None
 
-    def leave(self, turn: CallSlot) -> None:
-        """Take what this turn is for out of its line: nothing is left to call for."""
+    def leave(self, slot: CallSlot) -> None:
+        """Remove what this slot is for from its queue: no call is left to make."""
         with translated(self._redis):
-            self._redis.zrem(line_key(turn.client, turn.origin), turn.item)
+            self._redis.zrem(delivery_queue_key(slot.client, slot.origin), slot.item)
 
-    def end(self, turn: CallSlot) -> None:
-        """Give the turn back. A callback that is still due comes again _REPEAT_SECONDS later."""
-        line = line_key(turn.client, turn.origin)
+    def end(self, slot: CallSlot) -> None:
+        """Give the slot back. A callback that is still due comes again _REPEAT_SECONDS later."""
+        queue = delivery_queue_key(slot.client, slot.origin)
         with translated(self._redis):
             self._end(
-                keys=[f"turn:{turn.item}", f"turns:{turn.client}", line],
-                args=[turn.item, turn.token, time.time(), _REPEAT_SECONDS],
+                keys=[f"turn:{slot.item}", f"turns:{slot.client}", queue],
+                args=[slot.item, slot.token, time.time(), _REPEAT_SECONDS],
             )
 
 
-def line_key(client: str, origin: str) -> str:
-    """Where the callbacks that a client's receiver is owed stand, by the time that they are due."""
+def delivery_queue_key(client: str, origin: str) -> str:
+    """Return the key of a delivery queue: the callbacks to one receiver by the time that they are due."""
     return f"callbacks:{client}:{origin}"
 
 
 def receivers_key(client: str) -> str:
-    """Which receivers of a client have such a line, by the time that they are looked at next."""
+    """Return the key of a client's receivers with a delivery queue, by the time of the next look at each."""
     return f"receivers:{client}"

@@ -1,4 +1,4 @@
-"""The heartbeats of all processes: one sorted set in Redis, of names by the time of their last beat."""
+"""Keeps the heartbeats of all processes: a sorted set in Redis, of names by the time of their last beat."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ from jobs.redis.client import translated
 from jobs.redis.script import script
 
 HEARTBEAT_SECONDS = 10
-"""A process lives for so long after its last beat, by the clock of Redis."""
+"""Seconds for which a process counts as alive after its last beat, by the clock of Redis."""
 HEARTBEATS = "alive"
 
 
 class Heartbeats:
-    """Which processes live. Every method raises QueueUnavailable where Redis does not answer."""
+    """The heartbeats. Every method raises QueueUnavailable where Redis does not answer."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -31,7 +31,7 @@ class Heartbeats:
             self._redis.zadd(HEARTBEATS, {name: 0}, xx=True)
 
     def forget(self, name: str) -> None:
-        """Remove the process `name`, which has ended and holds no job."""
+        """Remove the process `name`, which has ended and has no running job."""
         with translated(self._redis):
             self._redis.zrem(HEARTBEATS, name)
 

@@ -1,4 +1,4 @@
-"""The queue: Celery over Redis. A message carries a job's id and nothing else."""
+"""Sends messages to workers by Celery over Redis. A message carries an id and nothing else."""
 
 from typing import Self
 
@@ -26,7 +26,7 @@ PROBE_TASK = "probe"
 
 
 def celery_app(redis_url: str) -> Celery:
-    """The Celery application, configured alike for those who send and those who work."""
+    """Return the Celery application, configured alike for senders and workers."""
     broker, options = broker_of(redis_url)
     app = Celery("osteo", broker=broker, set_as_current=False)
     app.conf.update(
@@ -45,7 +45,7 @@ def celery_app(redis_url: str) -> Celery:
         worker_hijack_root_logger=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
-        # A Redis that answers with an error, as one that was demoted to replica, is waited for as well.
+        # A worker also waits for a Redis that answers with an error, such as a demoted master.
         broker_channel_error_retry=True,
         broker_transport_options={
             "visibility_timeout": 3600,
@@ -55,7 +55,7 @@ def celery_app(redis_url: str) -> Celery:
             "socket_timeout": 5,
             "socket_connect_timeout": 2,
             "socket_keepalive": True,
-            # Without a bound, a publish waits for a dead Redis for ever.
+            # Without these limits a publish waits for a dead Redis for ever.
             "max_retries": 1,
             "interval_start": 0,
             "interval_step": 0.2,
@@ -67,16 +67,16 @@ def celery_app(redis_url: str) -> Celery:
 
 
 class JobQueue:
-    """Puts job ids into the queues. Every method raises QueueUnavailable where Redis does not answer."""
+    """The broker's queues. Every method raises QueueUnavailable where Redis does not answer."""
 
     def __init__(self, app: Celery, redis: Redis) -> None:
         self._app = app
-        self._lines = ClientQueues(redis)
+        self._client_queues = ClientQueues(redis)
         self._deliveries = DeliveryQueues(redis)
 
     @classmethod
     def connect(cls, redis_url: str) -> Self:
-        """The queues at `redis_url`."""
+        """Return the queues at `redis_url`."""
         return cls(celery_app(redis_url), connect(redis_url))
 
     def close(self) -> None:
@@ -84,26 +84,26 @@ class JobQueue:
         self._app.close()
 
     def feed(self, client: str, priority: Priority) -> None:
-        """Ask workers to analyse the next jobs of a client's line, as many as its window has room for."""
-        for job_id in self._lines.next_in_line(client, priority):
+        """Send the next jobs of a client's queue to workers, as many as its window has room for."""
+        for job_id in self._client_queues.next_jobs(client, priority):
             self._send(ANALYSE_TASK, job_id, QUEUE_OF_PRIORITY[priority])
 
     def feed_deliveries(self, client: str) -> None:
-        """Ask workers to make the next calls of a client, as many as it has room for."""
+        """Send the next callbacks of a client to workers, as many as it has room for."""
         for item in self._deliveries.next(client, DELIVER):
             self._send(PROBE_TASK if item.startswith("probe_") else DELIVER_TASK, item, DELIVER)
 
     def probe(self, client: str, probe_id: str) -> None:
-        """Ask a worker to send this test event when its turn comes."""
+        """Queue this test event of a client."""
         self._deliveries.join(client, probe_id)
         self.feed_deliveries(client)
 
     def lost(self) -> set[str]:
-        """The ids of the waiting jobs that were sent to workers and whose messages were lost."""
+        """Return the ids of the waiting jobs that were sent to workers and whose messages were lost."""
         return {
             job_id
             for priority, queue in QUEUE_OF_PRIORITY.items()
-            for job_id in self._lines.lost(priority, queue)
+            for job_id in self._client_queues.lost(priority, queue)
         }
 
     def _send(self, task: str, job_id: str, queue: str) -> None:

@@ -1,6 +1,6 @@
-"""The fast view of the jobs in Redis: their latest versions, who holds what, and which processes live.
+"""Keeps the view: the latest versions of the jobs, in Redis, with all that is built from them.
 
-Nothing in here is the truth. Redis may be wiped at any moment, and the sweeper rebuilds this from the ledger.
+The truth is in the ledger. Redis may be wiped at any moment; the sweeper rebuilds the view from the ledger.
 """
 
 import logging
@@ -18,40 +18,43 @@ from jobs.record.states import Kind, State
 from jobs.redis.agenda import Agenda, check_at
 from jobs.redis.circuit_breaker import CircuitBreaker
 from jobs.redis.client import connect, translated
-from jobs.redis.client_queues import ClientQueues, drained_key, line_key, window_key
-from jobs.redis.delivery_queues import DeliveryQueues, receivers_key
-from jobs.redis.delivery_queues import line_key as callbacks_key
+from jobs.redis.client_queues import ClientQueues, client_queue_key, drained_key, window_key
+from jobs.redis.delivery_queues import DeliveryQueues, delivery_queue_key, receivers_key
 from jobs.redis.heartbeats import Heartbeats
 from jobs.redis.script import script
 
 log = logging.getLogger(__name__)
 
 LOCK_SECONDS = 20
-"""How long a gate stays shut. Its holder begins to write while WRITE_SECONDS are left, or not at all, so that
-it never opens under him."""
+"""Seconds after which a write lock ends by itself.
+
+Its holder begins to write while WRITE_SECONDS are left, or not at all, so that the lock never ends too early.
+"""
 WRITE_SECONDS = 15
-"""The longest that a write to the object store takes, with its one retry."""
+"""Longest time that a write to the object store takes, with its one retry."""
 
 DOUBT_SECONDS = 40
-"""For so long after a wipe, a restart or a failover Redis is not believed to know every gate that it opened:
-longer than a gate stays shut and a write takes."""
+"""Seconds after a wipe, a restart or a failover of Redis in which it may not know every lock that it gave.
+
+Longer than a lock lasts and a write takes together.
+"""
 
 
 class WriteLock(IntEnum):
-    """Whether a version may be written: not at all, after a look whether it is there, or at once.
+    """What `View.lock_version` answers to a writer of a version."""
 
-    At once, because this Redis shows the version before and remembers everybody who ever tried this one.
+    TAKEN, CHECK, FREE = range(3)
+    """TAKEN: another writer has the lock. CHECK: write, if the object store does not have the version yet.
+    FREE: write at once. Redis shows the version before, and no other writer has tried this one.
     """
-
-    SHUT, LOOK, OPEN = range(3)
 
 
 CHANGES = "changes"
-"""The channel that tells which jobs have a new version."""
+"""The channel on which the ids of jobs with a new version are published."""
 
 
 class View:
-    """Redis as the jobs' fast view. Every method raises QueueUnavailable where Redis does not answer."""
+    """The view. Every method raises QueueUnavailable where Redis does not answer."""
 
     def __init__(self, redis: Redis, seconds: int) -> None:
         self.agenda = Agenda(redis)
@@ -62,15 +65,15 @@ class View:
         self.redis = redis
         self._seconds = seconds
         self._put_if_newer = script(redis, "show")
-        self._gate = script(redis, "server_id", "lock_version")
+        self._lock = script(redis, "server_id", "lock_version")
 
     @classmethod
     def connect(cls, url: str, seconds: int) -> "View":
-        """The view at `url`; jobs leave it `seconds` after their last change, and the ledger keeps them."""
+        """Return the view at `url`. It keeps a job for `seconds` after its last change."""
         return cls(connect(url), seconds)
 
     def check(self) -> None:
-        """Return if Redis takes writes: one that is full, or a replica, answers a PING as well."""
+        """Return if Redis accepts writes. One that is full, or a replica, answers a PING as well."""
         with translated(self.redis):
             self.redis.set("check", 1, ex=60)
 
@@ -85,12 +88,12 @@ class View:
                 keys=[
                     f"job:{job.id}",
                     f"waiting:{job.priority}",
-                    line_key(job.client, job.priority),
+                    client_queue_key(job.client, job.priority),
                     window_key(job.client, job.priority),
                     f"lines:{job.priority}",
                     drained_key(time.time()),
                     "counts",
-                    callbacks_key(job.client, origin),
+                    delivery_queue_key(job.client, origin),
                     receivers_key(job.client),
                     "callbacks",
                 ],
@@ -102,49 +105,52 @@ class View:
             )
 
     def counts(self) -> dict[str, int]:
-        """How often jobs came to an end (`ended:<state>`), callbacks too (`delivery:<outcome>`), and how many
-        attempts were `lost`: as far as this Redis has seen it."""
+        """Return counts since Redis was wiped last, by name.
+
+        `ended:<state>`: jobs that ended. `delivery:<outcome>`: callbacks that ended. `lost`: attempts lost.
+        """
         with translated(self.redis):
             counts: Any = self.redis.hgetall("counts")
         return {name.decode(): int(count) for name, count in counts.items()}
 
     def get_many(self, job_ids: Iterable[str]) -> list[Job | None]:
-        """The jobs shown under `job_ids`, in the same order; None where there is none that can be read."""
+        """Return the jobs of these ids in the same order; None for one that is missing or not readable."""
         with translated(self.redis):
             pipe = self.redis.pipeline(transaction=False)
             for job_id in job_ids:
                 pipe.hget(f"job:{job_id}", "record")
             return [_read(record) if record else None for record in pipe.execute()]
 
-    def held(self, runner: str) -> set[str]:
-        """The ids of the jobs that this worker took up and that the view does not show elsewhere since."""
+    def jobs_of_runner(self, runner: str) -> set[str]:
+        """Return the ids of the jobs that this worker has taken and that still run there."""
         key = f"held:{runner}"
         with translated(self.redis):
             members: Any = self.redis.smembers(key)
-        held = {job_id.decode() for job_id in members}
-        shown = self.get_many(held)
-        # A record that had left the view, when the job ended, did not say who held it.
+        job_ids = {job_id.decode() for job_id in members}
+        shown = self.get_many(job_ids)
+        # A record that had left the view when the job ended did not name its runner.
         over = {job.id for job in shown if job and (job.state is not State.RUNNING or job.runner != runner)}
         if over:
             with translated(self.redis):
                 self.redis.srem(key, *over)
-        return held - over
+        return job_ids - over
 
     def lock_version(self, job_id: str, version: int, token: str) -> WriteLock:
-        """Whether the caller alone may write this version of this job, within LOCK_SECONDS.
+        """Take the lock of this version of this job for LOCK_SECONDS, and return whether it may be written.
 
-        Whoever comes again with the same `token` passes again: what it stands for is the same record.
+        A writer with the same `token` gets the lock again: the token stands for the same record.
         """
         with translated(self.redis):
             return WriteLock(
-                self._gate(
+                self._lock(
+                    # The name of the key is older than the word.
                     keys=[f"gate:{job_id}:{version}", f"job:{job_id}", "memory"],
                     args=[token, LOCK_SECONDS, version, DOUBT_SECONDS],
                 )
             )
 
-    def open_gate(self, job_id: str, version: int) -> None:
-        """Let this version be written by another: its writer has left nothing there."""
+    def unlock_version(self, job_id: str, version: int) -> None:
+        """Release the lock of a version of which nothing was written."""
         with translated(self.redis):
             self.redis.delete(f"gate:{job_id}:{version}")
 
@@ -153,10 +159,10 @@ def _read(record: bytes) -> Job | None:
     try:
         return job_from_json(record)
     except (ValueError, KeyError, TypeError, AttributeError):
-        log.exception("a record in Redis cannot be read; the ledger is asked")
+        log.exception("a record in Redis cannot be read; the ledger is read instead")
         return None
 
 
 def _counts(job: Job) -> bool:
-    # A study's end is that of jobs which are counted themselves.
+    # The jobs of a study are counted, and not the study.
     return job.kind is Kind.JOB and job.state.final

@@ -1,9 +1,9 @@
-"""Who did what: noted in Redis at once, and carried over into the object store by the sweeper, to stay.
+"""Keeps the audit log. Entries are recorded in Redis, and the sweeper moves them to the object store.
 
-An entry names a client, a key, a request and a job, and never holds what a client sent. Entries
-lie in batches, at `audit/<day>/<first>-<last>`, a JSON object a line: the day of the latest of
-them, the ids of the first and the last. A batch is written once and never changed; what two
-batches have in common bears the same ids.
+An entry names a client, a key, a request and a job, and has nothing that a client sent. The object store has
+entries in batches, at `audit/<day>/<first>-<last>`: the day of the latest entry, and the ids of the first and
+the last. A batch has a JSON object a line, is written once and never changed. An entry that is in two batches
+has the same id in both.
 """
 
 import json
@@ -30,8 +30,8 @@ BATCH = 1000
 
 @dataclass(frozen=True)
 class AuditEntry:
-    """Which client and key (an id; None for an operator) did what, to what, with which HTTP status,
-    in which trace and by which request."""
+    """One act: client, action and subject, HTTP status, trace and request. `key` is an id, None for an
+    operator."""
 
     client: str
     action: str
@@ -45,40 +45,40 @@ class AuditEntry:
 
 
 class Audit:
-    """The audit log. Nothing in it is ever lost with a process; see docs/decisions/0012-an-audit-log.md."""
+    """The audit log. No entry is lost with a process; see docs/decisions/0012-an-audit-log.md."""
 
     def __init__(self, objects: Objects, redis: Redis) -> None:
         self._objects = objects
         self._redis = redis
 
-    def note(self, entry: AuditEntry) -> None:
-        """Note an act: in Redis, or in the object store where Redis does not answer; never raises."""
+    def record(self, entry: AuditEntry) -> None:
+        """Record an act in Redis, or in the object store where Redis does not answer. Never raises."""
         try:
             with translated(self._redis):
                 self._redis.xadd(STREAM, {"entry": json.dumps(asdict(entry))})
         except QueueUnavailable:
             self._or_log(entry)
 
-    def keep(self, entry: AuditEntry) -> None:
-        """Note an act in the object store itself, or in Redis where it does not answer; never raises."""
+    def record_durably(self, entry: AuditEntry) -> None:
+        """Record an act in the object store, or in Redis where the store does not answer. Never raises."""
         try:
             self._write([json.dumps(asdict(entry))])
         except (StoreUnavailable, StoreRefused):
-            self.note(entry)
+            self.record(entry)
 
     def carry_over(self) -> None:
-        """Move what is noted in Redis into the object store. Raises TransientError; nothing is lost then."""
+        """Move the entries in Redis to the object store. Raises TransientError; nothing is lost then."""
         while True:
             with translated(self._redis):
-                noted: Any = self._redis.xrange(STREAM, count=BATCH)
-            if not noted:
+                found: Any = self._redis.xrange(STREAM, count=BATCH)
+            if not found:
                 return
-            self._write([fields[b"entry"].decode() for _, fields in noted])
+            self._write([fields[b"entry"].decode() for _, fields in found])
             with translated(self._redis):
-                self._redis.xdel(STREAM, *(number for number, _ in noted))
+                self._redis.xdel(STREAM, *(number for number, _ in found))
 
     def entries(self, since: datetime) -> Iterator[dict[str, Any]]:
-        """What was done since then, oldest first within a batch. Raises StoreUnavailable."""
+        """Return the acts since then, oldest first within a batch. Raises StoreUnavailable."""
         seen: set[str] = set()
         for name in self._objects.keys("audit/", after=f"audit/{moment_text(since)[:10]}"):
             with suppress(NotStored):
@@ -98,5 +98,5 @@ class Audit:
         entries = [json.loads(line) for line in lines]
         day = max(entry["at"] for entry in entries)[:10]
         name = f"audit/{day}/{entries[0]['id']}-{entries[-1]['id']}"
-        with suppress(Conflict):  # This very batch was carried over already.
+        with suppress(Conflict):  # The same batch was written before.
             self._objects.put_new(name, "\n".join(lines).encode())

@@ -1,7 +1,7 @@
-"""Claims: which job an idempotency key, or an id of the client's own, stands for; written before the job is.
+"""Keeps claims: which job an idempotency key, or a client's own id, stands for.
 
-They lie in the object store, at `clients/<client>/claims/<key|id>-<sha256 of the name>/`, and outlive a wipe
-of Redis.
+A claim is written before its job. Claims are in the object store, at
+`clients/<client>/claims/<key|id>-<sha256 of the name>/`: a wipe of Redis loses none.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from jobs.store.records import Records
 
 @dataclass(frozen=True)
 class Claim:
-    """One name and the job that it stands for; `payload` is the submission's digest."""
+    """One name and the job that it stands for. `payload` is the digest of the submission."""
 
     key: str
     job_id: str
@@ -25,23 +25,23 @@ class Claim:
     expires_at: datetime | None = None
 
     def over(self, at: datetime) -> bool:
-        """Whether the name is free again."""
+        """Return whether the name is free again."""
         return self.expires_at is not None and self.expires_at <= at
 
     def to_json(self) -> bytes:
-        """The claim as it is stored: without the name, which may say more than it should."""
+        """Return the claim as it is stored: without the name, which may contain personal data."""
         expires = moment_text(self.expires_at) if self.expires_at else None
         values = {"job": self.job_id, "payload": self.payload, "claimed_at": moment_text(self.claimed_at)}
         return json.dumps(values | {"expires_at": expires}).encode()
 
 
-def key_place(client: str, name: str) -> str:
-    """Where the claim of an idempotency key lies."""
+def idempotency_claim_key(client: str, name: str) -> str:
+    """Return the key of the claim of an idempotency key."""
     return f"clients/{client}/claims/key-{hashlib.sha256(name.encode()).hexdigest()}/"
 
 
-def own_id_place(client: str, own_id: str) -> str:
-    """Where the claim of an id of the client's own lies."""
+def own_id_claim_key(client: str, own_id: str) -> str:
+    """Return the key of the claim of a client's own id."""
     return f"clients/{client}/claims/id-{hashlib.sha256(own_id.encode()).hexdigest()}/"
 
 
@@ -52,14 +52,14 @@ class Claims:
         self._records = records
 
     def read(self, key: str) -> Claim | None:
-        """The claim that stands there, if any; it may be over."""
+        """Return the claim under this key, if any. It may be over."""
         return _read(key, self._records.read(key))
 
     def take(self, mine: Claim, void: Claim | None) -> None:
-        """Write `mine`, in place of `void` where one stood there. Raises Conflict where another is faster.
+        """Write the claim `mine`, in place of `void` if given. Raises Conflict where another claim is there.
 
-        Without Redis two may write at once where the server knows no conditional writes: then the later
-        claim stands, and a claimant that reads another claim than its own back gives up.
+        Without Redis, and without conditional writes of the server, two processes may write at once. The
+        later claim then counts, and a process that does not read its own claim back gives up.
         """
 
         def change(record: bytes | None) -> bytes:
@@ -70,7 +70,7 @@ class Claims:
         self._records.change(mine.key, change, at_any_price=True)
 
     def release(self, job: Job, at: datetime | None = None) -> None:
-        """Take away the claim that stands for this job; with `at`, only if it is over by then."""
+        """Remove the claim of this job; with `at`, only if it is over by then."""
 
         def stands(claim: Claim | None) -> bool:
             return claim is not None and claim.job_id == job.id and (at is None or claim.over(at))

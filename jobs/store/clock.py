@@ -1,4 +1,4 @@
-"""The clock: what time it is for all that ends or is erased by its age, though one clock has jumped."""
+"""Compares the clocks of this machine, Redis and the object store, so that a wrong clock erases nothing."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,20 +11,20 @@ from jobs.redis.client import translated
 from jobs.store.objects import Objects
 
 _TOLERANCE = timedelta(minutes=1)
-"""How far this process' clock may be from the others before nothing is erased any more."""
+"""Most difference between the clock of this machine and the others with which anything is erased."""
 REPORT = "clock"
 _REPORT_SECONDS = 300
 
 
 class ClocksDisagree(TransientError):
-    """This machine's clock is not that of Redis or of the object store; one of them has jumped."""
+    """The clock of this machine differs from that of Redis or of the object store."""
 
 
 class Clock:
-    """This process' clock beside those of Redis (TIME) and the object store (the Date of its answers).
+    """The clocks of this machine, of Redis (TIME) and of the object store (the Date of its answers).
 
-    Where all run on one machine they have one clock, and a jump of it is not seen. Every method may raise
-    QueueUnavailable and StoreUnavailable.
+    Where all run on one machine they share one clock, and a jump of it is not detected. Every method may
+    raise QueueUnavailable and StoreUnavailable.
     """
 
     def __init__(self, objects: Objects, redis: Redis) -> None:
@@ -32,11 +32,11 @@ class Clock:
         self._redis = redis
 
     def earliest(self) -> datetime:
-        """The time by the clock that is furthest behind: nothing is over too early where one is ahead."""
+        """Return the time by the clock furthest behind, so that a clock ahead ends nothing too early."""
         return min(now(), *self._others().values())
 
     def agreed(self) -> datetime:
-        """The time, where the clocks agree. Raises ClocksDisagree where one is off by over a minute."""
+        """Return the time if the clocks agree. Raises ClocksDisagree if they differ by over a minute."""
         others, own = self._others(), now()
         differences = {name: own - other for name, other in others.items()}
         self._report(differences)
@@ -49,7 +49,7 @@ class Clock:
         return own
 
     def reported(self) -> dict[str, float]:
-        """By how many seconds the sweeper's clock was ahead of each of the others, when it looked last."""
+        """Return by how many seconds the sweeper's clock was ahead of each of the others at its last look."""
         with translated(self._redis):
             found: Any = self._redis.hgetall(REPORT)
         return {name.decode(): float(seconds) for name, seconds in found.items()}
@@ -58,7 +58,7 @@ class Clock:
         with translated(self._redis):
             seconds, microseconds = self._redis.time()
         redis = datetime.fromtimestamp(seconds + microseconds / 1e6, UTC)
-        # The Date leaves out what has passed of its second.
+        # The Date has no fraction of a second.
         return {"redis": redis, "object-store": self._objects.date() + timedelta(seconds=1)}
 
     def _report(self, differences: dict[str, timedelta]) -> None:

@@ -1,8 +1,8 @@
 """Checks that the data in the stores fit this process: their layout, and the signing key of their clients.
 
-Marks in both name the two. Every process and command checks them before it does anything else. Where they
-differ it refuses to start: it would misread what is stored, or hand out secrets that no callback is signed
-with.
+Marks in both stores name the layout and a fingerprint of the key. Every process and command checks the marks
+before it does anything else, and refuses to start where they differ. It would otherwise misread what is
+stored, or print secrets with which no callback is signed.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from jobs.version import LAYOUT, VERSION
 log = logging.getLogger(__name__)
 
 SIGNING_KEY = "signing-key"
-"""The record of the bucket that holds the fingerprint."""
+"""The key of the record with the fingerprint."""
 _LEDGER = re.compile(r"jobs/[^/]+/ledger/\d{6}")
 
 _WIPE = (
@@ -35,17 +35,17 @@ _WIPE = (
 
 
 class WrongStore(SettingsError):
-    """A store holds what this version cannot read, or belongs to another signing key."""
+    """A store has data that this version cannot read, or that belong to another signing key."""
 
 
 def fingerprint(signing_key: str) -> str:
-    """What tells one signing key from another, and tells nothing else of it."""
+    """Return a fingerprint that tells one signing key from another, and nothing else of it."""
     # A key is a secret of 32 characters at least: a hash of it cannot be reversed by guessing.
     return hmac.new(signing_key.encode(), b"osteo fingerprint", hashlib.sha256).hexdigest()[:16]
 
 
 class Compatibility:
-    """The marks of one bucket and its Redis. Marks that are not there are made by the first who may."""
+    """The marks of one bucket and its Redis. The first process that may write marks makes missing ones."""
 
     def __init__(self, records: Records, redis: Redis, signing_key: str = "", may_mark: bool = True) -> None:
         """`signing_key` is empty in a process that signs nothing; `may_mark`: whether it may write marks."""
@@ -56,9 +56,9 @@ class Compatibility:
         self._agreed = False
 
     def check(self) -> None:
-        """Return if the stores are of this layout and signing key; they are not asked again once they were.
+        """Return if the stores have this layout and signing key. Once they had, they are not read again.
 
-        Raises WrongStore, and TransientError where a store that has to be asked does not answer.
+        Raises WrongStore, and TransientError where a store does not answer.
         """
         if self._agreed:
             return
@@ -70,7 +70,7 @@ class Compatibility:
         self._agreed = True
 
     def replace_signing_key(self) -> str | None:
-        """Make this process's signing key the one of the bucket. Return the fingerprint of the one before."""
+        """Make this process's signing key that of the bucket. Return the fingerprint of the key before."""
         before = self._records.read(SIGNING_KEY)
         self._records.change(SIGNING_KEY, lambda _: self._fingerprint_record())
         return json.loads(before)["fingerprint"] if before else None
@@ -89,7 +89,7 @@ class Compatibility:
             )
 
     def _without_mark(self, objects: Objects) -> None:
-        """Recognise the data of versions that wrote no mark, and mark the bucket."""
+        """Mark a bucket without a mark, after a check for data of versions that wrote none."""
         first = next(objects.keys("jobs/"), None)
         if first and (not _LEDGER.fullmatch(first) or first.endswith("/000001")):
             raise WrongStore(
@@ -97,7 +97,7 @@ class Compatibility:
                 " Start 0.1.0 for them, or name another bucket in S3_BUCKET"
             )
         if not self._may_mark:
-            return  # A process that may write marks finds the same.
+            return  # A process that may write marks checks it.
         if first or next(objects.keys("pending/"), None):
             with translated(self._redis):
                 if self._redis.dbsize():

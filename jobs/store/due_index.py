@@ -1,4 +1,4 @@
-"""When a job, an upload or a probe has to be looked at again: an index by time, so a look costs little."""
+"""Keeps an index by time of the jobs, uploads and probes that the purger has to check."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from jobs.store.objects import Objects
 
 @dataclass(frozen=True)
 class DueEntry:
-    """One look at one job, upload or probe; `key` is where it stands in the index."""
+    """One check of one job, upload or probe. `key` is its key in the index."""
 
     key: str
     name: str
@@ -25,20 +25,20 @@ class DueIndex:
         self._objects = objects
 
     def put(self, name: str, at: datetime) -> None:
-        """Let this job, upload or probe be looked at, at this time or soon after."""
-        self._objects.put(f"{_place(at)}-{name}", b"")
+        """Have this job, upload or probe checked at this time or soon after."""
+        self._objects.put(f"{_key(at)}-{name}", b"")
 
     def passed(self, at: datetime) -> Iterator[DueEntry]:
-        """The looks whose time has come, oldest first. No more is listed than these and the next page."""
+        """Return the checks that are due, oldest first. At most one page more than these is listed."""
         for key in self._objects.keys("due/"):
-            if key >= _place(at):
+            if key >= _key(at):
                 return
-            yield DueEntry(key, key[len(_place(at)) + 1 :])
+            yield DueEntry(key, key[len(_key(at)) + 1 :])
 
     def remove(self, entry: DueEntry) -> None:
-        """This look was taken."""
+        """Remove a check that was made."""
         self._objects.delete(entry.key)
 
 
-def _place(at: datetime) -> str:
+def _key(at: datetime) -> str:
     return f"due/{at.astimezone(UTC):%Y-%m-%d/%H%M%S}"

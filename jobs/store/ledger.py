@@ -1,6 +1,6 @@
-"""The ledger: every version of every job's record in the object store, each written once and never changed.
+"""Keeps the ledger: every version of every job's record in the object store, written once and never changed.
 
-Its keys stand in jobs.store.ledger_keys.
+jobs.store.ledger_keys names its keys.
 """
 
 import hashlib
@@ -37,14 +37,14 @@ from jobs.store.unseen import Unseen
 log = logging.getLogger(__name__)
 
 CHUNK = 100
-"""Jobs asked of Redis at once."""
+"""Jobs that are read from Redis at once."""
 
 
 class Ledger:
-    """The jobs' records. The object store holds the truth, the view in Redis follows it."""
+    """The records of the jobs. The object store has the truth, and the view in Redis follows it."""
 
     def __init__(self, objects: Objects, view: View, may_delete: bool = True) -> None:
-        """`may_delete`: whether this process may delete objects; where it may not, the sweeper does."""
+        """`may_delete`: whether this process may delete objects. The sweeper deletes what it may not."""
         self.objects = objects
         self._may_delete = may_delete
         self.view = view
@@ -56,71 +56,71 @@ class Ledger:
         self.claims = Claims(self.records)
 
     def accept(self, job: Job, image: bytes) -> None:
-        """Make `job` (version 1) and its image durable; the job is accepted when this returns.
+        """Store `job` (version 1) and its image. The job is accepted when this returns.
 
-        The marker goes first, with the record, and the image last: there is a job once its image is there.
-        Whatever dies in between leaves a marker that leads the sweeper to the rest. Raises StoreUnavailable:
-        the job is not accepted. A Redis that does not answer is no error: the sweeper brings the job there.
+        The marker is written first, with the record, and the image last: the job exists once its image does.
+        A process that dies in between leaves a marker, which leads the sweeper to the rest. Without Redis the
+        job is accepted, and the sweeper shows it later. Raises StoreUnavailable where it is not accepted.
         """
         self.mark(job)
         if job.retention_seconds is not None:
-            # No sooner can it be over: the purger looks then, and knows when it ended.
+            # The earliest time at which it may be deleted. The purger then checks when the job ended.
             self.due_index.put(job.id, job.created_at + timedelta(seconds=job.retention_seconds))
         self.objects.put(image_key(job), image)
         self._show(job)
 
     def accept_study(self, study: Job, members: Iterable[tuple[Job, bytes]]) -> None:
-        """Make a study and its jobs, each with its image, durable: all are accepted when this returns.
+        """Store a study and its jobs, each with its image. All are accepted when this returns.
 
-        As with a job, there is a study once what stands in the place of its image is there. Whatever dies
-        before leaves a marker, with the ids of the jobs. Raises StoreUnavailable: the study is not accepted.
+        A study has an empty object in place of an image, and exists once that object does. A process that
+        dies before leaves a marker with the ids of the jobs. Raises StoreUnavailable: it is not accepted.
         """
         self.mark(study)
         for job, image in members:
-            # Of a study that is taken in again some may be there, and beyond their first version.
+            # At a second intake some jobs may be stored already, and beyond their first version.
             if self.objects.size(image_key(job)) != job.image.size:
                 self.accept(job, image)
         self.accept(study, b"")
 
     def append(self, job: Job) -> Job:
-        """Write `job` as the next version of its record and show it: a compare-and-set.
+        """Write `job` as the next version of its record by compare-and-set, show it and return it.
 
-        Raises Conflict where another has written this version: the caller's picture of it is out of date.
-        Raises QueueUnavailable or StoreUnavailable where either does not answer; the same `job` may then be
-        appended again, whether it was written or not. Raises StoreRefused where it can never be written.
+        Raises Conflict where another process has written this version. Raises QueueUnavailable or
+        StoreUnavailable where a store does not answer; the same `job` may then be appended again, whether it
+        was written or not. Raises StoreRefused where it can never be written.
         """
         key, record = version_key(job.id, job.version), job_to_json(job)
-        opens = time.monotonic() + LOCK_SECONDS
-        gate = self.view.lock_version(job.id, job.version, hashlib.sha256(record).hexdigest())
-        if gate is WriteLock.SHUT:
+        ends = time.monotonic() + LOCK_SECONDS
+        lock = self.view.lock_version(job.id, job.version, hashlib.sha256(record).hexdigest())
+        if lock is WriteLock.TAKEN:
             raise Conflict(f"{job.id} version {job.version}")
         try:
-            if gate is not WriteLock.OPEN and self._gone_on(job):
+            if lock is not WriteLock.FREE and self._is_written(job):
                 raise Conflict(f"{job.id} version {job.version}")
             if job.dead_letter:
-                # First, as a marker is: it may lead to a job that is none, and never the other way round.
+                # Before the record: the list may name a job too many, and lacks no dead letter.
                 self.objects.put(dead_letter_key(job.id), b"")
-            if time.monotonic() > opens - WRITE_SECONDS:
+            if time.monotonic() > ends - WRITE_SECONDS:
                 raise StoreUnavailable("the object store is too slow")
             self.objects.put_new(key, record)
         except Conflict:
-            # What is there may be this very record, its write's answer lost on the way.
+            # The stored version may be this record: the answer to its write was lost.
             if not self.objects.exists(key) or self.objects.get(key) != record:
                 raise
         except StoreRefused:
-            # So nothing was written, and another version may be in its place.
-            self.view.open_gate(job.id, job.version)
+            # Nothing was written, so another process may write this version.
+            self.view.unlock_version(job.id, job.version)
             raise
         self._show(job)
         return job
 
-    def _gone_on(self, job: Job) -> bool:
-        """Whether this version is there, or a later one: of a deleted job only the tombstone is left."""
+    def _is_written(self, job: Job) -> bool:
+        """Return whether this version is stored, or a later one: a deleted job has only its tombstone."""
         written = self.objects.keys(records_key(job.id), after=version_key(job.id, job.version - 1))
         return next(written, None) is not None
 
     def dead_letters(self) -> Iterator[Job]:
-        """The jobs that were given up through no fault of the submission, oldest first."""
+        """Return the jobs that failed through no fault of the submission, oldest first."""
         for job_id in self.dead_letter_ids():
             with suppress(NotStored):
                 job = self.read(job_id)
@@ -128,20 +128,20 @@ class Ledger:
                     yield job
 
     def dead_letter_ids(self) -> Iterator[str]:
-        """The ids of these jobs; one may be among them that is none (any more)."""
+        """Return the ids of these jobs, and perhaps ids of jobs that are no dead letters (any more)."""
         return (key.removeprefix(DEAD_LETTERS) for key in self.objects.keys(DEAD_LETTERS))
 
     def deliveries(self, job: Job) -> list[dict[str, Any]]:
-        """What came of every call of the job's receiver, first to last."""
+        """Return the outcome of every call of the job's receiver, first to last."""
         return [version.call for version in self.history(job.id) if version.call]
 
     def history(self, job_id: str) -> list[Job]:
-        """Every version of a job from the second on; the first where there is no other. Raises NotStored."""
+        """Return the versions of a job from the second on, or its only one. Raises NotStored."""
         keys = list(self.objects.keys(records_key(job_id)))
         return [job_from_json(self.objects.get(key)) for key in keys] or [self._accepted(job_id)]
 
     def current(self, job_id: str) -> Job:
-        """The job as the view shows it, from the ledger where the view does not. Raises NotStored."""
+        """Return the job from the view, or from the ledger where the view lacks it. Raises NotStored."""
         try:
             shown = self.view.get_many([job_id])[0]
         except QueueUnavailable:
@@ -149,7 +149,7 @@ class Ledger:
         return shown or self.read(job_id)
 
     def current_many(self, job_ids: Sequence[str]) -> Iterator[Job]:
-        """The jobs under `job_ids` as `current` has them, in the same order, without those not stored."""
+        """Return the jobs of these ids as `current` does, in the same order, without those not stored."""
         for start in range(0, len(job_ids), CHUNK):
             chunk = job_ids[start : start + CHUNK]
             try:
@@ -161,11 +161,11 @@ class Ledger:
                     yield job or self.read(job_id)
 
     def read(self, job_id: str) -> Job:
-        """The job as the ledger has it: the truth. Raises NotStored."""
+        """Return the job from the ledger. Raises NotStored."""
         try:
             return self._latest(job_id)
         except NotStored:
-            # Between listing and reading it may have gone on, or been deleted.
+            # A later version may have been written, or the job deleted, since the listing.
             return self._latest(job_id)
 
     def _latest(self, job_id: str) -> Job:
@@ -176,27 +176,27 @@ class Ledger:
 
     def _accepted(self, job_id: str) -> Job:
         job = self.marked(job_id)
-        # Of another size: a server that kept the beginning of an upload which broke off.
+        # Another size: some servers keep the beginning of an upload that broke off.
         if self.objects.size(image_key(job)) != job.image.size:
             raise NotStored(job_id)
         return job
 
     def marked(self, job_id: str) -> Job:
-        """The record in a marker: the first one, or that of whoever marked it last. Raises NotStored."""
+        """Return the record in a job's marker, as it was marked last. Raises NotStored."""
         return job_from_json(self.objects.get(marker_key(job_id)))
 
     def image(self, job: Job) -> bytes:
-        """The radiograph as it was submitted. Raises NotStored."""
+        """Return the radiograph as it was submitted. Raises NotStored."""
         return self.objects.get(image_key(job))
 
     def image_in_pieces(self, job: Job) -> Iterator[bytes]:
-        """The same, a piece at a time. Raises NotStored where the first one is asked for."""
+        """Return the same in pieces. Raises NotStored where the first piece is read."""
         return self.objects.pieces(image_key(job), job.image.size)
 
     def mark(self, job: Job) -> None:
-        """Let the sweeper look at this job until nothing is left to do: before that is begun.
+        """Have the sweeper check this job until nothing is left to do. To be called before that is begun.
 
-        The agenda leads it to the job soon. Without Redis an object does, until the sweeper has seen it.
+        The agenda leads the sweeper to the job. Without Redis an object under `unseen/` does.
         """
         try:
             self.view.agenda.add(job.id)
@@ -205,9 +205,9 @@ class Ledger:
         self.objects.put(marker_key(job.id), job_to_json(job), "application/json")
 
     def settle(self, job: Job) -> None:
-        """Nothing is left to do for this job: take its marker away, once the view shows how it ended.
+        """Remove the marker of a job for which nothing is left to do, once the view shows how it ended.
 
-        Without its marker nobody looks at the job again. Raises QueueUnavailable; the sweeper comes back.
+        The sweeper checks no job without a marker. Raises QueueUnavailable; the sweeper then tries again.
         """
         self.view.put(job)
         if self._may_delete:
@@ -215,30 +215,30 @@ class Ledger:
             self.view.agenda.forget(job.id, job.version)
 
     def pending(self) -> Iterator[str]:
-        """The ids of the jobs with something left to do, oldest first; behind them those of the studies."""
+        """Return the ids of the jobs with a marker, oldest first, and then those of the studies."""
         return (key.removeprefix(MARKERS) for key in self.objects.keys(MARKERS))
 
     def of_client(self, client: str, after: str | None) -> Iterator[str]:
-        """The ids of a client's jobs, newest first, beginning behind the job `after`."""
+        """Return the ids of a client's jobs, newest first, those behind the job `after` only."""
         prefix = f"clients/{client}/jobs/"
         for key in self.objects.keys(prefix, after=listed_key(client, after) if after else ""):
             yield f"job_{key.removeprefix(prefix).translate(INVERTED)}"
 
     def erase_leftovers(self, job_id: str) -> None:
-        """Remove what an interrupted submission left: objects that belong to no record."""
+        """Erase what an interrupted submission left: objects that belong to no record."""
         with suppress(NotStored):  # Another sweeper was faster.
             self._erase(self.marked(job_id))
         self.view.agenda.forget(job_id)
 
     def erase(self, tombstone: Job) -> None:
-        """Remove all that lies under this id, in both places; only the tombstone stays, in both."""
+        """Erase all under this id in the object store and in Redis, except for the tombstone."""
         self.view.put(tombstone)
-        self.append_only_file.note()
+        self.append_only_file.count_erasure()
         self._erase(tombstone)
         self.view.agenda.forget(tombstone.id)
 
     def _erase(self, job: Job) -> None:
-        """Remove all but the very version `job`; the marker last, as its record knows of the claim."""
+        """Remove all objects except the version `job`. The marker goes last: its record names the claim."""
         with suppress(NotStored):
             self.claims.release(self.marked(job.id))
         own = version_key(job.id, job.version)

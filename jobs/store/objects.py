@@ -1,4 +1,4 @@
-"""The object store: bytes under keys in one S3 bucket, with its errors translated by exact code."""
+"""Reads and writes bytes under keys in one S3 bucket, the object store. Translates its errors by code."""
 
 import json
 import time
@@ -29,27 +29,27 @@ REFUSED = frozenset(
         "MetadataTooLarge",
     }
 )
-"""What a server says of a request that is wrong in itself; a proxy before it says a status alone."""
+"""Codes of a server for a request that is wrong in itself, and statuses of a proxy before it."""
 _NO_BUCKET = "the bucket does not exist: correct S3_BUCKET, or make it with `python -m admin.bucket`"
 _NO_CREDENTIALS = (
     "there are no credentials for the object store: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 )
 WRITE_SECONDS = 60.0
-"""For so long a bucket that could be written counts as one that can be."""
+"""Seconds for which a bucket that was written counts as writable."""
 _ALREADY_THERE = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
 LAYOUT_MARK = "layout"
-"""The key of the object that says how all others lie (jobs/store/compatibility.py)."""
+"""The key of the object that names the layout of all others (jobs/store/compatibility.py)."""
 
 
 PIECE = 1024 * 1024
-"""Bytes of an object that are read at a time where it is not read whole."""
+"""Bytes of an object that are read at a time by `Objects.pieces`."""
 
 
 class Objects:
     """One bucket of an S3 server. Safe for use by several threads.
 
-    Every method raises StoreUnavailable where the server does not answer, fails or denies access:
-    access denied is never 'not found'. Raises StoreRefused where it would refuse the same request again.
+    Every method raises StoreUnavailable where the server does not answer, fails or denies access: access
+    denied is never 'not found'. Raises StoreRefused where the server would refuse the same request again.
     """
 
     def __init__(self, client: Any, bucket: str) -> None:
@@ -61,16 +61,16 @@ class Objects:
 
     @classmethod
     def connect(cls, endpoint_url: str | None, bucket: str) -> "Objects":
-        """The bucket at `endpoint_url` (None: AWS); credentials from boto3's own variables."""
+        """Return the bucket at `endpoint_url` (None: AWS). Credentials come from boto3's own variables."""
         config = Config(
             connect_timeout=2,
             read_timeout=5,
             retries={"mode": "standard", "total_max_attempts": 2},
             max_pool_connections=32,
-            # Ours are all of one form, and what botocore says of itself takes a seventh of a request.
+            # Our parameters are well-formed, and a long user agent takes a seventh of the time of a request.
             parameter_validation=False,
             user_agent="osteo-synergy",
-            # What is presigned would be signed by version 2 where this is not said.
+            # Without this option presigned URLs are signed by version 2.
             signature_version="s3v4",
             s3={"addressing_style": "path"},
             # Servers that are not AWS do not all read the newer trailing checksums.
@@ -82,7 +82,7 @@ class Objects:
         return cls(client, bucket)
 
     def make_bucket(self) -> None:
-        """Create the bucket, with the mark of this layout in it, unless it is there."""
+        """Create the bucket, with the mark of this layout in it, unless it exists."""
         with _translated(f"bucket {self._bucket}"):
             try:
                 self._client.head_bucket(Bucket=self._bucket)
@@ -98,21 +98,21 @@ class Objects:
         self._client.close()
 
     def check(self) -> None:
-        """Return if the bucket can be listed, and could be written when that was tried last.
+        """Return if the bucket can be listed, and if the last write to it succeeded.
 
-        It is tried again after WRITE_SECONDS, and as soon as anything was not written.
+        A write is tried after WRITE_SECONDS without one, and after any write that failed.
         """
         with _translated(f"bucket {self._bucket}"):
             self._client.list_objects_v2(Bucket=self._bucket, Prefix="pending/", MaxKeys=1)
         if time.monotonic() >= self._writable_until:
-            # A disk that is full, or a key that may only read, shows here alone.
+            # Only a write shows that the disk is full, or that the credentials may only read.
             self.put("check", b"")
             self._writable_until = time.monotonic() + WRITE_SECONDS
 
     def date(self) -> datetime:
-        """The time by the server's clock, to the second, as each of its answers has it."""
+        """Return the time by the server's clock, to the second, from the Date of an answer."""
         with _translated(f"bucket {self._bucket}"):
-            # A listing needs no right that a role does not have anyway.
+            # Every role has the right to list.
             answer = self._client.list_objects_v2(Bucket=self._bucket, Prefix="pending/", MaxKeys=1)
         return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
 
@@ -124,7 +124,7 @@ class Objects:
     def put_new(self, key: str, body: bytes) -> None:
         """Store JSON `body` under `key` unless the key exists. Raises Conflict where it does.
 
-        The server decides this where it knows `If-None-Match`, as AWS does; rclone ignores the header.
+        The server decides this if it supports `If-None-Match`, as AWS does; rclone ignores the header.
         """
         with self._writing(key):
             try:
@@ -137,7 +137,7 @@ class Objects:
                 raise
 
     def keeps_conditions(self) -> bool:
-        """Whether the server refuses what `put_new` must not overwrite; asked of it once."""
+        """Return whether the server supports `If-None-Match`. It is tried once."""
         if self._conditions is None:
             try:
                 for _ in range(2):
@@ -157,9 +157,9 @@ class Objects:
             raise
 
     def address_to_put(self, key: str, size: int, content_type: str, seconds: int) -> str:
-        """A URL by which whoever has it may, for so many seconds, put `size` bytes of this type under `key`.
+        """Return a URL that allows, for so many seconds, one to put `size` bytes of this type under `key`.
 
-        Both are signed as headers: the server refuses a PUT with others. It is not asked for this.
+        Size and type are signed as headers: the server refuses a PUT with others. No request is sent.
         """
         with _translated(key):
             parameters = {
@@ -172,15 +172,15 @@ class Objects:
             return url
 
     def get(self, key: str) -> bytes:
-        """The bytes under `key`. Raises NotStored."""
+        """Return the bytes under `key`. Raises NotStored."""
         with _translated(key):
             body: bytes = self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
             return body
 
     def pieces(self, key: str, size: int) -> Iterator[bytes]:
-        """The `size` bytes under `key` in pieces, each read when it is asked for. Raises NotStored.
+        """Return the `size` bytes under `key` in pieces, each read when it is needed. Raises NotStored.
 
-        So a slow reader holds no connection to the server, and no more than one piece.
+        A slow reader therefore keeps no connection to the server, and one piece at most in memory.
         """
         for start in range(0, size, PIECE):
             span = f"bytes={start}-{min(start + PIECE, size) - 1}"
@@ -191,11 +191,11 @@ class Objects:
             yield piece
 
     def exists(self, key: str) -> bool:
-        """Whether there is an object under `key`."""
+        """Return whether there is an object under `key`."""
         return self.size(key) is not None
 
     def size(self, key: str) -> int | None:
-        """How many bytes lie under `key`; None where there is no object."""
+        """Return how many bytes are under `key`; None where there is no object."""
         try:
             with _translated(key):
                 return int(self._client.head_object(Bucket=self._bucket, Key=key)["ContentLength"])
@@ -203,7 +203,7 @@ class Objects:
             return None
 
     def delete(self, key: str) -> None:
-        """Remove the object under `key`; none there is no error."""
+        """Remove the object under `key`. A missing object is no error."""
         try:
             with _translated(key):
                 self._client.delete_object(Bucket=self._bucket, Key=key)
@@ -211,7 +211,7 @@ class Objects:
             pass
 
     def keys(self, prefix: str, after: str = "") -> Iterator[str]:
-        """The keys that start with `prefix`, in byte order, beginning behind the key `after`."""
+        """Return the keys that start with `prefix`, in byte order, those after the key `after` only."""
         start = {"StartAfter": after} if after else {}
         with _translated(prefix):
             for page in self._listing.paginate(Bucket=self._bucket, Prefix=prefix, **start):
@@ -219,12 +219,12 @@ class Objects:
 
 
 def layout_mark() -> bytes:
-    """What marks a bucket whose data have this version's layout."""
+    """Return the mark of a bucket whose data have this version's layout."""
     return json.dumps({"layout": LAYOUT, "version": VERSION}).encode()
 
 
 def _send_at_once(params: dict[str, Any], **_: Any) -> None:
-    # Else botocore asks before each PUT whether it may send the body: one way there and back for nothing.
+    # Else botocore asks before each PUT whether it may send the body, which costs a round trip.
     params["headers"].pop("Expect", None)
 
 

@@ -1,4 +1,4 @@
-"""Probes: test events that a client has sent to a receiver of its own, and how each call ended."""
+"""Keeps probes: test events to a client's own receiver, and the outcome of each call."""
 
 import json
 from datetime import timedelta
@@ -17,42 +17,42 @@ class Probes:
     """The probes, at `clients/<client>/probes/<id>/`. Every method may raise StoreUnavailable."""
 
     def __init__(self, records: Records, seconds: int = _WEEK) -> None:
-        """`seconds`: how long a new one is kept; the purger erases it then."""
+        """`seconds`: how long a new probe is kept, until the purger erases it."""
         self._records = records
         self._due = DueIndex(records.objects)
         self._kept = timedelta(seconds=seconds)
 
     def create(self, client: str, callback_url: str) -> str:
-        """The id of a new one that is still to be sent."""
+        """Create a probe that is still to be sent, and return its id."""
         probe_id, at = new_id("probe"), now()
         values = {"id": probe_id, "callback_url": callback_url, "created_at": moment_text(at)}
-        # First: none is ever there that is never erased.
+        # First, so that every probe is erased.
         self._due.put(f"{probe_id}.{client}", at + self._kept)
-        self._records.create(_place(client, probe_id), json.dumps(values | {"delivery": None}).encode())
+        self._records.create(_key(client, probe_id), json.dumps(values | {"delivery": None}).encode())
         return probe_id
 
     def read(self, client: str, probe_id: str) -> dict[str, Any]:
-        """The probe; `delivery` says how the call ended, None before it. Raises NotStored."""
-        record = self._records.read(_place(client, probe_id))
+        """Return the probe. Its `delivery` is the outcome of the call, None before it. Raises NotStored."""
+        record = self._records.read(_key(client, probe_id))
         if record is None:
             raise NotStored(probe_id)
         probe: dict[str, Any] = json.loads(record)
         return probe
 
     def delivered(self, client: str, probe_id: str, delivery: object) -> None:
-        """Record how the call ended; a probe that was erased meanwhile stays erased."""
+        """Record the outcome of the call. A probe that was erased meanwhile stays erased."""
 
         def change(record: bytes | None) -> bytes | None:
             return record and json.dumps(json.loads(record) | {"delivery": delivery}).encode()
 
-        self._records.change(_place(client, probe_id), change)
+        self._records.change(_key(client, probe_id), change)
 
 
 def probe_due(name: str) -> str | None:
-    """The place of the probe that an entry of the index of due looks is of; None where it is of another."""
+    """Return the key of the probe that an entry of the due index names; None where it names none."""
     probe_id, _, client = name.partition(".")
-    return _place(client, probe_id) if client and is_id("probe", probe_id) else None
+    return _key(client, probe_id) if client and is_id("probe", probe_id) else None
 
 
-def _place(client: str, probe_id: str) -> str:
+def _key(client: str, probe_id: str) -> str:
     return f"clients/{client}/probes/{probe_id}/"

@@ -1,4 +1,4 @@
-"""Which receivers of callbacks fail, and since when: one that fails for days is not called any more."""
+"""Records which receivers of callbacks fail, and since when. One that fails for days is disabled."""
 
 import hashlib
 import json
@@ -12,12 +12,12 @@ from jobs.store.recent import Recent
 from jobs.store.records import Records
 
 PATIENCE = timedelta(days=5)
-"""A receiver that has only failed for so long is disabled."""
+"""Time after which a receiver that has only failed is disabled."""
 
 
 @dataclass(frozen=True)
 class ReceiverRecord:
-    """Scheme, host and port that a client's callbacks go to, and what is wrong with it, if anything."""
+    """A receiver of a client (scheme, host and port), and since when it fails, if it does."""
 
     client: str
     origin: str
@@ -26,28 +26,28 @@ class ReceiverRecord:
 
 
 class Receivers:
-    """The receivers that fail, at `receivers/<client>/<hash of the origin>`; one that answers has no record.
+    """The receivers that fail, at `receivers/<client>/<hash of the origin>`. One that answers has no record.
 
     Every method may raise StoreUnavailable.
     """
 
     def __init__(self, records: Records, remembered: float = 0.0) -> None:
-        """`remembered`: for how many seconds `of` may answer without asking the store."""
+        """`remembered`: for how many seconds `of` returns what it has read before."""
         self._records = records
         self._recent = Recent[ReceiverRecord](remembered)
 
     def of(self, client: str, origin: str) -> ReceiverRecord:
-        """This receiver, as it was seen last."""
-        place = _place(client, origin)
+        """Return this receiver as it was recorded last."""
+        key = _key(client, origin)
         well = ReceiverRecord(client, origin)
-        return self._recent.get(place, lambda: _read(self._records.read(place), well))
+        return self._recent.get(key, lambda: _read(self._records.read(key), well))
 
     def failing(self, client: str) -> Iterator[ReceiverRecord]:
-        """The client's receivers that fail."""
+        """Return the client's receivers that fail."""
         return self._under(f"receivers/{client}/")
 
     def all_failing(self) -> Iterator[ReceiverRecord]:
-        """The receivers of every client that fail."""
+        """Return the receivers of all clients that fail."""
         return self._under("receivers/")
 
     def _under(self, prefix: str) -> Iterator[ReceiverRecord]:
@@ -55,30 +55,28 @@ class Receivers:
             yield ReceiverRecord(**_values(record))
 
     def answered(self, receiver: ReceiverRecord) -> None:
-        """It took a callback: nothing is wrong with it."""
+        """Record that this receiver accepted a callback."""
         if receiver.failing_since:
             self._change(receiver, lambda before: ReceiverRecord(before.client, before.origin))
 
     def failed(self, receiver: ReceiverRecord, now: datetime, gone: bool) -> ReceiverRecord:
-        """It failed once more; it is disabled if it is gone (410), or has failed for PATIENCE."""
+        """Record a failure of this receiver. Disable it if `gone` (410), or if it has failed for PATIENCE."""
 
         def change(before: ReceiverRecord) -> ReceiverRecord:
             since = before.failing_since or now
             disabled = before.disabled_at or (now if gone or now - since >= PATIENCE else None)
             return replace(before, failing_since=since, disabled_at=disabled)
 
-        # Most failures change nothing: the record is not read for them.
+        # Most failures change nothing, and the record is not read for them.
         return receiver if change(receiver) == receiver else self._change(receiver, change)
 
     def _change(
         self, receiver: ReceiverRecord, change: Callable[[ReceiverRecord], ReceiverRecord]
     ) -> ReceiverRecord:
-        place, well = (
-            _place(receiver.client, receiver.origin),
-            ReceiverRecord(receiver.client, receiver.origin),
-        )
-        stands = self._records.change(place, lambda record: _record(change(_read(record, well))))
-        return self._recent.put(place, _read(stands, well))
+        key = _key(receiver.client, receiver.origin)
+        well = ReceiverRecord(receiver.client, receiver.origin)
+        written = self._records.change(key, lambda record: _record(change(_read(record, well))))
+        return self._recent.put(key, _read(written, well))
 
 
 def _read(record: bytes | None, well: ReceiverRecord) -> ReceiverRecord:
@@ -102,5 +100,5 @@ def _record(receiver: ReceiverRecord) -> bytes | None:
     return json.dumps(asdict(receiver) | moments).encode()
 
 
-def _place(client: str, origin: str) -> str:
+def _key(client: str, origin: str) -> str:
     return f"receivers/{client}/{hashlib.sha256(origin.encode()).hexdigest()[:32]}"

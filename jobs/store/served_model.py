@@ -1,4 +1,4 @@
-"""What the inference workers serve, for `GET /v1/model`: each writes it to the object store as it starts."""
+"""Keeps what the inference workers serve, for `GET /v1/model`. Each worker writes it as it starts."""
 
 import json
 from collections.abc import Mapping
@@ -6,15 +6,15 @@ from typing import Any
 
 from jobs.store.objects import Objects
 
-_PLACE = "model"
+_KEY = "model"
 
 
 def publish(objects: Objects, served: Mapping[str, Any]) -> None:
-    """Write what a worker serves in place of what was there. Raises StoreUnavailable."""
-    objects.put(_PLACE, json.dumps(served).encode(), "application/json")
+    """Write what a worker serves, in place of what was written before. Raises StoreUnavailable."""
+    objects.put(_KEY, json.dumps(served).encode(), "application/json")
 
 
 def served_model(objects: Objects) -> dict[str, Any]:
-    """Read what was published last. Raises NotStored before any worker has started, and StoreUnavailable."""
-    served: dict[str, Any] = json.loads(objects.get(_PLACE))
+    """Return what was published last. Raises NotStored before any worker has started."""
+    served: dict[str, Any] = json.loads(objects.get(_KEY))
     return served

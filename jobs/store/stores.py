@@ -36,7 +36,7 @@ class Stores:
 
     @classmethod
     def connect(cls, settings: Settings, may_delete: bool = True) -> Self:
-        """Connect to the stores that the settings name; neither is asked before it is used.
+        """Connect to the stores that the settings name. No command is sent before the first use.
 
         `may_delete`: whether this process may delete objects. Raises SettingsError for a REDIS_URL that is no
         address of Redis.
@@ -45,7 +45,7 @@ class Stores:
         try:
             redis = connect(settings.redis_url)
         except ValueError:
-            # What the error says may quote the password.
+            # The text of the error may contain the password.
             raise SettingsError(
                 "REDIS_URL is no address of Redis; write / # ? and @ in a password as %2F %23 %3F %40"
             ) from None

@@ -1,4 +1,4 @@
-"""The jobs that were marked while Redis did not answer: the agenda lacks them until the sweeper adds them."""
+"""Lists the jobs that were marked while Redis did not answer, until the sweeper adds them to the agenda."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ class Unseen:
         self._objects = objects
 
     def add(self, job_id: str) -> None:
-        """Note that the agenda may lack this job."""
+        """Record that the agenda may lack this job."""
         self._objects.put(f"unseen/{job_id}", b"")
 
     def ids(self) -> Iterator[str]:
@@ -20,5 +20,5 @@ class Unseen:
         return (key.removeprefix("unseen/") for key in self._objects.keys("unseen/"))
 
     def remove(self, job_id: str) -> None:
-        """Note that this job is on the agenda."""
+        """Record that this job is on the agenda."""
         self._objects.delete(f"unseen/{job_id}")

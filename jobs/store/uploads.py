@@ -1,4 +1,4 @@
-"""Uploads: images that clients put straight into the object store, past the API, and submit by their ids."""
+"""Keeps uploads: images that clients put into the object store themselves, and submit by their ids."""
 
 import json
 from collections.abc import Mapping
@@ -12,12 +12,12 @@ from jobs.store.due_index import DueIndex
 from jobs.store.objects import Objects
 
 GRACE = timedelta(hours=1)
-"""For so long, after its address has expired, an upload that was begun may still be on its way."""
+"""Time after its address has expired for which an upload that was begun may still run."""
 
 
 @dataclass(frozen=True)
 class Upload:
-    """Where one image may be put until `expires_at`, by a PUT that has these headers."""
+    """The address at which one image may be put until `expires_at`, by a PUT with these headers."""
 
     id: str
     url: str
@@ -27,7 +27,7 @@ class Upload:
 
 @dataclass(frozen=True)
 class Order:
-    """What a client said that it would upload."""
+    """What a client has announced to upload."""
 
     size: int
     content_type: str
@@ -37,9 +37,8 @@ class Order:
 class Uploads:
     """The uploads, at `uploads/<client>/<upload id>`. Every method may raise StoreUnavailable.
 
-    What was ordered lies at `orders/<client>/<upload id>`: not every store holds an upload to it.
-
-    `signer` is the same bucket, at the address under which clients reach it; it is never called from here.
+    The order is at `orders/<client>/<upload id>`, because not every store enforces it for an upload.
+    `signer` is the same bucket at the address under which clients reach it. It is never called from here.
     """
 
     objects: Objects
@@ -48,50 +47,50 @@ class Uploads:
     lifetime: timedelta
 
     def open(self, client: str, size: int, content_type: str) -> Upload:
-        """Let this client put one image of `size` bytes; what becomes of no job is due to be erased."""
+        """Allow this client to put one image of `size` bytes. It is erased unless it is submitted in time."""
         upload_id, expires_at = new_id("upload"), now() + self.lifetime
         self.due.put(f"{upload_id}.{client}", expires_at + GRACE)
         order = {"size": size, "content_type": content_type}
         self.objects.put(_order(client, upload_id), json.dumps(order).encode())
         seconds = int(self.lifetime.total_seconds())
-        url = self.signer.address_to_put(_place(client, upload_id), size, content_type, seconds)
+        url = self.signer.address_to_put(_key(client, upload_id), size, content_type, seconds)
         return Upload(upload_id, url, {"Content-Type": content_type, "Content-Length": str(size)}, expires_at)
 
     def order(self, client: str, upload_id: str) -> Order:
-        """What was ordered under this id. Raises NotStored where nothing was, or it was submitted."""
+        """Return the order of an upload. Raises NotStored where there is none, or it was submitted."""
         if not is_id("upload", upload_id):
             raise NotStored(upload_id)
         return Order(**json.loads(self.objects.get(_order(client, upload_id))))
 
     def size(self, client: str, upload_id: str) -> int | None:
-        """How many bytes have been uploaded; None where there is no such upload of this client (any more)."""
-        return self.objects.size(_place(client, upload_id)) if is_id("upload", upload_id) else None
+        """Return how many bytes have been uploaded; None where this client has no such upload (any more)."""
+        return self.objects.size(_key(client, upload_id)) if is_id("upload", upload_id) else None
 
     def read(self, client: str, upload_id: str) -> bytes:
-        """What was uploaded. Raises NotStored."""
+        """Return the uploaded bytes. Raises NotStored."""
         if not is_id("upload", upload_id):
             raise NotStored(upload_id)
-        return self.objects.get(_place(client, upload_id))
+        return self.objects.get(_key(client, upload_id))
 
     def delete(self, client: str, upload_id: str) -> None:
-        """Erase it and its order; none there is no error."""
+        """Erase an upload and its order. One that is not there is no error."""
         for key in _keys(client, upload_id):
             self.objects.delete(key)
 
 
 def upload_due(name: str) -> tuple[str, ...]:
-    """The keys of the upload that an entry of the index of due looks is of; none where it is of another."""
+    """Return the keys of the upload that an entry of the due index names; none where it names no upload."""
     upload_id, _, client = name.partition(".")
     return _keys(client, upload_id) if client and is_id("upload", upload_id) else ()
 
 
 def _keys(client: str, upload_id: str) -> tuple[str, ...]:
-    return _place(client, upload_id), _order(client, upload_id)
+    return _key(client, upload_id), _order(client, upload_id)
 
 
 def _order(client: str, upload_id: str) -> str:
     return f"orders/{client}/{upload_id}"
 
 
-def _place(client: str, upload_id: str) -> str:
+def _key(client: str, upload_id: str) -> str:
     return f"uploads/{client}/{upload_id}"

@@ -12,12 +12,12 @@ from jobs.store.recent import Recent
 from jobs.store.records import Records
 
 OVERLAP = timedelta(hours=24)
-"""For so long after a rotation callbacks carry the signature of the secret before, too."""
+"""Time after a rotation for which callbacks are also signed with the secret before."""
 
 
 @dataclass(frozen=True)
 class WebhookSettings:
-    """What a client has chosen. `generation` counts its rotations of the secret."""
+    """The choices of a client. `generation` counts the rotations of its secret."""
 
     events: tuple[str, ...] = EVENTS
     generation: int = 0
@@ -28,35 +28,35 @@ class Webhooks:
     """The clients' webhook settings, in the object store. Every method may raise StoreUnavailable."""
 
     def __init__(self, records: Records, signing_key: str, remembered: float = 0.0) -> None:
-        """`remembered`: for how many seconds `of` may answer without asking the store."""
+        """`remembered`: for how many seconds `of` returns what it has read before."""
         self._records = records
         self._signing_key = signing_key
         self._recent = Recent[WebhookSettings](remembered)
 
     def of(self, client: str) -> WebhookSettings:
-        """What this client has chosen; the defaults where it has not."""
-        return self._recent.get(client, lambda: _read(self._records.read(_place(client))))
+        """Return the choices of this client, with defaults."""
+        return self._recent.get(client, lambda: _read(self._records.read(_key(client))))
 
     def choose(self, client: str, events: Sequence[str]) -> WebhookSettings:
         """Send this client these events only."""
         return self._change(client, lambda before: replace(before, events=tuple(events)))
 
     def rotate(self, client: str, now: datetime) -> WebhookSettings:
-        """Give this client a new secret; the one before goes on signing for OVERLAP."""
+        """Give this client a new secret. The one before also signs for OVERLAP."""
         return self._change(
             client, lambda before: replace(before, generation=before.generation + 1, rotated_at=now)
         )
 
     def secrets(self, client: str, settings: WebhookSettings, at: datetime) -> list[str]:
-        """The secrets that sign this client's callbacks at this time, the newest first."""
+        """Return the secrets that sign this client's callbacks at this time, the newest first."""
         secrets = [webhook_secret(self._signing_key, client, settings.generation)]
         if settings.rotated_at and at - settings.rotated_at < OVERLAP:
             secrets.append(webhook_secret(self._signing_key, client, settings.generation - 1))
         return secrets
 
     def _change(self, client: str, change: Callable[[WebhookSettings], WebhookSettings]) -> WebhookSettings:
-        stands = self._records.change(_place(client), lambda record: _record(change(_read(record))))
-        return self._recent.put(client, _read(stands))
+        written = self._records.change(_key(client), lambda record: _record(change(_read(record))))
+        return self._recent.put(client, _read(written))
 
 
 def _read(record: bytes | None) -> WebhookSettings:
@@ -73,5 +73,5 @@ def _record(settings: WebhookSettings) -> bytes:
     return json.dumps(record).encode()
 
 
-def _place(client: str) -> str:
+def _key(client: str) -> str:
     return f"clients/{client}/webhook"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobs.lifecycle.next_step import pass_on
+from jobs.lifecycle.next_step import start_next_step
 from jobs.record.job import now
 from osteo_client import CallbackRefused, NotEnded, Problem
 from tests.client.conftest import PNG, RESULT, Api
@@ -20,7 +20,7 @@ def test_a_study_is_submitted_waited_for_and_redelivered(connect, api: Api, serv
     for job_id, probability in zip(study.jobs, (0.2, 0.9), strict=True):
         running = api.ledger.append(api.ledger.read(job_id).started("w", now()))
         ended = running.succeeded(RESULT | {"probability": probability}, now())
-        pass_on(api.ledger.append(ended), api.ledger, queue)
+        start_next_step(api.ledger.append(ended), api.ledger, queue)
     study = client.wait_for_study(study.id)
     assert study.summary is not None
     assert (study.state, study.summary.probability, study.summary.job) == ("succeeded", 0.9, study.jobs[1])

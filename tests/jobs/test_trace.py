@@ -2,7 +2,7 @@ import logging
 
 import pytest
 
-from jobs.trace import entered, name_trace, trace_id, within
+from jobs.trace import continue_trace, log_with_trace, name_trace, trace_id
 
 TRACE = "4bf92f35" * 4
 GIVEN = f"00-{TRACE}-00f067aa0ba902b7-01"
@@ -12,7 +12,7 @@ GIVEN = f"00-{TRACE}-00f067aa0ba902b7-01"
     "given", [GIVEN, f"cc-{TRACE}-00f067aa0ba902b7-01", f"cc-{TRACE}-00f067aa0ba902b7-01-more"]
 )
 def test_a_trace_is_entered_with_a_span_of_our_own(given):
-    ours = entered(given)
+    ours = continue_trace(given)
     assert (ours[:36], ours[-3:]) == (f"00-{TRACE}-", "-01")
     assert "00f067aa0ba902b7" not in ours
     assert trace_id(ours) == TRACE
@@ -33,15 +33,15 @@ def test_a_trace_is_entered_with_a_span_of_our_own(given):
     ],
 )
 def test_what_names_no_trace_begins_a_new_one(given):
-    first, second = entered(given), entered(given)
+    first, second = continue_trace(given), continue_trace(given)
     assert len(first) == len(GIVEN)
     assert trace_id(first) not in (trace_id(second), TRACE)
-    assert trace_id(entered(first)) == trace_id(first)
+    assert trace_id(continue_trace(first)) == trace_id(first)
 
 
 def test_a_line_of_the_log_names_the_trace_that_it_belongs_to():
     inside, outside = (logging.makeLogRecord({}) for _ in range(2))
-    with within(GIVEN):
+    with log_with_trace(GIVEN):
         assert name_trace(inside)
     assert name_trace(outside)
     assert inside.trace == TRACE

@@ -14,7 +14,7 @@ from jobs.record.ids import made_at
 from jobs.record.job import ImageFacts, Job
 from jobs.record.job_json import job_to_json
 from jobs.record.states import Delivery
-from jobs.store.claims import key_place, own_id_place
+from jobs.store.claims import idempotency_claim_key, own_id_claim_key
 from jobs.store.ledger_keys import INVERTED
 from model.bundle import WEIGHTS, Bundle
 from model.decode.image import decode
@@ -94,7 +94,7 @@ def of_jobs() -> Facts:
         "place in the listing": JOB.id.removeprefix("job_").translate(INVERTED),
         "made at": made_at(JOB.id).isoformat(),
         "submission": sent.digest,
-        "claims": [key_place(JOB.client, "Zürich 7"), own_id_place(JOB.client, "7-4711")],
+        "claims": [idempotency_claim_key(JOB.client, "Zürich 7"), own_id_claim_key(JOB.client, "7-4711")],
         "looked": cells_to_bytes(np.linspace(0, 1, 64).reshape(8, 8)).hex(),
         "secrets": secrets,
         "body": body.decode(),

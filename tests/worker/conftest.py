@@ -17,9 +17,9 @@ from jobs.store.ledger import Ledger
 from jobs.store.receivers import Receivers
 from jobs.store.webhook_settings import Webhooks
 from tests.conftest import SIGNING_KEY
-from worker.delivery.deliver import DeliveryContext, in_turn
-from worker.delivery.deliver import deliver as deliver_in_turn
-from worker.delivery.probe import probe as probe_in_turn
+from worker.delivery.deliver import DeliveryContext, with_call_slot
+from worker.delivery.deliver import deliver as deliver_with_slot
+from worker.delivery.probe import probe as probe_with_slot
 from worker.sweeper.sweep import Sweeper, sweep
 
 
@@ -92,13 +92,13 @@ def context(ledger: Ledger, queue: JobQueue, settings: Settings) -> DeliveryCont
 def deliver(job_id: str, context: DeliveryContext) -> None:
     """What a delivery worker does about a job once its client has been fed."""
     context.queue.feed_deliveries("clinic")
-    in_turn(deliver_in_turn, context, job_id)
+    with_call_slot(deliver_with_slot, context, job_id)
 
 
 def send_probe(probe_id: str, context: DeliveryContext) -> None:
     """What a delivery worker does about a test event."""
     context.queue.probe("clinic", probe_id)
-    in_turn(probe_in_turn, context, probe_id)
+    with_call_slot(probe_with_slot, context, probe_id)
 
 
 def after_a_while(sweeper: Sweeper, redis: Redis) -> None:

@@ -8,7 +8,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from jobs.lifecycle.deletion import delete
-from jobs.lifecycle.next_step import pass_on
+from jobs.lifecycle.next_step import start_next_step
 from jobs.lifecycle.retry import retry_job
 from jobs.record.errors import NotStored, StoreUnavailable
 from jobs.record.job import LEFTOVER_GRACE, Job, now
@@ -87,7 +87,7 @@ def test_workers_bring_a_study_to_its_one_signed_callback(
 
 def test_a_callback_that_fails_is_due_again_under_the_same_id(ledger, queue, context, receiver):
     study, jobs = accepted(ledger, 1, callback_url=receiver.url)
-    pass_on(failed(ledger, jobs[0]), ledger, queue)
+    start_next_step(failed(ledger, jobs[0]), ledger, queue)
     receiver.status = 500
     deliver(study.id, context)
     later = ledger.read(study.id)
@@ -104,7 +104,7 @@ def test_a_callback_that_fails_is_due_again_under_the_same_id(ledger, queue, con
 def test_a_study_whose_events_are_not_wanted_is_settled_without_a_call(ledger, queue, context, receiver):
     context.webhooks.choose("clinic", ["job.succeeded", "study.failed"])
     study, jobs = accepted(ledger, 1, callback_url=receiver.url)
-    pass_on(recorded(ledger, jobs[0]), ledger, queue)
+    start_next_step(recorded(ledger, jobs[0]), ledger, queue)
     deliver(study.id, context)
     assert receiver.received == []
     assert ledger.read(study.id).delivery is Delivery.NONE
@@ -113,7 +113,7 @@ def test_a_study_whose_events_are_not_wanted_is_settled_without_a_call(ledger, q
 def test_workers_that_end_the_last_jobs_at_once_conclude_the_study_once(ledger, queue):
     study, jobs = accepted(ledger, 8, callback_url="https://clinic.example/")
     with ThreadPoolExecutor(8) as workers:
-        list(workers.map(lambda job: pass_on(recorded(ledger, job), ledger, queue), jobs))
+        list(workers.map(lambda job: start_next_step(recorded(ledger, job), ledger, queue), jobs))
     assert called_for(queue, study)
     assert [version.state for version in ledger.history(study.id)] == [State.SUCCEEDED]
     assert list(ledger.pending()) == [study.id]
@@ -124,7 +124,7 @@ def test_a_worker_killed_behind_the_last_record_leaves_the_study_to_the_sweeper(
 ):
     study, jobs = accepted(ledger, callback_url="https://clinic.example/")
     for job in jobs[:2]:
-        pass_on(recorded(ledger, job), ledger, queue)
+        start_next_step(recorded(ledger, job), ledger, queue)
     recorded(ledger, jobs[2])
     after_a_while(sweeper, redis)
     assert called_for(queue, study)
@@ -146,9 +146,9 @@ def test_a_study_that_no_worker_saw_end_is_concluded_by_the_sweeper(ledger, queu
 def test_a_study_is_concluded_after_redis_was_wiped(ledger, queue, sweeper, redis):
     study, jobs = accepted(ledger, callback_url="https://clinic.example/")
     for job in jobs[:2]:
-        pass_on(recorded(ledger, job), ledger, queue)
+        start_next_step(recorded(ledger, job), ledger, queue)
     redis.flushall()
-    pass_on(recorded(ledger, jobs[2]), ledger, queue)
+    start_next_step(recorded(ledger, jobs[2]), ledger, queue)
     assert called_for(queue, study)
     redis.flushall()
     reconcile(sweeper)
@@ -161,7 +161,7 @@ def test_the_sweeper_leaves_a_study_alone_while_one_of_its_jobs_has_not_ended(
 ):
     study, jobs = accepted(ledger, queued_at=LONG_AGO, callback_url="https://clinic.example/")
     for job in jobs[:2]:
-        pass_on(recorded(ledger, job), ledger, queue)
+        start_next_step(recorded(ledger, job), ledger, queue)
     monkeypatch.setattr("jobs.store.clock.Clock.earliest", lambda _: now() + 2 * DOUBT)
     read = []
     monkeypatch.setattr(ledger, "read", read.append)
@@ -174,7 +174,7 @@ def test_the_sweeper_leaves_a_study_alone_while_one_of_its_jobs_has_not_ended(
 
 def test_a_study_ends_though_its_last_job_is_deleted(ledger, queue, sweeper, context, receiver, redis):
     study, jobs = accepted(ledger, 2, callback_url=receiver.url)
-    pass_on(recorded(ledger, jobs[0], 0.7), ledger, queue)
+    start_next_step(recorded(ledger, jobs[0], 0.7), ledger, queue)
     delete(jobs[1].id, ledger)
     after_a_while(sweeper, redis)
     deliver(study.id, context)
@@ -205,7 +205,7 @@ def test_a_study_whose_submission_broke_off_is_erased_with_its_jobs(
     with pytest.raises(StoreUnavailable):
         ledger.accept_study(study, members())
     if kept:
-        pass_on(recorded(ledger, jobs[0]), ledger, queue)
+        start_next_step(recorded(ledger, jobs[0]), ledger, queue)
     with pytest.raises(NotStored):
         ledger.read(study.id)
     after_a_while(sweeper, redis)
@@ -227,12 +227,12 @@ def test_a_study_that_is_taken_in_again_leaves_alone_what_it_finds(ledger, queue
 
     with pytest.raises(StoreUnavailable):
         ledger.accept_study(study, members())
-    pass_on(recorded(ledger, jobs[0]), ledger, queue)
+    start_next_step(recorded(ledger, jobs[0]), ledger, queue)
     redis.flushall()
     ledger.accept_study(study, ((job, b"image") for job in jobs))
     assert ledger.current(jobs[0].id).state is State.SUCCEEDED
     assert set(ledger.of_client("clinic", None)) == {job.id for job in jobs}
-    pass_on(recorded(ledger, jobs[1]), ledger, queue)
+    start_next_step(recorded(ledger, jobs[1]), ledger, queue)
     assert called_for(queue, study)
 
 
@@ -243,7 +243,7 @@ def test_a_study_that_ends_before_it_is_accepted_is_concluded_by_the_sweeper(led
         for job in jobs:
             yield job, b"image"
         for job in jobs:
-            pass_on(recorded(ledger, job), ledger, queue)
+            start_next_step(recorded(ledger, job), ledger, queue)
 
     ledger.accept_study(study, members())
     after_a_while(sweeper, redis)
@@ -255,7 +255,7 @@ def test_a_deletion_that_broke_off_is_finished_by_the_sweeper_and_nobody_called(
 ):
     study, jobs = accepted(ledger, 2, callback_url="https://clinic.example/")
     ledger.append(study.erased(now()))
-    pass_on(recorded(ledger, jobs[0]), ledger, queue)
+    start_next_step(recorded(ledger, jobs[0]), ledger, queue)
     after_a_while(sweeper, redis)
     for record in (study, *jobs):
         assert only_a_tombstone_is_left(record.id, ledger)
@@ -264,12 +264,12 @@ def test_a_deletion_that_broke_off_is_finished_by_the_sweeper_and_nobody_called(
 
 def test_a_study_one_of_whose_jobs_is_tried_again_is_called_for_again(ledger, queue, context, receiver):
     study, jobs = accepted(ledger, 2, callback_url=receiver.url)
-    pass_on(recorded(ledger, jobs[0], 0.1), ledger, queue)
-    pass_on(failed(ledger, jobs[1], "worker-lost"), ledger, queue)
+    start_next_step(recorded(ledger, jobs[0], 0.1), ledger, queue)
+    start_next_step(failed(ledger, jobs[1], "worker-lost"), ledger, queue)
     deliver(study.id, context)
     again = retry_job(ledger.read(jobs[1].id), ledger)
     assert ledger.read(study.id).state is State.RUNNING
-    pass_on(recorded(ledger, again, 0.9), ledger, queue)
+    start_next_step(recorded(ledger, again, 0.9), ledger, queue)
     deliver(study.id, context)
     said = [json.loads(body)["data"]["summary"]["probability"] for _, body in receiver.received]
     assert said == [0.1, 0.9]
@@ -279,7 +279,7 @@ def test_a_study_one_of_whose_jobs_is_tried_again_is_called_for_again(ledger, qu
 def test_the_jobs_of_a_study_are_kept_for_as_long_as_the_study(ledger, queue, monkeypatch):
     study, jobs = accepted(ledger, 2, retention_seconds=3600, created_at=LONG_AGO)
     for job, at in zip(jobs, (LONG_AGO, now()), strict=True):
-        pass_on(recorded(ledger, job, at=at), ledger, queue)
+        start_next_step(recorded(ledger, job, at=at), ledger, queue)
     monkeypatch.setattr("jobs.store.clock.Clock.agreed", lambda _: now() + timedelta(minutes=30))
     purge(ledger)
     assert {ledger.read(job.id).state for job in (study, *jobs)} == {State.SUCCEEDED}
@@ -292,7 +292,7 @@ def test_the_jobs_of_a_study_are_kept_for_as_long_as_the_study(ledger, queue, mo
 def test_a_study_is_not_counted_among_the_jobs_that_ended(ledger, queue):
     _, jobs = accepted(ledger, 2)
     for job in jobs:
-        pass_on(recorded(ledger, job), ledger, queue)
+        start_next_step(recorded(ledger, job), ledger, queue)
     assert ledger.view.counts() == {"ended:succeeded": 2}
 
 
@@ -303,5 +303,5 @@ def test_the_end_of_a_job_that_is_of_no_study_costs_no_request_more(ledger, queu
     requests: list[str] = []
     events = ledger.objects._client.meta.events
     events.register("before-call.s3", lambda model, **_: requests.append(model.name))
-    pass_on(ended, ledger, queue)
+    start_next_step(ended, ledger, queue)
     assert requests == ["DeleteObject"]

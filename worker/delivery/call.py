@@ -1,4 +1,4 @@
-"""Call a receiver once: by POST, at the very address that was judged, cut off after its time."""
+"""Calls a receiver once: by POST, at the address that was checked, for a limited time."""
 
 import http.client
 import socket
@@ -21,9 +21,9 @@ from jobs.callbacks.url import CallbackTarget, CallbackUrlRefused, resolve
 Result = TypeVar("Result")
 
 _ANSWER_BYTES = 1024
-"""What is kept of an answer's body."""
+"""Most bytes of an answer's body that are kept."""
 LONGEST_PAUSE = timedelta(hours=1)
-"""What a receiver may ask for by Retry-After."""
+"""Longest pause that a receiver can ask for by Retry-After."""
 _RETRY_AFTER = Retry(retry_after_max=int(LONGEST_PAUSE.total_seconds()))
 _CONNECT_SECONDS = 5.0
 
@@ -52,19 +52,19 @@ class CallResult:
 def call(
     callback: CallbackTarget, body: bytes, headers: dict[str, str], exceptions: frozenset[str], seconds: float
 ) -> CallResult:
-    """Send one POST, within `seconds` in all, and return the outcome: every failure is an Answer.
+    """Send one POST, within `seconds` in all, and return the outcome. A failure is an outcome, too.
 
-    No redirect is followed and no proxy asked.
+    No redirect is followed, and no proxy is used.
     """
     start = time.monotonic()
     until = start + seconds
     try:
-        addresses = _within(seconds, lambda: resolve(callback, exceptions))
+        addresses = _in_time(seconds, lambda: resolve(callback, exceptions))
         with _connection(callback, addresses, until) as connection:
             sent = headers | {"host": callback.authority}
             connection.request("POST", callback.target, body=body, headers=sent)
             response = connection.getresponse()
-            while response.status < 200:  # Not an answer yet, such as 103 Early Hints.
+            while response.status < 200:  # Informational, such as 103 Early Hints.
                 response.headers = None  # type: ignore[assignment]  # what `begin` asks before it reads on
                 response.begin()
             text = response.read(_ANSWER_BYTES).decode("utf-8", "replace")
@@ -77,14 +77,14 @@ def call(
     except CallbackUrlRefused as error:
         return CallResult(time.monotonic() - start, error=str(error))
     except Exception as error:
-        # Not its text, which may hold the URL.
+        # Without its text, which may contain the URL.
         return CallResult(time.monotonic() - start, error=f"no answer: {type(error).__name__}")
 
 
-def _within(seconds: float, work: Callable[[], Result]) -> Result:
-    """The result of `work`, in a thread that is left behind after `seconds`. Raises TimeoutError.
+def _in_time(seconds: float, work: Callable[[], Result]) -> Result:
+    """Return the result of `work`, which runs in a thread of its own. Raises TimeoutError after `seconds`.
 
-    A look-up of a name cannot be interrupted. It ends by the limits of the system's resolver.
+    The thread then goes on, because a look-up of a name cannot be interrupted. The resolver limits its time.
     """
     outcome: Future[Result] = Future()
 
@@ -104,29 +104,29 @@ def _connection(
 ) -> Iterator[http.client.HTTPConnection]:
     """Connect to the first of `addresses` that answers, by TLS as `callback` has it.
 
-    Everything is cut off at the time `until`, by the monotonic clock. A socket's own time-out starts anew
-    with every byte, so a receiver that answers slowly enough could hold a thread for ever.
+    The connection is closed at the time `until`, by the monotonic clock. A socket's own timeout starts anew
+    with every byte, so that a slow receiver could otherwise occupy a thread for ever.
     """
     with ExitStack() as stack:
         plain = stack.enter_context(_connected(addresses, callback.port, _left(until)))
-        # Of its own, because TLS takes the first one over.
-        lever = stack.enter_context(plain.dup())
-        timer = Timer(_left(until), _cut_off, [lever])
+        # A second handle of the socket, because TLS takes over the first.
+        handle = stack.enter_context(plain.dup())
+        timer = Timer(_left(until), _cut_off, [handle])
         timer.daemon = True
         timer.start()
         stack.callback(timer.cancel)
         plain.settimeout(_left(until))
-        line = plain
+        stream = plain
         if callback.scheme == "https":
-            line = _tls().wrap_socket(plain, server_hostname=callback.host)
+            stream = _tls().wrap_socket(plain, server_hostname=callback.host)
         connection = http.client.HTTPConnection(callback.host, callback.port)
-        connection.sock = line
+        connection.sock = stream
         stack.callback(connection.close)
         yield connection
 
 
 def _left(until: float) -> float:
-    """The seconds until then. Raises TimeoutError where there are none."""
+    """Return the seconds until then. Raises TimeoutError where none are left."""
     seconds = until - time.monotonic()
     if seconds <= 0:
         raise TimeoutError
@@ -134,7 +134,7 @@ def _left(until: float) -> float:
 
 
 def _connected(addresses: Sequence[str], port: int, seconds: float) -> socket.socket:
-    """A connection to the first address that takes one. Raises OSError where none does."""
+    """Return a connection to the first address that accepts one. Raises OSError where none does."""
     limit = min(_CONNECT_SECONDS, seconds / len(addresses))
     for address in addresses[:-1]:
         with suppress(OSError):
@@ -144,17 +144,17 @@ def _connected(addresses: Sequence[str], port: int, seconds: float) -> socket.so
 
 @cache
 def _tls() -> ssl.SSLContext:
-    """Made once: reading the authorities' certificates takes longer than most calls."""
+    """Return the TLS context. It is made once: reading the certificates takes longer than most calls."""
     return ssl.create_default_context()
 
 
-def _cut_off(line: socket.socket) -> None:
+def _cut_off(handle: socket.socket) -> None:
     with suppress(OSError):
-        line.shutdown(socket.SHUT_RDWR)
+        handle.shutdown(socket.SHUT_RDWR)
 
 
 def _retry_after(text: str | None) -> timedelta | None:
-    """What Retry-After says, in seconds or as a date; None where it says nothing that can be read."""
+    """Return the pause that Retry-After asks for, as seconds or a date; None where it is not valid."""
     try:
         return timedelta(seconds=_RETRY_AFTER.parse_retry_after(text or ""))
     except (InvalidHeader, ValueError, OverflowError):

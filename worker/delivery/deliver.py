@@ -1,4 +1,4 @@
-"""Deliver one job's callback, signed by Standard Webhooks, on a schedule that outlasts an outage."""
+"""Delivers one job's callback, signed by Standard Webhooks, on a schedule of several days."""
 
 import logging
 import random
@@ -20,7 +20,7 @@ from jobs.redis.queue import JobQueue
 from jobs.store.ledger import Ledger
 from jobs.store.receivers import ReceiverRecord, Receivers
 from jobs.store.webhook_settings import Webhooks, WebhookSettings
-from jobs.trace import entered, within
+from jobs.trace import continue_trace, log_with_trace
 from worker.delivery.call import CallResult, call
 
 log = logging.getLogger(__name__)
@@ -28,14 +28,14 @@ log = logging.getLogger(__name__)
 SCHEDULE = tuple(
     timedelta(seconds=seconds) for seconds in (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 )
-"""Pauses after the first, second, ... failed attempt; after the last of them the callback is given up."""
+"""Pauses after the first, second, ... failed attempt. The attempt after the last pause is the last one."""
 
 _GONE = 410
 
 
 @dataclass(frozen=True)
 class DeliveryContext:
-    """What a delivery works with; `process` is the name of its heartbeat."""
+    """What a delivery needs. `process` is the name of its heartbeat."""
 
     process: str
     ledger: Ledger
@@ -48,40 +48,42 @@ class DeliveryContext:
 
     @property
     def circuit_breaker(self) -> CircuitBreaker:
-        """Which receivers fail."""
+        """The circuit breaker of the receivers."""
         return self.ledger.view.circuit_breaker
 
     @property
     def delivery_queues(self) -> DeliveryQueues:
-        """Whose turn it is."""
+        """The queues of due callbacks."""
         return self.ledger.view.delivery_queues
 
 
-def in_turn(work: Callable[[CallSlot, DeliveryContext], None], context: DeliveryContext, item: str) -> None:
-    """Do the `work` for `item` if it has a turn that no other holds; then let its client's next one come."""
-    turn = context.delivery_queues.begin(item, context.process, context.seconds * 2)
-    if turn is None:
+def with_call_slot(
+    work: Callable[[CallSlot, DeliveryContext], None], context: DeliveryContext, item: str
+) -> None:
+    """Do the `work` for `item` if its call slot is free; then send the client's next callbacks to workers."""
+    slot = context.delivery_queues.begin(item, context.process, context.seconds * 2)
+    if slot is None:
         return
     try:
-        work(turn, context)
+        work(slot, context)
     except NotStored:
-        log.warning("nothing is stored of what this call was for", extra={"job": item})
-        context.delivery_queues.leave(turn)
+        log.warning("what this call was for is not stored any more", extra={"job": item})
+        context.delivery_queues.leave(slot)
     finally:
-        context.delivery_queues.end(turn)
-        context.queue.feed_deliveries(turn.client)
+        context.delivery_queues.end(slot)
+        context.queue.feed_deliveries(slot.client)
 
 
-def deliver(turn: CallSlot, context: DeliveryContext) -> None:
+def deliver(slot: CallSlot, context: DeliveryContext) -> None:
     """Call the job's receiver once if it is due, and record the outcome.
 
-    The attempt is recorded before the call: a worker that dies then does not call the receiver without end.
+    The attempt is recorded before the call. A job whose workers die therefore runs out of attempts.
     """
-    job = context.ledger.current(turn.item)
+    job = context.ledger.current(slot.item)
     if not job.owes_callback:
-        context.delivery_queues.leave(turn)
+        context.delivery_queues.leave(slot)
     elif job.next_delivery_at and job.next_delivery_at <= now():
-        with within(job.traceparent):
+        with log_with_trace(job.traceparent):
             _deliver(job, context)
 
 
@@ -89,7 +91,7 @@ def _deliver(job: Job, context: DeliveryContext) -> None:
     try:
         after = _attempt(job, context)
     except Conflict:
-        log.warning("this delivery was recorded by another", extra={"job": job.id})
+        log.warning("another process recorded this delivery", extra={"job": job.id})
         context.ledger.view.put(context.ledger.read(job.id))
         return
     if after.settled:
@@ -97,31 +99,31 @@ def _deliver(job: Job, context: DeliveryContext) -> None:
 
 
 def event_of(job: Job, ledger: Ledger, public_url: str, at: datetime) -> dict[str, Any]:
-    """What a callback says of an ended job, or of a study whose jobs have ended."""
+    """Return the event of an ended job or study, which its callback carries."""
     data: dict[str, Any]
     if job.kind is Kind.STUDY:
         data = {**study_document(job, ledger.current_many(job.members), public_url)}
     else:
         data = {**document(job, public_url)}
-        # May hold anything, a patient's data too: it goes only to who asks with the key.
+        # May contain anything, such as a patient's data. Only the owner of the key gets it.
         del data["metadata"]
     return {"type": job.event, "timestamp": moment_text(job.finished_at or at), "data": data}
 
 
 def message_id(job: Job) -> str:
-    """The webhook-id, the same on every attempt; one for each time that the job ended."""
+    """Return the webhook-id: the same on every attempt, another one for each time that the job ended."""
     return f"msg_{job.id.removeprefix('job_')}" + (f"_{job.retries}" if job.retries else "")
 
 
 def _attempt(job: Job, context: DeliveryContext) -> Job:
-    """The job after one attempt."""
+    """Make one attempt, and return the job after it."""
     assert job.callback_url
     ledger = context.ledger
     chosen = context.webhooks.of(job.client)
     if job.event not in chosen.events:
         return ledger.append(job.delivery_given_up(Delivery.NONE))
     if job.delivery_attempts > len(SCHEDULE):
-        # The last attempt was begun, and its outcome was never recorded.
+        # The last attempt was begun, and its outcome was not recorded.
         return _after(job, CallResult(0.0, error="the outcome was lost with the worker"), None, context)
     try:
         callback = parse(job.callback_url, context.exceptions)
@@ -133,12 +135,12 @@ def _attempt(job: Job, context: DeliveryContext) -> Job:
         return ledger.append(job.delivery_given_up(Delivery.DISABLED))
     begun = _begin(job, context)
     answer = _call(begun, callback, chosen, context)
-    context.circuit_breaker.note(job.client, callback.origin, answer.reached)
+    context.circuit_breaker.count(job.client, callback.origin, answer.reached)
     return _after(begun, answer, receiver, context)
 
 
 def _begin(job: Job, context: DeliveryContext) -> Job:
-    # Jitter keeps the callbacks of an outage from coming back all at once.
+    # Jitter spreads the callbacks that come back after an outage.
     pause = SCHEDULE[min(job.delivery_attempts, len(SCHEDULE) - 1)] * random.uniform(0.8, 1.2)
     return context.ledger.append(job.delivery_begun(now() + pause))
 
@@ -150,13 +152,13 @@ def _call(
     event = event_of(job, context.ledger, context.public_url, at)
     secrets = context.webhooks.secrets(job.client, chosen, at)
     body, headers = signed(message_id(job), event, secrets, at)
-    headers["traceparent"] = entered(job.traceparent)
+    headers["traceparent"] = continue_trace(job.traceparent)
     return call(callback, body, headers, context.exceptions, context.seconds)
 
 
 def _after(begun: Job, answer: CallResult, receiver: ReceiverRecord | None, context: DeliveryContext) -> Job:
     at = now()
-    entry = dict(logged(message_id(begun), begun.delivery_attempts, answer, at))
+    entry = dict(log_entry(message_id(begun), begun.delivery_attempts, answer, at))
     log.info("callback: %s", answer.status or answer.error, extra={"job": begun.id})
     if answer.accepted:
         if receiver:
@@ -173,8 +175,8 @@ def _after(begun: Job, answer: CallResult, receiver: ReceiverRecord | None, cont
     return context.ledger.append(begun.delivery_postponed(due, entry))
 
 
-def logged(message: str, attempt: int, answer: CallResult, at: datetime) -> DeliveryAttempt:
-    """One entry of a delivery log."""
+def log_entry(message: str, attempt: int, answer: CallResult, at: datetime) -> DeliveryAttempt:
+    """Return the entry of a call in the delivery log."""
     return {
         "webhook_id": message,
         "attempt": attempt,

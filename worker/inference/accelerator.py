@@ -1,17 +1,17 @@
-"""Telum's accelerator on LinuxONE, as the log says it when inference starts; TensorFlow drives it."""
+"""Describes Telum's accelerator on LinuxONE for the log. TensorFlow uses it."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 _CPUINFO = Path("/proc/cpuinfo")
 _FEATURE = "nnpa"
-"""How the kernel names the instruction that reaches the accelerator, from IBM z16 on."""
+"""The kernel's name of the instruction that uses the accelerator, from IBM z16 on."""
 _SWITCH = "NNPA_DEVICES"
-"""IBM's TensorFlow leaves the accelerator alone where this is 0 or false."""
+"""IBM's TensorFlow does not use the accelerator where this variable is 0 or false."""
 
 
 def accelerator(environment: Mapping[str, str], cpuinfo: Path = _CPUINFO) -> str | None:
-    """Whether there is an accelerator and whether it may be used; None on a processor that is not s390x."""
+    """Return whether there is an accelerator and may be used; None on a processor that is not s390x."""
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     features = next((line.split() for line in lines if line.startswith("features")), None)
     if features is None:

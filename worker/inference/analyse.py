@@ -1,4 +1,4 @@
-"""Analyse one job: take it up, read its radiograph, predict, store the result."""
+"""Analyses one job: takes it, reads its radiograph, predicts, and stores the result."""
 
 import logging
 import random
@@ -9,28 +9,28 @@ from itertools import chain, repeat
 from threading import Event
 from typing import Any, Protocol
 
-from jobs.lifecycle.next_step import after_lost_attempt, pass_on
+from jobs.lifecycle.next_step import after_lost_attempt, start_next_step
 from jobs.record.errors import Conflict, NotStored, StoreRefused, TransientError
 from jobs.record.job import Job, now
 from jobs.record.states import State
 from jobs.redis.queue import JobQueue
 from jobs.store.ledger import Ledger
-from jobs.trace import within
+from jobs.trace import log_with_trace
 from model.decode.image import Radiograph
 from model.errors import ImageError, NoDecoder, NotARadiograph
 from model.prediction import Prediction, cells_to_bytes
-from worker.inference.suspects import Suspects
+from worker.inference.serial_analysis import SerialAnalysis
 from worker.inference.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
 PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
-"""Seconds between two attempts to record a job; the last of them repeats."""
+"""Seconds between two attempts to record a job. The last of them repeats."""
 _NOT_STORED = "The result of this image could not be stored."
 
 
 class Analyst(Protocol):
-    """What is asked of the model: see model.classifier.Classifier."""
+    """The part of model.classifier.Classifier that an analysis needs."""
 
     name: str
     version: str
@@ -42,34 +42,33 @@ class Analyst(Protocol):
 
 @dataclass(frozen=True)
 class AnalysisContext:
-    """What an analysis works with."""
+    """What an analysis needs."""
 
     ledger: Ledger
     queue: JobQueue
     analyst: Analyst
     predict: Callable[[Radiograph], Prediction]
     decode: Callable[[bytes, str], Radiograph]
-    """Decodes an image of a client's, as model.decode_processes.pool.Decoders does."""
+    """Decodes an image of the client that is named, as model.decode_processes.pool.Decoders does."""
     runner: str
     max_attempts: int
     watchdog: Watchdog
-    suspects: Suspects
+    serial_analysis: SerialAnalysis
     stopping: Event
     """Set once this worker is to end."""
 
 
 def analyse(job_id: str, context: AnalysisContext) -> None:
-    """Bring the job to its end, or back into the queue; do nothing where another holds or held it.
+    """Analyse the job if it waits. It then has ended, or is back in the queue.
 
-    Raises TransientError where a store does not answer, and StoreRefused; the sweeper takes the job up again
-    then.
+    Raises TransientError where a store does not answer, and StoreRefused. The sweeper restarts the job then.
     """
     waiting = _waiting(job_id, context)
     if waiting is None:
         return
     if waiting.attempts:
-        # It may be what killed its worker, and must not take its neighbours down again.
-        context.suspects.analyse(job_id, lambda suspect: _analyse(_waiting(suspect, context), context))
+        # The job may have killed its worker, and must not do so to the jobs that run beside it.
+        context.serial_analysis.analyse(job_id, lambda id_: _analyse(_waiting(id_, context), context))
     else:
         _analyse(waiting, context)
 
@@ -80,21 +79,21 @@ def _analyse(waiting: Job | None, context: AnalysisContext) -> None:
     if waiting.overdue(now()) and waiting.overdue(context.ledger.clock.earliest()):
         _end(waiting.expired(now()), context)
         return
-    job = _take_up(waiting, context)
+    job = _take(waiting, context)
     with suppress(TransientError):
-        # One place in the queue is free for this client; the sweeper sees to it otherwise.
+        # The queue has room for one more job of this client. The sweeper sends it where this fails.
         context.queue.feed(waiting.client, waiting.priority)
     if job is not None:
-        with within(job.traceparent):
-            _bring_to_its_end(job, context)
+        with log_with_trace(job.traceparent):
+            _run(job, context)
 
 
-def _bring_to_its_end(job: Job, context: AnalysisContext) -> None:
+def _run(job: Job, context: AnalysisContext) -> None:
     try:
         with context.watchdog.at_work(job.id):
             ended = _examine(job, context)
     except TransientError:
-        _recorded(job.handed_back(now(), counted=False), context)
+        _record(job.handed_back(now(), counted=False), context)
         raise
     except Exception:
         log.exception("the analysis broke", extra={"job": job.id})
@@ -109,18 +108,20 @@ def _bring_to_its_end(job: Job, context: AnalysisContext) -> None:
 
 
 def _end(ended: Job, context: AnalysisContext) -> None:
-    if not _recorded(ended, context):
-        log.warning("another ended this job first", extra={"job": ended.id, "attempt": ended.attempts})
+    if not _record(ended, context):
+        log.warning(
+            "another process ended this job first", extra={"job": ended.id, "attempt": ended.attempts}
+        )
         return
     log.info("job %s", ended.state, extra={"job": ended.id, "attempt": ended.attempts})
-    pass_on(ended, context.ledger, context.queue)
+    start_next_step(ended, context.ledger, context.queue)
 
 
-def _recorded(job: Job, context: AnalysisContext) -> bool:
-    """Write the job's next version, however long its stores are away; False if another has written one.
+def _record(job: Job, context: AnalysisContext) -> bool:
+    """Write the job's next version. Return False if another process has written one.
 
-    Raises StoreRefused where the object store will never take this version, and TransientError where this
-    worker is to end before its stores answer.
+    While a store does not answer, the write is repeated until this worker is to end; TransientError is raised
+    then. Raises StoreRefused where the object store will never accept this version.
     """
     for pause in _pauses():
         try:
@@ -128,7 +129,7 @@ def _recorded(job: Job, context: AnalysisContext) -> bool:
         except Conflict:
             return False
         except TransientError as error:
-            # It may have been written for all that, and no other worker takes it up while this one lives.
+            # The version may be written all the same. No other worker takes the job while this one lives.
             log.warning("this job cannot be recorded now: %s", error, extra={"job": job.id})
             if context.stopping.wait(pause):
                 raise
@@ -138,7 +139,7 @@ def _recorded(job: Job, context: AnalysisContext) -> bool:
 
 
 def _pauses() -> Iterator[float]:
-    """Endless, with jitter: the threads of a worker do not all come back at once."""
+    """Return endless pauses with jitter, so that the threads of a worker do not all return at once."""
     return (pause * random.uniform(0.8, 1.2) for pause in chain(PAUSES, repeat(PAUSES[-1])))
 
 
@@ -146,14 +147,14 @@ def _waiting(job_id: str, context: AnalysisContext) -> Job | None:
     try:
         job = context.ledger.current(job_id)
     except NotStored:
-        log.warning("a message for a job that does not exist", extra={"job": job_id})
+        log.warning("a message names a job that does not exist", extra={"job": job_id})
         return None
     return job if job.state is State.QUEUED else None
 
 
-def _take_up(job: Job, context: AnalysisContext) -> Job | None:
+def _take(job: Job, context: AnalysisContext) -> Job | None:
     started = job.started(context.runner, now())
-    return started if _recorded(started, context) else None
+    return started if _record(started, context) else None
 
 
 def _examine(job: Job, context: AnalysisContext) -> Job:

@@ -1,4 +1,4 @@
-"""The in-process batcher: task threads hand in one radiograph each, one thread runs the model on batches."""
+"""Collects the radiographs of all task threads into batches, on which one thread runs the model."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ Answer = TypeVar("Answer")
 
 
 class Batcher(Generic[Item, Answer]):
-    """Runs `work` on what is waiting, at most `most` items at once; never waits for a batch to fill."""
+    """Runs `work` on the items that wait, at most `most` at once. It does not wait for a batch to fill."""
 
     def __init__(self, work: Callable[[Sequence[Item]], Sequence[Answer]], most: int) -> None:
         self._work = work
@@ -23,7 +23,7 @@ class Batcher(Generic[Item, Answer]):
         Thread(target=self._run, name="batcher", daemon=True).start()
 
     def submit(self, item: Item) -> "Future[Answer]":
-        """Hand in one item; the future holds its answer, or what `work` raised."""
+        """Submit one item. The future has its answer, or the error that `work` raised."""
         future: Future[Answer] = Future()
         self._waiting.put((item, future))
         return future
@@ -43,7 +43,7 @@ class Batcher(Generic[Item, Answer]):
             answers = self._work([item for item, _ in batch])
         except Exception as error:
             if len(batch) > 1:
-                # One bad item must not take its neighbours down: each goes alone.
+                # One bad item must not fail the others: each is tried alone.
                 log.warning("a batch failed; its items are tried one by one", exc_info=error)
                 for entry in batch:
                     self._answer([entry])

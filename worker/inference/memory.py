@@ -1,18 +1,20 @@
-"""Keeps a worker small: loading a model takes several times what the model holds, and glibc keeps it all."""
+"""Limits the memory of a worker: loading a model takes several times its size, which glibc would keep."""
 
 import ctypes
 
 _ARENA_MAX, _MMAP_THRESHOLD = -8, -3
 """M_ARENA_MAX and M_MMAP_THRESHOLD of mallopt (malloc.h)."""
 ARENAS = 2
-"""Heaps that threads share; with one for each of them, what one has freed helps no other."""
+"""Heaps that all threads share. With a heap for each thread, no thread could use what another has freed."""
 LARGE = 1 << 20
-"""Bytes from which a block lies outside the heaps, and goes back to the system when it is freed. Left alone,
-glibc raises this with every larger block that is freed, and the heaps keep what any moment needed most."""
+"""Bytes from which a block lies outside the heaps, and is returned to the system when it is freed.
+
+By default glibc raises this limit with every larger block that is freed, and the heaps never shrink.
+"""
 
 
 def keep_heaps_small() -> None:
-    """Let all threads share a few heaps, without large blocks. To be called before there are any threads.
+    """Make all threads share a few heaps without large blocks. To be called before any thread starts.
 
     Does nothing without glibc.
     """
@@ -22,7 +24,7 @@ def keep_heaps_small() -> None:
 
 
 def give_back() -> None:
-    """Give back to the system what was freed. Does nothing without glibc."""
+    """Return freed memory to the system. Does nothing without glibc."""
     if malloc_trim := _of_glibc("malloc_trim"):
         malloc_trim(0)
 

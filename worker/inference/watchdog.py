@@ -1,4 +1,4 @@
-"""Ends a worker in which an analysis hangs: a thread cannot be stopped, and its process can."""
+"""Ends a worker process in which an analysis hangs, because a thread cannot be stopped."""
 
 import faulthandler
 import logging
@@ -15,11 +15,11 @@ _ROUND_SECONDS = 1.0
 
 
 class Watchdog:
-    """Once started, ends the process when a job is at work for over `seconds`, or no Python runs for so long.
+    """Ends the process when an analysis takes over `seconds`, or when no Python code runs for so long.
 
-    The sweeper then misses the heartbeat and hands the jobs back; whoever started the worker starts it again.
-    faulthandler keeps the time outside Python, so that code which never gives up the interpreter's lock is
-    ended, too, and writes where every thread stood to standard error.
+    The sweeper then misses the heartbeat and puts the jobs back into the queue. The supervisor (Docker or
+    `make up`) starts the worker again. faulthandler keeps the time outside Python, so that it also ends code
+    which never releases the interpreter's lock. It writes the stack of every thread to standard error.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -41,14 +41,14 @@ class Watchdog:
         Thread(target=self._run, name="watchdog", daemon=True).start()
 
     def stop(self) -> None:
-        """Watch no longer: what is left ends in order."""
+        """Stop watching, so that the worker can end in order."""
         self._stopped.set()
 
     def _run(self) -> None:
-        # Celery puts something without a descriptor into the place of sys.stderr.
+        # Celery replaces sys.stderr by an object without a file descriptor.
         error = sys.__stderr__ or 2
         while not self._overdue():
-            # Wound up anew each round; it goes off where nobody comes to do so.
+            # Set anew each round. It ends the process if this thread no longer does so.
             faulthandler.dump_traceback_later(self._seconds, exit=True, file=error)
             if self._stopped.wait(_ROUND_SECONDS):
                 faulthandler.cancel_dump_traceback_later()

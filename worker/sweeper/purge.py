@@ -1,11 +1,11 @@
-"""Purge: delete jobs that are kept no longer, what came late for deleted ones, uploads and probes."""
+"""Deletes jobs, uploads and probes that are kept no longer, and late objects of deleted jobs."""
 
 import logging
 from datetime import datetime, timedelta
 from functools import partial
 from threading import Event
 
-from jobs.lifecycle.deletion import bury, delete
+from jobs.lifecycle.deletion import delete, erase_deleted
 from jobs.record.errors import IllegalMove, NotStored, TransientError
 from jobs.record.ids import made_at
 from jobs.record.job import LEFTOVER_GRACE
@@ -23,7 +23,7 @@ PAUSE = 15.0
 
 
 def purge_until(stop: Event, ledger: Ledger, rewrite_seconds: int) -> None:
-    """Purge round after round, and have what was erased leave Redis' file, until `stop` is set."""
+    """Purge round after round, and have Redis rewrite its file after erasures, until `stop` is set."""
     while not stop.wait(PAUSE):
         for work in (partial(purge, ledger), partial(ledger.append_only_file.rewrite, rewrite_seconds)):
             try:
@@ -37,11 +37,11 @@ def purge_until(stop: Event, ledger: Ledger, rewrite_seconds: int) -> None:
 
 
 def purge(ledger: Ledger) -> None:
-    """One round over what is due. Two purgers may run at once. Raises ClocksDisagree and TransientError."""
+    """Make one round over what is due. Two purgers may run at once. Raises ClocksDisagree, TransientError."""
     at = ledger.clock.agreed()
     for entry in list(ledger.due_index.passed(at)):
         try:
-            again = _looked_at(entry, at, ledger)
+            again = _purge_one(entry, at, ledger)
         except TransientError:
             raise
         except Exception:
@@ -52,8 +52,8 @@ def purge(ledger: Ledger) -> None:
         ledger.due_index.remove(entry)
 
 
-def _looked_at(entry: DueEntry, at: datetime, ledger: Ledger) -> datetime | None:
-    """Do what is due with this job, upload or probe; when to look at it again, if ever."""
+def _purge_one(entry: DueEntry, at: datetime, ledger: Ledger) -> datetime | None:
+    """Do what is due for one job, upload or probe. Return when to check it again, if ever."""
     if upload := upload_due(entry.name):
         for key in upload:
             ledger.objects.delete(key)
@@ -64,19 +64,19 @@ def _looked_at(entry: DueEntry, at: datetime, ledger: Ledger) -> datetime | None
     try:
         job = ledger.read(entry.name)
     except NotStored:
-        # Perhaps it is being accepted at this very moment.
+        # It may be in intake at this moment.
         accepted = made_at(entry.name) + LEFTOVER_GRACE
         return accepted if accepted > at else None
     ledger.claims.release(job, at)
     if job.state is State.ERASED:
-        bury(job, ledger)
-    elif job.retention_seconds is not None and job.study is None:  # A study takes its jobs with it.
+        erase_deleted(job, ledger)
+    elif job.retention_seconds is not None and job.study is None:  # A study deletes its jobs.
         kept_until = (job.finished_at or at) + timedelta(seconds=job.retention_seconds)
         if kept_until > at:
             return kept_until
         try:
             delete(job.id, ledger)
         except (IllegalMove, NotStored):
-            return None  # Another was faster.
-        log.info("kept for as long as was asked for, and deleted", extra={"job": job.id})
+            return None  # Another process was faster.
+        log.info("deleted at the end of its retention", extra={"job": job.id})
     return None

@@ -1,4 +1,4 @@
-"""Reconcile: compare the agenda in Redis with all markers in the object store, and add what it lacks."""
+"""Compares the agenda in Redis with all markers in the object store, and adds what the agenda lacks."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -9,13 +9,13 @@ from jobs.record.errors import TransientError
 from jobs.record.ids import is_id
 from jobs.record.job import now
 from jobs.store.compatibility import compare_redis
-from worker.sweeper.sweep import Sight, Sweeper, check
+from worker.sweeper.sweep import Round, Sweeper, check
 
 log = logging.getLogger(__name__)
 
 CHUNK = 1000
 PAUSE = 2.0
-"""Seconds between two questions whether Redis was wiped."""
+"""Seconds between two checks whether Redis was wiped."""
 
 
 def reconcile_until(stop: Event, sweeper: Sweeper, seconds: float) -> None:
@@ -31,21 +31,21 @@ def reconcile_until(stop: Event, sweeper: Sweeper, seconds: float) -> None:
 
 
 def reconcile(sweeper: Sweeper) -> None:
-    """Put each job that has a marker, and that the agenda lacks, on the agenda, and check it.
+    """Add each job that has a marker, and that the agenda lacks, to the agenda, and check it.
 
     Two sweepers may reconcile at once. Raises TransientError; the agenda then stays stale.
     """
     view, queue = sweeper.ledger.view, sweeper.queue
-    compare_redis(view.redis)  # The mark of one that was wiped is gone as well.
+    compare_redis(view.redis)  # A wipe has removed the mark as well.
     token, found = view.agenda.begin_pass(), 0
     for job_ids in _chunks(sweeper.ledger.pending()):
         lacking = set(view.agenda.missing(job_ids))
         if lacking:
             view.agenda.add(*lacking)
         found += len(lacking)
-        # An open study waits there for its jobs: few enough to look at each.
+        # A running study waits on the agenda for its jobs. There are few, so each is checked.
         studies = {job_id for job_id in job_ids if is_id("study", job_id)}
-        check(sorted(lacking | studies), Sight(now()), sweeper)
+        check(sorted(lacking | studies), Round(now()), sweeper)
     for client, priority in view.client_queues.all():
         queue.feed(client, priority)
     view.agenda.complete_pass(token)

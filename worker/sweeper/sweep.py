@@ -1,4 +1,4 @@
-"""Sweep: check the jobs that are due, by the agenda, and send on their way those that were left behind."""
+"""Checks the jobs that are due, by the agenda, and restarts those that no process works on."""
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from jobs.lifecycle.deletion import erase_leftovers
-from jobs.lifecycle.next_step import after_lost_attempt, pass_on
+from jobs.lifecycle.next_step import after_lost_attempt, start_next_step
 from jobs.record.errors import Conflict, NotStored, QueueUnavailable, StoreUnavailable
 from jobs.record.ids import made_at
 from jobs.record.job import LEFTOVER_GRACE, Job
@@ -22,14 +22,14 @@ log = logging.getLogger(__name__)
 
 CHUNK = 200
 _HEARTBEAT_GRACE = timedelta(seconds=5)
-"""A worker is gone once its heartbeat has been missing for so long; after a wipe of Redis all are missing."""
+"""Time for which a heartbeat is missing before its worker is lost. After a wipe of Redis all are missing."""
 _MOST_FAILURES = 3
-"""Jobs for which the object store may fail before a round ends: then it is the store, not the job."""
+"""Jobs for which the object store may fail before a round ends: the fault is then with the store."""
 
 
 @dataclass(frozen=True)
 class Sweeper:
-    """What the sweeper works with."""
+    """What the sweeper needs."""
 
     ledger: Ledger
     queue: JobQueue
@@ -40,8 +40,8 @@ class Sweeper:
 
 
 @dataclass(frozen=True)
-class Sight:
-    """What one round sees besides the jobs.
+class Round:
+    """What one round knows besides the jobs.
 
     `lost`: the waiting jobs whose messages were lost. `gone`: the runners that are lost.
     """
@@ -52,41 +52,41 @@ class Sight:
 
 
 def sweep(sweeper: Sweeper) -> None:
-    """One round over the jobs that are due. Two sweepers may run at once.
+    """Make one round over the jobs that are due. Two sweepers may run at once.
 
-    What it costs follows what has changed, and not how many jobs there are. Raises TransientError where a
+    Its cost depends on what has changed, and not on how many jobs are stored. Raises TransientError where a
     store does not answer; the next round starts anew.
     """
     ledger, queue = sweeper.ledger, sweeper.queue
-    # By the clock that is furthest behind: none that has jumped ahead ends or erases anything early.
+    # By the clock that is furthest behind, so that a clock ahead ends and erases nothing early.
     at = ledger.clock.earliest()
-    view, gone = ledger.view, _gone(sweeper, at)
-    sight = Sight(at, frozenset(queue.lost()), gone)
+    view, gone = ledger.view, _lost_runners(sweeper, at)
+    this_round = Round(at, frozenset(queue.lost()), gone)
     _feed(ledger, queue)
-    check(sight.lost, sight, sweeper)
+    check(this_round.lost, this_round, sweeper)
     for runner in gone:
-        if held := view.held(runner):
-            check(held, sight, sweeper)
+        if job_ids := view.jobs_of_runner(runner):
+            check(job_ids, this_round, sweeper)
         else:
             view.heartbeats.forget(runner)
     for job_id in ledger.unseen.ids():
         view.agenda.add(job_id, after=timedelta(0))
         ledger.unseen.remove(job_id)
     while due := view.agenda.take(at.timestamp(), CHUNK):
-        check(due, sight, sweeper)
+        check(due, this_round, sweeper)
     _feed(ledger, queue)
 
 
 def _feed(ledger: Ledger, queue: JobQueue) -> None:
-    """Send to workers what has entered a line, or has come due in one."""
+    """Send the next jobs and callbacks to workers, of each client whose queues have changed."""
     for client, priority in ledger.view.client_queues.unfed():
         queue.feed(client, priority)
     for client in ledger.view.delivery_queues.clients():
         queue.feed_deliveries(client)
 
 
-def _gone(sweeper: Sweeper, at: datetime) -> frozenset[str]:
-    """The runners that have been missing for so long that they are lost."""
+def _lost_runners(sweeper: Sweeper, at: datetime) -> frozenset[str]:
+    """Return the runners that are lost: their heartbeats have been missing for long enough."""
     missing = sweeper.ledger.view.heartbeats.missing()
     for runner in sweeper.missing.keys() - missing:
         del sweeper.missing[runner]
@@ -95,43 +95,43 @@ def _gone(sweeper: Sweeper, at: datetime) -> frozenset[str]:
     return frozenset(runner for runner, since in sweeper.missing.items() if at - since > _HEARTBEAT_GRACE)
 
 
-def check(job_ids: Iterable[str], sight: Sight, sweeper: Sweeper) -> None:
-    """Bring back those of the jobs that were left behind. Raises TransientError."""
+def check(job_ids: Iterable[str], this_round: Round, sweeper: Sweeper) -> None:
+    """Restart those of the jobs that no process works on. Raises TransientError."""
     view, failures = sweeper.ledger.view, 0
     for chunk in _chunks(iter(job_ids)):
         for job_id, job in zip(chunk, view.get_many(chunk), strict=True):
-            if job is None or _doubtful(job, sight) or left_behind(job, sight, sweeper):
-                failures += not _tried(job_id, sight, sweeper)
+            if job is None or _is_doubtful(job, this_round) or is_stuck(job, this_round, sweeper):
+                failures += not _try_to_restart(job_id, this_round, sweeper)
                 if failures == _MOST_FAILURES:
                     raise StoreUnavailable("the object store failed for several jobs")
             elif job.kind is not Kind.STUDY:
                 view.agenda.later(job)
 
 
-def _doubtful(job: Job, sight: Sight) -> bool:
-    """Whether the view may lag behind the ledger: whoever ended the job could perhaps not say so."""
+def _is_doubtful(job: Job, this_round: Round) -> bool:
+    """Return whether the view may lag behind the ledger: Redis may have missed the end of the job."""
     at_work = job.state is State.RUNNING and job.kind is Kind.JOB
-    return at_work and sight.at - (job.started_at or job.queued_at) > DOUBT
+    return at_work and this_round.at - (job.started_at or job.queued_at) > DOUBT
 
 
-def left_behind(job: Job, sight: Sight, sweeper: Sweeper) -> bool:
-    """Whether no process works on what this job needs next."""
+def is_stuck(job: Job, this_round: Round, sweeper: Sweeper) -> bool:
+    """Return whether no process works on the next step of this job."""
     if job.state is State.QUEUED:
-        return job.id in sight.lost or job.overdue(sight.at)
+        return job.id in this_round.lost or job.overdue(this_round.at)
     if job.kind is Kind.STUDY and not job.state.final:
-        # Each of its jobs is on the agenda until it has ended and tried to conclude the study.
+        # Each of its jobs is on the agenda until it has ended and has tried to end the study.
         return not sweeper.ledger.view.agenda.waits(job)
     if job.state is State.RUNNING:
-        held = sight.at - (job.started_at or job.queued_at)
-        return held > sweeper.running_limit or job.runner in sight.gone
-    # A callback that is owed stands in its receiver's line, where the view has put it.
+        held = this_round.at - (job.started_at or job.queued_at)
+        return held > sweeper.running_limit or job.runner in this_round.gone
+    # The view has put a callback that is owed into its delivery queue.
     return not job.owes_callback
 
 
-def _tried(job_id: str, sight: Sight, sweeper: Sweeper) -> bool:
-    """Bring one job back, whatever is wrong with it; False if the object store failed."""
+def _try_to_restart(job_id: str, this_round: Round, sweeper: Sweeper) -> bool:
+    """Restart one job, and log any error. Return False if the object store failed."""
     try:
-        _bring_back(job_id, sight, sweeper)
+        _restart(job_id, this_round, sweeper)
     except QueueUnavailable:
         raise
     except StoreUnavailable as error:
@@ -142,19 +142,19 @@ def _tried(job_id: str, sight: Sight, sweeper: Sweeper) -> bool:
     return True
 
 
-def _bring_back(job_id: str, sight: Sight, sweeper: Sweeper) -> None:
+def _restart(job_id: str, this_round: Round, sweeper: Sweeper) -> None:
     try:
         job = sweeper.ledger.read(job_id)
     except NotStored:
-        age = sight.at - made_at(job_id)
-        if age > LEFTOVER_GRACE:  # Still without its record.
+        age = this_round.at - made_at(job_id)
+        if age > LEFTOVER_GRACE:  # It still has no record.
             log.warning("an interrupted submission is erased", extra={"job": job_id})
             erase_leftovers(job_id, sweeper.ledger)
         elif age > 2 * AGAIN:
             sweeper.ledger.view.agenda.postpone(job_id, age / 2)
         return
     sweeper.ledger.view.put(job)
-    if not left_behind(job, sight, sweeper):
+    if not is_stuck(job, this_round, sweeper):
         return
     try:
         if job.kind is Kind.STUDY and not job.state.final:
@@ -163,27 +163,27 @@ def _bring_back(job_id: str, sight: Sight, sweeper: Sweeper) -> None:
                 return
             job = sweeper.ledger.append(ended)
         elif job.state is State.RUNNING:
-            job = sweeper.ledger.append(_lost(job, sweeper))
-        elif job.overdue(sight.at):
-            job = sweeper.ledger.append(job.expired(sight.at))
+            job = sweeper.ledger.append(_after_lost_worker(job, sweeper))
+        elif job.overdue(this_round.at):
+            job = sweeper.ledger.append(job.expired(this_round.at))
     except Conflict:
         return
     if job.state is State.QUEUED:
         sweeper.ledger.view.client_queues.send_again(job)
-    # Inference leaves the marker of what it has settled to this one, which may delete it.
+    # Inference has no right to delete, and leaves the markers of settled jobs to the sweeper.
     level = logging.DEBUG if job.settled else logging.WARNING
-    log.log(level, "a job left behind goes on: %s", job.state, extra={"job": job_id, "attempt": job.attempts})
-    pass_on(job, sweeper.ledger, sweeper.queue)
+    log.log(level, "a job is restarted: %s", job.state, extra={"job": job_id, "attempt": job.attempts})
+    start_next_step(job, sweeper.ledger, sweeper.queue)
 
 
 def _members(study: Job, ledger: Ledger) -> Iterator[Job]:
-    """The study's jobs as the ledger has them, without any whose files are lost."""
+    """Return the study's jobs from the ledger, without those that are not stored."""
     for job_id in study.members:
         with suppress(NotStored):
             yield ledger.read(job_id)
 
 
-def _lost(job: Job, sweeper: Sweeper) -> Job:
+def _after_lost_worker(job: Job, sweeper: Sweeper) -> Job:
     detail = "The worker was lost at every attempt to analyse this image."
     return after_lost_attempt(job, sweeper.max_attempts, "worker-lost", detail)
 

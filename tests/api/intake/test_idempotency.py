@@ -14,7 +14,7 @@ from jobs.record.job import now
 from jobs.record.states import State
 from jobs.redis.queue import JobQueue
 from jobs.redis.view import View
-from jobs.store.claims import key_place, own_id_place
+from jobs.store.claims import idempotency_claim_key, own_id_claim_key
 from jobs.store.ledger import Ledger
 from jobs.store.ledger_keys import INVERTED
 from tests import pictures
@@ -113,8 +113,8 @@ def test_of_fifty_equal_submissions_at_once_one_becomes_a_job(api: Api, send):
 def place_of(send, request) -> str:
     name = request.node.name
     if "own id" in name:
-        return own_id_place("clinic", "".join(c for c in name if c.isalnum()))
-    return key_place("clinic", name)
+        return own_id_claim_key("clinic", "".join(c for c in name if c.isalnum()))
+    return idempotency_claim_key("clinic", name)
 
 
 def interrupted(ledger: Ledger, send, request, ago: timedelta) -> str:

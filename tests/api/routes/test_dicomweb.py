@@ -17,7 +17,7 @@ from pydicom.uid import DigitalXRayImageStorageForPresentation as DX
 from api.app import create_app
 from api.http.multipart_related import CHUNK
 from api.identity.key_store import Keys
-from jobs.redis.client_queues import line_key
+from jobs.redis.client_queues import client_queue_key
 from tests import pictures
 from tests.api.conftest import MAX_BYTES, Api, collaborators, problem_of
 
@@ -80,7 +80,7 @@ def test_a_pacs_pushes_a_study_and_each_image_becomes_a_job(api: Api, basic: boo
         path = item.RetrieveURL.removeprefix("https://osteo.example")
         kept = dcmread(io.BytesIO(api.request("GET", path).data))
         assert kept.SOPInstanceUID == sent.SOPInstanceUID
-    assert api.redis.zcard(line_key("clinic", "routine")) == 2
+    assert api.redis.zcard(client_queue_key("clinic", "routine")) == 2
 
 
 def test_the_answer_links_to_the_jobs(api: Api):
@@ -98,7 +98,7 @@ def test_an_instance_that_is_pushed_again_is_the_same_job_and_another_under_its_
     first, again = push(api, part10(image(1))), push(api, part10(image(1)), part10(image(2)))
     assert (first.status, again.status) == (200, 200)
     assert first.headers.getlist("Link") == again.headers.getlist("Link")[:1]
-    assert api.redis.zcard(line_key("clinic", "routine")) == 2
+    assert api.redis.zcard(client_queue_key("clinic", "routine")) == 2
     other = push(api, part10(image(1, BodyPartExamined="HAND")))
     assert other.status == 409
     assert [item.FailureReason for item in of(other).FailedSOPSequence] == [0x0111]
@@ -141,7 +141,7 @@ def test_what_is_not_analysed_is_acknowledged_and_left_alone(api: Api, left_alon
     job, acknowledged = said.ReferencedSOPSequence
     assert ("RetrieveURL" in job, "RetrieveURL" in acknowledged) == (True, False)
     assert acknowledged.WarningReason == 0xB006
-    assert api.redis.zcard(line_key("clinic", "routine")) == 1
+    assert api.redis.zcard(client_queue_key("clinic", "routine")) == 1
     alone = push(api, part10(left_alone))
     assert (alone.status, len(of(alone).ReferencedSOPSequence)) == (202, 1)
 

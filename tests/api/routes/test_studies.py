@@ -5,10 +5,10 @@ import json
 import pytest
 import urllib3
 
-from jobs.lifecycle.next_step import pass_on
+from jobs.lifecycle.next_step import start_next_step
 from jobs.record.job import now
 from jobs.record.states import Delivery
-from jobs.redis.client_queues import line_key
+from jobs.redis.client_queues import client_queue_key
 from jobs.redis.queue import JobQueue
 from jobs.store.ledger import Ledger
 from tests import pictures
@@ -50,7 +50,7 @@ def end(ledger: Ledger, queue: JobQueue, job_id: str, probability: float | None)
         ended = running.failed("unreadable-image", "It cannot be read.", now())
     else:
         ended = running.succeeded(RESULT | {"probability": probability}, now())
-    pass_on(ledger.append(ended), ledger, queue)
+    start_next_step(ledger.append(ended), ledger, queue)
 
 
 def test_each_image_of_a_study_becomes_a_job_and_the_study_has_the_callback(api: Api, ledger: Ledger):
@@ -67,7 +67,7 @@ def test_each_image_of_a_study_becomes_a_job_and_the_study_has_the_callback(api:
         job = ledger.read(view["id"])
         assert (job.study, job.reference, job.priority) == (study["id"], "R 1", "stat")
         assert (job.callback_url, job.delivery) == (None, Delivery.NONE)
-    assert api.redis.zcard(line_key("clinic", "stat")) == 3
+    assert api.redis.zcard(client_queue_key("clinic", "stat")) == 3
 
 
 def test_the_summary_is_the_view_with_the_highest_probability(api: Api, ledger: Ledger, queue: JobQueue):

@@ -285,9 +285,9 @@ def test_redis_is_reached_by_tls_as_a_user_with_the_rights_of_the_page(tls, s3, 
         reconcile(sweeper)
         ended = ledger.append(ledger.append(job.started("w", now())).succeeded({}, now()))
         queue.feed_deliveries(ended.client)
-        ledger.append_only_file.note()
+        ledger.append_only_file.count_erasure()
         ledger.append_only_file.rewrite(1)
-        Audit(objects, ledger.view.redis).note(AuditEntry("clinic", "getJob"))
+        Audit(objects, ledger.view.redis).record(AuditEntry("clinic", "getJob"))
         Audit(objects, ledger.view.redis).carry_over()
         with Changes.connect(url).watched(job.id) as changed:
             assert not changed.is_set()

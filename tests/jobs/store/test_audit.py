@@ -43,7 +43,7 @@ def an_act(subject: str, **changes) -> AuditEntry:
 
 
 def test_what_is_noted_by_a_process_that_then_dies_is_carried_over_by_another(audit, objects, settings):
-    Audit(objects, Redis.from_url(settings.redis_url)).note(an_act("a"))
+    Audit(objects, Redis.from_url(settings.redis_url)).record(an_act("a"))
     assert list(objects.keys("audit/")) == [], "noting costs the object store nothing"
     audit.carry_over()
     assert subjects(audit) == ["a"]
@@ -52,7 +52,7 @@ def test_what_is_noted_by_a_process_that_then_dies_is_carried_over_by_another(au
 
 def test_a_batch_is_one_object_however_many_acts_it_has(audit, objects):
     for number in range(30):
-        audit.note(an_act(str(number)))
+        audit.record(an_act(str(number)))
     audit.carry_over()
     assert len(list(objects.keys("audit/"))) == 1
     assert subjects(audit) == [str(number) for number in range(30)]
@@ -62,20 +62,20 @@ def test_a_sweeper_killed_before_it_removed_what_it_wrote_doubles_nothing(audit,
     def killed(*_):
         raise KilledHere
 
-    audit.note(an_act("a"))
+    audit.record(an_act("a"))
     with monkeypatch.context() as patched:
         patched.setattr(audit._redis, "xdel", killed)
         with pytest.raises(KilledHere):
             audit.carry_over()
     assert subjects(audit) == ["a"]
-    audit.note(an_act("b"))
+    audit.record(an_act("b"))
     audit.carry_over()
     assert len(list(objects.keys("audit/"))) == 2
     assert subjects(audit) == ["a", "b"]
 
 
 def test_nothing_is_struck_out_that_the_object_store_did_not_take(audit, redis, settings):
-    audit.note(an_act("a"))
+    audit.record(an_act("a"))
     with pytest.raises(StoreUnavailable):
         Audit(Objects.connect(AWAY, "osteo"), redis).carry_over()
     audit.carry_over()
@@ -83,27 +83,27 @@ def test_nothing_is_struck_out_that_the_object_store_did_not_take(audit, redis, 
 
 
 def test_an_act_is_written_to_the_object_store_while_redis_is_away(audit, objects):
-    Audit(objects, connect(NO_REDIS)).note(an_act("a"))
+    Audit(objects, connect(NO_REDIS)).record(an_act("a"))
     assert subjects(audit) == ["a"]
 
 
 def test_an_act_that_is_kept_is_there_before_anything_else_happens(audit, objects, redis):
-    audit.keep(an_act("a"))
+    audit.record_durably(an_act("a"))
     assert subjects(audit) == ["a"]
-    Audit(Objects.connect(AWAY, "osteo"), redis).keep(an_act("b"))
+    Audit(Objects.connect(AWAY, "osteo"), redis).record_durably(an_act("b"))
     audit.carry_over()
     assert subjects(audit) == ["a", "b"]
 
 
 def test_an_act_that_no_store_takes_goes_to_the_log(caplog):
-    Audit(Objects.connect(AWAY, "osteo"), connect(NO_REDIS)).note(an_act("a"))
+    Audit(Objects.connect(AWAY, "osteo"), connect(NO_REDIS)).record(an_act("a"))
     assert [record.entry["subject"] for record in caplog.records if hasattr(record, "entry")] == ["a"]
 
 
 def test_what_had_to_wait_for_days_is_found_by_its_own_time(audit, objects):
     days_ago = now() - timedelta(days=3)
-    audit.note(an_act("old", at=moment_text(days_ago)))
-    audit.note(an_act("new"))
+    audit.record(an_act("old", at=moment_text(days_ago)))
+    audit.record(an_act("new"))
     audit.carry_over()
     assert subjects(audit) == ["new"]
     assert subjects(audit, days_ago) == ["old", "new"]
@@ -112,7 +112,7 @@ def test_what_had_to_wait_for_days_is_found_by_its_own_time(audit, objects):
 
 
 def test_the_sweeper_carries_over_what_is_noted(audit, settings):
-    audit.note(an_act("a"))
+    audit.record(an_act("a"))
     stop = Event()
     sweeper = Thread(target=run_sweeper, args=[replace(settings, sweep_seconds=0.05), stop])
     sweeper.start()

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from redis import Redis
 
-from jobs.lifecycle.compare_and_set import insist
+from jobs.lifecycle.compare_and_set import change_job
 from jobs.lifecycle.deletion import delete
 from jobs.record.errors import Conflict, IllegalMove, NotStored, StoreUnavailable
 from jobs.record.job import now
@@ -107,7 +107,7 @@ def test_of_eight_who_insist_on_the_same_change_one_makes_it_and_all_hear_how_it
 
     def cancel(_: int) -> bool:
         try:
-            insist(job.id, lambda job: job.canceled(now()), ledger)
+            change_job(job.id, lambda job: job.canceled(now()), ledger)
         except IllegalMove:
             return False
         return True
@@ -152,11 +152,11 @@ def test_one_who_tried_an_earlier_version_hides_nobody_who_tried_a_later_one(led
     back = ledger.append(ledger.append(job.started("w", now())).handed_back(now()))
     remembers_all(redis)
     unseen = back.started("died before it showed this", now())
-    assert ledger.view.lock_version(job.id, unseen.version, "its token") is WriteLock.OPEN
+    assert ledger.view.lock_version(job.id, unseen.version, "its token") is WriteLock.FREE
     redis.delete(f"gate:{job.id}:2")  # As it opens by itself after a while.
-    assert ledger.view.lock_version(job.id, 2, "one that was frozen") is WriteLock.LOOK
+    assert ledger.view.lock_version(job.id, 2, "one that was frozen") is WriteLock.CHECK
     redis.delete(f"gate:{job.id}:{unseen.version}")
-    assert ledger.view.lock_version(job.id, unseen.version, "another") is WriteLock.LOOK
+    assert ledger.view.lock_version(job.id, unseen.version, "another") is WriteLock.CHECK
 
 
 def test_nothing_is_written_below_a_tombstone(ledger, redis):

@@ -25,7 +25,7 @@ from jobs.redis.delivery_queues import RECEIVER_CALLS
 from jobs.store.ledger import Ledger
 from jobs.store.receivers import PATIENCE
 from jobs.store.webhook_settings import OVERLAP
-from jobs.trace import entered, name_trace, trace_id
+from jobs.trace import continue_trace, name_trace, trace_id
 from tests.conftest import SIGNING_KEY, a_job, only_a_tombstone_is_left
 from tests.worker.conftest import deliver
 from worker.delivery.call import CallResult
@@ -65,7 +65,7 @@ def test_nothing_is_written_of_a_job_that_is_deleted_while_its_receiver_is_calle
 def test_a_callback_and_the_log_carry_the_trace_of_the_submission(ledger, context, receiver, caplog):
     caplog.set_level("INFO")
     caplog.handler.addFilter(name_trace)
-    job = ended_job(ledger, receiver.url, traceparent=entered(None))
+    job = ended_job(ledger, receiver.url, traceparent=continue_trace(None))
     try:
         deliver(job.id, context)
     finally:

@@ -13,7 +13,7 @@ from threading import Thread
 
 import pytest
 
-from jobs.lifecycle.next_step import pass_on
+from jobs.lifecycle.next_step import start_next_step
 from jobs.record.job import now
 from jobs.record.states import Delivery
 from jobs.redis.delivery_queues import CLIENT_CALLS
@@ -89,7 +89,7 @@ def owe(client: str, url: str, ledger: Ledger, queue: JobQueue) -> str:
     job = a_job(client=client, callback_url=url)
     ledger.accept(job, b"image")
     ended = ledger.append(ledger.append(job.started("w", now())).succeeded({"finding": "fracture"}, now()))
-    pass_on(ended, ledger, queue)
+    start_next_step(ended, ledger, queue)
     return job.id
 
 

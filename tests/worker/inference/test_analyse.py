@@ -11,14 +11,14 @@ from threading import Event, Timer
 import numpy as np
 import pytest
 
-from jobs.lifecycle.compare_and_set import insist
+from jobs.lifecycle.compare_and_set import change_job
 from jobs.lifecycle.deletion import delete
 from jobs.record.errors import StoreRefused, StoreUnavailable, TransientError
 from jobs.record.ids import new_id
 from jobs.record.job import Job, now
 from jobs.record.states import Delivery, State
 from jobs.redis.queue import DELIVER, INFER_ROUTINE
-from jobs.trace import entered, name_trace, trace_id
+from jobs.trace import continue_trace, name_trace, trace_id
 from model.decode.image import NotARadiograph, Radiograph, decode
 from model.errors import NoDecoder
 from model.image_warnings import ImageWarning
@@ -27,7 +27,7 @@ from model.regions import ScoredRegion
 from tests import pictures
 from tests.conftest import a_job, only_a_tombstone_is_left
 from worker.inference.analyse import PAUSES, AnalysisContext, _pauses, analyse
-from worker.inference.suspects import Suspects
+from worker.inference.serial_analysis import SerialAnalysis
 from worker.inference.watchdog import Watchdog
 
 PNG = pictures.encoded(pictures.gray())
@@ -76,7 +76,7 @@ def analysis(ledger, queue) -> AnalysisContext:
     predict, stopping = answering(PREDICTION), Event()
     return AnalysisContext(
         *(ledger, queue, Analyst(), predict, decoded, "inference:here:1", 3, Watchdog(60)),
-        *(Suspects(stopping), stopping),
+        *(SerialAnalysis(stopping), stopping),
     )
 
 
@@ -90,7 +90,7 @@ def accepted(ledger, image: bytes = PNG, **changes) -> Job:
 def test_what_the_worker_logs_of_a_job_names_its_trace(analysis, ledger, caplog):
     caplog.set_level("INFO")
     caplog.handler.addFilter(name_trace)
-    job = accepted(ledger, traceparent=entered(None))
+    job = accepted(ledger, traceparent=continue_trace(None))
     try:
         analyse(job.id, analysis)
     finally:
@@ -340,7 +340,7 @@ def test_the_result_of_a_job_that_was_canceled_meanwhile_is_void(analysis, ledge
     job = accepted(ledger, callback_url="https://clinic.example/")
 
     def slow(_: Radiograph) -> Prediction:
-        insist(job.id, lambda job: job.canceled(now()), ledger)
+        change_job(job.id, lambda job: job.canceled(now()), ledger)
         return answering(PREDICTION)(_)
 
     analyse(job.id, replace(analysis, predict=slow))

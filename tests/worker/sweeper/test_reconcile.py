@@ -62,7 +62,7 @@ def test_every_state_is_rebuilt_after_a_wipe(sweeper, ledger, queue, redis):
     reconcile(sweeper)
     sweep(sweeper)
     assert {job_id for _, job_id in queue.waiting()} == {waiting.id}
-    assert ledger.view.held("inference:here:1") == {at_work.id}
+    assert ledger.view.jobs_of_runner("inference:here:1") == {at_work.id}
     assert ledger.view.heartbeats.missing() >= {"inference:here:1"}, "until it beats"
     assert set(ledger.pending()) == {waiting.id, at_work.id, owed.id}
     shown = ledger.view.get_many([at_work.id, owed.id, ended.id])

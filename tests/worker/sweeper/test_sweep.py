@@ -146,7 +146,7 @@ def test_a_callback_to_a_receiver_that_is_paused_waits(ledger, sweeper, queue):
     job = accepted(ledger, callback_url="https://dead.example/")
     ledger.append(ledger.append(job.started("w", now())).succeeded(RESULT, now()))
     for _ in range(FAILURES):
-        ledger.view.circuit_breaker.note("clinic", "https://dead.example:443", answered=False)
+        ledger.view.circuit_breaker.count("clinic", "https://dead.example:443", answered=False)
     sweep(sweeper)
     assert enqueued(queue) == set()
 
@@ -331,4 +331,4 @@ def test_a_worker_holds_no_job_that_ended_while_its_record_was_not_in_redis(ledg
     running = ledger.append(job.started(runner, now()))
     redis.delete(f"job:{job.id}")
     ledger.append(running.succeeded(RESULT, now()))
-    assert ledger.view.held(runner) == set()
+    assert ledger.view.jobs_of_runner(runner) == set()

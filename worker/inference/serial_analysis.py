@@ -1,4 +1,4 @@
-"""Analyse suspects, the jobs that lost an attempt before, one at a time: any of them may kill the worker."""
+"""Analyses jobs that lost an attempt before one at a time: any of them may have killed its worker."""
 
 import logging
 from collections import deque
@@ -8,20 +8,21 @@ from threading import Event, Lock
 log = logging.getLogger(__name__)
 
 
-class Suspects:
-    """The suspects of one worker. One thread analyses them all in turn; every other thread stays free."""
+class SerialAnalysis:
+    """The jobs of one worker that are analysed one at a time. One thread does so; the others stay free."""
 
     def __init__(self, stopping: Event) -> None:
-        """`stopping`: set once this worker is to end; it then begins no further suspect."""
+        """`stopping`: set once this worker is to end. No further job is begun then."""
         self._stopping = stopping
         self._lock = Lock()
         self._waiting: deque[str] = deque()
         self._busy = False
 
     def analyse(self, job_id: str, work: Callable[[str], None]) -> None:
-        """Do `work` for this job, and for those that come meanwhile; or leave it to the thread that does.
+        """Do `work` for this job and for those that come meanwhile. If another thread does, leave it to that.
 
-        A job that is left to it has no message any more: if this worker ends first, the sweeper sends one.
+        A job that is left to another thread has no message any more. If this worker ends before the job is
+        begun, the sweeper sends a new message.
         """
         with self._lock:
             if job_id not in self._waiting:
@@ -29,12 +30,12 @@ class Suspects:
             if self._busy:
                 return
             self._busy = True
-        while (suspect := self._next()) is not None:
+        while (next_id := self._next()) is not None:
             try:
-                work(suspect)
+                work(next_id)
             except Exception:
-                # The sweeper takes it up again. The others are not at fault.
-                log.exception("the analysis of a suspect broke off", extra={"job": suspect})
+                # The sweeper restarts this job. The others go on.
+                log.exception("an analysis after a lost attempt broke off", extra={"job": next_id})
 
     def _next(self) -> str | None:
         with self._lock:
