@@ -1,1 +1,1 @@
-"""Runs the worker roles: inference analyses radiographs, delivery sends callbacks, the sweeper repairs."""
+"""Celery workers: analyse a radiograph, deliver its result, sweep up what was left behind."""

@@ -29,7 +29,7 @@ class Region(TypedDict):
             list[float],
             {"minItems": 4, "maxItems": 4},
             "The same in millimetres from the image's upper left corner, where the source gives a pixel"
-            " spacing; `image.spacing_plane` says where they hold.",
+            " spacing; `image.spacing_plane` says where they apply.",
         ]
     ]
 
@@ -80,7 +80,7 @@ class Image(TypedDict):
     spacing_plane: NotRequired[
         Annotated[
             Literal["calibrated", "detector", "unstated"],
-            "Where `pixel_spacing` holds: in the patient, on the detector, which shows everything larger, or"
+            "Where `pixel_spacing` applies: in the patient, on the detector (which shows all larger), or"
             " unstated.",
         ]
     ]
@@ -106,7 +106,7 @@ class ResultWarning(TypedDict):
 
 
 class Result(TypedDict):
-    """What the model says."""
+    """The prediction of the model."""
 
     finding: Literal["fracture", "no_fracture", "indeterminate"]
     probability: Annotated[float, {"minimum": 0, "maximum": 1}, "Calibrated probability of a fracture."]
@@ -159,7 +159,7 @@ class JobDocument(EventDataDocument):
 
 
 class Event(TypedDict):
-    """What a callback says."""
+    """The body of a callback."""
 
     type: Annotated[str, {"enum": list(JOB_EVENTS)}]
     timestamp: Annotated[str, MOMENT]

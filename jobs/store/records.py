@@ -130,15 +130,15 @@ class Records:
         lock, token = f"lock:{key}", token_hex(8)
         try:
             with translated(self._redis):
-                held = self._redis.set(lock, token, nx=True, ex=LOCK_SECONDS)
+                taken = self._redis.set(lock, token, nx=True, ex=LOCK_SECONDS)
                 # The answer to a first attempt may have been lost with its connection.
-                held = held or self._redis.get(lock) == token.encode()
+                taken = taken or self._redis.get(lock) == token.encode()
         except QueueAway:
             if not at_any_price and not self.objects.keeps_conditions():
                 raise
             yield False
             return
-        if not held:
+        if not taken:
             raise _Beaten
         try:
             yield True

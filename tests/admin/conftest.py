@@ -1,4 +1,4 @@
-"""The operator's commands beside a real API, which the tests of the API have as well."""
+"""Gives the tests of the operator's commands the real API of tests/api."""
 
 from tests.api.conftest import api, served
 

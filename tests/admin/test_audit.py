@@ -1,4 +1,4 @@
-"""Who did what by the API, as its operator reads it."""
+"""Tests the audit log of the API, as its operator reads it."""
 
 import json
 import os
@@ -46,7 +46,7 @@ def submit(api: Api, key: str, **fields: str) -> str:
     return api.request("POST", "/v1/jobs", key=key, fields=given).json()["id"]
 
 
-def test_who_submitted_and_read_what_is_on_record(api: Api, audit, ledger, key):
+def test_submissions_and_reads_are_in_the_audit_log(api: Api, audit, ledger, key):
     since, reader = now(), Keys(api.records).create("audited", [Scope.READ])
     job = submit(api, key)
     api.request("GET", f"/v1/jobs/{job}", key=reader)
@@ -62,7 +62,7 @@ def test_who_submitted_and_read_what_is_on_record(api: Api, audit, ledger, key):
 
 
 def test_a_submission_costs_the_object_store_nothing_more(api: Api, key):
-    api.request("GET", "/v1/jobs", key=key)  # its first use is written down
+    api.request("GET", "/v1/jobs", key=key)  # the first use is recorded
     before = set(api.objects.keys(""))
     job = submit(api, key)
     new = {name for name in api.objects.keys("") if name not in before}
@@ -71,23 +71,21 @@ def test_a_submission_costs_the_object_store_nothing_more(api: Api, key):
     assert api.redis.xlen(STREAM) == 2
 
 
-def test_a_submission_is_on_record_after_redis_was_wiped(api: Api, audit, ledger, key):
+def test_a_submission_is_in_the_audit_after_a_wipe_of_redis(api: Api, audit, ledger, key):
     since = now()
     job = submit(api, key)
     api.redis.flushall()
     assert acts(audit, ledger, since) == [("submitJob", id_of(key), job, None)]
 
 
-def test_what_changes_something_for_the_whole_client_is_on_record_before_its_answer(
-    api: Api, audit, ledger, key
-):
+def test_an_administrative_act_is_recorded_before_its_answer(api: Api, audit, ledger, key):
     since = now()
     api.request("POST", "/v1/webhook/rotate", key=key)
     api.redis.flushall()
     assert acts(audit, ledger, since) == [("rotateSecret", id_of(key), None, 200)]
 
 
-def test_the_log_holds_nothing_that_a_client_sent(api: Api, audit, key):
+def test_the_audit_log_has_nothing_that_a_client_sent(api: Api, audit, key):
     submit(api, key, reference="Jane Doe", metadata='{"name": "Jane Doe"}')
     api.request("GET", "/v1/jobs?cursor=Jane-Doe", key=key)
     audit.carry_over()

@@ -1,4 +1,4 @@
-"""The operator's commands: where they find the service, and that a reader who leaves stops no work."""
+"""Tests where the operator's commands find the service, and that a reader who leaves stops no change."""
 
 import json
 import os
@@ -26,7 +26,7 @@ COMMANDS = {
 
 @pytest.fixture
 def stack_settings(settings, tmp_path) -> dict[str, str]:
-    """What `make up` writes into its folder while it runs."""
+    """The file that `make up` writes into its folder while it runs."""
     variables = {
         "OSTEO_SIGNING_KEY": SIGNING_KEY,
         "REDIS_URL": settings.redis_url,
@@ -56,7 +56,7 @@ def test_a_command_finds_a_running_stack_by_itself(ledger, stack_settings, tmp_p
 
 
 def mark_as_the_stacks(ledger, stack_settings) -> None:
-    """As the API of this stack has left them."""
+    """The stores as the API of this stack has left them."""
     from jobs.store.compatibility import Compatibility
 
     Compatibility(ledger.records, ledger.view.redis, stack_settings["OSTEO_SIGNING_KEY"]).check()
@@ -79,7 +79,7 @@ def test_a_command_without_credentials_says_which_variables_hold_them(settings, 
     assert "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" in done.stderr
 
 
-def test_no_secret_is_handed_out_that_the_stack_does_not_sign_with(ledger, stack_settings, tmp_path):
+def test_no_secret_is_printed_that_the_stack_does_not_sign_with(ledger, stack_settings, tmp_path):
     mark_as_the_stacks(ledger, stack_settings)
     create = ("admin.keys", "create", "--client", "clinic")
     done = run(tmp_path, *create, OSTEO_SIGNING_KEY="0123456789" * 4)
@@ -89,7 +89,7 @@ def test_no_secret_is_handed_out_that_the_stack_does_not_sign_with(ledger, stack
 
 
 def read_one_line(tmp_path, *command: str) -> "subprocess.CompletedProcess[str]":
-    """A command whose reader leaves after the first line."""
+    """Run a command whose reader leaves after the first line."""
     script = f"{sys.executable} -m {' '.join(command)} | head -n 1; exit ${{PIPESTATUS[0]}}"
     return subprocess.run(
         ["bash", "-c", script],
@@ -100,7 +100,7 @@ def read_one_line(tmp_path, *command: str) -> "subprocess.CompletedProcess[str]"
     )
 
 
-def test_all_work_is_done_though_the_reader_has_left(ledger, stack_settings, tmp_path):
+def test_all_changes_are_made_though_the_reader_has_left(ledger, stack_settings, tmp_path):
     for _ in range(11):
         job = a_job(reference="r")
         ledger.accept(job, b"image")
@@ -115,7 +115,7 @@ def test_all_work_is_done_though_the_reader_has_left(ledger, stack_settings, tmp
 def test_a_reader_who_leaves_is_no_error_for_any_command(settings, ledger, stack_settings, tmp_path):
     Stores.connect(settings).check()
     audit, keys = Audit(ledger.objects, ledger.view.redis), Keys(ledger.records)
-    # More than a pipe holds: the next write finds the pipe closed.
+    # More than the buffer of a pipe: the next write finds the pipe closed.
     for _ in range(3):
         keys.create("clinic")
     entries = [json.dumps(vars(AuditEntry("clinic", "getJob", subject=f"job_{n:026d}"))) for n in range(2000)]

@@ -16,7 +16,7 @@ from tests.conftest import a_job
 
 @pytest.fixture
 def given_up(ledger):
-    """Two jobs that lost their workers, and one that failed by its own fault."""
+    """Two jobs that lost their workers, and one that failed by a fault of its submission."""
     jobs = []
     for type_ in ("worker-lost", "not-a-radiograph", "internal-error"):
         job = a_job(callback_url="https://clinic.example/", reference="patient 7")
@@ -49,7 +49,7 @@ def command(settings):
     return run
 
 
-def test_what_was_given_up_is_listed_with_its_reason(given_up, command):
+def test_a_dead_letter_is_listed_with_its_reason(given_up, command):
     dead, _ = given_up
     code, lines, _ = command("list")
     assert code == 0
@@ -60,7 +60,7 @@ def test_what_was_given_up_is_listed_with_its_reason(given_up, command):
     assert [version["state"] for version in versions] == ["running", *["failed"] * 3]
 
 
-def test_all_are_retried_and_end_anew(given_up, command, ledger, redis):
+def test_all_dead_letters_are_retried_and_end_anew(given_up, command, ledger, redis):
     dead, own_fault = given_up
     code, lines, _ = command("retry", "--all")
     assert (code, [line["retries"] for line in lines]) == (0, [1, 1])
@@ -72,7 +72,7 @@ def test_all_are_retried_and_end_anew(given_up, command, ledger, redis):
     assert command("list")[1] == []
 
 
-def test_one_is_retried_and_what_is_none_is_said(given_up, command):
+def test_one_dead_letter_is_retried_and_other_jobs_are_refused(given_up, command):
     dead, own_fault = given_up
     assert command("retry", dead[1].id)[0] == 0
     assert [line["id"] for line in command("list")[1]] == [dead[0].id]

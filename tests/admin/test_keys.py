@@ -1,4 +1,4 @@
-"""API keys: what each may do, and how an operator makes, sees, replaces and ends them."""
+"""Tests API keys: what each may do, and how an operator creates, lists, replaces and revokes them."""
 
 import json
 import os
@@ -64,14 +64,14 @@ def test_a_key_does_what_its_scopes_allow_and_no_more(api: Api):
 
 def test_a_key_that_may_not_submit_leaves_no_trace(api: Api):
     key = Keys(api.records).create("reader", [Scope.READ])
-    api.request("GET", "/v1/jobs", key=key)  # its first use is written down
+    api.request("GET", "/v1/jobs", key=key)  # the first use is recorded
     before = api.traces()
     answer = api.request("POST", "/v1/jobs", key=key, fields={"image": ("x.png", PNG)})
     assert (answer.status, problem_of(answer)["type"]) == (403, "/problems/insufficient-scope")
     assert api.traces() == before
 
 
-def test_a_key_of_before_there_were_scopes_keeps_all_rights(keys, ledger):
+def test_a_key_from_before_scopes_keeps_all_rights(keys, ledger):
     text = keys.create("clinic")
     (address,) = ledger.objects.keys("keys/")
     ledger.objects.put(address, json.dumps({"client": "clinic", "created_at": moment_text(now())}).encode())
@@ -89,7 +89,7 @@ def test_a_revoked_key_is_refused_once_its_trust_has_run_out(keys, ledger):
     assert Keys(ledger.records).holder_of(text) is None
 
 
-def test_a_rotated_key_has_a_successor_with_its_rights_and_ends_after_the_overlap(keys, ledger):
+def test_a_rotated_key_ends_after_its_overlap_and_its_successor_works(keys, ledger):
     old = keys.create("clinic", [Scope.READ])
     held = keys.holder_of(old)
     new, ending = keys.rotate(held.id, timedelta(hours=1))
@@ -166,5 +166,5 @@ def test_a_wrong_command_says_what_is_wrong_and_changes_nothing(settings, ledger
 @pytest.mark.parametrize(
     "text", ["", "osteo_", "osteo_" + "A" * 42, "osteo_" + "A" * 44, "osteo_" + "ü" * 43]
 )
-def test_what_is_no_key_never_reaches_the_store(text: str):
+def test_a_text_that_is_no_key_is_never_looked_up(text: str):
     assert Keys(Records(objects=None, redis=Redis())).holder_of(text) is None

@@ -15,7 +15,7 @@ def test_defaults_fill_what_the_environment_does_not_say():
     assert Settings.from_environment(KEY).max_pixels == 50_000_000
 
 
-def test_values_take_their_kind():
+def test_values_are_converted_to_their_kind():
     given = KEY | {
         "OSTEO_MAX_BYTES": "10",
         "OSTEO_CALLBACK_EXCEPTIONS": "A.example, 127.0.0.1",
@@ -84,7 +84,7 @@ def test_a_worker_warns_in_its_log_of_a_name_that_is_no_setting(servers):
     assert "OSTEO_BATCHES is set" in json.loads(line)["message"]
 
 
-def test_a_process_that_signs_nothing_needs_no_signing_key_and_keeps_none():
+def test_a_process_that_signs_nothing_needs_and_keeps_no_signing_key():
     for environment in ({}, {"OSTEO_SIGNING_KEY": "short"}, KEY):
         assert Settings.from_environment(environment, signs=False).signing_key == ""
 

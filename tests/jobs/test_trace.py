@@ -11,7 +11,7 @@ GIVEN = f"00-{TRACE}-00f067aa0ba902b7-01"
 @pytest.mark.parametrize(
     "given", [GIVEN, f"cc-{TRACE}-00f067aa0ba902b7-01", f"cc-{TRACE}-00f067aa0ba902b7-01-more"]
 )
-def test_a_trace_is_entered_with_a_span_of_our_own(given):
+def test_a_trace_is_continued_with_a_span_of_our_own(given):
     ours = continue_trace(given)
     assert (ours[:36], ours[-3:]) == (f"00-{TRACE}-", "-01")
     assert "00f067aa0ba902b7" not in ours
@@ -32,14 +32,14 @@ def test_a_trace_is_entered_with_a_span_of_our_own(given):
         f"{GIVEN}\n",
     ],
 )
-def test_what_names_no_trace_begins_a_new_one(given):
+def test_a_header_without_a_valid_trace_begins_a_new_one(given):
     first, second = continue_trace(given), continue_trace(given)
     assert len(first) == len(GIVEN)
     assert trace_id(first) not in (trace_id(second), TRACE)
     assert trace_id(continue_trace(first)) == trace_id(first)
 
 
-def test_a_line_of_the_log_names_the_trace_that_it_belongs_to():
+def test_a_log_record_names_its_trace():
     inside, outside = (logging.makeLogRecord({}) for _ in range(2))
     with log_with_trace(GIVEN):
         assert name_trace(inside)

@@ -1,4 +1,4 @@
-"""A receiver of callbacks that answers as it is told, and what a delivery works with."""
+"""Gives the tests of the workers a receiver of callbacks, and the context of a delivery."""
 
 import ssl
 from collections.abc import Callable, Iterator
@@ -24,13 +24,13 @@ from worker.sweeper.sweep import Sweeper, sweep
 
 
 class Receiver:
-    """A real HTTP server that answers as it is told and keeps what it was sent."""
+    """A real HTTP server that gives the answers of the test and records its requests."""
 
     def __init__(self) -> None:
         self.status = 200
         self.headers: dict[str, str] = {}
         self.meanwhile: Callable[[], object] = lambda: None
-        """What happens while it is called."""
+        """Called during a request."""
         self.received: list[tuple[dict[str, str], bytes]] = []
         outer = self
 
@@ -90,19 +90,19 @@ def context(ledger: Ledger, queue: JobQueue, settings: Settings) -> DeliveryCont
 
 
 def deliver(job_id: str, context: DeliveryContext) -> None:
-    """What a delivery worker does about a job once its client has been fed."""
+    """Do what a delivery worker does for a job, once its client has call slots."""
     context.queue.feed_deliveries("clinic")
     with_call_slot(deliver_with_slot, context, job_id)
 
 
 def send_probe(probe_id: str, context: DeliveryContext) -> None:
-    """What a delivery worker does about a test event."""
+    """Do what a delivery worker does for a test event."""
     context.queue.probe("clinic", probe_id)
     with_call_slot(probe_with_slot, context, probe_id)
 
 
 def after_a_while(sweeper: Sweeper, redis: Redis) -> None:
-    """One round of the sweeper once everything has come due that comes due at any time."""
+    """Make one round of the sweeper in which every job is due."""
     for job_id, at in redis.zrange(AGENDA, 0, -1, withscores=True):
         if at < inf:
             redis.zadd(AGENDA, {job_id: 0})

@@ -1,4 +1,4 @@
-"""A study comes to its one callback, whatever dies on the way."""
+"""Tests that a study comes to its one callback, even if processes die on the way."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -45,7 +45,7 @@ def accepted(ledger: Ledger, count: int = 3, image: bytes = b"image", **changes)
 
 
 def recorded(ledger: Ledger, job: Job, probability: float = 0.5, at: datetime | None = None) -> Job:
-    """The job's end as a worker leaves it that is killed right behind it."""
+    """End a job as a worker does that is killed right after."""
     return ledger.append(ledger.append(job.started("w", now())).succeeded(result(probability), at or now()))
 
 
@@ -119,9 +119,7 @@ def test_workers_that_end_the_last_jobs_at_once_conclude_the_study_once(ledger, 
     assert list(ledger.pending()) == [study.id]
 
 
-def test_a_worker_killed_behind_the_last_record_leaves_the_study_to_the_sweeper(
-    ledger, queue, sweeper, redis
-):
+def test_a_study_whose_last_worker_was_killed_is_concluded_by_the_sweeper(ledger, queue, sweeper, redis):
     study, jobs = accepted(ledger, callback_url="https://clinic.example/")
     for job in jobs[:2]:
         start_next_step(recorded(ledger, job), ledger, queue)
@@ -156,9 +154,7 @@ def test_a_study_is_concluded_after_redis_was_wiped(ledger, queue, sweeper, redi
     assert called_for(queue, study)
 
 
-def test_the_sweeper_leaves_a_study_alone_while_one_of_its_jobs_has_not_ended(
-    ledger, queue, sweeper, monkeypatch
-):
+def test_a_study_is_not_concluded_while_one_of_its_jobs_runs(ledger, queue, sweeper, monkeypatch):
     study, jobs = accepted(ledger, queued_at=LONG_AGO, callback_url="https://clinic.example/")
     for job in jobs[:2]:
         start_next_step(recorded(ledger, job), ledger, queue)
@@ -218,7 +214,7 @@ def test_a_study_whose_submission_broke_off_is_erased_with_its_jobs(
     assert left == {f"jobs/{job.id}/ledger/{ledger.read(job.id).version:06d}" for job in jobs[:kept]}
 
 
-def test_a_study_that_is_taken_in_again_leaves_alone_what_it_finds(ledger, queue, sweeper, redis):
+def test_a_second_intake_of_a_study_changes_no_job_that_is_there(ledger, queue, sweeper, redis):
     study, jobs = a_study(2, callback_url="https://clinic.example/")
 
     def members():
@@ -236,7 +232,7 @@ def test_a_study_that_is_taken_in_again_leaves_alone_what_it_finds(ledger, queue
     assert called_for(queue, study)
 
 
-def test_a_study_that_ends_before_it_is_accepted_is_concluded_by_the_sweeper(ledger, queue, sweeper, redis):
+def test_a_study_that_ends_before_it_is_accepted_is_still_concluded(ledger, queue, sweeper, redis):
     study, jobs = a_study(2, callback_url="https://clinic.example/")
 
     def members():
@@ -250,9 +246,7 @@ def test_a_study_that_ends_before_it_is_accepted_is_concluded_by_the_sweeper(led
     assert called_for(queue, study)
 
 
-def test_a_deletion_that_broke_off_is_finished_by_the_sweeper_and_nobody_called(
-    ledger, queue, sweeper, redis
-):
+def test_a_deletion_that_broke_off_is_finished_without_a_callback(ledger, queue, sweeper, redis):
     study, jobs = accepted(ledger, 2, callback_url="https://clinic.example/")
     ledger.append(study.erased(now()))
     start_next_step(recorded(ledger, jobs[0]), ledger, queue)
@@ -262,7 +256,7 @@ def test_a_deletion_that_broke_off_is_finished_by_the_sweeper_and_nobody_called(
     assert not called_for(queue, study)
 
 
-def test_a_study_one_of_whose_jobs_is_tried_again_is_called_for_again(ledger, queue, context, receiver):
+def test_a_study_with_a_retried_job_has_another_callback(ledger, queue, context, receiver):
     study, jobs = accepted(ledger, 2, callback_url=receiver.url)
     start_next_step(recorded(ledger, jobs[0], 0.1), ledger, queue)
     start_next_step(failed(ledger, jobs[1], "worker-lost"), ledger, queue)
@@ -296,7 +290,7 @@ def test_a_study_is_not_counted_among_the_jobs_that_ended(ledger, queue):
     assert ledger.view.counts() == {"ended:succeeded": 2}
 
 
-def test_the_end_of_a_job_that_is_of_no_study_costs_no_request_more(ledger, queue):
+def test_the_end_of_a_job_without_a_study_costs_no_further_request(ledger, queue):
     job = a_job()
     ledger.accept(job, b"image")
     ended = recorded(ledger, job)

@@ -1,1 +1,1 @@
-"""The sweeper role: it restarts jobs that are stuck, and deletes what is kept no longer."""
+"""The sweeper role: it brings back jobs that were left behind, and deletes what is kept no longer."""

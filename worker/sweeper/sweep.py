@@ -122,8 +122,8 @@ def is_stuck(job: Job, this_round: Round, sweeper: Sweeper) -> bool:
         # Each of its jobs is on the agenda until it has ended and has tried to end the study.
         return not sweeper.ledger.view.agenda.waits(job)
     if job.state is State.RUNNING:
-        held = this_round.at - (job.started_at or job.queued_at)
-        return held > sweeper.running_limit or job.runner in this_round.gone
+        elapsed = this_round.at - (job.started_at or job.queued_at)
+        return elapsed > sweeper.running_limit or job.runner in this_round.gone
     # The view has put a callback that is owed into its delivery queue.
     return not job.owes_callback
 

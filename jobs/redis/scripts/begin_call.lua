@@ -9,8 +9,8 @@
 -- Returns client and origin; false if the worker must not call.
 local slot, paused = unpack(KEYS)
 local item, token, now, till, beat = unpack(ARGV)
-local client, origin, holder, held = unpack(redis.call('HMGET', slot, 'client', 'origin', 'holder', 'till'))
-if not client or holder and slot_is_held(holder, held, tonumber(now), beat) then return false end
+local client, origin, holder, held_till = unpack(redis.call('HMGET', slot, 'client', 'origin', 'holder', 'till'))
+if not client or holder and slot_is_held(holder, held_till, tonumber(now), beat) then return false end
 if tonumber(redis.call('ZSCORE', paused, client .. ' ' .. origin) or 0) > tonumber(now) then
   redis.call('SREM', 'turns:' .. client, item)
   redis.call('DEL', slot)

@@ -41,10 +41,10 @@ while free > 0 do
   local ends = tonumber(redis.call('ZSCORE', paused, name) or 0)
   -- A receiver that has failed is tried by one call.
   local alone = origin == probes or tonumber(redis.call('GET', 'failures:' .. name) or 0) >= failures
-  local held = calls[origin] or 0
-  local room, item = held < (alone and 1 or most), nil
+  local taken = calls[origin] or 0
+  local room, item = taken < (alone and 1 or most), nil
   if ends <= now and room then
-    for _, due in ipairs(redis.call('ZRANGEBYSCORE', deliveries, '-inf', now, 'LIMIT', 0, held + 1)) do
+    for _, due in ipairs(redis.call('ZRANGEBYSCORE', deliveries, '-inf', now, 'LIMIT', 0, taken + 1)) do
       if redis.call('EXISTS', 'turn:' .. due) == 0 then item = item or due end
     end
   end
@@ -53,7 +53,7 @@ while free > 0 do
     redis.call('SADD', slots, item)
     last = last + 0.000001
     redis.call('ZADD', receivers, last, origin)
-    calls[origin], free, chosen[#chosen + 1] = held + 1, free - 1, item
+    calls[origin], free, chosen[#chosen + 1] = taken + 1, free - 1, item
   else
     local first = redis.call('ZRANGE', deliveries, 0, 0, 'WITHSCORES')[2]
     local later = first and math.max(tonumber(first), ends)

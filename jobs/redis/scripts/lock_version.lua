@@ -10,8 +10,8 @@
 -- 2 if it may write at once: no writer has tried this version before.
 local lock, job, memory = unpack(KEYS)
 local token, seconds, version, doubt = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local held = redis.call('GET', lock)
-if held and held ~= token then return 0 end
+local holder = redis.call('GET', lock)
+if holder and holder ~= token then return 0 end
 redis.call('SET', lock, token, 'EX', seconds)
 local server = server_id()
 local now, known, since = redis.call('TIME')[1], unpack(redis.call('HMGET', memory, 'server', 'since'))

@@ -6,7 +6,7 @@
 -- Returns the ids of the jobs.
 local sent, taken, queue = unpack(KEYS)
 local now, before = tonumber(redis.call('TIME')[1]), tonumber(redis.call('GET', taken) or 0)
--- Of a clock that was set back, the mark says nothing until its time has come again.
+-- A mark in the future is ignored: the clock was set back.
 if before > now then before = 0 end
 if redis.call('LLEN', queue) == 0 then before = now end
 return redis.call('ZRANGEBYSCORE', sent, '-inf', before - ARGV[1])

@@ -8,7 +8,7 @@ NONE: frozenset[str] = frozenset()
 DEVELOPMENT = frozenset({"127.0.0.1", "localhost"})
 
 
-def test_a_public_https_address_is_taken_apart():
+def test_a_public_https_address_is_parsed_into_its_parts():
     assert parse("https://Clinic.example/a?b=1", NONE) == CallbackTarget(
         "https", "clinic.example", 443, "/a?b=1"
     )
@@ -77,7 +77,7 @@ def test_a_public_https_address_is_taken_apart():
         "https://" + "a" * 3000,
     ],
 )
-def test_what_may_not_be_called_is_refused(url):
+def test_a_url_that_may_not_be_called_is_refused(url):
     with pytest.raises(CallbackUrlRefused, match="callback_url"):
         parse(url, NONE)
 
@@ -120,7 +120,7 @@ def test_development_hosts_may_be_called_over_http_on_any_port():
     assert resolve(callback, DEVELOPMENT) == ["127.0.0.1"]
 
 
-def test_a_name_that_leads_to_this_machine_is_refused_when_it_is_called():
+def test_a_name_of_this_machine_is_refused_when_it_is_called():
     with pytest.raises(CallbackUrlRefused, match="public"):
         resolve(CallbackTarget("https", "localhost", 443, "/"), NONE)
 
@@ -139,7 +139,7 @@ def test_one_bad_address_among_good_ones_is_refused(monkeypatch):
         resolve(parse("https://clinic.example/", NONE), NONE)
 
 
-def test_a_name_that_is_bound_anew_is_judged_at_every_call(monkeypatch):
+def test_the_address_of_a_name_is_checked_at_every_call(monkeypatch):
     callback = parse("https://clinic.example/", NONE)
     name_leads_to(monkeypatch, "93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c")
     assert resolve(callback, NONE) == ["93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c"]
@@ -149,6 +149,6 @@ def test_a_name_that_is_bound_anew_is_judged_at_every_call(monkeypatch):
 
 
 def name_leads_to(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
-    """Let the resolver answer so."""
+    """Make the resolver return these addresses."""
     found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443)) for address in addresses]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)

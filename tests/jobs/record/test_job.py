@@ -15,7 +15,7 @@ from tests.conftest import a_job, a_study
 RESULT = {"finding": "fracture"}
 
 
-def test_the_first_id_of_a_moment_lies_between_those_before_and_those_from_then_on():
+def test_the_first_id_of_a_moment_sorts_before_all_ids_made_from_then_on():
     moment = now()
     first = first_id("job", moment)
     assert is_id("job", first)
@@ -51,7 +51,7 @@ def test_a_job_without_a_callback_is_settled_when_it_ends():
         lambda job: job.started("w", now()).succeeded(RESULT, now()).delivered(),
     ],
 )
-def test_a_move_that_the_table_does_not_know_is_refused(move):
+def test_a_move_that_the_table_does_not_list_is_refused(move):
     with pytest.raises(IllegalMove):
         move(a_job())
 

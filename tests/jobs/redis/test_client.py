@@ -13,7 +13,7 @@ from jobs.settings import Settings
 
 @pytest.fixture
 def frozen():
-    """A Redis that is stopped: it takes connections and never says a word. Yields its URL and who came."""
+    """A stopped Redis: it accepts connections and never answers. Yields its URL and the connections."""
     came: list[socket.socket] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
 
@@ -41,7 +41,7 @@ def test_a_redis_that_is_silent_is_waited_for_once(frozen):
     assert len(came) == 1
 
 
-def test_it_is_asked_again_after_a_pause(settings, monkeypatch):
+def test_a_silent_redis_is_asked_again_after_a_pause(settings, monkeypatch):
     redis = connect(settings.redis_url)
     moment = [1000.0]
     monkeypatch.setattr("jobs.redis.client.time.monotonic", lambda: moment[0])
@@ -54,7 +54,7 @@ def test_it_is_asked_again_after_a_pause(settings, monkeypatch):
         redis.ping()
 
 
-def test_an_exhausted_pool_is_not_a_redis_that_is_away(settings):
+def test_an_exhausted_pool_raises_queue_busy_and_not_queue_away(settings):
     redis = connect(settings.redis_url)
     pool = redis.connection_pool
     pool.timeout = 0.01
@@ -66,7 +66,7 @@ def test_an_exhausted_pool_is_not_a_redis_that_is_away(settings):
         assert redis.ping(), "a connection that is free again is used at once"
 
 
-def test_connections_that_are_left_are_taken_from_no_thread_at_work(settings: Settings):
+def test_leaving_a_server_closes_no_connection_that_is_in_use(settings: Settings):
     redis = connect(settings.redis_url)
     ended = Event()
 

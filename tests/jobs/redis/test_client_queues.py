@@ -11,7 +11,7 @@ from tests.conftest import a_job
 
 @pytest.fixture
 def flood(ledger, queue) -> list[Job]:
-    """Far more jobs of one client than its window holds, in the queue as far as they may be."""
+    """Far more jobs of one client than its window has room for, sent to workers as far as it has room."""
     jobs = [a_job("flood") for _ in range(CLIENT_WINDOW + 20)]
     for job in jobs:
         ledger.view.put(job)
@@ -19,7 +19,7 @@ def flood(ledger, queue) -> list[Job]:
     return jobs
 
 
-def test_a_flood_stands_before_another_client_only_as_far_as_its_window_goes(flood, ledger, queue, redis):
+def test_a_flood_delays_another_client_by_its_window_at_most(flood, ledger, queue, redis):
     other = a_job("clinic")
     ledger.view.put(other)
     queue.feed("clinic", Priority.ROUTINE)
@@ -29,7 +29,7 @@ def test_a_flood_stands_before_another_client_only_as_far_as_its_window_goes(flo
     assert ledger.view.client_queues.position(flood[-1]) == CLIENT_WINDOW + 20
 
 
-def test_each_job_that_is_taken_up_lets_the_next_one_in(flood, ledger, queue):
+def test_each_job_that_a_worker_takes_admits_the_next_one(flood, ledger, queue):
     for taken in range(20):
         ledger.view.put(flood[taken].started("w", now()))
         queue.feed("flood", Priority.ROUTINE)
@@ -39,7 +39,7 @@ def test_each_job_that_is_taken_up_lets_the_next_one_in(flood, ledger, queue):
     assert ledger.view.client_queues.of_client("flood")[0] == CLIENT_WINDOW
 
 
-def test_a_line_ends_with_its_last_job(ledger):
+def test_a_client_queue_is_removed_with_its_last_job(ledger):
     job = a_job()
     ledger.view.put(job)
     assert ledger.view.client_queues.all() == [("clinic", Priority.ROUTINE)]

@@ -20,7 +20,7 @@ def deliveries(ledger):
 
 
 def owed(ledger: Ledger, url: str = URL, client: str = "clinic", due=None) -> Job:
-    """A job that has ended and owes a callback."""
+    """Return a job that has ended and owes a callback."""
     job = a_job(client, url)
     ended = job.started("w", now()).succeeded({"finding": "fracture"}, due or now())
     ledger.view.put(ended)
@@ -28,7 +28,7 @@ def owed(ledger: Ledger, url: str = URL, client: str = "clinic", due=None) -> Jo
 
 
 def made(deliveries, item: str) -> None:
-    """One call, from the beginning of its turn to the end."""
+    """Make one call, from the beginning of its call slot to the end."""
     turn = deliveries.begin(item, WORKER, 30)
     deliveries.leave(turn)
     deliveries.end(turn)
@@ -64,7 +64,7 @@ def test_one_slow_receiver_leaves_room_for_the_clients_others(ledger, deliveries
     assert deliveries.next("clinic", DELIVER) == [other.id]
 
 
-def test_receivers_of_a_client_come_in_turn(ledger, deliveries):
+def test_receivers_of_a_client_get_call_slots_in_turn(ledger, deliveries):
     first = [owed(ledger) for _ in range(3)]
     second = [owed(ledger, OTHER) for _ in range(3)]
     assert set(deliveries.next("clinic", DELIVER)) == {job.id for job in (*first[:2], *second[:2])}
@@ -100,12 +100,12 @@ def test_a_receiver_is_tried_by_one_call_after_a_pause(ledger, deliveries, redis
 
 
 def pause_ends(redis) -> None:
-    """Let the pause of the one receiver that is paused, or is looked at later, end now."""
+    """End the pause of the one receiver that is paused, or is looked at later."""
     redis.delete("paused")
     redis.zadd("receivers:clinic", {ORIGIN: 0})
 
 
-def test_a_turn_that_comes_in_a_pause_is_not_begun(ledger, deliveries):
+def test_a_call_slot_is_not_begun_while_its_receiver_is_paused(ledger, deliveries):
     job = owed(ledger)
     assert deliveries.next("clinic", DELIVER) == [job.id]
     for _ in range(FAILURES):
@@ -113,7 +113,7 @@ def test_a_turn_that_comes_in_a_pause_is_not_begun(ledger, deliveries):
     assert deliveries.begin(job.id, WORKER, 30) is None
 
 
-def test_a_turn_is_given_again_when_its_message_is_lost(ledger, deliveries, redis):
+def test_a_call_slot_is_given_again_when_its_message_is_lost(ledger, deliveries, redis):
     job = owed(ledger)
     assert deliveries.next("clinic", DELIVER) == [job.id]
     assert deliveries.next("clinic", DELIVER) == [], "its message may be on its way"
@@ -133,14 +133,14 @@ def test_a_call_of_a_process_that_has_died_is_made_again(ledger, deliveries):
     assert deliveries.next("clinic", DELIVER) == [job.id]
 
 
-def test_a_turn_that_changed_nothing_is_not_repeated_at_once(ledger, deliveries):
+def test_a_call_slot_that_changed_nothing_is_not_repeated_at_once(ledger, deliveries):
     job = owed(ledger)
     deliveries.next("clinic", DELIVER)
     deliveries.end(deliveries.begin(job.id, WORKER, 30))
     assert deliveries.next("clinic", DELIVER) == []
 
 
-def test_a_callback_waits_until_it_is_due_and_its_client_is_then_forgotten(ledger, deliveries, redis):
+def test_a_callback_waits_until_it_is_due_and_then_its_client_is_removed(ledger, deliveries, redis):
     job = owed(ledger, due=now().replace(year=now().year + 1))
     assert deliveries.clients() == []
     assert deliveries.next("clinic", DELIVER) == []

@@ -12,7 +12,7 @@ def test_a_process_lives_until_its_last_heartbeat_is_too_old(ledger, redis):
     assert heartbeats.missing() == set()
 
 
-def test_a_heartbeat_survives_no_wipe_of_redis(ledger, redis):
+def test_a_heartbeat_is_lost_with_a_wipe_of_redis(ledger, redis):
     ledger.view.heartbeats.beat("inference:a:1")
     redis.flushall()
     assert ledger.view.heartbeats.alive() == set()

@@ -1,4 +1,4 @@
-"""Redis as operators run it: behind sentinels, with TLS and users, demoted to replica."""
+"""Tests Redis as operators run it: behind sentinels, with TLS and users, demoted to replica."""
 
 import os
 import re
@@ -44,12 +44,12 @@ SECONDS = 30
 (RIGHTS,) = re.findall(
     r"^user osteo on >PASSWORD (.+)$", (ROOT / "docs/operate.md").read_text(), re.MULTILINE
 )
-"""What the page gives to the service's user."""
+"""The rights that the page gives to the user of the service."""
 
 
 @dataclass
 class Server:
-    """One Redis of a test's own."""
+    """A Redis of one test."""
 
     port: int
     process: "subprocess.Popen[bytes]"
@@ -64,7 +64,7 @@ class Server:
 
 
 def await_that(condition: Callable[[], object]) -> None:
-    """Return when the condition holds; a server that does not answer yet does not fulfil it."""
+    """Return when the condition is true. It is not while a server does not answer."""
     deadline = time.monotonic() + SECONDS
     while True:
         with suppress(RedisError, OperationalError, QueueUnavailable):
@@ -143,7 +143,7 @@ def test_a_worker_waits_for_a_redis_that_is_demoted_and_goes_on(start, s3, tmp_p
         worker.wait()
 
 
-def test_whoever_writes_is_told_of_a_replica_and_leaves_its_connections(start):
+def test_a_write_to_a_replica_raises_and_its_connections_are_renewed(start):
     other, server = start(), start()
     view = View.connect(server.url, 60)
     view.check()
@@ -211,7 +211,7 @@ def test_an_address_of_sentinels_is_read_for_redis_py_and_for_celery():
 
 @dataclass
 class Tls:
-    """A server before a Redis that ends its TLS, and the files of its CA."""
+    """A proxy that terminates TLS for a Redis, and the files of its CA."""
 
     port: int
     certificate: Path
@@ -274,7 +274,7 @@ def test_redis_is_reached_by_tls_as_a_user_with_the_rights_of_the_page(tls, s3, 
         beats = View.connect(server.url, 60).heartbeats
         await_that(lambda: beats.alive("delivery:"))
         await_that(lambda: celery_app(url).control.ping(timeout=1))
-        # What the other roles ask of Redis: a job's way, its queue, the sweeper's rounds.
+        # The commands of the other roles: jobs and their queues, and the rounds of the sweeper.
         objects = Objects.connect(settings.s3_endpoint_url, settings.s3_bucket)
         ledger, queue = Ledger(objects, View.connect(url, 60)), JobQueue.connect(url)
         job = a_job(callback_url="https://clinic.example/hook")
@@ -296,7 +296,7 @@ def test_redis_is_reached_by_tls_as_a_user_with_the_rights_of_the_page(tls, s3, 
         worker.wait()
 
 
-def test_what_will_never_open_is_said_in_words_and_the_process_ends(tls, s3, tmp_path):
+def test_a_process_that_redis_refuses_names_the_reason_and_ends(tls, s3, tmp_path):
     proxy, server = tls
     server.client.acl_setuser("narrow", enabled=True, passwords=["+p"], categories=["-@all"])
     tried = {
@@ -316,7 +316,7 @@ def test_what_will_never_open_is_said_in_words_and_the_process_ends(tls, s3, tmp
         assert "Traceback" not in log.read_text()
 
 
-def test_the_api_and_commands_say_a_wrong_password_as_well(start, s3, tmp_path):
+def test_the_api_and_the_commands_report_a_wrong_password(start, s3, tmp_path):
     url = f"redis://:wrong@{HOST}:{start().port}/0"
     for module in (("gunicorn", "--config", "api/gunicorn.conf.py"), ("admin.keys", "list")):
         done = subprocess.run(

@@ -12,7 +12,7 @@ from tests.conftest import a_job
 
 @pytest.fixture
 def waiting(ledger, queue):
-    """Put a job into its client's line, and feed the queue from it."""
+    """Put a job into its client's queue, and send it to workers."""
 
     def wait(**values: object) -> Job:
         job = a_job(**values)
@@ -43,6 +43,6 @@ def test_a_wipe_of_redis_does_not_stop_the_sender(waiting, redis):
     assert redis.llen(INFER_ROUTINE) == 1
 
 
-def test_a_redis_that_is_away_is_said_instead_of_waited_for():
+def test_a_send_without_redis_raises_and_does_not_wait():
     with pytest.raises(QueueUnavailable):
         JobQueue.connect("redis://127.0.0.1:1/0").feed_deliveries("clinic")

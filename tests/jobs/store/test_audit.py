@@ -1,4 +1,4 @@
-"""The audit log: nothing noted is lost with a process, and nothing written is changed."""
+"""Tests that the audit log loses no entry with a process, and changes none that is written."""
 
 import json
 import time
@@ -42,7 +42,7 @@ def an_act(subject: str, **changes) -> AuditEntry:
     return AuditEntry("clinic", "getJob", key="k", subject=subject, status=200, **changes)
 
 
-def test_what_is_noted_by_a_process_that_then_dies_is_carried_over_by_another(audit, objects, settings):
+def test_an_entry_of_a_process_that_died_is_carried_over_by_another(audit, objects, settings):
     Audit(objects, Redis.from_url(settings.redis_url)).record(an_act("a"))
     assert list(objects.keys("audit/")) == [], "noting costs the object store nothing"
     audit.carry_over()
@@ -58,7 +58,7 @@ def test_a_batch_is_one_object_however_many_acts_it_has(audit, objects):
     assert subjects(audit) == [str(number) for number in range(30)]
 
 
-def test_a_sweeper_killed_before_it_removed_what_it_wrote_doubles_nothing(audit, objects, monkeypatch):
+def test_a_sweeper_killed_before_it_removed_entries_doubles_none(audit, objects, monkeypatch):
     def killed(*_):
         raise KilledHere
 
@@ -74,7 +74,7 @@ def test_a_sweeper_killed_before_it_removed_what_it_wrote_doubles_nothing(audit,
     assert subjects(audit) == ["a", "b"]
 
 
-def test_nothing_is_struck_out_that_the_object_store_did_not_take(audit, redis, settings):
+def test_no_entry_is_removed_that_the_object_store_did_not_take(audit, redis, settings):
     audit.record(an_act("a"))
     with pytest.raises(StoreUnavailable):
         Audit(Objects.connect(AWAY, "osteo"), redis).carry_over()
@@ -87,7 +87,7 @@ def test_an_act_is_written_to_the_object_store_while_redis_is_away(audit, object
     assert subjects(audit) == ["a"]
 
 
-def test_an_act_that_is_kept_is_there_before_anything_else_happens(audit, objects, redis):
+def test_an_act_recorded_durably_is_in_the_object_store_at_once(audit, objects, redis):
     audit.record_durably(an_act("a"))
     assert subjects(audit) == ["a"]
     Audit(Objects.connect(AWAY, "osteo"), redis).record_durably(an_act("b"))
@@ -100,7 +100,7 @@ def test_an_act_that_no_store_takes_goes_to_the_log(caplog):
     assert [record.entry["subject"] for record in caplog.records if hasattr(record, "entry")] == ["a"]
 
 
-def test_what_had_to_wait_for_days_is_found_by_its_own_time(audit, objects):
+def test_an_entry_that_waited_for_days_is_found_by_its_own_time(audit, objects):
     days_ago = now() - timedelta(days=3)
     audit.record(an_act("old", at=moment_text(days_ago)))
     audit.record(an_act("new"))
@@ -111,7 +111,7 @@ def test_what_had_to_wait_for_days_is_found_by_its_own_time(audit, objects):
     assert [json.loads(line)["subject"] for line in objects.get(name).splitlines()] == ["old", "new"]
 
 
-def test_the_sweeper_carries_over_what_is_noted(audit, settings):
+def test_the_sweeper_carries_over_the_entries_in_redis(audit, settings):
     audit.record(an_act("a"))
     stop = Event()
     sweeper = Thread(target=run_sweeper, args=[replace(settings, sweep_seconds=0.05), stop])

@@ -1,4 +1,4 @@
-"""A clock that has jumped erases nothing, and lets nothing end before its time."""
+"""Tests that a clock that has jumped erases nothing, and ends nothing before its time."""
 
 from datetime import timedelta
 
@@ -17,7 +17,7 @@ JUMP = timedelta(days=400)
 
 
 def jumped(monkeypatch, by: timedelta) -> None:
-    """Let the clock of this process, and of no other, have jumped."""
+    """Make the clock of this process alone jump."""
     for module in ("jobs.store.clock", "worker.inference.analyse", "jobs.lifecycle.deletion"):
         monkeypatch.setattr(f"{module}.now", lambda: now() + by)
 

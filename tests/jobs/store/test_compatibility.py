@@ -1,4 +1,4 @@
-"""The marks of the stores: data of another layout, or of another signing key, are refused in words."""
+"""Tests the marks of the stores: data of another layout or signing key are refused with a remedy."""
 
 import json
 import os
@@ -34,24 +34,24 @@ def environment(settings, **changed: str) -> dict[str, str]:
 
 
 def run(settings, *module: str, **changed: str) -> "subprocess.CompletedProcess[str]":
-    """A process or command that ends by itself, as it does where it refuses to start."""
+    """Run a process or command that ends by itself, as where it refuses to start."""
     return subprocess.run(
         (sys.executable, "-m", *module),
         cwd=ROOT,
         env=environment(settings, **changed),
         capture_output=True,
         text=True,
-        timeout=120,  # One that starts instead does not end.
+        timeout=120,  # A process that starts does not end.
     )
 
 
 def starts() -> list[tuple[str, ...]]:
-    """How each process of the service is started, but inference, which has to load its model first."""
+    """The start of each process of the service, except for inference, which loads its model first."""
     api = ("gunicorn", "--config", "api/gunicorn.conf.py", "--bind", f"127.0.0.1:{free_ports(1)[0]}")
     return [api, ("worker", "delivery"), ("worker", "sweeper")]
 
 
-def test_whatever_holds_another_signing_key_refuses_to_start(settings, ledger):
+def test_a_process_with_another_signing_key_refuses_to_start(settings, ledger):
     Stores.connect(settings).check()
     api, delivery, _ = starts()
     for command in (api, delivery, ("admin.keys", "create", "--client", "clinic")):
@@ -63,7 +63,7 @@ def test_whatever_holds_another_signing_key_refuses_to_start(settings, ledger):
     assert not list(ledger.objects.keys("keys/")), "a key was made with a secret that nothing signs with"
 
 
-def test_the_fingerprint_is_written_once_and_holds_nothing_of_the_key(settings, ledger):
+def test_the_fingerprint_is_written_once_and_reveals_no_part_of_the_key(settings, ledger):
     for key in (SIGNING_KEY, OTHER_KEY):
         compatibility = Stores.connect(replace(settings, signing_key=key)).compatibility()
         if key == SIGNING_KEY:
@@ -76,14 +76,14 @@ def test_the_fingerprint_is_written_once_and_holds_nothing_of_the_key(settings, 
     assert fingerprint(SIGNING_KEY) != fingerprint(OTHER_KEY)
 
 
-def test_what_holds_no_signing_key_needs_none(settings, ledger):
+def test_a_process_that_signs_nothing_ignores_the_signing_key(settings, ledger):
     Stores.connect(settings).check()
     Stores.connect(replace(settings, signing_key="")).check()
     done = run(settings, "admin.dead_letters", "list", OSTEO_SIGNING_KEY=OTHER_KEY)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_signing_key_is_replaced_on_purpose_and_every_secret_is_told(settings, ledger):
+def test_replacing_the_signing_key_prints_every_new_secret(settings, ledger):
     Stores.connect(settings).check()
     Keys(ledger.records).create("clinic-a")
     Keys(ledger.records).create("clinic-b")
@@ -101,7 +101,7 @@ def test_a_signing_key_is_replaced_on_purpose_and_every_secret_is_told(settings,
 
 
 @pytest.mark.parametrize("store", ["bucket", "redis"])
-def test_data_of_another_layout_are_refused_in_words(settings, ledger, redis, store):
+def test_data_of_another_layout_are_refused_with_a_remedy(settings, ledger, redis, store):
     if store == "bucket":
         ledger.objects.put("layout", json.dumps({"layout": 99, "version": "9.9.9"}).encode())
     else:
@@ -114,7 +114,7 @@ def test_data_of_another_layout_are_refused_in_words(settings, ledger, redis, st
         assert "Traceback" not in done.stderr
 
 
-def test_the_data_of_0_1_0_are_recognised_though_they_bear_no_mark(settings, ledger):
+def test_data_of_0_1_0_are_recognised_without_a_mark(settings, ledger):
     ledger.objects.delete("layout")
     job = a_job()
     ledger.objects.put(f"jobs/{job.id}/image", b"image")
@@ -146,7 +146,7 @@ def test_an_empty_bucket_that_others_made_is_marked(settings, ledger):
 
 
 def test_an_api_that_started_without_its_store_finds_the_wrong_one_later(settings, ledger, redis):
-    """The store was away at the start, and comes back as one that was restored from elsewhere."""
+    """The store does not answer at the start, and comes back as one restored from elsewhere."""
     from api.app import create_app
     from jobs.redis.queue import JobQueue
 
@@ -166,8 +166,8 @@ def test_marks_are_compared_though_redis_is_away(settings, ledger):
     Compatibility(ledger.records, away, SIGNING_KEY).check()
 
 
-def test_no_process_waits_for_more_than_its_store(settings):
-    """A store that is away is waited for, and the process goes on once it is there."""
+def test_a_process_waits_for_its_store_and_then_goes_on(settings):
+    """The process waits for a store that does not answer, and goes on once it does."""
     process = subprocess.Popen(
         (sys.executable, "-m", "worker", "sweeper"),
         cwd=ROOT,

@@ -21,7 +21,7 @@ from tests.conftest import a_job, only_a_tombstone_is_left
 NOBODY = "redis://127.0.0.1:1/0"
 
 
-def test_an_accepted_job_reads_back_from_both_places(ledger):
+def test_an_accepted_job_reads_back_from_view_and_ledger(ledger):
     job = a_job()
     ledger.accept(job, b"image")
     assert ledger.read(job.id) == ledger.current(job.id) == job
@@ -37,7 +37,7 @@ def test_the_ledger_outlives_a_wipe_of_redis(ledger, redis):
     assert ledger.current(job.id) == running
 
 
-def test_a_writer_that_waited_too_long_behind_its_gate_does_not_write(ledger, monkeypatch):
+def test_a_writer_whose_write_lock_is_about_to_end_does_not_write(ledger, monkeypatch):
     job = a_job()
     ledger.accept(job, b"image")
     moments = iter([0.0, LOCK_SECONDS - WRITE_SECONDS + 0.1])
@@ -89,7 +89,7 @@ def test_of_eight_writers_of_one_version_one_wins_every_time(ledger, settings):
             assert sum(pool.map(write, ledgers)) == 1
 
 
-def test_a_late_writer_loses_even_after_redis_forgot_the_gate(ledger, redis):
+def test_a_late_writer_loses_even_after_redis_lost_the_write_lock(ledger, redis):
     job = a_job()
     ledger.accept(job, b"image")
     first = job.started("first", now())
@@ -100,7 +100,7 @@ def test_a_late_writer_loses_even_after_redis_forgot_the_gate(ledger, redis):
     assert ledger.read(job.id) == first
 
 
-def test_of_eight_who_insist_on_the_same_change_one_makes_it_and_all_hear_how_it_stands(ledger):
+def test_of_eight_processes_that_make_one_change_one_writes_it(ledger):
     job = a_job()
     ledger.accept(job, b"image")
     ledger.append(job.started("w", now()))
@@ -118,12 +118,12 @@ def test_of_eight_who_insist_on_the_same_change_one_makes_it_and_all_hear_how_it
 
 
 def remembers_all(redis: Redis) -> None:
-    """Let Redis have run for long enough to know every gate that it has opened."""
+    """Make Redis appear to have run for long enough to know every write lock that it gave."""
     redis.hset("memory", mapping={"server": redis.info("server")["run_id"], "since": 0})
 
 
 def looks(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Behind which keys the ledger asks the object store for others, from now on."""
+    """Record behind which keys the ledger lists versions in the object store, from now on."""
     seen: list[str] = []
     keys = ledger.objects.keys
     monkeypatch.setattr(
@@ -132,7 +132,7 @@ def looks(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return seen
 
 
-def test_the_store_is_asked_for_a_version_only_while_redis_may_not_know(ledger, redis, monkeypatch):
+def test_the_store_is_read_before_a_write_only_while_redis_may_not_know(ledger, redis, monkeypatch):
     job = a_job()
     ledger.accept(job, b"image")
     looked = looks(ledger, monkeypatch)
@@ -146,20 +146,20 @@ def test_the_store_is_asked_for_a_version_only_while_redis_may_not_know(ledger, 
     assert len(looked) == 2
 
 
-def test_one_who_tried_an_earlier_version_hides_nobody_who_tried_a_later_one(ledger, redis):
+def test_a_try_of_an_earlier_version_does_not_hide_one_of_a_later_one(ledger, redis):
     job = a_job()
     ledger.accept(job, b"image")
     back = ledger.append(ledger.append(job.started("w", now())).handed_back(now()))
     remembers_all(redis)
     unseen = back.started("died before it showed this", now())
     assert ledger.view.lock_version(job.id, unseen.version, "its token") is WriteLock.FREE
-    redis.delete(f"gate:{job.id}:2")  # As it opens by itself after a while.
+    redis.delete(f"gate:{job.id}:2")  # As the write lock ends by itself after a while.
     assert ledger.view.lock_version(job.id, 2, "one that was frozen") is WriteLock.CHECK
     redis.delete(f"gate:{job.id}:{unseen.version}")
     assert ledger.view.lock_version(job.id, unseen.version, "another") is WriteLock.CHECK
 
 
-def test_nothing_is_written_below_a_tombstone(ledger, redis):
+def test_no_version_is_written_after_a_tombstone(ledger, redis):
     job = a_job()
     ledger.accept(job, b"image")
     running = ledger.append(job.started("frozen", now()))
@@ -172,14 +172,14 @@ def test_nothing_is_written_below_a_tombstone(ledger, redis):
     assert ended.version < ledger.read(job.id).version
 
 
-def test_a_version_that_somebody_tried_is_looked_for_however_long_ago(ledger, redis):
+def test_a_version_that_was_ever_tried_is_checked_before_a_write(ledger, redis):
     job = a_job()
     ledger.accept(job, b"image")
     remembers_all(redis)
     unseen = job.started("died before it showed this", now())
     ledger.view.lock_version(job.id, unseen.version, "its token")
     ledger.objects.put_new(f"jobs/{job.id}/ledger/000002", job_to_json(unseen))
-    redis.delete(f"gate:{job.id}:2")  # As it opens by itself after a while.
+    redis.delete(f"gate:{job.id}:2")  # As the write lock ends by itself after a while.
     with pytest.raises(Conflict):
         ledger.append(job.started("late", now()))
     assert ledger.read(job.id) == unseen

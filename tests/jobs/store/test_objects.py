@@ -8,7 +8,7 @@ from jobs.record.errors import StoreRefused, StoreUnavailable
 from jobs.store.objects import Objects
 
 
-def test_what_is_put_goes_out_without_asking_first(settings):
+def test_a_put_sends_its_body_without_an_expect_header(settings):
     asked: list[str | None] = []
     stored: list[bytes] = []
 
@@ -41,7 +41,7 @@ def test_what_is_put_goes_out_without_asking_first(settings):
         (507, "<Error><Code>InsufficientStorage</Code></Error>", StoreUnavailable),
     ],
 )
-def test_what_a_store_will_never_take_is_told_from_what_it_may(settings, status, body, error):
+def test_a_final_refusal_of_the_store_is_told_from_a_passing_one(settings, status, body, error):
     class Store(BaseHTTPRequestHandler):
         def do_PUT(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))

@@ -1,4 +1,4 @@
-"""What holds of one change of a record, whatever dies in between; tests/test_races.py has two at once."""
+"""Tests one change of a record, cut off at any point; tests/test_races.py has two changes at once."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
@@ -20,7 +20,7 @@ def records(ledger) -> Records:
 
 
 class Conditional(Objects):
-    """The test's bucket, on a server that keeps `If-None-Match`, as AWS does and rclone does not."""
+    """The test's bucket, on a server that supports `If-None-Match`, as AWS does and rclone does not."""
 
     one_at_a_time = Lock()
 
@@ -36,7 +36,7 @@ def one_more(record: bytes | None) -> bytes:
 
 
 @pytest.mark.parametrize("place", ["flat/record", "folder/record/"])
-def test_a_record_is_one_object_whatever_it_was(records: Records, place: str):
+def test_a_record_is_one_object_after_every_change(records: Records, place: str):
     assert records.read(place) is None
     for number in range(1, 12):
         assert records.change(place, one_more) == str(number).encode()
@@ -46,7 +46,7 @@ def test_a_record_is_one_object_whatever_it_was(records: Records, place: str):
     assert (records.read(place), list(records.objects.keys(place))) == (None, [])
 
 
-def test_a_record_of_before_there_were_versions_goes_on(records: Records):
+def test_a_record_from_before_versions_can_be_changed(records: Records):
     records.objects.put("flat/record", b"7")
     assert records.read("flat/record") == b"7"
     assert records.change("flat/record", one_more) == b"8"
@@ -63,7 +63,7 @@ def test_a_change_that_raises_or_changes_nothing_writes_nothing(records: Records
     assert records.change("flat/record", one_more) == b"2", "the lock is free again"
 
 
-def test_a_writer_that_died_holds_the_lock_for_its_time_only(records: Records, redis: Redis):
+def test_the_lock_of_a_writer_that_died_ends_by_itself(records: Records, redis: Redis):
     redis.set("lock:flat/record", "a dead writer", px=300)
     assert records.change("flat/record", one_more) == b"1"
 
@@ -100,7 +100,7 @@ def test_no_older_version_shows_wherever_a_change_is_cut_off(records: Records, m
     assert removed == sorted(removed), "the latest last"
 
 
-def test_a_write_whose_answer_was_lost_is_not_made_twice(records: Records, monkeypatch):
+def test_a_write_whose_answer_was_lost_is_not_repeated(records: Records, monkeypatch):
     put_new = records.objects.put_new
 
     def sent_twice(key: str, body: bytes) -> None:

@@ -52,7 +52,7 @@ def test_a_callback_is_signed_by_standard_webhooks_and_settles_the_job(ledger, c
     assert list(ledger.pending()) == []
 
 
-def test_nothing_is_written_of_a_job_that_is_deleted_while_its_receiver_is_called(ledger, context, receiver):
+def test_a_job_deleted_during_its_callback_stays_deleted(ledger, context, receiver):
     job = ended_job(ledger, receiver.url)
     receiver.meanwhile = lambda: delete(job.id, ledger)
     deliver(job.id, context)
@@ -121,7 +121,7 @@ def test_a_receiver_that_is_gone_is_not_called_again(ledger, context, receiver):
     assert list(ledger.pending()) == []
 
 
-def test_the_schedule_ends_in_a_failed_delivery_that_the_client_can_see(ledger, context, redis):
+def test_a_delivery_fails_after_the_last_attempt_of_the_schedule(ledger, context, redis):
     job = ended_job(ledger, "http://127.0.0.1:1/nobody")
     for attempt in range(len(SCHEDULE) + 1):
         redis.delete("paused")
@@ -147,7 +147,7 @@ def test_eight_messages_for_one_job_make_one_call(ledger, context, receiver):
     assert len(receiver.received) == 1
 
 
-def test_a_callback_holds_nothing_that_the_client_did_not_send(ledger, context, receiver):
+def test_a_callback_has_neither_its_own_url_nor_the_client(ledger, context, receiver):
     deliver(ended_job(ledger, receiver.url).id, context)
     event = json.loads(receiver.received[0][1])
     assert "callback_url" not in event["data"]
@@ -246,7 +246,7 @@ def test_a_callback_whose_outcomes_are_all_lost_ends_failed(ledger, context, rec
     assert receiver.received == []
 
 
-def test_a_look_up_that_does_not_end_is_left_behind_and_recorded(ledger, context, monkeypatch):
+def test_a_look_up_that_does_not_end_is_abandoned_and_recorded(ledger, context, monkeypatch):
     answered, lookup = Event(), socket.getaddrinfo
 
     def silent(host, *rest, **more):
@@ -283,7 +283,7 @@ def test_a_slow_look_up_leaves_less_time_for_the_call(ledger, context, monkeypat
 
 
 def trickle(server: socket.socket) -> None:
-    """Say `100 Continue` for as long as the other side listens: each keeps a plain time-out from ending."""
+    """Send `100 Continue` while the other side reads: each one restarts a plain timeout."""
     connection, _ = server.accept()
     with connection, suppress(OSError):
         while True:
@@ -311,7 +311,7 @@ def test_an_attempt_is_counted_before_the_call(ledger, context, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "delivery"), [("localhost", Delivery.DELIVERED), ("other", Delivery.PENDING)]
 )
-def test_a_callback_over_tls_goes_only_to_whom_the_name_belongs(
+def test_a_callback_over_tls_checks_the_name_in_the_certificate(
     ledger, context, receiver, tmp_path, monkeypatch, name, delivery
 ):
     certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
@@ -340,7 +340,7 @@ def test_a_callback_over_tls_goes_only_to_whom_the_name_belongs(
         assert receiver.received[0][0]["host"] == receiver.url.split("/")[2]
 
 
-def test_each_call_is_kept_with_what_came_of_it(ledger, context, receiver):
+def test_each_call_is_recorded_with_its_outcome(ledger, context, receiver):
     job = ended_job(ledger, receiver.url)
     receiver.status = 500
     deliver(job.id, context)
@@ -360,7 +360,7 @@ def test_each_call_is_kept_with_what_came_of_it(ledger, context, receiver):
 
 
 def due(ledger, job):
-    """Let a postponed callback be due now."""
+    """Make a postponed callback due now."""
     postponed = ledger.read(job.id)
     return ledger.append(replace(postponed, version=postponed.version + 1, next_delivery_at=now(), call=None))
 
@@ -442,7 +442,7 @@ def test_a_receiver_that_does_not_answer_is_paused(ledger, context, receiver):
     assert ledger.read(jobs[-1].id).delivery_attempts == 0, "it was not called, so this is no attempt"
 
 
-def test_a_store_of_ours_that_fails_is_not_held_against_a_host(ledger, context, receiver, monkeypatch):
+def test_a_failure_of_our_store_is_no_failure_of_the_receiver(ledger, context, receiver, monkeypatch):
     jobs = [ended_job(ledger, receiver.url) for _ in range(FAILURES + 1)]
     with monkeypatch.context() as patched:
         patched.setattr(ledger.objects, "put_new", unavailable)
@@ -457,7 +457,7 @@ def unavailable(*_: object) -> None:
     raise StoreUnavailable("away")
 
 
-def test_what_a_process_held_is_free_when_it_has_died(ledger, context, receiver):
+def test_a_call_slot_is_free_once_its_process_has_died(ledger, context, receiver):
     jobs = [ended_job(ledger, receiver.url) for _ in range(RECEIVER_CALLS + 1)]
     context.queue.feed_deliveries("clinic")
     ledger.view.heartbeats.beat(DYING)

@@ -1,4 +1,4 @@
-"""A real delivery worker beside one client that holds up as many calls as it can."""
+"""Tests a real delivery worker with a client whose receivers never answer."""
 
 import os
 import subprocess
@@ -30,7 +30,7 @@ SECONDS = 60
 
 
 class SlowHosts:
-    """Receivers on a dozen hosts that take every connection and never answer."""
+    """Receivers on a dozen hosts that accept every connection and never answer."""
 
     def __init__(self) -> None:
         self.held: list[object] = []
@@ -85,7 +85,7 @@ def await_that(condition: Callable[[], object], what: str, process: "subprocess.
 
 
 def owe(client: str, url: str, ledger: Ledger, queue: JobQueue) -> str:
-    """Let a job of this client end, so that its callback is owed; its id."""
+    """End a job of this client, so that it owes a callback, and return its id."""
     job = a_job(client=client, callback_url=url)
     ledger.accept(job, b"image")
     ended = ledger.append(ledger.append(job.started("w", now())).succeeded({"finding": "fracture"}, now()))
@@ -98,7 +98,7 @@ def test_slow_receivers_of_one_client_hold_up_no_other_client(
     settings, ledger, queue, receiver, tmp_path, flood
 ):
     slow, probes = SlowHosts(), Probes(ledger.records)
-    # A call that is held is not cut off before the test has seen the other client's callback.
+    # No call ends before the test has seen the callback of the other client.
     patient = replace(
         settings,
         callback_seconds=5 * SECONDS,

@@ -10,7 +10,7 @@ def probes(ledger) -> Probes:
     return Probes(ledger.records)
 
 
-def test_a_probe_is_sent_signed_and_its_answer_kept(probes, context, receiver):
+def test_a_probe_is_sent_signed_and_its_outcome_recorded(probes, context, receiver):
     receiver.status = 401
     probe_id = probes.create("clinic", receiver.url)
     send_probe(probe_id, context)

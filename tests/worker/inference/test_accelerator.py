@@ -31,7 +31,7 @@ def test_an_older_processor_is_said_to_have_none(cpuinfo: Path):
     assert "has no accelerator" in str(accelerator({}, cpuinfo))
 
 
-def test_elsewhere_nothing_is_said(cpuinfo: Path, tmp_path: Path):
+def test_nothing_is_logged_on_other_processors(cpuinfo: Path, tmp_path: Path):
     cpuinfo.write_text("processor\t: 0\nflags\t\t: fpu avx512_bf16\n")
     assert accelerator({}, cpuinfo) is None
     assert accelerator({}, tmp_path / "none") is None

@@ -1,4 +1,4 @@
-"""One analysis against a real ledger and queue; the model is a function that says what the test wants."""
+"""Tests an analysis with a real ledger and queue. The model is a function of the test."""
 
 import base64
 import time
@@ -44,7 +44,7 @@ PREDICTION = Prediction(
 
 @dataclass
 class Analyst:
-    """What the analysis asks of the model, with an answer made up."""
+    """The part of the model that an analysis needs, with an answer of the test."""
 
     name: str = "osteo-test"
     version: str = "1"
@@ -153,7 +153,7 @@ def test_a_job_that_comes_up_after_its_deadline_expires(analysis, ledger, redis)
     assert redis.llen(DELIVER) == 1, "its client hears of it"
 
 
-def test_what_is_no_radiograph_ends_failed_and_says_so(analysis, ledger):
+def test_an_image_that_is_no_radiograph_ends_failed_with_a_reason(analysis, ledger):
     job = accepted(ledger)
     analyse(job.id, replace(analysis, analyst=Analyst(refusal=NotARadiograph("Send an X-ray."))))
     done = ledger.read(job.id)
@@ -164,7 +164,7 @@ def test_what_is_no_radiograph_ends_failed_and_says_so(analysis, ledger):
     )
 
 
-def test_a_picture_that_the_network_knows_for_none_ends_failed(analysis, ledger):
+def test_a_picture_that_the_model_rejects_ends_failed(analysis, ledger):
     job = accepted(ledger)
     analyse(job.id, replace(analysis, predict=answering(NotARadiograph("Send an X-ray."))))
     assert ledger.read(job.id).error == {"type": "not-a-radiograph", "detail": "Send an X-ray."}
@@ -176,7 +176,7 @@ def test_an_image_that_does_not_decode_ends_failed(analysis, ledger):
     assert ledger.read(job.id).error["type"] == "unreadable-image"
 
 
-def test_an_analysis_that_breaks_is_tried_again_and_given_up_after_the_last_attempt(analysis, ledger, redis):
+def test_a_broken_analysis_is_retried_and_fails_after_the_last_attempt(analysis, ledger, redis):
     broken = replace(analysis, predict=answering(RuntimeError("out of memory")))
     job = accepted(ledger)
     for attempt in (1, 2):
@@ -189,7 +189,7 @@ def test_an_analysis_that_breaks_is_tried_again_and_given_up_after_the_last_atte
     assert "memory" not in done.error["detail"], "what broke inside is not the client's to read"
 
 
-def test_a_store_that_is_away_leaves_the_job_to_the_sweeper(analysis, ledger):
+def test_a_job_is_left_to_the_sweeper_while_the_store_is_away(analysis, ledger):
     job = accepted(ledger)
     with pytest.raises(StoreUnavailable):
         analyse(job.id, replace(analysis, predict=answering(StoreUnavailable("away"))))
@@ -198,7 +198,7 @@ def test_a_store_that_is_away_leaves_the_job_to_the_sweeper(analysis, ledger):
     assert list(ledger.pending()) == [job.id]
 
 
-def test_what_a_newer_version_of_the_program_wrote_goes_through_this_one(analysis, ledger):
+def test_fields_of_a_newer_version_pass_through_this_one(analysis, ledger):
     job = accepted(ledger, later={"triage": {"by": "a newer worker"}})
     analyse(job.id, analysis)
     done = ledger.read(job.id)
@@ -228,7 +228,7 @@ def test_jobs_that_lost_a_worker_go_one_at_a_time(analysis, ledger):
     def counting(_: Radiograph) -> Prediction:
         at_work[0] += 1
         most[0] = max(most[0], at_work[0])
-        time.sleep(0.05)  # Long enough for the others to come in, were they let in.
+        time.sleep(0.05)  # Long enough for the others to begin, if they were allowed to.
         at_work[0] -= 1
         return answering(PREDICTION)(_)
 
@@ -250,7 +250,7 @@ def a_suspect(ledger) -> Job:
     return ledger.append(ledger.append(job.started("inference:gone:1", now())).handed_back(now()))
 
 
-def test_suspects_hold_one_thread_and_a_fresh_job_goes_past_them(analysis, ledger):
+def test_retried_jobs_occupy_one_thread_and_a_new_job_passes_them(analysis, ledger):
     suspects, fresh, go_on = [a_suspect(ledger) for _ in range(3)], accepted(ledger), Event()
 
     def slow(radiograph: Radiograph) -> Prediction:
@@ -271,7 +271,7 @@ def test_suspects_hold_one_thread_and_a_fresh_job_goes_past_them(analysis, ledge
     assert {ledger.read(job.id).state for job in suspects} == {State.SUCCEEDED}
 
 
-def test_a_worker_that_is_to_end_begins_no_further_suspect(analysis, ledger):
+def test_a_worker_that_is_to_end_begins_no_further_retried_job(analysis, ledger):
     first, second, at_work = a_suspect(ledger), a_suspect(ledger), Event()
 
     def told_to_stop(radiograph: Radiograph) -> Prediction:
@@ -290,7 +290,7 @@ def test_a_worker_that_is_to_end_begins_no_further_suspect(analysis, ledger):
     assert [ledger.read(job.id).state for job in (first, second)] == [State.SUCCEEDED, State.QUEUED]
 
 
-def test_a_suspect_that_breaks_holds_up_none_behind_it(analysis, ledger):
+def test_a_retried_job_that_breaks_delays_none_behind_it(analysis, ledger):
     first, second = a_suspect(ledger), a_suspect(ledger)
     analyse(first.id, replace(analysis, predict=answering(StoreUnavailable("away"))))
     analyse(second.id, analysis)
@@ -349,12 +349,12 @@ def test_the_result_of_a_job_that_was_canceled_meanwhile_is_void(analysis, ledge
     assert redis.llen(DELIVER) == 0, "whoever canceled it sees to the callback"
 
 
-def test_nothing_is_written_of_a_job_that_was_deleted_while_it_was_analysed(analysis, ledger, redis):
+def test_a_job_deleted_during_its_analysis_stays_deleted(analysis, ledger, redis):
     job = accepted(ledger)
 
     def breaks(_: Radiograph) -> Prediction:
         delete(job.id, ledger)
-        redis.delete(f"gate:{job.id}:3")  # As it opens by itself after a while.
+        redis.delete(f"gate:{job.id}:3")  # As the write lock ends by itself after a while.
         raise RuntimeError("a dead letter")
 
     analyse(job.id, replace(analysis, predict=breaks, max_attempts=1))
@@ -375,7 +375,7 @@ def test_the_result_of_an_attempt_that_was_taken_away_is_void(analysis, ledger):
     job = accepted(ledger)
 
     def slow(_: Radiograph) -> Prediction:
-        # While this attempt is at work, the sweeper gives the job to another, who ends it.
+        # During this attempt the sweeper gives the job to another worker, which ends it.
         mine = ledger.read(job.id)
         again = ledger.append(ledger.append(mine.handed_back(now())).started("inference:other:2", now()))
         ledger.append(again.failed("not-a-radiograph", "The other one said so.", now()))
@@ -386,7 +386,7 @@ def test_the_result_of_an_attempt_that_was_taken_away_is_void(analysis, ledger):
     assert (done.state, done.runner, done.attempts) == (State.FAILED, "inference:other:2", 2)
 
 
-def test_a_job_goes_back_and_keeps_its_attempt_while_no_decode_process_is_free(analysis, ledger):
+def test_a_job_without_a_free_decode_process_is_requeued_uncounted(analysis, ledger):
     def none_free(data: bytes, client: str) -> Radiograph:
         raise NoDecoder("no decode process is free within 10 s")
 

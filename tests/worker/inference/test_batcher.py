@@ -24,7 +24,7 @@ def test_what_waits_while_the_model_runs_goes_in_one_batch():
     assert sizes == [1, 4, 2]
 
 
-def test_one_bad_item_does_not_take_its_neighbours_down():
+def test_one_bad_item_fails_no_other_item_of_its_batch():
     first_is_in, go_on = Event(), Event()
 
     def work(items):

@@ -1,4 +1,4 @@
-"""What a process has freed goes back to the system, and threads share heaps: asked of one of its own."""
+"""Tests in a process of its own that freed memory is returned, and that threads share heaps."""
 
 import subprocess
 import sys
@@ -71,7 +71,7 @@ def told(program: str) -> list[int]:
     return [int(number) for number in done.stdout.split()]
 
 
-def test_what_was_freed_is_given_back():
+def test_freed_memory_is_returned_to_the_system():
     (given_back,) = told(FREED)
     assert given_back > 100_000, "kilobytes"
 

@@ -38,6 +38,6 @@ def test_a_job_that_hangs_ends_its_worker_and_shows_where(work: str):
     assert 'File "<string>", line 11' in done.stderr
 
 
-def test_a_job_in_its_time_does_not():
+def test_a_job_within_its_time_does_not_end_its_worker():
     done = run("Event().wait(0.1)")
     assert (done.returncode, done.stdout) == (0, "ended in order\n"), done.stderr

@@ -1,4 +1,4 @@
-"""What was erased leaves Redis' append-only file, and test events are erased."""
+"""Tests that erased text leaves the append-only file of Redis, and that test events are erased."""
 
 import os
 import signal
@@ -36,19 +36,19 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def in_file(redis: Redis) -> set[str]:
-    """Which of the texts stand in any file of Redis."""
+    """Return which of the texts are in any file of Redis."""
     files = [file for file in Path(redis.config_get("dir")["dir"]).rglob("*") if file.is_file()]
     stored = []
     for file in files:
         try:
             stored.append(file.read_bytes())
-        except FileNotFoundError:  # A rewrite has just replaced it.
+        except FileNotFoundError:  # A rewrite has replaced it.
             continue
     return {text for text in TEXTS if any(text.encode() in content for content in stored)}
 
 
 def rewrites(redis: Redis) -> int:
-    """How many rewrites there were, once none is under way."""
+    """Return how many rewrites there were, once none is running."""
 
     def at_rest() -> bool:
         state = redis.info("persistence")
@@ -68,7 +68,7 @@ def test_what_was_erased_leaves_the_append_only_file(ledger: Ledger, redis: Redi
     assert in_file(redis) == set(TEXTS)
     ledger.append_only_file.rewrite(900)
     assert rewrites(redis) == before + 1
-    # Redis takes the old file away in a thread of its own.
+    # Redis removes the old file in a thread of its own.
     until(lambda: in_file(redis) == set())
 
 
@@ -99,12 +99,12 @@ def test_the_purger_orders_the_rewrite_though_clocks_disagree(ledger: Ledger, re
         purger.join()
 
 
-def test_a_rewrite_that_failed_is_ordered_again(ledger: Ledger, redis: Redis):
+def test_a_rewrite_that_failed_is_repeated(ledger: Ledger, redis: Redis):
     before = rewrites(redis)
     delete(ended(ledger).id, ledger)
     server = redis.info("server")["process_id"]
     children = Path(f"/proc/{server}/task/{server}/children")
-    # Microseconds for each key: the rewrite is still under way when it is ended.
+    # Microseconds for each key: the rewrite is still running when it is ended.
     redis.config_set("rdb-key-save-delay", 5_000_000)
     try:
         ledger.append_only_file.rewrite(900)

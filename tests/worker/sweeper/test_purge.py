@@ -36,7 +36,7 @@ def later(monkeypatch, by: timedelta) -> None:
     monkeypatch.setattr("jobs.store.clock.Clock.agreed", lambda _: now() + by)
 
 
-def test_a_job_is_deleted_when_it_has_been_kept_for_as_long_as_was_asked_for(ledger):
+def test_a_job_is_deleted_at_the_end_of_its_retention(ledger):
     over = ended(ledger, retention_seconds=60)
     for_ever = ended(ledger)
     purge(ledger)
@@ -66,7 +66,7 @@ def test_a_job_that_has_not_ended_is_looked_at_again(ledger, monkeypatch):
     assert ledger.read(job.id).state is State.ERASED
 
 
-def test_what_a_worker_wrote_too_late_and_could_not_take_away_goes_in_the_end(ledger, redis, monkeypatch):
+def test_an_object_written_after_a_deletion_is_erased_in_the_end(ledger, redis, monkeypatch):
     job = accepted(ledger)
     running = ledger.append(job.started("w", now()))
     delete(job.id, ledger)
@@ -82,7 +82,7 @@ def test_what_a_worker_wrote_too_late_and_could_not_take_away_goes_in_the_end(le
     assert due(ledger) == []
 
 
-def test_a_deletion_goes_on_wherever_it_was_cut_off(ledger, queue, redis, monkeypatch):
+def test_a_deletion_is_finished_wherever_it_was_cut_off(ledger, queue, redis, monkeypatch):
     remove = ledger.objects.delete
     sweeper = Sweeper(ledger, queue, max_attempts=3, running_limit=timedelta(seconds=60))
     for deletes in range(5):

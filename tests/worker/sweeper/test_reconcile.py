@@ -25,12 +25,12 @@ def test_a_wipe_makes_the_agenda_stale_until_a_pass_is_complete(sweeper, ledger,
 
 def test_another_redis_in_its_place_makes_the_agenda_stale(sweeper, ledger, redis):
     reconcile(sweeper)
-    # As a replica has it that was promoted, or a snapshot that was loaded.
+    # As in a replica that was promoted, or a snapshot that was loaded.
     redis.hset("reconciled", "server", "0" * 40)
     assert ledger.view.agenda.stale(600)
 
 
-def test_a_wipe_in_the_midst_of_a_pass_is_not_missed(sweeper, ledger, redis, monkeypatch):
+def test_a_wipe_during_a_pass_keeps_the_agenda_stale(sweeper, ledger, redis, monkeypatch):
     ledger.accept(a_job(), b"image")
     redis.flushall()
     pending = ledger.pending
@@ -70,7 +70,7 @@ def test_every_state_is_rebuilt_after_a_wipe(sweeper, ledger, queue, redis):
     assert redis.zcard("callbacks:clinic:https://clinic.example:443") == 1
 
 
-def test_a_study_that_was_not_told_of_its_last_job_is_concluded(sweeper, ledger, redis, monkeypatch):
+def test_a_study_that_missed_the_end_of_its_last_job_is_concluded(sweeper, ledger, redis, monkeypatch):
     from tests.conftest import a_study
 
     study, jobs = a_study(2)

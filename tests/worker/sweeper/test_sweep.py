@@ -25,7 +25,7 @@ RESULT = {"finding": "fracture"}
 
 @pytest.fixture
 def sweeper(ledger, queue) -> Sweeper:
-    """One that has missed the heartbeat of `inference:gone:1` for long."""
+    """A sweeper that has missed the heartbeat of `inference:gone:1` for long."""
     missing = {"inference:gone:1": LONG_AGO}
     return Sweeper(ledger, queue, max_attempts=3, running_limit=timedelta(seconds=60), missing=missing)
 
@@ -35,7 +35,7 @@ def enqueued(queue) -> set[str]:
 
 
 def lose_message(job, redis) -> None:
-    """Take a job's message away, and let it have been sent long ago."""
+    """Remove the message of a job, and make it appear to have been sent long ago."""
     redis.delete(INFER_ROUTINE)
     redis.zadd(f"sent:{job.priority}", {job.id: LONG_AGO.timestamp()})
 
@@ -111,7 +111,7 @@ def test_a_job_whose_worker_lives_is_left_alone_until_it_takes_too_long(ledger, 
     assert ledger.read(quick.id).state is State.RUNNING
 
 
-def test_a_job_that_loses_three_workers_fails_and_does_not_circle(ledger, sweeper, queue):
+def test_a_job_that_loses_three_workers_fails_and_is_not_requeued(ledger, sweeper, queue):
     job = accepted(ledger)
     for _ in range(3):
         ledger.append(ledger.read(job.id).started("inference:gone:1", LONG_AGO))
@@ -168,13 +168,13 @@ def silent(_: Job) -> None:
     raise QueueUnavailable("away")
 
 
-def test_a_view_that_lags_behind_the_ledger_is_put_right(ledger, sweeper, redis):
+def test_a_view_that_lags_behind_the_ledger_is_updated(ledger, sweeper, redis):
     job = accepted(ledger, queued_at=LONG_AGO)
     ledger.append(job.started("w", now()).succeeded(RESULT, now()))
     redis.delete(f"job:{job.id}")
     ledger.view.put(job)
     sweep(sweeper)
-    lose_message(job, redis)  # A worker took it, and found its version taken.
+    lose_message(job, redis)  # A worker took it, and found the version written.
     sweep(sweeper)
     assert ledger.current(job.id).state is State.SUCCEEDED
     sweep(sweeper)
@@ -216,7 +216,7 @@ def test_a_record_that_does_not_parse_holds_up_no_other_job(ledger, queue, sweep
     assert enqueued(queue) == {whole.id}
 
 
-def test_a_callback_is_enqueued_though_an_older_message_for_its_analysis_waits(ledger, queue, sweeper):
+def test_a_callback_is_sent_though_an_older_message_of_its_job_waits(ledger, queue, sweeper):
     job = accepted(ledger, callback_url="https://clinic.example/")
     queue.feed(job.client, job.priority)
     ledger.append(ledger.append(job.started("w", now())).succeeded(RESULT, now()))
@@ -256,9 +256,7 @@ def test_a_submission_without_redis_is_found_once_it_is_back(ledger, queue, swee
     assert list(ledger.unseen.ids()) == []
 
 
-def test_a_message_that_others_have_passed_is_lost_though_the_queue_is_not_empty(
-    ledger, queue, sweeper, redis
-):
+def test_a_message_that_later_ones_have_passed_is_lost(ledger, queue, sweeper, redis):
     lost, taken, waits = [accepted(ledger) for _ in range(3)]
     queue.feed("clinic", Priority.ROUTINE)
     redis.rpop(INFER_ROUTINE)
@@ -273,7 +271,7 @@ def test_a_message_that_others_have_passed_is_lost_though_the_queue_is_not_empty
     assert redis.llen(INFER_ROUTINE) == 2
 
 
-def test_a_job_with_two_messages_says_nothing_of_those_before_it(ledger, queue, sweeper, redis):
+def test_a_second_message_of_a_job_does_not_mark_earlier_ones_lost(ledger, queue, sweeper, redis):
     first, twice = [accepted(ledger) for _ in range(2)]
     queue.feed("clinic", Priority.ROUTINE)
     ledger.view.client_queues.send_again(twice)
@@ -285,7 +283,7 @@ def test_a_job_with_two_messages_says_nothing_of_those_before_it(ledger, queue, 
     assert redis.llen(INFER_ROUTINE) == 3, "the older of its two messages may have been the one"
 
 
-def test_what_cannot_be_read_in_redis_ends_no_round(ledger, queue, sweeper, redis):
+def test_an_unreadable_record_in_redis_ends_no_round(ledger, queue, sweeper, redis):
     broken, whole = accepted(ledger, expires_at=LONG_AGO), accepted(ledger)
     redis.lpush(INFER_ROUTINE, b"no message", b"{}")
     redis.hset(f"job:{broken.id}", "record", b'{"id": ')
@@ -295,7 +293,7 @@ def test_what_cannot_be_read_in_redis_ends_no_round(ledger, queue, sweeper, redi
     assert redis.llen(INFER_ROUTINE) >= 3, "what is malformed, and at least one message"
 
 
-def test_a_worker_that_ended_in_order_is_forgotten_once_it_holds_nothing(ledger, queue, sweeper):
+def test_a_worker_that_ended_is_forgotten_once_it_has_no_job(ledger, queue, sweeper):
     runner = "inference:gone:1"
     ledger.view.heartbeats.beat(runner)
     job = accepted(ledger)
@@ -326,7 +324,7 @@ def test_a_change_meanwhile_is_not_put_off_by_a_check(ledger, redis):
     assert redis.zscore(AGENDA, job.id) == before
 
 
-def test_a_worker_holds_no_job_that_ended_while_its_record_was_not_in_redis(ledger, redis):
+def test_a_job_that_ended_while_not_in_the_view_has_no_runner(ledger, redis):
     runner, job = "inference:gone:1", accepted(ledger)
     running = ledger.append(job.started(runner, now()))
     redis.delete(f"job:{job.id}")

@@ -1,4 +1,4 @@
-"""What a round of the sweeper costs: counted in requests and commands, so that it holds on any machine."""
+"""Tests the cost of a round of the sweeper, in requests and commands: the same on any machine."""
 
 from collections import Counter
 from datetime import timedelta
@@ -20,7 +20,7 @@ def sweeper(ledger, queue) -> Sweeper:
 
 
 def waiting_for_a_late_callback(ledger, client: str):
-    """A job that has ended, whose receiver did not answer, and that is due again in some hours."""
+    """Return a job whose receiver did not answer, and whose callback is due again in some hours."""
     job = a_job(client, callback_url=f"https://{client}.example/")
     ledger.mark(job)
     ended = job.started("w", now()).succeeded({"finding": "fracture"}, now())
@@ -30,7 +30,7 @@ def waiting_for_a_late_callback(ledger, client: str):
 
 @pytest.fixture
 def cost_of(ledger, redis):
-    """Counts what one call asks of both stores; the commands inside of scripts, too."""
+    """Count the requests of one call to both stores, commands of scripts included."""
     requests: list[str] = []
     events = ledger.objects._client.meta.events
     events.register(
@@ -49,16 +49,16 @@ def cost_of(ledger, redis):
     return cost
 
 
-def test_a_round_beside_many_jobs_that_wait_costs_what_it_costs_beside_none(sweeper, ledger, cost_of):
+def test_a_round_costs_the_same_however_many_jobs_wait(sweeper, ledger, cost_of):
     sweep(sweeper)  # Scripts are loaded.
     alone = cost_of(sweep, sweeper)
     for number in range(JOBS):
         waiting_for_a_late_callback(ledger, f"clinic-{number % 20}")
     for _ in range(2):
-        sweep(sweeper)  # What has just changed is looked at.
+        sweep(sweeper)  # Recent changes are checked.
     beside = cost_of(sweep, sweeper)
     assert beside == alone
-    # One listing for what Redis has not seen, one for the store's time.
+    # One listing for what Redis has missed, one for the store's time.
     assert alone[0] == {"ListObjectsV2 unseen/": 1, "ListObjectsV2 pending/": 1}
     assert sum(alone[1].values()) < 50
 
