@@ -1,4 +1,4 @@
-"""README.md and card lead with what is found by region, and say no other figures than metrics.json."""
+"""README.md says the figures of metrics.json, and the card lists them by region."""
 
 from training.evaluation.summary import README, by_region, paragraph, write_readme
 
