@@ -6,12 +6,14 @@ import os
 import re
 import subprocess
 from contextlib import chdir
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from stack.development import EXAMPLE
 from stack.part import ROOT
 from tests.integration.conftest import Stack
 
@@ -70,6 +72,21 @@ def test_the_python_client_prints_a_finding(stack: Stack, capsys: pytest.Capture
     with chdir(ROOT):
         exec(block("python", "Client"), {"url": stack.ready["api"], "key": stack.ready["api_key"]})
     assert capsys.readouterr().out == "fracture\n"
+
+
+def test_the_program_of_the_clients_readme_runs(
+    stack: Stack, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (program,) = re.findall(r"```python\n(.*?)```", (ROOT / "client/README.md").read_text(), re.DOTALL)
+    for name, place in {
+        "https://osteo.example": stack.ready["api"],
+        "wrist.png": str(EXAMPLE),
+        "overlay.png": str(tmp_path / "overlay.png"),
+    }.items():
+        program = program.replace(name, place)
+    exec(program, {"key": stack.ready["api_key"]})
+    assert capsys.readouterr().out.startswith("fracture 0.9")
+    assert (tmp_path / "overlay.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_commands_shown_are_targets_of_make():
