@@ -7,57 +7,57 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, g, request
 
-from api.admission import Admission
-from api.audit import audit_requests
-from api.cors import allow_origins
-from api.credentials import DICOMWEB, key_of
-from api.description import operation_of
-from api.dicomweb_routes import dicomweb_routes
-from api.document_routes import document_routes
-from api.end_routes import end_routes
-from api.gate import Gate
-from api.health import agreed, health_routes
-from api.intake import Intake
-from api.job_routes import job_routes
-from api.key_routes import key_routes
-from api.key_store import Keys
-from api.list_routes import list_routes
-from api.metrics import metrics_routes
-from api.model_routes import model_routes
-from api.pictures import Pictures
-from api.problem import RETRY_SECONDS, Problem, answer_problems
-from api.problem_routes import problem_routes
-from api.redeliveries import Redeliveries
-from api.request_id import identify_requests
-from api.study_routes import study_routes
-from api.submission import FORM_OVERHEAD
-from api.submit_routes import submit_routes
-from api.uncut_form import FormRequest
-from api.upload_routes import upload_routes
-from api.waiting import Waiting
-from api.webhook_routes import Desk, webhook_routes
-from jobs.audit import Audit
-from jobs.changes import Changes
-from jobs.errors import NotStored, StoreUnavailable
-from jobs.ledger import Ledger
+from admin.audit import audit_requests
+from api.http.cors import allow_origins
+from api.http.multipart_form import FormRequest
+from api.http.problem import RETRY_SECONDS, Problem, answer_problems
+from api.http.request_id import identify_requests
+from api.identity.credentials import DICOMWEB, key_of
+from api.identity.key_store import Keys
+from api.intake.accept import Intake
+from api.intake.admission import Admission
+from api.intake.body_limits import Gate
+from api.intake.decode import Pictures
+from api.intake.submission import FORM_OVERHEAD
+from api.openapi.describe import operation_of
+from api.routes.dicomweb import dicomweb_routes
+from api.routes.docs import document_routes
+from api.routes.health import agreed, health_routes
+from api.routes.job_ends import end_routes
+from api.routes.job_list import list_routes
+from api.routes.jobs import job_routes
+from api.routes.keys import key_routes
+from api.routes.metrics import metrics_routes
+from api.routes.model import model_routes
+from api.routes.problems import problem_routes
+from api.routes.redeliveries import Redeliveries
+from api.routes.studies import study_routes
+from api.routes.submit import submit_routes
+from api.routes.uploads import upload_routes
+from api.routes.waiting import Waiting
+from api.routes.webhook import Desk, webhook_routes
 from jobs.logs import log_as_json
-from jobs.marks import Marks
-from jobs.objects import Objects
-from jobs.probes import Probes
-from jobs.queue import JobQueue
-from jobs.receivers import Receivers
+from jobs.record.errors import NotStored, StoreUnavailable
+from jobs.redis.changes import Changes
+from jobs.redis.queue import JobQueue
+from jobs.redis.view import View
 from jobs.settings import Settings, warn_of_unknown
+from jobs.store.audit import Audit
+from jobs.store.compatibility import Marks
+from jobs.store.ledger import Ledger
+from jobs.store.objects import Objects
+from jobs.store.probes import Probes
+from jobs.store.receivers import Receivers
+from jobs.store.uploads import Uploads
+from jobs.store.webhook_settings import Webhooks
 from jobs.trace import current, entered
-from jobs.uploads import Uploads
-from jobs.view import View
-from jobs.webhook import Webhooks
 
 log = logging.getLogger(__name__)
 
 
 def create_app(settings: Settings, ledger: Ledger, queue: JobQueue, keys: Keys) -> Flask:
     """The application over the given collaborators."""
-    app = Flask(__name__, static_folder=None, template_folder="pages")
+    app = Flask(__name__, static_folder=None, template_folder="openapi/pages")
     app.request_class = FormRequest
     app.config["MAX_CONTENT_LENGTH"] = settings.max_bytes + FORM_OVERHEAD
     app.config["MAX_FORM_PARTS"] = 20

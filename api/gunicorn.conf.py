@@ -13,11 +13,11 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 
-from api.threads import CONNECTIONS, THREADS
-from jobs.changes import Changes
-from jobs.errors import TransientError
+from api.http.threads import CONNECTIONS, THREADS
+from jobs.record.errors import TransientError
+from jobs.redis.changes import Changes
 from jobs.settings import Settings, SettingsError
-from jobs.start import marks_of
+from jobs.store.start import marks_of
 
 STUDY = re.compile("^/dicom-web/studies/.*")
 """Which study a client sends is not for the log either."""
@@ -40,7 +40,7 @@ class AccessLog(Logger):
 wsgi_app = "api.app:from_environment()"
 workers = 2
 worker_class = "api.server.worker.Worker"
-# Most of them wait for a job to change, and some others are always free: api/threads.py.
+# Most of them wait for a job to change, and some others are always free: api/http/threads.py.
 threads = THREADS
 worker_connections = CONNECTIONS
 graceful_timeout = 15

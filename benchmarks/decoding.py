@@ -6,9 +6,9 @@ from statistics import median
 
 from benchmarks.figures import Figure, figure
 from benchmarks.radiographs import radiographs
-from model.decoding.pool import Decoders
-from model.decoding.process import Bounds
-from model.image import decode
+from model.decode.image import decode
+from model.decode_processes.pool import Decoders
+from model.decode_processes.process import Bounds
 
 ROUNDS = 100
 MOST_MILLISECONDS = 3.0

@@ -11,7 +11,7 @@ from benchmarks.figures import Figure, figure
 from benchmarks.load import saturate
 from benchmarks.radiographs import radiographs
 from benchmarks.service import Client, Service, resident, stores_alone
-from jobs.objects import Objects
+from jobs.store.objects import Objects
 from stack.development import with_api_key
 from stack.parts import web
 

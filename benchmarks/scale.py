@@ -9,9 +9,9 @@ from benchmarks.figures import Figure, figure
 from benchmarks.load import saturate
 from benchmarks.radiographs import radiographs
 from benchmarks.service import Client, running, stores_alone
-from jobs.ids import new_id
-from jobs.job import ImageFacts, Job, now
-from jobs.view import View
+from jobs.record.ids import new_id
+from jobs.record.job import ImageFacts, Job, now
+from jobs.redis.view import View
 from stack.development import with_api_key
 from stack.parts import inference, web
 

@@ -13,7 +13,7 @@ from typing import Any
 import urllib3
 from redis import Redis
 
-from jobs.redis_client import connect
+from jobs.redis.client import connect
 from stack.addresses import Addresses, free_ports
 from stack.development import make_bucket, with_api_key
 from stack.folder import Folder, Secrets

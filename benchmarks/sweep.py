@@ -13,14 +13,14 @@ from tqdm import tqdm
 
 from benchmarks.figures import Figure, figure
 from benchmarks.service import Service, stores_alone
-from jobs.ids import new_id
-from jobs.job import ImageFacts, Job, now
-from jobs.ledger import Ledger
-from jobs.queue import JobQueue
+from jobs.record.ids import new_id
+from jobs.record.job import ImageFacts, Job, now
+from jobs.record.states import Delivery
+from jobs.redis.queue import JobQueue
 from jobs.settings import Settings
-from jobs.states import Delivery
+from jobs.store.ledger import Ledger
 from worker.roles import ledger_of
-from worker.sweep import Sweeper, sweep
+from worker.sweeper.sweep import Sweeper, sweep
 
 JOBS = 100_000
 CLIENTS = 50

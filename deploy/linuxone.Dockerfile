@@ -28,8 +28,9 @@ FROM base AS light
 COPY --from=light-packages /opt/venv /opt/venv
 COPY jobs jobs
 COPY model/*.py model/
-COPY model/decoding model/decoding
-COPY model/headers model/headers
+COPY model/decode model/decode
+COPY model/decode_processes model/decode_processes
+COPY admin admin
 COPY api api
 COPY worker worker
 USER osteo

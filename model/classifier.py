@@ -1,22 +1,21 @@
 """Radiographs in, predictions out: what the worker holds one of. Set up once, run many times."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
 from model.bundle import CHECK, Bundle, Calibration, Thresholds, read_bundle
+from model.bundle_summary import describe_bundle
+from model.decode.image import Radiograph
 from model.engines import Engine, choose, start
-from model.fitness import DISPLAY, UNUSUAL_IMAGE, ImageWarning, note_fitness
-from model.image import Radiograph
+from model.image_warnings import DISPLAY, UNUSUAL_IMAGE, ImageWarning, note_fitness
 from model.letterbox import Letterbox, to_input
 from model.prediction import Prediction
 from model.radiograph_check import RadiographCheck
 from model.regions import Region, find_regions
-from model.served import describe_bundle
 
 LARGEST_BATCH = 8
 """Radiographs that the network sees at once; more are no faster on a CPU and take more memory."""
@@ -55,7 +54,7 @@ class Classifier:
         engine: str | None = None,
         progress: Callable[[str], object] = lambda _: None,
         cache: Path | None = None,
-    ) -> Classifier:
+    ) -> Self:
         """Verify the bundle, start an engine (by default the best that is installed), run it once.
 
         What an engine compiles for this machine is kept in the folder `cache`, if there is one.

@@ -1,12 +1,10 @@
 """What the model says of one radiograph: made by the classifier, drawn by the explanation."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
 
-from model.fitness import ImageWarning
+from model.image_warnings import ImageWarning
 from model.regions import Region
 
 

@@ -1,7 +1,5 @@
 """Turns the network's localisation map into boxes and heat over the submitted image."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -23,7 +23,7 @@ Fields = dict[str, str | bytes | tuple[str, str | bytes] | tuple[str, str | byte
 
 SYNTHETIC = Path("synthetic")
 """The name of the radiograph that the stack draws."""
-JOB_SECONDS = 180
+_JOB_SECONDS = 180
 """After this long, a job that has not ended or not been delivered is a failure of the demo."""
 
 
@@ -80,10 +80,10 @@ def _analyse(ready: Mapping[str, Any], folder: Path, image: Path, overlay: Path)
 
 
 def _finished(job: dict[str, Any], authorization: Mapping[str, str]) -> dict[str, Any]:
-    deadline = time.monotonic() + JOB_SECONDS
+    deadline = time.monotonic() + _JOB_SECONDS
     while job["state"] in ("queued", "running") or job["delivery"] == "pending":
         if time.monotonic() > deadline:
-            raise GaveUp(f"the job is {job['state']}, its delivery {job['delivery']}, after {JOB_SECONDS} s")
+            raise GaveUp(f"the job is {job['state']}, its delivery {job['delivery']}, after {_JOB_SECONDS} s")
         time.sleep(0.25)
         job = urllib3.request("GET", job["links"]["self"], headers=authorization).json()
     return job

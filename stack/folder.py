@@ -110,7 +110,7 @@ class Folder:
             (self.path / name).unlink(missing_ok=True)
 
     def publish_settings(self, settings: Mapping[str, str]) -> None:
-        """Write settings.json, by which the operator's commands find this stack (jobs/command.py)."""
+        """Write settings.json, by which the operator's commands find this stack (admin/command.py)."""
         self._write("settings.json", settings)
 
     def private(self, name: str, text: str) -> Path:

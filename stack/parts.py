@@ -16,19 +16,19 @@ STOP_ORDER = (("api",), ("worker", "delivery", "sweeper"), ("flower",), ("redis"
 
 FLOWER_USER = "operator"
 
-S3_KEYS = frozenset({"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"})
+_S3_KEYS = frozenset({"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"})
 SIGNING_KEY = "OSTEO_SIGNING_KEY"
-SECRETS = S3_KEYS | {"REDIS_URL", "CELERY_BROKER_URL", SIGNING_KEY, "FLOWER_BASIC_AUTH"}
+SECRETS = _S3_KEYS | {"REDIS_URL", "CELERY_BROKER_URL", SIGNING_KEY, "FLOWER_BASIC_AUTH"}
 SECRETS_OF_ROLE = {
-    "api": {*S3_KEYS, "REDIS_URL", SIGNING_KEY},
-    "inference": {*S3_KEYS, "REDIS_URL"},
-    "delivery": {*S3_KEYS, "REDIS_URL", SIGNING_KEY},
-    "sweeper": {*S3_KEYS, "REDIS_URL"},
+    "api": {*_S3_KEYS, "REDIS_URL", SIGNING_KEY},
+    "inference": {*_S3_KEYS, "REDIS_URL"},
+    "delivery": {*_S3_KEYS, "REDIS_URL", SIGNING_KEY},
+    "sweeper": {*_S3_KEYS, "REDIS_URL"},
     "flower": {"CELERY_BROKER_URL", "FLOWER_BASIC_AUTH"},
 }
 """What each role is given. rclone knows no rights: one pair of S3 keys does everything, for every role."""
 
-REDIS_CONFIGURATION = """\
+_REDIS_CONFIGURATION = """\
 bind {host}
 port {port}
 dir {folder}
@@ -138,7 +138,7 @@ def _redis(environment: Mapping[str, str], addresses: Addresses, secrets: Secret
     # A file that only its owner reads: other users see command lines.
     configuration = folder.private(
         "redis.conf",
-        REDIS_CONFIGURATION.format(
+        _REDIS_CONFIGURATION.format(
             host=HOST,
             port=addresses.redis_port,
             folder=_quoted(folder.path / "redis"),

@@ -14,15 +14,15 @@ from uuid import uuid4
 import pytest
 from redis import Redis
 
-from jobs.ids import new_id
-from jobs.job import ImageFacts, Job, now
-from jobs.ledger import INVERTED, Ledger
-from jobs.objects import Objects
-from jobs.queue import DELIVER, INFER_ROUTINE, INFER_STAT, JobQueue
+from jobs.record.ids import new_id
+from jobs.record.job import ImageFacts, Job, now
+from jobs.record.states import Delivery, State
+from jobs.record.study import member_id, study_of
+from jobs.redis.queue import DELIVER, INFER_ROUTINE, INFER_STAT, JobQueue
+from jobs.redis.view import View
 from jobs.settings import Settings
-from jobs.states import Delivery, State
-from jobs.study import member_id, study_of
-from jobs.view import View
+from jobs.store.ledger import INVERTED, Ledger
+from jobs.store.objects import Objects
 from stack.addresses import Addresses
 from stack.folder import Folder
 from stack.parts import stores as store_commands

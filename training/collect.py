@@ -4,8 +4,6 @@ Refuses, and counts, what would teach a model something false: images that are c
 image that carry both labels. Writes manifest.csv and collect.json; what a killed run had measured is kept.
 """
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import json
@@ -19,14 +17,14 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from model.decode.image import decode
 from model.errors import ImageError
-from model.image import decode
-from training.fingerprints import Fingerprints
-from training.layouts import Found, find_xrays
-from training.manifest import Entry, write_manifest
-from training.near_duplicates import Fingerprint, find_near_duplicates
-from training.refused import told_plainly
-from training.whole_file import write_json
+from training.data.fingerprints import Fingerprints
+from training.data.layouts import describe, find_xrays
+from training.data.manifest import Entry, write_manifest
+from training.data.near_duplicates import Fingerprint, find_near_duplicates
+from training.run.atomic_file import write_json
+from training.run.refused import told_plainly
 
 REPORT = "collect.json"
 _STRIP, _FLATNESS = 0.02, 1
@@ -98,29 +96,6 @@ def find_conflicts(entries: Sequence[Entry], fingerprints: Sequence[Fingerprint]
     """List the images that have a copy with the other label: nobody knows which of the two is right."""
     pairs = find_near_duplicates(fingerprints)
     return {k for i, j, _ in pairs if entries[i].fractured != entries[j].fractured for k in (i, j)}
-
-
-def describe(folder: Path, one: Found, run: Path, sha256: str, size: tuple[int, int], licence: str) -> Entry:
-    """Describe an X-ray of a collection, of width and height `size`, for the run's manifest."""
-    source = folder.name
-    return Entry(
-        image=os.path.relpath(one.path, run),
-        sha256=sha256,
-        fractured=one.fractured,
-        # Where a source ties nothing together, every image stands alone until prepare finds its copies.
-        group=f"{source}-{one.group or one.path.relative_to(folder)}",
-        region=one.region,
-        frontal=one.frontal,
-        lateral=one.lateral,
-        oblique=one.oblique,
-        hardware=one.hardware,
-        width=size[0],
-        height=size[1],
-        source=source,
-        licence=licence,
-        boxes=one.boxes,
-        polygons=one.polygons,
-    )
 
 
 def _named(text: str) -> tuple[str, str]:

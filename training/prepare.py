@@ -4,8 +4,6 @@ Writes split.csv, prepare.json (the leakage report) and a contact sheet of each 
 somebody else's division instead, writes audit.json, and exits with 1 if that leaks.
 """
 
-from __future__ import annotations
-
 import argparse
 import csv
 import sys
@@ -16,13 +14,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from model.image import decode
-from training.contact_sheet import draw_contact_sheet
-from training.fingerprints import Fingerprints
-from training.manifest import Entry, read_manifest
-from training.near_duplicates import NEAR, find_near_duplicates
-from training.refused import Refused, told_plainly
-from training.split import (
+from model.decode.image import decode
+from training.data.contact_sheet import draw_contact_sheet
+from training.data.fingerprints import Fingerprints
+from training.data.manifest import Entry, read_manifest
+from training.data.near_duplicates import NEAR, find_near_duplicates
+from training.data.split import (
     FOLDS,
     TEST,
     TRAIN,
@@ -33,7 +30,8 @@ from training.split import (
     split_by_group,
     write_split,
 )
-from training.whole_file import write_json
+from training.run.atomic_file import write_json
+from training.run.refused import Refused, told_plainly
 
 REPORT, AUDIT = "prepare.json", "audit.json"
 _PART_FOLDERS = {

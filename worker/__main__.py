@@ -9,9 +9,9 @@ from threading import Event
 
 from jobs.logs import log_as_json
 from jobs.settings import Settings, SettingsError, warn_of_unknown
-from jobs.start import await_stores
+from jobs.store.start import await_stores
 from model.errors import BundleRefused, NoEngine
-from worker.accelerator import accelerator
+from worker.inference.accelerator import accelerator
 from worker.roles import QUEUES_OF_ROLE, is_alive, run_delivery, run_inference, run_sweeper
 
 log = logging.getLogger("worker")

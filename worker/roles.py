@@ -11,12 +11,9 @@ from threading import Event, Thread
 from celery import Celery
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 
-from jobs.audit import Audit
-from jobs.deliveries import DELIVERY_THREADS
-from jobs.errors import TransientError
-from jobs.ledger import Ledger
-from jobs.objects import Objects
-from jobs.queue import (
+from jobs.record.errors import TransientError
+from jobs.redis.delivery_queues import DELIVERY_THREADS
+from jobs.redis.queue import (
     ANALYSE_TASK,
     DELIVER,
     DELIVER_TASK,
@@ -26,24 +23,27 @@ from jobs.queue import (
     JobQueue,
     celery_app,
 )
-from jobs.receivers import Receivers
-from jobs.served_model import publish
+from jobs.redis.view import View
 from jobs.settings import Settings
-from jobs.view import View
-from jobs.webhook import Webhooks
-from worker.deliver import Courier, deliver, in_turn
+from jobs.store.audit import Audit
+from jobs.store.ledger import Ledger
+from jobs.store.objects import Objects
+from jobs.store.receivers import Receivers
+from jobs.store.served_model import publish
+from jobs.store.webhook_settings import Webhooks
+from worker.delivery.deliver import Courier, deliver, in_turn
+from worker.delivery.probe import probe
 from worker.heartbeat import Heartbeat
-from worker.memory import give_back, keep_heaps_small
-from worker.probe import probe
-from worker.purge import purge_until
-from worker.reconcile import reconcile_until
-from worker.sweep import Sweeper, sweep
+from worker.inference.memory import give_back, keep_heaps_small
+from worker.sweeper.purge import purge_until
+from worker.sweeper.reconcile import reconcile_until
+from worker.sweeper.sweep import Sweeper, sweep
 
 log = logging.getLogger(__name__)
 
 QUEUES_OF_ROLE = {"inference": (INFER_STAT, INFER_ROUTINE), "delivery": (DELIVER,), "sweeper": ()}
 
-REMEMBERED = 1.0
+_REMEMBERED = 1.0
 """Seconds for which a delivery goes by what it has just read of a client's webhook and of its receiver."""
 
 Tasks = Mapping[str, Callable[..., None]]
@@ -54,14 +54,14 @@ def run_inference(settings: Settings) -> None:
     """Load the model, then analyse jobs until told to stop."""
     # Only this role needs TensorFlow.
     from model.classifier import Classifier
-    from model.decoding.pool import Decoders
-    from model.decoding.process import Bounds
-    from model.image import Radiograph
+    from model.decode.image import Radiograph
+    from model.decode_processes.pool import Decoders
+    from model.decode_processes.process import Bounds
     from model.prediction import Prediction
-    from worker.analyse import Desk, analyse
-    from worker.batcher import Batcher
-    from worker.suspects import Suspects
-    from worker.watchdog import Watchdog
+    from worker.inference.analyse import Desk, analyse
+    from worker.inference.batcher import Batcher
+    from worker.inference.suspects import Suspects
+    from worker.inference.watchdog import Watchdog
 
     keep_heaps_small()
     log.info("loading the model from %s", settings.bundle)
@@ -117,8 +117,8 @@ def run_delivery(settings: Settings) -> None:
         process=heartbeat.name,
         ledger=ledger,
         queue=JobQueue.connect(settings.redis_url),
-        webhooks=Webhooks(ledger.records, settings.signing_key, REMEMBERED),
-        receivers=Receivers(ledger.records, REMEMBERED),
+        webhooks=Webhooks(ledger.records, settings.signing_key, _REMEMBERED),
+        receivers=Receivers(ledger.records, _REMEMBERED),
         public_url=settings.public_url,
         exceptions=settings.callback_exceptions,
         seconds=settings.callback_seconds,

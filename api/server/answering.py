@@ -10,15 +10,15 @@ from typing import Any
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from api.gate import Allowance
+from api.intake.body_limits import Allowance
 from api.server.body import Body
 from api.server.exchange import Exchange
+from api.server.least_rate import Pace
 from api.server.outbox import Outbox
-from api.server.pace import Pace
 
 LINGER_BYTES = 1024 * 1024
 """For how much of what a client still sends it may take the end of its last answer."""
-REFUSAL_SECONDS = 10.0
+_REFUSAL_SECONDS = 10.0
 """Longest that a client may take to read why its head was refused."""
 
 
@@ -107,7 +107,7 @@ class Answering(ABC):
     def end_with_this(self) -> None:
         """Send what there is, and then no more."""
         self.enter(Phase.SENDING)
-        self.pace = Pace(0, REFUSAL_SECONDS)
+        self.pace = Pace(0, _REFUSAL_SECONDS)
         self.worker.listen(self, reading=False, writing=True)
 
     def close(self) -> None:

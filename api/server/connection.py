@@ -8,19 +8,19 @@ from gunicorn.http.message import Request
 from gunicorn.http.unreader import IterUnreader
 from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout
 
-from api.gate import Allowance
+from api.intake.body_limits import Allowance
 from api.server.answering import LINGER_BYTES, Answering, Phase
 from api.server.body import Body, has_body
 from api.server.exchange import Exchange
-from api.server.pace import Pace
+from api.server.least_rate import Pace
 
 AT_ONCE = 64 * 1024
-LONGEST_HEAD = 64 * 1024
-HEAD_SECONDS = 10.0
+_LONGEST_HEAD = 64 * 1024
+_HEAD_SECONDS = 10.0
 """Longest that the head of a request may take from its first byte."""
-LINE_SECONDS = 10.0
+_LINE_SECONDS = 10.0
 """For so long a request whose body is here waits for a slot."""
-LINGER_SECONDS = 2.0
+_LINGER_SECONDS = 2.0
 """For so long a client may take the end of its last answer."""
 
 
@@ -56,19 +56,19 @@ class Connection(Answering):
     def expire(self, now: float) -> None:
         """End what has taken too long."""
         since, phase = now - self.since, self.phase
-        if phase is Phase.HEAD and since > HEAD_SECONDS:
+        if phase is Phase.HEAD and since > _HEAD_SECONDS:
             self.refuse(408, "Request Timeout")
         elif phase is Phase.BODY and self.pace.too_slow(now, self.body.received):
             self.body.give_up(RequestTimeout("The body came too slowly. Send it again, faster."))
             self.run()
-        elif phase is Phase.LINE and since > LINE_SECONDS:
+        elif phase is Phase.LINE and since > _LINE_SECONDS:
             assert self.allowance
             self.worker.lines_of(self.allowance).leave(self.allowance.client, self)
             self.run(busy=True)
         elif (
             (phase is Phase.IDLE and since > self.worker.idle_seconds)
             or (phase is Phase.SENDING and self.pace.too_slow(now, self.outbox.acknowledged()))
-            or (phase is Phase.LINGERING and since > LINGER_SECONDS)
+            or (phase is Phase.LINGERING and since > _LINGER_SECONDS)
         ):
             self.close()
         elif phase is Phase.SKIPPING and self.pace.too_slow(now, self.body.received):
@@ -84,7 +84,7 @@ class Connection(Answering):
     def _look_for_head(self) -> None:
         end = self.incoming.find(b"\r\n\r\n")
         if end < 0:
-            if len(self.incoming) > LONGEST_HEAD:
+            if len(self.incoming) > _LONGEST_HEAD:
                 self.refuse(431, "Request Header Fields Too Large")
             elif self.phase is Phase.IDLE:
                 self.enter(Phase.HEAD)

@@ -15,12 +15,12 @@ import pytest
 import urllib3
 from redis import Redis
 
-from api.keys import Keys
-from jobs.ledger import Ledger
-from jobs.objects import Objects
-from jobs.records import Records
+from admin.keys import Keys
+from jobs.redis.view import View
 from jobs.settings import Settings
-from jobs.view import View
+from jobs.store.ledger import Ledger
+from jobs.store.objects import Objects
+from jobs.store.records import Records
 from stack.addresses import free_ports
 from tests.conftest import SIGNING_KEY, Stores
 

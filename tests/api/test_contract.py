@@ -5,27 +5,39 @@ import re
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import jsonschema
 import pytest
 
-from api.job_documents import MOST_A_PAGE
-from api.json_body import MOST_BYTES
-from api.openapi import HEADERS
-from api.problem_kinds import JOB_ERRORS, KINDS, Kind
-from api.study_submission import MOST_IMAGES
-from api.submission_fields import MAX_METADATA, MAX_REFERENCE, SubmissionFields
-from api.threads import WAITING_OF_ONE
-from api.waiting import LONGEST
+from api.http.problem_kinds import JOB_ERRORS, KINDS, Kind
+from api.http.threads import WAITING_OF_ONE
+from api.intake.fields import SubmissionFields
+from api.intake.study import MOST_IMAGES
+from api.openapi.document import HEADERS
+from api.openapi.json_body import MOST_BYTES
+from api.routes.job_types import MOST_A_PAGE
+from api.routes.waiting import LONGEST
+from jobs.record.states import SEEN, Delivery
 from jobs.settings import Settings
-from jobs.states import SEEN, Delivery
-from jobs.webhook import EVENTS
+from jobs.store.webhook_settings import EVENTS
 from tests.api.conftest import ROOT, Api
 
 PAGE = (ROOT / "docs/http.md").read_text()
 EXAMPLE = re.compile(r"<!-- (\w+) -->\n```json\n(.*?)```", re.DOTALL)
 EXAMPLES = [(name, json.loads(text)) for name, text in EXAMPLE.findall(PAGE)]
+
+
+def longest(field: str) -> int:
+    """The most characters of a field of a submission."""
+    (bounds,) = [
+        beside
+        for beside in get_type_hints(SubmissionFields, include_extras=True)[field].__metadata__
+        if isinstance(beside, dict)
+    ]
+    return int(bounds["maxLength"])
+
+
 UNITS = {
     **{"KiB": 2**10, "MiB": 2**20, "megapixels": 10**6, "s": 1, "minutes": 60, "hour": 3600, "day": 86_400},
     **{"days": 86_400, "bytes a second": 1, "": 1},
@@ -34,8 +46,8 @@ FIXED = {
     "images of one study": MOST_IMAGES,
     "wait of one request": LONGEST,
     "requests of one client that wait, in one process": WAITING_OF_ONE,
-    "characters of `reference`": MAX_REFERENCE,
-    "characters of `metadata`": MAX_METADATA,
+    "characters of `reference`": longest("reference"),
+    "characters of `metadata`": longest("metadata"),
     "jobs of one page": MOST_A_PAGE,
     "bytes of a JSON body": MOST_BYTES,
 }

@@ -11,18 +11,18 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from flask.testing import FlaskClient
 
+from admin.keys import Keys
 from api.app import create_app
-from api.keys import Keys
-from jobs.errors import StoreUnavailable
-from jobs.job import now
-from jobs.ledger import Ledger
-from jobs.lines import DRAIN_BUCKET, drained_key
-from jobs.objects import Objects
-from jobs.queue import JobQueue
-from jobs.redis_client import CONNECTIONS
+from jobs.record.errors import StoreUnavailable
+from jobs.record.job import now
+from jobs.redis.client import CONNECTIONS
+from jobs.redis.client_queues import DRAIN_BUCKET, drained_key
+from jobs.redis.queue import JobQueue
+from jobs.redis.view import View
 from jobs.settings import Settings
-from jobs.start import marks_of
-from jobs.view import View
+from jobs.store.ledger import Ledger
+from jobs.store.objects import Objects
+from jobs.store.start import marks_of
 from tests import pictures
 from tests.conftest import a_job
 
@@ -144,17 +144,17 @@ def test_a_misspelt_bucket_is_not_made_but_by_the_step_that_makes_buckets(settin
         return subprocess.run(command, env=os.environ | environment, capture_output=True, text=True)
 
     for command in (
-        ("api.keys", "create", "--client", "clinic"),
-        ("api.keys", "list"),
-        ("api.audit", "--client", "clinic", "--since", "2026-01-01"),
-        ("worker.dead_letters", "list"),
+        ("admin.keys", "create", "--client", "clinic"),
+        ("admin.keys", "list"),
+        ("admin.audit", "--client", "clinic", "--since", "2026-01-01"),
+        ("admin.dead_letters", "list"),
     ):
         done = run(*command)
         assert done.returncode == 2, command
-        assert "correct S3_BUCKET, or make it with `python -m api.bucket`" in done.stderr, command
+        assert "correct S3_BUCKET, or make it with `python -m admin.bucket`" in done.stderr, command
     assert client.get("/health/ready").json["missing"] == ["object-store"]
     assert wrong.s3_bucket not in buckets(objects)
-    assert run("api.bucket").returncode == run("api.bucket").returncode == 0
+    assert run("admin.bucket").returncode == run("admin.bucket").returncode == 0
     assert wrong.s3_bucket in buckets(objects)
     assert client.get("/health/ready").status_code == 200
 

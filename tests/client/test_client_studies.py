@@ -2,8 +2,8 @@
 
 import pytest
 
-from jobs.handover import pass_on
-from jobs.job import now
+from jobs.lifecycle.next_step import pass_on
+from jobs.record.job import now
 from osteo_client import CallbackRefused, NotEnded, Problem
 from tests.client.conftest import PNG, RESULT, Api
 from tests.conftest import WatchedQueue

@@ -29,7 +29,7 @@ def pasted(block: str, stack: Stack) -> str:
 
 
 def test_the_commands_for_keys_and_the_audit_log_run_as_printed(stack: Stack):
-    (block,) = (text for text in BLOCKS if "api.keys" in text)
+    (block,) = (text for text in BLOCKS if "admin.keys" in text)
     made, listed, rotated, revoked, *acts = map(json.loads, pasted(block, stack).splitlines())
     assert made["webhook_secret"].startswith("whsec_")
     assert listed["scopes"] == ["read", "submit"]
@@ -43,7 +43,7 @@ def test_the_commands_for_dead_letters_run_as_printed(stack: Stack):
 
 
 def test_a_signing_key_is_replaced_as_printed_and_the_stack_goes_on(tmp_path: Path):
-    (block,) = (text for text in BLOCKS if "api.signing_key" in text)
+    (block,) = (text for text in BLOCKS if "admin.signing_key" in text)
     with running(tmp_path) as stack:
         settings = tmp_path / "settings.json"
         assert settings.stat().st_mode & 0o777 == 0o600
@@ -66,5 +66,5 @@ def test_a_signing_key_is_replaced_as_printed_and_the_stack_goes_on(tmp_path: Pa
 def test_every_block_of_the_page_is_run():
     assert len(BLOCKS) == 3
     assert PAGE.count("\n```") == 2 * (len(BLOCKS) + 1), (
-        "and the rights that tests/jobs/test_redis_peers.py gives"
+        "and the rights that tests/jobs/redis/test_peers.py gives"
     )

@@ -16,7 +16,7 @@ FOLDER = ROOT / "var" / "s390x"
 CARRIED = FOLDER / "carried"
 WITHOUT_SERVERS = (
     "tests/s390x/on_big_endian.py",
-    "tests/model/test_image.py",
+    "tests/model/decode/test_image.py",
     "tests/model/test_letterbox.py",
     "tests/model/test_regions.py",
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from training.manifest import Entry
+from training.data.manifest import Entry
 from training.synthetic_set import draw_collection
 
 

@@ -10,17 +10,17 @@ from threading import Thread
 import pytest
 from redis import Redis
 
-from jobs.agenda import AGENDA
-from jobs.ledger import Ledger
-from jobs.queue import JobQueue
-from jobs.receivers import Receivers
+from jobs.redis.agenda import AGENDA
+from jobs.redis.queue import JobQueue
 from jobs.settings import Settings
-from jobs.webhook import Webhooks
+from jobs.store.ledger import Ledger
+from jobs.store.receivers import Receivers
+from jobs.store.webhook_settings import Webhooks
 from tests.conftest import SIGNING_KEY
-from worker.deliver import Courier, in_turn
-from worker.deliver import deliver as deliver_in_turn
-from worker.probe import probe as probe_in_turn
-from worker.sweep import Sweeper, sweep
+from worker.delivery.deliver import Courier, in_turn
+from worker.delivery.deliver import deliver as deliver_in_turn
+from worker.delivery.probe import probe as probe_in_turn
+from worker.sweeper.sweep import Sweeper, sweep
 
 
 class Receiver:

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from jobs.ledger import Ledger
-from jobs.objects import Objects
-from model.image import NotARadiograph
+from jobs.store.ledger import Ledger
+from jobs.store.objects import Objects
+from model.decode.image import NotARadiograph
 from tests.conftest import a_study
 from tests.worker.conftest import after_a_while
-from tests.worker.test_analyse import PNG, Analyst, accepted, answering, desk  # noqa: F401 - a fixture
-from worker.analyse import Desk, analyse
-from worker.sweep import Sweeper
+from tests.worker.inference.test_analyse import PNG, Analyst, accepted, answering, desk  # noqa: F401 - a fixture
+from worker.inference.analyse import Desk, analyse
+from worker.sweeper.sweep import Sweeper
 
 ACCOUNTS = json.loads((Path(__file__).parents[2] / "deploy/s3.json").read_text())
 ACTION = {"HeadObject": "GetObject", "ListObjectsV2": "ListBucket"}

@@ -7,22 +7,22 @@ from datetime import datetime, timedelta
 import pytest
 from standardwebhooks import Webhook
 
-from jobs.agenda import DOUBT
-from jobs.deletion import delete
-from jobs.errors import NotStored, StoreUnavailable
-from jobs.handover import pass_on
-from jobs.job import LEFTOVER_GRACE, Job, now
-from jobs.ledger import Ledger
-from jobs.states import Delivery, State
-from jobs.webhook import webhook_secret
+from jobs.lifecycle.deletion import delete
+from jobs.lifecycle.next_step import pass_on
+from jobs.record.errors import NotStored, StoreUnavailable
+from jobs.record.job import LEFTOVER_GRACE, Job, now
+from jobs.record.states import Delivery, State
+from jobs.redis.agenda import DOUBT
+from jobs.store.ledger import Ledger
+from jobs.store.webhook_settings import webhook_secret
 from tests import pictures
 from tests.conftest import SIGNING_KEY, a_job, a_study, only_a_tombstone_is_left
 from tests.worker.conftest import after_a_while, deliver
-from tests.worker.test_analyse import desk  # noqa: F401 - a fixture
-from worker.analyse import analyse
-from worker.purge import purge
-from worker.reconcile import reconcile
-from worker.sweep import Sweeper, sweep
+from tests.worker.inference.test_analyse import desk  # noqa: F401 - a fixture
+from worker.inference.analyse import analyse
+from worker.sweeper.purge import purge
+from worker.sweeper.reconcile import reconcile
+from worker.sweeper.sweep import Sweeper, sweep
 
 PNG = pictures.encoded(pictures.gray())
 LONG_AGO = now() - timedelta(hours=2)
@@ -161,7 +161,7 @@ def test_the_sweeper_leaves_a_study_alone_while_one_of_its_jobs_has_not_ended(
     study, jobs = accepted(ledger, queued_at=LONG_AGO, callback_url="https://clinic.example/")
     for job in jobs[:2]:
         pass_on(recorded(ledger, job), ledger, queue)
-    monkeypatch.setattr("jobs.clock.Clock.earliest", lambda _: now() + 2 * DOUBT)
+    monkeypatch.setattr("jobs.store.clock.Clock.earliest", lambda _: now() + 2 * DOUBT)
     read = []
     monkeypatch.setattr(ledger, "read", read.append)
     for _ in range(2):
@@ -209,7 +209,7 @@ def test_a_study_whose_submission_broke_off_is_erased_with_its_jobs(
         ledger.read(study.id)
     after_a_while(sweeper, redis)
     assert study.id in set(ledger.pending()), "it may be written at this moment"
-    monkeypatch.setattr("jobs.clock.Clock.earliest", lambda _: now() + 2 * LEFTOVER_GRACE)
+    monkeypatch.setattr("jobs.store.clock.Clock.earliest", lambda _: now() + 2 * LEFTOVER_GRACE)
     after_a_while(sweeper, redis)
     for job in jobs[:kept]:
         assert only_a_tombstone_is_left(job.id, ledger)
@@ -279,10 +279,10 @@ def test_the_jobs_of_a_study_are_kept_for_as_long_as_the_study(ledger, queue, mo
     study, jobs = accepted(ledger, 2, retention_seconds=3600, created_at=LONG_AGO)
     for job, at in zip(jobs, (LONG_AGO, now()), strict=True):
         pass_on(recorded(ledger, job, at=at), ledger, queue)
-    monkeypatch.setattr("jobs.clock.Clock.agreed", lambda _: now() + timedelta(minutes=30))
+    monkeypatch.setattr("jobs.store.clock.Clock.agreed", lambda _: now() + timedelta(minutes=30))
     purge(ledger)
     assert {ledger.read(job.id).state for job in (study, *jobs)} == {State.SUCCEEDED}
-    monkeypatch.setattr("jobs.clock.Clock.agreed", lambda _: now() + timedelta(minutes=90))
+    monkeypatch.setattr("jobs.store.clock.Clock.agreed", lambda _: now() + timedelta(minutes=90))
     purge(ledger)
     for record in (study, *jobs):
         assert only_a_tombstone_is_left(record.id, ledger)

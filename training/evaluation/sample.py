@@ -1,7 +1,5 @@
 """Labelled X-rays and the probabilities that they were given: what all figures are measured on."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -9,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from training.data.manifest import Entry
 from training.evaluation.intervals import UNKNOWN, Bounds, auc_bounds, mean_with_interval, with_interval
-from training.manifest import Entry
-from training.measures import auc
+from training.evaluation.measures import auc
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,8 +3,6 @@
 `python -m training.evaluation.summary` writes the sentence of README.md anew from model/bundle/metrics.json.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path
