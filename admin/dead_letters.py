@@ -13,8 +13,7 @@ from jobs.record.job import Job, moment_text
 from jobs.redis.queue import JobQueue
 from jobs.settings import SettingsError
 from jobs.store.ledger import Ledger
-from jobs.store.start import marks_of
-from worker.roles import ledger_of
+from jobs.store.stores import Stores
 
 
 def told(job: Job) -> dict[str, Any]:
@@ -75,10 +74,11 @@ def main() -> int:
         parser.error(f"not a job's id: {wrong[0]}")
     try:
         settings = settings_of_command()
-        marks_of(settings).compare()
-        ledger = ledger_of(settings)
+        stores = Stores.connect(settings)
+        stores.check()
+        ledger = stores.ledger
         if arguments.command == "retry":
-            return _retry(arguments.jobs, ledger, JobQueue.connect(settings.redis_url))
+            return _retry(arguments.jobs, ledger, stores.queue)
         tell(map(told, ledger.dead_letters()) if arguments.command == "list" else why(ledger, arguments.job))
     except NotStored as error:
         print(f"there is no job {error}", file=sys.stderr)

@@ -10,15 +10,13 @@ from admin.command import settings_of_command, tell
 from api.identity.key import id_of, told
 from api.identity.key_store import Keys
 from api.identity.scopes import Scope
+from jobs.callbacks.signing import webhook_secret
 from jobs.record.errors import TransientError
 from jobs.record.job import moment_text
-from jobs.redis.client import connect
 from jobs.settings import Settings, SettingsError
-from jobs.store.audit import Audit, Entry
-from jobs.store.objects import Objects
-from jobs.store.records import Records
-from jobs.store.start import marks_of
-from jobs.store.webhook_settings import Webhooks, webhook_secret
+from jobs.store.audit import AuditEntry
+from jobs.store.stores import Stores
+from jobs.store.webhook_settings import Webhooks
 
 
 def main() -> int:
@@ -26,9 +24,9 @@ def main() -> int:
     arguments = _parser().parse_args()
     try:
         settings = settings_of_command(signs=True)
-        marks_of(settings).compare()
-        objects = Objects.connect(settings.s3_endpoint_url, settings.s3_bucket)
-        lines = _lines(arguments, settings, objects)
+        stores = Stores.connect(settings)
+        stores.check()
+        lines = _lines(arguments, settings, stores)
         # All of it is done before any of it is told; a list of keys may be long, and changes nothing.
         tell(lines if arguments.command == "list" else list(lines))
     except LookupError as error:
@@ -63,13 +61,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _lines(arguments: argparse.Namespace, settings: Settings, objects: Objects) -> Iterator[dict[str, Any]]:
-    records = Records(objects, connect(settings.redis_url))
-    keys, audit = Keys(records), Audit.connect(settings)
+def _lines(arguments: argparse.Namespace, settings: Settings, stores: Stores) -> Iterator[dict[str, Any]]:
+    keys, audit = Keys(stores.records), stores.audit
     if arguments.command == "create":
         key = keys.create(arguments.client, arguments.scope or tuple(Scope))
-        audit.keep(Entry(arguments.client, "createKey", subject=id_of(key)))
-        generation = Webhooks(records, settings.signing_key).of(arguments.client).generation
+        audit.keep(AuditEntry(arguments.client, "createKey", subject=id_of(key)))
+        generation = Webhooks(stores.records, settings.signing_key).of(arguments.client).generation
         secret = webhook_secret(settings.signing_key, arguments.client, generation)
         yield {"client": arguments.client, "api_key": key, "webhook_secret": secret}
     elif arguments.command == "list":
@@ -78,11 +75,11 @@ def _lines(arguments: argparse.Namespace, settings: Settings, objects: Objects) 
                 yield told(known) | {"last_used_at": moment_text(used_at) if used_at else None}
     elif arguments.command == "rotate":
         key, ending = keys.rotate(arguments.id, timedelta(hours=arguments.overlap_hours))
-        audit.keep(Entry(ending.client, "rotateKey", subject=ending.id))
+        audit.keep(AuditEntry(ending.client, "rotateKey", subject=ending.id))
         yield {"client": ending.client, "api_key": key, "replaces": told(ending)}
     else:
         for revoked in keys.revoke(arguments.id, arguments.and_made):
-            audit.keep(Entry(revoked.client, "revokeKey", subject=revoked.id))
+            audit.keep(AuditEntry(revoked.client, "revokeKey", subject=revoked.id))
             yield told(revoked) | {"refused_within_seconds": settings.key_seconds}
 
 

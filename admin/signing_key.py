@@ -3,19 +3,19 @@
 import argparse
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from admin.command import settings_of_command, tell
 from api.identity.key_store import Keys
+from jobs.callbacks.signing import webhook_secret
 from jobs.record.errors import TransientError
 from jobs.record.job import now
-from jobs.redis.client import connect
 from jobs.settings import Settings, SettingsError
-from jobs.store.audit import Audit, Entry
-from jobs.store.compatibility import Marks, fingerprint
-from jobs.store.objects import Objects
-from jobs.store.records import Records
-from jobs.store.webhook_settings import Webhooks, webhook_secret
+from jobs.store.audit import AuditEntry
+from jobs.store.compatibility import fingerprint
+from jobs.store.stores import Stores
+from jobs.store.webhook_settings import Webhooks
 
 
 def main() -> int:
@@ -37,15 +37,14 @@ def main() -> int:
 
 
 def _replaced(settings: Settings) -> Iterator[dict[str, Any]]:
-    redis = connect(settings.redis_url)
-    records = Records(Objects.connect(settings.s3_endpoint_url, settings.s3_bucket), redis)
     # The layout alone: the key is what is to differ.
-    Marks(records, redis).compare()
-    before = Marks(records, redis, settings.signing_key).replace_signing_key()
+    Stores.connect(replace(settings, signing_key="")).check()
+    stores = Stores.connect(settings)
+    before = stores.compatibility().replace_signing_key()
     yield {"signing_key": fingerprint(settings.signing_key), "replaces": before}
-    webhooks, audit = Webhooks(records, settings.signing_key), Audit.connect(settings)
-    for client in sorted({key.client for key, _ in Keys(records).all() if not key.ended(now())}):
-        audit.keep(Entry(client, "replaceSigningKey"))
+    webhooks, audit = Webhooks(stores.records, settings.signing_key), stores.audit
+    for client in sorted({key.client for key, _ in Keys(stores.records).all() if not key.ended(now())}):
+        audit.keep(AuditEntry(client, "replaceSigningKey"))
         secret = webhook_secret(settings.signing_key, client, webhooks.of(client).generation)
         yield {"client": client, "webhook_secret": secret}
 

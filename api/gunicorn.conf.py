@@ -17,7 +17,7 @@ from api.http.threads import CONNECTIONS, THREADS
 from jobs.record.errors import TransientError
 from jobs.redis.changes import Changes
 from jobs.settings import Settings, SettingsError
-from jobs.store.start import marks_of
+from jobs.store.stores import Stores
 
 STUDY = re.compile("^/dicom-web/studies/.*")
 """Which study a client sends is not for the log either."""
@@ -65,7 +65,7 @@ access_log_format = '%(h)s "%(m)s %(U)s" %(s)s %(B)s bytes %(L)s s %({x-request-
 def on_starting(_: Arbiter) -> None:
     """Refuse wrong settings, and stores that are another's, in words, before there is any worker."""
     try:
-        marks_of(Settings.from_environment(os.environ)).compare()
+        Stores.connect(Settings.from_environment(os.environ)).check()
     except SettingsError as error:
         print(error, file=sys.stderr)
         sys.exit(2)

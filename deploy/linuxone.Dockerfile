@@ -60,6 +60,7 @@ RUN dnf install -y gcc python3-devel freetype-devel libjpeg-turbo-devel libtiff-
     && echo /opt/osteo > "$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/osteo.pth"
 RUN useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin osteo
 WORKDIR /srv/osteo
+COPY admin admin
 COPY jobs jobs
 COPY model model
 COPY worker worker

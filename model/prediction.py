@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from model.image_warnings import ImageWarning
-from model.regions import Region
+from model.regions import ScoredRegion
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +19,7 @@ class Prediction:
 
     finding: str
     probability: float
-    regions: tuple[Region, ...]
+    regions: tuple[ScoredRegion, ...]
     cells: np.ndarray
     field: tuple[int, int, int, int]
     model: str

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from stack.demo import SYNTHETIC, demo
 from stack.development import EXAMPLE
-from stack.errors import Refused
+from stack.errors import StartRefused
 from stack.say import say
 from stack.up import up
 
@@ -30,7 +30,7 @@ def main() -> int:
         if arguments.command == "up":
             return up(os.environ)
         return demo(os.environ, arguments.image)
-    except Refused as reason:
+    except StartRefused as reason:
         say(f"cannot start: {reason}")
         return 2
 

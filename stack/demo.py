@@ -13,7 +13,7 @@ from typing import Any
 import urllib3
 
 from stack.development import EXAMPLE
-from stack.errors import GaveUp, Refused, StopRequested
+from stack.errors import GaveUp, StartRefused, StopRequested
 from stack.receiver import Receiver
 from stack.running import running
 from stack.say import say
@@ -30,11 +30,11 @@ _JOB_SECONDS = 180
 def demo(environment: Mapping[str, str], image: Path = EXAMPLE) -> int:
     """Analyse `image`, a file or SYNTHETIC; print the finished job as JSON; returns the exit status.
 
-    0 only if the job succeeded and its callback arrived with a valid signature. Raises Refused for an image
-    that cannot be read.
+    0 only if the job succeeded and its callback arrived with a valid signature. Raises StartRefused for an
+    image that cannot be read.
     """
     if image != SYNTHETIC and not (image.is_file() and os.access(image, os.R_OK)):
-        raise Refused(f"IMAGE={image} is not a file that can be read.")
+        raise StartRefused(f"IMAGE={image} is not a file that can be read.")
     folder = Path(environment.get("OSTEO_VAR") or "var").resolve() / "demo"
     folder.mkdir(parents=True, exist_ok=True)
     run = Path(tempfile.mkdtemp(prefix="run-", dir=folder))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from stack import answers
 from stack.addresses import HOST, Addresses
-from stack.errors import Refused
+from stack.errors import StartRefused
 from stack.folder import Folder, Secrets
 from stack.part import Command
 
@@ -161,13 +161,15 @@ def _packaged_valkey() -> str:
     try:
         return str(get_binary_path())
     except ValkeyBinaryNotFoundError as error:
-        raise Refused(f"there is no Redis ({error}) Install redis-server, or set REDIS_URL.") from error
+        raise StartRefused(f"there is no Redis ({error}) Install redis-server, or set REDIS_URL.") from error
 
 
 def _s3(environment: Mapping[str, str], addresses: Addresses, secrets: Secrets, folder: Folder) -> Command:
     program = shutil.which("rclone", path=str(Path(sys.executable).parent)) or shutil.which("rclone")
     if program is None:
-        raise Refused("there is no rclone; `make up` installs it, or set S3_ENDPOINT_URL to an S3 server.")
+        raise StartRefused(
+            "there is no rclone; `make up` installs it, or set S3_ENDPOINT_URL to an S3 server."
+        )
     own = {name: value for name, value in environment.items() if not name.startswith("RCLONE_")}
     # rclone reads a list of keys here, in which quotes keep the comma between the two halves.
     own["RCLONE_AUTH_KEY"] = f'"{secrets.s3_access_key},{secrets.s3_secret_key}"'

@@ -36,7 +36,7 @@ ORDERS = (
     ("model.decode.headers", "model.decode", "model.decode_processes"),
 )
 """Folders in their order: a module of one may import its own folder and those before it, none behind it."""
-PURE = ("jobs.record", "jobs.callbacks")
+PURE = ("jobs.record",)
 """Folders whose modules do no input or output."""
 INPUT_OR_OUTPUT = {"redis", "boto3", "botocore", "celery", "kombu", "flask", "socket", "subprocess"}
 PACKAGES = {*TOP, "osteo_client"} - {"client"}

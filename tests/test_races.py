@@ -10,6 +10,7 @@ import pytest
 from api.identity.key import id_of
 from api.identity.key_store import Keys
 from jobs.record.errors import Conflict, NotStored
+from jobs.record.events import EVENTS
 from jobs.record.ids import new_id
 from jobs.record.job import now
 from jobs.redis.client import connect
@@ -19,7 +20,7 @@ from jobs.store.objects import Objects
 from jobs.store.probes import Probes
 from jobs.store.receivers import Receivers
 from jobs.store.records import Records
-from jobs.store.webhook_settings import EVENTS, Webhooks
+from jobs.store.webhook_settings import Webhooks
 from tests.conftest import SIGNING_KEY, a_job
 
 ROUNDS = 200

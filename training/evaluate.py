@@ -25,7 +25,7 @@ from training.data.manifest import read_manifest
 from training.data.split import TEST, TRAIN, VALIDATION, division_of, read_split
 from training.evaluation.calibration import fix
 from training.evaluation.card import write_card
-from training.evaluation.findings import Part, change_of, localise, measure
+from training.evaluation.findings import ScoredPart, change_of, localise, measure
 from training.evaluation.least_size import describe_base, mark_small
 from training.evaluation.plots import draw_plots
 from training.evaluation.radiograph_check import METRICS as CHECK_METRICS
@@ -60,8 +60,8 @@ def evaluate(run: Path, bundle: Path, again: bool = False, small: bool = False) 
     openings = note_opening(run, division, scores.fingerprint, again)
     unseen = read_part(run, TEST, config.input_size)
     squares = [example.square for example in unseen]
-    test = Part.of(unseen, scores.of(TEST, squares), calibration)
-    exact = Part.of(unseen, scores.exactly_of(TEST, squares), calibration)
+    test = ScoredPart.of(unseen, scores.of(TEST, squares), calibration)
+    exact = ScoredPart.of(unseen, scores.exactly_of(TEST, squares), calibration)
     metrics: dict[str, Any] = {
         "config": asdict(config),
         "began_with": beginning_of(run),

@@ -17,7 +17,7 @@ CHUNK = 64 * 1024
 
 
 @dataclass
-class Part:
+class MultipartPart:
     """One part: its media type, and its bytes, or None where there are more than are kept."""
 
     media_type: str = ""
@@ -34,7 +34,7 @@ def related_parameters(request: Request) -> dict[str, str]:
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in parameters.items()}
 
 
-def related_parts(request: Request, most_bytes: int, most_parts: int) -> Iterator[Part]:
+def related_parts(request: Request, most_bytes: int, most_parts: int) -> Iterator[MultipartPart]:
     """The first `most_parts` parts of `request`; each keeps `most_bytes` at most.
 
     Raises TooManyParts behind them where another part begins, and Problem 400 for a malformed body. werkzeug
@@ -72,8 +72,8 @@ class _Reader:
         self.ended = False
         self._most_bytes = most_bytes
         self._left = most_parts
-        self._part = Part()
-        self._whole: list[Part] = []
+        self._part = MultipartPart()
+        self._whole: list[MultipartPart] = []
         self._header = [b"", b""]
 
     def callbacks(self) -> "MultipartCallbacks":
@@ -88,7 +88,7 @@ class _Reader:
             "on_end": self._end,
         }
 
-    def taken(self) -> Iterator[Part]:
+    def taken(self) -> Iterator[MultipartPart]:
         """The parts that are whole since this was asked last."""
         while self._whole:
             yield self._whole.pop(0)
@@ -97,7 +97,7 @@ class _Reader:
         if not self._left:
             raise TooManyParts
         self._left -= 1
-        self._part = Part()
+        self._part = MultipartPart()
 
     def _head(self, which: int, piece: bytes) -> None:
         self._header[which] += piece

@@ -109,7 +109,7 @@ class Intake:
         ends = claimed_at + timedelta(seconds=self.settings.idempotency_seconds) if expires else None
         claim, job = standing(Claim(place, job_id, digest, claimed_at, ends), self.ledger)
         if job is None and claim.expires_at:
-            self.ledger.due.put(claim.job_id, claim.expires_at)
+            self.ledger.due_index.put(claim.job_id, claim.expires_at)
         return claim, job
 
     def _accepted(self, job: Job, image: bytes) -> Job:

@@ -13,7 +13,7 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 from api.http.problem import Problem
 from jobs.record.errors import QueueAway, QueueUnavailable
 from jobs.redis.client import translated
-from jobs.redis.client_queues import Lines
+from jobs.redis.client_queues import ClientQueues
 from jobs.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -35,11 +35,11 @@ class Admission:
     """
 
     settings: Settings
-    lines: Lines
+    lines: ClientQueues
     limiter: SlidingWindowCounterRateLimiter
 
     @classmethod
-    def over(cls, settings: Settings, lines: Lines) -> "Admission":
+    def over(cls, settings: Settings, lines: ClientQueues) -> "Admission":
         """Over the Redis of the settings."""
         storage = RedisStorage(
             settings.redis_url, connection_pool=lines.redis.connection_pool, key_prefix="quota"

@@ -24,7 +24,7 @@ class Allowance:
 
 
 @dataclass(frozen=True)
-class Gate:
+class BodyLimits:
     """The gate of an application; `authenticate` sets `g.client` or raises Problem."""
 
     app: Flask

@@ -5,7 +5,7 @@ from typing import Annotated, Any, TypedDict
 
 from api.http.problem import Problem
 from api.openapi.json_body import loads
-from jobs.callbacks.url import MAX_LENGTH, CallbackRefused, parse
+from jobs.callbacks.url import MAX_LENGTH, CallbackUrlRefused, parse
 from jobs.record.states import Priority
 from jobs.settings import Settings
 
@@ -81,7 +81,7 @@ def _callback_url(text: str | None, settings: Settings) -> str | None:
         return None
     try:
         return parse(text, settings.callback_exceptions).url
-    except CallbackRefused as error:
+    except CallbackUrlRefused as error:
         raise Problem(422, "callback-refused", f"{error}.") from error
 
 

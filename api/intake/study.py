@@ -19,11 +19,11 @@ MOST_IMAGES = 20
 _OF_ONE_IMAGE = ("image-too-large", "too-many-pixels", "unsupported-image", "broken-image")
 
 
-class _Form(SubmissionFields):
+class _StudyForm(SubmissionFields):
     image: Annotated[list[bytes], {"minItems": 1, "maxItems": MOST_IMAGES}, "The field once for each image."]
 
 
-StudyForm = Annotated[_Form, CLOSED]
+StudyForm = Annotated[_StudyForm, CLOSED]
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Callback:
+class DescribedCallback:
     """A request that the service makes in turn."""
 
     name: str
@@ -58,7 +58,7 @@ class Operation:
     body: Any
     body_required: bool
     size: Size
-    callback: Callback | None
+    callback: DescribedCallback | None
     public: bool
     scope: Scope | None
 
@@ -79,7 +79,7 @@ def describe(
     body: Any = None,
     body_required: bool = True,
     size: Size = Size.DOCUMENT,
-    callback: Callback | None = None,
+    callback: DescribedCallback | None = None,
     public: bool = False,
     scope: Scope | None = None,
 ) -> Callable[[View], View]:

@@ -10,7 +10,7 @@ from flask import Flask
 from api.http.problem import ProblemDocument
 from api.http.problem_kinds import JOB_ERRORS, KINDS
 from api.identity.scopes import Scope
-from api.openapi.describe import Answer, Callback, Operation, operation_of
+from api.openapi.describe import Answer, DescribedCallback, Operation, operation_of
 from api.openapi.schema import Schema, object_schema, said_beside, schema_of
 from api.openapi.tags import all_tags, tag_of
 
@@ -128,7 +128,7 @@ def _operation(operation: Operation, scope: Scope | None, named: dict[str, Schem
     return said
 
 
-def _callback(callback: Callback, named: dict[str, Schema]) -> dict[str, Any]:
+def _callback(callback: DescribedCallback, named: dict[str, Schema]) -> dict[str, Any]:
     return {
         "summary": callback.summary,
         "security": [{"signature": []}],

@@ -6,7 +6,7 @@ from api.intake.decode import Pictures
 from jobs.record.errors import NotStored
 from jobs.record.job import Job
 from model.prediction import Prediction, cells_from_bytes
-from model.regions import Region
+from model.regions import ScoredRegion
 
 
 def overlay_of(job: Job, image: bytes, pictures: Pictures) -> bytes:
@@ -19,7 +19,9 @@ def overlay_of(job: Job, image: bytes, pictures: Pictures) -> bytes:
     prediction = Prediction(
         finding=job.result["finding"],
         probability=job.result["probability"],
-        regions=tuple(Region(tuple(region["box"]), region["score"]) for region in job.result["regions"]),
+        regions=tuple(
+            ScoredRegion(tuple(region["box"]), region["score"]) for region in job.result["regions"]
+        ),
         cells=cells_from_bytes(base64.b64decode(job.heat)),
         # A result of a version that saw the whole picture has no field.
         field=tuple(job.result.get("field", (0, 0, job.image.width, job.image.height))),

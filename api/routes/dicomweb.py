@@ -13,7 +13,7 @@ from pydicom.filereader import read_dataset
 from pydicom.uid import UID
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 
-from api.http.multipart_related import Part, TooManyParts, related_parameters, related_parts
+from api.http.multipart_related import MultipartPart, TooManyParts, related_parameters, related_parts
 from api.http.problem import Problem
 from api.identity.credentials import DICOMWEB
 from api.intake.accept import Intake
@@ -136,7 +136,12 @@ def _store_all(intake: Intake, study: str | None) -> Stored:
 
 
 def _store_one(
-    part: Part, number: int, stored: Stored, intake: Intake, study: str | None, fields: dict[str, str]
+    part: MultipartPart,
+    number: int,
+    stored: Stored,
+    intake: Intake,
+    study: str | None,
+    fields: dict[str, str],
 ) -> None:
     instance: Dataset | None = None
     try:
@@ -175,7 +180,7 @@ def _store_one(
         stored.failed.append((instance, _NO_RESOURCES))
 
 
-def _instance(part: Part) -> tuple[Dataset, bytes]:
+def _instance(part: MultipartPart) -> tuple[Dataset, bytes]:
     """Class and instance UID of a part, out of its file meta information, and its bytes. Raises _Refused."""
     if part.data is None:
         raise _Refused(_NO_RESOURCES)

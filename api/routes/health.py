@@ -9,7 +9,7 @@ from flask import Blueprint, Response, jsonify
 from api.http.problem import RETRY_SECONDS, Problem, ProblemDocument
 from api.openapi.describe import Answer, describe
 from jobs.record.errors import NotStored, StoreUnavailable, TransientError
-from jobs.store.compatibility import Marks, WrongStore
+from jobs.store.compatibility import Compatibility, WrongStore
 from jobs.store.ledger import Ledger
 
 log = logging.getLogger(__name__)
@@ -40,24 +40,24 @@ class NotReady(ProblemDocument):
     degraded: list[Part]
 
 
-def agreed(marks: Marks) -> None:
+def agreed(compatibility: Compatibility) -> None:
     """Return if the stores are known to be this service's own. Raises StoreUnavailable where they are not.
 
     They are compared at the start already, unless a store was away then.
     """
     try:
-        marks.compare()
+        compatibility.check()
     except WrongStore as error:
         log.critical("%s", error)
         raise StoreUnavailable("the object store belongs to another service") from error
 
 
-def health_routes(ledger: Ledger, marks: Marks) -> Blueprint:
+def health_routes(ledger: Ledger, compatibility: Compatibility) -> Blueprint:
     """The blueprint of /health."""
     routes = Blueprint("health", __name__, url_prefix="/health")
 
     def check_objects() -> None:
-        agreed(marks)
+        agreed(compatibility)
         ledger.objects.check()
 
     needed: dict[Part, Check] = {"object-store": check_objects}

@@ -42,7 +42,7 @@ def not_gone(job: Job) -> Job:
 def job_document(job: Job, ledger: Ledger, public_url: str) -> JobDocument:
     """The job's public JSON, with its place in the queue where Redis tells it."""
     try:
-        position = ledger.view.lines.position(job)
+        position = ledger.view.client_queues.position(job)
     except QueueUnavailable:
         position = None
     return document(job, public_url, position)

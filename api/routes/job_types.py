@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, TypedDict
 
-from api.openapi.describe import Callback
+from api.openapi.describe import DescribedCallback
 from jobs.record.documents import MOMENT, DeliveryAttempt, Event, JobDocument
 from jobs.record.states import State
 
@@ -12,7 +12,7 @@ OWN_JOB_PROBLEMS = ("no-such-job", "gone")
 """What may stand against everything that is asked of a job."""
 ENDED_PROBLEMS = (*OWN_JOB_PROBLEMS, "not-ready", "job-failed")
 """What may stand against everything that a job has only once it has succeeded."""
-JOB_ENDED = Callback(
+JOB_ENDED = DescribedCallback(
     "jobEnded",
     "{$request.body#/callback_url}",
     "The job has ended",

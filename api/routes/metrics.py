@@ -62,7 +62,7 @@ class _Part(Collector):
 
 def _of_redis(ledger: Ledger) -> Iterator[Metric]:
     view, at = ledger.view, time.time()
-    lines = view.lines.waiting_by_priority()
+    lines = view.client_queues.waiting_by_priority()
     names = Counter(name.partition(":")[0] for name in view.heartbeats.alive())
     counts = view.counts()
     yield _by(
@@ -77,7 +77,7 @@ def _of_redis(ledger: Ledger) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "osteo_jobs_drained_per_second",
         "Jobs that left the queue in the last minute",
-        view.lines.drain_rate(),
+        view.client_queues.drain_rate(),
     )
     yield GaugeMetricFamily(
         "osteo_jobs_pending", "Jobs with anything left to do, callbacks too", view.agenda.size()
@@ -90,7 +90,7 @@ def _of_redis(ledger: Ledger) -> Iterator[Metric]:
     )
     yield _by("role", "osteo_processes", "Processes that live", {role: names[role] for role in ROLES})
     yield GaugeMetricFamily(
-        "osteo_receivers_paused", "Receivers that are not called for now", len(view.breaker.paused())
+        "osteo_receivers_paused", "Receivers that are not called for now", len(view.circuit_breaker.paused())
     )
     yield _total("state", "osteo_jobs_ended", "Jobs that have ended", "ended:", counts)
     yield _total("outcome", "osteo_deliveries", "Callbacks that have come to an end", "delivery:", counts)

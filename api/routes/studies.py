@@ -12,7 +12,7 @@ from api.intake.admission import RATE_LIMIT
 from api.intake.idempotency import claim_place
 from api.intake.study import MOST_IMAGES, StudyForm, read_study
 from api.intake.submission import SUBMISSION_PROBLEMS
-from api.openapi.describe import Answer, Callback, Size, describe
+from api.openapi.describe import Answer, DescribedCallback, Size, describe
 from api.routes.job_answers import POLL_SECONDS
 from api.routes.job_types import Deliveries, StudyChange
 from api.routes.redeliveries import Redeliveries
@@ -36,7 +36,7 @@ PROBLEMS = (
     *("queue-full", "too-busy", "in-intake", "key-reused", "gone"),
 )
 _OWN_STUDY_PROBLEMS = ("no-such-study", "gone")
-_STUDY_ENDED = Callback(
+_STUDY_ENDED = DescribedCallback(
     "studyEnded",
     "{$request.body#/callback_url}",
     "All views of the study have ended",

@@ -15,8 +15,10 @@ from api.openapi.json_body import json_body
 from api.openapi.schema import CLOSED
 from api.routes.redeliveries import Redeliveries
 from api.routes.webhook_types import Choice, NewSecret, Probe, ProbeOrder, Redelivery, Since, WebhookDocument
-from jobs.callbacks.url import CallbackRefused, parse
+from jobs.callbacks.signing import webhook_secret
+from jobs.callbacks.url import CallbackUrlRefused, parse
 from jobs.record.errors import NotStored
+from jobs.record.events import EVENTS
 from jobs.record.ids import is_id
 from jobs.record.job import moment_text, now
 from jobs.redis.queue import JobQueue
@@ -24,13 +26,13 @@ from jobs.settings import Settings
 from jobs.store.ledger import Ledger
 from jobs.store.probes import Probes
 from jobs.store.receivers import Receivers
-from jobs.store.webhook_settings import EVENTS, OVERLAP, Webhooks, webhook_secret
+from jobs.store.webhook_settings import OVERLAP, Webhooks
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Desk:
+class WebhookContext:
     """What the routes work with."""
 
     settings: Settings
@@ -43,7 +45,7 @@ class Desk:
     redeliveries: Redeliveries
 
 
-def webhook_routes(desk: Desk) -> Blueprint:
+def webhook_routes(context: WebhookContext) -> Blueprint:
     """The blueprint of these routes. `g.client` holds the authenticated client."""
     routes = Blueprint("webhook", __name__, url_prefix="/v1/webhook")
 
@@ -54,7 +56,7 @@ def webhook_routes(desk: Desk) -> Blueprint:
         {200: Answer("The settings.", WebhookDocument)},
     )
     def show() -> Response:
-        return jsonify(_document(desk))
+        return jsonify(_document(context))
 
     @routes.patch("")
     @describe(
@@ -65,8 +67,8 @@ def webhook_routes(desk: Desk) -> Blueprint:
         scope=Scope.ADMIN,
     )
     def choose() -> Response:
-        desk.webhooks.choose(g.client, sorted(set(json_body()["events"]), key=EVENTS.index))
-        return jsonify(_document(desk))
+        context.webhooks.choose(g.client, sorted(set(json_body()["events"]), key=EVENTS.index))
+        return jsonify(_document(context))
 
     @routes.post("/rotate")
     @describe(
@@ -77,10 +79,10 @@ def webhook_routes(desk: Desk) -> Blueprint:
     )
     def rotate() -> Response:
         at = now()
-        chosen = desk.webhooks.rotate(g.client, at)
+        chosen = context.webhooks.rotate(g.client, at)
         log.info("webhook secret rotated", extra={"client": g.client})
         return jsonify(
-            secret=webhook_secret(desk.settings.signing_key, g.client, chosen.generation),
+            secret=webhook_secret(context.settings.signing_key, g.client, chosen.generation),
             previous_secret_signs_until=moment_text(at + OVERLAP),
         )
 
@@ -94,15 +96,15 @@ def webhook_routes(desk: Desk) -> Blueprint:
     )
     def send_probe() -> Response:
         try:
-            url = parse(json_body()["callback_url"], desk.settings.callback_exceptions).url
-        except CallbackRefused as error:
+            url = parse(json_body()["callback_url"], context.settings.callback_exceptions).url
+        except CallbackUrlRefused as error:
             raise Problem(422, "callback-refused", f"{error}.") from error
-        desk.admission.admit_callbacks(g.client)
-        probe_id = desk.probes.create(g.client, url)
-        desk.queue.probe(g.client, probe_id)
-        response = jsonify(desk.probes.read(g.client, probe_id))
+        context.admission.admit_callbacks(g.client)
+        probe_id = context.probes.create(g.client, url)
+        context.queue.probe(g.client, probe_id)
+        response = jsonify(context.probes.read(g.client, probe_id))
         response.status_code = 202
-        response.headers["Location"] = f"{desk.settings.public_url}/v1/webhook/probes/{probe_id}"
+        response.headers["Location"] = f"{context.settings.public_url}/v1/webhook/probes/{probe_id}"
         return response
 
     @routes.get("/probes/<probe_id>")
@@ -110,7 +112,7 @@ def webhook_routes(desk: Desk) -> Blueprint:
     def show_probe(probe_id: str) -> Response:
         try:
             if is_id("probe", probe_id):
-                return jsonify(desk.probes.read(g.client, probe_id))
+                return jsonify(context.probes.read(g.client, probe_id))
         except NotStored:
             pass
         raise Problem(404, "no-such-probe", "There is no such test event of this client. Send a new one.")
@@ -128,7 +130,7 @@ def webhook_routes(desk: Desk) -> Blueprint:
         since, cursor = moment("since", given["since"]), given.get("cursor")
         if cursor is not None and not is_id("job", cursor):
             raise Problem(400, "malformed", "`cursor` is the `next_cursor` of an earlier answer.")
-        count, behind = desk.redeliveries.since(g.client, since, cursor)
+        count, behind = context.redeliveries.since(g.client, since, cursor)
         response = jsonify(redelivered=count, next_cursor=behind)
         response.status_code = 202
         return response
@@ -136,8 +138,8 @@ def webhook_routes(desk: Desk) -> Blueprint:
     return routes
 
 
-def _document(desk: Desk) -> WebhookDocument:
-    chosen = desk.webhooks.of(g.client)
+def _document(context: WebhookContext) -> WebhookDocument:
+    chosen = context.webhooks.of(g.client)
     return {
         "events": list(chosen.events),
         "known_events": list(EVENTS),
@@ -148,6 +150,6 @@ def _document(desk: Desk) -> WebhookDocument:
                 "failing_since": moment_text(receiver.failing_since) if receiver.failing_since else None,
                 "disabled_at": moment_text(receiver.disabled_at) if receiver.disabled_at else None,
             }
-            for receiver in desk.receivers.failing(g.client)
+            for receiver in context.receivers.failing(g.client)
         ],
     }

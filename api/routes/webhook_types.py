@@ -3,7 +3,7 @@
 from typing import Annotated, NotRequired, TypedDict
 
 from jobs.record.documents import MOMENT, DeliveryAttempt
-from jobs.store.webhook_settings import EVENTS
+from jobs.record.events import EVENTS
 
 EventNames = list[Annotated[str, {"enum": list(EVENTS)}]]
 

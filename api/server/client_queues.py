@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Lines(Generic[T]):
+class RequestQueues(Generic[T]):
     """`most` slots, of which one client has at most `each`. For the event loop alone: it takes no lock."""
 
     def __init__(self, most: int, each: int) -> None:

@@ -17,9 +17,9 @@ from gunicorn.workers.base import Worker as GunicornWorker
 from api.http.threads import INTAKES, ONE_IN, STUDIES
 from api.intake.body_limits import Allowance
 from api.openapi.describe import Size
-from api.server.answering import Phase
+from api.server.answering import AnswerPhase
 from api.server.byte_budget import Budget
-from api.server.client_queues import Lines
+from api.server.client_queues import RequestQueues
 from api.server.connection import Connection
 
 log = logging.getLogger(__name__)
@@ -56,9 +56,9 @@ class Worker(GunicornWorker):
         self.gate = self.wsgi.extensions["gate"]
         kept = STUDIES * self.gate.settings.max_study_bytes
         self.spool = Budget(kept, kept // 2)
-        self._lines: dict[Size, Lines[Connection]] = {
-            Size.IMAGE: Lines(INTAKES, INTAKES // ONE_IN),
-            Size.STUDY: Lines(STUDIES, STUDIES // 2),
+        self._lines: dict[Size, RequestQueues[Connection]] = {
+            Size.IMAGE: RequestQueues(INTAKES, INTAKES // ONE_IN),
+            Size.STUDY: RequestQueues(STUDIES, STUDIES // 2),
         }
         self._poller.register(self.PIPE[0], selectors.EVENT_READ, self._take_posted)
         for listener in self.sockets:
@@ -94,11 +94,11 @@ class Worker(GunicornWorker):
 
         self.pool.submit(work).add_done_callback(done)
 
-    def lines_of(self, allowance: Allowance | None) -> Lines[Connection] | None:
+    def lines_of(self, allowance: Allowance | None) -> RequestQueues[Connection] | None:
         """The lines in which such requests wait for a slot; None where they need none."""
         return self._lines.get(allowance.size) if allowance else None
 
-    def start_next(self, lines: Lines[Connection]) -> None:
+    def start_next(self, lines: RequestQueues[Connection]) -> None:
         """Start all whose turn it is."""
         while connection := lines.next():
             connection.start()
@@ -118,7 +118,7 @@ class Worker(GunicornWorker):
         for key, events in self._poller.select(_TURN_SECONDS):
             if not isinstance(key.data, Connection):
                 key.data()
-            elif key.data.phase is not Phase.CLOSED:
+            elif key.data.phase is not AnswerPhase.CLOSED:
                 step = key.data.writable if events & selectors.EVENT_WRITE else key.data.readable
                 self._guarded(key.data, step)
         if (now := time.monotonic()) >= self._next_look:
@@ -164,7 +164,7 @@ class Worker(GunicornWorker):
 
     def _make_room(self) -> bool:
         """Close one connection that nothing is done for: first one that has asked for nothing yet."""
-        spare = (Phase.LINGERING, Phase.SKIPPING, Phase.IDLE, Phase.HEAD)
+        spare = (AnswerPhase.LINGERING, AnswerPhase.SKIPPING, AnswerPhase.IDLE, AnswerPhase.HEAD)
         idle = [connection for connection in self.connections if connection.phase in spare]
         if idle:
             min(idle, key=lambda one: (one.phase not in spare[:2], one.served > 0, one.since)).close()

@@ -40,12 +40,12 @@ _KEPT = "!$%&'()*+,/:;=?@[]~"
 """What stays as it is in path and query, beside letters, digits, `-`, `.` and `_`."""
 
 
-class CallbackRefused(ValueError):
+class CallbackUrlRefused(ValueError):
     """This URL may not be called; the message says why and what would be."""
 
 
 @dataclass(frozen=True)
-class Callback:
+class CallbackTarget:
     """A callback URL in its parts, of a form that may be called."""
 
     scheme: str
@@ -71,14 +71,14 @@ class Callback:
         return f"{self.scheme}://{self.authority}{self.target}"
 
 
-def parse(url: str, exceptions: frozenset[str]) -> Callback:
+def parse(url: str, exceptions: frozenset[str]) -> CallbackTarget:
     """The parts of `url`, its host by IDNA and its path and query percent-encoded.
 
-    Raises CallbackRefused for any form that may not be called. Hosts in `exceptions` may be called over http
-    and on any port: for development.
+    Raises CallbackUrlRefused for any form that may not be called. Hosts in `exceptions` may be called over
+    http and on any port: for development.
     """
     if len(url) > MAX_LENGTH or any(ord(c) <= 32 or ord(c) == 127 for c in url):
-        raise CallbackRefused(
+        raise CallbackUrlRefused(
             f"callback_url has spaces or control characters, or over {MAX_LENGTH} characters"
         )
     try:
@@ -87,21 +87,21 @@ def parse(url: str, exceptions: frozenset[str]) -> Callback:
         port = parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
         target = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), _KEPT)
     except ValueError as error:
-        raise CallbackRefused("callback_url is not a URL") from error
+        raise CallbackUrlRefused("callback_url is not a URL") from error
     if parts.scheme not in ("http", "https") or not host:
-        raise CallbackRefused("callback_url must be an https address such as https://example.org/hook")
+        raise CallbackUrlRefused("callback_url must be an https address such as https://example.org/hook")
     if parts.username is not None or parts.password is not None:
-        raise CallbackRefused(
+        raise CallbackUrlRefused(
             "callback_url must not hold a user name or password; callbacks are signed instead"
         )
     if host not in exceptions:
         if parts.scheme != "https":
-            raise CallbackRefused("callback_url must use https")
+            raise CallbackUrlRefused("callback_url must use https")
         if port not in _PORTS:
-            raise CallbackRefused("callback_url must use port 443 or 8443")
-    callback = Callback(parts.scheme, host, port, target)
+            raise CallbackUrlRefused("callback_url must use port 443 or 8443")
+    callback = CallbackTarget(parts.scheme, host, port, target)
     if len(callback.url) > MAX_LENGTH:
-        raise CallbackRefused(f"callback_url has over {MAX_LENGTH} characters, percent-encoded")
+        raise CallbackUrlRefused(f"callback_url has over {MAX_LENGTH} characters, percent-encoded")
     literal = _literal(host)
     if literal:
         _refuse_unless_public(callback, literal, exceptions)
@@ -115,16 +115,16 @@ def _ascii(host: str) -> str:
 
 
 def origin_of(url: str) -> str:
-    """The origin of a URL that was accepted, as `Callback.origin` has it."""
+    """The origin of a URL that was accepted, as `CallbackTarget.origin` has it."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.hostname}:{parts.port or _DEFAULT_PORTS[parts.scheme]}"
 
 
-def resolve(callback: Callback, exceptions: frozenset[str]) -> list[str]:
+def resolve(callback: CallbackTarget, exceptions: frozenset[str]) -> list[str]:
     """The addresses of the callback's host, to connect to as they are, the preferred one first.
 
     Every address that the name has must be public: one good and one bad address are refused.
-    Raises CallbackRefused, or OSError where the name does not resolve.
+    Raises CallbackUrlRefused, or OSError where the name does not resolve.
     """
     found = socket.getaddrinfo(callback.host, callback.port, type=socket.SOCK_STREAM)
     addresses = [str(entry[4][0]) for entry in found]
@@ -142,12 +142,12 @@ def _literal(host: str) -> str | None:
     return str(found[0][4][0])
 
 
-def _refuse_unless_public(callback: Callback, address: str, exceptions: frozenset[str]) -> None:
+def _refuse_unless_public(callback: CallbackTarget, address: str, exceptions: frozenset[str]) -> None:
     if callback.host in exceptions:
         return
     ip = ipaddress.ip_address(address.partition("%")[0])
     if not ip.is_global or any(ip in network for network in _NOT_PUBLIC) or not _is_unicast(ip):
-        raise CallbackRefused("callback_url must lead to a public address")
+        raise CallbackUrlRefused("callback_url must lead to a public address")
 
 
 def _is_unicast(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:

@@ -19,7 +19,7 @@ def delete(job_id: str, ledger: Ledger) -> None:
     job = ledger.read(job_id)
     job.erased(now())
     ledger.mark(job)
-    ledger.due.put(job_id, now() + LEFTOVER_GRACE)
+    ledger.due_index.put(job_id, now() + LEFTOVER_GRACE)
     before, tombstone = insist(job_id, lambda job: job.erased(now()), ledger)
     # Whoever ended the job may have taken the marker away meanwhile, which alone knows of the claim.
     ledger.claims.release(before)

@@ -6,9 +6,9 @@ The API's description is made of these types; a text beside one in `Annotated` i
 from datetime import datetime
 from typing import Annotated, Any, Literal, NotRequired, TypedDict, cast
 
+from jobs.record.events import JOB_EVENTS
 from jobs.record.job import Job, moment_text
 from jobs.record.states import Delivery, Priority, State
-from jobs.store.webhook_settings import JOB_EVENTS
 
 MOMENT = {"format": "date-time"}
 

@@ -12,9 +12,9 @@ from typing import Annotated, Literal, TypedDict, cast
 from ulid import ULID
 
 from jobs.record.documents import MOMENT, JobError, Result, links_of
+from jobs.record.events import STUDY_EVENTS
 from jobs.record.job import NO_IMAGE, Job, moment_text, now
 from jobs.record.states import Delivery, State
-from jobs.store.webhook_settings import STUDY_EVENTS
 
 
 class Summary(TypedDict):

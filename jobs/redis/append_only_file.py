@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 ERASED, _REWRITTEN, PAUSE = "erasures", "erasures:rewritten", "erasures:pause"
 
 
-class Erasures:
+class AppendOnlyFile:
     """How many erasures there were, and up to which one the file was rewritten: both counts lie in Redis.
 
     Every method may raise QueueUnavailable.

@@ -26,7 +26,7 @@ end
 """
 
 
-class Breaker:
+class CircuitBreaker:
     """Counts the failures of each client's receivers. A receiver is an origin: scheme, host and port.
 
     Another client's calls to the same origin are counted apart: no client can pause another's receiver.

@@ -62,7 +62,7 @@ return before
 """
 
 
-class Lines:
+class ClientQueues:
     """Who waits, and who is next. Every method raises QueueUnavailable where Redis does not answer."""
 
     def __init__(self, redis: Redis) -> None:

@@ -135,7 +135,7 @@ if due and tonumber(due) <= tonumber(now) then redis.call('ZADD', line, now + ag
 
 
 @dataclass(frozen=True)
-class Turn:
+class CallSlot:
     """The right to make one call: for `item`, the id of a job, a study or a test event."""
 
     item: str
@@ -144,7 +144,7 @@ class Turn:
     token: str
 
 
-class Deliveries:
+class DeliveryQueues:
     """Every callback that is owed. Every method raises QueueUnavailable where Redis does not answer."""
 
     def __init__(self, redis: Redis) -> None:
@@ -174,7 +174,7 @@ class Deliveries:
             found: Any = self._redis.zrangebyscore("callbacks", "-inf", time.time())
         return [client.decode() for client in found]
 
-    def begin(self, item: str, process: str, seconds: float) -> Turn | None:
+    def begin(self, item: str, process: str, seconds: float) -> CallSlot | None:
         """The turn of `item`, to be ended within `seconds`.
 
         None where it has none, where another holds it, or where its receiver has been paused meanwhile.
@@ -185,14 +185,14 @@ class Deliveries:
         token, now = f"{process}/{token_hex(8)}", time.time()
         with translated(self._redis):
             found: Any = self._begin(keys=[f"turn:{item}", "paused"], args=[item, token, now, now + seconds])
-        return Turn(item, found[0].decode(), found[1].decode(), token) if found else None
+        return CallSlot(item, found[0].decode(), found[1].decode(), token) if found else None
 
-    def leave(self, turn: Turn) -> None:
+    def leave(self, turn: CallSlot) -> None:
         """Take what this turn is for out of its line: nothing is left to call for."""
         with translated(self._redis):
             self._redis.zrem(line_key(turn.client, turn.origin), turn.item)
 
-    def end(self, turn: Turn) -> None:
+    def end(self, turn: CallSlot) -> None:
         """Give the turn back. A callback that is still due comes again _REPEAT_SECONDS later."""
         line = line_key(turn.client, turn.origin)
         with translated(self._redis):

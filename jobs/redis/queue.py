@@ -12,8 +12,8 @@ from jobs.record.errors import QueueAway
 from jobs.record.states import Priority
 from jobs.redis.address import broker_of
 from jobs.redis.client import connect
-from jobs.redis.client_queues import Lines
-from jobs.redis.delivery_queues import Deliveries
+from jobs.redis.client_queues import ClientQueues
+from jobs.redis.delivery_queues import DeliveryQueues
 
 INFER_STAT = "infer.stat"
 INFER_ROUTINE = "infer.routine"
@@ -71,13 +71,17 @@ class JobQueue:
 
     def __init__(self, app: Celery, redis: Redis) -> None:
         self._app = app
-        self._lines = Lines(redis)
-        self._deliveries = Deliveries(redis)
+        self._lines = ClientQueues(redis)
+        self._deliveries = DeliveryQueues(redis)
 
     @classmethod
     def connect(cls, redis_url: str) -> Self:
         """The queues at `redis_url`."""
         return cls(celery_app(redis_url), connect(redis_url))
+
+    def close(self) -> None:
+        """Close the connections to the broker."""
+        self._app.close()
 
     def feed(self, client: str, priority: Priority) -> None:
         """Ask workers to analyse the next jobs of a client's line, as many as its window has room for."""

@@ -15,17 +15,17 @@ from jobs.callbacks.url import origin_of
 from jobs.record.job import Job
 from jobs.record.states import State
 from jobs.redis.agenda import Agenda, check_at
-from jobs.redis.circuit_breaker import Breaker
+from jobs.redis.circuit_breaker import CircuitBreaker
 from jobs.redis.client import connect, translated
-from jobs.redis.client_queues import Lines, drained_key, line_key, window_key
-from jobs.redis.delivery_queues import Deliveries, receivers_key
+from jobs.redis.client_queues import ClientQueues, drained_key, line_key, window_key
+from jobs.redis.delivery_queues import DeliveryQueues, receivers_key
 from jobs.redis.delivery_queues import line_key as callbacks_key
 from jobs.redis.heartbeats import Heartbeats
 from jobs.redis.show_script import PUT_IF_NEWER
 
 log = logging.getLogger(__name__)
 
-GATE_SECONDS = 20
+LOCK_SECONDS = 20
 """How long a gate stays shut. Its holder begins to write while WRITE_SECONDS are left, or not at all, so that
 it never opens under him."""
 WRITE_SECONDS = 15
@@ -36,7 +36,7 @@ DOUBT_SECONDS = 40
 longer than a gate stays shut and a write takes."""
 
 
-class Gate(IntEnum):
+class WriteLock(IntEnum):
     """Whether a version may be written: not at all, after a look whether it is there, or at once.
 
     At once, because this Redis shows the version before and remembers everybody who ever tried this one.
@@ -73,11 +73,11 @@ class View:
 
     def __init__(self, redis: Redis, seconds: int) -> None:
         self.agenda = Agenda(redis)
-        self.lines = Lines(redis)
-        self.breaker = Breaker(redis)
-        self.deliveries = Deliveries(redis)
+        self.client_queues = ClientQueues(redis)
+        self.circuit_breaker = CircuitBreaker(redis)
+        self.delivery_queues = DeliveryQueues(redis)
         self.heartbeats = Heartbeats(redis)
-        self._redis = redis
+        self.redis = redis
         self._seconds = seconds
         self._put_if_newer = redis.register_script(PUT_IF_NEWER)
         self._gate = redis.register_script(_GATE)
@@ -89,8 +89,8 @@ class View:
 
     def check(self) -> None:
         """Return if Redis takes writes: one that is full, or a replica, answers a PING as well."""
-        with translated(self._redis):
-            self._redis.set("check", 1, ex=60)
+        with translated(self.redis):
+            self.redis.set("check", 1, ex=60)
 
     def put(self, job: Job) -> None:
         """Show `job`, unless a later version is shown already."""
@@ -98,7 +98,7 @@ class View:
         origin = origin_of(job.callback_url) if job.callback_url else ""
         due = str(job.next_delivery_at.timestamp()) if job.owes_callback and job.next_delivery_at else ""
         runner = job.runner if job.state is State.RUNNING else None
-        with translated(self._redis):
+        with translated(self.redis):
             self._put_if_newer(
                 keys=[
                     f"job:{job.id}",
@@ -122,14 +122,14 @@ class View:
     def counts(self) -> dict[str, int]:
         """How often jobs came to an end (`ended:<state>`), callbacks too (`delivery:<outcome>`), and how many
         attempts were `lost`: as far as this Redis has seen it."""
-        with translated(self._redis):
-            counts: Any = self._redis.hgetall("counts")
+        with translated(self.redis):
+            counts: Any = self.redis.hgetall("counts")
         return {name.decode(): int(count) for name, count in counts.items()}
 
     def get_many(self, job_ids: Iterable[str]) -> list[Job | None]:
         """The jobs shown under `job_ids`, in the same order; None where there is none that can be read."""
-        with translated(self._redis):
-            pipe = self._redis.pipeline(transaction=False)
+        with translated(self.redis):
+            pipe = self.redis.pipeline(transaction=False)
             for job_id in job_ids:
                 pipe.hget(f"job:{job_id}", "record")
             return [_read(record) if record else None for record in pipe.execute()]
@@ -137,34 +137,34 @@ class View:
     def held(self, runner: str) -> set[str]:
         """The ids of the jobs that this worker took up and that the view does not show elsewhere since."""
         key = f"held:{runner}"
-        with translated(self._redis):
-            members: Any = self._redis.smembers(key)
+        with translated(self.redis):
+            members: Any = self.redis.smembers(key)
         held = {job_id.decode() for job_id in members}
         shown = self.get_many(held)
         # A record that had left the view, when the job ended, did not say who held it.
         over = {job.id for job in shown if job and (job.state is not State.RUNNING or job.runner != runner)}
         if over:
-            with translated(self._redis):
-                self._redis.srem(key, *over)
+            with translated(self.redis):
+                self.redis.srem(key, *over)
         return held - over
 
-    def gate(self, job_id: str, version: int, token: str) -> Gate:
-        """Whether the caller alone may write this version of this job, within GATE_SECONDS.
+    def lock_version(self, job_id: str, version: int, token: str) -> WriteLock:
+        """Whether the caller alone may write this version of this job, within LOCK_SECONDS.
 
         Whoever comes again with the same `token` passes again: what it stands for is the same record.
         """
-        with translated(self._redis):
-            return Gate(
+        with translated(self.redis):
+            return WriteLock(
                 self._gate(
                     keys=[f"gate:{job_id}:{version}", f"job:{job_id}", "memory"],
-                    args=[token, GATE_SECONDS, version, DOUBT_SECONDS],
+                    args=[token, LOCK_SECONDS, version, DOUBT_SECONDS],
                 )
             )
 
     def open_gate(self, job_id: str, version: int) -> None:
         """Let this version be written by another: its writer has left nothing there."""
-        with translated(self._redis):
-            self._redis.delete(f"gate:{job_id}:{version}")
+        with translated(self.redis):
+            self.redis.delete(f"gate:{job_id}:{version}")
 
 
 def _read(record: bytes) -> Job | None:

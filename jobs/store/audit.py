@@ -19,8 +19,7 @@ from ulid import ULID
 
 from jobs.record.errors import Conflict, NotStored, QueueUnavailable, StoreRefused, StoreUnavailable
 from jobs.record.job import moment_text, now
-from jobs.redis.client import connect, translated
-from jobs.settings import Settings
+from jobs.redis.client import translated
 from jobs.store.objects import Objects
 
 log = logging.getLogger(__name__)
@@ -30,7 +29,7 @@ BATCH = 1000
 
 
 @dataclass(frozen=True)
-class Entry:
+class AuditEntry:
     """Which client and key (an id; None for an operator) did what, to what, with which HTTP status,
     in which trace and by which request."""
 
@@ -52,13 +51,7 @@ class Audit:
         self._objects = objects
         self._redis = redis
 
-    @classmethod
-    def connect(cls, settings: Settings) -> "Audit":
-        """The audit log at the addresses of the settings."""
-        objects = Objects.connect(settings.s3_endpoint_url, settings.s3_bucket)
-        return cls(objects, connect(settings.redis_url))
-
-    def note(self, entry: Entry) -> None:
+    def note(self, entry: AuditEntry) -> None:
         """Note an act: in Redis, or in the object store where Redis does not answer; never raises."""
         try:
             with translated(self._redis):
@@ -66,7 +59,7 @@ class Audit:
         except QueueUnavailable:
             self._or_log(entry)
 
-    def keep(self, entry: Entry) -> None:
+    def keep(self, entry: AuditEntry) -> None:
         """Note an act in the object store itself, or in Redis where it does not answer; never raises."""
         try:
             self._write([json.dumps(asdict(entry))])
@@ -95,7 +88,7 @@ class Audit:
                         seen.add(entry["id"])
                         yield entry
 
-    def _or_log(self, entry: Entry) -> None:
+    def _or_log(self, entry: AuditEntry) -> None:
         try:
             self._write([json.dumps(asdict(entry))])
         except (StoreUnavailable, StoreRefused):

@@ -1,7 +1,8 @@
-"""The marks of the stores: which layout their data have, and which signing key signs for their clients.
+"""Checks that the data in the stores fit this process: their layout, and the signing key of their clients.
 
-Every process and command compares them before it does anything else. Where they differ it refuses to start:
-it would misread what is stored, or hand out secrets that no callback is signed with.
+Marks in both name the two. Every process and command checks them before it does anything else. Where they
+differ it refuses to start: it would misread what is stored, or hand out secrets that no callback is signed
+with.
 """
 
 import hashlib
@@ -43,7 +44,7 @@ def fingerprint(signing_key: str) -> str:
     return hmac.new(signing_key.encode(), b"osteo fingerprint", hashlib.sha256).hexdigest()[:16]
 
 
-class Marks:
+class Compatibility:
     """The marks of one bucket and its Redis. Marks that are not there are made by the first who may."""
 
     def __init__(self, records: Records, redis: Redis, signing_key: str = "", may_mark: bool = True) -> None:
@@ -54,7 +55,7 @@ class Marks:
         self._may_mark = may_mark
         self._agreed = False
 
-    def compare(self) -> None:
+    def check(self) -> None:
         """Return if the stores are of this layout and signing key; they are not asked again once they were.
 
         Raises WrongStore, and TransientError where a store that has to be asked does not answer.

@@ -8,14 +8,14 @@ from jobs.store.objects import Objects
 
 
 @dataclass(frozen=True)
-class Entry:
+class DueEntry:
     """One look at one job, upload or probe; `key` is where it stands in the index."""
 
     key: str
     name: str
 
 
-class Due:
+class DueIndex:
     """The index, at `due/<day>/<time>-<job id>`, or `-<upload or probe id>.<client>`.
 
     Every method may raise StoreUnavailable.
@@ -28,14 +28,14 @@ class Due:
         """Let this job, upload or probe be looked at, at this time or soon after."""
         self._objects.put(f"{_place(at)}-{name}", b"")
 
-    def passed(self, at: datetime) -> Iterator[Entry]:
+    def passed(self, at: datetime) -> Iterator[DueEntry]:
         """The looks whose time has come, oldest first. No more is listed than these and the next page."""
         for key in self._objects.keys("due/"):
             if key >= _place(at):
                 return
-            yield Entry(key, key[len(_place(at)) + 1 :])
+            yield DueEntry(key, key[len(_place(at)) + 1 :])
 
-    def remove(self, entry: Entry) -> None:
+    def remove(self, entry: DueEntry) -> None:
         """This look was taken."""
         self._objects.delete(entry.key)
 

@@ -25,11 +25,11 @@ from typing import Any
 from jobs.record.errors import Conflict, NotStored, QueueUnavailable, StoreRefused, StoreUnavailable
 from jobs.record.job import Job, now
 from jobs.record.states import State
-from jobs.redis.append_only_file import Erasures
-from jobs.redis.view import GATE_SECONDS, WRITE_SECONDS, Gate, View
+from jobs.redis.append_only_file import AppendOnlyFile
+from jobs.redis.view import LOCK_SECONDS, WRITE_SECONDS, View, WriteLock
 from jobs.store.claims import Claims
 from jobs.store.clock import Clock
-from jobs.store.due_index import Due
+from jobs.store.due_index import DueIndex
 from jobs.store.objects import Objects
 from jobs.store.records import Records
 from jobs.store.unseen import Unseen
@@ -52,11 +52,11 @@ class Ledger:
         self.objects = objects
         self._may_delete = may_delete
         self.view = view
-        self.due = Due(objects)
+        self.due_index = DueIndex(objects)
         self.unseen = Unseen(objects)
-        self.clock = Clock(objects, view.lines.redis)
-        self.erasures = Erasures(view.lines.redis)
-        self.records = Records(objects, view.lines.redis)
+        self.clock = Clock(objects, view.redis)
+        self.append_only_file = AppendOnlyFile(view.redis)
+        self.records = Records(objects, view.redis)
         self.claims = Claims(self.records)
 
     def accept(self, job: Job, image: bytes) -> None:
@@ -69,7 +69,7 @@ class Ledger:
         self.mark(job)
         if job.retention_seconds is not None:
             # No sooner can it be over: the purger looks then, and knows when it ended.
-            self.due.put(job.id, job.created_at + timedelta(seconds=job.retention_seconds))
+            self.due_index.put(job.id, job.created_at + timedelta(seconds=job.retention_seconds))
         self.objects.put(_image(job), image)
         self._show(job)
 
@@ -94,12 +94,12 @@ class Ledger:
         appended again, whether it was written or not. Raises StoreRefused where it can never be written.
         """
         key, record = _version(job.id, job.version), job.to_json()
-        opens = time.monotonic() + GATE_SECONDS
-        gate = self.view.gate(job.id, job.version, hashlib.sha256(record).hexdigest())
-        if gate is Gate.SHUT:
+        opens = time.monotonic() + LOCK_SECONDS
+        gate = self.view.lock_version(job.id, job.version, hashlib.sha256(record).hexdigest())
+        if gate is WriteLock.SHUT:
             raise Conflict(f"{job.id} version {job.version}")
         try:
-            if gate is not Gate.OPEN and self._gone_on(job):
+            if gate is not WriteLock.OPEN and self._gone_on(job):
                 raise Conflict(f"{job.id} version {job.version}")
             if job.dead_letter:
                 # First, as a marker is: it may lead to a job that is none, and never the other way round.
@@ -263,7 +263,7 @@ class Ledger:
     def erase(self, tombstone: Job) -> None:
         """Remove all that lies under this id, in both places; only the tombstone stays, in both."""
         self.view.put(tombstone)
-        self.erasures.note()
+        self.append_only_file.note()
         self._erase(tombstone)
         self.view.agenda.forget(tombstone.id)
 

@@ -92,6 +92,10 @@ class Objects:
                 self._client.create_bucket(Bucket=self._bucket)
         self.put(LAYOUT_MARK, layout_mark(), "application/json")
 
+    def close(self) -> None:
+        """Close the connections to the object store."""
+        self._client.close()
+
     def check(self) -> None:
         """Return if the bucket can be listed, and could be written when that was tried last.
 

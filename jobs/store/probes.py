@@ -7,7 +7,7 @@ from typing import Any
 from jobs.record.errors import NotStored
 from jobs.record.ids import is_id, new_id
 from jobs.record.job import moment_text, now
-from jobs.store.due_index import Due
+from jobs.store.due_index import DueIndex
 from jobs.store.records import Records
 
 _WEEK = 7 * 86_400
@@ -19,7 +19,7 @@ class Probes:
     def __init__(self, records: Records, seconds: int = _WEEK) -> None:
         """`seconds`: how long a new one is kept; the purger erases it then."""
         self._records = records
-        self._due = Due(records.objects)
+        self._due = DueIndex(records.objects)
         self._kept = timedelta(seconds=seconds)
 
     def create(self, client: str, callback_url: str) -> str:

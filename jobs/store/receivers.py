@@ -16,7 +16,7 @@ PATIENCE = timedelta(days=5)
 
 
 @dataclass(frozen=True)
-class Receiver:
+class ReceiverRecord:
     """Scheme, host and port that a client's callbacks go to, and what is wrong with it, if anything."""
 
     client: str
@@ -34,35 +34,35 @@ class Receivers:
     def __init__(self, records: Records, remembered: float = 0.0) -> None:
         """`remembered`: for how many seconds `of` may answer without asking the store."""
         self._records = records
-        self._recent = Recent[Receiver](remembered)
+        self._recent = Recent[ReceiverRecord](remembered)
 
-    def of(self, client: str, origin: str) -> Receiver:
+    def of(self, client: str, origin: str) -> ReceiverRecord:
         """This receiver, as it was seen last."""
         place = _place(client, origin)
-        well = Receiver(client, origin)
+        well = ReceiverRecord(client, origin)
         return self._recent.get(place, lambda: _read(self._records.read(place), well))
 
-    def failing(self, client: str) -> Iterator[Receiver]:
+    def failing(self, client: str) -> Iterator[ReceiverRecord]:
         """The client's receivers that fail."""
         return self._under(f"receivers/{client}/")
 
-    def all_failing(self) -> Iterator[Receiver]:
+    def all_failing(self) -> Iterator[ReceiverRecord]:
         """The receivers of every client that fail."""
         return self._under("receivers/")
 
-    def _under(self, prefix: str) -> Iterator[Receiver]:
+    def _under(self, prefix: str) -> Iterator[ReceiverRecord]:
         for _, record in self._records.all(prefix):
-            yield Receiver(**_values(record))
+            yield ReceiverRecord(**_values(record))
 
-    def answered(self, receiver: Receiver) -> None:
+    def answered(self, receiver: ReceiverRecord) -> None:
         """It took a callback: nothing is wrong with it."""
         if receiver.failing_since:
-            self._change(receiver, lambda before: Receiver(before.client, before.origin))
+            self._change(receiver, lambda before: ReceiverRecord(before.client, before.origin))
 
-    def failed(self, receiver: Receiver, now: datetime, gone: bool) -> Receiver:
+    def failed(self, receiver: ReceiverRecord, now: datetime, gone: bool) -> ReceiverRecord:
         """It failed once more; it is disabled if it is gone (410), or has failed for PATIENCE."""
 
-        def change(before: Receiver) -> Receiver:
+        def change(before: ReceiverRecord) -> ReceiverRecord:
             since = before.failing_since or now
             disabled = before.disabled_at or (now if gone or now - since >= PATIENCE else None)
             return replace(before, failing_since=since, disabled_at=disabled)
@@ -70,14 +70,19 @@ class Receivers:
         # Most failures change nothing: the record is not read for them.
         return receiver if change(receiver) == receiver else self._change(receiver, change)
 
-    def _change(self, receiver: Receiver, change: Callable[[Receiver], Receiver]) -> Receiver:
-        place, well = _place(receiver.client, receiver.origin), Receiver(receiver.client, receiver.origin)
+    def _change(
+        self, receiver: ReceiverRecord, change: Callable[[ReceiverRecord], ReceiverRecord]
+    ) -> ReceiverRecord:
+        place, well = (
+            _place(receiver.client, receiver.origin),
+            ReceiverRecord(receiver.client, receiver.origin),
+        )
         stands = self._records.change(place, lambda record: _record(change(_read(record, well))))
         return self._recent.put(place, _read(stands, well))
 
 
-def _read(record: bytes | None, well: Receiver) -> Receiver:
-    return Receiver(**_values(record)) if record else well
+def _read(record: bytes | None, well: ReceiverRecord) -> ReceiverRecord:
+    return ReceiverRecord(**_values(record)) if record else well
 
 
 def _values(record: bytes) -> dict[str, Any]:
@@ -87,7 +92,7 @@ def _values(record: bytes) -> dict[str, Any]:
     return values
 
 
-def _record(receiver: Receiver) -> bytes | None:
+def _record(receiver: ReceiverRecord) -> bytes | None:
     if receiver.failing_since is None:
         return None
     moments = {

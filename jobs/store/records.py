@@ -16,7 +16,7 @@ from redis import Redis
 
 from jobs.record.errors import Conflict, NotStored, QueueAway, StoreUnavailable, TransientError
 from jobs.redis.client import translated
-from jobs.redis.view import GATE_SECONDS, WRITE_SECONDS
+from jobs.redis.view import LOCK_SECONDS, WRITE_SECONDS
 from jobs.store.objects import Objects
 
 PATIENCE = 5.0
@@ -91,7 +91,7 @@ class Records:
                 time.sleep(PAUSE * random.uniform(0.5, 1.5))
 
     def _changed(self, place: str, change: Change, at_any_price: bool) -> bytes | None:
-        opens = time.monotonic() + GATE_SECONDS
+        opens = time.monotonic() + LOCK_SECONDS
         with self._locked(place, at_any_price) as locked:
             before = self._latest(place)
             body = before.body if before else None
@@ -130,7 +130,7 @@ class Records:
         lock, token = f"lock:{place}", token_hex(8)
         try:
             with translated(self._redis):
-                held = self._redis.set(lock, token, nx=True, ex=GATE_SECONDS)
+                held = self._redis.set(lock, token, nx=True, ex=LOCK_SECONDS)
                 # The answer to a first attempt may have been lost with its connection.
                 held = held or self._redis.get(lock) == token.encode()
         except QueueAway:

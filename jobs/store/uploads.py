@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from jobs.record.errors import NotStored
 from jobs.record.ids import is_id, new_id
 from jobs.record.job import now
-from jobs.store.due_index import Due
+from jobs.store.due_index import DueIndex
 from jobs.store.objects import Objects
 
 GRACE = timedelta(hours=1)
@@ -43,7 +43,7 @@ class Uploads:
     """
 
     objects: Objects
-    due: Due
+    due: DueIndex
     signer: Objects
     lifetime: timedelta
 

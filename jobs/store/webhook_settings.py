@@ -1,23 +1,16 @@
-"""How a client's callbacks are signed and filtered: Standard Webhooks, with secrets that need no storing."""
+"""Stores what a client has chosen for its callbacks: which events, and how often its secret was rotated."""
 
-import base64
-import hashlib
-import hmac
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 
-from standardwebhooks import Webhook
-
+from jobs.callbacks.signing import webhook_secret
+from jobs.record.events import EVENTS
 from jobs.record.job import moment_text
 from jobs.store.recent import Recent
 from jobs.store.records import Records
 
-JOB_EVENTS = ("job.succeeded", "job.failed", "job.expired", "job.canceled")
-STUDY_EVENTS = ("study.succeeded", "study.failed")
-EVENTS = JOB_EVENTS + STUDY_EVENTS
 OVERLAP = timedelta(hours=24)
 """For so long after a rotation callbacks carry the signature of the secret before, too."""
 
@@ -64,27 +57,6 @@ class Webhooks:
     def _change(self, client: str, change: Callable[[WebhookSettings], WebhookSettings]) -> WebhookSettings:
         stands = self._records.change(_place(client), lambda record: _record(change(_read(record))))
         return self._recent.put(client, _read(stands))
-
-
-def webhook_secret(signing_key: str, client: str, generation: int = 0) -> str:
-    """The secret, in the form of Standard Webhooks (`whsec_` and base64), that signs `client`'s callbacks."""
-    what = f"webhook:{client}" + (f":{generation}" if generation else "")
-    digest = hmac.new(signing_key.encode(), what.encode(), hashlib.sha256).digest()
-    return f"whsec_{base64.b64encode(digest).decode()}"
-
-
-def signed(
-    message_id: str, event: dict[str, Any], secrets: Sequence[str], at: datetime
-) -> tuple[bytes, dict[str, str]]:
-    """An event's body and headers, with a signature by each of the secrets."""
-    body = json.dumps(event, separators=(",", ":"))
-    return body.encode(), {
-        "content-type": "application/json",
-        "user-agent": "osteo-synergy",
-        "webhook-id": message_id,
-        "webhook-timestamp": str(int(at.timestamp())),
-        "webhook-signature": " ".join(Webhook(secret).sign(message_id, at, body) for secret in secrets),
-    }
 
 
 def _read(record: bytes | None) -> WebhookSettings:

@@ -70,10 +70,10 @@ _DIRECTIONS = re.compile("[APLRHF]{1,3}")
 class Acquisition:
     """How a picture was taken, as far as its file says so in codes; None for what it does not say.
 
-    `body_part` is a term of BODY_PARTS; `laterality` L, R or B (both); `view` a View Position; `orientation` the
-    directions that rows and columns run to. `pixel_spacing` is millimetres between rows and between columns:
-    in the patient where `spacing_plane` is "calibrated", on the "detector", which lies further from the tube
-    and so shows everything larger, or "unstated".
+    `body_part` is a term of BODY_PARTS; `laterality` L, R or B (both); `view` a View Position;
+    `orientation` the directions that rows and columns run to. `pixel_spacing` is millimetres between rows
+    and between columns: in the patient where `spacing_plane` is "calibrated", on the "detector", which lies
+    further from the tube and so shows everything larger, or "unstated".
     """
 
     body_part: str | None = None

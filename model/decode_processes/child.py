@@ -22,7 +22,7 @@ from model.decode.image import ImageError, Limits, Radiograph, decode
 from model.decode_processes.wire import receive, send
 from model.overlay import draw_overlay
 from model.prediction import Prediction, cells_from_bytes
-from model.regions import Region
+from model.regions import ScoredRegion
 
 _PIXELS_PER_ALLOWANCE = 10_000_000
 """So many pixels are decoded in the processor time of one allowance, and as many more in another."""
@@ -96,7 +96,7 @@ def _pixels(radiograph: Radiograph, header: dict[str, Any]) -> Reply:
 
 def _overlay(radiograph: Radiograph, header: dict[str, Any]) -> Reply:
     given = header["prediction"]
-    regions = tuple(Region(tuple(region["box"]), region["score"]) for region in given["regions"])
+    regions = tuple(ScoredRegion(tuple(region["box"]), region["score"]) for region in given["regions"])
     cells = cells_from_bytes(base64.b64decode(given["cells"]))
     prediction = Prediction(
         *(given["finding"], given["probability"], regions, cells, tuple(given["field"]), given["model"])

@@ -95,7 +95,7 @@ def test_the_log_holds_nothing_that_a_client_sent(api: Api, audit, key):
         assert b"Jane" not in api.objects.get(name)
 
 
-def test_an_operator_reads_one_clients_acts_since_a_time(api: Api, stores, key):
+def test_an_operator_reads_one_clients_acts_since_a_time(api: Api, servers, key):
     job = submit(api, key)
     api.submit(PNG)
 
@@ -106,9 +106,9 @@ def test_an_operator_reads_one_clients_acts_since_a_time(api: Api, stores, key):
             env=os.environ
             | {
                 "OSTEO_SIGNING_KEY": SIGNING_KEY,
-                "S3_ENDPOINT_URL": stores.s3_url,
+                "S3_ENDPOINT_URL": servers.s3_url,
                 "S3_BUCKET": "test-api",
-                "REDIS_URL": stores.redis_url,
+                "REDIS_URL": servers.redis_url,
             },
             capture_output=True,
             text=True,

@@ -9,8 +9,8 @@ import pytest
 
 from api.identity.key_store import Keys
 from jobs.record.job import now
-from jobs.store.audit import Audit, Entry
-from jobs.store.start import marks_of
+from jobs.store.audit import Audit, AuditEntry
+from jobs.store.stores import Stores
 from stack.part import ROOT
 from tests.conftest import SIGNING_KEY, a_job
 
@@ -50,16 +50,16 @@ def run(tmp_path, *command: str, **changed: str) -> "subprocess.CompletedProcess
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_finds_a_running_stack_by_itself(ledger, stack_settings, tmp_path, name):
-    marks_of_stack(ledger, stack_settings)
+    mark_as_the_stacks(ledger, stack_settings)
     done = run(tmp_path, *COMMANDS[name])
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def marks_of_stack(ledger, stack_settings) -> None:
+def mark_as_the_stacks(ledger, stack_settings) -> None:
     """As the API of this stack has left them."""
-    from jobs.store.compatibility import Marks
+    from jobs.store.compatibility import Compatibility
 
-    Marks(ledger.records, ledger.view.lines.redis, stack_settings["OSTEO_SIGNING_KEY"]).compare()
+    Compatibility(ledger.records, ledger.view.redis, stack_settings["OSTEO_SIGNING_KEY"]).check()
 
 
 @pytest.mark.parametrize("name", ["keys", "audit", "dead letters"])
@@ -73,14 +73,14 @@ def test_a_command_without_a_stack_says_which_variables_are_missing(tmp_path, na
 
 
 def test_a_command_without_credentials_says_which_variables_hold_them(settings, tmp_path):
-    stores = {"REDIS_URL": settings.redis_url, "S3_ENDPOINT_URL": settings.s3_endpoint_url}
-    done = run(tmp_path, *COMMANDS["audit"], **stores, AWS_EC2_METADATA_DISABLED="true", HOME=str(tmp_path))
+    servers = {"REDIS_URL": settings.redis_url, "S3_ENDPOINT_URL": settings.s3_endpoint_url}
+    done = run(tmp_path, *COMMANDS["audit"], **servers, AWS_EC2_METADATA_DISABLED="true", HOME=str(tmp_path))
     assert done.returncode == 2
     assert "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" in done.stderr
 
 
 def test_no_secret_is_handed_out_that_the_stack_does_not_sign_with(ledger, stack_settings, tmp_path):
-    marks_of_stack(ledger, stack_settings)
+    mark_as_the_stacks(ledger, stack_settings)
     create = ("admin.keys", "create", "--client", "clinic")
     done = run(tmp_path, *create, OSTEO_SIGNING_KEY="0123456789" * 4)
     assert (done.returncode, done.stdout) == (2, "")
@@ -113,12 +113,12 @@ def test_all_work_is_done_though_the_reader_has_left(ledger, stack_settings, tmp
 
 
 def test_a_reader_who_leaves_is_no_error_for_any_command(settings, ledger, stack_settings, tmp_path):
-    marks_of(settings).compare()
-    audit, keys = Audit(ledger.objects, ledger.view.lines.redis), Keys(ledger.records)
+    Stores.connect(settings).check()
+    audit, keys = Audit(ledger.objects, ledger.view.redis), Keys(ledger.records)
     # More than a pipe holds: the next write finds the pipe closed.
     for _ in range(3):
         keys.create("clinic")
-    entries = [json.dumps(vars(Entry("clinic", "getJob", subject=f"job_{n:026d}"))) for n in range(2000)]
+    entries = [json.dumps(vars(AuditEntry("clinic", "getJob", subject=f"job_{n:026d}"))) for n in range(2000)]
     audit._write(entries)
     for command in (COMMANDS["audit"], COMMANDS["keys"]):
         done = read_one_line(tmp_path, *command)

@@ -12,10 +12,11 @@ from redis import Redis
 from api.identity.key import id_of
 from api.identity.key_store import USE_GRAIN, Keys
 from api.identity.scopes import Scope
+from jobs.callbacks.signing import webhook_secret
 from jobs.record.job import moment_text, now
 from jobs.store.audit import Audit
 from jobs.store.records import Records
-from jobs.store.webhook_settings import Webhooks, webhook_secret
+from jobs.store.webhook_settings import Webhooks
 from tests.api.conftest import ROOT, Api, problem_of
 from tests.api.routes.test_jobs import PNG
 from tests.conftest import SIGNING_KEY

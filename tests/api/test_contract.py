@@ -18,9 +18,9 @@ from api.openapi.document import HEADERS
 from api.openapi.json_body import MOST_BYTES
 from api.routes.job_types import MOST_A_PAGE
 from api.routes.waiting import LONGEST
+from jobs.record.events import EVENTS
 from jobs.record.states import SEEN, Delivery
 from jobs.settings import Settings
-from jobs.store.webhook_settings import EVENTS
 from tests.api.conftest import ROOT, Api
 
 PAGE = (ROOT / "docs/http.md").read_text()

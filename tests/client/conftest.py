@@ -86,7 +86,7 @@ class Worker:
 
 
 @pytest.fixture
-def worker(api: Api, stores: Any) -> Worker:
+def worker(api: Api, servers: Any) -> Worker:
     return Worker(api.ledger)
 
 

@@ -16,8 +16,8 @@ from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
 from flask import Flask
 
+from jobs.callbacks.signing import signed, webhook_secret
 from jobs.record.job import moment_text, now
-from jobs.store.webhook_settings import signed, webhook_secret
 from osteo_client import CallbackRejected, from_django, from_fastapi, from_flask, verify
 from tests.conftest import SIGNING_KEY, a_job
 from worker.delivery.deliver import event_of

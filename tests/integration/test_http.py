@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from standardwebhooks import WebhookVerificationError
 
+from jobs.callbacks.signing import signed, webhook_secret
 from jobs.record.job import now
-from jobs.store.webhook_settings import signed, webhook_secret
 from stack.part import ROOT
 from stack.receiver import Receiver
 from tests.integration.conftest import SECONDS, Stack

@@ -13,10 +13,11 @@ from typing import Any, cast
 import pytest
 import urllib3
 
+from jobs.callbacks.signing import signed
+from jobs.record.events import EVENTS
 from jobs.record.job import moment_text, now
 from jobs.record.study import concluded
 from jobs.store.ledger import Ledger
-from jobs.store.webhook_settings import EVENTS, signed
 from stack.addresses import free_ports
 from stack.part import ROOT
 from tests.api.conftest import RESULT

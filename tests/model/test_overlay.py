@@ -7,14 +7,14 @@ from PIL import Image
 from model.decode.image import Radiograph
 from model.overlay import LONGEST_SIDE, draw_overlay
 from model.prediction import Prediction, in_words
-from model.regions import Region
+from model.regions import ScoredRegion
 from model.synthetic import draw_forearm
 
 
 def overlay(
     finding: str,
     pixels: np.ndarray,
-    regions: tuple[Region, ...] = (),
+    regions: tuple[ScoredRegion, ...] = (),
     field: tuple[int, int, int, int] | None = None,
 ) -> np.ndarray:
     cells = np.zeros((16, 16), np.float32)
@@ -32,7 +32,7 @@ def overlay(
 
 def test_heat_and_region_are_drawn_where_they_are():
     pixels = draw_forearm(2, size=(320, 240)).pixels
-    picture = overlay("fracture", pixels, (Region((60, 200, 60, 40), 0.9),))
+    picture = overlay("fracture", pixels, (ScoredRegion((60, 200, 60, 40), 0.9),))
     assert picture.shape == (320, 240, 3)
     redness = picture[..., 0] - picture[..., 2]
     assert redness[205:230, 82:96].min() > 20
@@ -68,7 +68,9 @@ def test_no_fracture_leaves_the_radiograph_as_it_is_but_for_its_caption():
 
 @pytest.mark.parametrize("size", [(32, 32), (32, 900), (900, 32), (2000, 1000)])
 def test_any_size_is_drawn_and_the_largest_scaled_down(size: tuple[int, int]):
-    picture = overlay("indeterminate", np.full(size, 90, np.uint8), (Region((0, 0, size[1], size[0]), 0.5),))
+    picture = overlay(
+        "indeterminate", np.full(size, 90, np.uint8), (ScoredRegion((0, 0, size[1], size[0]), 0.5),)
+    )
     scale = min(1, LONGEST_SIDE / max(size))
     assert picture.shape == (size[0] * scale, size[1] * scale, 3)
 

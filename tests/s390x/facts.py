@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from api.intake.submission import Submission
+from jobs.callbacks.signing import signed, webhook_secret
 from jobs.record.documents import document
 from jobs.record.ids import made_at
 from jobs.record.job import ImageFacts, Job
 from jobs.record.states import Delivery
 from jobs.store.claims import key_place, own_id_place
 from jobs.store.ledger import INVERTED
-from jobs.store.webhook_settings import signed, webhook_secret
 from model.bundle import WEIGHTS, Bundle
 from model.decode.image import decode
 from model.engines import ONNX_RUNTIME, start

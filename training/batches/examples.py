@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from model.decode.image import decode
 from model.letterbox import Letterbox, to_square
-from training.data.manifest import Box, Entry, Polygon, read_manifest
+from training.data.manifest import Box, ManifestRow, Polygon, read_manifest
 from training.data.split import read_split
 
 
@@ -21,7 +21,7 @@ class Example:
     `group` is the one of the split, which ties more together than the source's own.
     """
 
-    entry: Entry
+    entry: ManifestRow
     group: str
     square: np.ndarray
     boxes: tuple[Box, ...]
@@ -49,13 +49,13 @@ def read_part(run: Path, part: str, size: int) -> list[Example]:
     ]
 
 
-def entries_of(run: Path, part: str) -> list[Entry]:
+def entries_of(run: Path, part: str) -> list[ManifestRow]:
     """List the manifest's entries of one part of the run's split."""
     split = read_split(run)
     return [entry for entry in read_manifest(run) if split[entry.image][1] == part]
 
 
-def read_example(run: Path, entry: Entry, group: str, size: int) -> Example:
+def read_example(run: Path, entry: ManifestRow, group: str, size: int) -> Example:
     """Decode one X-ray of the run's manifest."""
     radiograph = decode((run / entry.image).read_bytes())
     field = radiograph.exposed_field

@@ -8,20 +8,20 @@ from PIL import Image, ImageDraw, ImageFont
 
 from model.decode.image import decode
 from model.letterbox import Letterbox, to_square
-from training.data.manifest import Entry
+from training.data.manifest import ManifestRow
 
 _TILE, _CAPTION, _COLUMNS, _MOST = 112, 14, 10, 60
 _RED, _GREEN = (230, 60, 50), (90, 190, 90)
 
 
-def draw_contact_sheet(run: Path, entries: Sequence[Entry], seed: int) -> Image.Image:
+def draw_contact_sheet(run: Path, entries: Sequence[ManifestRow], seed: int) -> Image.Image:
     """Show up to 60 of the entries, drawn at random: fractured ones first, red, with the fractures boxed."""
     chosen = np.random.default_rng(seed).permutation(len(entries))[:_MOST]
     shown = sorted((entries[i] for i in chosen), key=lambda entry: not entry.fractured)
     return draw_tiles([(run / entry.image, entry, entry.region) for entry in shown])
 
 
-def draw_tiles(tiles: Sequence[tuple[Path, Entry, str]]) -> Image.Image:
+def draw_tiles(tiles: Sequence[tuple[Path, ManifestRow, str]]) -> Image.Image:
     """Lay out images, ten a row, each over its caption."""
     rows = max(1, -(-len(tiles) // _COLUMNS))
     sheet = Image.new("RGB", (_COLUMNS * _TILE, rows * (_TILE + _CAPTION)), (24, 24, 24))

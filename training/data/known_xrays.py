@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from training.data.fingerprints import Fingerprints
-from training.data.manifest import Entry
+from training.data.manifest import ManifestRow
 from training.data.split import TEST, TRAIN, VALIDATION
 from training.run.atomic_file import whole_file
 
@@ -71,7 +71,7 @@ def read_known(folder: Path, file: str = FILE) -> KnownXrays | None:
 
 
 def known_of(
-    run: Path, entries: Sequence[Entry], split: Mapping[str, tuple[str, str]], before: KnownXrays | None
+    run: Path, entries: Sequence[ManifestRow], split: Mapping[str, tuple[str, str]], before: KnownXrays | None
 ) -> KnownXrays:
     """Gather what a run's network knows: its own division, and what it had learned from before it began."""
     coarse = coarse_of(run, entries)
@@ -97,7 +97,7 @@ def known_of(
     )
 
 
-def coarse_of(run: Path, entries: Sequence[Entry]) -> np.ndarray:
+def coarse_of(run: Path, entries: Sequence[ManifestRow]) -> np.ndarray:
     """Read the coarse fingerprints of a run's X-rays, float32 (n, m), which `training.prepare` took."""
     with Fingerprints(run) as fingerprints:
         return np.stack([fingerprints[entry.sha256].coarse for entry in entries])

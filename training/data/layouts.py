@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training.data.manifest import Box, Entry, Polygon
+from training.data.manifest import Box, ManifestRow, Polygon
 from training.run.refused import Refused
 
 _FRACTURED = {"fractured", "fracture", "positive", "1"}
@@ -174,10 +174,12 @@ def _rows(path: Path) -> Iterator[dict[str, str]]:
         yield from csv.DictReader(file)
 
 
-def describe(folder: Path, one: Found, run: Path, sha256: str, size: tuple[int, int], licence: str) -> Entry:
+def describe(
+    folder: Path, one: Found, run: Path, sha256: str, size: tuple[int, int], licence: str
+) -> ManifestRow:
     """Describe an X-ray of a collection, of width and height `size`, for the run's manifest."""
     source = folder.name
-    return Entry(
+    return ManifestRow(
         image=os.path.relpath(one.path, run),
         sha256=sha256,
         fractured=one.fractured,

@@ -16,7 +16,7 @@ Polygon = tuple[float, ...]
 
 
 @dataclass(frozen=True)
-class Entry:
+class ManifestRow:
     """One labelled X-ray.
 
     `image` is its path, relative to the manifest's folder; `boxes` are x, y, w, h and `polygons` x1, y1, x2,
@@ -52,12 +52,12 @@ _SIZES = ("width", "height")
 _FLAGS = ("fractured", "frontal", "lateral", "oblique", "hardware")
 
 
-def write_manifest(folder: Path, entries: Iterable[Entry]) -> None:
+def write_manifest(folder: Path, entries: Iterable[ManifestRow]) -> None:
     """Write manifest.csv to `folder`, whole or not at all."""
-    write_table(folder / MANIFEST, [field.name for field in fields(Entry)], map(_row, entries))
+    write_table(folder / MANIFEST, [field.name for field in fields(ManifestRow)], map(_row, entries))
 
 
-def read_manifest(folder: Path) -> list[Entry]:
+def read_manifest(folder: Path) -> list[ManifestRow]:
     """Read manifest.csv of `folder`; FileNotFoundError says which step makes it."""
     path = folder / MANIFEST
     if not path.exists():
@@ -66,15 +66,15 @@ def read_manifest(folder: Path) -> list[Entry]:
         return [_entry(row) for row in csv.DictReader(file)]
 
 
-def _row(entry: Entry) -> dict[str, Any]:
+def _row(entry: ManifestRow) -> dict[str, Any]:
     values = asdict(entry)
     values |= {name: json.dumps(values[name]) for name in _LISTS}
     return values | {name: int(values[name]) for name in _FLAGS}
 
 
-def _entry(row: dict[str, str]) -> Entry:
+def _entry(row: dict[str, str]) -> ManifestRow:
     values: dict[str, Any] = dict(row)
     values |= {name: row[name] == "1" for name in _FLAGS}
     values |= {name: int(row[name]) for name in _SIZES}
     values |= {name: tuple(tuple(numbers) for numbers in json.loads(row[name])) for name in _LISTS}
-    return Entry(**values)
+    return ManifestRow(**values)

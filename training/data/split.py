@@ -16,7 +16,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold
 
-from training.data.manifest import Entry, read_manifest
+from training.data.manifest import ManifestRow, read_manifest
 from training.run.atomic_file import write_table
 from training.run.refused import Refused
 
@@ -30,7 +30,7 @@ _COLUMNS = ("image", "group", "part")
 Pairs = Sequence[tuple[int, int, float]]
 
 
-def join_groups(entries: Sequence[Entry], near_duplicates: Pairs) -> list[str]:
+def join_groups(entries: Sequence[ManifestRow], near_duplicates: Pairs) -> list[str]:
     """Name each image's group: the source's own, joined where an image of one copies one of another."""
     names, own = np.unique([entry.group for entry in entries], return_inverse=True)
     ends = [(own[i], own[j]) for i, j, _ in near_duplicates]
@@ -41,7 +41,7 @@ def join_groups(entries: Sequence[Entry], near_duplicates: Pairs) -> list[str]:
     return [name_of[int(joined[place])] for place in own]
 
 
-def split_by_group(entries: Sequence[Entry], groups: Sequence[str], seed: int) -> list[str]:
+def split_by_group(entries: Sequence[ManifestRow], groups: Sequence[str], seed: int) -> list[str]:
     """Give each image its part: groups stay whole, and each part gets its share of label x region x size.
 
     Refused if there are too few groups to divide.
@@ -56,7 +56,7 @@ def split_by_group(entries: Sequence[Entry], groups: Sequence[str], seed: int) -
     return [str(part) for part in part_of]
 
 
-def _strata(entries: Sequence[Entry], groups: Sequence[str]) -> list[str]:
+def _strata(entries: Sequence[ManifestRow], groups: Sequence[str]) -> list[str]:
     """Label x region x size; what is too rare for twenty folds goes by its label alone."""
     fine = [f"{entry.fractured} {entry.region} {entry.size}" for entry in entries]
     spread = Counter(stratum for stratum, _ in set(zip(fine, groups, strict=True)))
@@ -71,7 +71,9 @@ def find_leaks(parts: Sequence[str], near_duplicates: Pairs) -> list[tuple[int, 
     return [(i, j, apart) for i, j, apart in near_duplicates if parts[i] != parts[j]]
 
 
-def write_split(run: Path, entries: Sequence[Entry], groups: Sequence[str], parts: Sequence[str]) -> None:
+def write_split(
+    run: Path, entries: Sequence[ManifestRow], groups: Sequence[str], parts: Sequence[str]
+) -> None:
     """Write split.csv: image, group and part, one row an image; whole or not at all."""
     rows = zip((entry.image for entry in entries), groups, parts, strict=True)
     write_table(run / SPLIT, _COLUMNS, (dict(zip(_COLUMNS, row, strict=True)) for row in rows))

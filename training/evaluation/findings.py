@@ -18,7 +18,7 @@ from training.evaluation.scores import Scores
 
 
 @dataclass(frozen=True, eq=False)
-class Part(Sample):
+class ScoredPart(Sample):
     """A part of the data, and what the network says of it, calibrated."""
 
     examples: Sequence[Example]
@@ -33,7 +33,7 @@ class Part(Sample):
         return cls(entries, groups_of(examples), probabilities, examples, scores, calibration)
 
 
-def measure(test: Part, thresholds: Thresholds) -> dict[str, Any]:
+def measure(test: ScoredPart, thresholds: Thresholds) -> dict[str, Any]:
     """Measure everything that takes no further look at the pixels."""
     calls = Calls.of(test.probabilities, thresholds)
     return {
@@ -43,7 +43,7 @@ def measure(test: Part, thresholds: Thresholds) -> dict[str, Any]:
     }
 
 
-def localise(test: Part, heat: np.ndarray, low: float, threshold: float) -> dict[str, Any]:
+def localise(test: ScoredPart, heat: np.ndarray, low: float, threshold: float) -> dict[str, Any]:
     """Measure where float (n, h, w) points, among fractured X-rays whose fractures are marked."""
     marked = np.array([bool(example.boxes) for example in test.examples])
     hits = np.array([bool(e.boxes) and peak_hits(e, h) for e, h in zip(test.examples, heat, strict=True)])
@@ -62,7 +62,7 @@ def localise(test: Part, heat: np.ndarray, low: float, threshold: float) -> dict
     }
 
 
-def change_of(one: Part, other: Part) -> dict[str, Any]:
+def change_of(one: ScoredPart, other: ScoredPart) -> dict[str, Any]:
     """Compare the same X-rays scored twice: how `one` differs from `other`."""
     change = np.abs(one.probabilities - other.probabilities)
     areas = one.auc(), other.auc()

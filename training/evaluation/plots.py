@@ -9,7 +9,7 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 
 from model.bundle import Thresholds
 from training.data.contact_sheet import draw_tiles
-from training.evaluation.findings import Part
+from training.evaluation.findings import ScoredPart
 from training.evaluation.sample import Sample
 
 PLOTS = {
@@ -22,7 +22,7 @@ MISSED, FALSE_ALARMS = "missed.png", "false-alarms.png"
 _MOST_MISTAKES = 30
 
 
-def draw_plots(run: Path, metrics: dict[str, Any], test: Part, thresholds: Thresholds) -> None:
+def draw_plots(run: Path, metrics: dict[str, Any], test: ScoredPart, thresholds: Thresholds) -> None:
     """Draw every plot, and the worst mistakes, to the run's folder."""
     draw_sample(run, metrics, test, thresholds)
     after = [(one["perturbation"], one["auc"]) for one in metrics["robustness"]]
@@ -88,7 +88,7 @@ def _draw_forest(rows: list[tuple[str, dict[str, Any]]], whole: float) -> Figure
     return figure
 
 
-def _draw_mistakes(run: Path, test: Part, thresholds: Thresholds) -> None:
+def _draw_mistakes(run: Path, test: ScoredPart, thresholds: Thresholds) -> None:
     p, order = test.probabilities, np.argsort(test.probabilities)
     missed = [i for i in order if test.labels[i] and p[i] < thresholds.low]
     alarms = [i for i in order[::-1] if not test.labels[i] and p[i] >= thresholds.high]

@@ -12,7 +12,7 @@ from model.decode.image import decode
 from model.letterbox import to_square
 from training.batches.examples import entries_of
 from training.data.split import TRAIN
-from training.evaluation.findings import Part, change_of
+from training.evaluation.findings import ScoredPart, change_of
 from training.evaluation.measures import auc
 from training.evaluation.perturbations import PERTURBATIONS, Perturbation
 from training.evaluation.scores import Scores
@@ -21,9 +21,9 @@ from training.evaluation.stored_scores import StoredScores
 _EVERY = 3
 
 
-def measure_robustness(run: Path, test: Part, scores: StoredScores) -> list[dict[str, Any]]:
+def measure_robustness(run: Path, test: ScoredPart, scores: StoredScores) -> list[dict[str, Any]]:
     """Score every third X-ray of the test part once more after each perturbation."""
-    test = Part.of(
+    test = ScoredPart.of(
         test.examples[::_EVERY],
         Scores(test.scores.fracture[::_EVERY], test.scores.where[::_EVERY]),
         test.calibration,
@@ -34,16 +34,18 @@ def measure_robustness(run: Path, test: Part, scores: StoredScores) -> list[dict
     ]
 
 
-def _perturbed(run: Path, test: Part, scores: StoredScores, name: str, perturb: Perturbation) -> Part:
+def _perturbed(
+    run: Path, test: ScoredPart, scores: StoredScores, name: str, perturb: Perturbation
+) -> ScoredPart:
     size = test.examples[0].square.shape[0]
     squares = [
         to_square(perturb(decode((run / example.entry.image).read_bytes()).pixels), size)
         for example in tqdm(test.examples, name, unit="image")
     ]
-    return Part.of(test.examples, scores.of(f"test {name}", squares), test.calibration)
+    return ScoredPart.of(test.examples, scores.of(f"test {name}", squares), test.calibration)
 
 
-def size_only(run: Path, test: Part) -> dict[str, Any]:
+def size_only(run: Path, test: ScoredPart) -> dict[str, Any]:
     """Learn the label from nothing but the original width and height: an AUC that the pixels must beat.
 
     The network cannot see it, since every X-ray is letter-boxed; what it scores above this is not the size.

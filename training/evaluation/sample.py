@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from training.data.manifest import Entry
+from training.data.manifest import ManifestRow
 from training.evaluation.intervals import UNKNOWN, Bounds, auc_bounds, mean_with_interval, with_interval
 from training.evaluation.measures import auc
 
@@ -16,7 +16,7 @@ from training.evaluation.measures import auc
 class Sample:
     """X-rays with `groups` str (n,), which tie what may be one patient's, and `probabilities` float (n,)."""
 
-    entries: Sequence[Entry]
+    entries: Sequence[ManifestRow]
     groups: np.ndarray
     probabilities: np.ndarray
 

@@ -14,7 +14,7 @@ from functools import cache
 from threading import Thread, Timer
 from typing import TypeVar
 
-from jobs.callbacks.url import Callback, CallbackRefused, resolve
+from jobs.callbacks.url import CallbackTarget, CallbackUrlRefused, resolve
 
 Result = TypeVar("Result")
 
@@ -26,7 +26,7 @@ _CONNECT_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
-class Answer:
+class CallResult:
     """The outcome of a call: a status and the beginning of the body, or an `error` for a person to read."""
 
     seconds: float
@@ -47,8 +47,8 @@ class Answer:
 
 
 def call(
-    callback: Callback, body: bytes, headers: dict[str, str], exceptions: frozenset[str], seconds: float
-) -> Answer:
+    callback: CallbackTarget, body: bytes, headers: dict[str, str], exceptions: frozenset[str], seconds: float
+) -> CallResult:
     """Send one POST, within `seconds` in all, and return the outcome: every failure is an Answer.
 
     No redirect is followed and no proxy asked.
@@ -65,17 +65,17 @@ def call(
                 response.headers = None  # type: ignore[assignment]  # what `begin` asks before it reads on
                 response.begin()
             text = response.read(_ANSWER_BYTES).decode("utf-8", "replace")
-            return Answer(
+            return CallResult(
                 seconds=time.monotonic() - start,
                 status=response.status,
                 body=text,
                 retry_after=_retry_after(response.getheader("Retry-After")),
             )
-    except CallbackRefused as error:
-        return Answer(time.monotonic() - start, error=str(error))
+    except CallbackUrlRefused as error:
+        return CallResult(time.monotonic() - start, error=str(error))
     except Exception as error:
         # Not its text, which may hold the URL.
-        return Answer(time.monotonic() - start, error=f"no answer: {type(error).__name__}")
+        return CallResult(time.monotonic() - start, error=f"no answer: {type(error).__name__}")
 
 
 def _within(seconds: float, work: Callable[[], Result]) -> Result:
@@ -97,7 +97,7 @@ def _within(seconds: float, work: Callable[[], Result]) -> Result:
 
 @contextmanager
 def _connection(
-    callback: Callback, addresses: Sequence[str], until: float
+    callback: CallbackTarget, addresses: Sequence[str], until: float
 ) -> Iterator[http.client.HTTPConnection]:
     """Connect to the first of `addresses` that answers, by TLS as `callback` has it.
 

@@ -7,20 +7,21 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from jobs.callbacks.url import Callback, CallbackRefused, parse
+from jobs.callbacks.signing import signed
+from jobs.callbacks.url import CallbackTarget, CallbackUrlRefused, parse
 from jobs.record.documents import DeliveryAttempt, document
 from jobs.record.errors import Conflict, NotStored
 from jobs.record.job import Job, moment_text, now
 from jobs.record.states import Delivery
 from jobs.record.study import study_document
-from jobs.redis.circuit_breaker import Breaker
-from jobs.redis.delivery_queues import Deliveries, Turn
+from jobs.redis.circuit_breaker import CircuitBreaker
+from jobs.redis.delivery_queues import CallSlot, DeliveryQueues
 from jobs.redis.queue import JobQueue
 from jobs.store.ledger import Ledger
-from jobs.store.receivers import Receiver, Receivers
-from jobs.store.webhook_settings import Webhooks, WebhookSettings, signed
+from jobs.store.receivers import ReceiverRecord, Receivers
+from jobs.store.webhook_settings import Webhooks, WebhookSettings
 from jobs.trace import entered, within
-from worker.delivery.call import Answer, call
+from worker.delivery.call import CallResult, call
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ _GONE = 410
 
 
 @dataclass(frozen=True)
-class Courier:
+class DeliveryContext:
     """What a delivery works with; `process` is the name of its heartbeat."""
 
     process: str
@@ -46,53 +47,53 @@ class Courier:
     seconds: float
 
     @property
-    def breaker(self) -> Breaker:
+    def circuit_breaker(self) -> CircuitBreaker:
         """Which receivers fail."""
-        return self.ledger.view.breaker
+        return self.ledger.view.circuit_breaker
 
     @property
-    def deliveries(self) -> Deliveries:
+    def delivery_queues(self) -> DeliveryQueues:
         """Whose turn it is."""
-        return self.ledger.view.deliveries
+        return self.ledger.view.delivery_queues
 
 
-def in_turn(work: Callable[[Turn, Courier], None], courier: Courier, item: str) -> None:
+def in_turn(work: Callable[[CallSlot, DeliveryContext], None], context: DeliveryContext, item: str) -> None:
     """Do the `work` for `item` if it has a turn that no other holds; then let its client's next one come."""
-    turn = courier.deliveries.begin(item, courier.process, courier.seconds * 2)
+    turn = context.delivery_queues.begin(item, context.process, context.seconds * 2)
     if turn is None:
         return
     try:
-        work(turn, courier)
+        work(turn, context)
     except NotStored:
         log.warning("nothing is stored of what this call was for", extra={"job": item})
-        courier.deliveries.leave(turn)
+        context.delivery_queues.leave(turn)
     finally:
-        courier.deliveries.end(turn)
-        courier.queue.feed_deliveries(turn.client)
+        context.delivery_queues.end(turn)
+        context.queue.feed_deliveries(turn.client)
 
 
-def deliver(turn: Turn, courier: Courier) -> None:
+def deliver(turn: CallSlot, context: DeliveryContext) -> None:
     """Call the job's receiver once if it is due, and record the outcome.
 
     The attempt is recorded before the call: a worker that dies then does not call the receiver without end.
     """
-    job = courier.ledger.current(turn.item)
+    job = context.ledger.current(turn.item)
     if not job.owes_callback:
-        courier.deliveries.leave(turn)
+        context.delivery_queues.leave(turn)
     elif job.next_delivery_at and job.next_delivery_at <= now():
         with within(job.traceparent):
-            _deliver(job, courier)
+            _deliver(job, context)
 
 
-def _deliver(job: Job, courier: Courier) -> None:
+def _deliver(job: Job, context: DeliveryContext) -> None:
     try:
-        after = _attempt(job, courier)
+        after = _attempt(job, context)
     except Conflict:
         log.warning("this delivery was recorded by another", extra={"job": job.id})
-        courier.ledger.view.put(courier.ledger.read(job.id))
+        context.ledger.view.put(context.ledger.read(job.id))
         return
     if after.settled:
-        courier.ledger.settle(after)
+        context.ledger.settle(after)
 
 
 def event_of(job: Job, ledger: Ledger, public_url: str, at: datetime) -> dict[str, Any]:
@@ -112,65 +113,67 @@ def message_id(job: Job) -> str:
     return f"msg_{job.id.removeprefix('job_')}" + (f"_{job.retries}" if job.retries else "")
 
 
-def _attempt(job: Job, courier: Courier) -> Job:
+def _attempt(job: Job, context: DeliveryContext) -> Job:
     """The job after one attempt."""
     assert job.callback_url
-    ledger = courier.ledger
-    chosen = courier.webhooks.of(job.client)
+    ledger = context.ledger
+    chosen = context.webhooks.of(job.client)
     if job.event not in chosen.events:
         return ledger.append(job.delivery_given_up(Delivery.NONE))
     if job.delivery_attempts > len(SCHEDULE):
         # The last attempt was begun, and its outcome was never recorded.
-        return _after(job, Answer(0.0, error="the outcome was lost with the worker"), None, courier)
+        return _after(job, CallResult(0.0, error="the outcome was lost with the worker"), None, context)
     try:
-        callback = parse(job.callback_url, courier.exceptions)
-    except CallbackRefused as refusal:
-        return _after(_begin(job, courier), Answer(0.0, error=str(refusal)), None, courier)
-    receiver = courier.receivers.of(job.client, callback.origin)
+        callback = parse(job.callback_url, context.exceptions)
+    except CallbackUrlRefused as refusal:
+        return _after(_begin(job, context), CallResult(0.0, error=str(refusal)), None, context)
+    receiver = context.receivers.of(job.client, callback.origin)
     if receiver.disabled_at:
         log.warning("this receiver is disabled", extra={"job": job.id})
         return ledger.append(job.delivery_given_up(Delivery.DISABLED))
-    begun = _begin(job, courier)
-    answer = _call(begun, callback, chosen, courier)
-    courier.breaker.note(job.client, callback.origin, answer.reached)
-    return _after(begun, answer, receiver, courier)
+    begun = _begin(job, context)
+    answer = _call(begun, callback, chosen, context)
+    context.circuit_breaker.note(job.client, callback.origin, answer.reached)
+    return _after(begun, answer, receiver, context)
 
 
-def _begin(job: Job, courier: Courier) -> Job:
+def _begin(job: Job, context: DeliveryContext) -> Job:
     # Jitter keeps the callbacks of an outage from coming back all at once.
     pause = SCHEDULE[min(job.delivery_attempts, len(SCHEDULE) - 1)] * random.uniform(0.8, 1.2)
-    return courier.ledger.append(job.delivery_begun(now() + pause))
+    return context.ledger.append(job.delivery_begun(now() + pause))
 
 
-def _call(job: Job, callback: Callback, chosen: WebhookSettings, courier: Courier) -> Answer:
+def _call(
+    job: Job, callback: CallbackTarget, chosen: WebhookSettings, context: DeliveryContext
+) -> CallResult:
     at = now()
-    event = event_of(job, courier.ledger, courier.public_url, at)
-    secrets = courier.webhooks.secrets(job.client, chosen, at)
+    event = event_of(job, context.ledger, context.public_url, at)
+    secrets = context.webhooks.secrets(job.client, chosen, at)
     body, headers = signed(message_id(job), event, secrets, at)
     headers["traceparent"] = entered(job.traceparent)
-    return call(callback, body, headers, courier.exceptions, courier.seconds)
+    return call(callback, body, headers, context.exceptions, context.seconds)
 
 
-def _after(begun: Job, answer: Answer, receiver: Receiver | None, courier: Courier) -> Job:
+def _after(begun: Job, answer: CallResult, receiver: ReceiverRecord | None, context: DeliveryContext) -> Job:
     at = now()
     entry = dict(logged(message_id(begun), begun.delivery_attempts, answer, at))
     log.info("callback: %s", answer.status or answer.error, extra={"job": begun.id})
     if answer.accepted:
         if receiver:
-            courier.receivers.answered(receiver)
-        return courier.ledger.append(begun.delivered(entry))
+            context.receivers.answered(receiver)
+        return context.ledger.append(begun.delivered(entry))
     if receiver:
-        receiver = courier.receivers.failed(receiver, at, gone=answer.status == _GONE)
+        receiver = context.receivers.failed(receiver, at, gone=answer.status == _GONE)
         if receiver.disabled_at:
-            return courier.ledger.append(begun.delivery_given_up(Delivery.DISABLED, entry))
+            return context.ledger.append(begun.delivery_given_up(Delivery.DISABLED, entry))
     if begun.delivery_attempts > len(SCHEDULE):
-        return courier.ledger.append(begun.delivery_given_up(Delivery.FAILED, entry))
+        return context.ledger.append(begun.delivery_given_up(Delivery.FAILED, entry))
     assert begun.next_delivery_at
     due = max(begun.next_delivery_at, at + (answer.retry_after or timedelta(0)))
-    return courier.ledger.append(begun.delivery_postponed(due, entry))
+    return context.ledger.append(begun.delivery_postponed(due, entry))
 
 
-def logged(message: str, attempt: int, answer: Answer, at: datetime) -> DeliveryAttempt:
+def logged(message: str, attempt: int, answer: CallResult, at: datetime) -> DeliveryAttempt:
     """One entry of a delivery log."""
     return {
         "webhook_id": message,

@@ -41,7 +41,7 @@ class Analyst(Protocol):
 
 
 @dataclass(frozen=True)
-class Desk:
+class AnalysisContext:
     """What an analysis works with."""
 
     ledger: Ledger
@@ -58,65 +58,65 @@ class Desk:
     """Set once this worker is to end."""
 
 
-def analyse(job_id: str, desk: Desk) -> None:
+def analyse(job_id: str, context: AnalysisContext) -> None:
     """Bring the job to its end, or back into the queue; do nothing where another holds or held it.
 
     Raises TransientError where a store does not answer, and StoreRefused; the sweeper takes the job up again
     then.
     """
-    waiting = _waiting(job_id, desk)
+    waiting = _waiting(job_id, context)
     if waiting is None:
         return
     if waiting.attempts:
         # It may be what killed its worker, and must not take its neighbours down again.
-        desk.suspects.analyse(job_id, lambda suspect: _analyse(_waiting(suspect, desk), desk))
+        context.suspects.analyse(job_id, lambda suspect: _analyse(_waiting(suspect, context), context))
     else:
-        _analyse(waiting, desk)
+        _analyse(waiting, context)
 
 
-def _analyse(waiting: Job | None, desk: Desk) -> None:
+def _analyse(waiting: Job | None, context: AnalysisContext) -> None:
     if waiting is None:
         return
-    if waiting.overdue(now()) and waiting.overdue(desk.ledger.clock.earliest()):
-        _end(waiting.expired(now()), desk)
+    if waiting.overdue(now()) and waiting.overdue(context.ledger.clock.earliest()):
+        _end(waiting.expired(now()), context)
         return
-    job = _take_up(waiting, desk)
+    job = _take_up(waiting, context)
     with suppress(TransientError):
         # One place in the queue is free for this client; the sweeper sees to it otherwise.
-        desk.queue.feed(waiting.client, waiting.priority)
+        context.queue.feed(waiting.client, waiting.priority)
     if job is not None:
         with within(job.traceparent):
-            _bring_to_its_end(job, desk)
+            _bring_to_its_end(job, context)
 
 
-def _bring_to_its_end(job: Job, desk: Desk) -> None:
+def _bring_to_its_end(job: Job, context: AnalysisContext) -> None:
     try:
-        with desk.watchdog.at_work(job.id):
-            ended = _examine(job, desk)
+        with context.watchdog.at_work(job.id):
+            ended = _examine(job, context)
     except TransientError:
-        _recorded(job.handed_back(now(), counted=False), desk)
+        _recorded(job.handed_back(now(), counted=False), context)
         raise
     except Exception:
         log.exception("the analysis broke", extra={"job": job.id})
         ended = after_lost_attempt(
-            job, desk.max_attempts, "internal-error", "The analysis broke several times."
+            job, context.max_attempts, "internal-error", "The analysis broke several times."
         )
     try:
-        _end(ended, desk)
+        _end(ended, context)
     except StoreRefused:
         log.exception("this result can never be stored", extra={"job": job.id})
-        _end(job.failed("internal-error", _NOT_STORED, now()), desk)
+        _end(job.failed("internal-error", _NOT_STORED, now()), context)
 
 
-def _end(ended: Job, desk: Desk) -> None:
-    if not _recorded(ended, desk):
+def _end(ended: Job, context: AnalysisContext) -> None:
+    if not _recorded(ended, context):
         log.warning("another ended this job first", extra={"job": ended.id, "attempt": ended.attempts})
         return
     log.info("job %s", ended.state, extra={"job": ended.id, "attempt": ended.attempts})
-    pass_on(ended, desk.ledger, desk.queue)
+    pass_on(ended, context.ledger, context.queue)
 
 
-def _recorded(job: Job, desk: Desk) -> bool:
+def _recorded(job: Job, context: AnalysisContext) -> bool:
     """Write the job's next version, however long its stores are away; False if another has written one.
 
     Raises StoreRefused where the object store will never take this version, and TransientError where this
@@ -124,13 +124,13 @@ def _recorded(job: Job, desk: Desk) -> bool:
     """
     for pause in _pauses():
         try:
-            desk.ledger.append(job)
+            context.ledger.append(job)
         except Conflict:
             return False
         except TransientError as error:
             # It may have been written for all that, and no other worker takes it up while this one lives.
             log.warning("this job cannot be recorded now: %s", error, extra={"job": job.id})
-            if desk.stopping.wait(pause):
+            if context.stopping.wait(pause):
                 raise
         else:
             break
@@ -142,32 +142,32 @@ def _pauses() -> Iterator[float]:
     return (pause * random.uniform(0.8, 1.2) for pause in chain(PAUSES, repeat(PAUSES[-1])))
 
 
-def _waiting(job_id: str, desk: Desk) -> Job | None:
+def _waiting(job_id: str, context: AnalysisContext) -> Job | None:
     try:
-        job = desk.ledger.current(job_id)
+        job = context.ledger.current(job_id)
     except NotStored:
         log.warning("a message for a job that does not exist", extra={"job": job_id})
         return None
     return job if job.state is State.QUEUED else None
 
 
-def _take_up(job: Job, desk: Desk) -> Job | None:
-    started = job.started(desk.runner, now())
-    return started if _recorded(started, desk) else None
+def _take_up(job: Job, context: AnalysisContext) -> Job | None:
+    started = job.started(context.runner, now())
+    return started if _recorded(started, context) else None
 
 
-def _examine(job: Job, desk: Desk) -> Job:
+def _examine(job: Job, context: AnalysisContext) -> Job:
     try:
-        radiograph = desk.decode(desk.ledger.image(job), job.client)
-        desk.analyst.refuse_unless_gray(radiograph)
-        prediction = desk.predict(radiograph)
+        radiograph = context.decode(context.ledger.image(job), job.client)
+        context.analyst.refuse_unless_gray(radiograph)
+        prediction = context.predict(radiograph)
     except NoDecoder as error:
         raise TransientError(str(error)) from error
     except NotARadiograph as refusal:
         return job.failed("not-a-radiograph", refusal.detail, now())
     except ImageError as refusal:
         return job.failed("unreadable-image", refusal.detail, now())
-    return job.succeeded(_result(job, prediction, desk.analyst), now(), cells_to_bytes(prediction.cells))
+    return job.succeeded(_result(job, prediction, context.analyst), now(), cells_to_bytes(prediction.cells))
 
 
 def _result(job: Job, prediction: Prediction, analyst: Analyst) -> dict[str, Any]:

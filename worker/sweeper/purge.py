@@ -11,7 +11,7 @@ from jobs.record.ids import made_at
 from jobs.record.job import LEFTOVER_GRACE
 from jobs.record.states import State
 from jobs.store.clock import ClocksDisagree
-from jobs.store.due_index import Entry
+from jobs.store.due_index import DueEntry
 from jobs.store.ledger import Ledger
 from jobs.store.probes import probe_due
 from jobs.store.uploads import upload_due
@@ -25,7 +25,7 @@ PAUSE = 15.0
 def purge_until(stop: Event, ledger: Ledger, rewrite_seconds: int) -> None:
     """Purge round after round, and have what was erased leave Redis' file, until `stop` is set."""
     while not stop.wait(PAUSE):
-        for work in (partial(purge, ledger), partial(ledger.erasures.rewrite, rewrite_seconds)):
+        for work in (partial(purge, ledger), partial(ledger.append_only_file.rewrite, rewrite_seconds)):
             try:
                 work()
             except ClocksDisagree as error:
@@ -39,7 +39,7 @@ def purge_until(stop: Event, ledger: Ledger, rewrite_seconds: int) -> None:
 def purge(ledger: Ledger) -> None:
     """One round over what is due. Two purgers may run at once. Raises ClocksDisagree and TransientError."""
     at = ledger.clock.agreed()
-    for entry in list(ledger.due.passed(at)):
+    for entry in list(ledger.due_index.passed(at)):
         try:
             again = _looked_at(entry, at, ledger)
         except TransientError:
@@ -48,11 +48,11 @@ def purge(ledger: Ledger) -> None:
             log.exception("this cannot be purged", extra={"job": entry.name})
             continue
         if again:
-            ledger.due.put(entry.name, again)
-        ledger.due.remove(entry)
+            ledger.due_index.put(entry.name, again)
+        ledger.due_index.remove(entry)
 
 
-def _looked_at(entry: Entry, at: datetime, ledger: Ledger) -> datetime | None:
+def _looked_at(entry: DueEntry, at: datetime, ledger: Ledger) -> datetime | None:
     """Do what is due with this job, upload or probe; when to look at it again, if ever."""
     if upload := upload_due(entry.name):
         for key in upload:

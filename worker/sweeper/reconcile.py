@@ -35,7 +35,7 @@ def reconcile(sweeper: Sweeper) -> None:
     Two sweepers may reconcile at once. Raises TransientError; the agenda then stays stale.
     """
     view, queue = sweeper.ledger.view, sweeper.queue
-    compare_redis(view.lines.redis)  # The mark of one that was wiped is gone as well.
+    compare_redis(view.redis)  # The mark of one that was wiped is gone as well.
     token, found = view.agenda.begin_pass(), 0
     for job_ids in _chunks(sweeper.ledger.pending()):
         lacking = set(view.agenda.missing(job_ids))
@@ -45,7 +45,7 @@ def reconcile(sweeper: Sweeper) -> None:
         # An open study waits there for its jobs: few enough to look at each.
         studies = {job_id for job_id in job_ids if job_id.startswith("study_")}
         check(sorted(lacking | studies), Sight(now()), sweeper)
-    for client, priority in view.lines.all():
+    for client, priority in view.client_queues.all():
         queue.feed(client, priority)
     view.agenda.complete_pass(token)
     log.info("the agenda is whole; it lacked %d jobs", found)

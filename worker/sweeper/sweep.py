@@ -79,9 +79,9 @@ def sweep(sweeper: Sweeper) -> None:
 
 def _feed(ledger: Ledger, queue: JobQueue) -> None:
     """Send to workers what has entered a line, or has come due in one."""
-    for client, priority in ledger.view.lines.unfed():
+    for client, priority in ledger.view.client_queues.unfed():
         queue.feed(client, priority)
-    for client in ledger.view.deliveries.clients():
+    for client in ledger.view.delivery_queues.clients():
         queue.feed_deliveries(client)
 
 
@@ -169,7 +169,7 @@ def _bring_back(job_id: str, sight: Sight, sweeper: Sweeper) -> None:
     except Conflict:
         return
     if job.state is State.QUEUED:
-        sweeper.ledger.view.lines.send_again(job)
+        sweeper.ledger.view.client_queues.send_again(job)
     # Inference leaves the marker of what it has settled to this one, which may delete it.
     level = logging.DEBUG if job.settled else logging.WARNING
     log.log(level, "a job left behind goes on: %s", job.state, extra={"job": job_id, "attempt": job.attempts})

@@ -33,7 +33,7 @@ SOMEWHERE_ELSE = (
 
 
 @pytest.fixture
-def owned(api: Api, stores) -> dict[str, str]:
+def owned(api: Api, servers) -> dict[str, str]:
     """What a client has, by the names that paths give it. A new kind of thing needs an example here."""
     ledger = api.ledger
     url = f"https://clinic.example/{MARK}"

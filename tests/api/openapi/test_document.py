@@ -21,7 +21,7 @@ from jobs.record.job import Job, now
 from jobs.record.states import State
 from jobs.settings import Settings
 from jobs.store.ledger import Ledger
-from tests.api.conftest import RESULT, Api
+from tests.api.conftest import RESULT, Api, collaborators
 from tests.api.routes.test_jobs import PNG
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -50,7 +50,7 @@ def test_the_document_is_valid_and_describes_exactly_the_routes_that_exist(docum
         for path, item in document["paths"].items()
         for method in item.keys() - {"parameters"}
     }
-    app = create_app(Settings("x" * 32), ledger, None, None)
+    app = create_app(Settings("x" * 32), collaborators(Settings("x" * 32), ledger, None, None))
     exist = {
         (re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", str(rule)), method)
         for rule in app.url_map.iter_rules()

@@ -19,7 +19,7 @@ from api.http.multipart_related import CHUNK
 from api.identity.key_store import Keys
 from jobs.redis.client_queues import line_key
 from tests import pictures
-from tests.api.conftest import MAX_BYTES, Api, problem_of
+from tests.api.conftest import MAX_BYTES, Api, collaborators, problem_of
 
 STUDY = "1.2.3.4"
 
@@ -203,7 +203,7 @@ EMPTY = b"--b\r\n\r\n\r\n"
 @pytest.mark.parametrize("part", [EMPTY, EMPTY[:-2] + b"x" * 99_000 + b"\r\n"], ids=["empty", "large"])
 def test_no_part_behind_the_first_one_too_many_is_read(settings, ledger, queue, part: bytes):
     settings, keys = replace(settings, max_instances=3), Keys(ledger.records)
-    client = create_app(settings, ledger, queue, keys).test_client()
+    client = create_app(settings, collaborators(settings, ledger, queue, keys)).test_client()
     body = io.BytesIO(part * (20 * CHUNK // len(part)) + b"--b--\r\n")
     answer = client.post(
         "/dicom-web/studies",

@@ -20,7 +20,7 @@ def figures(api: Api) -> dict[tuple[str, str], float]:
     }
 
 
-def test_figures_follow_jobs_callbacks_and_receivers(api: Api, stores):
+def test_figures_follow_jobs_callbacks_and_receivers(api: Api, servers):
     ledger = api.ledger
     before = figures(api)
     ids = [api.submit(PNG, callback_url="https://clinic.example/hook").json()["id"] for _ in range(3)]

@@ -21,8 +21,8 @@ SIZE = 8_000_000
 
 
 @pytest.fixture(scope="module")
-def direct(stores, tmp_path_factory):
-    with serving(stores, tmp_path_factory.mktemp("refusing"), max_study_bytes=MOST) as (api, _):
+def direct(servers, tmp_path_factory):
+    with serving(servers, tmp_path_factory.mktemp("refusing"), max_study_bytes=MOST) as (api, _):
         yield api
 
 

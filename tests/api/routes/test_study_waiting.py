@@ -21,8 +21,8 @@ def ledger(api: Api) -> Ledger:
 
 
 @pytest.fixture
-def queue(stores) -> WatchedQueue:
-    return WatchedQueue.connect(stores.redis_url)
+def queue(servers) -> WatchedQueue:
+    return WatchedQueue.connect(servers.redis_url)
 
 
 @pytest.fixture

@@ -81,7 +81,7 @@ def test_the_log_names_the_path_and_not_what_the_client_sent(api: Api):
     assert api.key not in log
 
 
-def test_a_job_belongs_to_the_trace_that_the_client_names_or_to_a_new_one(api: Api, stores):
+def test_a_job_belongs_to_the_trace_that_the_client_names_or_to_a_new_one(api: Api, servers):
     ledger, trace = api.ledger, token_hex(16)
     fields = {"image": ("x.png", PNG)}
     headers = {"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}

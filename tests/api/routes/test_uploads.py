@@ -254,7 +254,7 @@ def _noting(keys, listed: list[str]):
 
 
 def test_an_upload_of_a_client_with_hyphens_in_its_name_is_erased_too(ledger: Ledger, monkeypatch):
-    uploads = Uploads(ledger.objects, ledger.due, ledger.objects, timedelta(seconds=60))
+    uploads = Uploads(ledger.objects, ledger.due_index, ledger.objects, timedelta(seconds=60))
     upload = uploads.open("clinic-a-2", 5, "image/png")
     assert put({"url": upload.url, "method": "PUT", "headers": dict(upload.headers)}, b"hello") == 200
     monkeypatch.setattr("jobs.store.clock.Clock.agreed", lambda _: now() + GRACE + timedelta(seconds=62))
@@ -262,13 +262,13 @@ def test_an_upload_of_a_client_with_hyphens_in_its_name_is_erased_too(ledger: Le
     assert uploads.size("clinic-a-2", upload.id) is None
 
 
-def test_the_address_is_signed_for_where_clients_reach_the_store(settings, queue, stores):
+def test_the_address_is_signed_for_where_clients_reach_the_store(settings, queue, servers):
     objects = Objects.connect(settings.s3_endpoint_url, settings.s3_bucket)
     objects.make_bucket()
-    ledger = Ledger(objects, View.connect(stores.redis_url, 60))
+    ledger = Ledger(objects, View.connect(servers.redis_url, 60))
     elsewhere = replace(settings, s3_public_url="https://images.example.org")
     order = {"size": 5, "content_type": "image/png"}
-    for chosen, start in ((settings, stores.s3_url), (elsewhere, "https://images.example.org")):
+    for chosen, start in ((settings, servers.s3_url), (elsewhere, "https://images.example.org")):
         upload = client_of(chosen, ledger, queue, Keys(ledger.records)).post("/v1/uploads", json=order).json
         assert upload["url"].startswith(f"{start}/{settings.s3_bucket}/uploads/clinic/{upload['id']}?")
         assert "X-Amz-SignedHeaders=content-length%3Bcontent-type%3Bhost" in upload["url"]

@@ -271,8 +271,8 @@ def test_events_end_when_the_job_is_deleted(api: Api, job: Job):
 
 
 @pytest.fixture
-def changes(stores) -> Iterator[Changes]:
-    changes = Changes.connect(stores.redis_url)
+def changes(servers) -> Iterator[Changes]:
+    changes = Changes.connect(servers.redis_url)
     yield changes
     changes.stop()
 
@@ -326,8 +326,8 @@ def test_all_are_woken_when_a_lost_subscription_begins_anew(api: Api, job: Job, 
         assert changed.wait(PATIENCE)
 
 
-def test_a_service_that_is_told_to_stop_answers_who_waits(stores, ledger: Ledger, tmp_path, elsewhere):
-    with serving(stores, tmp_path) as (stopped, process):
+def test_a_service_that_is_told_to_stop_answers_who_waits(servers, ledger: Ledger, tmp_path, elsewhere):
+    with serving(servers, tmp_path) as (stopped, process):
         job = ledger.read(stopped.submit(PNG).json()["id"])
         events = iter(Events(stopped, job))
         assert next(events)[0] == "1"

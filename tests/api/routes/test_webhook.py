@@ -9,12 +9,13 @@ import pytest
 from ulid import ULID
 
 from admin.keys import Keys
+from jobs.callbacks.signing import webhook_secret
 from jobs.lifecycle.deletion import delete
 from jobs.record.errors import NotStored
+from jobs.record.events import EVENTS
 from jobs.record.job import Job, now
 from jobs.record.states import Delivery
 from jobs.store.receivers import PATIENCE, Receivers
-from jobs.store.webhook_settings import EVENTS, webhook_secret
 from tests.api.test_parts_down import PNG, client_of
 from tests.conftest import SIGNING_KEY, a_job
 

@@ -50,7 +50,7 @@ class Proxied:
 
 
 @pytest.fixture(scope="module")
-def proxied(stores, tmp_path_factory):
+def proxied(servers, tmp_path_factory):
     folder = tmp_path_factory.mktemp("proxied")
     subprocess.run(
         [
@@ -61,12 +61,12 @@ def proxied(stores, tmp_path_factory):
         check=True,
         capture_output=True,
     )
-    with serving(stores, folder, public_url=PUBLIC, s3_public_url=IMAGES) as (api, _):
+    with serving(servers, folder, public_url=PUBLIC, s3_public_url=IMAGES) as (api, _):
         changed = {
             "listen 443": "listen 127.0.0.1:{port}",
             "/etc/ssl/osteo": str(folder),
             "127.0.0.1:8000": api.url.removeprefix("http://"),
-            "127.0.0.1:8333": stores.s3_url.removeprefix("http://"),
+            "127.0.0.1:8333": servers.s3_url.removeprefix("http://"),
         }
         with nginx(BEFORE + BLOCK + "}\n", folder, changed) as url:
             yield Proxied(api, urlsplit(url).port, folder)

@@ -6,7 +6,7 @@ from gunicorn.http.errors import InvalidChunkSize
 from api.http.slots import Slots
 from api.server.byte_budget import Budget
 from api.server.chunked_coding import Chunks
-from api.server.client_queues import Lines
+from api.server.client_queues import RequestQueues
 from api.server.least_rate import WINDOW, Pace
 
 CODED = b'5\r\nhello\r\n6;a="b"\r\n world\r\n0\r\nX-Trailer: t\r\n\r\nGET'
@@ -43,7 +43,7 @@ def test_what_is_no_chunk_is_refused(coded: bytes):
 
 
 def test_clients_take_turns_and_none_has_more_than_its_share():
-    lines: Lines[str] = Lines(most=3, each=2)
+    lines: RequestQueues[str] = RequestQueues(most=3, each=2)
     for number in range(5):
         lines.enter("a", f"a{number}")
     lines.enter("b", "b0")

@@ -148,10 +148,10 @@ def test_when_there_are_too_many_connections_idle_ones_make_room(tight):
 
 
 @pytest.fixture(scope="module")
-def tight(stores, tmp_path_factory):
+def tight(servers, tmp_path_factory):
     """A server of large images, with room for few connections and little time for a body."""
     folder = tmp_path_factory.mktemp("tight")
-    with serving(stores, folder, "--worker-connections", "30", max_bytes=LARGE, body_seconds=8) as served:
+    with serving(servers, folder, "--worker-connections", "30", max_bytes=LARGE, body_seconds=8) as served:
         yield served
 
 

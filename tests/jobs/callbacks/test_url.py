@@ -2,14 +2,16 @@ import socket
 
 import pytest
 
-from jobs.callbacks.url import Callback, CallbackRefused, origin_of, parse, resolve
+from jobs.callbacks.url import CallbackTarget, CallbackUrlRefused, origin_of, parse, resolve
 
 NONE: frozenset[str] = frozenset()
 DEVELOPMENT = frozenset({"127.0.0.1", "localhost"})
 
 
 def test_a_public_https_address_is_taken_apart():
-    assert parse("https://Clinic.example/a?b=1", NONE) == Callback("https", "clinic.example", 443, "/a?b=1")
+    assert parse("https://Clinic.example/a?b=1", NONE) == CallbackTarget(
+        "https", "clinic.example", 443, "/a?b=1"
+    )
     assert parse("https://clinic.example:8443", NONE).target == "/"
 
 
@@ -76,7 +78,7 @@ def test_a_public_https_address_is_taken_apart():
     ],
 )
 def test_what_may_not_be_called_is_refused(url):
-    with pytest.raises(CallbackRefused, match="callback_url"):
+    with pytest.raises(CallbackUrlRefused, match="callback_url"):
         parse(url, NONE)
 
 
@@ -119,21 +121,21 @@ def test_development_hosts_may_be_called_over_http_on_any_port():
 
 
 def test_a_name_that_leads_to_this_machine_is_refused_when_it_is_called():
-    with pytest.raises(CallbackRefused, match="public"):
-        resolve(Callback("https", "localhost", 443, "/"), NONE)
+    with pytest.raises(CallbackUrlRefused, match="public"):
+        resolve(CallbackTarget("https", "localhost", 443, "/"), NONE)
 
 
 @pytest.mark.parametrize(
     "host", ["2130706433", "0x7f000001", "0x7f.1", "017700000001", "0177.0.0.1", "127.1", "::ffff:7f00:1"]
 )
 def test_this_machine_in_any_spelling_is_refused_at_the_call_too(host):
-    with pytest.raises(CallbackRefused, match="public"):
-        resolve(Callback("https", host, 443, "/"), NONE)
+    with pytest.raises(CallbackUrlRefused, match="public"):
+        resolve(CallbackTarget("https", host, 443, "/"), NONE)
 
 
 def test_one_bad_address_among_good_ones_is_refused(monkeypatch):
     name_leads_to(monkeypatch, "93.184.215.14", "10.0.0.7")
-    with pytest.raises(CallbackRefused, match="public"):
+    with pytest.raises(CallbackUrlRefused, match="public"):
         resolve(parse("https://clinic.example/", NONE), NONE)
 
 
@@ -142,7 +144,7 @@ def test_a_name_that_is_bound_anew_is_judged_at_every_call(monkeypatch):
     name_leads_to(monkeypatch, "93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c")
     assert resolve(callback, NONE) == ["93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c"]
     name_leads_to(monkeypatch, "127.0.0.1")
-    with pytest.raises(CallbackRefused, match="public"):
+    with pytest.raises(CallbackUrlRefused, match="public"):
         resolve(callback, NONE)
 
 

@@ -37,7 +37,7 @@ def test_a_redis_that_is_silent_is_waited_for_once(frozen):
         with pytest.raises(QueueUnavailable):
             view.check()
         with pytest.raises(QueueUnavailable):
-            view.lines.waiting()
+            view.client_queues.waiting()
     assert len(came) == 1
 
 

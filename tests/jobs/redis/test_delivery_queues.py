@@ -16,7 +16,7 @@ WORKER = "delivery:host:1:abcd"
 @pytest.fixture
 def deliveries(ledger):
     ledger.view.heartbeats.beat(WORKER)
-    return ledger.view.deliveries
+    return ledger.view.delivery_queues
 
 
 def owed(ledger: Ledger, url: str = URL, client: str = "clinic", due=None) -> Job:
@@ -72,17 +72,17 @@ def test_receivers_of_a_client_come_in_turn(ledger, deliveries):
 
 def test_no_client_pauses_another_clients_receiver(ledger, deliveries):
     for _ in range(FAILURES + 3):
-        ledger.view.breaker.note("flood", ORIGIN, answered=False)
+        ledger.view.circuit_breaker.note("flood", ORIGIN, answered=False)
     owed(ledger, client="flood")
     job = owed(ledger)
     assert deliveries.next("flood", DELIVER) == []
     assert deliveries.next("clinic", DELIVER) == [job.id]
-    assert ledger.view.breaker.paused() == {("flood", ORIGIN)}
+    assert ledger.view.circuit_breaker.paused() == {("flood", ORIGIN)}
 
 
 def test_another_port_of_a_paused_host_is_called(ledger, deliveries):
     for _ in range(FAILURES):
-        ledger.view.breaker.note("clinic", ORIGIN, answered=False)
+        ledger.view.circuit_breaker.note("clinic", ORIGIN, answered=False)
     owed(ledger)
     other_port = owed(ledger, "https://clinic.example:8443/hook")
     assert deliveries.next("clinic", DELIVER) == [other_port.id]
@@ -90,12 +90,12 @@ def test_another_port_of_a_paused_host_is_called(ledger, deliveries):
 
 def test_a_receiver_is_tried_by_one_call_after_a_pause(ledger, deliveries, redis):
     for _ in range(FAILURES):
-        ledger.view.breaker.note("clinic", ORIGIN, answered=False)
+        ledger.view.circuit_breaker.note("clinic", ORIGIN, answered=False)
     jobs = [owed(ledger) for _ in range(5)]
     assert deliveries.next("clinic", DELIVER) == []
     pause_ends(redis)
     assert deliveries.next("clinic", DELIVER) == [jobs[0].id]
-    ledger.view.breaker.note("clinic", ORIGIN, answered=True)
+    ledger.view.circuit_breaker.note("clinic", ORIGIN, answered=True)
     assert len(deliveries.next("clinic", DELIVER)) == RECEIVER_CALLS - 1
 
 
@@ -109,7 +109,7 @@ def test_a_turn_that_comes_in_a_pause_is_not_begun(ledger, deliveries):
     job = owed(ledger)
     assert deliveries.next("clinic", DELIVER) == [job.id]
     for _ in range(FAILURES):
-        ledger.view.breaker.note("clinic", ORIGIN, answered=False)
+        ledger.view.circuit_breaker.note("clinic", ORIGIN, answered=False)
     assert deliveries.begin(job.id, WORKER, 30) is None
 
 

@@ -27,8 +27,8 @@ from jobs.redis.changes import Changes
 from jobs.redis.client import connect
 from jobs.redis.queue import ANALYSE_TASK, JobQueue, celery_app
 from jobs.redis.view import View
-from jobs.store.audit import Audit, Entry
-from jobs.store.compatibility import Marks
+from jobs.store.audit import Audit, AuditEntry
+from jobs.store.compatibility import Compatibility
 from jobs.store.ledger import Ledger
 from jobs.store.objects import Objects
 from jobs.store.records import Records
@@ -187,7 +187,7 @@ def test_sentinels_lead_to_the_master_and_after_a_failover_to_the_next(start, s3
         assert worker.poll() is None
         objects = Objects.connect(settings.s3_endpoint_url, settings.s3_bucket)
         await_that(lambda: answers(redis))
-        Marks(Records(objects, redis), redis, SIGNING_KEY).compare()
+        Compatibility(Records(objects, redis), redis, SIGNING_KEY).check()
     finally:
         worker.terminate()
         worker.wait()
@@ -285,10 +285,10 @@ def test_redis_is_reached_by_tls_as_a_user_with_the_rights_of_the_page(tls, s3, 
         reconcile(sweeper)
         ended = ledger.append(ledger.append(job.started("w", now())).succeeded({}, now()))
         queue.feed_deliveries(ended.client)
-        ledger.erasures.note()
-        ledger.erasures.rewrite(1)
-        Audit(objects, ledger.view.lines.redis).note(Entry("clinic", "getJob"))
-        Audit(objects, ledger.view.lines.redis).carry_over()
+        ledger.append_only_file.note()
+        ledger.append_only_file.rewrite(1)
+        Audit(objects, ledger.view.redis).note(AuditEntry("clinic", "getJob"))
+        Audit(objects, ledger.view.redis).carry_over()
         with Changes.connect(url).watched(job.id) as changed:
             assert not changed.is_set()
     finally:

@@ -12,7 +12,7 @@ from redis import Redis
 from jobs.record.errors import StoreUnavailable
 from jobs.record.job import moment_text, now
 from jobs.redis.client import connect
-from jobs.store.audit import STREAM, Audit, Entry
+from jobs.store.audit import STREAM, Audit, AuditEntry
 from jobs.store.objects import Objects
 from worker.roles import run_sweeper
 
@@ -38,8 +38,8 @@ def subjects(audit: Audit, since=None) -> list[str]:
     return [entry["subject"] for entry in audit.entries(since or now() - timedelta(minutes=1))]
 
 
-def an_act(subject: str, **changes) -> Entry:
-    return Entry("clinic", "getJob", key="k", subject=subject, status=200, **changes)
+def an_act(subject: str, **changes) -> AuditEntry:
+    return AuditEntry("clinic", "getJob", key="k", subject=subject, status=200, **changes)
 
 
 def test_what_is_noted_by_a_process_that_then_dies_is_carried_over_by_another(audit, objects, settings):

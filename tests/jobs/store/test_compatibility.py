@@ -9,14 +9,15 @@ from dataclasses import replace
 import pytest
 
 from api.identity.key_store import Keys
+from jobs.callbacks.signing import webhook_secret
 from jobs.record.job import now
 from jobs.redis.view import View
-from jobs.store.compatibility import Marks, WrongStore, fingerprint
+from jobs.store.compatibility import Compatibility, WrongStore, fingerprint
 from jobs.store.objects import Objects
-from jobs.store.start import marks_of
-from jobs.store.webhook_settings import webhook_secret
+from jobs.store.stores import Stores
 from stack.addresses import free_ports
 from stack.part import ROOT
+from tests.api.conftest import collaborators
 from tests.conftest import SIGNING_KEY, a_job
 
 OTHER_KEY = "another signing key, as an operator may have made one anew"
@@ -51,7 +52,7 @@ def starts() -> list[tuple[str, ...]]:
 
 
 def test_whatever_holds_another_signing_key_refuses_to_start(settings, ledger):
-    marks_of(settings).compare()
+    Stores.connect(settings).check()
     api, delivery, _ = starts()
     for command in (api, delivery, ("admin.keys", "create", "--client", "clinic")):
         done = run(settings, *command, OSTEO_SIGNING_KEY=OTHER_KEY)
@@ -64,26 +65,26 @@ def test_whatever_holds_another_signing_key_refuses_to_start(settings, ledger):
 
 def test_the_fingerprint_is_written_once_and_holds_nothing_of_the_key(settings, ledger):
     for key in (SIGNING_KEY, OTHER_KEY):
-        marks = marks_of(replace(settings, signing_key=key))
+        compatibility = Stores.connect(replace(settings, signing_key=key)).compatibility()
         if key == SIGNING_KEY:
-            marks.compare()
+            compatibility.check()
         else:
             with pytest.raises(WrongStore):
-                marks.compare()
+                compatibility.check()
     (name,) = ledger.objects.keys("signing-key")
     assert json.loads(ledger.objects.get(name)) == {"fingerprint": fingerprint(SIGNING_KEY)}
     assert fingerprint(SIGNING_KEY) != fingerprint(OTHER_KEY)
 
 
 def test_what_holds_no_signing_key_needs_none(settings, ledger):
-    marks_of(settings).compare()
-    marks_of(replace(settings, signing_key="")).compare()
+    Stores.connect(settings).check()
+    Stores.connect(replace(settings, signing_key="")).check()
     done = run(settings, "admin.dead_letters", "list", OSTEO_SIGNING_KEY=OTHER_KEY)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_signing_key_is_replaced_on_purpose_and_every_secret_is_told(settings, ledger):
-    marks_of(settings).compare()
+    Stores.connect(settings).check()
     Keys(ledger.records).create("clinic-a")
     Keys(ledger.records).create("clinic-b")
     done = run(settings, "admin.signing_key", "replace", OSTEO_SIGNING_KEY=OTHER_KEY)
@@ -94,9 +95,9 @@ def test_a_signing_key_is_replaced_on_purpose_and_every_secret_is_told(settings,
         {"client": client, "webhook_secret": webhook_secret(OTHER_KEY, client)}
         for client in ("clinic-a", "clinic-b")
     ]
-    marks_of(replace(settings, signing_key=OTHER_KEY)).compare()
+    Stores.connect(replace(settings, signing_key=OTHER_KEY)).check()
     with pytest.raises(WrongStore):
-        marks_of(settings).compare()
+        Stores.connect(settings).check()
 
 
 @pytest.mark.parametrize("store", ["bucket", "redis"])
@@ -119,7 +120,7 @@ def test_the_data_of_0_1_0_are_recognised_though_they_bear_no_mark(settings, led
     ledger.objects.put(f"jobs/{job.id}/image", b"image")
     ledger.objects.put(f"jobs/{job.id}/ledger/000001", b"{}")
     with pytest.raises(WrongStore, match=r"jobs of version 0\.1\.0"):
-        marks_of(settings).compare()
+        Stores.connect(settings).check()
 
 
 def test_data_of_0_2_0_are_taken_over_once_redis_is_wiped(settings, ledger, redis):
@@ -128,19 +129,19 @@ def test_data_of_0_2_0_are_taken_over_once_redis_is_wiped(settings, ledger, redi
     ledger.append(job.started("w", now()))
     ledger.objects.delete("layout")
     with pytest.raises(WrongStore, match="wipe Redis"):
-        marks_of(settings).compare()
+        Stores.connect(settings).check()
     assert not ledger.objects.exists("layout")
     redis.flushdb()
-    marks_of(settings).compare()
+    Stores.connect(settings).check()
     assert json.loads(ledger.objects.get("layout"))["layout"] == 2
     assert ledger.read(job.id).state == "running"
 
 
 def test_an_empty_bucket_that_others_made_is_marked(settings, ledger):
     ledger.objects.delete("layout")
-    marks_of(settings, may_mark=False).compare()
+    Stores.connect(settings).check(may_mark=False)
     assert not ledger.objects.exists("layout"), "inference has no right to write it"
-    marks_of(settings).compare()
+    Stores.connect(settings).check()
     assert ledger.objects.exists("layout")
 
 
@@ -149,18 +150,20 @@ def test_an_api_that_started_without_its_store_finds_the_wrong_one_later(setting
     from api.app import create_app
     from jobs.redis.queue import JobQueue
 
-    marks_of(settings).compare()
+    Stores.connect(settings).check()
     wrong = replace(settings, signing_key=OTHER_KEY)
     keys = Keys(ledger.records)
     key = keys.create("clinic")
-    client = create_app(wrong, ledger, JobQueue.connect(settings.redis_url), keys).test_client()
+    client = create_app(
+        wrong, collaborators(wrong, ledger, JobQueue.connect(settings.redis_url), keys)
+    ).test_client()
     assert client.get("/health/ready").status_code == 503
     assert client.get("/v1/jobs", headers={"Authorization": f"Bearer {key}"}).status_code == 503
 
 
 def test_marks_are_compared_though_redis_is_away(settings, ledger):
-    away = View.connect("redis://127.0.0.1:1/0", 60).lines.redis
-    Marks(ledger.records, away, SIGNING_KEY).compare()
+    away = View.connect("redis://127.0.0.1:1/0", 60).redis
+    Compatibility(ledger.records, away, SIGNING_KEY).check()
 
 
 def test_no_process_waits_for_more_than_its_store(settings):

@@ -12,7 +12,7 @@ from jobs.lifecycle.deletion import delete
 from jobs.record.errors import Conflict, IllegalMove, NotStored, StoreUnavailable
 from jobs.record.job import now
 from jobs.record.states import State
-from jobs.redis.view import GATE_SECONDS, WRITE_SECONDS, Gate, View
+from jobs.redis.view import LOCK_SECONDS, WRITE_SECONDS, View, WriteLock
 from jobs.store.ledger import Ledger
 from jobs.store.objects import Objects
 from tests.conftest import a_job, only_a_tombstone_is_left
@@ -39,7 +39,7 @@ def test_the_ledger_outlives_a_wipe_of_redis(ledger, redis):
 def test_a_writer_that_waited_too_long_behind_its_gate_does_not_write(ledger, monkeypatch):
     job = a_job()
     ledger.accept(job, b"image")
-    moments = iter([0.0, GATE_SECONDS - WRITE_SECONDS + 0.1])
+    moments = iter([0.0, LOCK_SECONDS - WRITE_SECONDS + 0.1])
     monkeypatch.setattr("jobs.store.ledger.time", SimpleNamespace(monotonic=lambda: next(moments)))
     with pytest.raises(StoreUnavailable):
         ledger.append(job.started("w", now()))
@@ -151,11 +151,11 @@ def test_one_who_tried_an_earlier_version_hides_nobody_who_tried_a_later_one(led
     back = ledger.append(ledger.append(job.started("w", now())).handed_back(now()))
     remembers_all(redis)
     unseen = back.started("died before it showed this", now())
-    assert ledger.view.gate(job.id, unseen.version, "its token") is Gate.OPEN
+    assert ledger.view.lock_version(job.id, unseen.version, "its token") is WriteLock.OPEN
     redis.delete(f"gate:{job.id}:2")  # As it opens by itself after a while.
-    assert ledger.view.gate(job.id, 2, "one that was frozen") is Gate.LOOK
+    assert ledger.view.lock_version(job.id, 2, "one that was frozen") is WriteLock.LOOK
     redis.delete(f"gate:{job.id}:{unseen.version}")
-    assert ledger.view.gate(job.id, unseen.version, "another") is Gate.LOOK
+    assert ledger.view.lock_version(job.id, unseen.version, "another") is WriteLock.LOOK
 
 
 def test_nothing_is_written_below_a_tombstone(ledger, redis):
@@ -176,7 +176,7 @@ def test_a_version_that_somebody_tried_is_looked_for_however_long_ago(ledger, re
     ledger.accept(job, b"image")
     remembers_all(redis)
     unseen = job.started("died before it showed this", now())
-    ledger.view.gate(job.id, unseen.version, "its token")
+    ledger.view.lock_version(job.id, unseen.version, "its token")
     ledger.objects.put_new(f"jobs/{job.id}/ledger/000002", unseen.to_json())
     redis.delete(f"gate:{job.id}:2")  # As it opens by itself after a while.
     with pytest.raises(Conflict):
@@ -270,9 +270,9 @@ def test_queue_positions_count_stat_before_routine(ledger):
     stat = a_job(priority="stat")
     for number, job in enumerate([*routine, stat]):
         ledger.view.put(job)
-        assert ledger.view.lines.waiting() == number + 1
-    assert ledger.view.lines.position(stat) == 0
-    assert sorted(ledger.view.lines.position(job) for job in routine) == [1, 2]
+        assert ledger.view.client_queues.waiting() == number + 1
+    assert ledger.view.client_queues.position(stat) == 0
+    assert sorted(ledger.view.client_queues.position(job) for job in routine) == [1, 2]
     ledger.view.put(stat.started("w", now()))
-    assert ledger.view.lines.position(stat.started("w", now())) is None
-    assert sorted(ledger.view.lines.position(job) for job in routine) == [0, 1]
+    assert ledger.view.client_queues.position(stat.started("w", now())) is None
+    assert sorted(ledger.view.client_queues.position(job) for job in routine) == [0, 1]

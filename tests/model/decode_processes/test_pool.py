@@ -18,7 +18,7 @@ from model.decode_processes.process import ENVIRONMENT, Bounds, Process
 from model.errors import BrokenImage, NoDecoder, TooManyPixels, UnreadableFormat
 from model.overlay import draw_overlay
 from model.prediction import Prediction
-from model.regions import Region
+from model.regions import ScoredRegion
 from tests import pictures
 
 MOST_PIXELS = 40_000_000
@@ -57,7 +57,12 @@ def test_a_file_decodes_to_the_same_as_without_a_process(name: str, decoders: De
 
 def test_an_overlay_is_drawn_as_without_a_process(decoders: Decoders):
     prediction = Prediction(
-        "fracture", 0.9, (Region((9, 8, 30, 20), 0.8),), np.ones((8, 8), np.float32), (0, 0, 1, 1), "m 1"
+        "fracture",
+        0.9,
+        (ScoredRegion((9, 8, 30, 20), 0.8),),
+        np.ones((8, 8), np.float32),
+        (0, 0, 1, 1),
+        "m 1",
     )
     assert decoders.overlay(PNG, prediction, "clinic") == draw_overlay(decode(PNG), prediction)
 

@@ -18,7 +18,7 @@ from training.data.ancestry import (
 )
 from training.data.fingerprints import Fingerprints
 from training.data.known_xrays import FILE, known_of, read_known
-from training.data.manifest import Entry, write_manifest
+from training.data.manifest import ManifestRow, write_manifest
 from training.data.near_duplicates import fingerprint
 from training.data.split import SPLIT
 from training.synthetic_set import draw_wrist
@@ -28,7 +28,7 @@ def digest(number: int) -> str:
     return f"{number:064x}"
 
 
-def a_run(folder: Path, pictures: dict[int, np.ndarray], parts: dict[int, str]) -> list[Entry]:
+def a_run(folder: Path, pictures: dict[int, np.ndarray], parts: dict[int, str]) -> list[ManifestRow]:
     """A run of these pictures, prepared: manifest, division and fingerprints."""
     folder.mkdir(exist_ok=True)
     entries = [replace(an_entry(f"{number}.png"), sha256=digest(number)) for number in pictures]

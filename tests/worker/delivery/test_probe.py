@@ -10,10 +10,10 @@ def probes(ledger) -> Probes:
     return Probes(ledger.records)
 
 
-def test_a_probe_is_sent_signed_and_its_answer_kept(probes, courier, receiver):
+def test_a_probe_is_sent_signed_and_its_answer_kept(probes, context, receiver):
     receiver.status = 401
     probe_id = probes.create("clinic", receiver.url)
-    send_probe(probe_id, courier)
+    send_probe(probe_id, context)
     delivery = probes.read("clinic", probe_id)["delivery"]
     assert (delivery["status"], delivery["webhook_id"]) == (401, f"msg_{probe_id}")
     ((headers, body),) = receiver.received
@@ -21,9 +21,9 @@ def test_a_probe_is_sent_signed_and_its_answer_kept(probes, courier, receiver):
     assert b'"webhook.test"' in body
 
 
-def test_a_receiver_that_takes_a_probe_is_called_again(probes, courier, receiver):
+def test_a_receiver_that_takes_a_probe_is_called_again(probes, context, receiver):
     origin = receiver.url.removesuffix("/hook?a=1")
-    courier.receivers.failed(courier.receivers.of("clinic", origin), now(), gone=True)
-    assert courier.receivers.of("clinic", origin).disabled_at
-    send_probe(probes.create("clinic", receiver.url), courier)
-    assert list(courier.receivers.failing("clinic")) == []
+    context.receivers.failed(context.receivers.of("clinic", origin), now(), gone=True)
+    assert context.receivers.of("clinic", origin).disabled_at
+    send_probe(probes.create("clinic", receiver.url), context)
+    assert list(context.receivers.failing("clinic")) == []

@@ -23,10 +23,10 @@ from model.decode.image import NotARadiograph, Radiograph, decode
 from model.errors import NoDecoder
 from model.image_warnings import ImageWarning
 from model.prediction import Prediction
-from model.regions import Region
+from model.regions import ScoredRegion
 from tests import pictures
 from tests.conftest import a_job, only_a_tombstone_is_left
-from worker.inference.analyse import PAUSES, Desk, _pauses, analyse
+from worker.inference.analyse import PAUSES, AnalysisContext, _pauses, analyse
 from worker.inference.suspects import Suspects
 from worker.inference.watchdog import Watchdog
 
@@ -34,7 +34,7 @@ PNG = pictures.encoded(pictures.gray())
 PREDICTION = Prediction(
     "fracture",
     0.91,
-    (Region((1, 2, 3, 4), 0.8),),
+    (ScoredRegion((1, 2, 3, 4), 0.8),),
     np.ones((8, 8), np.float32),
     (5, 6, 70, 80),
     "m 1",
@@ -44,7 +44,7 @@ PREDICTION = Prediction(
 
 @dataclass
 class Analyst:
-    """What the desk asks of the model, with an answer made up."""
+    """What the analysis asks of the model, with an answer made up."""
 
     name: str = "osteo-test"
     version: str = "1"
@@ -72,9 +72,9 @@ def decoded(data: bytes, client: str) -> Radiograph:
 
 
 @pytest.fixture
-def desk(ledger, queue) -> Desk:
+def analysis(ledger, queue) -> AnalysisContext:
     predict, stopping = answering(PREDICTION), Event()
-    return Desk(
+    return AnalysisContext(
         *(ledger, queue, Analyst(), predict, decoded, "inference:here:1", 3, Watchdog(60)),
         *(Suspects(stopping), stopping),
     )
@@ -87,21 +87,21 @@ def accepted(ledger, image: bytes = PNG, **changes) -> Job:
     return job
 
 
-def test_what_the_worker_logs_of_a_job_names_its_trace(desk, ledger, caplog):
+def test_what_the_worker_logs_of_a_job_names_its_trace(analysis, ledger, caplog):
     caplog.set_level("INFO")
     caplog.handler.addFilter(name_trace)
     job = accepted(ledger, traceparent=entered(None))
     try:
-        analyse(job.id, desk)
+        analyse(job.id, analysis)
     finally:
         caplog.handler.removeFilter(name_trace)
     (line,) = [record for record in caplog.records if record.message == "job succeeded"]
     assert line.trace == trace_id(job.traceparent)
 
 
-def test_a_radiograph_gets_its_result_and_its_place_in_the_next_queue(desk, ledger, redis):
+def test_a_radiograph_gets_its_result_and_its_place_in_the_next_queue(analysis, ledger, redis):
     job = accepted(ledger, callback_url="https://clinic.example/")
-    analyse(job.id, desk)
+    analyse(job.id, analysis)
     done = ledger.read(job.id)
     assert (done.state, done.attempts, done.runner) == (State.SUCCEEDED, 1, "inference:here:1")
     assert done.result["probability"] == 0.91
@@ -114,48 +114,48 @@ def test_a_radiograph_gets_its_result_and_its_place_in_the_next_queue(desk, ledg
     assert list(ledger.pending()) == [job.id], "its callback is still to be delivered"
 
 
-def test_where_the_source_gives_a_spacing_regions_are_in_millimetres_too(desk, ledger):
+def test_where_the_source_gives_a_spacing_regions_are_in_millimetres_too(analysis, ledger):
     acquisition = {"laterality": "L", "pixel_spacing": [0.5, 0.1], "spacing_plane": "detector"}
     job = accepted(ledger, acquisition=acquisition)
-    analyse(job.id, desk)
+    analyse(job.id, analysis)
     result = ledger.read(job.id).result
     assert result["regions"] == [{"box": [1, 2, 3, 4], "score": 0.8, "box_mm": [0.1, 1.0, 0.3, 2.0]}]
     assert result["image"].items() >= acquisition.items()
 
 
-def test_without_a_callback_nothing_is_left_to_do(desk, ledger, redis):
+def test_without_a_callback_nothing_is_left_to_do(analysis, ledger, redis):
     job = accepted(ledger)
-    analyse(job.id, desk)
+    analyse(job.id, analysis)
     assert ledger.read(job.id).delivery is Delivery.NONE
     assert list(ledger.pending()) == []
     assert redis.llen(DELIVER) == 0
 
 
-def test_a_second_message_for_the_same_job_does_nothing(desk, ledger):
+def test_a_second_message_for_the_same_job_does_nothing(analysis, ledger):
     job = accepted(ledger)
-    analyse(job.id, desk)
-    analyse(job.id, desk)
-    assert len(desk.analyst.seen) == 1
+    analyse(job.id, analysis)
+    analyse(job.id, analysis)
+    assert len(analysis.analyst.seen) == 1
     assert ledger.read(job.id).attempts == 1
 
 
-def test_a_message_for_a_job_that_does_not_exist_is_dropped(desk):
-    analyse(new_id("job"), desk)
-    assert desk.analyst.seen == []
+def test_a_message_for_a_job_that_does_not_exist_is_dropped(analysis):
+    analyse(new_id("job"), analysis)
+    assert analysis.analyst.seen == []
 
 
-def test_a_job_that_comes_up_after_its_deadline_expires(desk, ledger, redis):
+def test_a_job_that_comes_up_after_its_deadline_expires(analysis, ledger, redis):
     job = accepted(ledger, callback_url="https://clinic.example/", expires_at=now() - timedelta(seconds=1))
-    analyse(job.id, desk)
+    analyse(job.id, analysis)
     done = ledger.read(job.id)
     assert (done.state, done.attempts, done.error["type"]) == (State.EXPIRED, 0, "expired")
-    assert desk.analyst.seen == []
+    assert analysis.analyst.seen == []
     assert redis.llen(DELIVER) == 1, "its client hears of it"
 
 
-def test_what_is_no_radiograph_ends_failed_and_says_so(desk, ledger):
+def test_what_is_no_radiograph_ends_failed_and_says_so(analysis, ledger):
     job = accepted(ledger)
-    analyse(job.id, replace(desk, analyst=Analyst(refusal=NotARadiograph("Send an X-ray."))))
+    analyse(job.id, replace(analysis, analyst=Analyst(refusal=NotARadiograph("Send an X-ray."))))
     done = ledger.read(job.id)
     assert (done.state, done.error["type"], done.error["detail"]) == (
         State.FAILED,
@@ -164,20 +164,20 @@ def test_what_is_no_radiograph_ends_failed_and_says_so(desk, ledger):
     )
 
 
-def test_a_picture_that_the_network_knows_for_none_ends_failed(desk, ledger):
+def test_a_picture_that_the_network_knows_for_none_ends_failed(analysis, ledger):
     job = accepted(ledger)
-    analyse(job.id, replace(desk, predict=answering(NotARadiograph("Send an X-ray."))))
+    analyse(job.id, replace(analysis, predict=answering(NotARadiograph("Send an X-ray."))))
     assert ledger.read(job.id).error == {"type": "not-a-radiograph", "detail": "Send an X-ray."}
 
 
-def test_an_image_that_does_not_decode_ends_failed(desk, ledger):
+def test_an_image_that_does_not_decode_ends_failed(analysis, ledger):
     job = accepted(ledger, image=pictures.truncated_jpeg())
-    analyse(job.id, desk)
+    analyse(job.id, analysis)
     assert ledger.read(job.id).error["type"] == "unreadable-image"
 
 
-def test_an_analysis_that_breaks_is_tried_again_and_given_up_after_the_last_attempt(desk, ledger, redis):
-    broken = replace(desk, predict=answering(RuntimeError("out of memory")))
+def test_an_analysis_that_breaks_is_tried_again_and_given_up_after_the_last_attempt(analysis, ledger, redis):
+    broken = replace(analysis, predict=answering(RuntimeError("out of memory")))
     job = accepted(ledger)
     for attempt in (1, 2):
         analyse(job.id, broken)
@@ -189,24 +189,24 @@ def test_an_analysis_that_breaks_is_tried_again_and_given_up_after_the_last_atte
     assert "memory" not in done.error["detail"], "what broke inside is not the client's to read"
 
 
-def test_a_store_that_is_away_leaves_the_job_to_the_sweeper(desk, ledger):
+def test_a_store_that_is_away_leaves_the_job_to_the_sweeper(analysis, ledger):
     job = accepted(ledger)
     with pytest.raises(StoreUnavailable):
-        analyse(job.id, replace(desk, predict=answering(StoreUnavailable("away"))))
+        analyse(job.id, replace(analysis, predict=answering(StoreUnavailable("away"))))
     back = ledger.read(job.id)
     assert (back.state, back.attempts) == (State.QUEUED, 0), "no fault of the job's: this does not count"
     assert list(ledger.pending()) == [job.id]
 
 
-def test_what_a_newer_version_of_the_program_wrote_goes_through_this_one(desk, ledger):
+def test_what_a_newer_version_of_the_program_wrote_goes_through_this_one(analysis, ledger):
     job = accepted(ledger, later={"triage": {"by": "a newer worker"}})
-    analyse(job.id, desk)
+    analyse(job.id, analysis)
     done = ledger.read(job.id)
     assert (done.state, done.later) == (State.SUCCEEDED, job.later)
     assert ledger.current(job.id).later == job.later
 
 
-def test_a_result_outlasts_an_outage_of_redis(desk, ledger, redis):
+def test_a_result_outlasts_an_outage_of_redis(analysis, ledger, redis):
     job = accepted(ledger)
 
     def then_full(radiograph: Radiograph) -> Prediction:
@@ -215,14 +215,14 @@ def test_a_result_outlasts_an_outage_of_redis(desk, ledger, redis):
         return answering(PREDICTION)(radiograph)
 
     try:
-        analyse(job.id, replace(desk, predict=then_full))
+        analyse(job.id, replace(analysis, predict=then_full))
     finally:
         redis.config_set("maxmemory", 0)
     done = ledger.read(job.id)
     assert (done.state, done.attempts, done.version) == (State.SUCCEEDED, 1, 3)
 
 
-def test_jobs_that_lost_a_worker_go_one_at_a_time(desk, ledger):
+def test_jobs_that_lost_a_worker_go_one_at_a_time(analysis, ledger):
     at_work, most = [0], [0]
 
     def counting(_: Radiograph) -> Prediction:
@@ -232,7 +232,7 @@ def test_jobs_that_lost_a_worker_go_one_at_a_time(desk, ledger):
         at_work[0] -= 1
         return answering(PREDICTION)(_)
 
-    counted = replace(desk, predict=counting)
+    counted = replace(analysis, predict=counting)
     for lost, together in ((False, True), (True, False)):
         jobs = [accepted(ledger) for _ in range(4)]
         if lost:
@@ -250,20 +250,20 @@ def a_suspect(ledger) -> Job:
     return ledger.append(ledger.append(job.started("inference:gone:1", now())).handed_back(now()))
 
 
-def test_suspects_hold_one_thread_and_a_fresh_job_goes_past_them(desk, ledger):
+def test_suspects_hold_one_thread_and_a_fresh_job_goes_past_them(analysis, ledger):
     suspects, fresh, go_on = [a_suspect(ledger) for _ in range(3)], accepted(ledger), Event()
 
     def slow(radiograph: Radiograph) -> Prediction:
         assert go_on.wait(60)
         return answering(PREDICTION)(radiograph)
 
-    slow_desk = replace(desk, predict=slow)
+    slow_desk = replace(analysis, predict=slow)
     with ThreadPoolExecutor(2) as threads:
         first, *others = [threads.submit(analyse, job.id, slow_desk) for job in suspects]
         try:
             for other in others:
                 other.result(timeout=30)
-            threads.submit(analyse, fresh.id, desk).result(timeout=30)
+            threads.submit(analyse, fresh.id, analysis).result(timeout=30)
             assert ledger.read(fresh.id).state is State.SUCCEEDED
             assert not first.done()
         finally:
@@ -271,16 +271,16 @@ def test_suspects_hold_one_thread_and_a_fresh_job_goes_past_them(desk, ledger):
     assert {ledger.read(job.id).state for job in suspects} == {State.SUCCEEDED}
 
 
-def test_a_worker_that_is_to_end_begins_no_further_suspect(desk, ledger):
+def test_a_worker_that_is_to_end_begins_no_further_suspect(analysis, ledger):
     first, second, at_work = a_suspect(ledger), a_suspect(ledger), Event()
 
     def told_to_stop(radiograph: Radiograph) -> Prediction:
         at_work.set()
         assert left.wait(60)
-        desk.stopping.set()
+        analysis.stopping.set()
         return answering(PREDICTION)(radiograph)
 
-    left, stopped = Event(), replace(desk, predict=told_to_stop)
+    left, stopped = Event(), replace(analysis, predict=told_to_stop)
     with ThreadPoolExecutor(1) as threads:
         working = threads.submit(analyse, first.id, stopped)
         assert at_work.wait(60)
@@ -290,14 +290,14 @@ def test_a_worker_that_is_to_end_begins_no_further_suspect(desk, ledger):
     assert [ledger.read(job.id).state for job in (first, second)] == [State.SUCCEEDED, State.QUEUED]
 
 
-def test_a_suspect_that_breaks_holds_up_none_behind_it(desk, ledger):
+def test_a_suspect_that_breaks_holds_up_none_behind_it(analysis, ledger):
     first, second = a_suspect(ledger), a_suspect(ledger)
-    analyse(first.id, replace(desk, predict=answering(StoreUnavailable("away"))))
-    analyse(second.id, desk)
+    analyse(first.id, replace(analysis, predict=answering(StoreUnavailable("away"))))
+    analyse(second.id, analysis)
     assert [ledger.read(job.id).state for job in (first, second)] == [State.QUEUED, State.SUCCEEDED]
 
 
-def test_a_result_that_the_store_will_never_take_fails_its_job(desk, ledger, monkeypatch):
+def test_a_result_that_the_store_will_never_take_fails_its_job(analysis, ledger, monkeypatch):
     job = accepted(ledger, callback_url="https://clinic.example/")
     put_new = ledger.objects.put_new
 
@@ -307,25 +307,25 @@ def test_a_result_that_the_store_will_never_take_fails_its_job(desk, ledger, mon
         put_new(key, body)
 
     monkeypatch.setattr(ledger.objects, "put_new", limited)
-    analyse(job.id, desk)
+    analyse(job.id, analysis)
     done = ledger.read(job.id)
     assert (done.state, done.error["type"], done.version) == (State.FAILED, "internal-error", 3)
 
 
-def test_a_worker_that_is_to_end_does_not_wait_for_a_store(desk, ledger, monkeypatch):
+def test_a_worker_that_is_to_end_does_not_wait_for_a_store(analysis, ledger, monkeypatch):
     job = accepted(ledger)
     put_new, tried = ledger.objects.put_new, []
 
     def away(key: str, body: bytes) -> None:
         if b'"state":"succeeded"' in body:
             tried.append(key)
-            desk.stopping.set()
+            analysis.stopping.set()
             raise StoreUnavailable("away")
         put_new(key, body)
 
     monkeypatch.setattr(ledger.objects, "put_new", away)
     with pytest.raises(StoreUnavailable):
-        analyse(job.id, desk)
+        analyse(job.id, analysis)
     assert len(tried) == 1
     assert ledger.read(job.id).state is State.RUNNING, "the sweeper hands it back once its worker is gone"
 
@@ -336,20 +336,20 @@ def test_the_pauses_between_attempts_to_record_a_job_grow():
     assert max(pauses) <= 1.2 * PAUSES[-1]
 
 
-def test_the_result_of_a_job_that_was_canceled_meanwhile_is_void(desk, ledger, redis):
+def test_the_result_of_a_job_that_was_canceled_meanwhile_is_void(analysis, ledger, redis):
     job = accepted(ledger, callback_url="https://clinic.example/")
 
     def slow(_: Radiograph) -> Prediction:
         insist(job.id, lambda job: job.canceled(now()), ledger)
         return answering(PREDICTION)(_)
 
-    analyse(job.id, replace(desk, predict=slow))
+    analyse(job.id, replace(analysis, predict=slow))
     done = ledger.read(job.id)
     assert (done.state, done.result, done.version) == (State.CANCELED, None, 3)
     assert redis.llen(DELIVER) == 0, "whoever canceled it sees to the callback"
 
 
-def test_nothing_is_written_of_a_job_that_was_deleted_while_it_was_analysed(desk, ledger, redis):
+def test_nothing_is_written_of_a_job_that_was_deleted_while_it_was_analysed(analysis, ledger, redis):
     job = accepted(ledger)
 
     def breaks(_: Radiograph) -> Prediction:
@@ -357,21 +357,21 @@ def test_nothing_is_written_of_a_job_that_was_deleted_while_it_was_analysed(desk
         redis.delete(f"gate:{job.id}:3")  # As it opens by itself after a while.
         raise RuntimeError("a dead letter")
 
-    analyse(job.id, replace(desk, predict=breaks, max_attempts=1))
+    analyse(job.id, replace(analysis, predict=breaks, max_attempts=1))
     assert only_a_tombstone_is_left(job.id, ledger)
-    analyse(job.id, desk)
+    analyse(job.id, analysis)
     assert only_a_tombstone_is_left(job.id, ledger)
 
 
-def test_a_message_for_a_job_that_was_canceled_while_it_waited_is_dropped(desk, ledger):
+def test_a_message_for_a_job_that_was_canceled_while_it_waited_is_dropped(analysis, ledger):
     job = accepted(ledger)
     ledger.append(job.canceled(now()))
-    analyse(job.id, desk)
-    assert desk.analyst.seen == []
+    analyse(job.id, analysis)
+    assert analysis.analyst.seen == []
     assert ledger.read(job.id).state is State.CANCELED
 
 
-def test_the_result_of_an_attempt_that_was_taken_away_is_void(desk, ledger):
+def test_the_result_of_an_attempt_that_was_taken_away_is_void(analysis, ledger):
     job = accepted(ledger)
 
     def slow(_: Radiograph) -> Prediction:
@@ -381,17 +381,17 @@ def test_the_result_of_an_attempt_that_was_taken_away_is_void(desk, ledger):
         ledger.append(again.failed("not-a-radiograph", "The other one said so.", now()))
         return answering(PREDICTION)(_)
 
-    analyse(job.id, replace(desk, predict=slow))
+    analyse(job.id, replace(analysis, predict=slow))
     done = ledger.read(job.id)
     assert (done.state, done.runner, done.attempts) == (State.FAILED, "inference:other:2", 2)
 
 
-def test_a_job_goes_back_and_keeps_its_attempt_while_no_decode_process_is_free(desk, ledger):
+def test_a_job_goes_back_and_keeps_its_attempt_while_no_decode_process_is_free(analysis, ledger):
     def none_free(data: bytes, client: str) -> Radiograph:
         raise NoDecoder("no decode process is free within 10 s")
 
     job = accepted(ledger)
     with pytest.raises(TransientError):
-        analyse(job.id, replace(desk, decode=none_free))
+        analyse(job.id, replace(analysis, decode=none_free))
     again = ledger.current(job.id)
     assert (again.state, again.attempts) == (State.QUEUED, 0)

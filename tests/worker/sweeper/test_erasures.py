@@ -62,11 +62,11 @@ def test_what_was_erased_leaves_the_append_only_file(ledger: Ledger, redis: Redi
     job = ended(ledger, **OURS)
     until(lambda: in_file(redis) == set(TEXTS))
     before = rewrites(redis)
-    ledger.erasures.rewrite(900)
+    ledger.append_only_file.rewrite(900)
     assert rewrites(redis) == before, "nothing was erased"
     delete(job.id, ledger)
     assert in_file(redis) == set(TEXTS)
-    ledger.erasures.rewrite(900)
+    ledger.append_only_file.rewrite(900)
     assert rewrites(redis) == before + 1
     # Redis takes the old file away in a thread of its own.
     until(lambda: in_file(redis) == set())
@@ -76,11 +76,11 @@ def test_the_file_is_rewritten_once_in_a_while_and_not_for_each_erasure(ledger: 
     before = rewrites(redis)
     for _ in range(3):
         delete(ended(ledger).id, ledger)
-        ledger.erasures.rewrite(900)
+        ledger.append_only_file.rewrite(900)
     assert rewrites(redis) == before + 1
     redis.delete(PAUSE)
     for _ in range(2):
-        ledger.erasures.rewrite(900)
+        ledger.append_only_file.rewrite(900)
         redis.delete(PAUSE)
         assert rewrites(redis) == before + 2, "for the two that came later, and not again"
 
@@ -107,7 +107,7 @@ def test_a_rewrite_that_failed_is_ordered_again(ledger: Ledger, redis: Redis):
     # Microseconds for each key: the rewrite is still under way when it is ended.
     redis.config_set("rdb-key-save-delay", 5_000_000)
     try:
-        ledger.erasures.rewrite(900)
+        ledger.append_only_file.rewrite(900)
         until(lambda: bool(children.read_text()))
         os.kill(int(children.read_text()), signal.SIGKILL)
     finally:
@@ -115,7 +115,7 @@ def test_a_rewrite_that_failed_is_ordered_again(ledger: Ledger, redis: Redis):
     rewrites(redis)
     assert redis.info("persistence")["aof_last_bgrewrite_status"] == "err"
     redis.delete(PAUSE)
-    ledger.erasures.rewrite(900)
+    ledger.append_only_file.rewrite(900)
     rewrites(redis)
     assert redis.info("persistence")["aof_last_bgrewrite_status"] == "ok"
     assert rewrites(redis) >= before + 2

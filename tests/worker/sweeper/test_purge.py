@@ -105,7 +105,7 @@ def test_a_deletion_goes_on_wherever_it_was_cut_off(ledger, queue, redis, monkey
 
 def test_a_job_that_is_not_there_yet_is_not_forgotten(ledger):
     job = a_job(retention_seconds=1)
-    ledger.due.put(job.id, LONG_AGO)
+    ledger.due_index.put(job.id, LONG_AGO)
     purge(ledger)
     assert due(ledger) == [job.id]
 

@@ -88,7 +88,7 @@ def test_a_wiped_redis_is_rebuilt_from_the_markers(ledger, queue, sweeper, redis
     sweep(sweeper)
     assert enqueued(queue) == {job.id for job in jobs}
     assert all(ledger.view.get_many([job.id for job in jobs]))
-    assert ledger.view.lines.waiting() == 5
+    assert ledger.view.client_queues.waiting() == 5
 
 
 def test_a_job_whose_worker_is_lost_goes_back_into_the_queue(ledger, queue, sweeper):
@@ -145,7 +145,7 @@ def test_a_callback_to_a_receiver_that_is_paused_waits(ledger, sweeper, queue):
     job = accepted(ledger, callback_url="https://dead.example/")
     ledger.append(ledger.append(job.started("w", now())).succeeded(RESULT, now()))
     for _ in range(FAILURES):
-        ledger.view.breaker.note("clinic", "https://dead.example:443", answered=False)
+        ledger.view.circuit_breaker.note("clinic", "https://dead.example:443", answered=False)
     sweep(sweeper)
     assert enqueued(queue) == set()
 
@@ -154,7 +154,9 @@ def test_a_job_that_ended_unseen_while_redis_was_away_is_found(ledger, sweeper, 
     job = accepted(ledger, callback_url="https://clinic.example/")
     ledger.view.heartbeats.beat("inference:here:1")
     running = ledger.append(job.started("inference:here:1", now() - DOUBT - timedelta(seconds=1)))
-    away = Ledger(ledger.objects, SimpleNamespace(gate=lambda *_: True, put=silent, lines=ledger.view.lines))
+    away = Ledger(
+        ledger.objects, SimpleNamespace(lock_version=lambda *_: True, put=silent, lines=ledger.view.client_queues)
+    )
     away.append(running.succeeded(RESULT, now()))
     assert ledger.current(job.id).state is State.RUNNING
     sweep(sweeper)
@@ -274,7 +276,7 @@ def test_a_message_that_others_have_passed_is_lost_though_the_queue_is_not_empty
 def test_a_job_with_two_messages_says_nothing_of_those_before_it(ledger, queue, sweeper, redis):
     first, twice = [accepted(ledger) for _ in range(2)]
     queue.feed("clinic", Priority.ROUTINE)
-    ledger.view.lines.send_again(twice)
+    ledger.view.client_queues.send_again(twice)
     queue.feed("clinic", Priority.ROUTINE)
     at = now().timestamp()
     redis.zadd("sent:routine", {first.id: at - 60, twice.id: at - 20})

@@ -13,7 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from model.bundle import CHECK, GRAPH, MANIFEST, WEIGHTS
-from model.classifier import LARGEST_BATCH, Answer, Classifier
+from model.classifier import LARGEST_BATCH, Classifier, NetworkOutput
 from model.decode.image import ImageError, NotARadiograph, Radiograph, decode
 from model.engines import choose
 from training.data.fingerprints import Fingerprints
@@ -86,7 +86,7 @@ def _answers(classifier: Classifier, radiographs: Sequence[Radiograph]) -> list[
     return [_answer(classifier, *pair) for pair in zip(radiographs, answers, strict=True)]
 
 
-def _answer(classifier: Classifier, radiograph: Radiograph, answer: Answer) -> Served:
+def _answer(classifier: Classifier, radiograph: Radiograph, answer: NetworkOutput) -> Served:
     try:
         warnings = classifier.explain(radiograph, answer).warnings
     except NotARadiograph as error:

@@ -15,7 +15,7 @@ from model.classifier import calibrate
 from training.data.fingerprints import Fingerprints
 from training.data.known_xrays import coarse_of, read_known
 from training.data.layouts import Found, describe, find_xrays
-from training.data.manifest import Entry
+from training.data.manifest import ManifestRow
 from training.data.near_duplicates import find_near_duplicates
 from training.data.split import join_groups
 from training.evaluation.external.served import NO_RADIOGRAPH, UNREADABLE, Served, serve
@@ -43,7 +43,7 @@ class Site:
     """
 
     folders: Sequence[str]
-    entries: Sequence[Entry]
+    entries: Sequence[ManifestRow]
     served: Sequence[Served]
     groups: np.ndarray
     grouped: int
@@ -164,7 +164,7 @@ def read_site(folders: Sequence[Path], bundle: Path, run: Path) -> Site:
     return site
 
 
-def _entry(folder: Path, one: Found, run: Path, answer: Served) -> Entry:
+def _entry(folder: Path, one: Found, run: Path, answer: Served) -> ManifestRow:
     """Describe an X-ray; where its folder says no region or view, its DICOM header does."""
     if one.region == "unknown" and answer.body_part:
         one = replace(one, region=answer.body_part.lower())
@@ -174,7 +174,9 @@ def _entry(folder: Path, one: Found, run: Path, answer: Served) -> Entry:
     return describe(folder.resolve(), one, run, answer.sha256, (answer.width, answer.height), one.licence)
 
 
-def _copies(run: Path, entries: Sequence[Entry], served: Sequence[Served]) -> list[tuple[int, int, float]]:
+def _copies(
+    run: Path, entries: Sequence[ManifestRow], served: Sequence[Served]
+) -> list[tuple[int, int, float]]:
     """List the pairs that are one picture, among those that decode."""
     decoded = [i for i, answer in enumerate(served) if answer.width]
     if not decoded:
