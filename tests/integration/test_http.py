@@ -36,7 +36,7 @@ def test_every_request_of_the_page_works_as_pasted(
     assert receiver.wait_for(job, SECONDS).job["state"] == "succeeded"
 
 
-def test_the_python_of_the_page_verifies_a_callback_and_refuses_a_forged_one():
+def test_the_python_of_the_page_verifies_a_callback_and_no_forged_one():
     (block,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     secret = webhook_secret("a signing key", "clinic")
     body, headers = signed("msg_1", {"type": "webhook.test"}, [secret], now())
