@@ -154,9 +154,8 @@ def test_a_job_that_ended_unseen_while_redis_was_away_is_found(ledger, sweeper, 
     job = accepted(ledger, callback_url="https://clinic.example/")
     ledger.view.heartbeats.beat("inference:here:1")
     running = ledger.append(job.started("inference:here:1", now() - DOUBT - timedelta(seconds=1)))
-    away = Ledger(
-        ledger.objects, SimpleNamespace(lock_version=lambda *_: True, put=silent, lines=ledger.view.client_queues)
-    )
+    view = SimpleNamespace(lock_version=lambda *_: True, put=silent, redis=ledger.view.redis)
+    away = Ledger(ledger.objects, view)
     away.append(running.succeeded(RESULT, now()))
     assert ledger.current(job.id).state is State.RUNNING
     sweep(sweeper)
