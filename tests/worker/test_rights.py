@@ -13,7 +13,7 @@ from jobs.store.objects import Objects
 from model.decode.image import NotARadiograph
 from tests.conftest import a_study
 from tests.worker.conftest import after_a_while
-from tests.worker.inference.test_analyse import PNG, Analyst, accepted, answering, analysis  # noqa: F401 - a fixture
+from tests.worker.inference.test_analyse import PNG, Analyst, accepted, analysis, answering  # noqa: F401 - a fixture
 from worker.inference.analyse import AnalysisContext, analyse
 from worker.sweeper.sweep import Sweeper
 
