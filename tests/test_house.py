@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-HOUSE = ("api", "jobs", "worker", "model", "training", "stack", "client")
+HOUSE = ("admin", "api", "jobs", "worker", "model", "training", "stack", "client")
 MAY_IMPORT = {
+    "admin": {"admin", "api", "jobs", "worker"},
     "api": {"api", "jobs", "model.decoding", "model.errors", "model.prediction", "model.regions"},
     "jobs": {"jobs"},
     "worker": {"worker", "jobs", "model"},
