@@ -1,4 +1,4 @@
-"""Every link between pages leads to a file, and to a heading or test in it; each decision begins with itself."""
+"""Every link between pages leads to a file, and to a heading or test in it."""
 
 import re
 from pathlib import Path
