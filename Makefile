@@ -22,7 +22,7 @@ test: lint ## Run every check and every test
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-clients: $(LOCKED) var/peers/installed ## Make clients of the OpenAPI document by three generators, use and lint; needs npm
-	@$(BIN)/python -m pytest tests/api/test_generated_clients.py
+	@$(BIN)/python -m pytest tests/api/openapi/test_generated_clients.py
 
 test-s390x: $(LOCKED) ## What can differ on LinuxONE, on an emulated s390x, as root, on Debian (FULL=1: the whole network, too)
 	@exec $(BIN)/python -m tests.s390x $(if $(FULL),--full)

@@ -1,1 +1,1 @@
-"""What an operator or a maintainer runs beside the service."""
+"""The operator's commands: `python -m admin.bucket`, `keys`, `audit`, `dead_letters` and `signing_key`."""

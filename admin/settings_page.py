@@ -17,8 +17,14 @@ STARTS = {
     "delivery": ("worker.roles:run_delivery",),
     "sweeper": ("worker.roles:run_sweeper",),
     "commands": (
-        *("api.audit:main", "api.bucket:main", "api.keys:main", "api.signing_key:main"),
-        "worker.dead_letters:main",
+        *(
+            "admin.alive:main",
+            "admin.audit:main",
+            "admin.bucket:main",
+            "admin.keys:main",
+            "admin.signing_key:main",
+        ),
+        "admin.dead_letters:main",
     ),
 }
 """Where each role begins."""
@@ -74,7 +80,7 @@ def page() -> str:
 
 def roles_of_settings() -> dict[str, list[str]]:
     """Return the roles that read each field of Settings, in the order of STARTS."""
-    read = {role: settings_read_from("jobs.start:await_stores", *starts) for role, starts in STARTS.items()}
+    read = {role: settings_read_from("jobs.store.stores:Stores", *starts) for role, starts in STARTS.items()}
     for role in WORKERS:
         read[role] |= settings_read_in("worker.__main__")
     for role in read.keys() - set(SIGNING):

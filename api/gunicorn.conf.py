@@ -13,11 +13,11 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 
-from api.threads import CONNECTIONS, THREADS
-from jobs.changes import Changes
-from jobs.errors import TransientError
+from api.http.threads import CONNECTIONS, THREADS
+from jobs.record.errors import TransientError
+from jobs.redis.changes import Changes
 from jobs.settings import Settings, SettingsError
-from jobs.start import marks_of
+from jobs.store.stores import Stores
 
 STUDY = re.compile("^/dicom-web/studies/.*")
 """Which study a client sends is not for the log either."""
@@ -40,7 +40,7 @@ class AccessLog(Logger):
 wsgi_app = "api.app:from_environment()"
 workers = 2
 worker_class = "api.server.worker.Worker"
-# Most of them wait for a job to change, and some others are always free: api/threads.py.
+# Most of them wait for a job to change, and some others are always free: api/http/threads.py.
 threads = THREADS
 worker_connections = CONNECTIONS
 graceful_timeout = 15
@@ -65,7 +65,7 @@ access_log_format = '%(h)s "%(m)s %(U)s" %(s)s %(B)s bytes %(L)s s %({x-request-
 def on_starting(_: Arbiter) -> None:
     """Refuse wrong settings, and stores that are another's, in words, before there is any worker."""
     try:
-        marks_of(Settings.from_environment(os.environ)).compare()
+        Stores.connect(Settings.from_environment(os.environ)).check()
     except SettingsError as error:
         print(error, file=sys.stderr)
         sys.exit(2)

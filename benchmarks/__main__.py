@@ -11,14 +11,14 @@ from pathlib import Path
 from tqdm import tqdm
 
 from benchmarks import cold_start, decoding, end_to_end, engines, intake, scale, side_by_side, sweep
-from benchmarks.figures import Figure, as_table, read_figures, write_figures
+from benchmarks.figures import BenchmarkFigure, as_table, read_figures, write_figures
 from benchmarks.plots import draw_plots
 from model.bundle import Bundle, read_bundle
 
 JOBS = 2000
 HERE = Path(__file__).parent
 
-GROUPS: dict[str, Callable[[Bundle], list[Figure]]] = {
+GROUPS: dict[str, Callable[[Bundle], list[BenchmarkFigure]]] = {
     "engines": engines.measure,
     "cold_start": cold_start.measure,
     "decoding": lambda _: decoding.measure(),
@@ -43,7 +43,7 @@ def main() -> int:
     results = HERE / "results.json"
     if not arguments.groups:
         results.unlink(missing_ok=True)
-    figures: list[Figure] = []
+    figures: list[BenchmarkFigure] = []
     for name in tqdm(arguments.groups or GROUPS, "groups", unit="group"):
         found = GROUPS[name](bundle)
         tqdm.write(as_table(found), file=sys.stderr)

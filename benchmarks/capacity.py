@@ -29,7 +29,7 @@ SHARE = 0.99
 
 
 @dataclass(frozen=True)
-class Worker:
+class SimulatedWorker:
     """One worker of the kind that was measured: n radiographs take `start` + n * `each` seconds.
 
     `overhead` is what a job takes besides: intake, queue, stores and callback.
@@ -45,13 +45,15 @@ class Worker:
         return LARGEST_BATCH / (self.start + LARGEST_BATCH * self.each)
 
 
-def calibrated(results: Path = RESULTS) -> Worker:
+def calibrated(results: Path = RESULTS) -> SimulatedWorker:
     """A worker as it was measured end to end."""
     values = {entry["name"]: entry["value"] for entry in json.loads(results.read_text(encoding="utf-8"))}
     single = values["latency: bare inference, p50"]
     full = LARGEST_BATCH / values["end to end: throughput"]
     each = (full - single) / (LARGEST_BATCH - 1)
-    return Worker(max(single - each, 0.0), each, values["latency: idle service over bare inference, p50"])
+    return SimulatedWorker(
+        max(single - each, 0.0), each, values["latency: idle service over bare inference, p50"]
+    )
 
 
 def arrivals(rate: float, burst: float, seconds: float, seed: int = 1) -> np.ndarray:
@@ -61,7 +63,7 @@ def arrivals(rate: float, burst: float, seconds: float, seed: int = 1) -> np.nda
     return np.sort(np.concatenate([times, np.full(round(burst), seconds * BURST_AT)]))
 
 
-def latencies(times: np.ndarray, workers: int, worker: Worker, batch: int) -> np.ndarray:
+def latencies(times: np.ndarray, workers: int, worker: SimulatedWorker, batch: int) -> np.ndarray:
     """Seconds from arrival to callback, for radiographs that come at `times` (n,), sorted.
 
     One line; a worker that is free takes what waits, at most `batch` radiographs.
@@ -79,7 +81,7 @@ def latencies(times: np.ndarray, workers: int, worker: Worker, batch: int) -> np
     return done - times + worker.overhead
 
 
-def workers_needed(rate: float, burst: float, deadline: float, worker: Worker) -> int | None:
+def workers_needed(rate: float, burst: float, deadline: float, worker: SimulatedWorker) -> int | None:
     """The fewest workers with which SHARE of the radiographs are answered within `deadline` seconds.
 
     Batches are as large as the deadline leaves time for. None where no number of workers would do: a single
@@ -117,7 +119,7 @@ def main() -> None:
     (DOCS / "capacity.md").write_text(_page(needed, worker), encoding="utf-8")
 
 
-def _draw(path: Path, needed: dict[tuple[bool, float, float], int | None], worker: Worker) -> None:
+def _draw(path: Path, needed: dict[tuple[bool, float, float], int | None], worker: SimulatedWorker) -> None:
     drawing, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
     for burst, style in ((False, "-"), (True, "--")):
         for deadline, colour in zip(DEADLINES, ("#b3422f", "#3b6ea5", "#4b8b3b"), strict=True):
@@ -138,7 +140,7 @@ def _draw(path: Path, needed: dict[tuple[bool, float, float], int | None], worke
     plt.close(drawing)
 
 
-def _page(needed: dict[tuple[bool, float, float], int | None], worker: Worker) -> str:
+def _page(needed: dict[tuple[bool, float, float], int | None], worker: SimulatedWorker) -> str:
     rows = "\n".join(
         f"| {rate:g} | {'a minute of it at once' if burst else 'none'} | "
         + " | ".join(str(needed[burst, rate, deadline] or "none will do") for deadline in DEADLINES)

@@ -5,7 +5,7 @@ from statistics import median
 
 from tqdm import tqdm
 
-from benchmarks.figures import Figure, figure
+from benchmarks.figures import BenchmarkFigure, figure
 from benchmarks.service import seconds_of, stores_alone
 from model.bundle import Bundle
 from model.engines import choose, start
@@ -14,7 +14,7 @@ from stack.parts import inference
 STARTS = 3
 
 
-def measure(bundle: Bundle) -> list[Figure]:
+def measure(bundle: Bundle) -> list[BenchmarkFigure]:
     """The figures of this group."""
     name = choose(None)
     start(name, bundle, lambda _: None)  # Imports what it needs, and reads the files into the page cache.

@@ -4,18 +4,18 @@ import time
 from collections.abc import Callable
 from statistics import median
 
-from benchmarks.figures import Figure, figure
+from benchmarks.figures import BenchmarkFigure, figure
 from benchmarks.radiographs import radiographs
-from model.decoding.pool import Decoders
-from model.decoding.process import Bounds
-from model.image import decode
+from model.decode.image import decode
+from model.decode_processes.pool import Decoders
+from model.decode_processes.process import Bounds
 
 ROUNDS = 100
 MOST_MILLISECONDS = 3.0
 CLIENT = "clinic"
 
 
-def measure() -> list[Figure]:
+def measure() -> list[BenchmarkFigure]:
     """Measure this group; each image is decoded both ways in turn, so that both see the same machine."""
     decoders = Decoders(Bounds())
     try:
@@ -30,7 +30,7 @@ def measure() -> list[Figure]:
 
 def _compared(
     what: str, there: Callable[[bytes, str], object], kilobytes: int, at_most: float | None
-) -> list[Figure]:
+) -> list[BenchmarkFigure]:
     images = radiographs(ROUNDS, kilobytes)
     there(images[0], CLIENT)  # starts the process
     milliseconds: tuple[list[float], list[float]] = ([], [])

@@ -12,10 +12,10 @@ from scipy import stats
 from tqdm import tqdm
 
 from benchmarks.engines import rate, some_inputs
-from benchmarks.figures import Figure, figure
+from benchmarks.figures import BenchmarkFigure, figure
 from benchmarks.load import saturate
 from benchmarks.radiographs import radiographs
-from benchmarks.service import Client, resident, running
+from benchmarks.service import ServiceClient, resident, running
 from model.bundle import WEIGHTS, Bundle, read_bundle
 from model.engines import Engine, choose, start
 from model.weights import each_weight
@@ -26,7 +26,7 @@ WARM_JOBS = 32
 APART_JOBS = 300
 
 
-def measure(bundle: Bundle, jobs: int) -> list[Figure]:
+def measure(bundle: Bundle, jobs: int) -> list[BenchmarkFigure]:
     """The figures of this group."""
     engine = start(choose(None), bundle, lambda _: None)
     inputs = some_inputs(bundle.description.input_size)
@@ -100,7 +100,7 @@ def _bare(folder: Path) -> float:
     return _rate(engine, some_inputs(bundle.description.input_size))
 
 
-def _idle(client: Client, engine: Engine, inputs: np.ndarray) -> tuple[list[float], list[float]]:
+def _idle(client: ServiceClient, engine: Engine, inputs: np.ndarray) -> tuple[list[float], list[float]]:
     """Seconds of one job at a time, and of the bare engine with one radiograph, in turn."""
     through, bare = [], []
     for body in tqdm(radiographs(IDLE_JOBS), "one at a time", leave=False):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.figures import Figure, figure
+from benchmarks.figures import BenchmarkFigure, figure
 from model.bundle import WEIGHTS, Bundle
 from model.classifier import LARGEST_BATCH
 from model.engines import ENGINES, OPENVINO, start
@@ -33,7 +33,7 @@ MATRICES = "a large matrix product in float32"
 Work = Callable[[], object]
 
 
-def measure(bundle: Bundle) -> list[Figure]:
+def measure(bundle: Bundle) -> list[BenchmarkFigure]:
     """The figures of this group."""
     inputs = some_inputs(bundle.description.input_size)
     network = _network(bundle)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Figure:
+class BenchmarkFigure:
     """One entry of results.json.
 
     `value` and `reference` are in `unit`, measured in the same run; `ratio` is value / reference. `goal` is
@@ -30,7 +30,7 @@ def figure(
     reference: float | None = None,
     at_least: float | None = None,
     at_most: float | None = None,
-) -> Figure:
+) -> BenchmarkFigure:
     """A figure with its ratio, and its goal judged by the unrounded numbers."""
     ratio = None if reference is None else value / reference
     # numpy's numbers compare to a bool of their own, which JSON does not know.
@@ -41,24 +41,24 @@ def figure(
     if at_most is not None:
         goal, holds = f"<= {at_most:g}", judged <= at_most
     against, ratio = (None if number is None else _short(number) for number in (reference, ratio))
-    return Figure(name, _short(value), unit, against, ratio, goal, holds)
+    return BenchmarkFigure(name, _short(value), unit, against, ratio, goal, holds)
 
 
-def write_figures(path: Path, figures: Sequence[Figure]) -> None:
+def write_figures(path: Path, figures: Sequence[BenchmarkFigure]) -> None:
     """Write results.json; what it held on their topics goes: some figures are named after what won."""
     topics = {_topic(entry) for entry in figures}
     entries = [*(entry for entry in read_figures(path) if _topic(entry) not in topics), *figures]
     path.write_text(json.dumps([asdict(entry) for entry in entries], indent=2) + "\n", encoding="utf-8")
 
 
-def read_figures(path: Path) -> list[Figure]:
+def read_figures(path: Path) -> list[BenchmarkFigure]:
     """What results.json holds; nothing where there is none."""
     if not path.exists():
         return []
-    return [Figure(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
+    return [BenchmarkFigure(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
 
 
-def as_table(figures: Sequence[Figure]) -> str:
+def as_table(figures: Sequence[BenchmarkFigure]) -> str:
     """The figures as lines to read."""
     marks = {True: "holds", False: "FALLS SHORT", None: ""}
     return "\n".join(
@@ -69,7 +69,7 @@ def as_table(figures: Sequence[Figure]) -> str:
     )
 
 
-def _topic(entry: Figure) -> str:
+def _topic(entry: BenchmarkFigure) -> str:
     return entry.name.partition(":")[0]
 
 

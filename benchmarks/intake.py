@@ -7,11 +7,11 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-from benchmarks.figures import Figure, figure
+from benchmarks.figures import BenchmarkFigure, figure
 from benchmarks.load import saturate
 from benchmarks.radiographs import radiographs
-from benchmarks.service import Client, Service, resident, stores_alone
-from jobs.objects import Objects
+from benchmarks.service import Service, ServiceClient, resident, stores_alone
+from jobs.store.objects import Objects
 from stack.development import with_api_key
 from stack.parts import web
 
@@ -24,7 +24,7 @@ SUBMISSIONS = 600
 BURST = 500
 
 
-def measure() -> list[Figure]:
+def measure() -> list[BenchmarkFigure]:
     """The figures of this group; needs two cores."""
     pinned, rest = {0}, set(os.sched_getaffinity(0)) - {0}
     every = os.sched_getaffinity(0)
@@ -35,7 +35,7 @@ def measure() -> list[Figure]:
             service.secrets = with_api_key(
                 service.secrets, service.folder, service.addresses, service.settings
             )
-            client = Client(service)
+            client = ServiceClient(service)
             saturate(client.submit, radiographs(50), THREADS, "warming up")
             image, record = radiographs(1), bytes(RECORD)
             puts, pairs = [_rate(service, image, pinned)], [_rate(service, [*image, record], pinned)]

@@ -10,16 +10,16 @@ matplotlib.use("Agg")
 
 from matplotlib import pyplot as plt
 
-from benchmarks.figures import Figure
+from benchmarks.figures import BenchmarkFigure
 
 
-def draw_plots(folder: Path, figures: Sequence[Figure]) -> None:
+def draw_plots(folder: Path, figures: Sequence[BenchmarkFigure]) -> None:
     """Write throughput.png and queue.png into `folder`."""
     _bars(folder / "throughput.png", [entry for entry in figures if entry.unit == "radiographs/s"])
     _queue(folder / "queue.png", figures)
 
 
-def _bars(path: Path, figures: Sequence[Figure]) -> None:
+def _bars(path: Path, figures: Sequence[BenchmarkFigure]) -> None:
     drawing, axes = plt.subplots(figsize=(9, 0.3 * len(figures) + 1), layout="constrained")
     axes.barh([entry.name for entry in figures], [entry.value for entry in figures], color="#3b6ea5")
     axes.invert_yaxis()
@@ -28,7 +28,7 @@ def _bars(path: Path, figures: Sequence[Figure]) -> None:
     plt.close(drawing)
 
 
-def _queue(path: Path, figures: Sequence[Figure]) -> None:
+def _queue(path: Path, figures: Sequence[BenchmarkFigure]) -> None:
     drawing, axes = plt.subplots(figsize=(6, 3.5), layout="constrained")
     for what in ("submission", "status"):
         points = [

@@ -5,13 +5,13 @@ from statistics import median
 
 from tqdm import tqdm
 
-from benchmarks.figures import Figure, figure
+from benchmarks.figures import BenchmarkFigure, figure
 from benchmarks.load import saturate
 from benchmarks.radiographs import radiographs
-from benchmarks.service import Client, running, stores_alone
-from jobs.ids import new_id
-from jobs.job import ImageFacts, Job, now
-from jobs.view import View
+from benchmarks.service import ServiceClient, running, stores_alone
+from jobs.record.ids import new_id
+from jobs.record.job import ImageFacts, Job, now
+from jobs.redis.view import View
 from stack.development import with_api_key
 from stack.parts import inference, web
 
@@ -24,7 +24,7 @@ QUEUED_CLIENTS = 50
 ASKED = 60
 
 
-def measure() -> list[Figure]:
+def measure() -> list[BenchmarkFigure]:
     """The figures of this group."""
     figures = []
     with running() as (service, client, _):
@@ -43,18 +43,18 @@ def measure() -> list[Figure]:
     return figures + _by_queue()
 
 
-def _throughput(client: Client, kilobytes: int, told: str) -> float:
+def _throughput(client: ServiceClient, kilobytes: int, told: str) -> float:
     saturate(client.analyse, radiographs(8, kilobytes), CLIENTS, "warming up")
     return saturate(client.analyse, radiographs(JOBS, kilobytes), CLIENTS, told).rate
 
 
-def _by_queue() -> list[Figure]:
+def _by_queue() -> list[BenchmarkFigure]:
     """Seconds of a submission and of a status, with so many jobs of other clients waiting."""
-    figures: list[Figure] = []
+    figures: list[BenchmarkFigure] = []
     with stores_alone() as service:
         service.begin([web(service.settings, service.addresses)])
         service.secrets = with_api_key(service.secrets, service.folder, service.addresses, service.settings)
-        client, (body,) = Client(service), radiographs(1)
+        client, (body,) = ServiceClient(service), radiographs(1)
         view = View.connect(service.settings["REDIS_URL"], 86_400)
         client.status(client.submit(body))
         waiting, first = 0, (0.0, 0.0)
@@ -74,7 +74,7 @@ def _by_queue() -> list[Figure]:
     return figures
 
 
-def _asked(client: Client, body: bytes) -> tuple[float, float]:
+def _asked(client: ServiceClient, body: bytes) -> tuple[float, float]:
     """Median seconds of a submission, and of the status of a job that waits."""
     submissions, statuses = [], []
     for _ in range(ASKED):

@@ -13,7 +13,7 @@ from typing import Any
 import urllib3
 from redis import Redis
 
-from jobs.redis_client import connect
+from jobs.redis.client import connect
 from stack.addresses import Addresses, free_ports
 from stack.development import make_bucket, with_api_key
 from stack.folder import Folder, Secrets
@@ -91,7 +91,9 @@ def _trust(redis: Redis) -> None:
 
 
 @contextmanager
-def running(cores: set[int] | None = None, **settings: str) -> Iterator[tuple[Service, "Client", Part]]:
+def running(
+    cores: set[int] | None = None, **settings: str
+) -> Iterator[tuple[Service, "ServiceClient", Part]]:
     """The whole service but Flower, a client of it, and its inference worker, on these `cores` if any."""
     with stores_alone(**settings) as service:
         service.begin([web(service.settings, service.addresses)])
@@ -100,10 +102,10 @@ def running(cores: set[int] | None = None, **settings: str) -> Iterator[tuple[Se
         service.secrets = with_api_key(service.secrets, service.folder, service.addresses, service.settings)
         assert service.secrets.webhook_secret
         with Receiver(service.secrets.webhook_secret) as receiver:
-            yield service, Client(service, receiver), worker
+            yield service, ServiceClient(service, receiver), worker
 
 
-class Client:
+class ServiceClient:
     """A telemedicine client: submits radiographs, and hears of them by callback. Any thread may call it."""
 
     def __init__(self, service: Service, receiver: Receiver | None = None) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import urllib3
 from celery import Celery
 
-from benchmarks.figures import Figure, figure
+from benchmarks.figures import BenchmarkFigure, figure
 from benchmarks.load import Seen, at_rate, saturate
 from benchmarks.radiographs import radiographs
 from benchmarks.service import running, stores_alone
@@ -39,7 +39,7 @@ class Rival:
     asked: Callable[[int, Mapping[str, str]], Ask]
 
 
-def measure(bundle: Bundle) -> list[Figure]:
+def measure(bundle: Bundle) -> list[BenchmarkFigure]:
     """The figures of this group."""
     many = radiographs(JOBS)
     saturated: dict[str, Seen] = {}

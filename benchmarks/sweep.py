@@ -11,16 +11,14 @@ from unittest.mock import patch
 
 from tqdm import tqdm
 
-from benchmarks.figures import Figure, figure
+from benchmarks.figures import BenchmarkFigure, figure
 from benchmarks.service import Service, stores_alone
-from jobs.ids import new_id
-from jobs.job import ImageFacts, Job, now
-from jobs.ledger import Ledger
-from jobs.queue import JobQueue
+from jobs.record.ids import new_id
+from jobs.record.job import ImageFacts, Job, now
+from jobs.record.states import Delivery
 from jobs.settings import Settings
-from jobs.states import Delivery
-from worker.roles import ledger_of
-from worker.sweep import Sweeper, sweep
+from jobs.store.stores import Stores
+from worker.sweeper.sweep import Sweeper, sweep
 
 JOBS = 100_000
 CLIENTS = 50
@@ -29,7 +27,7 @@ WRITERS = 16
 LATER = timedelta(hours=10)
 
 
-def measure(jobs: int = JOBS) -> list[Figure]:
+def measure(jobs: int = JOBS) -> list[BenchmarkFigure]:
     """The figures of this group."""
     with stores_alone() as service, patch.dict(os.environ, service.settings):
         settings = Settings.from_environment(os.environ)
@@ -48,10 +46,10 @@ def measure(jobs: int = JOBS) -> list[Figure]:
 
 
 def _sweeper(settings: Settings) -> Sweeper:
-    ledger: Ledger = ledger_of(settings)
-    ledger.objects.make_bucket()
+    stores = Stores.connect(settings)
+    stores.objects.make_bucket()
     limit = timedelta(seconds=settings.running_seconds)
-    return Sweeper(ledger, JobQueue.connect(settings.redis_url), settings.max_attempts, limit)
+    return Sweeper(stores.ledger, stores.queue, settings.max_attempts, limit)
 
 
 def _seconds_a_round(sweeper: Sweeper) -> float:

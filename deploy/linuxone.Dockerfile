@@ -28,8 +28,9 @@ FROM base AS light
 COPY --from=light-packages /opt/venv /opt/venv
 COPY jobs jobs
 COPY model/*.py model/
-COPY model/decoding model/decoding
-COPY model/headers model/headers
+COPY model/decode model/decode
+COPY model/decode_processes model/decode_processes
+COPY admin admin
 COPY api api
 COPY worker worker
 USER osteo
@@ -59,6 +60,7 @@ RUN dnf install -y gcc python3-devel freetype-devel libjpeg-turbo-devel libtiff-
     && echo /opt/osteo > "$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/osteo.pth"
 RUN useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin osteo
 WORKDIR /srv/osteo
+COPY admin admin
 COPY jobs jobs
 COPY model model
 COPY worker worker

@@ -82,7 +82,7 @@ def started(environment: dict[str, str], seconds: float) -> tuple[dict[str, Any]
 def run(seconds: float) -> dict[str, Any]:
     """Load the bundled network, answer on drawn radiographs and time it."""
     from model.classifier import LARGEST_BATCH, Classifier
-    from model.image import Radiograph
+    from model.decode.image import Radiograph
     from model.synthetic import draw_forearm
 
     began = time.monotonic()
@@ -110,7 +110,7 @@ def run(seconds: float) -> dict[str, Any]:
 
 def machine() -> dict[str, Any]:
     """What this runs on."""
-    from worker.accelerator import accelerator
+    from worker.inference.accelerator import accelerator
 
     return {
         "architecture": platform.machine(),

@@ -10,9 +10,9 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
-HOUR, DAY = 3600, 86_400
-CENTURY = 100 * 366 * DAY
-GIGABYTE = 2**30
+_HOUR, _DAY = 3600, 86_400
+_CENTURY = 100 * 366 * _DAY
+_GIGABYTE = 2**30
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]+)?")
 
 
@@ -28,13 +28,13 @@ def _setting(name: str, default: Any, kind: Any = str, within: tuple[float, floa
 def _list_of_client_and_seconds(text: str) -> frozenset[tuple[str, int]]:
     pairs = (entry.split("=") for entry in text.split(",") if entry.strip())
     kept = frozenset((client.strip(), int(seconds)) for client, seconds in pairs)
-    if not all(0 <= seconds <= CENTURY for _, seconds in kept):
+    if not all(0 <= seconds <= _CENTURY for _, seconds in kept):
         raise ValueError(text)
     return kept
 
 
 def _log_level(text: str) -> str:
-    if text not in LOG_LEVELS:
+    if text not in _LOG_LEVELS:
         raise ValueError(text)
     return text
 
@@ -51,7 +51,7 @@ def list_of_origins(text: str) -> frozenset[str]:
     return origins
 
 
-LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+_LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,10 @@ class Settings:
     s3_endpoint_url: str | None = _setting("S3_ENDPOINT_URL", None)
     """The S3 server; unset means AWS. Credentials come from boto3's own variables."""
     s3_bucket: str = _setting("S3_BUCKET", "osteo")
-    """The bucket; `python -m api.bucket` makes it."""
+    """The bucket; `python -m admin.bucket` makes it."""
     s3_public_url: str | None = _setting("OSTEO_S3_PUBLIC_URL", None)
     """Where clients reach the S3 server to upload; unset means S3_ENDPOINT_URL, which they may not reach."""
-    upload_seconds: int = _setting("OSTEO_UPLOAD_SECONDS", 900, int, (60, 7 * DAY))
+    upload_seconds: int = _setting("OSTEO_UPLOAD_SECONDS", 900, int, (60, 7 * _DAY))
     """For how long an upload may begin, seven days at most; what is not submitted is erased an hour later."""
     public_url: str = _setting("OSTEO_PUBLIC_URL", "")
     """Base of the links in jobs and callbacks; empty makes them relative."""
@@ -82,9 +82,9 @@ class Settings:
     """What runs the model: tensorflow, openvino or onnxruntime; unset takes the best that is installed."""
     engine_cache: Path | None = _setting("OSTEO_ENGINE_CACHE", None, Path)
     """The worker's own folder for what an engine has compiled here; unset compiles at every start."""
-    max_bytes: int = _setting("OSTEO_MAX_BYTES", 32 * 2**20, int, (1, GIGABYTE))
+    max_bytes: int = _setting("OSTEO_MAX_BYTES", 32 * 2**20, int, (1, _GIGABYTE))
     """Largest submission, in bytes."""
-    max_study_bytes: int = _setting("OSTEO_MAX_STUDY_BYTES", 512 * 2**20, int, (1, 16 * GIGABYTE))
+    max_study_bytes: int = _setting("OSTEO_MAX_STUDY_BYTES", 512 * 2**20, int, (1, 16 * _GIGABYTE))
     """Largest body of one study, by DICOMweb too, in bytes; each image in it is held to `OSTEO_MAX_BYTES`."""
     max_instances: int = _setting("OSTEO_MAX_INSTANCES", 50, int, (1, 1000))
     """Most instances that one DICOMweb request may hold."""
@@ -101,13 +101,13 @@ class Settings:
     """Memory in which an image has to decode: address space of a decode process, libraries included."""
     decode_wait_seconds: float = _setting("OSTEO_DECODE_WAIT_SECONDS", 10.0, float, (0.1, 300))
     """Time for which an image waits for a decode process before its submission is answered 503."""
-    body_seconds: float = _setting("OSTEO_BODY_SECONDS", 600.0, float, (1, DAY))
+    body_seconds: float = _setting("OSTEO_BODY_SECONDS", 600.0, float, (1, _DAY))
     """Longest that the body of one request may take to arrive."""
-    least_rate: float = _setting("OSTEO_LEAST_RATE", 1024.0, float, (0, GIGABYTE))
+    least_rate: float = _setting("OSTEO_LEAST_RATE", 1024.0, float, (0, _GIGABYTE))
     """Bytes a second that a body, or the reading of an answer, must reach over each ten seconds."""
     max_queue: int = _setting("OSTEO_MAX_QUEUE", 10_000, int, (1, 10_000_000))
     """Jobs waiting beyond which a submission is answered 503."""
-    max_queue_seconds: float = _setting("OSTEO_MAX_QUEUE_SECONDS", 3600.0, float, (1, 100 * DAY))
+    max_queue_seconds: float = _setting("OSTEO_MAX_QUEUE_SECONDS", 3600.0, float, (1, 100 * _DAY))
     """Waiting time of a client's first job beyond which its next submission is answered 503."""
     client_queue: int = _setting("OSTEO_CLIENT_QUEUE", 2_000, int, (1, 10_000_000))
     """Jobs of one client waiting beyond which its next submission is answered 429."""
@@ -121,35 +121,35 @@ class Settings:
     """Attempts after which a job that loses its worker ends `failed`."""
     sweep_seconds: float = _setting("OSTEO_SWEEP_SECONDS", 2.0, float, (0.1, 60))
     """Pause between two rounds of the sweeper."""
-    reconcile_seconds: float = _setting("OSTEO_RECONCILE_SECONDS", 600.0, float, (10, DAY))
+    reconcile_seconds: float = _setting("OSTEO_RECONCILE_SECONDS", 600.0, float, (10, _DAY))
     """Longest time between two comparisons of Redis with all markers in the object store."""
-    analysis_seconds: float = _setting("OSTEO_ANALYSIS_SECONDS", 120.0, float, (1, DAY))
+    analysis_seconds: float = _setting("OSTEO_ANALYSIS_SECONDS", 120.0, float, (1, _DAY))
     """Longest that one analysis may take; its worker then ends itself, and is started again."""
-    deadline_seconds: float = _setting("OSTEO_DEADLINE_SECONDS", 86_400.0, float, (1, CENTURY))
+    deadline_seconds: float = _setting("OSTEO_DEADLINE_SECONDS", 86_400.0, float, (1, _CENTURY))
     """Time after which a job that still waits ends `expired`."""
-    running_seconds: float = _setting("OSTEO_RUNNING_SECONDS", 300.0, float, (1, 7 * DAY))
+    running_seconds: float = _setting("OSTEO_RUNNING_SECONDS", 300.0, float, (1, 7 * _DAY))
     """Time after which a running job is taken from a worker that lives: far above the slowest analysis."""
     callback_exceptions: frozenset[str] = _setting("OSTEO_CALLBACK_EXCEPTIONS", frozenset(), _hosts)
     """Hosts that may be called over plain http, on any port and at private addresses: for development."""
     callback_seconds: float = _setting("OSTEO_CALLBACK_SECONDS", 15.0, float, (1, 300))
     """Time-out of one callback, in all."""
-    retention_seconds: int = _setting("OSTEO_RETENTION_SECONDS", 0, int, (0, CENTURY))
+    retention_seconds: int = _setting("OSTEO_RETENTION_SECONDS", 0, int, (0, _CENTURY))
     """How long after its end a job is kept, then it is deleted; 0 keeps it until its client deletes it."""
     client_retention: frozenset[tuple[str, int]] = _setting(
         "OSTEO_CLIENT_RETENTION", frozenset(), _list_of_client_and_seconds
     )
     """The same for single clients, as `clinic-a=604800,clinic-b=0`."""
-    idempotency_seconds: int = _setting("OSTEO_IDEMPOTENCY_SECONDS", 7 * DAY, int, (1, CENTURY))
+    idempotency_seconds: int = _setting("OSTEO_IDEMPOTENCY_SECONDS", 7 * _DAY, int, (1, _CENTURY))
     """For how long an idempotency key stands for the first submission that it came with."""
-    probe_seconds: int = _setting("OSTEO_PROBE_SECONDS", 7 * DAY, int, (60, CENTURY))
+    probe_seconds: int = _setting("OSTEO_PROBE_SECONDS", 7 * _DAY, int, (60, _CENTURY))
     """How long a test event (probe) is kept after it was asked for, then it is erased."""
-    rewrite_seconds: int = _setting("OSTEO_REWRITE_SECONDS", 900, int, (10, DAY))
+    rewrite_seconds: int = _setting("OSTEO_REWRITE_SECONDS", 900, int, (10, _DAY))
     """Shortest time between two rewrites of Redis' append-only file, which holds erased text until then."""
-    key_seconds: float = _setting("OSTEO_KEY_SECONDS", 30.0, float, (0, HOUR))
+    key_seconds: float = _setting("OSTEO_KEY_SECONDS", 30.0, float, (0, _HOUR))
     """Time for which a key that was read is trusted: so long a revoked one may still be taken."""
     cors_origins: frozenset[str] = _setting("OSTEO_CORS_ORIGINS", frozenset(), list_of_origins)
     """Origins whose pages may use the API from a browser, separated by commas; none unless set."""
-    view_seconds: int = _setting("OSTEO_VIEW_SECONDS", 86_400, int, (60, CENTURY))
+    view_seconds: int = _setting("OSTEO_VIEW_SECONDS", 86_400, int, (60, _CENTURY))
     """How long a job stays in Redis after its last change; the object store keeps it."""
     log_level: str = _setting("OSTEO_LOG_LEVEL", "INFO", _log_level)
     """DEBUG, INFO, WARNING, ERROR or CRITICAL."""

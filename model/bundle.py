@@ -3,8 +3,6 @@
 `training.evaluate` writes it, `model.classifier` reads it; checksums refuse what was altered on its way.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math
@@ -21,7 +19,7 @@ from model.letterbox import PREPROCESSING_VERSION
 
 WEIGHTS, GRAPH, MANIFEST = "weights.npz", "graph.onnx", "bundle.json"
 CHECK, CARD, MEASURED = "radiograph_check.json", "MODEL_CARD.md", "metrics.json"
-FORMAT, _BEFORE = 3, 2
+_FORMAT, _BEFORE = 3, 2
 """The format before had no calibration of regions; training may begin with such a bundle."""
 
 
@@ -150,7 +148,7 @@ def write_bundle(
     for name, write in (others or {}).items():
         write(new / name)
     files = {name: _sha256(new / name) for name in sorted([WEIGHTS, GRAPH, *texts, *(others or {})])}
-    values = {"format": FORMAT, **asdict(description), "files": files}
+    values = {"format": _FORMAT, **asdict(description), "files": files}
     (new / MANIFEST).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     if folder.exists():
         old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
@@ -164,9 +162,9 @@ def write_bundle(
 
 def _description(values: dict[str, Any], to_learn_on: bool) -> Description:
     if to_learn_on and values["format"] == _BEFORE:
-        values = values | {"format": FORMAT, "region_calibration": {"slope": 1.0, "bias": 0.0}}
-    if values["format"] != FORMAT:
-        raise ValueError(f"format {values['format']}, not {FORMAT}")
+        values = values | {"format": _FORMAT, "region_calibration": {"slope": 1.0, "bias": 0.0}}
+    if values["format"] != _FORMAT:
+        raise ValueError(f"format {values['format']}, not {_FORMAT}")
     named = {field.name: values[field.name] for field in fields(Description)}
     named["thresholds"] = Thresholds(**named["thresholds"])
     named["calibration"] = Calibration(**named["calibration"])

@@ -1,29 +1,28 @@
 """Radiographs in, predictions out: what the worker holds one of. Set up once, run many times."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
 from model.bundle import CHECK, Bundle, Calibration, Thresholds, read_bundle
+from model.bundle_summary import describe_bundle
+from model.decode.image import Radiograph
 from model.engines import Engine, choose, start
-from model.fitness import DISPLAY, UNUSUAL_IMAGE, ImageWarning, note_fitness
-from model.image import Radiograph
+from model.image_warnings import DISPLAY, UNUSUAL_IMAGE, ImageWarning, note_fitness
 from model.letterbox import Letterbox, to_input
 from model.prediction import Prediction
 from model.radiograph_check import RadiographCheck
-from model.regions import Region, find_regions
-from model.served import describe_bundle
+from model.regions import ScoredRegion, find_regions
 
 LARGEST_BATCH = 8
 """Radiographs that the network sees at once; more are no faster on a CPU and take more memory."""
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
+class NetworkOutput:
     """What the network says: the uncalibrated `score`, and `cells` (n, n), where; all in 0..1.
 
     `features` (FEATURE_COUNT,) are what the check for radiographs looks at.
@@ -55,7 +54,7 @@ class Classifier:
         engine: str | None = None,
         progress: Callable[[str], object] = lambda _: None,
         cache: Path | None = None,
-    ) -> Classifier:
+    ) -> Self:
         """Verify the bundle, start an engine (by default the best that is installed), run it once.
 
         What an engine compiles for this machine is kept in the folder `cache`, if there is one.
@@ -88,15 +87,15 @@ class Classifier:
         """What the network sees of it, float32 (size, size, 1). Any thread may call this."""
         return to_input(radiograph.pixels, self.input_size, radiograph.exposed_field)
 
-    def run(self, inputs: Sequence[np.ndarray]) -> list[Answer]:
+    def run(self, inputs: Sequence[np.ndarray]) -> list[NetworkOutput]:
         """Run the network on what `prepare` made, any number of it, in batches."""
-        answers: list[Answer] = []
+        answers: list[NetworkOutput] = []
         for first in range(0, len(inputs), LARGEST_BATCH):
             outputs = self._engine.run(np.stack(inputs[first : first + LARGEST_BATCH]))
-            answers += [Answer(float(score), *rest) for score, *rest in zip(*outputs, strict=True)]
+            answers += [NetworkOutput(float(score), *rest) for score, *rest in zip(*outputs, strict=True)]
         return answers
 
-    def explain(self, radiograph: Radiograph, answer: Answer) -> Prediction:
+    def explain(self, radiograph: Radiograph, answer: NetworkOutput) -> Prediction:
         """What the network's answer means for this radiograph. Any thread may call this.
 
         Raises NotARadiograph where the answer says that the picture certainly is none.
@@ -107,7 +106,7 @@ class Classifier:
         probability = float(calibrate(np.array(answer.score), described.calibration))
         finding = name_finding(probability, described.thresholds)
         field = radiograph.exposed_field
-        regions: tuple[Region, ...] = ()
+        regions: tuple[ScoredRegion, ...] = ()
         if finding != "no_fracture":
             place = Letterbox.of_field(field, self.input_size)
             size = (radiograph.width, radiograph.height)

@@ -4,8 +4,6 @@ The same X-ray comes dim or bright, in negative, with the black of a collimator 
 around it: all of these lead to one field of view here. No TensorFlow.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

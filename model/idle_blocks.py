@@ -2,8 +2,6 @@
 trained since: engines leave them out, which changes no answer and saves their time.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -16,7 +14,7 @@ if TYPE_CHECKING:
 _BLOCK = re.compile(r"(conv\d_block\d+)_.+")
 
 
-def idle_layers(network: keras.Model) -> set[str]:
+def idle_layers(network: "keras.Model") -> set[str]:
     """Name the layers of those blocks of a ResNetV2 that only pass on: the last convolution is zero."""
     idle = set()
     for layer in network.layers:
@@ -29,7 +27,7 @@ def idle_layers(network: keras.Model) -> set[str]:
     return {match[0] for match in matches if match and match[1] in idle}
 
 
-def past_idle_layers(network: keras.Model) -> Iterator[tuple[keras.layers.Layer, list[int], int]]:
+def past_idle_layers(network: "keras.Model") -> Iterator[tuple["keras.layers.Layer", list[int], int]]:
     """Go through the other layers in order: each with the ids of the tensors it is given, and of its own."""
     import keras
 
@@ -47,7 +45,7 @@ def past_idle_layers(network: keras.Model) -> Iterator[tuple[keras.layers.Layer,
             yield layer, given, id(layer.output)
 
 
-def without_idle_layers(network: keras.Model) -> keras.Model:
+def without_idle_layers(network: "keras.Model") -> "keras.Model":
     """The same network, of the same layers, past its idle ones."""
     import keras
 

@@ -4,9 +4,8 @@ Training, evaluation and serving all go through here; change a pixel and PREPROC
 so that a bundle trained before is refused.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from PIL import Image
@@ -34,7 +33,7 @@ class Letterbox:
     y: int = 0
 
     @classmethod
-    def of(cls, width: int, height: int, size: int, x: int = 0, y: int = 0) -> Letterbox:
+    def of(cls, width: int, height: int, size: int, x: int = 0, y: int = 0) -> Self:
         """Fit a field of `width` x `height`, `x` and `y` into its picture, into `size` x `size`."""
         scale = size / max(width, height)
         inner_width, inner_height = max(1, round(width * scale)), max(1, round(height * scale))
@@ -42,7 +41,7 @@ class Letterbox:
         return cls(size, scale, left, top, inner_width, inner_height, x, y)
 
     @classmethod
-    def of_field(cls, field: ExposedField, size: int) -> Letterbox:
+    def of_field(cls, field: ExposedField, size: int) -> Self:
         """Fit an exposed field into `size` x `size`."""
         return cls.of(field.width, field.height, size, field.left, field.top)
 

@@ -4,8 +4,6 @@ Pure Keras 3, so that it runs on any of its backends. Keras is imported on the f
 modules that only name an architecture light.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -31,7 +29,7 @@ def build(
     blocks: bool = True,
     locate: bool = True,
     describe: bool = True,
-) -> keras.Model:
+) -> "keras.Model":
     """Build the untrained network.
 
     Input: float32 (n, input_size, input_size, 1) in [-1, 1]; ValueError unless 32 divides `input_size`.
@@ -83,7 +81,7 @@ def build(
     return keras.Model(trunk.input, outputs, name=backbone.lower())
 
 
-def _describe(trunk: keras.Model, backbone: str) -> Any:
+def _describe(trunk: "keras.Model", backbone: str) -> Any:
     """Pool what the backbone sees at strides 8 and 16 to float32 (n, FEATURE_COUNT)."""
     from keras import layers
 
@@ -97,7 +95,7 @@ def _describe(trunk: keras.Model, backbone: str) -> Any:
     return layers.Concatenate(dtype="float32", name=FEATURES)(pooled)
 
 
-def build_trunk(input_size: int, backbone: str, batch_norm_momentum: float = 0.9) -> keras.Model:
+def build_trunk(input_size: int, backbone: str, batch_norm_momentum: float = 0.9) -> "keras.Model":
     """Build the untrained backbone, topless: float32 (n, size, size, 1) to (n, size/32, size/32, 2048)."""
     import keras
 
@@ -133,7 +131,7 @@ def _projection(x: Any, filters: int, name: str, momentum: float) -> Any:
     return layers.ReLU(name=f"{name}_relu2")(y)
 
 
-def _rare(share: float) -> keras.initializers.Initializer:
+def _rare(share: float) -> "keras.initializers.Initializer":
     """Bias under which a sigmoid starts at `share`: fractured cells are few."""
     import math
 

@@ -5,8 +5,6 @@ training; run by whatever reads ONNX. Pixels come in as (n, 1, size, size), whic
 memory as Keras's (n, size, size, 1). Idle blocks are left out.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Any
 
 from model.bundle import GRAPH, WEIGHTS, Bundle
@@ -19,10 +17,10 @@ if TYPE_CHECKING:
     import onnx
 
 INPUT = "radiographs"
-OPSET, IR_VERSION = 17, 9
+_OPSET, _IR_VERSION = 17, 9
 
 
-def to_onnx(network: keras.Model) -> bytes:
+def to_onnx(network: "keras.Model") -> bytes:
     """The graph of a network of `model.network.build`, whose weights say which of its blocks are idle.
 
     Raises ValueError for a layer that is not known.
@@ -45,8 +43,8 @@ def to_onnx(network: keras.Model) -> bytes:
         ],
         graph.constants,
     )
-    opset = helper.make_opsetid("", OPSET)
-    model = helper.make_model(described, opset_imports=[opset], ir_version=IR_VERSION)
+    opset = helper.make_opsetid("", _OPSET)
+    model = helper.make_model(described, opset_imports=[opset], ir_version=_IR_VERSION)
     return bytes(model.SerializeToString(deterministic=True))
 
 
@@ -71,7 +69,7 @@ class _Graph:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
 
-    def add(self, layer: keras.layers.Layer, given: list[str]) -> str:
+    def add(self, layer: "keras.layers.Layer", given: list[str]) -> str:
         """Add what this layer does to the tensors `given`; the name of its output."""
         import keras
         from keras import layers
@@ -122,7 +120,7 @@ class _Graph:
                 return self._node("Concat", given, name, axis=1)
         raise ValueError(f"{name} is a {type(layer).__name__}, which has no counterpart here")
 
-    def _activated(self, layer: keras.layers.Layer, kind: str, given: list[str], **attributes: Any) -> str:
+    def _activated(self, layer: "keras.layers.Layer", kind: str, given: list[str], **attributes: Any) -> str:
         activation = {"relu": "Relu", "sigmoid": "Sigmoid"}.get(layer.activation.__name__)
         if activation is None:
             return self._node(kind, given, layer.name, **attributes)
@@ -135,7 +133,7 @@ class _Graph:
         self.nodes.append(helper.make_node(kind, given, [output], output, **attributes))
         return output
 
-    def _weight(self, variable: keras.Variable) -> str:
+    def _weight(self, variable: "keras.Variable") -> str:
         from onnx import TensorProto
 
         tensor = TensorProto(name=variable.path, dims=variable.shape, data_type=TensorProto.FLOAT)

@@ -1,13 +1,11 @@
 """What the model says of one radiograph: made by the classifier, drawn by the explanation."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
 
-from model.fitness import ImageWarning
-from model.regions import Region
+from model.image_warnings import ImageWarning
+from model.regions import ScoredRegion
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +19,7 @@ class Prediction:
 
     finding: str
     probability: float
-    regions: tuple[Region, ...]
+    regions: tuple[ScoredRegion, ...]
     cells: np.ndarray
     field: tuple[int, int, int, int]
     model: str

@@ -4,17 +4,15 @@ A logistic regression on what the network's own backbone sees, which costs nothi
 `training.fit_check` fits it. No TensorFlow.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from PIL import Image
 
+from model.decode.image import Radiograph
 from model.errors import NotARadiograph
-from model.image import Radiograph
 from model.network import FEATURE_COUNT
 
 _ADVICE = "Send one X-ray of a bone, not a photograph of something else."
@@ -37,7 +35,7 @@ class RadiographCheck:
     min_contrast: float
 
     @classmethod
-    def from_json(cls, text: str) -> RadiographCheck:
+    def from_json(cls, text: str) -> Self:
         """Read what `to_json` wrote. Raises ValueError where it was fitted on other features."""
         values: dict[str, Any] = json.loads(text)
         coefficients = tuple(values.pop("coefficients"))

@@ -1,7 +1,5 @@
 """Turns the network's localisation map into boxes and heat over the submitted image."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +12,7 @@ MOST_REGIONS = 5
 
 
 @dataclass(frozen=True)
-class Region:
+class ScoredRegion:
     """Where a fracture may be: `box` is x, y, w, h in whole pixels of the submitted image; `score` 0..1."""
 
     box: tuple[int, int, int, int]
@@ -23,7 +21,7 @@ class Region:
 
 def find_regions(
     cells: np.ndarray, threshold: float, place: Letterbox, size: tuple[int, int]
-) -> tuple[Region, ...]:
+) -> tuple[ScoredRegion, ...]:
     """Box each connected patch of cells (n, n) at or above `threshold`, best first, five at most.
 
     A region's score is its hottest cell, 0..1; `model.classifier` calibrates it.
@@ -46,7 +44,7 @@ def find_regions(
         right, bottom = min(width, round(x + w)), min(height, round(y + h))
         # A patch that lies in the letter-box's margin is no place in the image.
         if right > left and bottom > top:
-            found.append(Region((left, top, right - left, bottom - top), score))
+            found.append(ScoredRegion((left, top, right - left, bottom - top), score))
     found.sort(key=lambda region: -region.score)
     return tuple(found[:MOST_REGIONS])
 

@@ -3,8 +3,6 @@
 `python -m model.synthetic FILE.png [SEED]` writes one.
 """
 
-from __future__ import annotations
-
 import sys
 from dataclasses import dataclass
 from pathlib import Path

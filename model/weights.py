@@ -3,8 +3,6 @@
 One .npz without pickle, little-endian whatever machine wrote it. Why int8: docs/decisions/0002.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,7 +32,7 @@ def dequantise(rounded: np.ndarray, scale: np.ndarray) -> np.ndarray:
     return rounded.astype(np.float32) * scale.astype(np.float32)
 
 
-def write_weights(path: Path, model: keras.Model) -> None:
+def write_weights(path: Path, model: "keras.Model") -> None:
     """Write the weights of `model`, each under its path in the model."""
     arrays: dict[str, np.ndarray] = {}
     for variable in model.weights:
@@ -47,7 +45,7 @@ def write_weights(path: Path, model: keras.Model) -> None:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
-def read_weights(path: Path, model: keras.Model) -> None:
+def read_weights(path: Path, model: "keras.Model") -> None:
     """Fill `model`; BundleRefused where a weight is missing, has another shape or is left over."""
     variables = {variable.path: variable for variable in model.weights}
     for name, values in each_weight(path):

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from stack.demo import demo
-from stack.errors import Refused
+from stack.errors import StartRefused
 from stack.say import say
 from stack.up import up
 
@@ -23,7 +23,7 @@ def main() -> int:
         if arguments.command == "up":
             return up(os.environ)
         return demo(os.environ, arguments.image)
-    except Refused as reason:
+    except StartRefused as reason:
         say(f"cannot start: {reason}")
         return 2
 

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from stack.errors import Refused
+from stack.errors import StartRefused
 
 HOST = "127.0.0.1"
 
@@ -31,10 +31,10 @@ class Addresses:
         api_port = _port(environment, "PORT", 8000)
         flower_port = _port(environment, "FLOWER_PORT", 5555)
         if api_port == flower_port:
-            raise Refused(f"PORT and FLOWER_PORT are both {api_port}; give them two different ports.")
+            raise StartRefused(f"PORT and FLOWER_PORT are both {api_port}; give them two different ports.")
         redis_url = environment.get("REDIS_URL", "").strip() or None
         if redis_url and not redis_url.startswith(("redis://", "rediss://")):
-            raise Refused("REDIS_URL is not an address that `make up` takes: redis:// or rediss://.")
+            raise StartRefused("REDIS_URL is not an address that `make up` takes: redis:// or rediss://.")
         redis_port, s3_port = free_ports(2, avoiding=(api_port, flower_port))
         return cls(
             api_port=api_port,
@@ -83,14 +83,16 @@ def free_ports(count: int, avoiding: tuple[int, ...] = ()) -> list[int]:
 def _port(environment: Mapping[str, str], setting: str, default: int) -> int:
     text = environment.get(setting, "").strip() or str(default)
     if not text.isascii() or not text.isdigit() or not 0 < int(text) < 65_536:
-        raise Refused(f"{setting}={text!r} is not a port; give a number from 1 to 65535.")
+        raise StartRefused(f"{setting}={text!r} is not a port; give a number from 1 to 65535.")
     refusal = _refusal(int(text))
     if refusal == errno.EADDRINUSE:
-        raise Refused(
+        raise StartRefused(
             f"port {text} on {HOST} is in use by another program; stop it, or set {setting} to a free port."
         )
     if refusal is not None:
-        raise Refused(f"port {text} on {HOST} cannot be used ({errno.errorcode[refusal]}); set {setting}.")
+        raise StartRefused(
+            f"port {text} on {HOST} cannot be used ({errno.errorcode[refusal]}); set {setting}."
+        )
     return int(text)
 
 

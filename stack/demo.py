@@ -12,7 +12,7 @@ from typing import Any
 
 import urllib3
 
-from stack.errors import GaveUp, Refused, StopRequested
+from stack.errors import GaveUp, StartRefused, StopRequested
 from stack.receiver import Receiver
 from stack.running import running
 from stack.say import say
@@ -20,7 +20,7 @@ from stack.supervisor import STOP_SIGNALS
 
 Fields = dict[str, str | bytes | tuple[str, str | bytes] | tuple[str, str | bytes, str]]
 
-JOB_SECONDS = 180
+_JOB_SECONDS = 180
 """After this long, a job that has not ended or not been delivered is a failure of the demo."""
 
 
@@ -31,7 +31,7 @@ def demo(environment: Mapping[str, str], image: Path | None) -> int:
     that cannot be read.
     """
     if image is not None and not (image.is_file() and os.access(image, os.R_OK)):
-        raise Refused(f"IMAGE={image} is not a file that can be read.")
+        raise StartRefused(f"IMAGE={image} is not a file that can be read.")
     folder = Path(environment.get("OSTEO_VAR") or "var").resolve() / "demo"
     folder.mkdir(parents=True, exist_ok=True)
     run = Path(tempfile.mkdtemp(prefix="run-", dir=folder))
@@ -77,10 +77,10 @@ def _analyse(ready: Mapping[str, Any], folder: Path, image: Path, overlay: Path)
 
 
 def _finished(job: dict[str, Any], authorization: Mapping[str, str]) -> dict[str, Any]:
-    deadline = time.monotonic() + JOB_SECONDS
+    deadline = time.monotonic() + _JOB_SECONDS
     while job["state"] in ("queued", "running") or job["delivery"] == "pending":
         if time.monotonic() > deadline:
-            raise GaveUp(f"the job is {job['state']}, its delivery {job['delivery']}, after {JOB_SECONDS} s")
+            raise GaveUp(f"the job is {job['state']}, its delivery {job['delivery']}, after {_JOB_SECONDS} s")
         time.sleep(0.25)
         job = urllib3.request("GET", job["links"]["self"], headers=authorization).json()
     return job

@@ -19,7 +19,7 @@ CLIENT = "development"
 
 def make_bucket(service: Mapping[str, str]) -> None:
     """Make the bucket of this stack's own S3 server."""
-    _run(service, "api.bucket")
+    _run(service, "admin.bucket")
 
 
 def with_api_key(
@@ -28,7 +28,7 @@ def with_api_key(
     """The secrets with an API key that the running API takes: the one kept from last time, or a new one."""
     if secrets.api_key and _is_known(secrets.api_key, addresses):
         return secrets
-    made = json.loads(_run(service, "api.keys", "create", "--client", CLIENT))
+    made = json.loads(_run(service, "admin.keys", "create", "--client", CLIENT))
     return folder.keep(secrets, api_key=made["api_key"], webhook_secret=made["webhook_secret"])
 
 

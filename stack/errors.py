@@ -1,7 +1,7 @@
 """Why a stack did not start or does not go on, said so that a person can act on it."""
 
 
-class Refused(Exception):
+class StartRefused(Exception):
     """Nothing was started: a port, a folder or a setting stands against it. Exit status 2."""
 
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from stack.errors import Refused
+from stack.errors import StartRefused
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Folder:
                 (self.path / folder).mkdir(parents=True, exist_ok=True)
             self._lock = (self.path / "stack.lock").open("a+")
         except OSError as error:
-            raise Refused(f"the folder {self.path} cannot be used ({error}); set OSTEO_VAR.") from error
+            raise StartRefused(f"the folder {self.path} cannot be used ({error}); set OSTEO_VAR.") from error
         self._take()
         self.withdraw_ready()
 
@@ -51,7 +51,7 @@ class Folder:
         except BlockingIOError as error:
             self._lock.seek(0)
             holder = self._lock.read().strip() or "unknown"
-            raise Refused(
+            raise StartRefused(
                 f"the stack with process id {holder} holds {self.path} (or its parts are just ending);"
                 " stop it, or set OSTEO_VAR to another folder."
             ) from error
@@ -110,7 +110,7 @@ class Folder:
             (self.path / name).unlink(missing_ok=True)
 
     def publish_settings(self, settings: Mapping[str, str]) -> None:
-        """Write settings.json, by which the operator's commands find this stack (jobs/command.py)."""
+        """Write settings.json, by which the operator's commands find this stack (admin/command.py)."""
         self._write("settings.json", settings)
 
     def private(self, name: str, text: str) -> Path:

@@ -5,7 +5,7 @@ import os
 import signal
 from collections.abc import Callable
 
-PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG = 1
 
 
 def end_with_parent() -> Callable[[], None]:
@@ -17,7 +17,7 @@ def end_with_parent() -> Callable[[], None]:
     parent, prctl = os.getpid(), ctypes.CDLL(None).prctl
 
     def bind() -> None:
-        prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != parent:
             os._exit(1)
 

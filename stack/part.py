@@ -14,9 +14,9 @@ from stack.parent import end_with_parent
 
 ROOT = Path(__file__).resolve().parent.parent
 """The repository root, in which every part runs."""
-LAST_LINES = 12
-LAST_BYTES = 8192
-OWN_LOGGERS = ("api", "jobs", "model", "worker")
+_LAST_LINES = 12
+_LAST_BYTES = 8192
+_OWN_LOGGERS = ("api", "jobs", "model", "worker")
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,8 @@ class Part:
     def last_lines(self) -> str:
         """The last lines of the log, indented, and where it lies."""
         with self.log.open("rb") as log:
-            log.seek(max(0, self.log.stat().st_size - LAST_BYTES))
-            lines = log.read().decode(errors="replace").splitlines()[-LAST_LINES:]
+            log.seek(max(0, self.log.stat().st_size - _LAST_BYTES))
+            lines = log.read().decode(errors="replace").splitlines()[-_LAST_LINES:]
         return "\n".join([f"The end of {self.log}:", *(f"    {line}" for line in lines)])
 
 
@@ -119,5 +119,5 @@ def _message(line: bytes) -> str | None:
         document = json.loads(line)
     except ValueError:
         return None
-    own = isinstance(document, dict) and str(document.get("logger")).partition(".")[0] in OWN_LOGGERS
+    own = isinstance(document, dict) and str(document.get("logger")).partition(".")[0] in _OWN_LOGGERS
     return document.get("message") if own else None

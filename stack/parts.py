@@ -7,7 +7,7 @@ from pathlib import Path
 
 from stack import answers
 from stack.addresses import HOST, Addresses
-from stack.errors import Refused
+from stack.errors import StartRefused
 from stack.folder import Folder, Secrets
 from stack.part import Command
 
@@ -16,19 +16,19 @@ STOP_ORDER = (("api",), ("worker", "delivery", "sweeper"), ("flower",), ("redis"
 
 FLOWER_USER = "operator"
 
-S3_KEYS = frozenset({"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"})
+_S3_KEYS = frozenset({"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"})
 SIGNING_KEY = "OSTEO_SIGNING_KEY"
-SECRETS = S3_KEYS | {"REDIS_URL", "CELERY_BROKER_URL", SIGNING_KEY, "FLOWER_BASIC_AUTH"}
+SECRETS = _S3_KEYS | {"REDIS_URL", "CELERY_BROKER_URL", SIGNING_KEY, "FLOWER_BASIC_AUTH"}
 SECRETS_OF_ROLE = {
-    "api": {*S3_KEYS, "REDIS_URL", SIGNING_KEY},
-    "inference": {*S3_KEYS, "REDIS_URL"},
-    "delivery": {*S3_KEYS, "REDIS_URL", SIGNING_KEY},
-    "sweeper": {*S3_KEYS, "REDIS_URL"},
+    "api": {*_S3_KEYS, "REDIS_URL", SIGNING_KEY},
+    "inference": {*_S3_KEYS, "REDIS_URL"},
+    "delivery": {*_S3_KEYS, "REDIS_URL", SIGNING_KEY},
+    "sweeper": {*_S3_KEYS, "REDIS_URL"},
     "flower": {"CELERY_BROKER_URL", "FLOWER_BASIC_AUTH"},
 }
 """What each role is given. rclone knows no rights: one pair of S3 keys does everything, for every role."""
 
-REDIS_CONFIGURATION = """\
+_REDIS_CONFIGURATION = """\
 bind {host}
 port {port}
 dir {folder}
@@ -138,7 +138,7 @@ def _redis(environment: Mapping[str, str], addresses: Addresses, secrets: Secret
     # A file that only its owner reads: other users see command lines.
     configuration = folder.private(
         "redis.conf",
-        REDIS_CONFIGURATION.format(
+        _REDIS_CONFIGURATION.format(
             host=HOST,
             port=addresses.redis_port,
             folder=_quoted(folder.path / "redis"),
@@ -161,13 +161,15 @@ def _packaged_valkey() -> str:
     try:
         return str(get_binary_path())
     except ValkeyBinaryNotFoundError as error:
-        raise Refused(f"there is no Redis ({error}) Install redis-server, or set REDIS_URL.") from error
+        raise StartRefused(f"there is no Redis ({error}) Install redis-server, or set REDIS_URL.") from error
 
 
 def _s3(environment: Mapping[str, str], addresses: Addresses, secrets: Secrets, folder: Folder) -> Command:
     program = shutil.which("rclone", path=str(Path(sys.executable).parent)) or shutil.which("rclone")
     if program is None:
-        raise Refused("there is no rclone; `make up` installs it, or set S3_ENDPOINT_URL to an S3 server.")
+        raise StartRefused(
+            "there is no rclone; `make up` installs it, or set S3_ENDPOINT_URL to an S3 server."
+        )
     own = {name: value for name, value in environment.items() if not name.startswith("RCLONE_")}
     # rclone reads a list of keys here, in which quotes keep the comma between the two halves.
     own["RCLONE_AUTH_KEY"] = f'"{secrets.s3_access_key},{secrets.s3_secret_key}"'

@@ -12,7 +12,7 @@ from stack.addresses import HOST
 
 
 @dataclass(frozen=True)
-class Callback:
+class ReceivedCallback:
     """One callback whose signature was valid."""
 
     webhook_id: str
@@ -27,9 +27,9 @@ class Receiver:
     """
 
     def __init__(self, secret: str) -> None:
-        self.callbacks: list[Callback] = []
+        self.callbacks: list[ReceivedCallback] = []
         self.rejected: list[str] = []
-        self._by_job: dict[str, list[Callback]] = {}
+        self._by_job: dict[str, list[ReceivedCallback]] = {}
         self._webhook = Webhook(secret)
         self._arrived = Condition()
 
@@ -55,11 +55,11 @@ class Receiver:
         """Where callbacks go."""
         return f"http://{HOST}:{self._server.server_port}/callback"
 
-    def of(self, job_id: str) -> list[Callback]:
+    def of(self, job_id: str) -> list[ReceivedCallback]:
         """The callbacks about one job so far, in the order of their arrival."""
         return self._by_job.get(job_id, [])
 
-    def wait_for(self, job_id: str, seconds: float) -> Callback:
+    def wait_for(self, job_id: str, seconds: float) -> ReceivedCallback:
         """The first callback about this job, waited for. Raises TimeoutError."""
         with self._arrived:
             if not self._arrived.wait_for(lambda: self.of(job_id), seconds):
@@ -75,7 +75,7 @@ class Receiver:
                 return False
             told = json.loads(body)
             identity = {name.lower(): value for name, value in headers.items()}["webhook-id"]
-            callback = Callback(identity, told["type"], told["data"])
+            callback = ReceivedCallback(identity, told["type"], told["data"])
             self.callbacks.append(callback)
             self._by_job.setdefault(callback.job.get("id", ""), []).append(callback)
             self._arrived.notify_all()

@@ -12,14 +12,14 @@ from stack.part import Part
 from stack.say import say
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-ASK_SECONDS = 0.25
+_ASK_SECONDS = 0.25
 """Pause between two questions to a part that does not answer yet; nothing is asked once all do."""
 START_SECONDS = 300
 """A part that does not answer after this long is given up."""
 GRACE_SECONDS = 35
 """What a part may take to finish what it runs, before it is killed."""
-MOST_DEATHS = 3
-DEATHS_SECONDS = 60
+_MOST_DEATHS = 3
+_DEATHS_SECONDS = 60
 
 
 class Supervisor:
@@ -85,7 +85,7 @@ class Supervisor:
     def _until(self, done: Callable[[], bool]) -> None:
         while not done():
             silent = [part for part in self._parts if not part.ready]
-            for key, _ in self._events.select(ASK_SECONDS if silent else None):
+            for key, _ in self._events.select(_ASK_SECONDS if silent else None):
                 if key.data is None:
                     raise StopRequested(self._signal().name)
                 self._died(key.data)
@@ -109,8 +109,8 @@ class Supervisor:
         if not started_before:
             raise GaveUp(f"{part.name} {how} before it was ready; {part.log} says more.")
         now = time.monotonic()
-        part.deaths = [t for t in part.deaths if now - t < DEATHS_SECONDS or t > part.ready_since] + [now]
-        if len(part.deaths) > MOST_DEATHS:
+        part.deaths = [t for t in part.deaths if now - t < _DEATHS_SECONDS or t > part.ready_since] + [now]
+        if len(part.deaths) > _MOST_DEATHS:
             raise GaveUp(f"{part.name} died {len(part.deaths)} times in short order, the last time: {how}.")
         say(f"restarting {part.name} ...")
         self._run(part)

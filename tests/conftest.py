@@ -14,15 +14,15 @@ from uuid import uuid4
 import pytest
 from redis import Redis
 
-from jobs.ids import new_id
-from jobs.job import ImageFacts, Job, now
-from jobs.ledger import INVERTED, Ledger
-from jobs.objects import Objects
-from jobs.queue import DELIVER, INFER_ROUTINE, INFER_STAT, JobQueue
+from jobs.record.ids import new_id
+from jobs.record.job import ImageFacts, Job, now
+from jobs.record.states import Delivery, State
+from jobs.record.study import member_id, study_of
+from jobs.redis.queue import DELIVER, INFER_ROUTINE, INFER_STAT, JobQueue
+from jobs.redis.view import View
 from jobs.settings import Settings
-from jobs.states import Delivery, State
-from jobs.study import member_id, study_of
-from jobs.view import View
+from jobs.store.ledger import INVERTED, Ledger
+from jobs.store.objects import Objects
 from stack.addresses import Addresses
 from stack.folder import Folder
 from stack.parts import stores as store_commands
@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @dataclass(frozen=True)
-class Stores:
+class Servers:
     """The addresses of the session's servers."""
 
     redis_url: str
@@ -45,7 +45,7 @@ class Stores:
 
 
 @pytest.fixture(scope="session")
-def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     folder = Folder(tmp_path_factory.mktemp("stores"))
     secrets = folder.secrets()
     addresses = Addresses.from_environment({"PORT": "1", "FLOWER_PORT": "2"})
@@ -68,17 +68,17 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
                 assert process.poll() is None, Path(log.name).read_text()
                 assert time.monotonic() < deadline, f"{command.name} does not answer"
                 time.sleep(0.05)
-        yield Stores(addresses.redis(secrets.redis_password), addresses.s3)
+        yield Servers(addresses.redis(secrets.redis_password), addresses.s3)
 
 
 @pytest.fixture
-def settings(stores: Stores) -> Settings:
+def settings(servers: Servers) -> Settings:
     """Settings over the real servers: an empty Redis and a bucket of the test's own."""
-    Redis.from_url(stores.redis_url).flushall()
+    Redis.from_url(servers.redis_url).flushall()
     return Settings(
         signing_key=SIGNING_KEY,
-        redis_url=stores.redis_url,
-        s3_endpoint_url=stores.s3_url,
+        redis_url=servers.redis_url,
+        s3_endpoint_url=servers.s3_url,
         s3_bucket=f"test-{uuid4().hex[:12]}",
         public_url="https://osteo.example",
         callback_exceptions=frozenset({"127.0.0.1"}),

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pydicom.uid import RLELossless
 
-from model.image import ImageError, Limits, decode
+from model.decode.image import ImageError, Limits, decode
 from tests import pictures
 
 HANG_SECONDS = 30

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from jobs.job import Job, now
+from jobs.record.job import Job, now
 from tests.conftest import a_job
 
 ACQUISITION = {

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from jobs import queue, settings
+from jobs import settings
+from jobs.redis import queue
 from worker.roles import QUEUES_OF_ROLE
 
 ROOT = Path(__file__).parent.parent

@@ -1,4 +1,4 @@
-"""The layout of the house: which folder may import which, and what must not be loaded where."""
+"""The layout: which folder may import which, how many modules it holds, and what must not be loaded where."""
 
 import ast
 import re
@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-HOUSE = ("admin", "api", "jobs", "worker", "model", "training", "stack", "client")
+TOP = ("admin", "api", "jobs", "worker", "model", "training", "stack", "client", "benchmarks")
 MAY_IMPORT = {
-    "admin": {"admin", "api", "jobs", "worker"},
-    "api": {"api", "jobs", "model.decoding", "model.errors", "model.prediction", "model.regions"},
+    "admin": {"admin", "api.identity", "jobs"},
+    "api": {"api", "jobs", "model.decode_processes", "model.errors", "model.prediction", "model.regions"},
     "jobs": {"jobs"},
     "worker": {"worker", "jobs", "model"},
     "model": {"model"},
@@ -21,13 +21,35 @@ MAY_IMPORT = {
     "stack": {"stack"},
     "client": {"osteo_client"},
 }
-PACKAGES = {*HOUSE, "osteo_client"} - {"client"}
+"""What the modules of each top-level folder may import of the project."""
+ORDERS = (
+    ("api.http", "api.identity", "api.openapi", "api.intake", "api.results", "api.routes", "api.server"),
+    ("jobs.record", "jobs.callbacks", "jobs.redis", "jobs.store", "jobs.lifecycle"),
+    (
+        "training.run",
+        "training.data",
+        "training.network",
+        "training.batches",
+        "training.evaluation",
+        "training.evaluation.external",
+    ),
+    ("model.decode.headers", "model.decode", "model.decode_processes"),
+)
+"""Folders in their order: a module of one may import its own folder and those before it, none behind it."""
+PURE = ("jobs.record",)
+"""Folders whose modules do no input or output."""
+INPUT_OR_OUTPUT = {"redis", "boto3", "botocore", "celery", "kombu", "flask", "socket", "subprocess"}
+PACKAGES = {*TOP, "osteo_client"} - {"client"}
 """The names that are imported: the client is a distribution of its own, and its folder is no package."""
+MOST_MODULES = 20
 WORDS_TO_AVOID = {"utils", "util", "helpers", "helper", "manager", "common", "misc"}
 
 
-def modules(folder: str) -> Iterator[Path]:
-    return (ROOT / folder).rglob("*.py")
+def modules(folder: str) -> list[Path]:
+    """Every module of a folder. A folder that is missing, or was renamed, fails."""
+    found = sorted((ROOT / folder).rglob("*.py"))
+    assert found, f"{folder} has no module: name the folder that has taken its place"
+    return found
 
 
 def imported_by(module: Path) -> Iterator[str]:
@@ -36,32 +58,103 @@ def imported_by(module: Path) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
-            # `from model import image` imports model.image.
-            yield from (f"{node.module}.{alias.name}" for alias in node.names if node.module in PACKAGES)
+            folder = (ROOT / node.module.replace(".", "/")).is_dir()
+            # `from model import bundle` imports model.bundle.
+            yield from (f"{node.module}.{alias.name}" for alias in node.names if folder)
 
 
-@pytest.mark.parametrize("folder", HOUSE)
-def test_imports_run_one_way(folder: str):
+def within(name: str, folder: str) -> bool:
+    return name == folder or name.startswith(f"{folder}.")
+
+
+def name_of(module: Path) -> str:
+    return ".".join(module.relative_to(ROOT).with_suffix("").parts)
+
+
+@pytest.mark.parametrize("folder", MAY_IMPORT)
+def test_imports_run_one_way_between_top_level_folders(folder: str):
     allowed = MAY_IMPORT[folder]
     for module in modules(folder):
         for name in imported_by(module):
             if name.partition(".")[0] in PACKAGES:
-                inside = any(name == start or name.startswith(f"{start}.") for start in allowed)
+                inside = any(within(name, start) for start in allowed)
                 package_alone = any(start.startswith(f"{name}.") for start in allowed)
                 assert inside or package_alone, f"{module.relative_to(ROOT)} imports {name}"
 
 
-@pytest.mark.parametrize("module", ["api.app", "worker.roles", "worker.sweep", "worker.deliver", "stack.up"])
+@pytest.mark.parametrize("order", ORDERS, ids=lambda order: order[-1])
+def test_imports_run_one_way_between_folders_of_a_package(order: tuple[str, ...]):
+    def room(name: str) -> int | None:
+        """The place in the order of the innermost of its folders that the name lies in."""
+        return max(
+            (place for place, folder in enumerate(order) if within(name, folder)),
+            key=lambda place: len(order[place]),
+            default=None,
+        )
+
+    for place, folder in enumerate(order):
+        for module in modules(folder.replace(".", "/")):
+            if room(name_of(module)) == place:
+                for name in imported_by(module):
+                    of = room(name)
+                    assert of is None or of <= place, f"{module.relative_to(ROOT)} imports {name}"
+
+
+@pytest.mark.parametrize("folder", PURE)
+def test_a_pure_folder_does_no_input_or_output(folder: str):
+    for module in modules(folder.replace(".", "/")):
+        loaded = {name.partition(".")[0] for name in imported_by(module)}
+        assert not loaded & INPUT_OR_OUTPUT, module
+
+
+def test_training_holds_at_its_top_only_what_one_types():
+    for module in (ROOT / "training").glob("*.py"):
+        assert module.stem == "__init__" or 'if __name__ == "__main__":' in module.read_text(), module
+
+
+@pytest.mark.parametrize("folder", [*TOP, "tests", "deploy"])
+def test_no_folder_holds_more_modules_than_one_can_overlook(folder: str):
+    for path in {module.parent for module in modules(folder)}:
+        held = [module for module in path.glob("*.py") if module.stem != "__init__"]
+        assert len(held) <= MOST_MODULES, f"{path.relative_to(ROOT)} holds {len(held)} modules"
+
+
+@pytest.mark.parametrize("folder", TOP)
+def test_every_folder_says_in_one_sentence_what_it_holds(folder: str):
+    for path in {module.parent for module in modules(folder)}:
+        if path != ROOT / "client":
+            said = ast.get_docstring(ast.parse((path / "__init__.py").read_text())) or ""
+            assert said.split("\n\n")[0].endswith("."), f"{path} has no docstring"
+
+
+@pytest.mark.parametrize("folder", [folder for folder in TOP if folder != "client"])
+def test_the_architecture_page_lists_each_folder_with_its_sentence(folder: str):
+    page = (ROOT / "docs/architecture.md").read_text()
+    for path in {module.parent for module in modules(folder)} - {ROOT / "benchmarks/rivals"}:
+        said = (ast.get_docstring(ast.parse((path / "__init__.py").read_text())) or "").split("\n\n")[0]
+        name = path.relative_to(ROOT).as_posix()
+        assert re.search(
+            rf"^\| (\*\*)?`{name}/`(\*\*)? \| {re.escape(' '.join(said.split()))} \|$", page, re.M
+        ), name
+
+
+@pytest.mark.parametrize("module", ["admin.keys", "api.app", "worker.roles", "stack.up"])
 def test_only_inference_loads_tensorflow(module: str):
     code = f"import sys, {module}; sys.exit(bool({{'tensorflow', 'keras'}} & sys.modules.keys()))"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
-@pytest.mark.parametrize("folder", HOUSE)
+@pytest.mark.parametrize("folder", TOP)
 def test_every_module_says_where_it_stands_and_has_a_telling_name(folder: str):
     for module in modules(folder):
         assert ast.get_docstring(ast.parse(module.read_text())), f"{module} has no docstring"
         assert module.stem not in WORDS_TO_AVOID
+
+
+@pytest.mark.parametrize("folder", TOP)
+def test_annotations_are_written_in_one_style(folder: str):
+    for module in modules(folder):
+        assert "__future__" not in imported_by(module), f"{module}: quote what is not yet defined"
 
 
 def test_every_folder_of_tests_is_a_package():

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from jobs import settings
-from jobs.objects import Objects
+from jobs.store.objects import Objects
 from tests import test_compose
 
 ROOT = Path(__file__).parent.parent

@@ -7,19 +7,20 @@ from threading import Barrier
 
 import pytest
 
-from api.key import id_of
-from api.key_store import Keys
-from jobs.claims import Claim, Claims, key_place
-from jobs.errors import Conflict, NotStored
-from jobs.ids import new_id
-from jobs.job import now
-from jobs.ledger import Ledger
-from jobs.objects import Objects
-from jobs.probes import Probes
-from jobs.receivers import Receivers
-from jobs.records import Records
-from jobs.redis_client import connect
-from jobs.webhook import EVENTS, Webhooks
+from api.identity.key import id_of
+from api.identity.key_store import Keys
+from jobs.record.errors import Conflict, NotStored
+from jobs.record.events import EVENTS
+from jobs.record.ids import new_id
+from jobs.record.job import now
+from jobs.redis.client import connect
+from jobs.store.claims import Claim, Claims, key_place
+from jobs.store.ledger import Ledger
+from jobs.store.objects import Objects
+from jobs.store.probes import Probes
+from jobs.store.receivers import Receivers
+from jobs.store.records import Records
+from jobs.store.webhook_settings import Webhooks
 from tests.conftest import SIGNING_KEY, a_job
 
 ROUNDS = 200

@@ -4,8 +4,6 @@ Refuses, and counts, what would teach a model something false: images that are c
 image that carry both labels. Writes manifest.csv and collect.json; what a killed run had measured is kept.
 """
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import json
@@ -19,36 +17,38 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from model.decode.image import decode
 from model.errors import ImageError
-from model.image import decode
-from training.fingerprints import Fingerprints
-from training.layouts import Found, find_xrays
-from training.manifest import Entry, write_manifest
-from training.near_duplicates import Fingerprint, find_near_duplicates
-from training.refused import told_plainly
-from training.whole_file import write_json
+from training.data.fingerprints import Fingerprints
+from training.data.layouts import describe, find_xrays
+from training.data.manifest import ManifestRow, write_manifest
+from training.data.near_duplicates import Fingerprint, find_near_duplicates
+from training.run.atomic_file import write_json
+from training.run.refused import told_plainly
 
 REPORT = "collect.json"
 _STRIP, _FLATNESS = 0.02, 1
 
 
 @dataclass(frozen=True)
-class Refused:
+class RefusedXray:
     """An image that does not enter the manifest, and why."""
 
     path: Path
     why: str
 
 
-def collect(folders: Sequence[Path], run: Path, licences: Mapping[str, str] | None = None) -> list[Entry]:
+def collect(
+    folders: Sequence[Path], run: Path, licences: Mapping[str, str] | None = None
+) -> list[ManifestRow]:
     """Look at every X-ray of the collections; write and return those that may be learned from.
 
     `licences` says, by the folder's name, what a collection does not say of itself.
     """
     run.mkdir(parents=True, exist_ok=True)
     found = [(folder, one) for folder in folders for one in find_xrays(folder)]
-    entries: list[Entry] = []
-    refused: list[Refused] = []
+    entries: list[ManifestRow] = []
+    refused: list[RefusedXray] = []
     with Fingerprints(run) as fingerprints:
         taken: list[Fingerprint] = []
         for folder, one in tqdm(found, "collecting", unit="image"):
@@ -57,14 +57,16 @@ def collect(folders: Sequence[Path], run: Path, licences: Mapping[str, str] | No
                 pixels = decode(data).pixels
                 refuse_cut_off(data, pixels)
             except (ImageError, OSError, ValueError) as error:
-                refused.append(Refused(one.path, str(error)))
+                refused.append(RefusedXray(one.path, str(error)))
                 continue
             licence = (licences or {}).get(folder.name, one.licence)
             digest, size = hashlib.sha256(data).hexdigest(), (pixels.shape[1], pixels.shape[0])
             entries.append(describe(folder, one, run, digest, size, licence))
             taken.append(fingerprints.take(entries[-1].sha256, pixels))
     conflicting = find_conflicts(entries, taken)
-    refused += [Refused(run / entries[i].image, "a copy of it carries the other label") for i in conflicting]
+    refused += [
+        RefusedXray(run / entries[i].image, "a copy of it carries the other label") for i in conflicting
+    ]
     kept = [entry for i, entry in enumerate(entries) if i not in conflicting]
     write_manifest(run, kept)
     report = {
@@ -94,33 +96,10 @@ def refuse_cut_off(data: bytes, pixels: np.ndarray) -> None:
         raise ValueError("the picture ends in a flat gray strip, as one does that was cut off")
 
 
-def find_conflicts(entries: Sequence[Entry], fingerprints: Sequence[Fingerprint]) -> set[int]:
+def find_conflicts(entries: Sequence[ManifestRow], fingerprints: Sequence[Fingerprint]) -> set[int]:
     """List the images that have a copy with the other label: nobody knows which of the two is right."""
     pairs = find_near_duplicates(fingerprints)
     return {k for i, j, _ in pairs if entries[i].fractured != entries[j].fractured for k in (i, j)}
-
-
-def describe(folder: Path, one: Found, run: Path, sha256: str, size: tuple[int, int], licence: str) -> Entry:
-    """Describe an X-ray of a collection, of width and height `size`, for the run's manifest."""
-    source = folder.name
-    return Entry(
-        image=os.path.relpath(one.path, run),
-        sha256=sha256,
-        fractured=one.fractured,
-        # Where a source ties nothing together, every image stands alone until prepare finds its copies.
-        group=f"{source}-{one.group or one.path.relative_to(folder)}",
-        region=one.region,
-        frontal=one.frontal,
-        lateral=one.lateral,
-        oblique=one.oblique,
-        hardware=one.hardware,
-        width=size[0],
-        height=size[1],
-        source=source,
-        licence=licence,
-        boxes=one.boxes,
-        polygons=one.polygons,
-    )
 
 
 def _named(text: str) -> tuple[str, str]:

@@ -5,8 +5,6 @@ it has been is written down. Writes metrics.json, plots, report.html and the bun
 scored is kept.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import math
@@ -19,27 +17,27 @@ from typing import Any
 from model.bundle import CARD, CHECK, MEASURED, Description, write_bundle
 from model.onnx_graph import to_onnx
 from model.weights import write_weights
-from training.backend import prepare_backend
-from training.calibration import fix
-from training.card import write_card
-from training.evaluation.ancestry import ancestry_of, known_before, refuse_overlap
-from training.evaluation.known_xrays import FILE as KNOWN
-from training.evaluation.known_xrays import known_of
+from training.batches.examples import entries_of, labels_of, read_part
+from training.data.ancestry import ancestry_of, known_before, refuse_overlap
+from training.data.known_xrays import FILE as KNOWN
+from training.data.known_xrays import known_of
+from training.data.manifest import read_manifest
+from training.data.split import TEST, TRAIN, VALIDATION, division_of, read_split
+from training.evaluation.calibration import fix
+from training.evaluation.card import write_card
+from training.evaluation.findings import ScoredPart, change_of, localise, measure
 from training.evaluation.least_size import describe_base, mark_small
-from training.examples import entries_of, labels_of, read_part
-from training.findings import Part, change_of, localise, measure
-from training.fit_check import METRICS as CHECK_METRICS
-from training.fit_check import NO_CHECK
-from training.manifest import read_manifest
-from training.openings import note_opening
-from training.plots import draw_plots
-from training.refused import told_plainly
-from training.report import REPORT, write_report
-from training.robustness import measure_robustness, size_only
-from training.split import TEST, TRAIN, VALIDATION, division_of, read_split
-from training.stored_scores import StoredScores
-from training.trained import beginning_of, config_of, refuse_another_division
-from training.whole_file import write_json
+from training.evaluation.plots import draw_plots
+from training.evaluation.radiograph_check import METRICS as CHECK_METRICS
+from training.evaluation.radiograph_check import NO_CHECK
+from training.evaluation.report import REPORT, write_report
+from training.evaluation.robustness import measure_robustness, size_only
+from training.evaluation.stored_scores import StoredScores
+from training.network.backend import prepare_backend
+from training.network.trained import beginning_of, config_of, refuse_another_division
+from training.run.atomic_file import write_json
+from training.run.refused import told_plainly
+from training.run.test_part_openings import note_opening
 
 
 def evaluate(run: Path, bundle: Path, again: bool = False, small: bool = False) -> dict[str, Any]:
@@ -62,8 +60,8 @@ def evaluate(run: Path, bundle: Path, again: bool = False, small: bool = False) 
     openings = note_opening(run, division, scores.fingerprint, again)
     unseen = read_part(run, TEST, config.input_size)
     squares = [example.square for example in unseen]
-    test = Part.of(unseen, scores.of(TEST, squares), calibration)
-    exact = Part.of(unseen, scores.exactly_of(TEST, squares), calibration)
+    test = ScoredPart.of(unseen, scores.of(TEST, squares), calibration)
+    exact = ScoredPart.of(unseen, scores.exactly_of(TEST, squares), calibration)
     metrics: dict[str, Any] = {
         "config": asdict(config),
         "began_with": beginning_of(run),

@@ -5,8 +5,6 @@ answers.csv to the run's folder; with --recalibrate, also a bundle with calibrat
 What a killed call had answered is kept.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from dataclasses import asdict
@@ -16,17 +14,17 @@ from typing import Any
 
 from model.bundle import Bundle, read_bundle
 from model.engines import choose
+from training.evaluation.external.logits import in_the_large, slope
+from training.evaluation.external.recalibrate import FOLDS, Recalibrated, recalibrate, write_recalibrated
+from training.evaluation.external.site import Site, read_site
+from training.evaluation.external.site_report import write_section, write_site_report
 from training.evaluation.figures import Calls, as_a_whole, subgroups
 from training.evaluation.intervals import without_nan
 from training.evaluation.least_size import describe_base
-from training.evaluation.logits import in_the_large, slope
-from training.evaluation.recalibrate import FOLDS, Recalibrated, recalibrate, write_recalibrated
+from training.evaluation.report import REPORT, as_text
 from training.evaluation.sample import Sample
-from training.evaluation.site import Site, read_site
-from training.evaluation.site_report import write_section, write_site_report
-from training.refused import Refused, told_plainly
-from training.report import REPORT, as_text
-from training.whole_file import write_json, write_table
+from training.run.atomic_file import write_json, write_table
+from training.run.refused import Refused, told_plainly
 
 MEASURED, ANSWERED = "external.json", "answers.csv"
 

@@ -4,149 +4,19 @@ After `training.train` and before `training.evaluate`, which puts radiograph_che
 how it was measured.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from sklearn.linear_model import LogisticRegression
-from tqdm import tqdm
 
 from model.bundle import CHECK
-from model.image import decode
-from model.letterbox import to_square
-from model.network import FEATURE_COUNT
-from model.radiograph_check import RadiographCheck
-from model.synthetic import draw_forearm
-from training.backend import prepare_backend
-from training.evaluation.intervals import mean_with_interval
-from training.examples import entries_of
-from training.other_pictures import draw_page, read_some
-from training.perturbations import as_delivered
-from training.refused import told_plainly
-from training.split import TRAIN, VALIDATION, read_split
-from training.stored_scores import StoredScores
-from training.trained import config_of
-from training.whole_file import write_json
+from training.evaluation.radiograph_check import METRICS, fit_and_measure
+from training.network.backend import prepare_backend
+from training.network.trained import config_of
+from training.run.atomic_file import write_json
+from training.run.refused import told_plainly
 
-METRICS = "radiograph_check_metrics.json"
-_XRAYS, _DRAWINGS, _PAGES = 600, 40, 80
-"""How many are fitted on: X-rays of the training part, drawn radiographs, drawn pages of text."""
-_PER_ARCHIVE, _OTHER_XRAYS = 300, 200
 _DATA = Path("../shared/data/photographs-128")
 _PHOTOGRAPHS = [_DATA / "caltech101.zip", _DATA / "imagenette.zip"]
-_MAX_CHROMA, _MIN_CONTRAST = 0.10, 4.0
-_REFUSED_XRAYS, _DOUBTFUL_XRAYS = 0.001, 0.01
-_MARGIN = 0.25
-"""The refusal lies lower than the X-rays that were fitted on by this share of the way to the photographs."""
-_HELD_OUT = 5
-
-
-NO_CHECK = RadiographCheck((0.0,) * FEATURE_COUNT, 0.0, -1.0, -1.0, _MAX_CHROMA, _MIN_CONTRAST)
-"""Of a network for which none was fitted: colour and blank pictures are refused, nothing else is doubted."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Pictures:
-    """Features (n, FEATURE_COUNT) of pictures; the group of each, a patient's or a kind of photograph."""
-
-    features: np.ndarray
-    groups: np.ndarray
-
-
-def fit(xrays: np.ndarray, others: np.ndarray) -> RadiographCheck:
-    """Fit a ridge logistic regression on features (n, FEATURE_COUNT) of both, both counting alike."""
-    x = np.vstack([xrays, others])
-    mean, scale = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-3)
-    model = LogisticRegression(C=3e-4, class_weight="balanced", max_iter=2000)
-    model.fit((x - mean) / scale, np.repeat([1, 0], [len(xrays), len(others)]))
-    coefficients = model.coef_[0] / scale
-    intercept = float(model.intercept_[0] - mean @ coefficients)
-    scores = xrays @ coefficients + intercept
-    lowest = float(np.quantile(scores, _REFUSED_XRAYS))
-    middle = float(np.median(others @ coefficients + intercept))
-    return RadiographCheck(
-        coefficients=tuple(float(value) for value in coefficients),
-        intercept=intercept,
-        refused=lowest + _MARGIN * (min(middle, lowest) - lowest),
-        doubtful=float(np.quantile(scores, _DOUBTFUL_XRAYS)),
-        max_chroma=_MAX_CHROMA,
-        min_contrast=_MIN_CONTRAST,
-    )
-
-
-def fit_and_measure(
-    run: Path, photographs: Sequence[Path], other_xrays: Sequence[Path]
-) -> tuple[RadiographCheck, dict[str, Any]]:
-    """Fit on the training part and on four fifths of the photographs' kinds; measure on the others.
-
-    Half of the X-rays are fitted on and measured as they are delivered elsewhere (training.perturbations).
-    Half of the other X-rays are fitted on, the other half is measured by itself.
-    """
-    pictures, kinds = read_some(photographs, _PER_ARCHIVE)
-    network = StoredScores(run, config_of(run))
-    size = config_of(run).input_size
-
-    def seen(name: str, pictures: Sequence[np.ndarray]) -> np.ndarray:
-        return network.features_of(name, [to_square(pixels, size) for pixels in tqdm(pictures, name)])
-
-    learned = _xrays(run, TRAIN, _XRAYS)
-    drawings = [draw_forearm(seed, fracture=seed % 2 == 0).pixels for seed in range(_DRAWINGS)]
-    pages = [draw_page(seed) for seed in range(_PAGES)]
-    photos = _Pictures(seen("check photographs", pictures), kinds)
-    names = np.unique(kinds)
-    unseen = np.isin(kinds, np.random.default_rng(20261128).permutation(names)[: len(names) // _HELD_OUT])
-    paged = seen("check pages", pages)
-    half = len(paged) // 2
-    elsewhere = seen("check other X-rays", read_some(other_xrays, _OTHER_XRAYS)[0]) if other_xrays else None
-    check = fit(
-        np.vstack(
-            [
-                seen("check X-rays", [pixels for pixels, _ in learned]),
-                seen("check drawings", drawings),
-                *([] if elsewhere is None else [elsewhere[::2]]),
-            ]
-        ),
-        np.vstack([photos.features[~unseen], paged[:half]]),
-    )
-    held = _xrays(run, VALIDATION, None)
-    x_out = _Pictures(
-        seen("check X-rays held out", [pixels for pixels, _ in held]), np.array([group for _, group in held])
-    )
-
-    def passing(features: np.ndarray, groups: np.ndarray | None = None) -> dict[str, Any]:
-        scores = features @ np.array(check.coefficients) + check.intercept
-        groups = np.arange(len(scores)).astype(str) if groups is None else groups
-        return {
-            "refused": asdict(mean_with_interval(scores < check.refused, groups)),
-            "doubted": asdict(mean_with_interval(scores < check.doubtful, groups)),
-        }
-
-    measured = {
-        "xrays": passing(x_out.features, x_out.groups),
-        "photographs": passing(photos.features[unseen], kinds[unseen]),
-        "pages": passing(paged[half:]),
-    }
-    if elsewhere is not None:
-        measured["other_xrays"] = passing(elsewhere[1::2])
-    return check, measured
-
-
-def _xrays(run: Path, part: str, most: int | None) -> list[tuple[np.ndarray, str]]:
-    """Read X-rays of a part with their groups; every second one as it is delivered elsewhere."""
-    split, entries = read_split(run), entries_of(run, part)
-    order = np.random.default_rng(20261128).permutation(len(entries))[:most]
-    read = []
-    for number, entry in enumerate(entries[i] for i in order):
-        pixels = decode((run / entry.image).read_bytes()).pixels
-        group = split[entry.image][0]
-        read.append((as_delivered(pixels, number) if number % 2 else pixels, group))
-    return read
 
 
 def main() -> None:

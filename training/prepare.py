@@ -4,8 +4,6 @@ Writes split.csv, prepare.json (the leakage report) and a contact sheet of each 
 somebody else's division instead, writes audit.json, and exits with 1 if that leaks.
 """
 
-from __future__ import annotations
-
 import argparse
 import csv
 import sys
@@ -16,13 +14,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from model.image import decode
-from training.contact_sheet import draw_contact_sheet
-from training.fingerprints import Fingerprints
-from training.manifest import Entry, read_manifest
-from training.near_duplicates import NEAR, find_near_duplicates
-from training.refused import Refused, told_plainly
-from training.split import (
+from model.decode.image import decode
+from training.data.contact_sheet import draw_contact_sheet
+from training.data.fingerprints import Fingerprints
+from training.data.manifest import ManifestRow, read_manifest
+from training.data.near_duplicates import NEAR, find_near_duplicates
+from training.data.split import (
     FOLDS,
     TEST,
     TRAIN,
@@ -33,7 +30,8 @@ from training.split import (
     split_by_group,
     write_split,
 )
-from training.whole_file import write_json
+from training.run.atomic_file import write_json
+from training.run.refused import Refused, told_plainly
 
 REPORT, AUDIT = "prepare.json", "audit.json"
 _PART_FOLDERS = {
@@ -74,7 +72,7 @@ def prepare(run: Path, seed: int) -> dict[str, Any]:
     return report
 
 
-def near_duplicates_of(run: Path, entries: Sequence[Entry]) -> Pairs:
+def near_duplicates_of(run: Path, entries: Sequence[ManifestRow]) -> Pairs:
     """Find the copies among the manifest's images; fingerprints that `collect` took are not taken again."""
     with Fingerprints(run) as fingerprints:
         for entry in tqdm(entries, "fingerprints", unit="image"):
@@ -89,7 +87,7 @@ def groups_in_two_parts(groups: Sequence[str], parts: Sequence[str]) -> int:
     return sum(count > 1 for count in Counter(group for group, _ in sides).values())
 
 
-def leakage_report(entries: Sequence[Entry], parts: Sequence[str], pairs: Pairs) -> dict[str, Any]:
+def leakage_report(entries: Sequence[ManifestRow], parts: Sequence[str], pairs: Pairs) -> dict[str, Any]:
     """Say which copies stand on two sides; what is not in the division has no side."""
     leaks = [(i, j, apart) for i, j, apart in find_leaks(parts, pairs) if parts[i] and parts[j]]
     tested = {k for i, j, _ in leaks for k in (i, j) if parts[k] == TEST}
@@ -124,13 +122,13 @@ def audit(run: Path, division: str) -> dict[str, Any]:
     return report
 
 
-def _parts_by_table(entries: Sequence[Entry], path: Path) -> list[str]:
+def _parts_by_table(entries: Sequence[ManifestRow], path: Path) -> list[str]:
     with path.open(newline="", encoding="utf-8-sig") as file:
         part_of = {row["image"]: row["part"] for row in csv.DictReader(file)}
     return [part_of.get(entry.image) or part_of.get(Path(entry.image).name, "") for entry in entries]
 
 
-def _parts_by_folder(entries: Sequence[Entry]) -> list[str]:
+def _parts_by_folder(entries: Sequence[ManifestRow]) -> list[str]:
     named = [
         [_PART_FOLDERS[x] for x in map(str.lower, Path(e.image).parts[:-1]) if x in _PART_FOLDERS]
         for e in entries
@@ -138,7 +136,7 @@ def _parts_by_folder(entries: Sequence[Entry]) -> list[str]:
     return [found[-1] if found else "" for found in named]
 
 
-def _describe(entries: Sequence[Entry]) -> dict[str, Any]:
+def _describe(entries: Sequence[ManifestRow]) -> dict[str, Any]:
     return {
         "images": len(entries),
         "fractured": sum(entry.fractured for entry in entries),

@@ -3,8 +3,6 @@
 Before `training.train`, which begins with the file it writes. Killed at any moment, the same command goes on.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from dataclasses import asdict, dataclass
@@ -17,15 +15,15 @@ from tqdm import tqdm
 
 from model.letterbox import scale_pixels
 from model.network import build_trunk
-from training.ahead import draw_ahead
-from training.backend import jit_compile, prepare_backend
-from training.checkpoint import Position, position_of, restore, save
-from training.config import fingerprint_of, read_toml
-from training.curves import HISTORY, note
-from training.photographs import Photographs, hold_out, read_photographs
-from training.refused import told_plainly
-from training.trunk import start_at_identity, write_trunk
-from training.whole_file import write_json
+from training.batches.prefetch import draw_ahead
+from training.data.photographs import Photographs, hold_out, read_photographs
+from training.network.backend import jit_compile, prepare_backend
+from training.network.trunk import start_at_identity, write_trunk
+from training.run.atomic_file import write_json
+from training.run.checkpoint import Position, position_of, restore, save
+from training.run.config import fingerprint_of, read_toml
+from training.run.curves import HISTORY, note
+from training.run.refused import told_plainly
 
 if TYPE_CHECKING:
     import keras
@@ -119,7 +117,7 @@ def _order(seed: int, turn: int, total: int) -> np.ndarray:
     return np.random.default_rng([seed, turn, total]).permutation(total)
 
 
-def _compile(config: Pretraining, classes: int) -> keras.Model:
+def _compile(config: Pretraining, classes: int) -> "keras.Model":
     import keras
 
     keras.config.set_dtype_policy(config.precision)
@@ -148,7 +146,7 @@ def _compile(config: Pretraining, classes: int) -> keras.Model:
     return model
 
 
-def _measure(model: keras.Model, held_out: Photographs) -> dict[str, float]:
+def _measure(model: "keras.Model", held_out: Photographs) -> dict[str, float]:
     answers = model.predict(scale_pixels(held_out.pixels), batch_size=100, verbose=0)
     right = int((answers.argmax(axis=1) == held_out.classes).sum())
     return {"held_out": len(held_out.classes), "held_out_accuracy": right / len(held_out.classes)}

@@ -4,8 +4,6 @@ Every candidate trains for the same time from the same seed, and is measured on 
 selection.json after each, so that a killed run goes on with the next, and draws selection.png.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys
@@ -17,25 +15,26 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from training.augment import OVERSAMPLING
-from training.backend import prepare_backend
-from training.batches import Batches
-from training.config import Config, Phase, read_toml
+from training.batches.augment import OVERSAMPLING
+from training.batches.draw import Batches
+from training.batches.examples import Example, groups_of, labels_of, read_part
+from training.batches.step import compile_phase, take_average, train_step
+from training.data.split import TRAIN, VALIDATION, division_of
 from training.evaluation.intervals import auc_bounds, with_interval
-from training.examples import Example, groups_of, labels_of, read_part
-from training.measures import auc
-from training.refused import Refused, told_plainly
-from training.scores import score
-from training.split import TRAIN, VALIDATION, division_of
-from training.train import compile_phase, take_average, train_step
-from training.trained import refuse_bundle_of_another_division
-from training.trunk import begin_with, bundle_of
-from training.whole_file import write_json
+from training.evaluation.measures import auc
+from training.evaluation.scores import score
+from training.evaluation.selection_plot import draw_selection
+from training.network.backend import prepare_backend
+from training.network.trained import refuse_bundle_of_another_division
+from training.network.trunk import begin_with, bundle_of
+from training.run.atomic_file import write_json
+from training.run.config import Config, Phase, read_toml
+from training.run.refused import Refused, told_plainly
 
 if TYPE_CHECKING:
     import keras
 
-SELECTION, PICTURE = "selection.json", "selection.png"
+SELECTION = "selection.json"
 _NEVER, _WARMUP, _AVERAGE = 1_000_000, 20, 0.9
 
 
@@ -103,7 +102,7 @@ def select(comparison: Comparison, run: Path) -> list[dict[str, Any]]:
         done.sort(key=lambda one: -one["auc"]["value"])
         values = {"budget": budget, "part": VALIDATION, "candidates": done}
         write_json(run / SELECTION, values)
-        _draw(run, done, comparison.seconds)
+        draw_selection(run, done, comparison.seconds)
     return done
 
 
@@ -142,7 +141,7 @@ def _measure(comparison: Comparison, candidate: Candidate, run: Path) -> dict[st
     }
 
 
-def _score(model: keras.Model, examples: Sequence[Example]) -> dict[str, Any]:
+def _score(model: "keras.Model", examples: Sequence[Example]) -> dict[str, Any]:
     squares = [example.square for example in examples]
     score(model, squares[:1], "compiling")
     start = time.perf_counter()
@@ -155,27 +154,6 @@ def _score(model: keras.Model, examples: Sequence[Example]) -> dict[str, Any]:
         lambda value: auc_bounds(value, labels, groups),
     )
     return {"auc": asdict(interval), "images_a_second": round(len(examples) / seconds, 1)}
-
-
-def _draw(run: Path, done: Sequence[dict[str, Any]], seconds: float) -> None:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 1.6 + 0.45 * len(done)), layout="constrained")
-    axes = figure.subplots()
-    for place, one in enumerate(reversed(done)):
-        value = one["auc"]
-        error = [[value["value"] - value["low"]], [value["high"] - value["value"]]]
-        axes.errorbar(value["value"], place, xerr=error, fmt="o", capsize=4, color="tab:blue")
-        axes.annotate(
-            f"{one['steps']} steps, {one['images_a_second']} images/s",
-            (value["value"], place + 0.15),
-            ha="center",
-            fontsize=7,
-        )
-    axes.set_yticks(range(len(done)), [one["name"] for one in reversed(done)])
-    axes.set_ylim(-0.5, len(done) - 0.2)
-    axes.set_xlabel(f"AUC on the validation part after {seconds:g} s of training each, with 95 % intervals")
-    figure.savefig(run / PICTURE, dpi=110)
 
 
 def main() -> None:

@@ -4,8 +4,6 @@ For `make train-smoke` and the tests, which must run without anybody's X-rays. W
 nothing about real ones.
 """
 
-from __future__ import annotations
-
 import argparse
 import csv
 import json

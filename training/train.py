@@ -4,8 +4,6 @@ Killed at any moment, the same command goes on from the last checkpoint. Writes 
 validation.jsonl, curves.png, and at the end trained.npz, which `training.evaluate` reads.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
@@ -17,27 +15,26 @@ import numpy as np
 from sklearn.metrics import log_loss, roc_auc_score
 from tqdm import tqdm
 
-from model.network import FRACTURE, WHERE, build
-from training.ahead import draw_ahead
-from training.augment import OVERSAMPLING
-from training.backend import jit_compile, prepare_backend
-from training.batches import Batch, Batches
-from training.checkpoint import Position, position_of, restore, save
-from training.config import Config, Phase, read_config
-from training.curves import HISTORY, VALIDATION, draw_curves, note
-from training.evaluation.ancestry import note_ancestry, refuse_overlap
-from training.evaluation.known_xrays import read_known
-from training.examples import Example, labels_of, read_part, shrink
-from training.growth import transfer
-from training.loss import cells_loss
-from training.openings import inherit_openings
-from training.optimizer import make_optimizer
-from training.refused import told_plainly
-from training.scores import score
-from training.split import TRAIN, division_of
-from training.split import VALIDATION as VALIDATION_PART
-from training.trained import refuse_bundle_of_another_division, write_trained
-from training.trunk import begin_with, bundle_of, told_of
+from model.network import FRACTURE
+from training.batches.augment import OVERSAMPLING
+from training.batches.draw import Batches
+from training.batches.examples import Example, labels_of, read_part, shrink
+from training.batches.prefetch import draw_ahead
+from training.batches.step import compile_phase, take_average, train_step
+from training.data.ancestry import note_ancestry, refuse_overlap
+from training.data.known_xrays import read_known
+from training.data.split import TRAIN, division_of
+from training.data.split import VALIDATION as VALIDATION_PART
+from training.evaluation.scores import score
+from training.network.backend import prepare_backend
+from training.network.growth import transfer
+from training.network.trained import refuse_bundle_of_another_division, write_trained
+from training.network.trunk import begin_with, bundle_of, told_of
+from training.run.checkpoint import Position, position_of, restore, save
+from training.run.config import Config, Phase, read_config
+from training.run.curves import HISTORY, VALIDATION, draw_curves, note
+from training.run.refused import told_plainly
+from training.run.test_part_openings import inherit_openings
 
 if TYPE_CHECKING:
     import keras
@@ -89,44 +86,12 @@ def train(config: Config, run: Path) -> None:
     draw_curves(run)
 
 
-def compile_phase(config: Config, phase: Phase, blocks: bool = True, locate: bool = True) -> keras.Model:
-    """Build the network of a phase, with its optimiser and losses; a bundle takes only the whole network."""
-    import keras
-
-    keras.config.set_dtype_policy(config.precision)
-    keras.utils.set_random_seed(config.seed)
-    model = build(phase.input_size, phase.backbone, blocks=blocks, locate=locate, describe=False)
-    losses = {FRACTURE: keras.losses.BinaryCrossentropy(label_smoothing=config.label_smoothing)}
-    weights = {FRACTURE: 1.0}
-    if locate:
-        losses[WHERE], weights[WHERE] = cells_loss(config.cell_weight), config.where_weight
-    model.compile(
-        optimizer=make_optimizer(config, phase, model),
-        loss=losses,
-        loss_weights=weights,
-        metrics={FRACTURE: keras.metrics.BinaryAccuracy(name="accuracy")},
-        jit_compile=jit_compile(),
-    )
-    return model
-
-
-def take_average(model: keras.Model) -> None:
-    """Put the moving average of the weights in their place, if one was kept."""
-    from keras import ops
-
-    if model.optimizer.use_ema:
-        model.optimizer.finalize_variable_values(model.trainable_variables)
-        # JAX lets both share an array, and predicting gives the network's away.
-        for variable in model.trainable_variables:
-            variable.assign(ops.copy(variable))
-
-
 def _run_phase(
     config: Config,
     start: Position,
     batches: Batches,
     validation: Sequence[Example],
-    model: keras.Model,
+    model: "keras.Model",
     run: Path,
 ) -> Iterator[Position]:
     """Run a phase from `start` to its end, the averaged weights in place; yield where a checkpoint is due.
@@ -154,25 +119,8 @@ def _run_phase(
             yield Position(start.phase, done)
 
 
-def train_step(model: keras.Model, batch: Batch) -> dict[str, float]:
-    """Learn from the batch of one step; return its losses and accuracy."""
-    truth = {FRACTURE: batch.fracture, WHERE: batch.where}
-    wanted = {name: truth[name] for name in model.output_names}
-    logs = model.train_on_batch(batch.x, wanted, return_dict=True)
-    # Keras averages its logs until told otherwise; each line of the history is its own batch.
-    model.reset_metrics()
-    values = {key: round(float(value), 4) for key, value in logs.items()}
-    return {
-        "loss": values["loss"],
-        # Keras names a metric after its output only where there are several.
-        "fracture_loss": values.get(f"{FRACTURE}_loss", values["loss"]),
-        "accuracy": values.get(f"{FRACTURE}_accuracy", values.get("accuracy", float("nan"))),
-        **({"where_loss": values[f"{WHERE}_loss"]} if WHERE in model.output_names else {}),
-    }
-
-
 def validate(
-    model: keras.Model, validation: Sequence[Example], config: Config, phase: Phase
+    model: "keras.Model", validation: Sequence[Example], config: Config, phase: Phase
 ) -> dict[str, float]:
     """Measure on the validation part, or on windows of it, with the weights as they are."""
     if phase.window < 1:

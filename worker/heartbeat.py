@@ -6,12 +6,12 @@ import socket
 from secrets import token_hex
 from threading import Event, Thread
 
-from jobs.errors import QueueUnavailable
-from jobs.heartbeats import Heartbeats
+from jobs.record.errors import QueueUnavailable
+from jobs.redis.heartbeats import Heartbeats
 
 log = logging.getLogger(__name__)
 
-BEAT_SECONDS = 2.0
+_BEAT_SECONDS = 2.0
 
 
 class Heartbeat:
@@ -41,5 +41,5 @@ class Heartbeat:
                 self._heartbeats.beat(self.name)
             except QueueUnavailable:
                 log.warning("Redis does not answer; no heartbeat")
-            if self._stopped.wait(BEAT_SECONDS):
+            if self._stopped.wait(_BEAT_SECONDS):
                 return

@@ -1,8 +1,6 @@
 """The roles a worker process can take: what each consumes, and how it is put together from the settings."""
 
 import logging
-import socket
-from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -11,57 +9,42 @@ from threading import Event, Thread
 from celery import Celery
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 
-from jobs.audit import Audit
-from jobs.deliveries import DELIVERY_THREADS
-from jobs.errors import TransientError
-from jobs.ledger import Ledger
-from jobs.objects import Objects
-from jobs.queue import (
-    ANALYSE_TASK,
-    DELIVER,
-    DELIVER_TASK,
-    INFER_ROUTINE,
-    INFER_STAT,
-    PROBE_TASK,
-    JobQueue,
-    celery_app,
-)
-from jobs.receivers import Receivers
-from jobs.served_model import publish
+from jobs.record.errors import TransientError
+from jobs.redis.delivery_queues import DELIVERY_THREADS
+from jobs.redis.queue import DELIVER, INFER_ROUTINE, INFER_STAT, celery_app
 from jobs.settings import Settings
-from jobs.view import View
-from jobs.webhook import Webhooks
-from worker.deliver import Courier, deliver, in_turn
+from jobs.store.receivers import Receivers
+from jobs.store.served_model import publish
+from jobs.store.stores import Stores
+from jobs.store.webhook_settings import Webhooks
+from worker.celery_tasks import register_delivery, register_inference
+from worker.delivery.deliver import DeliveryContext
 from worker.heartbeat import Heartbeat
-from worker.memory import give_back, keep_heaps_small
-from worker.probe import probe
-from worker.purge import purge_until
-from worker.reconcile import reconcile_until
-from worker.sweep import Sweeper, sweep
+from worker.inference.memory import give_back, keep_heaps_small
+from worker.sweeper.purge import purge_until
+from worker.sweeper.reconcile import reconcile_until
+from worker.sweeper.sweep import Sweeper, sweep
 
 log = logging.getLogger(__name__)
 
 QUEUES_OF_ROLE = {"inference": (INFER_STAT, INFER_ROUTINE), "delivery": (DELIVER,), "sweeper": ()}
 
-REMEMBERED = 1.0
+_REMEMBERED = 1.0
 """Seconds for which a delivery goes by what it has just read of a client's webhook and of its receiver."""
-
-Tasks = Mapping[str, Callable[..., None]]
-"""Work under the names that messages call it by."""
 
 
 def run_inference(settings: Settings) -> None:
     """Load the model, then analyse jobs until told to stop."""
     # Only this role needs TensorFlow.
     from model.classifier import Classifier
-    from model.decoding.pool import Decoders
-    from model.decoding.process import Bounds
-    from model.image import Radiograph
+    from model.decode.image import Radiograph
+    from model.decode_processes.pool import Decoders
+    from model.decode_processes.process import Bounds
     from model.prediction import Prediction
-    from worker.analyse import Desk, analyse
-    from worker.batcher import Batcher
-    from worker.suspects import Suspects
-    from worker.watchdog import Watchdog
+    from worker.inference.analyse import AnalysisContext
+    from worker.inference.batcher import Batcher
+    from worker.inference.suspects import Suspects
+    from worker.inference.watchdog import Watchdog
 
     keep_heaps_small()
     log.info("loading the model from %s", settings.bundle)
@@ -74,7 +57,8 @@ def run_inference(settings: Settings) -> None:
         # In the job's own thread, all but the network: the thread that runs it does nothing else.
         return classifier.explain(radiograph, batcher.submit(classifier.prepare(radiograph)).result())
 
-    ledger = ledger_of(settings, may_delete=False)
+    stores = Stores.connect(settings, may_delete=False)
+    ledger = stores.ledger
     with suppress(TransientError):
         # What is served can be asked for from now on; a worker does its work without that as well.
         publish(ledger.objects, classifier.served)
@@ -92,9 +76,9 @@ def run_inference(settings: Settings) -> None:
     )
     decoders = Decoders(bounds, settings.decode_processes, settings.decode_wait_seconds)
     decoders.start()
-    desk = Desk(
+    context = AnalysisContext(
         ledger=ledger,
-        queue=JobQueue.connect(settings.redis_url),
+        queue=stores.queue,
         analyst=classifier,
         predict=predict,
         decode=decoders.decode,
@@ -104,40 +88,41 @@ def run_inference(settings: Settings) -> None:
         suspects=Suspects(stopping),
         stopping=stopping,
     )
+    app = celery_app(settings.redis_url)
+    register_inference(app, context)
     # Twice the batch: while one batch is in the model, the next one is read and decoded.
-    tasks = {ANALYSE_TASK: partial(analyse, desk=desk)}
-    _consume(settings, "inference", tasks, heartbeat, settings.batch * 2)
+    _consume(app, settings, "inference", heartbeat, settings.batch * 2)
 
 
 def run_delivery(settings: Settings) -> None:
     """Deliver callbacks until told to stop."""
-    ledger = ledger_of(settings)
+    stores = Stores.connect(settings)
+    ledger = stores.ledger
     heartbeat = Heartbeat(ledger.view.heartbeats, "delivery")
-    courier = Courier(
+    context = DeliveryContext(
         process=heartbeat.name,
         ledger=ledger,
-        queue=JobQueue.connect(settings.redis_url),
-        webhooks=Webhooks(ledger.records, settings.signing_key, REMEMBERED),
-        receivers=Receivers(ledger.records, REMEMBERED),
+        queue=stores.queue,
+        webhooks=Webhooks(ledger.records, settings.signing_key, _REMEMBERED),
+        receivers=Receivers(ledger.records, _REMEMBERED),
         public_url=settings.public_url,
         exceptions=settings.callback_exceptions,
         seconds=settings.callback_seconds,
     )
-    tasks = {
-        DELIVER_TASK: partial(in_turn, deliver, courier),
-        PROBE_TASK: partial(in_turn, probe, courier),
-    }
-    _consume(settings, "delivery", tasks, heartbeat, DELIVERY_THREADS)
+    app = celery_app(settings.redis_url)
+    register_delivery(app, context)
+    _consume(app, settings, "delivery", heartbeat, DELIVERY_THREADS)
 
 
 def run_sweeper(settings: Settings, stop: Event) -> None:
     """Sweep until `stop` is set."""
-    ledger = ledger_of(settings)
+    stores = Stores.connect(settings)
+    ledger = stores.ledger
     heartbeat = Heartbeat(ledger.view.heartbeats, "sweeper")
     heartbeat.start()
     sweeper = Sweeper(
         ledger=ledger,
-        queue=JobQueue.connect(settings.redis_url),
+        queue=stores.queue,
         max_attempts=settings.max_attempts,
         running_limit=timedelta(seconds=settings.running_seconds),
     )
@@ -146,10 +131,9 @@ def run_sweeper(settings: Settings, stop: Event) -> None:
     Thread(target=purge_until, args=purging, name="purge", daemon=True).start()
     reconciling = (stop, sweeper, settings.reconcile_seconds)
     Thread(target=reconcile_until, args=reconciling, name="reconcile", daemon=True).start()
-    audit = Audit.connect(settings)
     while not stop.wait(settings.sweep_seconds):
         # The audit log behind it: a store that refuses its entries holds up no job.
-        for work in (partial(sweep, sweeper), audit.carry_over):
+        for work in (partial(sweep, sweeper), stores.audit.carry_over):
             try:
                 work()
             except TransientError as error:
@@ -159,25 +143,7 @@ def run_sweeper(settings: Settings, stop: Event) -> None:
     heartbeat.stop()
 
 
-def is_alive(settings: Settings, role: str) -> bool:
-    """Whether a process of this role lives on this host."""
-    view = View.connect(settings.redis_url, settings.view_seconds)
-    return bool(view.heartbeats.alive(f"{role}:{socket.gethostname()}:"))
-
-
-def ledger_of(settings: Settings, may_delete: bool = True) -> Ledger:
-    """The ledger at the addresses of the settings."""
-    return Ledger(
-        Objects.connect(settings.s3_endpoint_url, settings.s3_bucket),
-        View.connect(settings.redis_url, settings.view_seconds),
-        may_delete,
-    )
-
-
-def _consume(settings: Settings, role: str, tasks: Tasks, heartbeat: Heartbeat, threads: int) -> None:
-    app = celery_app(settings.redis_url)
-    for name, work in tasks.items():
-        _register(app, name, work)
+def _consume(app: Celery, settings: Settings, role: str, heartbeat: Heartbeat, threads: int) -> None:
     worker_ready.connect(lambda **_: heartbeat.start(), weak=False)
     worker_shutdown.connect(lambda **_: heartbeat.stop(), weak=False)
     app.worker_main(
@@ -193,9 +159,3 @@ def _consume(settings: Settings, role: str, tasks: Tasks, heartbeat: Heartbeat, 
             "--without-mingle",
         ]
     )
-
-
-def _register(app: Celery, name: str, work: Callable[..., None]) -> None:
-    @app.task(name=name)
-    def run(*arguments: str) -> None:
-        work(*arguments)

@@ -10,19 +10,19 @@ from typing import Any
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from api.gate import Allowance
+from api.intake.body_limits import Allowance
 from api.server.body import Body
 from api.server.exchange import Exchange
+from api.server.least_rate import Pace
 from api.server.outbox import Outbox
-from api.server.pace import Pace
 
 LINGER_BYTES = 1024 * 1024
 """For how much of what a client still sends it may take the end of its last answer."""
-REFUSAL_SECONDS = 10.0
+_REFUSAL_SECONDS = 10.0
 """Longest that a client may take to read why its head was refused."""
 
 
-class Phase(Enum):
+class AnswerPhase(Enum):
     """What a connection waits for."""
 
     IDLE = "the first byte of a request"
@@ -50,9 +50,9 @@ class Answering(ABC):
         self.drained = 0
         self.incoming = bytearray()
         self._holds_slot = False
-        self.enter(Phase.IDLE)
+        self.enter(AnswerPhase.IDLE)
 
-    def enter(self, phase: Phase) -> None:
+    def enter(self, phase: AnswerPhase) -> None:
         """Wait for something else from now on."""
         self.phase = phase
         self.since = time.monotonic()
@@ -85,7 +85,7 @@ class Answering(ABC):
         """Run the application; where it is `busy`, so that it says so."""
         assert self.exchange
         self.worker.listen(self, reading=False)
-        self.enter(Phase.RUNNING)
+        self.enter(AnswerPhase.RUNNING)
         if busy:
             self.exchange.environ["api.too_busy"] = True
             self.body.missing = self.body.missing or RequestEntityTooLarge()
@@ -106,13 +106,13 @@ class Answering(ABC):
 
     def end_with_this(self) -> None:
         """Send what there is, and then no more."""
-        self.enter(Phase.SENDING)
-        self.pace = Pace(0, REFUSAL_SECONDS)
+        self.enter(AnswerPhase.SENDING)
+        self.pace = Pace(0, _REFUSAL_SECONDS)
         self.worker.listen(self, reading=False, writing=True)
 
     def close(self) -> None:
         """Let go of the socket at once, and of what the answer holds."""
-        if self.phase is Phase.CLOSED:
+        if self.phase is AnswerPhase.CLOSED:
             return
         self.worker.listen(self, reading=False)
         exchange, self.exchange = self.exchange, None
@@ -121,7 +121,7 @@ class Answering(ABC):
         self._forget_body()
         self.outbox.close()
         self.sock.close()
-        self.enter(Phase.CLOSED)
+        self.enter(AnswerPhase.CLOSED)
         self.worker.forget(self)
 
     def _ran(self, _: None) -> None:
@@ -129,10 +129,10 @@ class Answering(ABC):
         self.free_slot()
         if self.exchange.finished:
             self._forget_body()
-        self.enter(Phase.SENDING)
+        self.enter(AnswerPhase.SENDING)
         self.pace = Pace(self.worker.gate.settings.least_rate, float("inf"))
         self.writable()
-        if self.phase is Phase.SENDING:
+        if self.phase is AnswerPhase.SENDING:
             self.worker.listen(self, reading=False, writing=True)
 
     def _sent(self) -> None:
@@ -140,7 +140,7 @@ class Answering(ABC):
         exchange = self.exchange
         self.worker.listen(self, reading=False)
         if exchange and not exchange.finished:
-            self.enter(Phase.RUNNING)
+            self.enter(AnswerPhase.RUNNING)
             self.worker.run_in_thread(exchange.go_on, self._ran)
         elif exchange and exchange.broken:
             self.close()
@@ -159,7 +159,7 @@ class Answering(ABC):
             self.linger()
             return
         settings = self.worker.gate.settings
-        self.enter(Phase.SKIPPING)
+        self.enter(AnswerPhase.SKIPPING)
         self.pace = Pace(settings.least_rate, settings.body_seconds)
         self.worker.listen(self)
         self.skip(b"")
@@ -184,7 +184,7 @@ class Answering(ABC):
         except OSError:
             self.close()
             return
-        self.enter(Phase.LINGERING)
+        self.enter(AnswerPhase.LINGERING)
         self.worker.listen(self)
 
     def _forget_body(self) -> None:

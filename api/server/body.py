@@ -10,7 +10,7 @@ from gunicorn.http.errors import NoMoreData
 from gunicorn.http.message import Request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from api.server.chunks import Chunks
+from api.server.chunked_coding import Chunks
 
 IN_MEMORY = 1024 * 1024
 """Bytes of a body beyond which it goes into a file in the folder for temporary files."""

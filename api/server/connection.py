@@ -8,19 +8,19 @@ from gunicorn.http.message import Request
 from gunicorn.http.unreader import IterUnreader
 from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout
 
-from api.gate import Allowance
-from api.server.answering import LINGER_BYTES, Answering, Phase
+from api.intake.body_limits import Allowance
+from api.server.answering import LINGER_BYTES, Answering, AnswerPhase
 from api.server.body import Body, has_body
 from api.server.exchange import Exchange
-from api.server.pace import Pace
+from api.server.least_rate import Pace
 
 AT_ONCE = 64 * 1024
-LONGEST_HEAD = 64 * 1024
-HEAD_SECONDS = 10.0
+_LONGEST_HEAD = 64 * 1024
+_HEAD_SECONDS = 10.0
 """Longest that the head of a request may take from its first byte."""
-LINE_SECONDS = 10.0
+_LINE_SECONDS = 10.0
 """For so long a request whose body is here waits for a slot."""
-LINGER_SECONDS = 2.0
+_LINGER_SECONDS = 2.0
 """For so long a client may take the end of its last answer."""
 
 
@@ -39,13 +39,13 @@ class Connection(Answering):
             return
         except OSError:
             data = b""
-        if self.phase is Phase.LINGERING:
+        if self.phase is AnswerPhase.LINGERING:
             self.drained += len(data)
             if not data or self.drained > LINGER_BYTES:
                 self.close()
-        elif self.phase is Phase.BODY:
+        elif self.phase is AnswerPhase.BODY:
             self._take_body(data)
-        elif self.phase is Phase.SKIPPING and data:
+        elif self.phase is AnswerPhase.SKIPPING and data:
             self.skip(data)
         elif not data:
             self.close()
@@ -56,27 +56,27 @@ class Connection(Answering):
     def expire(self, now: float) -> None:
         """End what has taken too long."""
         since, phase = now - self.since, self.phase
-        if phase is Phase.HEAD and since > HEAD_SECONDS:
+        if phase is AnswerPhase.HEAD and since > _HEAD_SECONDS:
             self.refuse(408, "Request Timeout")
-        elif phase is Phase.BODY and self.pace.too_slow(now, self.body.received):
+        elif phase is AnswerPhase.BODY and self.pace.too_slow(now, self.body.received):
             self.body.give_up(RequestTimeout("The body came too slowly. Send it again, faster."))
             self.run()
-        elif phase is Phase.LINE and since > LINE_SECONDS:
+        elif phase is AnswerPhase.LINE and since > _LINE_SECONDS:
             assert self.allowance
             self.worker.lines_of(self.allowance).leave(self.allowance.client, self)
             self.run(busy=True)
         elif (
-            (phase is Phase.IDLE and since > self.worker.idle_seconds)
-            or (phase is Phase.SENDING and self.pace.too_slow(now, self.outbox.acknowledged()))
-            or (phase is Phase.LINGERING and since > LINGER_SECONDS)
+            (phase is AnswerPhase.IDLE and since > self.worker.idle_seconds)
+            or (phase is AnswerPhase.SENDING and self.pace.too_slow(now, self.outbox.acknowledged()))
+            or (phase is AnswerPhase.LINGERING and since > _LINGER_SECONDS)
         ):
             self.close()
-        elif phase is Phase.SKIPPING and self.pace.too_slow(now, self.body.received):
+        elif phase is AnswerPhase.SKIPPING and self.pace.too_slow(now, self.body.received):
             self.linger()
 
     def next_request(self) -> None:
         """Begin to read the next request."""
-        self.enter(Phase.IDLE)
+        self.enter(AnswerPhase.IDLE)
         self.worker.listen(self)
         if self.incoming:
             self._look_for_head()
@@ -84,10 +84,10 @@ class Connection(Answering):
     def _look_for_head(self) -> None:
         end = self.incoming.find(b"\r\n\r\n")
         if end < 0:
-            if len(self.incoming) > LONGEST_HEAD:
+            if len(self.incoming) > _LONGEST_HEAD:
                 self.refuse(431, "Request Header Fields Too Large")
-            elif self.phase is Phase.IDLE:
-                self.enter(Phase.HEAD)
+            elif self.phase is AnswerPhase.IDLE:
+                self.enter(AnswerPhase.HEAD)
             return
         head = bytes(self.incoming[: end + 4])
         del self.incoming[: end + 4]
@@ -102,7 +102,7 @@ class Connection(Answering):
             self.worker.handle_error(None, self.outbox, self.peer, error)
             self.end_with_this()
         else:
-            self.enter(Phase.RUNNING)
+            self.enter(AnswerPhase.RUNNING)
             if has_body(request) or request.method in (
                 "POST",
                 "PUT",
@@ -127,7 +127,7 @@ class Connection(Answering):
         if self.exchange.expects_continue and not self.incoming:
             self.outbox.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
             self.outbox.flush()
-        self.enter(Phase.BODY)
+        self.enter(AnswerPhase.BODY)
         self.pace = Pace(self.worker.gate.settings.least_rate, self.worker.gate.settings.body_seconds)
         self.worker.listen(self)
         if self.incoming:
@@ -162,6 +162,6 @@ class Connection(Answering):
             return
         assert self.allowance
         self.worker.listen(self, reading=False)
-        self.enter(Phase.LINE)
+        self.enter(AnswerPhase.LINE)
         lines.enter(self.allowance.client, self)
         self.worker.start_next(lines)

@@ -14,23 +14,23 @@ from typing import Any
 
 from gunicorn.workers.base import Worker as GunicornWorker
 
-from api.description import Size
-from api.gate import Allowance
-from api.server.answering import Phase
-from api.server.budget import Budget
+from api.http.threads import INTAKES, ONE_IN, STUDIES
+from api.intake.body_limits import Allowance
+from api.openapi.describe import Size
+from api.server.answering import AnswerPhase
+from api.server.byte_budget import Budget
+from api.server.client_queues import RequestQueues
 from api.server.connection import Connection
-from api.server.lines import Lines
-from api.threads import INTAKES, ONE_IN, STUDIES
 
 log = logging.getLogger(__name__)
 
-TURN_SECONDS = 0.5
+_TURN_SECONDS = 0.5
 """How often it looks for what has taken too long."""
-LAST_SECONDS = 2.0
+_LAST_SECONDS = 2.0
 """For how long a process that is told to stop still takes requests on connections that it has."""
 PROBES = {socket.TCP_KEEPIDLE: 60, socket.TCP_KEEPINTVL: 15, socket.TCP_KEEPCNT: 4}
 """A client that has vanished is noticed after two minutes."""
-SEND_BUFFER = 256 * 1024
+_SEND_BUFFER = 256 * 1024
 """Bytes that the kernel keeps for a client that does not read."""
 
 
@@ -56,9 +56,9 @@ class Worker(GunicornWorker):
         self.gate = self.wsgi.extensions["gate"]
         kept = STUDIES * self.gate.settings.max_study_bytes
         self.spool = Budget(kept, kept // 2)
-        self._lines: dict[Size, Lines[Connection]] = {
-            Size.IMAGE: Lines(INTAKES, INTAKES // ONE_IN),
-            Size.STUDY: Lines(STUDIES, STUDIES // 2),
+        self._lines: dict[Size, RequestQueues[Connection]] = {
+            Size.IMAGE: RequestQueues(INTAKES, INTAKES // ONE_IN),
+            Size.STUDY: RequestQueues(STUDIES, STUDIES // 2),
         }
         self._poller.register(self.PIPE[0], selectors.EVENT_READ, self._take_posted)
         for listener in self.sockets:
@@ -94,11 +94,11 @@ class Worker(GunicornWorker):
 
         self.pool.submit(work).add_done_callback(done)
 
-    def lines_of(self, allowance: Allowance | None) -> Lines[Connection] | None:
+    def lines_of(self, allowance: Allowance | None) -> RequestQueues[Connection] | None:
         """The lines in which such requests wait for a slot; None where they need none."""
         return self._lines.get(allowance.size) if allowance else None
 
-    def start_next(self, lines: Lines[Connection]) -> None:
+    def start_next(self, lines: RequestQueues[Connection]) -> None:
         """Start all whose turn it is."""
         while connection := lines.next():
             connection.start()
@@ -115,14 +115,14 @@ class Worker(GunicornWorker):
 
     def _turn(self) -> None:
         self.notify()
-        for key, events in self._poller.select(TURN_SECONDS):
+        for key, events in self._poller.select(_TURN_SECONDS):
             if not isinstance(key.data, Connection):
                 key.data()
-            elif key.data.phase is not Phase.CLOSED:
+            elif key.data.phase is not AnswerPhase.CLOSED:
                 step = key.data.writable if events & selectors.EVENT_WRITE else key.data.readable
                 self._guarded(key.data, step)
         if (now := time.monotonic()) >= self._next_look:
-            self._next_look = now + TURN_SECONDS
+            self._next_look = now + _TURN_SECONDS
             for connection in list(self.connections):
                 self._guarded(connection, partial(connection.expire, now))
 
@@ -155,7 +155,7 @@ class Worker(GunicornWorker):
             sock.close()
             return
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
         for option, value in PROBES.items():
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
         connection = Connection(self, sock, peer)
@@ -164,7 +164,7 @@ class Worker(GunicornWorker):
 
     def _make_room(self) -> bool:
         """Close one connection that nothing is done for: first one that has asked for nothing yet."""
-        spare = (Phase.LINGERING, Phase.SKIPPING, Phase.IDLE, Phase.HEAD)
+        spare = (AnswerPhase.LINGERING, AnswerPhase.SKIPPING, AnswerPhase.IDLE, AnswerPhase.HEAD)
         idle = [connection for connection in self.connections if connection.phase in spare]
         if idle:
             min(idle, key=lambda one: (one.phase not in spare[:2], one.served > 0, one.since)).close()
@@ -174,7 +174,7 @@ class Worker(GunicornWorker):
         for listener in self.sockets:
             self._poller.unregister(listener)
             listener.close()
-        self.idle_seconds = min(self.idle_seconds, LAST_SECONDS)
+        self.idle_seconds = min(self.idle_seconds, _LAST_SECONDS)
         ends = time.monotonic() + self.cfg.graceful_timeout
         while self.connections and time.monotonic() < ends:
             self._turn()

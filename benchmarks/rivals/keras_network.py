@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from model.bundle import WEIGHTS, read_bundle
-from model.image import decode
+from model.decode.image import decode
 from model.letterbox import to_input
 from model.network import FRACTURE, WHERE, build
 from model.weights import read_weights

@@ -3,8 +3,6 @@
 All give the same scores, up to rounding; which one is a matter of speed and of what is installed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,8 +13,8 @@ import numpy as np
 from model.bundle import Bundle
 from model.errors import NoEngine
 
-TENSORFLOW, OPENVINO, ONNX_RUNTIME = "tensorflow", "openvino", "onnxruntime"
-ENGINES = (OPENVINO, TENSORFLOW, ONNX_RUNTIME)
+_TENSORFLOW, OPENVINO, ONNX_RUNTIME = "tensorflow", "openvino", "onnxruntime"
+ENGINES = (OPENVINO, _TENSORFLOW, ONNX_RUNTIME)
 """By preference: where both are, OpenVINO is the faster one. Each is named after the package it needs."""
 
 

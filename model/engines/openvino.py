@@ -16,7 +16,7 @@ from model.engines.openvino_stem import IN_FLOAT32, with_exact_stem
 from model.network import FEATURES, FRACTURE, WHERE
 from model.onnx_graph import with_weights
 
-HINT = {"PERFORMANCE_HINT": "LATENCY"}
+_HINT = {"PERFORMANCE_HINT": "LATENCY"}
 PIECE = 1 << 16
 """Bytes written at once: Linux maps as much around what is looked at as was written together."""
 
@@ -38,7 +38,7 @@ class OpenVino:
             progress("loading the weights")
             network = read_network(bundle)
             progress("compiling for OpenVINO")
-            compiled = core.compile_model(network, "CPU", HINT)
+            compiled = core.compile_model(network, "CPU", _HINT)
             if file and _keep(compiled, file, progress):
                 read = _read(core, file, progress)
         self._compiled: openvino.CompiledModel
@@ -71,7 +71,7 @@ def _fingerprint(core: openvino.Core, bundle: Bundle) -> str:
     """Changes with whatever makes another program of the network: bundle, OpenVINO, processor."""
     processor = [core.get_property("CPU", name) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")]
     graph = hashlib.sha256((bundle.folder / GRAPH).read_bytes()).hexdigest()
-    how = [HINT, IN_FLOAT32]
+    how = [_HINT, IN_FLOAT32]
     of = json.dumps([bundle.sha256, graph, openvino.__version__, *processor, *how], default=str)
     return hashlib.sha256(of.encode()).hexdigest()
 
@@ -88,7 +88,7 @@ def _read(
             # OpenVINO takes only what may be written to; a page that is not written to stays the file's.
             mapped = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_COPY)
         tensor = openvino.Tensor(np.frombuffer(mapped, np.uint8), shared_memory=True)
-        return core.import_model(tensor, "CPU", HINT), mapped
+        return core.import_model(tensor, "CPU", _HINT), mapped
     except (OSError, RuntimeError, ValueError) as error:
         progress(f"that cannot be used: {error}")
         return None

@@ -13,7 +13,7 @@ from model.idle_blocks import without_idle_layers
 from model.network import FEATURES, FRACTURE, WHERE, build
 from model.weights import read_weights
 
-BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+_BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 """Flags of processors that multiply in bfloat16, as the kernel names them on x86 and ARM."""
 
 
@@ -62,4 +62,4 @@ def multiplies_in_bfloat16() -> bool:
             flags = next((line for line in file if line.startswith(("flags", "Features"))), "")
     except OSError:
         return False
-    return not BFLOAT16.isdisjoint(flags.split())
+    return not _BFLOAT16.isdisjoint(flags.split())

@@ -23,7 +23,7 @@ def test_every_setting_is_read_by_a_role():
 def test_roles_read_what_their_code_names():
     roles = roles_of_settings()
     assert roles["redis_url"] == ["api", "inference", "delivery", "sweeper", "commands"]
-    assert roles["log_level"] == ["api", "inference", "delivery", "sweeper"]
+    assert roles["log_level"] == ["api", "inference", "delivery", "sweeper", "commands"]
     assert roles["max_pixels"] == ["api", "inference"]
     assert roles["max_attempts"] == ["inference", "sweeper"]
     assert roles["callback_exceptions"] == ["api", "delivery"]
@@ -42,4 +42,4 @@ def test_roles_that_read_the_signing_key_are_those_that_compose_gives_it():
 
 
 def test_a_method_of_settings_counts_as_what_it_reads():
-    assert {"client_retention", "retention_seconds"} <= settings_read_from("api.submission:checked")
+    assert {"client_retention", "retention_seconds"} <= settings_read_from("api.intake.submission:checked")

@@ -15,14 +15,18 @@ import pytest
 import urllib3
 from redis import Redis
 
-from api.keys import Keys
-from jobs.ledger import Ledger
-from jobs.objects import Objects
-from jobs.records import Records
+from api.app import Collaborators
+from api.identity.key_store import Keys
+from jobs.redis.changes import Changes
+from jobs.redis.queue import JobQueue
+from jobs.redis.view import View
 from jobs.settings import Settings
-from jobs.view import View
+from jobs.store.ledger import Ledger
+from jobs.store.objects import Objects
+from jobs.store.records import Records
+from jobs.store.stores import Stores
 from stack.addresses import free_ports
-from tests.conftest import SIGNING_KEY, Stores
+from tests.conftest import SIGNING_KEY, Servers
 
 MAX_BYTES = 400_000
 ROOT = Path(__file__).parents[2]
@@ -33,6 +37,12 @@ RESULT = {
     "model": {"name": "osteo-test", "version": "1", "sha256": "f" * 64},
     "image": {"sha256": "0" * 64, "width": 128, "height": 96, "format": "PNG"},
 }
+
+
+def collaborators(settings: Settings, ledger: Ledger, queue: JobQueue, keys: Keys) -> Collaborators:
+    """What an application works with, over these parts."""
+    stores = Stores(ledger.objects, ledger.view.redis, ledger, queue, settings.signing_key)
+    return Collaborators(stores, keys, Changes.connect(settings.redis_url), ledger.objects)
 
 
 @dataclass
@@ -87,14 +97,14 @@ class Api:
 
 @contextmanager
 def serving(
-    stores: Stores, folder: Path, *arguments: str, **changed: Any
+    servers: Servers, folder: Path, *arguments: str, **changed: Any
 ) -> Iterator[tuple[Api, "subprocess.Popen[bytes]"]]:
     """An API that answers, and gunicorn's process; with more `arguments` of gunicorn's, and settings."""
     settings = replace(
         Settings(
             signing_key=SIGNING_KEY,
-            redis_url=stores.redis_url,
-            s3_endpoint_url=stores.s3_url,
+            redis_url=servers.redis_url,
+            s3_endpoint_url=servers.s3_url,
             s3_bucket="test-api",
             max_bytes=MAX_BYTES,
             max_study_bytes=10 * MAX_BYTES,
@@ -108,7 +118,7 @@ def serving(
         for f in fields(settings)
         if (value := getattr(settings, f.name)) not in (None, frozenset())
     }
-    objects = Objects.connect(stores.s3_url, "test-api")
+    objects = Objects.connect(servers.s3_url, "test-api")
     objects.make_bucket()
     (port,) = free_ports(1)
     log = (folder / "api.log").open("wb")
@@ -130,7 +140,7 @@ def serving(
             assert process.poll() is None, Path(log.name).read_text()
             assert time.monotonic() < deadline, "the API does not answer"
             time.sleep(0.1)
-        redis = Redis.from_url(stores.redis_url)
+        redis = Redis.from_url(servers.redis_url)
         key = Keys(Records(objects, redis)).create("clinic")
         yield Api(url, key, objects, redis, Path(log.name)), process
     finally:
@@ -139,8 +149,8 @@ def serving(
 
 
 @pytest.fixture(scope="session")
-def served(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    with serving(stores, tmp_path_factory.mktemp("api")) as (api, _):
+def served(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    with serving(servers, tmp_path_factory.mktemp("api")) as (api, _):
         yield api
 
 

@@ -11,19 +11,20 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from flask.testing import FlaskClient
 
+from admin.keys import Keys
 from api.app import create_app
-from api.keys import Keys
-from jobs.errors import StoreUnavailable
-from jobs.job import now
-from jobs.ledger import Ledger
-from jobs.lines import DRAIN_BUCKET, drained_key
-from jobs.objects import Objects
-from jobs.queue import JobQueue
-from jobs.redis_client import CONNECTIONS
+from jobs.record.errors import StoreUnavailable
+from jobs.record.job import now
+from jobs.redis.client import CONNECTIONS
+from jobs.redis.client_queues import DRAIN_BUCKET, drained_key
+from jobs.redis.queue import JobQueue
+from jobs.redis.view import View
 from jobs.settings import Settings
-from jobs.start import marks_of
-from jobs.view import View
+from jobs.store.ledger import Ledger
+from jobs.store.objects import Objects
+from jobs.store.stores import Stores
 from tests import pictures
+from tests.api.conftest import collaborators
 from tests.conftest import a_job
 
 PNG = pictures.encoded(pictures.gray())
@@ -32,7 +33,7 @@ NO_REDIS = "redis://127.0.0.1:1/0"
 
 def client_of(settings: Settings, ledger: Ledger, queue: JobQueue, keys: Keys) -> FlaskClient:
     """A client with a valid key of an API over these parts."""
-    client = create_app(settings, ledger, queue, keys).test_client()
+    client = create_app(settings, collaborators(settings, ledger, queue, keys)).test_client()
     client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {keys.create('clinic')}"
     return client
 
@@ -56,7 +57,7 @@ def test_a_radiograph_is_accepted_while_redis_is_away_and_readiness_says_so(sett
 
 
 def test_no_limit_is_lifted_while_all_connections_to_redis_are_in_use(settings, ledger, queue, keys):
-    pool = ledger.view.lines.redis.connection_pool
+    pool = ledger.view.redis.connection_pool
     pool.timeout = 0.01
     client = client_of(replace(settings, client_rate=1), ledger, queue, keys)
     taken = [pool.get_connection() for _ in range(CONNECTIONS)]
@@ -108,7 +109,7 @@ def test_a_redis_that_takes_no_writes_is_named_and_submissions_are_taken(
 
 def test_readiness_writes_once_a_minute_and_again_once_a_write_has_failed(settings, ledger, queue, keys):
     client, bucket, puts, allowed = client_of(settings, ledger, queue, keys), ledger.objects, [], [True]
-    marks_of(settings).compare()
+    Stores.connect(settings).check()
 
     def put(params: dict, **_: object) -> tuple | None:
         puts.append(params["url_path"])
@@ -131,7 +132,7 @@ def test_a_misspelt_bucket_is_not_made_but_by_the_step_that_makes_buckets(settin
     wrong = replace(settings, s3_bucket=f"{settings.s3_bucket}-typo")
     objects = Objects.connect(wrong.s3_endpoint_url, wrong.s3_bucket)
     misled = Ledger(objects, ledger.view)
-    client = create_app(wrong, misled, queue, Keys(misled.records)).test_client()
+    client = create_app(wrong, collaborators(wrong, misled, queue, Keys(misled.records))).test_client()
     environment = {
         "S3_ENDPOINT_URL": wrong.s3_endpoint_url,
         "S3_BUCKET": wrong.s3_bucket,
@@ -144,17 +145,17 @@ def test_a_misspelt_bucket_is_not_made_but_by_the_step_that_makes_buckets(settin
         return subprocess.run(command, env=os.environ | environment, capture_output=True, text=True)
 
     for command in (
-        ("api.keys", "create", "--client", "clinic"),
-        ("api.keys", "list"),
-        ("api.audit", "--client", "clinic", "--since", "2026-01-01"),
-        ("worker.dead_letters", "list"),
+        ("admin.keys", "create", "--client", "clinic"),
+        ("admin.keys", "list"),
+        ("admin.audit", "--client", "clinic", "--since", "2026-01-01"),
+        ("admin.dead_letters", "list"),
     ):
         done = run(*command)
         assert done.returncode == 2, command
-        assert "correct S3_BUCKET, or make it with `python -m api.bucket`" in done.stderr, command
+        assert "correct S3_BUCKET, or make it with `python -m admin.bucket`" in done.stderr, command
     assert client.get("/health/ready").json["missing"] == ["object-store"]
     assert wrong.s3_bucket not in buckets(objects)
-    assert run("api.bucket").returncode == run("api.bucket").returncode == 0
+    assert run("admin.bucket").returncode == run("admin.bucket").returncode == 0
     assert wrong.s3_bucket in buckets(objects)
     assert client.get("/health/ready").status_code == 200
 

@@ -15,7 +15,7 @@ import urllib3
 from tests.chaos.service import Service
 from tests.chaos.stand_in import image
 from tests.chaos.trials import PATIENCE, Client, Row, counted
-from tests.model.test_bombs import jpeg_of_scans
+from tests.model.decode.test_bombs import jpeg_of_scans
 
 HANDS = 16
 """Requests that the neighbour makes at once."""

@@ -16,9 +16,9 @@ from unittest.mock import patch
 
 from redis import Redis
 
-from jobs.ledger import Ledger
-from jobs.objects import Objects
-from jobs.view import View
+from jobs.redis.view import View
+from jobs.store.ledger import Ledger
+from jobs.store.objects import Objects
 from stack import answers
 from stack.addresses import HOST, Addresses, free_ports
 from stack.development import make_bucket
@@ -121,7 +121,7 @@ class Service:
 
     def _made(self, client: str) -> dict[str, str]:
         made = subprocess.run(
-            (sys.executable, "-m", "api.keys", "create", "--client", client),
+            (sys.executable, "-m", "admin.keys", "create", "--client", client),
             env=self._keys_of,
             check=True,
             capture_output=True,

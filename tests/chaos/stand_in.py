@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image
 
-from model.image import Radiograph
+from model.decode.image import Radiograph
 from model.prediction import Prediction
 
 HARMLESS, DEADLY, HANGING = 64, 65, 66

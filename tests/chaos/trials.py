@@ -10,8 +10,8 @@ from typing import Any
 
 import urllib3
 
-from jobs.job import Job
-from jobs.states import Delivery, State
+from jobs.record.job import Job
+from jobs.record.states import Delivery, State
 from tests.chaos.service import Service
 
 CLIENTS = 8

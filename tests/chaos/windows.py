@@ -39,13 +39,13 @@ def _receiver(connection: object) -> bool:
     return type(connection) is http.client.HTTPConnection  # and not botocore's, which is made of it
 
 
-OBJECTS = "jobs.objects:Objects"
+OBJECTS = "jobs.store.objects:Objects"
 STAND_IN = "tests.chaos.stand_in:StandIn"
 WINDOWS = (
     Window("after the marker", "api", f"{OBJECTS}.put", "after", _key("pending/")),
     Window("after the image is stored", "api", f"{OBJECTS}.put", "after", _key("clients/")),
-    Window("after the enqueue", "api", "jobs.queue:JobQueue.feed", "after"),
-    Window("popped but not recorded", "inference", "worker.analyse:_take_up", "before"),
+    Window("after the enqueue", "api", "jobs.redis.queue:JobQueue.feed", "after"),
+    Window("popped but not recorded", "inference", "worker.inference.analyse:_take_up", "before"),
     Window("before inference", "inference", f"{STAND_IN}.run", "before"),
     Window("after inference", "inference", f"{STAND_IN}.run", "after"),
     Window("before the result is stored", "inference", f"{OBJECTS}.put_new", "before", _result),
@@ -57,7 +57,7 @@ WINDOWS = (
         "before",
         _receiver,
     ),
-    Window("after the callback's answer", "delivery", "worker.deliver:_after", "before"),
+    Window("after the callback's answer", "delivery", "worker.delivery.deliver:_after", "before"),
 )
 
 

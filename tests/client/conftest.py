@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import urllib3
 
-from jobs.job import Job, now
-from jobs.ledger import Ledger
+from jobs.record.job import Job, now
+from jobs.store.ledger import Ledger
 from osteo_client import AsyncClient, AsyncJobHandle, Client
 from tests import pictures
 from tests.api.conftest import RESULT, Api, api, served
@@ -86,7 +86,7 @@ class Worker:
 
 
 @pytest.fixture
-def worker(api: Api, stores: Any) -> Worker:
+def worker(api: Api, servers: Any) -> Worker:
     return Worker(api.ledger)
 
 

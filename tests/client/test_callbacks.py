@@ -16,11 +16,11 @@ from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
 from flask import Flask
 
-from jobs.job import moment_text, now
-from jobs.webhook import signed, webhook_secret
+from jobs.callbacks.signing import signed, webhook_secret
+from jobs.record.job import moment_text, now
 from osteo_client import CallbackRejected, from_django, from_fastapi, from_flask, verify
 from tests.conftest import SIGNING_KEY, a_job
-from worker.deliver import event_of
+from worker.delivery.deliver import event_of
 
 SECRET = webhook_secret(SIGNING_KEY, "clinic")
 OTHER = webhook_secret(SIGNING_KEY, "another")

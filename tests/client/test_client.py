@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from api.keys import Keys
+from admin.keys import Keys
 from osteo_client import (
     CallbackRefused,
     ImageRefused,

@@ -2,8 +2,8 @@
 
 import pytest
 
-from jobs.handover import pass_on
-from jobs.job import now
+from jobs.lifecycle.next_step import pass_on
+from jobs.record.job import now
 from osteo_client import CallbackRefused, NotEnded, Problem
 from tests.client.conftest import PNG, RESULT, Api
 from tests.conftest import WatchedQueue
@@ -11,8 +11,8 @@ from tests.conftest import WatchedQueue
 HOOK = "https://clinic.example/hook"
 
 
-def test_a_study_is_submitted_waited_for_and_redelivered(connect, api: Api, stores):
-    client, queue = connect(api.url, api.key), WatchedQueue.connect(stores.redis_url)
+def test_a_study_is_submitted_waited_for_and_redelivered(connect, api: Api, servers):
+    client, queue = connect(api.url, api.key), WatchedQueue.connect(servers.redis_url)
     study = client.submit_study([PNG, PNG], reference="R 1", callback_url=HOOK)
     assert (study.state, study.reference, len(study.jobs), study.ended) == ("queued", "R 1", 2, False)
     with pytest.raises(NotEnded):

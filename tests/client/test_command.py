@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from api.keys import Keys
+from admin.keys import Keys
 from osteo_client.command.submitted import NAME, Submitted, key_of
 from tests import pictures
 from tests.api.conftest import Api

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from api.keys import Keys
-from jobs.job import now
+from admin.keys import Keys
+from jobs.record.job import now
 from osteo_client import AlreadyEnded, Gone, KeyReused
 from tests import pictures
 from tests.api.conftest import Api

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jobs.job import now
+from jobs.record.job import now
 from osteo_client import Busy, Problem, Unreachable
 from osteo_client.exchange import SHORTEST_PAUSE
 from stack.addresses import free_ports

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from api.key import id_of
-from api.key_store import Keys
-from api.scope import Scope
+from api.identity.key import id_of
+from api.identity.key_store import Keys
+from api.identity.scopes import Scope
 from osteo_client import Forbidden, NoSuchKey, NotTheService, Unauthorized
 from tests.api.conftest import Api
 from tests.client.conftest import Door

@@ -14,16 +14,17 @@ from typing import Any, cast
 import pytest
 import urllib3
 
-from jobs.job import moment_text, now
-from jobs.ledger import Ledger
-from jobs.study import concluded
-from jobs.webhook import EVENTS, signed
+from jobs.callbacks.signing import signed
+from jobs.record.events import EVENTS
+from jobs.record.job import moment_text, now
+from jobs.record.study import concluded
+from jobs.store.ledger import Ledger
 from stack.addresses import free_ports
 from stack.part import ROOT
 from tests.api.conftest import RESULT
 from tests.conftest import a_job, a_study
 from tests.integration.conftest import Stack, await_that
-from worker.deliver import event_of
+from worker.delivery.deliver import event_of
 
 PAGE = (ROOT / "docs/integrate.md").read_text()
 BLOCK = re.compile(

@@ -45,7 +45,7 @@ def test_every_figure_that_the_page_names_is_served(stack: Stack):
 
 
 def test_the_commands_for_keys_and_the_audit_log_run_as_printed(stack: Stack):
-    (block,) = (text for text in BLOCKS if "api.keys" in text)
+    (block,) = (text for text in BLOCKS if "admin.keys" in text)
     made, listed, rotated, revoked, *acts = map(json.loads, pasted(block, stack).splitlines())
     assert made["webhook_secret"].startswith("whsec_")
     assert listed["scopes"] == ["read", "submit"]
@@ -59,7 +59,7 @@ def test_the_commands_for_dead_letters_run_as_printed(stack: Stack):
 
 
 def test_a_signing_key_is_replaced_as_printed_and_the_stack_goes_on(tmp_path: Path):
-    (block,) = (text for text in BLOCKS if "api.signing_key" in text)
+    (block,) = (text for text in BLOCKS if "admin.signing_key" in text)
     with running(tmp_path) as stack:
         settings = tmp_path / "settings.json"
         assert settings.stat().st_mode & 0o777 == 0o600
@@ -94,5 +94,5 @@ def test_the_lines_that_make_secrets_make_all_that_compose_requires(file: str, t
 def test_every_block_of_the_page_is_run():
     assert len(BLOCKS) == 4
     assert PAGE.count("\n```") == 2 * (len(BLOCKS) + 1), (
-        "and the rights that tests/jobs/test_redis_peers.py gives"
+        "and the rights that tests/jobs/redis/test_peers.py gives"
     )

@@ -75,9 +75,9 @@ def test_names_that_are_no_settings_are_warned_of(caplog):
     ]
 
 
-def test_a_worker_warns_in_its_log_of_a_name_that_is_no_setting(stores):
-    given = {"REDIS_URL": stores.redis_url, "OSTEO_BATCHES": "8"}
-    command = [sys.executable, "-m", "worker", "alive", "sweeper"]
+def test_a_worker_warns_in_its_log_of_a_name_that_is_no_setting(servers):
+    given = {"REDIS_URL": servers.redis_url, "OSTEO_BATCHES": "8"}
+    command = [sys.executable, "-m", "admin.alive", "sweeper"]
     done = subprocess.run(command, env=os.environ | given, capture_output=True, text=True, timeout=120)
     (line,) = done.stderr.splitlines()
     assert json.loads(line)["level"] == "WARNING"

@@ -6,10 +6,10 @@ from PIL import Image
 
 from model.bundle import WEIGHTS, Bundle, Calibration, Thresholds
 from model.classifier import Classifier, calibrate, name_finding
+from model.decode.image import Radiograph
 from model.engines import ONNX_RUNTIME
 from model.errors import BundleRefused
 from model.exposed_field import find_field
-from model.image import Radiograph
 from model.letterbox import Letterbox
 from model.synthetic import draw_forearm
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from model.decode.image import decode
 from model.exposed_field import find_field
-from model.image import decode
 from model.letterbox import to_square
 from model.synthetic import draw_forearm
 from tests.xrays import XRAYS, needs_xrays

@@ -6,7 +6,7 @@ import numpy as np
 from model.idle_blocks import idle_layers, without_idle_layers
 from model.network import FRACTURE, WHERE, build
 from tests.model.conftest import untrained
-from training.growth import transfer
+from training.network.growth import transfer
 
 
 def convolutions(network: keras.Model) -> int:

@@ -8,14 +8,14 @@ from PIL import Image, ImageDraw, ImageFont
 
 from model.bundle import CHECK, Bundle
 from model.classifier import Classifier
+from model.decode.image import NotARadiograph, Radiograph, decode
 from model.engines import ONNX_RUNTIME, start
-from model.image import NotARadiograph, Radiograph, decode
 from model.network import FEATURE_COUNT
 from model.radiograph_check import RadiographCheck, contrast
 from model.synthetic import draw_forearm
 from tests import pictures
 from tests.xrays import XRAYS, needs_xrays
-from training.perturbations import as_delivered
+from training.evaluation.perturbations import as_delivered
 
 BUNDLED = Path(__file__).parents[2] / "model/bundle"
 CHECKED = RadiographCheck.from_json((BUNDLED / CHECK).read_text())

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from stack.errors import Refused
+from stack.errors import StartRefused
 from stack.part import ROOT
 from stack.say import say
 from tests.s390x import root
@@ -16,7 +16,7 @@ FOLDER = ROOT / "var" / "s390x"
 CARRIED = FOLDER / "carried"
 WITHOUT_SERVERS = (
     "tests/s390x/on_big_endian.py",
-    "tests/model/test_image.py",
+    "tests/model/decode/test_image.py",
     "tests/model/test_letterbox.py",
     "tests/model/test_regions.py",
 )
@@ -55,7 +55,7 @@ def main() -> int:
             with part(name):
                 if tested(*tests):
                     failed.append(name)
-    except Refused as reason:
+    except StartRefused as reason:
         say(f"cannot test on s390x: {reason}")
         return 2
     for name, seconds in took.items():

@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from api.submission import Submission
-from jobs.claims import key_place, own_id_place
-from jobs.document import document
-from jobs.ids import made_at
-from jobs.job import ImageFacts, Job
-from jobs.ledger import INVERTED
-from jobs.states import Delivery
-from jobs.webhook import signed, webhook_secret
+from api.intake.submission import Submission
+from jobs.callbacks.signing import signed, webhook_secret
+from jobs.record.documents import document
+from jobs.record.ids import made_at
+from jobs.record.job import ImageFacts, Job
+from jobs.record.states import Delivery
+from jobs.store.claims import key_place, own_id_place
+from jobs.store.ledger import INVERTED
 from model.bundle import WEIGHTS, Bundle
+from model.decode.image import decode
 from model.engines import ONNX_RUNTIME, start
-from model.image import decode
 from model.letterbox import Letterbox, to_input, to_square
 from model.prediction import cells_to_bytes
 from model.regions import spread_heat

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from stack.errors import Refused
+from stack.errors import StartRefused
 from stack.part import ROOT
 from stack.say import say
 
@@ -41,7 +41,7 @@ exec chroot "$1" env --ignore-environment --chdir={CHECKOUT} "${{@:3}}"
 def let_the_kernel_run_s390x() -> None:
     """Have programs of s390x run as if they were this machine's own. Raises Refused where that cannot be."""
     if os.geteuid() != 0:
-        raise Refused("an s390x root can only be built and entered as root.")
+        raise StartRefused("an s390x root can only be built and entered as root.")
     if packages := sorted({package for tool, package in TOOLS.items() if not shutil.which(tool)}):
         say(f"installing {', '.join(packages)} ...")
         _run("apt-get", "update", "--quiet")
@@ -51,7 +51,7 @@ def let_the_kernel_run_s390x() -> None:
     if not (BINFMT / "qemu-s390x").exists():
         _run("update-binfmts", "--import", "qemu-s390x")
     if subprocess.run(["arch-test", "s390x"], stdout=subprocess.DEVNULL).returncode:
-        raise Refused(f"the kernel does not run s390x; {BINFMT}/qemu-s390x says what it knows.")
+        raise StartRefused(f"the kernel does not run s390x; {BINFMT}/qemu-s390x says what it knows.")
 
 
 def build(root: Path) -> None:
@@ -69,7 +69,9 @@ def build(root: Path) -> None:
             break
         say(f"{mirror} does not have {suite} for s390x whole; its indexes may be of two days.")
     else:
-        raise Refused(f"mmdebstrap found no Debian {CODENAME} for s390x; see above, and try again later.")
+        raise StartRefused(
+            f"mmdebstrap found no Debian {CODENAME} for s390x; see above, and try again later."
+        )
     (root / CHECKOUT.relative_to("/")).mkdir(parents=True)
     built.write_text("\n".join(packages))
 
@@ -124,11 +126,11 @@ def _mirror() -> str:
     question = ("apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Label: Debian")
     found = subprocess.run(question, capture_output=True, text=True, check=True).stdout.split()
     if not found:
-        raise Refused("apt knows no mirror of Debian here; /etc/apt/sources.list* must name one.")
+        raise StartRefused("apt knows no mirror of Debian here; /etc/apt/sources.list* must name one.")
     return found[0]
 
 
 def _run(*command: str) -> None:
     done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=sys.stderr)
     if done.returncode:
-        raise Refused(f"{command[0]} ended with exit status {done.returncode}; see above.")
+        raise StartRefused(f"{command[0]} ended with exit status {done.returncode}; see above.")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from stack.addresses import HOST, Addresses, free_ports
-from stack.errors import Refused
+from stack.errors import StartRefused
 
 
 @pytest.fixture
@@ -21,25 +21,25 @@ def taken() -> Iterator[int]:
 def test_a_port_in_use_is_named_together_with_its_setting(taken: int, setting: str) -> None:
     first, second = free_ports(2)
     environment = {"PORT": str(first), "FLOWER_PORT": str(second), setting: str(taken)}
-    with pytest.raises(Refused, match=rf"port {taken} .* in use .* set {setting} "):
+    with pytest.raises(StartRefused, match=rf"port {taken} .* in use .* set {setting} "):
         Addresses.from_environment(environment)
 
 
 def test_a_port_taken_on_all_addresses_is_taken_here_too() -> None:
     (port,) = free_ports(1)
-    with socket.create_server(("0.0.0.0", port)), pytest.raises(Refused, match=f"port {port}"):
+    with socket.create_server(("0.0.0.0", port)), pytest.raises(StartRefused, match=f"port {port}"):
         Addresses.from_environment({"PORT": str(port)})
 
 
 @pytest.mark.parametrize("text", ["0", "65536", "-1", "http", "80 80", "\u0664\u0662"])
 def test_what_is_no_port_is_refused_with_its_setting(text: str) -> None:
-    with pytest.raises(Refused, match="FLOWER_PORT"):
+    with pytest.raises(StartRefused, match="FLOWER_PORT"):
         Addresses.from_environment({"PORT": str(free_ports(1)[0]), "FLOWER_PORT": text})
 
 
 def test_the_api_and_flower_cannot_share_a_port() -> None:
     (port,) = free_ports(1)
-    with pytest.raises(Refused, match=f"both {port}"):
+    with pytest.raises(StartRefused, match=f"both {port}"):
         Addresses.from_environment({"PORT": str(port), "FLOWER_PORT": str(port)})
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stack.errors import Refused
+from stack.errors import StartRefused
 from stack.folder import Folder
 from stack.part import ROOT
 
@@ -79,7 +79,7 @@ def test_a_second_stack_in_the_same_folder_is_told_who_holds_it(tmp_path: Path) 
     ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
-        with pytest.raises(Refused, match=rf"process id {holder.pid} holds .*OSTEO_VAR"):
+        with pytest.raises(StartRefused, match=rf"process id {holder.pid} holds .*OSTEO_VAR"):
             Folder(tmp_path)
         holder.communicate()
     Folder(tmp_path)
@@ -87,7 +87,7 @@ def test_a_second_stack_in_the_same_folder_is_told_who_holds_it(tmp_path: Path) 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(Refused, match="OSTEO_VAR"):
+    with pytest.raises(StartRefused, match="OSTEO_VAR"):
         Folder(tmp_path / "file")
 
 

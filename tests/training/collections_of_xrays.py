@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from training.manifest import Entry
+from training.data.manifest import ManifestRow
 from training.synthetic_set import draw_collection
 
 
@@ -65,7 +65,7 @@ def as_fracatlas(source: Path, folder: Path) -> Path:
     return folder
 
 
-def an_entry(image: str = "a.png", fractured: bool = False, **changes: object) -> Entry:
+def an_entry(image: str = "a.png", fractured: bool = False, **changes: object) -> ManifestRow:
     values: dict = {
         "image": image,
         "sha256": "0" * 64,
@@ -83,7 +83,7 @@ def an_entry(image: str = "a.png", fractured: bool = False, **changes: object) -
         "boxes": (),
         "polygons": (),
     }
-    return Entry(**(values | changes))
+    return ManifestRow(**(values | changes))
 
 
 def turned(picture: Image.Image, degrees: float) -> Image.Image:

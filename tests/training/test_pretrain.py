@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.photographs import hold_out, read_photographs
+from training.data.photographs import hold_out, read_photographs
 from training.pretrain import CHECKPOINT, METRICS, TRUNK, Pretraining, draw
-from training.refused import Refused
+from training.run.refused import Refused
 
 ROOT = Path(__file__).parents[2]
 CONFIG = """
@@ -61,7 +61,7 @@ def start(folder: Path) -> "subprocess.Popen[str]":
 
 def test_it_goes_on_after_a_kill_and_what_it_learned_begins_a_network(folder: Path):
     from model.network import build
-    from training.trunk import begin_with
+    from training.network.trunk import begin_with
 
     first = start(folder)
     history = folder / "out/history.jsonl"

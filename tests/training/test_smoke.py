@@ -13,10 +13,11 @@ from PIL import Image
 from model.bundle import CARD, MANIFEST, MEASURED, read_bundle
 from stack.part import ROOT
 from tests.integration.conftest import running
-from training.curves import CURVES
+from training.evaluation.report import REPORT
+from training.evaluation.selection_plot import PICTURE
 from training.external import MEASURED as EXTERNAL
-from training.report import REPORT
-from training.select import PICTURE, SELECTION
+from training.run.curves import CURVES
+from training.select import SELECTION
 from training.synthetic_set import draw_wrist
 
 

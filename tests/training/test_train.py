@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 
 from tests.training.collections_of_xrays import a_collection
+from training.batches.step import take_average
 from training.collect import collect
-from training.config import Config, Phase, read_config
-from training.curves import CURVES, HISTORY, VALIDATION, read
-from training.openings import OPENINGS, AlreadyOpened, note_opening
-from training.optimizer import make_optimizer
+from training.data.split import division_of
+from training.network.optimizer import make_optimizer
+from training.network.trained import TRAINED, AnotherDivision, config_of, refuse_another_division
 from training.prepare import prepare
-from training.refused import Refused
-from training.split import division_of
-from training.train import take_average
-from training.trained import TRAINED, AnotherDivision, config_of, refuse_another_division
+from training.run.config import Config, Phase, read_config
+from training.run.curves import CURVES, HISTORY, VALIDATION, read
+from training.run.refused import Refused
+from training.run.test_part_openings import OPENINGS, AlreadyOpened, note_opening
 
 if TYPE_CHECKING:
     import keras
@@ -136,7 +136,7 @@ def test_a_test_part_is_opened_for_one_network_unless_one_insists(tmp_path: Path
 
 def test_a_checkpoint_of_another_experiment_is_not_continued(tmp_path: Path):
     from model.network import build
-    from training.checkpoint import Position, position_of, save
+    from training.run.checkpoint import Position, position_of, save
 
     (tmp_path / "config.toml").write_text(CONFIG)
     config = read_config(tmp_path / "config.toml")

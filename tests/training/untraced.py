@@ -6,7 +6,7 @@ Tracing a ResNet's step takes TensorFlow half a minute, running it a second; a t
 import runpy
 import sys
 
-from training.backend import prepare_backend
+from training.network.backend import prepare_backend
 
 
 def main() -> None:

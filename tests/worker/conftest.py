@@ -10,17 +10,17 @@ from threading import Thread
 import pytest
 from redis import Redis
 
-from jobs.agenda import AGENDA
-from jobs.ledger import Ledger
-from jobs.queue import JobQueue
-from jobs.receivers import Receivers
+from jobs.redis.agenda import AGENDA
+from jobs.redis.queue import JobQueue
 from jobs.settings import Settings
-from jobs.webhook import Webhooks
+from jobs.store.ledger import Ledger
+from jobs.store.receivers import Receivers
+from jobs.store.webhook_settings import Webhooks
 from tests.conftest import SIGNING_KEY
-from worker.deliver import Courier, in_turn
-from worker.deliver import deliver as deliver_in_turn
-from worker.probe import probe as probe_in_turn
-from worker.sweep import Sweeper, sweep
+from worker.delivery.deliver import DeliveryContext, in_turn
+from worker.delivery.deliver import deliver as deliver_in_turn
+from worker.delivery.probe import probe as probe_in_turn
+from worker.sweeper.sweep import Sweeper, sweep
 
 
 class Receiver:
@@ -75,9 +75,9 @@ PROCESS = "delivery:host:1:abcd"
 
 
 @pytest.fixture
-def courier(ledger: Ledger, queue: JobQueue, settings: Settings) -> Courier:
+def context(ledger: Ledger, queue: JobQueue, settings: Settings) -> DeliveryContext:
     ledger.view.heartbeats.beat(PROCESS)
-    return Courier(
+    return DeliveryContext(
         PROCESS,
         ledger,
         queue,
@@ -89,16 +89,16 @@ def courier(ledger: Ledger, queue: JobQueue, settings: Settings) -> Courier:
     )
 
 
-def deliver(job_id: str, courier: Courier) -> None:
+def deliver(job_id: str, context: DeliveryContext) -> None:
     """What a delivery worker does about a job once its client has been fed."""
-    courier.queue.feed_deliveries("clinic")
-    in_turn(deliver_in_turn, courier, job_id)
+    context.queue.feed_deliveries("clinic")
+    in_turn(deliver_in_turn, context, job_id)
 
 
-def send_probe(probe_id: str, courier: Courier) -> None:
+def send_probe(probe_id: str, context: DeliveryContext) -> None:
     """What a delivery worker does about a test event."""
-    courier.queue.probe("clinic", probe_id)
-    in_turn(probe_in_turn, courier, probe_id)
+    context.queue.probe("clinic", probe_id)
+    in_turn(probe_in_turn, context, probe_id)
 
 
 def after_a_while(sweeper: Sweeper, redis: Redis) -> None:

@@ -7,22 +7,22 @@ from datetime import datetime, timedelta
 import pytest
 from standardwebhooks import Webhook
 
-from jobs.agenda import DOUBT
-from jobs.deletion import delete
-from jobs.errors import NotStored, StoreUnavailable
-from jobs.handover import pass_on
-from jobs.job import LEFTOVER_GRACE, Job, now
-from jobs.ledger import Ledger
-from jobs.states import Delivery, State
-from jobs.webhook import webhook_secret
+from jobs.lifecycle.deletion import delete
+from jobs.lifecycle.next_step import pass_on
+from jobs.record.errors import NotStored, StoreUnavailable
+from jobs.record.job import LEFTOVER_GRACE, Job, now
+from jobs.record.states import Delivery, State
+from jobs.redis.agenda import DOUBT
+from jobs.store.ledger import Ledger
+from jobs.store.webhook_settings import webhook_secret
 from tests import pictures
 from tests.conftest import SIGNING_KEY, a_job, a_study, only_a_tombstone_is_left
 from tests.worker.conftest import after_a_while, deliver
-from tests.worker.test_analyse import desk  # noqa: F401 - a fixture
-from worker.analyse import analyse
-from worker.purge import purge
-from worker.reconcile import reconcile
-from worker.sweep import Sweeper, sweep
+from tests.worker.inference.test_analyse import analysis  # noqa: F401 - a fixture
+from worker.inference.analyse import analyse
+from worker.sweeper.purge import purge
+from worker.sweeper.reconcile import reconcile
+from worker.sweeper.sweep import Sweeper, sweep
 
 PNG = pictures.encoded(pictures.gray())
 LONG_AGO = now() - timedelta(hours=2)
@@ -59,8 +59,8 @@ def called_for(queue, study: Job) -> bool:
 def test_workers_bring_a_study_to_its_one_signed_callback(
     ledger,
     queue,
-    desk,  # noqa: F811
-    courier,
+    analysis,  # noqa: F811
+    context,
     receiver,
 ):
     study, jobs = accepted(
@@ -68,10 +68,10 @@ def test_workers_bring_a_study_to_its_one_signed_callback(
     )
     for job in jobs:
         assert not called_for(queue, study)
-        analyse(job.id, desk)
+        analyse(job.id, analysis)
     assert called_for(queue, study)
     for _ in range(2):
-        deliver(study.id, courier)
+        deliver(study.id, context)
     ((headers, body),) = receiver.received
     event = Webhook(webhook_secret(SIGNING_KEY, "clinic")).verify(body, headers)
     assert event["type"] == "study.succeeded"
@@ -84,27 +84,27 @@ def test_workers_bring_a_study_to_its_one_signed_callback(
     assert list(ledger.pending()) == []
 
 
-def test_a_callback_that_fails_is_due_again_under_the_same_id(ledger, queue, courier, receiver):
+def test_a_callback_that_fails_is_due_again_under_the_same_id(ledger, queue, context, receiver):
     study, jobs = accepted(ledger, 1, callback_url=receiver.url)
     pass_on(failed(ledger, jobs[0]), ledger, queue)
     receiver.status = 500
-    deliver(study.id, courier)
+    deliver(study.id, context)
     later = ledger.read(study.id)
     assert (later.state, later.delivery, later.delivery_attempts) == (State.FAILED, Delivery.PENDING, 1)
     assert later.next_delivery_at > now()
     ledger.append(later.redelivered(now()))
     receiver.status = 200
-    deliver(study.id, courier)
+    deliver(study.id, context)
     ids = {headers["webhook-id"] for headers, _ in receiver.received}
     assert ids == {f"msg_{study.id}"}
     assert [json.loads(body)["type"] for _, body in receiver.received] == ["study.failed"] * 2
 
 
-def test_a_study_whose_events_are_not_wanted_is_settled_without_a_call(ledger, queue, courier, receiver):
-    courier.webhooks.choose("clinic", ["job.succeeded", "study.failed"])
+def test_a_study_whose_events_are_not_wanted_is_settled_without_a_call(ledger, queue, context, receiver):
+    context.webhooks.choose("clinic", ["job.succeeded", "study.failed"])
     study, jobs = accepted(ledger, 1, callback_url=receiver.url)
     pass_on(recorded(ledger, jobs[0]), ledger, queue)
-    deliver(study.id, courier)
+    deliver(study.id, context)
     assert receiver.received == []
     assert ledger.read(study.id).delivery is Delivery.NONE
 
@@ -161,7 +161,7 @@ def test_the_sweeper_leaves_a_study_alone_while_one_of_its_jobs_has_not_ended(
     study, jobs = accepted(ledger, queued_at=LONG_AGO, callback_url="https://clinic.example/")
     for job in jobs[:2]:
         pass_on(recorded(ledger, job), ledger, queue)
-    monkeypatch.setattr("jobs.clock.Clock.earliest", lambda _: now() + 2 * DOUBT)
+    monkeypatch.setattr("jobs.store.clock.Clock.earliest", lambda _: now() + 2 * DOUBT)
     read = []
     monkeypatch.setattr(ledger, "read", read.append)
     for _ in range(2):
@@ -171,12 +171,12 @@ def test_the_sweeper_leaves_a_study_alone_while_one_of_its_jobs_has_not_ended(
     assert ledger.read(study.id) == study
 
 
-def test_a_study_ends_though_its_last_job_is_deleted(ledger, queue, sweeper, courier, receiver, redis):
+def test_a_study_ends_though_its_last_job_is_deleted(ledger, queue, sweeper, context, receiver, redis):
     study, jobs = accepted(ledger, 2, callback_url=receiver.url)
     pass_on(recorded(ledger, jobs[0], 0.7), ledger, queue)
     delete(jobs[1].id, ledger)
     after_a_while(sweeper, redis)
-    deliver(study.id, courier)
+    deliver(study.id, context)
     ((_, body),) = receiver.received
     data = json.loads(body)["data"]
     assert [view["id"] for view in data["jobs"]] == [jobs[0].id]
@@ -209,7 +209,7 @@ def test_a_study_whose_submission_broke_off_is_erased_with_its_jobs(
         ledger.read(study.id)
     after_a_while(sweeper, redis)
     assert study.id in set(ledger.pending()), "it may be written at this moment"
-    monkeypatch.setattr("jobs.clock.Clock.earliest", lambda _: now() + 2 * LEFTOVER_GRACE)
+    monkeypatch.setattr("jobs.store.clock.Clock.earliest", lambda _: now() + 2 * LEFTOVER_GRACE)
     after_a_while(sweeper, redis)
     for job in jobs[:kept]:
         assert only_a_tombstone_is_left(job.id, ledger)
@@ -261,15 +261,15 @@ def test_a_deletion_that_broke_off_is_finished_by_the_sweeper_and_nobody_called(
     assert not called_for(queue, study)
 
 
-def test_a_study_one_of_whose_jobs_is_tried_again_is_called_for_again(ledger, queue, courier, receiver):
+def test_a_study_one_of_whose_jobs_is_tried_again_is_called_for_again(ledger, queue, context, receiver):
     study, jobs = accepted(ledger, 2, callback_url=receiver.url)
     pass_on(recorded(ledger, jobs[0], 0.1), ledger, queue)
     pass_on(failed(ledger, jobs[1], "worker-lost"), ledger, queue)
-    deliver(study.id, courier)
+    deliver(study.id, context)
     again = ledger.retry(ledger.read(jobs[1].id))
     assert ledger.read(study.id).state is State.RUNNING
     pass_on(recorded(ledger, again, 0.9), ledger, queue)
-    deliver(study.id, courier)
+    deliver(study.id, context)
     said = [json.loads(body)["data"]["summary"]["probability"] for _, body in receiver.received]
     assert said == [0.1, 0.9]
     assert len({headers["webhook-id"] for headers, _ in receiver.received}) == 2
@@ -279,10 +279,10 @@ def test_the_jobs_of_a_study_are_kept_for_as_long_as_the_study(ledger, queue, mo
     study, jobs = accepted(ledger, 2, retention_seconds=3600, created_at=LONG_AGO)
     for job, at in zip(jobs, (LONG_AGO, now()), strict=True):
         pass_on(recorded(ledger, job, at=at), ledger, queue)
-    monkeypatch.setattr("jobs.clock.Clock.agreed", lambda _: now() + timedelta(minutes=30))
+    monkeypatch.setattr("jobs.store.clock.Clock.agreed", lambda _: now() + timedelta(minutes=30))
     purge(ledger)
     assert {ledger.read(job.id).state for job in (study, *jobs)} == {State.SUCCEEDED}
-    monkeypatch.setattr("jobs.clock.Clock.agreed", lambda _: now() + timedelta(minutes=90))
+    monkeypatch.setattr("jobs.store.clock.Clock.agreed", lambda _: now() + timedelta(minutes=90))
     purge(ledger)
     for record in (study, *jobs):
         assert only_a_tombstone_is_left(record.id, ledger)

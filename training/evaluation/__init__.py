@@ -1,1 +1,1 @@
-"""Figures and their intervals, for `training.evaluate` and `training.external`."""
+"""What a network is worth: scores, thresholds, figures with their intervals, report and card."""

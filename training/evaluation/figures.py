@@ -1,16 +1,13 @@
 """Measures a sample of X-rays at a bundle's thresholds, as a whole and in each subgroup."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from model.bundle import Thresholds
 from training.evaluation.intervals import Bounds, share_bounds
-from training.evaluation.sample import Sample
-from training.measures import (
+from training.evaluation.measures import (
     auc_within,
     average_precision,
     calibration_error,
@@ -18,8 +15,9 @@ from training.measures import (
     predictive_values,
     reliability,
 )
+from training.evaluation.sample import Sample
 
-PREVALENCES = (0.05, 0.10, 0.20, 0.50)
+_PREVALENCES = (0.05, 0.10, 0.20, 0.50)
 FEWEST = 10
 """X-rays of a class that a figure of a subgroup rests on at least."""
 
@@ -32,7 +30,7 @@ class Calls:
     at_high: np.ndarray
 
     @classmethod
-    def of(cls, probabilities: np.ndarray, thresholds: Thresholds) -> Calls:
+    def of(cls, probabilities: np.ndarray, thresholds: Thresholds) -> Self:
         """Call float (n,) at a bundle's thresholds."""
         return cls(probabilities >= thresholds.low, probabilities >= thresholds.high)
 
@@ -60,7 +58,7 @@ def as_a_whole(sample: Sample, calls: Calls) -> dict[str, Any]:
         "predictive_values": [
             {"operating_point": name, "prevalence": prevalence, **_predict(sample, called, prevalence)}
             for name, called in (("low", calls.at_low), ("high", calls.at_high))
-            for prevalence in PREVALENCES
+            for prevalence in _PREVALENCES
         ],
         "reliability": [asdict(one) for one in reliability(p, labels)],
     }

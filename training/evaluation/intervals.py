@@ -1,7 +1,5 @@
 """Gives every figure a 95 % interval: a bootstrap of whole groups, or an exact one where that is a point."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -1,14 +1,12 @@
 """Refuses calibration and thresholds that rest on too few X-rays, or marks what rests on them."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
 
-from training.refused import Refused
+from training.run.refused import Refused
 
-LEAST, LEAST_OF_A_CLASS = 100, 30
+_LEAST, _LEAST_OF_A_CLASS = 100, 30
 """X-rays, and fractured as well as intact ones among them. Of 30 fractured X-rays one or two lie below a
 threshold of 95 % sensitivity: fewer say nothing of where that is."""
 SMALL = "small"
@@ -17,22 +15,22 @@ SMALL = "small"
 def describe_base(name: str, labels: np.ndarray, small: bool) -> dict[str, Any]:
     """Describe the labels, bool (n,), that thresholds are fixed on; Refused if too few, unless `small`."""
     images, fractured = len(labels), int(labels.sum())
-    enough = images >= LEAST and min(fractured, images - fractured) >= LEAST_OF_A_CLASS
+    enough = images >= _LEAST and min(fractured, images - fractured) >= _LEAST_OF_A_CLASS
     told = f"the {name} has {images} X-rays, {fractured} fractured"
     if not min(fractured, images - fractured):
         raise Refused(f"{told}: calibration and thresholds take both kinds")
     if not enough and not small:
         raise Refused(
-            f"{told}; calibration and thresholds take {LEAST} X-rays, {LEAST_OF_A_CLASS} of them fractured "
-            f"and {LEAST_OF_A_CLASS} intact. Add X-rays, or call it with --small: the bundle's version then "
+            f"{told}; calibration and thresholds take {_LEAST} X-rays, {_LEAST_OF_A_CLASS} of them fractured "
+            f"and {_LEAST_OF_A_CLASS} intact. Add X-rays, or call it with --small: the bundle's version then "
             f"ends in {SMALL}, and its card and report say why"
         )
     return {
         "name": name,
         "images": images,
         "fractured": fractured,
-        "least": LEAST,
-        "least_of_a_class": LEAST_OF_A_CLASS,
+        "least": _LEAST,
+        "least_of_a_class": _LEAST_OF_A_CLASS,
         "enough": enough,
     }
 

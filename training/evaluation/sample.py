@@ -1,7 +1,5 @@
 """Labelled X-rays and the probabilities that they were given: what all figures are measured on."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -9,16 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from training.data.manifest import ManifestRow
 from training.evaluation.intervals import UNKNOWN, Bounds, auc_bounds, mean_with_interval, with_interval
-from training.manifest import Entry
-from training.measures import auc
+from training.evaluation.measures import auc
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
     """X-rays with `groups` str (n,), which tie what may be one patient's, and `probabilities` float (n,)."""
 
-    entries: Sequence[Entry]
+    entries: Sequence[ManifestRow]
     groups: np.ndarray
     probabilities: np.ndarray
 

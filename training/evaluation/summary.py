@@ -4,8 +4,6 @@
 a test holds that both agree.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path
@@ -14,7 +12,7 @@ from typing import Any
 
 from model.bundle import MANIFEST, MEASURED
 from training.evaluation.figures import FEWEST
-from training.report import as_text
+from training.evaluation.report import as_text
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"

@@ -1,0 +1,68 @@
+"""Prints who did what: `python -m admin.audit --client NAME --since TIME`."""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from itertools import takewhile
+from typing import Any
+
+from admin.command import settings_of_command, tell
+from jobs.record.errors import NotStored, QueueUnavailable, TransientError
+from jobs.record.ids import made_at
+from jobs.record.job import moment_text
+from jobs.settings import SettingsError
+from jobs.store.audit import Audit
+from jobs.store.ledger import Ledger
+from jobs.store.stores import Stores
+
+_SUBMITTED = "submitJob"
+_SUBMITTING = {_SUBMITTED, "submitJobAs", "submitStudy", "storeInstances", "storeInstancesOfStudy"}
+
+
+def acts_of(audit: Audit, ledger: Ledger, client: str, since: datetime) -> Iterator[dict[str, Any]]:
+    """What a client did since then, oldest first, with every job that the ledger has and the log has not.
+
+    Raises StoreUnavailable.
+    """
+    known: set[str] = set()
+    for entry in audit.entries(since):
+        if entry["client"] == client:
+            if entry["action"] in _SUBMITTING:
+                known.add(entry["subject"])
+            yield entry
+    newer = takewhile(lambda job_id: made_at(job_id) >= since, ledger.of_client(client, None))
+    for job_id in reversed([job_id for job_id in newer if job_id not in known]):
+        with suppress(NotStored):
+            job = ledger.read(job_id)
+            at = moment_text(job.created_at)
+            yield {"client": client, "action": _SUBMITTED, "key": job.key, "subject": job_id, "at": at}
+
+
+def main() -> int:
+    """Print the acts of one client; 2 for a wrong setting or time, or where the object store is away."""
+    parser = argparse.ArgumentParser(prog="python -m admin.audit", description=__doc__)
+    parser.add_argument("--client", required=True)
+    parser.add_argument("--since", required=True, type=_moment, help="ISO 8601, in UTC unless it has a zone")
+    arguments = parser.parse_args()
+    try:
+        settings = settings_of_command()
+        stores = Stores.connect(settings)
+        stores.check()
+        with suppress(QueueUnavailable):  # Then nothing is noted there either.
+            stores.audit.carry_over()
+        tell(acts_of(stores.audit, stores.ledger, arguments.client, arguments.since))
+    except (SettingsError, TransientError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

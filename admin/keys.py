@@ -1,0 +1,87 @@
+"""Makes, lists, replaces and ends API keys: `python -m admin.keys create|list|rotate|revoke`."""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+from admin.command import settings_of_command, tell
+from api.identity.key import id_of, told
+from api.identity.key_store import Keys
+from api.identity.scopes import Scope
+from jobs.callbacks.signing import webhook_secret
+from jobs.record.errors import TransientError
+from jobs.record.job import moment_text
+from jobs.settings import Settings, SettingsError
+from jobs.store.audit import AuditEntry
+from jobs.store.stores import Stores
+from jobs.store.webhook_settings import Webhooks
+
+
+def main() -> int:
+    """Do what the command line asks for; 1 where there is no such key, 2 for a wrong setting or name."""
+    arguments = _parser().parse_args()
+    try:
+        settings = settings_of_command(signs=True)
+        stores = Stores.connect(settings)
+        stores.check()
+        lines = _lines(arguments, settings, stores)
+        # All of it is done before any of it is told; a list of keys may be long, and changes nothing.
+        tell(lines if arguments.command == "list" else list(lines))
+    except LookupError as error:
+        print(error.args[0], file=sys.stderr)
+        return 1
+    except (SettingsError, ValueError, TransientError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m admin.keys", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    create = commands.add_parser(
+        "create", help="make a key, shown this once, with the client's webhook secret"
+    )
+    create.add_argument("--client", required=True, help="the client (tenant) that it is for")
+    create.add_argument(
+        "--scope", action="append", type=Scope, choices=list(Scope), help="what it may; all, unless given"
+    )
+    show = commands.add_parser("list", help="every key: whose, what it may, when last used (to the hour)")
+    show.add_argument("--client", help="of this client only")
+    rotate = commands.add_parser("rotate", help="make a key in another one's place")
+    rotate.add_argument("id", help="the key that is to end")
+    rotate.add_argument("--overlap-hours", type=float, default=24.0, help="until then; 24 unless given")
+    revoke = commands.add_parser("revoke", help="end a key now")
+    revoke.add_argument("id")
+    revoke.add_argument(
+        "--and-made", action="store_true", help="with all keys that it made, and they in turn"
+    )
+    return parser
+
+
+def _lines(arguments: argparse.Namespace, settings: Settings, stores: Stores) -> Iterator[dict[str, Any]]:
+    keys, audit = Keys(stores.records), stores.audit
+    if arguments.command == "create":
+        key = keys.create(arguments.client, arguments.scope or tuple(Scope))
+        audit.keep(AuditEntry(arguments.client, "createKey", subject=id_of(key)))
+        generation = Webhooks(stores.records, settings.signing_key).of(arguments.client).generation
+        secret = webhook_secret(settings.signing_key, arguments.client, generation)
+        yield {"client": arguments.client, "api_key": key, "webhook_secret": secret}
+    elif arguments.command == "list":
+        for known, used_at in keys.all():
+            if arguments.client in (None, known.client):
+                yield told(known) | {"last_used_at": moment_text(used_at) if used_at else None}
+    elif arguments.command == "rotate":
+        key, ending = keys.rotate(arguments.id, timedelta(hours=arguments.overlap_hours))
+        audit.keep(AuditEntry(ending.client, "rotateKey", subject=ending.id))
+        yield {"client": ending.client, "api_key": key, "replaces": told(ending)}
+    else:
+        for revoked in keys.revoke(arguments.id, arguments.and_made):
+            audit.keep(AuditEntry(revoked.client, "revokeKey", subject=revoked.id))
+            yield told(revoked) | {"refused_within_seconds": settings.key_seconds}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

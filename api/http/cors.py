@@ -1,0 +1,38 @@
+"""Which pages of other origins a browser lets use the API: none, unless the operator names them."""
+
+from flask import Flask, Response, request
+
+SENT = (
+    "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Prefer,"
+    " X-Request-ID, traceparent"
+)
+SHOWN = (
+    "ETag, Idempotency-Expires, Idempotency-Replayed, Link, Location, Preference-Applied, RateLimit,"
+    " RateLimit-Policy, Retry-After, X-Request-ID"
+)
+_PREFLIGHT_SECONDS = 600
+
+
+def allow_origins(app: Flask, origins: frozenset[str]) -> None:
+    """Let pages of these origins use the API. With a key as ever: cookies are nothing to us."""
+    if not origins:
+        return
+
+    @app.before_request
+    def preflight() -> Response | None:
+        # A browser asks this without the key, before it sends anything.
+        asked = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+        return app.make_default_options_response() if asked else None
+
+    @app.after_request
+    def allow(response: Response) -> Response:
+        response.vary.add("Origin")
+        origin = request.headers.get("Origin")
+        if origin in origins:
+            response.headers["Access-Control-Allow-Origin"] = origin
+            response.headers["Access-Control-Expose-Headers"] = SHOWN
+            if request.method == "OPTIONS":
+                response.headers["Access-Control-Allow-Methods"] = ", ".join(sorted(response.allow))
+                response.headers["Access-Control-Allow-Headers"] = SENT
+                response.headers["Access-Control-Max-Age"] = str(_PREFLIGHT_SECONDS)
+        return response

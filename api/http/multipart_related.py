@@ -1,0 +1,118 @@
+"""Reads a multipart/related body part by part as it arrives, so that one part is in memory at a time."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from flask import Request
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from api.http.problem import Problem
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
+
+CHUNK = 64 * 1024
+
+
+@dataclass
+class MultipartPart:
+    """One part: its media type, and its bytes, or None where there are more than are kept."""
+
+    media_type: str = ""
+    data: bytearray | None = field(default_factory=bytearray)
+
+
+class TooManyParts(Exception):
+    """The body has more parts than are taken; no byte behind the first one too many is parsed."""
+
+
+def related_parameters(request: Request) -> dict[str, str]:
+    """Read the parameters of a Content-Type; werkzeug ends one without quotes at its first slash."""
+    _, parameters = parse_options_header(request.headers.get("Content-Type", ""))
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in parameters.items()}
+
+
+def related_parts(request: Request, most_bytes: int, most_parts: int) -> Iterator[MultipartPart]:
+    """The first `most_parts` parts of `request`; each keeps `most_bytes` at most.
+
+    Raises TooManyParts behind them where another part begins, and Problem 400 for a malformed body. werkzeug
+    raises RequestEntityTooLarge for one over the request's limit, ClientDisconnected for a cut one.
+    """
+    boundary = related_parameters(request).get("boundary", "").encode("latin-1")
+    reader = _Reader(most_bytes, most_parts)
+    try:
+        parser = MultipartParser(boundary, reader.callbacks())
+        begun, before = False, b"\r\n"
+        while chunk := request.stream.read(CHUNK):
+            if not begun:
+                # Text before the first boundary is for readers that know no multipart (RFC 2046, 5.1.1).
+                text, found, rest = (before + chunk).partition(b"\r\n--" + boundary)
+                begun, before = bool(found), text[-len(boundary) - 4 :]
+                chunk = b"--" + boundary + rest
+            if not begun:
+                continue
+            parser.write(chunk)
+            yield from reader.taken()
+        parser.finalize()
+    except TooManyParts:
+        yield from reader.taken()
+        raise
+    except (FormParserError, UnicodeError, ValueError) as error:
+        raise Problem(400, "malformed", "The multipart body is malformed; check its boundary.") from error
+    if not begun:
+        raise Problem(400, "malformed", "The multipart body is malformed: its boundary is nowhere in it.")
+    if not reader.ended:
+        raise Problem(400, "malformed", "The multipart body ends before its last boundary. Send it again.")
+
+
+class _Reader:
+    def __init__(self, most_bytes: int, most_parts: int) -> None:
+        self.ended = False
+        self._most_bytes = most_bytes
+        self._left = most_parts
+        self._part = MultipartPart()
+        self._whole: list[MultipartPart] = []
+        self._header = [b"", b""]
+
+    def callbacks(self) -> "MultipartCallbacks":
+        """What python-multipart calls."""
+        return {
+            "on_part_begin": self._begin,
+            "on_header_field": lambda data, start, end: self._head(0, data[start:end]),
+            "on_header_value": lambda data, start, end: self._head(1, data[start:end]),
+            "on_header_end": self._end_header,
+            "on_part_data": self._keep,
+            "on_part_end": lambda: self._whole.append(self._part),
+            "on_end": self._end,
+        }
+
+    def taken(self) -> Iterator[MultipartPart]:
+        """The parts that are whole since this was asked last."""
+        while self._whole:
+            yield self._whole.pop(0)
+
+    def _begin(self) -> None:
+        if not self._left:
+            raise TooManyParts
+        self._left -= 1
+        self._part = MultipartPart()
+
+    def _head(self, which: int, piece: bytes) -> None:
+        self._header[which] += piece
+
+    def _end_header(self) -> None:
+        name, value = self._header
+        if name.lower() == b"content-type":
+            self._part.media_type = value.partition(b";")[0].strip().lower().decode("latin-1")
+        self._header = [b"", b""]
+
+    def _keep(self, data: bytes, start: int, end: int) -> None:
+        if self._part.data is None or len(self._part.data) + end - start > self._most_bytes:
+            self._part.data = None
+        else:
+            self._part.data += data[start:end]
+
+    def _end(self) -> None:
+        self.ended = True

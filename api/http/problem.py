@@ -1,0 +1,122 @@
+"""Every error as an RFC 9457 problem document with a stable type that says what to do."""
+
+import json
+import logging
+from http import HTTPStatus
+from typing import Annotated, Any, TypedDict
+
+from flask import Flask, Response, current_app, g
+from gunicorn.http.errors import NoMoreData, ParseException
+from werkzeug.exceptions import HTTPException
+
+from jobs.record.errors import QueueBusy, TransientError
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 5
+
+
+_OF_STATUS = {
+    404: "not-found",
+    405: "method-not-allowed",
+    413: "request-entity-too-large",
+}
+"""The types of what Flask itself refuses."""
+_DETAIL = {
+    404: "There is no such address. /docs shows all that there are.",
+    405: "This address does not take this method; the header Allow names those that it takes.",
+}
+
+
+def problem_type(name: str) -> str:
+    """The address of this type's page, below the path that the service is reached under."""
+    return f"{current_app.config['PREFIX']}/problems/{name}"
+
+
+class ProblemDocument(TypedDict):
+    """What is wrong and what to do, by RFC 9457; some types have further members."""
+
+    type: Annotated[str, {"format": "uri-reference"}, "Its page says more."]
+    title: str
+    status: int
+    detail: Annotated[str, "What is wrong and what to do."]
+    request_id: Annotated[str, "Of this request, as in X-Request-ID: the operator finds it in the log."]
+
+
+class Problem(Exception):
+    """An answer that is an error: `status`, the slug of its type, and a `detail` for the developer."""
+
+    def __init__(
+        self, status: int, slug: str, detail: str, retry_after: int | None = None, **extra: Any
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.slug = slug
+        self.detail = detail
+        self.retry_after = retry_after
+        self.extra = extra
+
+    def response(self) -> Response:
+        """The problem document."""
+        body = {
+            "type": problem_type(self.slug),
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+            "request_id": g.request_id,
+            **self.extra,
+        }
+        response = Response(json.dumps(body), self.status, content_type="application/problem+json")
+        if self.retry_after is not None:
+            response.headers["Retry-After"] = str(self.retry_after)
+        if self.status == HTTPStatus.UNAUTHORIZED:
+            response.headers["WWW-Authenticate"] = "Bearer"
+        if self.slug == "insufficient-scope":
+            needed = self.extra["scope"]
+            response.headers["WWW-Authenticate"] = f'Bearer error="insufficient_scope", scope="{needed}"'
+        return response
+
+
+def answer_problems(app: Flask) -> None:
+    """Turn everything that a request can end with into a problem document."""
+
+    @app.errorhandler(Problem)
+    def _problem(problem: Problem) -> Response:
+        return problem.response()
+
+    @app.errorhandler(TransientError)
+    def _unavailable(error: TransientError) -> Response:
+        log.error("a part is down: %s", error)
+        detail = (
+            "The service cannot store or read jobs at the moment. Nothing was accepted; send it again later."
+        )
+        return Problem(503, "part-down", detail, retry_after=RETRY_SECONDS).response()
+
+    @app.errorhandler(QueueBusy)
+    def _busy(error: QueueBusy) -> Response:
+        log.warning("too busy: %s", error)
+        detail = "The service does as much as it can now. Nothing was accepted; send it again later."
+        return Problem(503, "too-busy", detail, retry_after=RETRY_SECONDS).response()
+
+    @app.errorhandler(HTTPException)
+    def _http(error: HTTPException) -> Response:
+        status = HTTPStatus(error.code or 500)
+        slug = _OF_STATUS.get(status, "bad-request" if status < 500 else "internal-error")
+        said = _DETAIL.get(status) or error.description or status.description
+        response = Problem(status, slug, said).response()
+        for name, value in error.get_headers():
+            if name == "Allow":
+                response.headers[name] = value
+        return response
+
+    @app.errorhandler(NoMoreData)
+    @app.errorhandler(ParseException)
+    def _unreadable(_: Exception) -> Response:
+        detail = "The body ends early, or its chunks have no size that can be read. Send it again, whole."
+        return Problem(400, "bad-request", detail).response()
+
+    @app.errorhandler(Exception)
+    def _unexpected(error: Exception) -> Response:
+        log.exception("a request broke", exc_info=error)
+        detail = "The service made a mistake. It has been logged; if it stays, tell the operator."
+        return Problem(500, "internal-error", detail).response()

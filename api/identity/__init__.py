@@ -1,0 +1,1 @@
+"""API keys: which client a request is made for, and what its key may do."""

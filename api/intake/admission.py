@@ -1,0 +1,109 @@
+"""Who may submit now: limits of the queue for all (503), and of each client (429), before a body is read."""
+
+import logging
+import math
+import time
+from dataclasses import dataclass
+
+from flask import g
+from limits import RateLimitItemPerMinute
+from limits.storage import RedisStorage
+from limits.strategies import SlidingWindowCounterRateLimiter
+
+from api.http.problem import Problem
+from jobs.record.errors import QueueAway, QueueUnavailable
+from jobs.redis.client import translated
+from jobs.redis.client_queues import ClientQueues
+from jobs.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_MINUTE = 60
+_ROOM = 0.1
+"""Share of the queue that is to be free again when a refused client comes back."""
+RATE_LIMIT = ("RateLimit-Policy", "RateLimit")
+"""The headers that tell a quota."""
+_SHORTEST, LONGEST, UNKNOWN = 1, 900, 60
+"""Seconds to come back after: at least, at most, and where nothing left the queue in the last minute."""
+
+
+@dataclass(frozen=True)
+class Admission:
+    """Judges submissions. Where Redis does not answer every client is let in: jobs wait in the object store.
+
+    Where only the connections to Redis are all in use, QueueBusy is raised: an overload lifts no limit.
+    """
+
+    settings: Settings
+    lines: ClientQueues
+    limiter: SlidingWindowCounterRateLimiter
+
+    @classmethod
+    def over(cls, settings: Settings, lines: ClientQueues) -> "Admission":
+        """Over the Redis of the settings."""
+        storage = RedisStorage(
+            settings.redis_url, connection_pool=lines.redis.connection_pool, key_prefix="quota"
+        )
+        return cls(settings, lines, SlidingWindowCounterRateLimiter(storage))
+
+    def count(self, client: str) -> tuple[bool, dict[str, str]]:
+        """Count one submission of a client: whether it is within its quota, and the headers that say so."""
+        return self._count("submissions", self.settings.client_rate, client, 1)
+
+    def admit_callbacks(self, client: str, number: int = 1) -> None:
+        """Count so many test events and redeliveries; RateLimit headers go into `g`.
+
+        Raises Problem 429 where the client's quota has not so many left.
+        """
+        within, g.headers = self._count("callbacks", self.settings.client_callbacks, client, number)
+        if not within:
+            detail = "This client asks for more callbacks a minute than its quota allows. Ask again later."
+            raise Problem(429, "quota-exceeded", detail)
+
+    def _count(self, what: str, most: int, client: str, number: int) -> tuple[bool, dict[str, str]]:
+        """Whether so many more are within the quota, and the headers that say so.
+
+        As draft-ietf-httpapi-ratelimit-headers-10 has them, and Retry-After where they are not.
+        """
+        quota = RateLimitItemPerMinute(most)
+        try:
+            with translated(self.lines.redis):
+                within = self.limiter.hit(quota, what, client, cost=number)
+                reset, left = self.limiter.get_window_stats(quota, what, client)
+        except QueueAway:
+            log.warning("Redis does not answer; this request is not counted", extra={"client": client})
+            return True, {}
+        seconds = max(_SHORTEST, math.ceil(reset - time.time()))
+        headers = {
+            "RateLimit-Policy": f'"{what}";q={quota.amount};w={_MINUTE}',
+            "RateLimit": f'"{what}";r={left};t={seconds}',
+        }
+        return within, headers if within else headers | {"Retry-After": str(seconds)}
+
+    def refuse_when_full(self, client: str) -> None:
+        """Raise Problem 503 where the queue is full or too slow, 429 where the client's own line is full."""
+        try:
+            waiting = self.lines.waiting()
+            own, age = self.lines.of_client(client)
+        except QueueAway:
+            return
+        settings = self.settings
+        if own >= settings.client_queue:
+            detail = f"{own} jobs of this client wait, as many as one may have waiting. Send it again later."
+            seconds = self._until(own - settings.client_queue * (1 - _ROOM))
+            raise Problem(429, "too-many-waiting", detail, retry_after=seconds)
+        if waiting >= settings.max_queue:
+            detail = f"{waiting} jobs are waiting, as many as this service takes. Send it again later."
+            seconds = self._until(waiting - settings.max_queue * (1 - _ROOM))
+            raise Problem(503, "queue-full", detail, retry_after=seconds)
+        if age > settings.max_queue_seconds:
+            detail = f"This client's first job has waited for {age:.0f} s. Send it again later."
+            raise Problem(503, "queue-full", detail, retry_after=self._until(max(1, own * _ROOM)))
+
+    def _until(self, jobs: float) -> int:
+        """Seconds until so many jobs have left the queue, as fast as they left it in the last minute."""
+        try:
+            rate = self.lines.drain_rate()
+        except QueueUnavailable:
+            return UNKNOWN
+        return min(LONGEST, max(_SHORTEST, math.ceil(jobs / rate))) if rate else UNKNOWN

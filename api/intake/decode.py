@@ -1,0 +1,59 @@
+"""Submitted pictures as the API sees them: decoded in processes of their own, refused as problems."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from api.http.problem import RETRY_SECONDS, Problem
+from jobs.settings import Settings
+from model.decode_processes.pool import Decoders, Facts
+from model.decode_processes.process import Bounds
+from model.errors import BrokenImage, ImageError, NoDecoder, TooManyPixels
+from model.prediction import Prediction
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Reads pictures and draws on them.
+
+    All raise Problem: 413, 415 and 422 for the picture, 503 where no process is free to decode it.
+    """
+
+    decoders: Decoders
+    max_pixels: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Pictures":
+        """Within the bounds of the settings; no process is started yet."""
+        bounds = Bounds(
+            max_pixels=settings.max_pixels,
+            cpu_seconds=settings.decode_cpu_seconds,
+            seconds=settings.decode_seconds,
+            megabytes=settings.decode_megabytes,
+        )
+        decoders = Decoders(bounds, settings.decode_processes, settings.decode_wait_seconds)
+        return cls(decoders, settings.max_pixels)
+
+    def facts(self, data: bytes, client: str) -> Facts:
+        """Say what a picture is that this client sends."""
+        with self._translated():
+            return self.decoders.facts(data, client)
+
+    def overlay(self, data: bytes, prediction: Prediction, client: str) -> bytes:
+        """Draw onto a picture of this client's what the model says: PNG."""
+        with self._translated():
+            return self.decoders.overlay(data, prediction, client)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except TooManyPixels as error:
+            raise Problem(413, "too-many-pixels", error.detail, max_pixels=self.max_pixels) from error
+        except BrokenImage as error:
+            raise Problem(422, "broken-image", error.detail) from error
+        except ImageError as error:
+            raise Problem(415, "unsupported-image", error.detail) from error
+        except NoDecoder as error:
+            detail = "Too many images are being decoded at this moment. Send the request again later."
+            raise Problem(503, "too-busy", detail, retry_after=RETRY_SECONDS) from error

@@ -1,0 +1,122 @@
+"""The fields that may stand beside an image: a type that says what each takes, and the check of each."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, TypedDict
+
+from api.http.problem import Problem
+from api.openapi.json_body import loads
+from jobs.callbacks.url import MAX_LENGTH, CallbackUrlRefused, parse
+from jobs.record.states import Priority
+from jobs.settings import Settings
+
+_MAX_REFERENCE = 200
+_MAX_METADATA = 4096
+_MAX_METADATA_DEPTH = 16
+_MOST_RETENTION = 100 * 366 * 86_400
+"""A hundred years, in seconds."""
+
+
+class SubmissionFields(TypedDict, total=False):
+    """What may stand beside the image."""
+
+    callback_url: Annotated[
+        str,
+        {"format": "uri", "maxLength": MAX_LENGTH},
+        "https address that is called once the job has ended.",
+    ]
+    reference: Annotated[
+        str, {"maxLength": _MAX_REFERENCE}, "The client's own, given back in the job and the callback."
+    ]
+    priority: Annotated[Priority, {"default": "routine"}]
+    metadata: Annotated[str, {"maxLength": _MAX_METADATA}, "A JSON object, given back in the job."]
+    deadline_seconds: Annotated[
+        int,
+        {"minimum": 1},
+        "Ends `expired` if no worker has taken it up by then; at most the service's own deadline, which"
+        " stands where this is not given.",
+    ]
+    retention_seconds: Annotated[
+        int,
+        {"minimum": 1, "maximum": _MOST_RETENTION},
+        "For how long the job is kept after its end; it is then deleted. At most what the operator has set,"
+        " which stands where this is not given.",
+    ]
+
+
+def read_fields(given: Mapping[str, str], settings: Settings, longest_kept: int | None) -> dict[str, Any]:
+    """The value of each field, None where it is not given and has no default.
+
+    `longest_kept`: for how many seconds the client's jobs are kept at most. Raises Problem: 400, or 422 for a
+    callback that may not be called.
+    """
+    unknown = sorted(given.keys() - SubmissionFields.__annotations__.keys())
+    if unknown:
+        known = ", ".join(sorted(SubmissionFields.__annotations__))
+        raise malformed(f"Unknown field: {', '.join(unknown)[:200]}. Besides `image` there are: {known}.")
+    return {
+        "callback_url": _callback_url(given.get("callback_url"), settings),
+        "reference": _reference(given.get("reference")),
+        "priority": _priority(given.get("priority")),
+        "metadata": _metadata(given.get("metadata")),
+        "deadline_seconds": _seconds(given, "deadline_seconds", int(settings.deadline_seconds)),
+        "retention_seconds": _seconds(given, "retention_seconds", longest_kept or _MOST_RETENTION),
+    }
+
+
+def single_values(values: Any) -> dict[str, str]:
+    """The values of a form or a query, each given once. Raises Problem 400."""
+    for name, given in values.lists():
+        if len(given) > 1:
+            raise malformed(f"The field {name[:50]} is given {len(given)} times.")
+    return dict(values.items())
+
+
+def malformed(detail: str) -> Problem:
+    """The answer to a field or body that cannot be understood."""
+    return Problem(400, "malformed", detail)
+
+
+def _callback_url(text: str | None, settings: Settings) -> str | None:
+    if not text:
+        return None
+    try:
+        return parse(text, settings.callback_exceptions).url
+    except CallbackUrlRefused as error:
+        raise Problem(422, "callback-refused", f"{error}.") from error
+
+
+def _reference(text: str | None) -> str | None:
+    if text and (len(text) > _MAX_REFERENCE or not text.isprintable()):
+        raise malformed(f"`reference` takes at most {_MAX_REFERENCE} printable characters.")
+    return text or None
+
+
+def _priority(text: str | None) -> Priority:
+    try:
+        return Priority(text or Priority.ROUTINE)
+    except ValueError as error:
+        raise malformed("`priority` is `stat` or `routine`.") from error
+
+
+def _metadata(text: str | None) -> dict[str, Any] | None:
+    if not text:
+        return None
+    try:
+        value = loads(text, _MAX_METADATA_DEPTH) if len(text) <= _MAX_METADATA else None
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise malformed(
+            f"`metadata` takes a JSON object of at most {_MAX_METADATA} characters, nested at most"
+            f" {_MAX_METADATA_DEPTH} deep."
+        )
+    return value
+
+
+def _seconds(fields: Mapping[str, str], name: str, most: int) -> int | None:
+    text = fields.get(name)
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 12 and 1 <= int(text) <= most):
+        raise malformed(f"`{name}` takes a whole number of seconds between 1 and {most}.")
+    return int(text)

@@ -1,0 +1,202 @@
+"""The OpenAPI 3.1 document of all routes, made of what each says of itself."""
+
+import re
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from typing import Annotated, Any, get_args, get_origin, get_type_hints, is_typeddict
+
+from flask import Flask
+
+from api.http.problem import ProblemDocument
+from api.http.problem_kinds import JOB_ERRORS, KINDS
+from api.identity.scopes import Scope
+from api.openapi.describe import Answer, DescribedCallback, Operation, operation_of
+from api.openapi.schema import Schema, object_schema, said_beside, schema_of
+from api.openapi.tags import all_tags, tag_of
+
+HEADERS: Mapping[str, Any] = {
+    "ETag": Annotated[str, "Changes whenever the answer does."],
+    "If-None-Match": Annotated[str, "The `ETag` of an earlier answer."],
+    "Idempotency-Expires": Annotated[str, "Until when the key stands for this job."],
+    "Idempotency-Key": Annotated[
+        str, {"maxLength": 255}, "The same key and submission are the same job, however often they are sent."
+    ],
+    "Idempotency-Replayed": Annotated[str, "`true` where this submission was accepted before."],
+    "Last-Event-ID": Annotated[str, "The id of the last event that was seen."],
+    "Link": Annotated[str, 'The jobs, rel="item".'],
+    "Location": Annotated[str, "Where to ask for what was made."],
+    "Prefer": Annotated[str, "`wait=N` waits for up to N seconds, 30 at most."],
+    "Preference-Applied": Annotated[
+        str, "`wait=N` where the request has waited; absent where too many were waiting already."
+    ],
+    "RateLimit": Annotated[str, "Submissions or callbacks left (r), and seconds until there are more (t)."],
+    "RateLimit-Policy": Annotated[
+        str, "Submissions or callbacks (q) that this client may ask for within so many seconds (w)."
+    ],
+    "Retry-After": Annotated[int, "Seconds to wait before asking again."],
+    "Vary": Annotated[str, "By which header of the request the answer was chosen."],
+    "traceparent": Annotated[
+        str, "W3C Trace Context: goes on into logs and the callback; a new trace without."
+    ],
+}
+PATH: Mapping[str, Any] = {
+    "job_id": Annotated[
+        str,
+        {"pattern": "^[A-Za-z0-9][A-Za-z0-9._~-]{0,127}$"},
+        "The job's id, or the one that you gave it by PUT (which does not begin with `job_`).",
+    ],
+    "key_id": Annotated[str, {"pattern": "^[0-9a-f]{16}$"}],
+    "problem": Annotated[str, {"enum": sorted(KINDS | JOB_ERRORS)}],
+    "study": Annotated[str, "The study's UID; instances of another are refused."],
+    "study_id": Annotated[str, {"pattern": "^study_[0-9A-HJKMNP-TV-Z]{26}$"}],
+    "probe_id": Annotated[str, {"pattern": "^probe_[0-9A-HJKMNP-TV-Z]{26}$"}],
+}
+"""What a part of a path looks like; any other is a text."""
+
+_SECURITY = {
+    "apiKey": {"type": "http", "scheme": "bearer"},
+    "signature": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "webhook-signature",
+        "description": "Of a callback: Standard Webhooks, HMAC-SHA256 by the client's secret.",
+    },
+}
+_OF_ANY_JSON = ("malformed", "request-entity-too-large")
+_OF_ANY_WITH_A_KEY = ("unauthorized", "insufficient-scope", "part-down", "too-busy")
+
+
+def openapi_of(app: Flask, server: str) -> dict[str, Any]:
+    """The OpenAPI document of every route of `app`, below the URL `server`.
+
+    Raises LookupError for a route that says nothing of itself, or names a problem that is in no table.
+    """
+    named: dict[str, Schema] = {}
+    paths: dict[str, dict[str, Any]] = {}
+    for rule in app.url_map.iter_rules():
+        operation = operation_of(app.view_functions[rule.endpoint])
+        if operation is None:
+            raise LookupError(f"{rule} is not described: put @describe on its function")
+        path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", str(rule))
+        item = paths.setdefault(path, {})
+        if rule.arguments:
+            item["parameters"] = [_path_parameter(name, named) for name in sorted(rule.arguments)]
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+            said = _operation(operation, operation.needs(method), named)
+            item[method.lower()] = {"tags": [tag_of(path)], **said}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Osteo-Synergy",
+            "version": "1",
+            "description": "A bone radiograph goes in; whether it shows a fracture, how sure that is and"
+            " where comes back. Callbacks follow Standard Webhooks. Every answer has an X-Request-ID, the"
+            " client's own where it sent one of up to 128 letters, digits and signs of `._~:/+=@-`.",
+        },
+        **({"servers": [{"url": server}]} if server else {}),
+        "tags": all_tags(),
+        "paths": paths,
+        "components": {
+            "securitySchemes": _SECURITY,
+            "schemas": dict(sorted(named.items())),
+        },
+    }
+
+
+def _operation(operation: Operation, scope: Scope | None, named: dict[str, Schema]) -> dict[str, Any]:
+    said: dict[str, Any] = {"operationId": operation.id, "summary": operation.summary}
+    if operation.description:
+        said["description"] = operation.description
+    said["security"] = [{"apiKey": [scope]}] if scope else []
+    if parameters := [
+        *_query_parameters(operation.query, named),
+        *(
+            {"name": name, "in": "header", "schema": schema_of(HEADERS[name], named)}
+            for name in operation.headers
+        ),
+    ]:
+        said["parameters"] = parameters
+    if operation.body:
+        said["requestBody"] = {
+            "required": operation.body_required,
+            "content": _content(operation.body, named, in_place=True),
+        }
+    given = {str(status): _answer(answer, named) for status, answer in operation.answers.items()}
+    said["responses"] = dict(sorted((_problems(operation, named) | given).items()))
+    if callback := operation.callback:
+        said["callbacks"] = {callback.name: {callback.address: {"post": _callback(callback, named)}}}
+    return said
+
+
+def _callback(callback: DescribedCallback, named: dict[str, Schema]) -> dict[str, Any]:
+    return {
+        "summary": callback.summary,
+        "security": [{"signature": []}],
+        "parameters": [
+            {"name": name, "in": "header", "required": True, "schema": {"type": "string"}}
+            for name in callback.headers
+        ],
+        "requestBody": {"content": _content(callback.body, named)},
+        "responses": {status: {"description": text} for status, text in callback.answers.items()},
+    }
+
+
+def _answer(answer: Answer, named: dict[str, Schema]) -> dict[str, Any]:
+    said: dict[str, Any] = {"description": answer.description}
+    if answer.headers:
+        said["headers"] = {name: _header(name, named) for name in answer.headers}
+    if answer.body:
+        said["content"] = _content(answer.body, named)
+    return said
+
+
+def _problems(operation: Operation, named: dict[str, Schema]) -> dict[str, Any]:
+    """The answers that are problems, by status: a key and the stores may fail any route but a public one."""
+    of_json = _OF_ANY_JSON if operation.body and not isinstance(operation.body, Mapping) else ()
+    names = (*(() if operation.public else _OF_ANY_WITH_A_KEY), *of_json, *operation.problems)
+    by_status: dict[int, list[str]] = {}
+    for name in sorted(set(names)):
+        by_status.setdefault(KINDS[name].status, []).append(name)
+    return {
+        str(status): _answer(
+            Answer(
+                "\n".join(f"`{name}`: {KINDS[name].meaning}" for name in kinds),
+                {"application/problem+json": ProblemDocument},
+                (
+                    *(("Retry-After",) if any(KINDS[name].passes for name in kinds) else ()),
+                    *(("RateLimit-Policy", "RateLimit") if status == HTTPStatus.TOO_MANY_REQUESTS else ()),
+                ),
+            ),
+            named,
+        )
+        for status, kinds in by_status.items()
+    }
+
+
+def _content(body: Any, named: dict[str, Schema], in_place: bool = False) -> dict[str, Any]:
+    by_type = body if isinstance(body, Mapping) else {"application/json": body}
+
+    def schema(kind: Any) -> Schema:
+        told = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+        return object_schema(kind, named) if in_place and is_typeddict(told) else schema_of(kind, named)
+
+    return {media_type: {"schema": schema(kind)} for media_type, kind in by_type.items()}
+
+
+def _header(name: str, named: dict[str, Schema]) -> dict[str, Any]:
+    said = said_beside(HEADERS[name])
+    return {
+        "description": said.pop("description"),
+        "schema": schema_of(get_args(HEADERS[name])[0], named) | said,
+    }
+
+
+def _path_parameter(name: str, named: dict[str, Schema]) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": schema_of(PATH.get(name, str), named)}
+
+
+def _query_parameters(query: Any, named: dict[str, Schema]) -> Iterator[dict[str, Any]]:
+    for name, kind in get_type_hints(query, include_extras=True).items() if query else ():
+        schema = schema_of(kind, named)
+        text = schema.pop("description", None)
+        yield {"name": name, "in": "query", **({"description": text} if text else {}), "schema": schema}

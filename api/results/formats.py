@@ -1,0 +1,113 @@
+"""Answers `GET /v1/jobs/{id}/result` in the format that the request's Accept header asks for."""
+
+import json
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Annotated, Any, Literal, TypedDict
+from uuid import uuid4
+
+from flask import Response, jsonify, request
+
+from api.http.problem import Problem
+from api.results import dicom_report, fhir
+from jobs.record.documents import Result, document
+from jobs.record.job import Job
+
+
+class FhirBundle(TypedDict):
+    """A FHIR R4 Bundle: DiagnosticReport, Observations, Device, Media."""
+
+    resourceType: Literal["Bundle"]
+    type: str
+    entry: list[dict[str, Any]]
+
+
+class ResultQuery(TypedDict, total=False):
+    """The query of a result."""
+
+    bundle: Annotated[
+        Literal["collection", "transaction"],
+        "Of a FHIR Bundle. A FHIR server takes a `transaction` as it stands; sent again, it changes nothing.",
+    ]
+
+
+_BUNDLE_TYPES = ("collection", "transaction")
+JSON = "application/json"
+DICOM = "application/dicom"
+RELATED = 'multipart/related; type="application/dicom"'
+_FORMATS = (JSON, fhir.MEDIA_TYPE, DICOM, RELATED)
+RESULT_FORMATS = {
+    JSON: Result,
+    fhir.MEDIA_TYPE: FhirBundle,
+    DICOM: Annotated[bytes, "A structured report, TID 1500."],
+    "multipart/related": Annotated[bytes, "The structured report, and the overlay as Secondary Capture."],
+}
+
+
+def result_answer(
+    job: Job, public_url: str, media_type: str, image: Callable[[], bytes], overlay: Callable[[], bytes]
+) -> Response:
+    """The result of a job; `image` and `overlay` read its files, `media_type` is the image's.
+
+    Raises Problem 406 for another format, and for DICOM out of what is none or names no study.
+    """
+    wanted = _wanted()
+    if wanted == fhir.MEDIA_TYPE:
+        links = document(job, public_url)["links"]
+        transaction = _bundle_type() == "transaction"
+        body = json.dumps(fhir.bundle(job, links, media_type, public_url, transaction))
+        response = Response(body, content_type=f"{fhir.MEDIA_TYPE}; fhirVersion=4.0")
+    elif wanted == JSON:
+        response = jsonify(job.result)
+    else:
+        response = _dicom(job, wanted, image, overlay)
+    response.vary.add("Accept")
+    return response
+
+
+def _dicom(job: Job, wanted: str, image: Callable[[], bytes], overlay: Callable[[], bytes]) -> Response:
+    if job.image.format != "DICOM":
+        detail = (
+            f"The image was a {job.image.format} file; only to a DICOM image there is a study to report in."
+        )
+        raise Problem(406, "not-acceptable", detail)
+    if find_spec("highdicom") is None:
+        raise Problem(
+            406, "not-acceptable", "This service is installed without highdicom, so writes no DICOM."
+        )
+    source = image()
+    try:
+        report = dicom_report.report(job, source)
+        if wanted == DICOM:
+            name = f'attachment; filename="{job.id}.dcm"'
+            return Response(report, content_type=DICOM, headers={"Content-Disposition": name})
+        parts = (report, dicom_report.overlay(job, source, overlay()))
+    except dicom_report.NotFileable as error:
+        raise Problem(406, "not-acceptable", f"{error} Ask for the result as JSON or FHIR.") from error
+    boundary = uuid4().hex
+    head = f"--{boundary}\r\nContent-Type: {DICOM}\r\n\r\n".encode()
+    body = b"".join(head + part + b"\r\n" for part in parts) + f"--{boundary}--\r\n".encode()
+    return Response(body, content_type=f"{RELATED}; boundary={boundary}")
+
+
+def _bundle_type() -> str:
+    wanted = request.args.get("bundle", "collection")
+    if wanted not in _BUNDLE_TYPES:
+        raise Problem(400, "malformed", f"bundle is one of: {', '.join(_BUNDLE_TYPES)}.")
+    return wanted
+
+
+def _wanted() -> str:
+    """The format of ours that is asked for first; plain JSON where none is named."""
+    ranges = [accepted for accepted, quality in request.accept_mimetypes if quality > 0]
+    for accepted in ranges:
+        kind, _, parameters = accepted.lower().partition(";")
+        if kind == "multipart/related" and parameters.partition("type=")[2].strip('"').startswith(DICOM):
+            return RELATED
+        if kind in (JSON, fhir.MEDIA_TYPE, DICOM):
+            return kind
+        if kind in ("*/*", "application/*"):
+            return JSON
+    if not ranges:
+        return JSON
+    raise Problem(406, "not-acceptable", f"The result is there as one of: {'; or '.join(_FORMATS)}.")

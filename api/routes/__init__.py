@@ -1,0 +1,1 @@
+"""The routes: each module holds the view functions of one part of the API."""

@@ -1,0 +1,50 @@
+"""The API's description of itself: /openapi.json for programs, /docs for people. Registered last of all."""
+
+import json
+from importlib.resources import files
+from typing import Any
+
+from flask import Flask, Response, render_template
+
+from api.http.page import page
+from api.openapi.describe import Answer, describe
+from api.openapi.document import openapi_of
+from api.openapi.json_body import check_json_bodies
+
+
+def document_routes(app: Flask, server: str) -> None:
+    """Add these routes to `app`, describe all that it has, and hold JSON bodies to that description.
+
+    Raises LookupError as openapi_of does.
+    """
+    style = (files("api.openapi") / "pages" / "page.css").read_bytes()
+
+    @app.get("/openapi.json")
+    @describe("openapi", "This description", {200: Answer("It.", dict[str, Any])}, public=True)
+    def openapi() -> Response:
+        return Response(as_json, content_type="application/json")
+
+    @app.get("/")
+    @describe(
+        "root", "The way to /docs", {302: Answer("It is at /docs.", headers=("Location",))}, public=True
+    )
+    def root() -> Response:
+        return Response(status=302, headers={"Location": "docs"})  # Relative: a proxy may have a prefix.
+
+    @app.get("/docs")
+    @describe("docs", "This description, to be read", {200: Answer("It.", {"text/html": str})}, public=True)
+    def docs() -> Response:
+        return page(as_page)
+
+    @app.get("/docs/page.css")
+    @describe(
+        "docsStyle", "The style of pages", {200: Answer("A style sheet.", {"text/css": str})}, public=True
+    )
+    def docs_style() -> Response:
+        return Response(style, content_type="text/css; charset=utf-8")
+
+    document = openapi_of(app, server)
+    check_json_bodies(app, document)
+    as_json = json.dumps(document)
+    with app.app_context():
+        as_page = render_template("docs.html", api=document)

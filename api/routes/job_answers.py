@@ -1,0 +1,55 @@
+"""Whose job a request asks for, and the job as an answer: what all routes under /v1/jobs share."""
+
+from flask import Response, g, jsonify
+
+from api.http.problem import Problem
+from api.intake.idempotency import id_of
+from jobs.record.documents import JobDocument, document
+from jobs.record.errors import NotStored, QueueUnavailable
+from jobs.record.job import Job
+from jobs.record.states import State
+from jobs.store.ledger import Ledger
+
+POLL_SECONDS = 1
+"""What a client that asks again and again is told to wait."""
+
+
+def own_job(job_id: str, ledger: Ledger) -> Job:
+    """The authenticated client's job of this id, the service's or its own.
+
+    Raises Problem: 404, or 410 where it was deleted.
+    """
+    own = id_of(job_id, g.client, ledger)
+    if own:
+        try:
+            job = ledger.current(own)
+        except NotStored:
+            job = None
+        if job and job.client == g.client:
+            return not_gone(job)
+    raise Problem(
+        404, "no-such-job", "There is no such job. Check the id, and that the key is this client's."
+    )
+
+
+def not_gone(job: Job) -> Job:
+    """The job itself. Raises Problem 410 where it was deleted."""
+    if job.state is State.ERASED:
+        raise Problem(410, "gone", "This job was deleted, with all that belonged to it.")
+    return job
+
+
+def job_document(job: Job, ledger: Ledger, public_url: str) -> JobDocument:
+    """The job's public JSON, with its place in the queue where Redis tells it."""
+    try:
+        position = ledger.view.client_queues.position(job)
+    except QueueUnavailable:
+        position = None
+    return document(job, public_url, position)
+
+
+def job_answer(job: Job, ledger: Ledger, public_url: str, status: int = 200) -> Response:
+    """The job as an answer."""
+    response = jsonify(job_document(job, ledger, public_url))
+    response.status_code = status
+    return response

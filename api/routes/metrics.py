@@ -1,0 +1,131 @@
+"""What operators watch, in Prometheus' text format: read from Redis and the object store at each request."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+
+from flask import Blueprint, Response
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from api.openapi.describe import Answer, describe
+from jobs.record.errors import TransientError
+from jobs.store.ledger import Ledger
+from jobs.store.receivers import Receivers
+
+ROLES = ("inference", "delivery", "sweeper")
+TEXT = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def metrics_routes(ledger: Ledger, receivers: Receivers) -> Blueprint:
+    """The blueprint of /metrics. A store that does not answer leaves its figures out, and says so."""
+    routes = Blueprint("metrics", __name__)
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Part("redis", lambda: _of_redis(ledger)))
+    registry.register(_Part("object-store", lambda: _of_objects(ledger, receivers)))
+
+    @routes.get("/metrics")
+    @describe(
+        "metrics",
+        "What operators watch, for Prometheus",
+        {
+            200: Answer(
+                "Figures of the whole service; those of a store that does not answer are left out.",
+                {"text/plain": str},
+            )
+        },
+        public=True,
+    )
+    def metrics() -> Response:
+        return Response(generate_latest(registry), content_type=TEXT)
+
+    return routes
+
+
+class _Part(Collector):
+    """The figures that one store holds, and whether it answers."""
+
+    def __init__(self, name: str, figures: Callable[[], Iterator[Metric]]) -> None:
+        self._name = name
+        self._figures = figures
+
+    def collect(self) -> Iterator[Metric]:
+        try:
+            found, answers = list(self._figures()), 1
+        except TransientError:
+            found, answers = [], 0
+        help_ = f"1 if {self._name} answers, 0 if not"
+        yield GaugeMetricFamily(f"osteo_{self._name.replace('-', '_')}_up", help_, value=answers)
+        yield from found
+
+
+def _of_redis(ledger: Ledger) -> Iterator[Metric]:
+    view, at = ledger.view, time.time()
+    lines = view.client_queues.waiting_by_priority()
+    names = Counter(name.partition(":")[0] for name in view.heartbeats.alive())
+    counts = view.counts()
+    yield _by(
+        "priority", "osteo_jobs_waiting", "Jobs that wait for a worker", {p: n for p, (n, _) in lines.items()}
+    )
+    yield _by(
+        "priority",
+        "osteo_jobs_oldest_seconds",
+        "For how long the first of them has waited",
+        {priority: at - since if since else 0.0 for priority, (_, since) in lines.items()},
+    )
+    yield GaugeMetricFamily(
+        "osteo_jobs_drained_per_second",
+        "Jobs that left the queue in the last minute",
+        view.client_queues.drain_rate(),
+    )
+    yield GaugeMetricFamily(
+        "osteo_jobs_pending", "Jobs with anything left to do, callbacks too", view.agenda.size()
+    )
+    yield _by(
+        "clock",
+        "osteo_clock_difference_seconds",
+        "How far the sweeper's clock is ahead of this one; beyond 60 s either way nothing is erased",
+        ledger.clock.reported(),
+    )
+    yield _by("role", "osteo_processes", "Processes that live", {role: names[role] for role in ROLES})
+    yield GaugeMetricFamily(
+        "osteo_receivers_paused", "Receivers that are not called for now", len(view.circuit_breaker.paused())
+    )
+    yield _total("state", "osteo_jobs_ended", "Jobs that have ended", "ended:", counts)
+    yield _total("outcome", "osteo_deliveries", "Callbacks that have come to an end", "delivery:", counts)
+    yield CounterMetricFamily(
+        "osteo_attempts_lost", "Analyses that were handed back", value=counts.get("lost", 0)
+    )
+
+
+def _of_objects(ledger: Ledger, receivers: Receivers) -> Iterator[Metric]:
+    failing = [bool(receiver.disabled_at) for receiver in receivers.all_failing()]
+    yield _by(
+        "state",
+        "osteo_receivers",
+        "Receivers of callbacks that fail, and those that are not called any more",
+        {"failing": failing.count(False), "disabled": failing.count(True)},
+    )
+    yield GaugeMetricFamily(
+        "osteo_dead_letters", "Jobs given up, for an operator to retry", _length(ledger.dead_letter_ids())
+    )
+
+
+def _by(label: str, name: str, help_: str, values: Mapping[str, float]) -> Metric:
+    family = GaugeMetricFamily(name, help_, labels=[label])
+    for key, value in values.items():
+        family.add_metric([key], value)
+    return family
+
+
+def _total(label: str, name: str, help_: str, prefix: str, counts: Mapping[str, int]) -> Metric:
+    family = CounterMetricFamily(name, f"{help_}, since Redis was last empty", labels=[label])
+    for key, count in counts.items():
+        if key.startswith(prefix):
+            family.add_metric([key.removeprefix(prefix)], count)
+    return family
+
+
+def _length(items: Iterator[object]) -> int:
+    return sum(1 for _ in items)

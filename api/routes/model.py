@@ -1,0 +1,72 @@
+"""The route by which a client reads what the model's answers mean."""
+
+from typing import Annotated, Any, Literal, TypedDict
+
+from flask import Blueprint, Response, jsonify, request
+
+from api.http.problem import RETRY_SECONDS, Problem
+from api.openapi.describe import Answer, describe
+from jobs.record.errors import NotStored
+from jobs.store.objects import Objects
+from jobs.store.served_model import served_model
+
+
+class Figure(TypedDict):
+    """A figure of the model's test part with its 95 % interval and the number of X-rays it rests on."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+
+class OperatingPoint(TypedDict):
+    """A threshold on `probability`, and what it means."""
+
+    name: Literal["low", "high"]
+    threshold: float
+    meaning: str
+    sensitivity: Figure | None
+    specificity: Figure | None
+
+
+class ServedModel(TypedDict):
+    """The model that analyses what is submitted now."""
+
+    name: str
+    version: str
+    sha256: Annotated[str, "Of the weights; the same as in a result's `model`."]
+    backbone: str
+    input_size: Annotated[int, "Pixels on a side of what the network sees."]
+    preprocessing_version: int
+    operating_points: list[OperatingPoint]
+    auc: Figure | None
+    data: Annotated[str, "What it has learned from."]
+    licence: str
+    intended_use: str
+    card: Annotated[str, "The model card, in Markdown."]
+
+
+def model_routes(objects: Objects) -> Blueprint:
+    """Make the blueprint of /v1/model."""
+    routes = Blueprint("model", __name__, url_prefix="/v1/model")
+
+    @routes.get("")
+    @describe(
+        "getModel",
+        "The model, its operating points and what they mean",
+        {200: Answer("The model that was loaded last.", ServedModel, ("ETag",))},
+        ("not-ready",),
+    )
+    def get_model() -> Response:
+        try:
+            served: dict[str, Any] = served_model(objects)
+        except NotStored:
+            detail = "No worker has loaded a model yet. Try again once the service is up."
+            raise Problem(409, "not-ready", detail, retry_after=RETRY_SECONDS) from None
+        response = jsonify(served)
+        response.set_etag(f"{served['name']}-{served['version']}-{served['sha256'][:16]}")
+        response.make_conditional(request)
+        return response
+
+    return routes

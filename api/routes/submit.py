@@ -1,0 +1,136 @@
+"""The routes by which a radiograph is submitted: checked, stored, enqueued, answered with its job."""
+
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+
+from flask import Blueprint, Response, g, request
+
+from api.http.media_types import MEDIA_TYPE
+from api.intake.accept import Intake, done_with_body
+from api.intake.idempotency import claim_place
+from api.intake.submission import (
+    SUBMISSION_PROBLEMS,
+    JobFields,
+    SubmissionForm,
+    read_submission,
+)
+from api.openapi.describe import Answer, Size, describe
+from api.routes.job_answers import POLL_SECONDS, job_answer, not_gone
+from api.routes.job_types import JOB_ENDED
+from api.routes.uploads import uploaded_image
+from api.routes.waiting import Waiting, preferred_wait
+from jobs.record.documents import JobDocument
+from jobs.record.errors import TransientError
+from jobs.record.job import Job
+from jobs.store.uploads import Uploads
+
+log = logging.getLogger(__name__)
+
+_FORM = (
+    "As a multipart form, or as the raw image with the other fields in the query; path and query together"
+    " then hold 8190 bytes at most. PNG, JPEG, TIFF, BMP, WebP and DICOM, told by content, with up to"
+    " {settings.max_bytes:,} bytes, {settings.max_pixels:,} pixels. An `upload_id`, in the form or the"
+    " query, stands in the place of an image that was uploaded before."
+)
+_HEADERS = ("Location", "Idempotency-Replayed", "Idempotency-Expires", "Preference-Applied")
+_ACCEPTED = {
+    200: Answer("Accepted, and ended while the request waited.", JobDocument, _HEADERS),
+    202: Answer(
+        "Accepted and durable.", JobDocument, (*_HEADERS, "Retry-After", "RateLimit-Policy", "RateLimit")
+    ),
+}
+PROBLEMS = (
+    *SUBMISSION_PROBLEMS,
+    *("quota-exceeded", "too-many-waiting", "queue-full", "too-busy", "in-intake", "key-reused", "gone"),
+    "no-such-upload",
+    "upload-differs",
+    "unsupported-media-type",
+)
+BODY = {
+    "multipart/form-data": SubmissionForm,
+    **dict.fromkeys([*MEDIA_TYPE.values(), "application/octet-stream"], bytes),
+}
+
+
+def submit_routes(intake: Intake, waiting: Waiting, uploads: Uploads) -> Blueprint:
+    """The blueprint of these routes. `g.client` holds the authenticated client."""
+    routes = Blueprint("submit", __name__, url_prefix="/v1/jobs")
+
+    @routes.post("")
+    @describe(
+        "submitJob",
+        "Submit a radiograph",
+        _ACCEPTED,
+        PROBLEMS,
+        description=_FORM.format(settings=intake.settings)
+        + " With the same Idempotency-Key and submission it is answered with the job that it made before.",
+        query=JobFields,
+        headers=("Idempotency-Key", "Prefer", "traceparent"),
+        body=BODY,
+        body_required=False,
+        size=Size.IMAGE,
+        callback=JOB_ENDED,
+    )
+    def submit() -> Response:
+        return _submitted(intake, waiting, uploads, own_id=None)
+
+    @routes.put("/<job_id>")
+    @describe(
+        "submitJobAs",
+        "Submit a radiograph under an id of your own",
+        _ACCEPTED,
+        PROBLEMS,
+        description=_FORM.format(settings=intake.settings)
+        + " The id stands in the place of an idempotency key, for as long as the job is kept; every route"
+        " takes it in the place of the job's id.",
+        query=JobFields,
+        headers=("Prefer", "traceparent"),
+        body=BODY,
+        body_required=False,
+        size=Size.IMAGE,
+        callback=JOB_ENDED,
+    )
+    def submit_as(job_id: str) -> Response:
+        return _submitted(intake, waiting, uploads, own_id=job_id)
+
+    return routes
+
+
+def _submitted(intake: Intake, waiting: Waiting, uploads: Uploads, own_id: str | None) -> Response:
+    place = claim_place(request, g.client, own_id)
+    intake.admit(g.client, place)
+    submission = read_submission(
+        request,
+        g.client,
+        intake.settings,
+        intake.pictures,
+        lambda upload_id: uploaded_image(upload_id, place, uploads, intake),
+    )
+    headers: Mapping[str, str] = {}
+    if place is None:
+        job = intake.accept(submission, g.client)
+    else:
+        job, headers = intake.accept_once(submission, g.client, place, own_id)
+    done_with_body()
+    if submission.upload and job.upload == submission.upload:
+        with suppress(TransientError):  # It is due to be erased.
+            uploads.delete(g.client, submission.upload)
+    response = _answer(job, intake, waiting)
+    response.headers.update(headers)
+    return response
+
+
+def _answer(job: Job, intake: Intake, waiting: Waiting) -> Response:
+    public_url, seconds, waited = intake.settings.public_url, preferred_wait(request), False
+    if seconds:
+        with suppress(TransientError):  # The submission is accepted even if the wait fails.
+            job, waited = waiting.until(lambda job: job.state.final, job, seconds)
+    ended = waited and job.state.final
+    response = job_answer(not_gone(job), intake.ledger, public_url, 200 if ended else 202)
+    response.headers["Location"] = f"{public_url}/v1/jobs/{job.id}"
+    if waited:
+        response.headers["Preference-Applied"] = f"wait={seconds}"
+    if not ended:
+        response.headers["Retry-After"] = str(POLL_SECONDS)
+    return response

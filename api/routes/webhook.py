@@ -1,0 +1,155 @@
+"""The routes under /v1/webhook: what a client's callbacks are signed with, which it gets, and who fails."""
+
+import logging
+from dataclasses import dataclass
+from typing import Annotated
+
+from flask import Blueprint, Response, g, jsonify
+
+from api.http.moment import moment
+from api.http.problem import Problem
+from api.identity.scopes import Scope
+from api.intake.admission import RATE_LIMIT, Admission
+from api.openapi.describe import Answer, describe
+from api.openapi.json_body import json_body
+from api.openapi.schema import CLOSED
+from api.routes.redeliveries import Redeliveries
+from api.routes.webhook_types import Choice, NewSecret, Probe, ProbeOrder, Redelivery, Since, WebhookDocument
+from jobs.callbacks.signing import webhook_secret
+from jobs.callbacks.url import CallbackUrlRefused, parse
+from jobs.record.errors import NotStored
+from jobs.record.events import EVENTS
+from jobs.record.ids import is_id
+from jobs.record.job import moment_text, now
+from jobs.redis.queue import JobQueue
+from jobs.settings import Settings
+from jobs.store.ledger import Ledger
+from jobs.store.probes import Probes
+from jobs.store.receivers import Receivers
+from jobs.store.webhook_settings import OVERLAP, Webhooks
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class WebhookContext:
+    """What the routes work with."""
+
+    settings: Settings
+    ledger: Ledger
+    queue: JobQueue
+    webhooks: Webhooks
+    receivers: Receivers
+    probes: Probes
+    admission: Admission
+    redeliveries: Redeliveries
+
+
+def webhook_routes(context: WebhookContext) -> Blueprint:
+    """The blueprint of these routes. `g.client` holds the authenticated client."""
+    routes = Blueprint("webhook", __name__, url_prefix="/v1/webhook")
+
+    @routes.get("")
+    @describe(
+        "getWebhook",
+        "This client's events, and which of its receivers fail",
+        {200: Answer("The settings.", WebhookDocument)},
+    )
+    def show() -> Response:
+        return jsonify(_document(context))
+
+    @routes.patch("")
+    @describe(
+        "chooseEvents",
+        "Choose the events that are sent",
+        {200: Answer("The settings.", WebhookDocument)},
+        body=Annotated[Choice, CLOSED],
+        scope=Scope.ADMIN,
+    )
+    def choose() -> Response:
+        context.webhooks.choose(g.client, sorted(set(json_body()["events"]), key=EVENTS.index))
+        return jsonify(_document(context))
+
+    @routes.post("/rotate")
+    @describe(
+        "rotateSecret",
+        "A new secret; for 24 hours the one before signs as well",
+        {200: Answer("The secret, shown this once.", NewSecret)},
+        scope=Scope.ADMIN,
+    )
+    def rotate() -> Response:
+        at = now()
+        chosen = context.webhooks.rotate(g.client, at)
+        log.info("webhook secret rotated", extra={"client": g.client})
+        return jsonify(
+            secret=webhook_secret(context.settings.signing_key, g.client, chosen.generation),
+            previous_secret_signs_until=moment_text(at + OVERLAP),
+        )
+
+    @routes.post("/probes")
+    @describe(
+        "sendProbe",
+        "Send a test event; a receiver that takes it is enabled again",
+        {202: Answer("The probe, to be asked for at its Location.", Probe, ("Location", *RATE_LIMIT))},
+        ("callback-refused", "quota-exceeded"),
+        body=ProbeOrder,
+    )
+    def send_probe() -> Response:
+        try:
+            url = parse(json_body()["callback_url"], context.settings.callback_exceptions).url
+        except CallbackUrlRefused as error:
+            raise Problem(422, "callback-refused", f"{error}.") from error
+        context.admission.admit_callbacks(g.client)
+        probe_id = context.probes.create(g.client, url)
+        context.queue.probe(g.client, probe_id)
+        response = jsonify(context.probes.read(g.client, probe_id))
+        response.status_code = 202
+        response.headers["Location"] = f"{context.settings.public_url}/v1/webhook/probes/{probe_id}"
+        return response
+
+    @routes.get("/probes/<probe_id>")
+    @describe("getProbe", "What came of a test event", {200: Answer("The probe.", Probe)}, ("no-such-probe",))
+    def show_probe(probe_id: str) -> Response:
+        try:
+            if is_id("probe", probe_id):
+                return jsonify(context.probes.read(g.client, probe_id))
+        except NotStored:
+            pass
+        raise Problem(404, "no-such-probe", "There is no such test event of this client. Send a new one.")
+
+    @routes.post("/redeliver")
+    @describe(
+        "redeliverSince",
+        "Send the callbacks of all jobs made since a time once more",
+        {202: Answer("How many; with a cursor where there are more.", Redelivery, RATE_LIMIT)},
+        ("quota-exceeded",),
+        body=Annotated[Since, CLOSED],
+    )
+    def redeliver() -> Response:
+        given = json_body()
+        since, cursor = moment("since", given["since"]), given.get("cursor")
+        if cursor is not None and not is_id("job", cursor):
+            raise Problem(400, "malformed", "`cursor` is the `next_cursor` of an earlier answer.")
+        count, behind = context.redeliveries.since(g.client, since, cursor)
+        response = jsonify(redelivered=count, next_cursor=behind)
+        response.status_code = 202
+        return response
+
+    return routes
+
+
+def _document(context: WebhookContext) -> WebhookDocument:
+    chosen = context.webhooks.of(g.client)
+    return {
+        "events": list(chosen.events),
+        "known_events": list(EVENTS),
+        "secret_rotated_at": moment_text(chosen.rotated_at) if chosen.rotated_at else None,
+        "failing_receivers": [
+            {
+                "origin": receiver.origin,
+                "failing_since": moment_text(receiver.failing_since) if receiver.failing_since else None,
+                "disabled_at": moment_text(receiver.disabled_at) if receiver.disabled_at else None,
+            }
+            for receiver in context.receivers.failing(g.client)
+        ],
+    }

@@ -1,0 +1,1 @@
+"""What follows from a change of a job: its next step, and its deletion."""

@@ -1,0 +1,1 @@
+"""Jobs and studies as immutable values: states, ids, errors and public documents. No input or output."""

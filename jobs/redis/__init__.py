@@ -1,0 +1,1 @@
+"""What lies in Redis: the view of the jobs, queues, agenda and heartbeats. All of it may be lost."""

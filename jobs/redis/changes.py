@@ -1,0 +1,93 @@
+"""Tells whoever waits in this process that a job has changed: one subscription, however many wait."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event, Lock, Thread
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from jobs.redis.client import connect
+from jobs.redis.view import CHANGES
+
+log = logging.getLogger(__name__)
+
+_ROUND = 5.0
+"""Seconds after which the subscriber looks whether it is to stop."""
+PAUSE = 1.0
+"""Seconds between two attempts to subscribe."""
+
+
+class Changes:
+    """What the view publishes: ids of jobs with a new version.
+
+    A change may go unheard (Redis was away): whoever waits looks once more when its time is over. Whenever
+    the subscription begins anew, all are woken.
+    """
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._waiting: dict[str, set[Event]] = {}
+        self._lock = Lock()
+        self._subscriber: Thread | None = None
+        self.stopped = Event()
+
+    @classmethod
+    def connect(cls, url: str) -> "Changes":
+        """The changes that the Redis at `url` knows of; nobody asks it before the first one waits."""
+        return cls(connect(url))
+
+    @contextmanager
+    def watched(self, *ids: str) -> Iterator[Event]:
+        """An event that is set when one of these changes, and when waiting is to end with the process."""
+        changed = Event()
+        with self._lock:
+            for job_id in ids:
+                self._waiting.setdefault(job_id, set()).add(changed)
+            if self._subscriber is None:
+                self._subscriber = Thread(target=self._run, name="changes", daemon=True)
+                self._subscriber.start()
+        try:
+            yield changed
+        finally:
+            with self._lock:
+                for job_id in ids:
+                    others = self._waiting[job_id]
+                    others.remove(changed)
+                    if not others:
+                        del self._waiting[job_id]
+
+    def stop(self) -> None:
+        """Let nobody wait any longer: the process ends."""
+        self.stopped.set()
+        self._wake_all()
+
+    def _run(self) -> None:
+        while not self.stopped.is_set():
+            try:
+                self._listen()
+            except RedisError as error:
+                log.warning("Redis does not tell of changes: %s", type(error).__name__)
+                self.stopped.wait(PAUSE)
+
+    def _listen(self) -> None:
+        with self._redis.pubsub() as channel:
+            channel.subscribe(CHANGES)
+            while not self.stopped.is_set():
+                message = channel.get_message(timeout=_ROUND)
+                if message and message["type"] == "message":
+                    self._wake(message["data"].decode())
+                elif message:  # Subscribed, perhaps once more after a connection was lost.
+                    self._wake_all()
+
+    def _wake(self, job_id: str) -> None:
+        with self._lock:
+            for changed in self._waiting.get(job_id, ()):
+                changed.set()
+
+    def _wake_all(self) -> None:
+        with self._lock:
+            for waiting in self._waiting.values():
+                for changed in waiting:
+                    changed.set()

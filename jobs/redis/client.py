@@ -1,0 +1,137 @@
+"""The connection to Redis that the view and the queue share, with its errors translated."""
+
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from queue import Empty
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from redis import BlockingConnectionPool, Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    MaxConnectionsError,
+    NoPermissionError,
+    ReadOnlyError,
+    RedisError,
+)
+from redis.exceptions import ConnectionError as RedisAway
+from redis.exceptions import TimeoutError as RedisSilent
+from redis.retry import Retry
+from redis.sentinel import Sentinel, SentinelConnectionPool
+
+from jobs.record.errors import QueueAway, QueueBusy
+from jobs.redis.address import Sentinels
+
+CONNECTIONS = 32
+"""Connections that one client holds at most."""
+_LONGEST_WAIT = 2.0
+"""Seconds for which a request waits for one of them."""
+PAUSE = 2.0
+"""Seconds for which a Redis that did not answer is not asked again: a request waits for it once."""
+
+_asked_again_at: WeakKeyDictionary[Redis, float] = WeakKeyDictionary()
+
+
+class _Pool(BlockingConnectionPool):
+    """A pool whose exhaustion is an error of its own: redis-py tells it apart by its text alone."""
+
+    def get_connection(self, *arguments: Any, **options: Any) -> Any:
+        """Take a free connection, connected anew where it was left. Raises MaxConnectionsError for none."""
+        try:
+            connection = super().get_connection(*arguments, **options)
+        except RedisAway as error:
+            if isinstance(error.__context__, Empty):
+                raise MaxConnectionsError("no connection of the pool is free") from error
+            raise
+        if connection.should_reconnect():
+            try:
+                connection.disconnect()
+                connection.connect()
+            except BaseException:
+                self.release(connection)
+                raise
+        return connection
+
+    def leave_server(self) -> None:
+        """Have every connection connect anew before it is used again.
+
+        `disconnect` would take connections from other threads in the midst of a command.
+        """
+        for connection in list(self._connections):
+            connection.mark_for_reconnect()
+
+
+class _SentinelPool(SentinelConnectionPool, _Pool):
+    """The same, with connections to the server that the sentinels name as master."""
+
+
+def connect(url: str) -> Redis:
+    """Make a client of the Redis at `url` whose calls end within seconds, as a request waits for them.
+
+    Raises ValueError for an address that is none.
+    """
+    # A connection that was closed meanwhile is worth a second try, a silence is not.
+    retry = Retry(NoBackoff(), 1, supported_errors=(RedisAway,))
+    given = {"socket_timeout": 2, "socket_connect_timeout": 2, "retry": retry}
+    # Hundreds of threads that are woken at once take turns, and do not all connect.
+    bounds = {"max_connections": CONNECTIONS, "timeout": _LONGEST_WAIT}
+    if sentinels := Sentinels.of(url):
+        own = {"socket_timeout": 2, "socket_connect_timeout": 2, **sentinels.own_login}
+        known = Sentinel(sentinels.hosts, sentinel_kwargs=own)
+        options = {**given, **bounds, **sentinels.login, "db": sentinels.db}
+        redis: Redis = known.master_for(sentinels.master, connection_pool_class=_SentinelPool, **options)
+        return redis
+    return Redis(connection_pool=_Pool.from_url(url, **bounds, **given))
+
+
+def refusal(redis: Redis) -> str | None:
+    """Why this Redis will not answer however long it is waited for; None where it answers, or may do so."""
+    try:
+        redis.ping()
+    except AuthenticationError as error:
+        return f"Redis refuses the user or password in REDIS_URL: {error}"
+    except NoPermissionError as error:
+        return f"Redis gives the user in REDIS_URL too few rights (docs/operate.md): {error}"
+    except RedisError as error:
+        return _refused_by(error)
+    return None
+
+
+def _refused_by(error: BaseException | None) -> str | None:
+    while error:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return (
+                f"the certificate of Redis is not trusted ({error.verify_message}): name the CA that signed"
+                " it in REDIS_URL, `?ssl_ca_certs=FILE`, and the server by the name in its certificate"
+            )
+        if isinstance(error, FileNotFoundError):
+            return "a file that REDIS_URL names, such as ssl_ca_certs, is not there"
+        error = error.__cause__ or error.__context__
+    return None
+
+
+@contextmanager
+def translated(redis: Redis) -> Iterator[None]:
+    """Raise QueueAway where this Redis does not answer, or answers with an error.
+
+    Raise QueueBusy where no connection to it became free: others go on asking it.
+    """
+    if time.monotonic() < _asked_again_at.get(redis, 0.0):
+        raise QueueAway("Redis did not answer just now")
+    try:
+        yield
+    except MaxConnectionsError as error:
+        raise QueueBusy("all connections to Redis are in use") from error
+    except (RedisAway, RedisSilent) as error:
+        _asked_again_at[redis] = time.monotonic() + PAUSE
+        raise QueueAway(f"Redis does not answer: {type(error).__name__}") from error
+    except ReadOnlyError as error:
+        # A master that was demoted keeps its connections: behind the same address another may answer by now.
+        if isinstance(redis.connection_pool, _Pool):
+            redis.connection_pool.leave_server()
+        raise QueueAway("Redis is a replica, and takes no writes") from error
+    except RedisError as error:
+        raise QueueAway(f"Redis answered with an error: {type(error).__name__}") from error

@@ -1,0 +1,253 @@
+"""The object store: bytes under keys in one S3 bucket, with its errors translated by exact code."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+
+from jobs.record.errors import Conflict, NotStored, StoreRefused, StoreUnavailable
+from jobs.version import LAYOUT, VERSION
+
+_ABSENT = frozenset({"NoSuchKey", "404", "NotFound"})
+REFUSED = frozenset(
+    {
+        "413",
+        "414",
+        "EntityTooLarge",
+        "InvalidArgument",
+        "InvalidObjectName",
+        "InvalidRequest",
+        "KeyTooLongError",
+        "MaxMessageLengthExceeded",
+        "MetadataTooLarge",
+    }
+)
+"""What a server says of a request that is wrong in itself; a proxy before it says a status alone."""
+_NO_BUCKET = "the bucket does not exist: correct S3_BUCKET, or make it with `python -m admin.bucket`"
+_NO_CREDENTIALS = (
+    "there are no credentials for the object store: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+)
+WRITE_SECONDS = 60.0
+"""For so long a bucket that could be written counts as one that can be."""
+_ALREADY_THERE = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
+LAYOUT_MARK = "layout"
+"""The key of the object that says how all others lie (jobs/store/compatibility.py)."""
+
+
+PIECE = 1024 * 1024
+"""Bytes of an object that are read at a time where it is not read whole."""
+
+
+class Objects:
+    """One bucket of an S3 server. Safe for use by several threads.
+
+    Every method raises StoreUnavailable where the server does not answer, fails or denies access:
+    access denied is never 'not found'. Raises StoreRefused where it would refuse the same request again.
+    """
+
+    def __init__(self, client: Any, bucket: str) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._conditions: bool | None = None
+        self._writable_until = 0.0
+
+    @classmethod
+    def connect(cls, endpoint_url: str | None, bucket: str) -> "Objects":
+        """The bucket at `endpoint_url` (None: AWS); credentials from boto3's own variables."""
+        config = Config(
+            connect_timeout=2,
+            read_timeout=5,
+            retries={"mode": "standard", "total_max_attempts": 2},
+            max_pool_connections=32,
+            # Ours are all of one form, and what botocore says of itself takes a seventh of a request.
+            parameter_validation=False,
+            user_agent="osteo-synergy",
+            # What is presigned would be signed by version 2 where this is not said.
+            signature_version="s3v4",
+            s3={"addressing_style": "path"},
+            # Servers that are not AWS do not all read the newer trailing checksums.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        )
+        client = boto3.Session().client("s3", endpoint_url=endpoint_url, config=config)
+        client.meta.events.register_last("before-call.s3", _send_at_once)
+        return cls(client, bucket)
+
+    def make_bucket(self) -> None:
+        """Create the bucket, with the mark of this layout in it, unless it is there."""
+        with _translated(f"bucket {self._bucket}"):
+            try:
+                self._client.head_bucket(Bucket=self._bucket)
+                return
+            except ClientError as error:
+                if _code(error) not in _ABSENT | {"NoSuchBucket"}:
+                    raise
+                self._client.create_bucket(Bucket=self._bucket)
+        self.put(LAYOUT_MARK, layout_mark(), "application/json")
+
+    def close(self) -> None:
+        """Close the connections to the object store."""
+        self._client.close()
+
+    def check(self) -> None:
+        """Return if the bucket can be listed, and could be written when that was tried last.
+
+        It is tried again after WRITE_SECONDS, and as soon as anything was not written.
+        """
+        with _translated(f"bucket {self._bucket}"):
+            self._client.list_objects_v2(Bucket=self._bucket, Prefix="pending/", MaxKeys=1)
+        if time.monotonic() >= self._writable_until:
+            # A disk that is full, or a key that may only read, shows here alone.
+            self.put("check", b"")
+            self._writable_until = time.monotonic() + WRITE_SECONDS
+
+    def date(self) -> datetime:
+        """The time by the server's clock, to the second, as each of its answers has it."""
+        with _translated(f"bucket {self._bucket}"):
+            # A listing needs no right that a role does not have anyway.
+            answer = self._client.list_objects_v2(Bucket=self._bucket, Prefix="pending/", MaxKeys=1)
+        return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+
+    def put(self, key: str, body: bytes, content_type: str = "application/octet-stream") -> None:
+        """Store `body` under `key`."""
+        with self._writing(key):
+            self._client.put_object(Bucket=self._bucket, Key=key, Body=body, ContentType=content_type)
+
+    def put_new(self, key: str, body: bytes) -> None:
+        """Store JSON `body` under `key` unless the key exists. Raises Conflict where it does.
+
+        The server decides this where it knows `If-None-Match`, as AWS does; rclone ignores the header.
+        """
+        with self._writing(key):
+            try:
+                self._client.put_object(
+                    Bucket=self._bucket, Key=key, Body=body, ContentType="application/json", IfNoneMatch="*"
+                )
+            except ClientError as error:
+                if _code(error) in _ALREADY_THERE:
+                    raise Conflict(key) from error
+                raise
+
+    def keeps_conditions(self) -> bool:
+        """Whether the server refuses what `put_new` must not overwrite; asked of it once."""
+        if self._conditions is None:
+            try:
+                for _ in range(2):
+                    self.put_new("check-conditions", b"")
+                self._conditions = False
+            except Conflict:
+                self._conditions = True
+        return self._conditions
+
+    @contextmanager
+    def _writing(self, key: str) -> Iterator[None]:
+        try:
+            with _translated(key):
+                yield
+        except StoreUnavailable:
+            self._writable_until = 0.0
+            raise
+
+    def address_to_put(self, key: str, size: int, content_type: str, seconds: int) -> str:
+        """A URL by which whoever has it may, for so many seconds, put `size` bytes of this type under `key`.
+
+        Both are signed as headers: the server refuses a PUT with others. It is not asked for this.
+        """
+        with _translated(key):
+            parameters = {
+                "Bucket": self._bucket,
+                "Key": key,
+                "ContentType": content_type,
+                "ContentLength": size,
+            }
+            url: str = self._client.generate_presigned_url("put_object", Params=parameters, ExpiresIn=seconds)
+            return url
+
+    def get(self, key: str) -> bytes:
+        """The bytes under `key`. Raises NotStored."""
+        with _translated(key):
+            body: bytes = self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+            return body
+
+    def pieces(self, key: str, size: int) -> Iterator[bytes]:
+        """The `size` bytes under `key` in pieces, each read when it is asked for. Raises NotStored.
+
+        So a slow reader holds no connection to the server, and no more than one piece.
+        """
+        for start in range(0, size, PIECE):
+            span = f"bytes={start}-{min(start + PIECE, size) - 1}"
+            with _translated(key):
+                piece: bytes = self._client.get_object(Bucket=self._bucket, Key=key, Range=span)[
+                    "Body"
+                ].read()
+            yield piece
+
+    def exists(self, key: str) -> bool:
+        """Whether there is an object under `key`."""
+        return self.size(key) is not None
+
+    def size(self, key: str) -> int | None:
+        """How many bytes lie under `key`; None where there is no object."""
+        try:
+            with _translated(key):
+                return int(self._client.head_object(Bucket=self._bucket, Key=key)["ContentLength"])
+        except NotStored:
+            return None
+
+    def delete(self, key: str) -> None:
+        """Remove the object under `key`; none there is no error."""
+        try:
+            with _translated(key):
+                self._client.delete_object(Bucket=self._bucket, Key=key)
+        except NotStored:
+            pass
+
+    def keys(self, prefix: str, after: str = "") -> Iterator[str]:
+        """The keys that start with `prefix`, in byte order, beginning behind the key `after`."""
+        page: dict[str, Any] = {"StartAfter": after} if after else {}
+        while True:
+            with _translated(prefix):
+                answer = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, **page)
+            yield from (entry["Key"] for entry in answer.get("Contents", ()))
+            if not answer.get("IsTruncated"):
+                return
+            page = {"ContinuationToken": answer["NextContinuationToken"]}
+
+
+def layout_mark() -> bytes:
+    """What marks a bucket whose data have this version's layout."""
+    return json.dumps({"layout": LAYOUT, "version": VERSION}).encode()
+
+
+def _send_at_once(params: dict[str, Any], **_: Any) -> None:
+    # Else botocore asks before each PUT whether it may send the body: one way there and back for nothing.
+    params["headers"].pop("Expect", None)
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+@contextmanager
+def _translated(what: str) -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        if _code(error) in _ABSENT:
+            raise NotStored(what) from error
+        if _code(error) == "NoSuchBucket":
+            raise StoreUnavailable(_NO_BUCKET) from error
+        if _code(error) in REFUSED:
+            raise StoreRefused(f"the object store answered {_code(error)} for {what}") from error
+        raise StoreUnavailable(f"the object store answered {_code(error)} for {what}") from error
+    except NoCredentialsError as error:
+        raise StoreUnavailable(_NO_CREDENTIALS) from error
+    except BotoCoreError as error:
+        raise StoreUnavailable(f"the object store does not answer: {type(error).__name__}") from error

@@ -1,0 +1,190 @@
+"""Decodes DICOM for `image`: pydicom reads it, `dicom_windowing` shows it as a viewer does."""
+
+import io
+import logging
+import struct
+import warnings
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from pydicom import Dataset, config, dcmread
+from pydicom.encaps import get_frame
+from pydicom.filereader import read_dataset
+from pydicom.pixels import pixel_array
+from pydicom.pixels.utils import get_expected_length
+from pydicom.uid import (
+    UID,
+    AllTransferSyntaxes,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    RLELossless,
+)
+
+from model.decode import dicom_codecs
+from model.decode.dicom_acquisition import Acquisition, acquisition_of
+from model.decode.dicom_codestream import check_rle, shape_of
+from model.decode.dicom_windowing import mask_to_stored_bits, show
+from model.decode.headers.dicom import check_elements
+from model.decode.headers.jpeg import check_jpeg
+from model.decode.raster import chroma_of, stretch
+from model.errors import BrokenImage, ImageError, UnreadableFormat
+
+_PREAMBLE, _MAGIC = 128, b"DICM"
+_FIRST_GROUPS = (2, 8)
+"""Where a file without a preamble begins: with its meta information or with its data set."""
+_END_OF_IMAGE = b"\xff\xd9"
+_SEQUENCE_END = b"\xfe\xff\xdd\xe0\0\0\0\0"
+_PIXELS_ADVICE = "Send the image object itself, uncompressed or as JPEG or RLE, or export it as PNG."
+
+_GRAY_DIFFERENCE = 2.0
+"""Mean difference of samples, of 255, up to which JPEG's rounding explains it."""
+
+
+class DicomImage(NamedTuple):
+    """What a file shows: uint8 (height, width), bone white; chroma in 0..1; how it was taken.
+
+    `left_out` has a sentence for each thing of how the file asks to be displayed that could not be applied.
+    """
+
+    pixels: np.ndarray
+    chroma: float
+    acquisition: Acquisition
+    left_out: tuple[str, ...]
+
+
+dicom_codecs.register()
+# What pydicom warns of holds the values of elements, so patients' names.
+config.settings.reading_validation_mode = config.IGNORE
+logging.getLogger("pydicom").disabled = True
+warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
+
+
+def is_dicom(data: bytes) -> bool:
+    """Whether the bytes carry DICOM's preamble, or begin with an element as a data set does."""
+    if data[_PREAMBLE : _PREAMBLE + 4] == _MAGIC:
+        return True
+    group, vr, length = struct.unpack_from("<H2x2sH", data.ljust(8, b"\0"))
+    explicit = vr.isalpha() and vr.isupper()
+    return group in _FIRST_GROUPS and (explicit or length == 0 < int.from_bytes(vr, "little") < 256)
+
+
+def read(data: bytes, check_size: Callable[[int, int], None]) -> DicomImage:
+    """Decode a single-frame DICOM image.
+
+    Its elements are counted first, and `check_size(width, height)` is called before a pixel is decoded. Every
+    error of pydicom's becomes a BrokenImage here; damaged files make it raise nearly anything.
+    UnreadableFormat where this machine has no decoder for the compression.
+    """
+    try:
+        start = _PREAMBLE + 4 if data[_PREAMBLE : _PREAMBLE + 4] == _MAGIC else 0
+        check_elements(data, start)
+        _refuse_deflated(data[start:])
+        header = _parse(data)
+        _refuse_unusable(header, check_size)
+        return _to_gray(header)
+    except (ImageError, MemoryError):
+        raise
+    except Exception as error:
+        raise BrokenImage(f"The DICOM file does not decode. {_PIXELS_ADVICE}") from error
+
+
+def _refuse_deflated(elements: bytes) -> None:
+    # pydicom inflates such a file whole before a single size can be looked at: a bomb.
+    meta = read_dataset(io.BytesIO(elements), False, True, stop_when=lambda tag, vr, length: tag.group != 2)
+    if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        raise BrokenImage(f"Deflated DICOM files are not read. {_PIXELS_ADVICE}")
+
+
+def _parse(data: bytes) -> Dataset:
+    header = dcmread(io.BytesIO(data), force=True)
+    if "PixelData" not in header:
+        # Some writers leave out the end of the last sequence. Pixels that were cut off swallow it.
+        header = dcmread(io.BytesIO(data + _SEQUENCE_END), force=True)
+        if bytes(header.get("PixelData") or b"").endswith(_SEQUENCE_END):
+            raise BrokenImage("The DICOM file was cut off on its way. Send it again.")
+    if "TransferSyntaxUID" not in header.file_meta:
+        implicit, little = header.original_encoding
+        plain = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+        header.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else plain
+    return header
+
+
+def _refuse_unusable(header: Dataset, check_size: Callable[[int, int], None]) -> None:
+    if "PixelData" not in header or "Rows" not in header or "Columns" not in header:
+        raise BrokenImage(f"The DICOM file holds no pixels, or ends before them. {_PIXELS_ADVICE}")
+    check_size(int(header.Columns), int(header.Rows))
+    if int(header.get("NumberOfFrames") or 1) != 1:
+        raise BrokenImage("The DICOM file holds several frames. Send each X-ray as its own job.")
+    if header.PhotometricInterpretation == "PALETTE COLOR":
+        raise BrokenImage("The DICOM image is in palette colours, which X-rays are not. Export it as gray.")
+    syntax = header.file_meta.TransferSyntaxUID
+    expected = get_expected_length(header)
+    if syntax not in AllTransferSyntaxes or syntax.is_encapsulated:
+        _refuse_compressed(header, syntax)
+    elif len(header.PixelData) < expected:
+        raise BrokenImage(
+            f"The DICOM file's pixel data has {len(header.PixelData)} bytes where its header asks for "
+            f"{expected}; it may have been cut off on its way. Send it again."
+        )
+
+
+def _refuse_compressed(header: Dataset, syntax: UID) -> None:
+    if not _decoded_by(syntax):
+        name = syntax.name if syntax in AllTransferSyntaxes else "an unknown transfer syntax"
+        raise UnreadableFormat(f"This service does not read DICOM in {name}. {_PIXELS_ADVICE}")
+    frame = get_frame(header.PixelData, 0, number_of_frames=1)
+    if syntax == RLELossless:
+        check_rle(frame, header.Rows * header.Columns)
+        return
+    shape = shape_of(frame)
+    if not shape.is_of(syntax):
+        raise BrokenImage(f"The DICOM file's pixels are not {syntax.name}, as it says. {_PIXELS_ADVICE}")
+    if shape.has_scans:
+        check_jpeg(frame)
+        if not frame.rstrip(b"\0").endswith(_END_OF_IMAGE):
+            # The decoder of lossless JPEG fills what is missing.
+            raise BrokenImage("The DICOM file's picture was cut off on its way. Send it again.")
+    if (shape.width, shape.height, shape.samples) != (header.Columns, header.Rows, header.SamplesPerPixel):
+        raise BrokenImage(f"The DICOM file's header and its picture differ in size. {_PIXELS_ADVICE}")
+    if syntax in dicom_codecs.CODECS and header.SamplesPerPixel != 1:
+        raise BrokenImage(f"The DICOM image is in colours, compressed as {syntax.name}. Export it as PNG.")
+
+
+def _decoded_by(syntax: UID) -> str:
+    """The plug-in of pydicom's that decodes the transfer syntax; empty where none does, or may."""
+    if syntax in dicom_codecs.CODECS:
+        return dicom_codecs.PLUGIN if dicom_codecs.is_available(syntax) else ""
+    return {JPEGBaseline8Bit: "pillow", RLELossless: "pydicom"}.get(syntax, "")
+
+
+def _to_gray(header: Dataset) -> DicomImage:
+    syntax = header.file_meta.TransferSyntaxUID
+    chroma, left_out = 0.0, tuple[str, ...]()
+    if header.SamplesPerPixel == 1:
+        # pydicom takes the lowest bits for pixels, wherever the High Bit is.
+        stored = pixel_array(header, decoding_plugin=_decoded_by(syntax), correct_unused_bits=False)
+        gray, left_out = show(mask_to_stored_bits(stored, header, syntax.is_encapsulated), header)
+    else:
+        gray, chroma = _colours_to_gray(header, syntax)
+    return DicomImage(gray, chroma, acquisition_of(header), left_out)
+
+
+def _colours_to_gray(header: Dataset, syntax: UID) -> tuple[np.ndarray, float]:
+    decoder = _decoded_by(syntax)
+    if syntax == JPEGBaseline8Bit:
+        # Headers and codestreams differ in what they call RGB. Of a gray picture the samples themselves tell:
+        # all alike, or a brightness beside two that are even.
+        samples = pixel_array(header, raw=True, decoding_plugin=decoder)
+        brightness, rest = samples[..., :1].astype(np.int16), samples[..., 1:].astype(np.int16)
+        if min(np.abs(rest - brightness).mean(), np.abs(rest - 128).mean()) < _GRAY_DIFFERENCE:
+            return np.ascontiguousarray(samples[..., 0]), 0.0
+        if header.PhotometricInterpretation == "RGB" and shape_of(get_frame(header.PixelData, 0)).subsampled:
+            header.PhotometricInterpretation = "YBR_FULL_422"
+    stored = pixel_array(header, decoding_plugin=decoder)
+    colours = stored if stored.dtype == np.uint8 else stretch(stored)
+    gray = colours.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    return np.round(gray).astype(np.uint8), chroma_of(colours)

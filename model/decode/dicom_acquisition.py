@@ -1,0 +1,159 @@
+"""Reads from a DICOM header how its image was acquired: coded values only, each checked.
+
+A field that may hold anything would carry a patient's name sooner or later: what is not in a table or not of
+its form is left out.
+"""
+
+import re
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+from pydicom import Dataset
+
+from model.decode.dicom_windowing import frame_group
+
+BODY_PARTS = {
+    "ANKLE": ("70258002", "Ankle joint structure"),
+    "ARM": ("40983000", "Upper arm structure"),
+    "CALCANEUS": ("80144004", "Calcaneus"),
+    "CHEST": ("51185008", "Thoracic structure"),
+    "CLAVICLE": ("51299004", "Clavicle"),
+    "COCCYX": ("64688005", "Coccyx"),
+    "CSPINE": ("122494005", "Structure of cervical vertebral column"),
+    "ELBOW": ("16953009", "Elbow joint structure"),
+    "EXTREMITY": ("66019005", "Limb structure"),
+    "FEMUR": ("71341001", "Femur"),
+    "FIBULA": ("87342007", "Fibula"),
+    "FINGER": ("7569003", "Finger structure"),
+    "FOOT": ("56459004", "Foot structure"),
+    "FOREARM": ("14975008", "Forearm structure"),
+    "HAND": ("85562004", "Hand structure"),
+    "HEAD": ("69536005", "Head structure"),
+    "HIP": ("29836001", "Hip region structure"),
+    "HUMERUS": ("85050009", "Humerus"),
+    "JAW": ("661005", "Jaw region structure"),
+    "KNEE": ("72696002", "Knee region structure"),
+    "LEG": ("30021000", "Lower leg structure"),
+    "LSPINE": ("122496007", "Lumbar spine structure"),
+    "MANDIBLE": ("91609006", "Mandible"),
+    "NOSE": ("45206002", "Nose"),
+    "ORBIT": ("363654007", "Structure of orbit proper"),
+    "PATELLA": ("64234005", "Patella"),
+    "PELVIS": ("12921003", "Pelvic structure"),
+    "RADIUS": ("62413002", "Radius"),
+    "RIB": ("113197003", "Rib"),
+    "SACRUM": ("54735007", "Sacrum"),
+    "SCAPULA": ("79601000", "Scapula"),
+    "SHOULDER": ("16982005", "Shoulder region structure"),
+    "SKULL": ("89546000", "Skull"),
+    "SPINE": ("421060004", "Structure of vertebral column"),
+    "STERNUM": ("56873002", "Sternum"),
+    "THIGH": ("68367000", "Thigh structure"),
+    "THUMB": ("76505004", "Thumb structure"),
+    "TIBIA": ("12611008", "Tibia"),
+    "TOE": ("29707007", "Toe structure"),
+    "TSPINE": ("122495006", "Thoracic spine structure"),
+    "ULNA": ("23416004", "Ulna"),
+    "WRIST": ("8205005", "Wrist region structure"),
+}
+"""Body Part Examined (PS3.16 Annex L), where bones are looked at: the SNOMED CT code and its meaning."""
+_TERM_OF = {code: term for term, (code, _) in BODY_PARTS.items()}
+_VIEWS = frozenset({"AP", "PA", "LL", "RL", "RLD", "LLD", "RLO", "LLO"})
+"""View Position (PS3.3 C.8.1.1), as it is defined for projections that are no mammograms."""
+_LATERALITIES = frozenset({"L", "R", "B"})
+_DIRECTIONS = re.compile("[APLRHF]{1,3}")
+"""Patient Orientation (PS3.3 C.7.6.1.1.1): anterior, posterior, left, right, head, foot."""
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """How a picture was taken, as far as its file says so in codes; None for what it does not say.
+
+    `body_part` is a term of BODY_PARTS; `laterality` L, R or B (both); `view` a View Position;
+    `orientation` the directions that rows and columns run to. `pixel_spacing` is millimetres between rows
+    and between columns: in the patient where `spacing_plane` is "calibrated", on the "detector", which lies
+    further from the tube and so shows everything larger, or "unstated".
+    """
+
+    body_part: str | None = None
+    laterality: str | None = None
+    view: str | None = None
+    orientation: tuple[str, str] | None = None
+    pixel_spacing: tuple[float, float] | None = None
+    spacing_plane: str | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """What is known, for JSON."""
+        known: dict[str, Any] = {}
+        if self.body_part:
+            code, meaning = BODY_PARTS[self.body_part]
+            known["body_part"] = {"term": self.body_part, "snomed": code, "meaning": meaning}
+        if self.laterality:
+            known["laterality"] = self.laterality
+        if self.view:
+            known["view"] = self.view
+        if self.orientation:
+            known["orientation"] = list(self.orientation)
+        if self.pixel_spacing:
+            known["pixel_spacing"] = list(self.pixel_spacing)
+            known["spacing_plane"] = self.spacing_plane
+        return known
+
+
+def acquisition_of(header: Dataset) -> Acquisition:
+    """What `header` says; a value that is damaged or not in a table counts as not there."""
+    spacing, plane = _spacing(header)
+    return Acquisition(
+        body_part=_body_part(header),
+        laterality=next(
+            (side for side in _texts(header, "ImageLaterality", "Laterality") if side in _LATERALITIES), None
+        ),
+        view=next((view for view in _texts(header, "ViewPosition") if view in _VIEWS), None),
+        orientation=_orientation(header),
+        pixel_spacing=spacing,
+        spacing_plane=plane,
+    )
+
+
+def _texts(header: Dataset, *keywords: str) -> list[str]:
+    return [str(header.get(keyword) or "").strip().upper() for keyword in keywords]
+
+
+def _body_part(header: Dataset) -> str | None:
+    (term,) = _texts(header, "BodyPartExamined")
+    if term in BODY_PARTS:
+        return term
+    for region in header.get("AnatomicRegionSequence") or ():
+        if region.get("CodingSchemeDesignator") == "SCT":
+            return _TERM_OF.get(str(region.get("CodeValue")))
+    return None
+
+
+def _orientation(header: Dataset) -> tuple[str, str] | None:
+    given = header.get("PatientOrientation") or ()
+    directions = [] if isinstance(given, str) else [str(direction) for direction in given]
+    if len(directions) == 2 and all(map(_DIRECTIONS.fullmatch, directions)):
+        return directions[0], directions[1]
+    return None
+
+
+def _spacing(header: Dataset) -> tuple[tuple[float, float] | None, str | None]:
+    given = _two_lengths(frame_group(header, "PixelMeasuresSequence", "PixelSpacing"), "PixelSpacing")
+    on_detector = _two_lengths(header, "ImagerPixelSpacing") or _two_lengths(
+        header, "NominalScannedPixelSpacing"
+    )
+    # PS3.3 10.7.1.3: only what was corrected for magnification differs from the detector's.
+    if given and (header.get("PixelSpacingCalibrationType") or (on_detector and given != on_detector)):
+        return given, "calibrated"
+    if on_detector:
+        return on_detector, "detector"
+    return given, "unstated" if given else None
+
+
+def _two_lengths(header: Dataset, keyword: str) -> tuple[float, float] | None:
+    try:
+        rows, columns = (float(value) for value in header.get(keyword) or ())
+    except (TypeError, ValueError):
+        return None
+    return (rows, columns) if all(isfinite(value) and 0 < value < 100 for value in (rows, columns)) else None

@@ -1,0 +1,212 @@
+"""Shows stored DICOM values as a viewer does: modality, values of interest, polarity (PS3.3 C.11.1, C.11.2).
+
+How a file asks to be displayed never makes it unreadable: what cannot be applied is left out, and said. The
+steps of pydicom raise instead, and turn a window over a negative slope round.
+"""
+
+from math import isfinite
+
+import numpy as np
+from pydicom import Dataset
+from pydicom.sequence import Sequence
+
+from model.decode.raster import stretch
+
+_MOST_VALUES = 2**16
+
+
+def mask_to_stored_bits(stored: np.ndarray, header: Dataset, compressed: bool) -> np.ndarray:
+    """Take the bits that are pixels out of integers of any shape; others may be an overlay's (PS3.5 8.1.1).
+
+    Samples of a compressed frame always begin at bit 0.
+    """
+    allocated = 8 * stored.itemsize
+    bits = int(header.get("BitsStored") or allocated)
+    high = int(header.get("HighBit") or bits - 1)
+    shift = 0 if compressed else high + 1 - bits
+    if not 0 < bits < allocated or not 0 <= shift <= allocated - bits:
+        return stored
+    stored = stored.astype(stored.dtype.newbyteorder("="), copy=False)
+    unsigned = stored.view(f"u{stored.itemsize}") >> shift & ((1 << bits) - 1)
+    if not header.get("PixelRepresentation"):
+        return unsigned
+    sign = 1 << (bits - 1)
+    signed = (unsigned ^ sign).view(f"i{stored.itemsize}") - sign
+    return signed.astype(f"i{stored.itemsize}", copy=False)
+
+
+def show(stored: np.ndarray, header: Dataset) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Show integers (height, width) as uint8, black 0, with a sentence for each thing that was left out.
+
+    Padding is black and takes no contrast from the rest.
+    """
+    display = _Display(header)
+    levels, index = _levels_of(stored)
+    padding = display.padding(levels, stored.dtype)
+    present = np.bincount(index.ravel(), minlength=len(levels)) > 0
+    if padding[present].all():
+        padding[:] = False
+    present &= ~padding
+    rescaled = display.rescale(levels)
+    shown = display.window(rescaled)
+    if np.ptp(shown[present]) == 0 < np.ptp(rescaled[present]):
+        display.leave_out("The window leaves no contrast")
+        shown = rescaled
+    grays = np.zeros(len(levels), np.uint8)
+    grays[present] = stretch(shown[present])
+    if header.PhotometricInterpretation == "MONOCHROME1":
+        grays = 255 - grays
+    grays[padding] = 0
+    return grays[index], tuple(display.left_out)
+
+
+def _levels_of(stored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """All levels from the lowest to the highest, and for each pixel the index of its own.
+
+    The steps are taken once a level, not once a pixel. Of more than 16 bits the highest 16 count.
+    """
+    lowest, highest = int(stored.min()), int(stored.max())
+    if highest - lowest < _MOST_VALUES:
+        return np.arange(lowest, highest + 1, dtype=np.float64), (
+            np.subtract(stored, lowest, dtype=np.int64 if stored.itemsize > 2 else np.int32)
+        )
+    step = (highest - lowest) / (_MOST_VALUES - 1)
+    index = np.round((stored.astype(np.float64) - lowest) / step).astype(np.int32)
+    return lowest + step * np.arange(_MOST_VALUES), index
+
+
+class _Display:
+    """What a header asks for, and what of it was left out."""
+
+    def __init__(self, header: Dataset) -> None:
+        self.left_out: list[str] = []
+        self._header = header
+
+    def leave_out(self, what: str) -> None:
+        """Note what is left out."""
+        self.left_out.append(f"{what}: it was left out.")
+
+    def padding(self, levels: np.ndarray, kind: np.dtype) -> np.ndarray:
+        """Which levels are padding (C.7.5.1.1.2): a value, or all from there to a limit."""
+        ends = [
+            _as_stored(int(number), self._header, kind)
+            for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit")
+            for number in _numbers(self._header, keyword)[:1]
+            if number is not None
+        ]
+        if not ends or "PixelPaddingValue" not in self._header:
+            return np.zeros(len(levels), bool)
+        return (levels >= min(ends)) & (levels <= max(ends))
+
+    def rescale(self, levels: np.ndarray) -> np.ndarray:
+        """Take stored levels to the modality's values, by its table or by slope and intercept."""
+        header = self._header
+        for table in _items(header, "ModalityLUTSequence"):
+            mapped = self._look_up(table, levels)
+            if mapped is not None:
+                return mapped
+        source = frame_group(header, "PixelValueTransformationSequence", "RescaleSlope")
+        slope, intercept = (
+            next(iter(_numbers(source, name)), None) for name in ("RescaleSlope", "RescaleIntercept")
+        )
+        if slope == 0:
+            self.leave_out("The Rescale Slope is 0")
+            return levels
+        return levels * (1.0 if slope is None else slope) + (intercept or 0.0)
+
+    def window(self, values: np.ndarray) -> np.ndarray:
+        """Take the modality's values through the first table or window that can be applied."""
+        for table in _items(self._header, "VOILUTSequence"):
+            mapped = self._look_up(table, values)
+            if mapped is not None:
+                return mapped
+        source = frame_group(self._header, "FrameVOILUTSequence", "WindowWidth")
+        centers, widths = _numbers(source, "WindowCenter"), _numbers(source, "WindowWidth")
+        for center, width in zip(centers, widths, strict=False):
+            if center is not None and width is not None and width > 0:
+                return self._through(center, width, source, values)
+        if widths or centers:
+            self.leave_out("The window has no width over 0, or no center")
+        return values
+
+    def _through(self, center: float, width: float, source: Dataset, values: np.ndarray) -> np.ndarray:
+        function = str(source.get("VOILUTFunction") or "LINEAR").strip().upper()
+        if function == "SIGMOID":
+            return 1 / (1 + np.exp(np.clip(-4 * (values - center) / width, -500, 500)))
+        if function not in ("LINEAR", "LINEAR_EXACT"):
+            self.leave_out("The VOI LUT Function is none that DICOM knows")
+        if function == "LINEAR_EXACT" or width <= 1:
+            # LINEAR is defined for a width of 1 and more, and divides by nothing at 1.
+            return np.clip((values - center) / width + 0.5, 0, 1)
+        return np.clip((values - (center - 0.5)) / (width - 1) + 0.5, 0, 1)
+
+    def _look_up(self, table: Dataset, values: np.ndarray) -> np.ndarray | None:
+        """Map values by a table of 8 to 16 bits; None, and a note, where it cannot be read."""
+        try:
+            count, first, bits = (int(number) for number in table.LUTDescriptor)
+            entries = _entries(table, count & 0xFFFF or _MOST_VALUES, bits, self._header)
+        except (AttributeError, TypeError, ValueError):
+            self.leave_out("A look-up table cannot be read")
+            return None
+        signed = values.min() < 0 or bool(self._header.get("PixelRepresentation"))
+        if first >= 0x8000 and signed:
+            first -= 0x10000
+        elif first < 0 and not signed:
+            first += 0x10000
+        at = np.clip(np.round(values) - first, 0, len(entries) - 1).astype(np.int64)
+        return entries[at].astype(np.float64)
+
+
+def _entries(table: Dataset, count: int, bits: int, header: Dataset) -> np.ndarray:
+    """The entries of a table: 8 bits packed or in words of their own, up to 16 bits in words (C.11.1.1.1)."""
+    data = table.LUTData
+    little = header.original_encoding[1] is not False
+    if not isinstance(data, bytes):
+        data = np.atleast_1d(np.asarray(data, np.int64) & 0xFFFF).astype("<u2").tobytes()
+        little = True
+    if bits <= 8 and len(data) < 2 * count:
+        entries = np.frombuffer(data, np.uint8)
+    else:
+        entries = np.frombuffer(data[: len(data) & ~1], "<u2")
+        entries = entries if little else entries.byteswap()
+    if len(entries) < count:
+        raise ValueError("the table is shorter than it says")
+    return entries[:count]
+
+
+def _as_stored(number: int, header: Dataset, kind: np.dtype) -> int:
+    """A padding value as pixels are stored: it may be written with the other sign."""
+    bits = int(header.get("BitsStored") or 8 * kind.itemsize)
+    number &= (1 << bits) - 1
+    return number - (1 << bits) if kind.kind == "i" and number >> (bits - 1) else number
+
+
+def frame_group(header: Dataset, sequence: str, keyword: str) -> Dataset:
+    """Return what holds an attribute: an item of an enhanced object's functional groups, or the header."""
+    for groups in ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence"):
+        for group in _items(header, groups)[:1]:
+            for item in _items(group, sequence)[:1]:
+                if keyword in item:
+                    return item
+    return header
+
+
+def _items(header: Dataset, keyword: str) -> list[Dataset]:
+    found = header.get(keyword)
+    return list(found) if isinstance(found, Sequence) else []
+
+
+def _numbers(header: Dataset, keyword: str) -> list[float | None]:
+    """The values of an attribute as numbers, None for one that is none; a comma is taken for a point."""
+    found = header.get(keyword)
+    if found is None:
+        return []
+    given = [found] if isinstance(found, str) or not hasattr(found, "__iter__") else list(found)
+    numbers: list[float | None] = []
+    for value in given:
+        try:
+            number = float(str(value).strip().replace(",", "."))
+        except ValueError:
+            number = float("nan")
+        numbers.append(number if isfinite(number) else None)
+    return numbers

@@ -1,0 +1,115 @@
+"""The first half of the one pixel path: submitted bytes become gray pixels, or an error that says why not.
+
+Training, evaluation and serving all decode here. No TensorFlow.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from model.decode import dicom, raster
+from model.decode.dicom_acquisition import Acquisition
+from model.errors import (
+    BrokenImage,
+    ImageError,
+    NotARadiograph,
+    TooManyPixels,
+    UnreadableFormat,
+)
+from model.exposed_field import ExposedField, find_field
+
+__all__ = [
+    "BrokenImage",
+    "ImageError",
+    "Limits",
+    "NotARadiograph",
+    "Radiograph",
+    "TooManyPixels",
+    "UnreadableFormat",
+    "decode",
+]
+
+_SMALLEST_SIDE = 32
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How large a picture may be; checked from its header, before a pixel is decoded."""
+
+    max_pixels: int = 50_000_000
+
+    def check(self, width: int, height: int) -> None:
+        """Raise TooManyPixels or BrokenImage for a size that we do not decode."""
+        if width * height > self.max_pixels:
+            raise TooManyPixels(
+                f"The image is {width} x {height} pixels; at most {self.max_pixels:,} pixels are read. "
+                "Scale it down and send it again."
+            )
+        if min(width, height) < _SMALLEST_SIDE:
+            raise BrokenImage(
+                f"The image is {width} x {height} pixels; an X-ray has {_SMALLEST_SIDE} or more a side. "
+                "Send the full image, not a thumbnail."
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Radiograph:
+    """One decoded picture.
+
+    `pixels` is uint8 (height, width), 0 black (air) to 255 white (bone), upright as a viewer shows it: the
+    EXIF orientation is applied, and regions are in these pixels. `chroma` is the mean over the pixels of
+    (max - min of red, green, blue) in 0..1, so 0 for a gray source. `format` is JPEG, PNG, TIFF, BMP, WEBP or
+    DICOM. `sha256` is the hex digest of the submitted bytes. `acquisition` is what a DICOM header says.
+    `left_out` has a sentence for each thing of how a file asks to be displayed that could not be applied.
+    """
+
+    pixels: np.ndarray
+    format: str
+    chroma: float
+    sha256: str
+    acquisition: Acquisition = field(default_factory=Acquisition)
+    left_out: tuple[str, ...] = ()
+
+    @cached_property
+    def exposed_field(self) -> ExposedField:
+        """What of the picture was exposed, its tones and its polarity: what the network sees of it."""
+        return find_field(self.pixels)
+
+    @property
+    def width(self) -> int:
+        """Pixels from left to right."""
+        return int(self.pixels.shape[1])
+
+    @property
+    def height(self) -> int:
+        """Pixels from top to bottom."""
+        return int(self.pixels.shape[0])
+
+
+_DEFAULT_LIMITS = Limits()
+
+
+def decode(data: bytes, limits: Limits = _DEFAULT_LIMITS, sha256: str | None = None) -> Radiograph:
+    """Decode PNG, JPEG, TIFF, BMP, WebP or DICOM, told by content; `sha256` is the digest where it is known.
+
+    Raises UnreadableFormat, TooManyPixels or BrokenImage, and nothing else but MemoryError. It may take up to
+    20 bytes of memory a pixel for a moment, loop or crash: a server asks
+    model.decode_processes.pool.Decoders.
+    """
+    name = "DICOM" if dicom.is_dicom(data) else raster.format_of(data)
+    acquisition, left_out = Acquisition(), tuple[str, ...]()
+    if name == "DICOM":
+        pixels, chroma, acquisition, left_out = dicom.read(data, limits.check)
+    elif name is not None:
+        pixels, chroma = raster.read(data, name, limits.check)
+    else:
+        raise UnreadableFormat(
+            "These bytes are not an image that we read. Send PNG, JPEG, TIFF, BMP, WebP or DICOM; "
+            "the content counts, not the file's name."
+            if data
+            else "The image is empty. Send the bytes of a PNG, JPEG, TIFF, BMP, WebP or DICOM file."
+        )
+    digest = hashlib.sha256(data).hexdigest() if sha256 is None else sha256
+    return Radiograph(pixels, name, chroma, digest, acquisition, left_out)

@@ -1,0 +1,211 @@
+"""Decodes PNG, JPEG, TIFF, BMP and WebP for `image`: Pillow, held to these formats and to one frame."""
+
+import io
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
+
+from model.decode.headers.bmp import check_bmp
+from model.decode.headers.jpeg import check_jpeg
+from model.decode.headers.png import check_png, drop_notes
+from model.decode.headers.tiff import find_page, read_directory
+from model.decode.uncommon_tiff import read_uncommon_tiff
+from model.errors import BrokenImage, ImageError, TooManyPixels
+
+_MAGIC = (
+    (0, b"\x89PNG\r\n\x1a\n", "PNG"),
+    (0, b"\xff\xd8\xff", "JPEG"),
+    (0, b"II*\x00", "TIFF"),
+    (0, b"MM\x00*", "TIFF"),
+    (0, b"II+\x00", "TIFF"),
+    (0, b"MM\x00+", "TIFF"),
+    (8, b"WEBP", "WEBP"),
+)
+_CHECK: dict[str, Callable[[bytes], object]] = {"PNG": check_png, "JPEG": check_jpeg, "BMP": check_bmp}
+_BMP_HEADER_SIZES = (12, 40, 52, 56, 64, 108, 124)
+_DEEP_MODES = ("I", "F", "I;16", "I;16B", "I;16L")
+_BITS, _PHOTOMETRIC_INTERPRETATION, _SAMPLE_FORMAT = 258, 262, 339
+_WHITE_IS_ZERO, _UNSIGNED = 0, 1
+_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What turns a picture of each EXIF orientation."""
+
+
+def format_of(data: bytes) -> str | None:
+    """Name the format that the first bytes declare, or None."""
+    for offset, magic, name in _MAGIC:
+        if data.startswith(magic, offset):
+            return name
+    # "BM" alone also begins many a text.
+    if data.startswith(b"BM") and int.from_bytes(data[14:18], "little") in _BMP_HEADER_SIZES:
+        return "BMP"
+    return None
+
+
+def read(data: bytes, name: str, check_size: Callable[[int, int], None]) -> tuple[np.ndarray, float]:
+    """Decode one picture of format `name` to uint8 (height, width) and its chroma in 0..1.
+
+    What the file's own headers declare is checked first, `check_size(width, height)` before a pixel is
+    decoded; both raise what does not fit. Every error
+    of Pillow's becomes a BrokenImage or TooManyPixels here: its plugins raise OSError, SyntaxError,
+    struct.error, EOFError, KeyError and more on damaged files, and all of them mean the same to the sender.
+    """
+    try:
+        if name == "TIFF":
+            return _read_tiff(data, check_size)
+        _CHECK.get(name, len)(data)
+        file = io.BytesIO(drop_notes(data) if name == "PNG" else data)
+        with Image.open(file, formats=(name,)) as picture:
+            check_size(*picture.size)
+            _refuse_frames(picture, name)
+            picture.load()
+            return _to_gray(_upright(picture))
+    except (ImageError, MemoryError):
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise TooManyPixels("The image has far too many pixels. Scale it down and send it again.") from error
+    except Exception as error:
+        raise BrokenImage(
+            f"The {name} image does not decode; it may have been cut off on its way. "
+            "Check that a viewer opens it, and send it again."
+        ) from error
+
+
+def _read_tiff(data: bytes, check_size: Callable[[int, int], None]) -> tuple[np.ndarray, float]:
+    page = find_page(data)
+    try:
+        read = _read_common_tiff(data, page, check_size)
+    except SyntaxError:
+        read = None  # Pillow has no mode for its samples.
+    if read is not None:
+        return read
+    values, white_is_zero, orientation = read_uncommon_tiff(data, page, check_size)
+    if values.ndim == 3:
+        return _to_gray(_turned(Image.fromarray(stretch(values)), orientation))
+    gray = np.array(_turned(Image.fromarray(_from_bits(values)), orientation))
+    return (255 - gray if white_is_zero else gray), 0.0
+
+
+def _read_common_tiff(
+    data: bytes, page: int, check_size: Callable[[int, int], None]
+) -> tuple[np.ndarray, float] | None:
+    """Read a page by Pillow; None for what Pillow misreads, always or in one byte order."""
+    with TiffImageFile(io.BytesIO(data)) as picture:
+        picture.seek(page)
+        check_size(*picture.size)
+        tags = picture.tag_v2
+        bits, kinds = tags.get(_BITS, (1,)), tags.get(_SAMPLE_FORMAT, (_UNSIGNED,))
+        if (max(bits) > 8 and len(bits) > 1) or (max(bits) <= 8 and set(kinds) != {_UNSIGNED}):
+            return None
+        deep = picture.mode in _DEEP_MODES
+        picture.load()
+        upright = _upright(picture)
+        if not deep:
+            return _to_gray(upright)
+        values = np.asarray(upright)
+    # Pillow takes the highest of 32 bits for a sign, and turns only 8 bits and fewer that count from white.
+    unsigned = bits == (32,) and kinds == (_UNSIGNED,)
+    gray = _from_bits(values.view(np.uint32) if unsigned else values)
+    return (255 - gray if tags.get(_PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO else gray), 0.0
+
+
+def _refuse_frames(picture: Image.Image, name: str) -> None:
+    # A phone's JPEG may carry a depth map or a preview behind the picture; viewers show the first, so do we.
+    if name == "JPEG":
+        return
+    # Not n_frames: it walks a TIFF to its end, however many pages a hostile one has.
+    try:
+        picture.seek(1)
+    except EOFError:
+        return
+    raise BrokenImage(
+        f"The {name} file holds several pictures (pages or animation frames). Send each X-ray as its own job."
+    )
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """The picture as a viewer shows it. Not by ImageOps: that writes all of the EXIF data anew."""
+    described = picture.info.get("exif")
+    if described is None:
+        # As ImageMagick writes it into a PNG: hexadecimal, under three lines of its own.
+        lines = picture.info.get("Raw profile type exif", "").split("\n")[3:]
+        described = bytes.fromhex("".join(lines))
+    read_directory(described.removeprefix(b"Exif\0\0"))
+    return _turned(picture, picture.getexif().get(_ORIENTATION, 1))
+
+
+def _turned(picture: Image.Image, orientation: int) -> Image.Image:
+    turn = _UPRIGHT.get(orientation)
+    return picture if turn is None else picture.transpose(turn)
+
+
+def _to_gray(picture: Image.Image) -> tuple[np.ndarray, float]:
+    if picture.mode in _DEEP_MODES:
+        return _from_bits(np.asarray(picture)), 0.0
+    if picture.mode == "L":
+        return np.array(picture), 0.0
+    if picture.mode == "1":
+        return np.array(picture.convert("L")), 0.0
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+    if picture.mode == "RGBA" and picture.getchannel("A").getextrema() != (0, 0):
+        # What is transparent was never exposed: it lies on black, like air. Some writers leave alpha empty.
+        black = Image.new("RGBA", picture.size, (0, 0, 0, 255))
+        picture = Image.alpha_composite(black, picture)
+    colours = picture.convert("RGB")
+    return np.array(colours.convert("L")), chroma_of(np.asarray(colours))
+
+
+def _from_bits(values: np.ndarray) -> np.ndarray:
+    """Scale deep grays to uint8 by their bits, so that the same grays in 8, 12 or 16 bits are one picture.
+
+    What fills under a quarter of its bits' range is stretched, and so are floats and negative numbers.
+    """
+    darkest, brightest = values.min(), values.max()
+    if np.issubdtype(values.dtype, np.integer) and darkest >= 0:
+        full = 2 ** max(8, int(brightest).bit_length()) - 1
+        if int(brightest) - int(darkest) >= full / 4:
+            return np.round(values * np.float32(255.0 / full)).astype(np.uint8)
+    return stretch(values)
+
+
+def stretch(values: np.ndarray) -> np.ndarray:
+    """Scale any numbers linearly from the min..max found to uint8 0..255; no contrast at all gives zeros.
+
+    What is no number, or infinite, is black and takes no contrast from the rest.
+    """
+    if np.issubdtype(values.dtype, np.integer) and int(values.max()) - int(values.min()) < 2**16:
+        # The same numbers by a table: floats would take eight bytes more a pixel.
+        darkest, span = int(values.min()), int(values.max()) - int(values.min())
+        levels = np.arange(span + 1, dtype=np.float32) * np.float32(255.0 / max(span, 1))
+        return np.round(levels).astype(np.uint8)[np.subtract(values, darkest, dtype=np.int32)]
+    values = values.astype(np.float64 if values.dtype.itemsize > 2 else np.float32)
+    finite = np.isfinite(values)
+    if not finite.any():
+        return np.zeros(values.shape, np.uint8)
+    low, high = (
+        float(values.min(where=finite, initial=np.inf)),
+        float(values.max(where=finite, initial=-np.inf)),
+    )
+    if high <= low:
+        return np.zeros(values.shape, np.uint8)
+    grays = np.round((values - low) * (255.0 / (high - low)))
+    return np.where(finite, grays, 0).astype(np.uint8)
+
+
+def chroma_of(colours: np.ndarray) -> float:
+    """Mean of (max - min) over the pixels of uint8 (height, width, 3), in 0..1."""
+    red, green, blue = colours[..., 0], colours[..., 1], colours[..., 2]
+    brightest = np.maximum(np.maximum(red, green), blue)
+    darkest = np.minimum(np.minimum(red, green), blue)
+    return float((brightest - darkest).mean() / 255.0)

@@ -1,0 +1,145 @@
+"""Decodes for a server's threads: each file in one of a few processes, clients in turn, within bounds."""
+
+import base64
+import hashlib
+import logging
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from model import errors
+from model.decode.dicom_acquisition import Acquisition
+from model.decode.image import Radiograph
+from model.decode_processes.client_slots import Turns
+from model.decode_processes.process import Bounds, Ended, Process
+from model.errors import BrokenImage, NoDecoder
+from model.prediction import Prediction, cells_to_bytes
+
+log = logging.getLogger(__name__)
+
+Answer = tuple[dict[str, Any], bytes]
+_MOST_DRAWN = 32 * 2**20
+"""Bytes of an overlay: it has 1600 x 1600 pixels at most."""
+_REFUSALS = {
+    kind.__name__: kind for kind in (errors.BrokenImage, errors.TooManyPixels, errors.UnreadableFormat)
+}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a file that decodes; `acquisition` as Acquisition.facts says it."""
+
+    sha256: str
+    width: int
+    height: int
+    format: str
+    acquisition: dict[str, Any]
+
+
+class Decoders:
+    """The decode processes of one server process. Any thread may ask.
+
+    Each method takes the bytes of a file and the client that it came from. It raises what
+    model.decode.image.decode raises, BrokenImage for a file that takes more than the bounds allow or ends its
+    process, and NoDecoder where no process is free within `wait_seconds`, or none starts.
+    """
+
+    def __init__(self, bounds: Bounds, processes: int = 3, wait_seconds: float = 10.0) -> None:
+        """Start nothing yet: processes are started when they are needed, and stay."""
+        self._bounds = bounds
+        self._turns = Turns(processes)
+        self._wait_seconds = wait_seconds
+        self._idle: list[Process] = []
+        self._lock = Lock()
+
+    @property
+    def idle(self) -> list[Process]:
+        """The processes that wait for a file."""
+        with self._lock:
+            return list(self._idle)
+
+    def start(self) -> None:
+        """Start one process, so that the first file does not wait for it. Raises NoDecoder."""
+        self._keep(Process(self._bounds))
+
+    def close(self) -> None:
+        """End the processes that are idle."""
+        while process := self._taken():
+            process.end()
+
+    def facts(self, data: bytes, client: str) -> Facts:
+        """Decode a file and say what it is; its pixels stay where they are."""
+        reply, _ = self._ask({"task": "facts"}, data, client, 0)
+        digest = hashlib.sha256(data).hexdigest()
+        return Facts(digest, reply["width"], reply["height"], reply["format"], reply["acquisition"])
+
+    def decode(self, data: bytes, client: str) -> Radiograph:
+        """Decode a file as model.decode.image.decode does."""
+        reply, pixels = self._ask({"task": "pixels"}, data, client, self._bounds.max_pixels)
+        given: dict[str, Any] = reply["acquisition"]
+        lists = {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
+        return Radiograph(
+            np.frombuffer(pixels, np.uint8).reshape(reply["height"], reply["width"]),
+            reply["format"],
+            reply["chroma"],
+            hashlib.sha256(data).hexdigest(),
+            Acquisition(**(given | lists)),
+            tuple(reply["left_out"]),
+        )
+
+    def overlay(self, data: bytes, prediction: Prediction, client: str) -> bytes:
+        """Decode a file and draw onto it what the model says, as model.overlay.draw_overlay does."""
+        given = {
+            "finding": prediction.finding,
+            "probability": prediction.probability,
+            "regions": [{"box": region.box, "score": region.score} for region in prediction.regions],
+            "cells": base64.b64encode(cells_to_bytes(prediction.cells)).decode(),
+            "field": prediction.field,
+            "model": prediction.model,
+        }
+        _, drawn = self._ask({"task": "overlay", "prediction": given}, data, client, _MOST_DRAWN)
+        return drawn
+
+    def _ask(self, header: dict[str, Any], data: bytes, client: str, most: int) -> Answer:
+        try:
+            with self._turns.turn(client, self._wait_seconds):
+                reply, body = self._answered(header, data, most)
+        except TimeoutError as error:
+            raise NoDecoder(f"no decode process is free within {self._wait_seconds:g} s") from error
+        if "exceeded" in reply:
+            raise _exceeded()
+        if "refused" in reply:
+            raise _REFUSALS[reply["refused"]](reply["detail"])
+        return reply, body
+
+    def _answered(self, header: dict[str, Any], data: bytes, most: int) -> Answer:
+        process = self._taken()
+        while process is not None and not process.alive:
+            process.end()
+            process = self._taken()
+        process = process or Process(self._bounds)
+        try:
+            answer = process.ask(header, data, most)
+        except Ended as ended:
+            log.warning("a decode process was lost to a file: %s", ended)
+            self.start()
+            raise _exceeded() from ended
+        self._keep(process)
+        return answer
+
+    def _taken(self) -> Process | None:
+        with self._lock:
+            return self._idle.pop() if self._idle else None
+
+    def _keep(self, process: Process) -> None:
+        with self._lock:
+            self._idle.append(process)
+
+
+def _exceeded() -> BrokenImage:
+    return BrokenImage(
+        "The image takes more time or memory to decode than an X-ray of its size does, or makes the decoder "
+        "fail. Save it anew, as PNG or as a baseline JPEG, and send it again."
+    )

@@ -1,0 +1,124 @@
+"""JSON bodies, on every route that takes one: held to a size, a depth and the form that is described."""
+
+import json
+import socket
+from collections.abc import Iterator
+
+import pytest
+import urllib3
+
+from api.openapi.json_body import MOST_BYTES, MOST_DEPTH
+from tests.api.conftest import Api, problem_of
+from tests.api.routes.test_jobs import PNG
+
+VALID = {
+    "chooseEvents": {"events": ["job.failed"]},
+    "createKey": {"scopes": ["read"]},
+    "createUpload": {"size": 1, "content_type": "image/png"},
+    "redeliverSince": {"since": "2020-01-01T00:00:00Z"},
+    "rotateKey": {"overlap_hours": 1},
+    "sendProbe": {"callback_url": "https://clinic.example/"},
+}
+"""A body that each of these operations takes. A new operation needs an example here."""
+JSON = {"Content-Type": "application/json"}
+
+
+def operations(api: Api) -> Iterator[tuple[str, str, dict]]:
+    """Method, path and description of every operation that takes JSON."""
+    key_id = api.request("GET", "/v1/keys").json()["keys"][0]["id"]
+    for path, item in api.request("GET", "/openapi.json", key="").json()["paths"].items():
+        for method, operation in item.items():
+            if method != "parameters" and "application/json" in operation.get("requestBody", {}).get(
+                "content", {}
+            ):
+                yield method.upper(), path.replace("{key_id}", key_id), operation
+
+
+def wrong_bodies(valid: dict) -> dict[str, bytes]:
+    """Bodies that no operation takes, by what is wrong with them."""
+    name, value = next(iter(valid.items()))
+    return {
+        "deep": b"[" * (MOST_BYTES // 2) + b"]" * (MOST_BYTES // 2),
+        "deep inside": json.dumps(valid | {name: nested(MOST_DEPTH)}).encode(),
+        "no object": b"[]",
+        "null": b"null",
+        "no JSON": b"{",
+        "no text": b"\xff\xfe\xfd",
+        "no number of JSON": f'{{"{name}": NaN}}'.encode(),
+        "a number beyond all": f'{{"{name}": 1e999}}'.encode(),
+        "a number of 60,000 digits": f'{{"{name}": {"9" * 60_000}}}'.encode(),
+        "another type": json.dumps(valid | {name: {"x": value}}).encode(),
+    }
+
+
+def made(api: Api) -> set[str]:
+    """What clients have made; refusals are on record as well."""
+    return {trace for trace in api.traces() if not trace.startswith("audit")}
+
+
+def nested(depth: int) -> object:
+    return [nested(depth - 1)] if depth else "x"
+
+
+def test_every_operation_that_takes_json_has_an_example_here(api: Api):
+    assert {operation["operationId"] for _, _, operation in operations(api)} == VALID.keys()
+
+
+def test_no_operation_takes_json_that_is_deep_or_of_another_form(api: Api):
+    before = made(api)
+    for method, path, operation in operations(api):
+        for wrong, body in wrong_bodies(VALID[operation["operationId"]]).items():
+            answer = api.request(method, path, headers=JSON, body=body)
+            assert (answer.status, problem_of(answer)["type"]) == (400, "/problems/malformed"), (path, wrong)
+            assert len(answer.data) < 1000, "the answer repeats little of what was sent"
+    assert made(api) == before
+
+
+def test_a_body_that_is_not_called_json_is_refused(api: Api):
+    for method, path, operation in operations(api):
+        body = json.dumps(VALID[operation["operationId"]])
+        answer = api.request(method, path, headers={"Content-Type": "text/plain"}, body=body)
+        assert "application/json" in problem_of(answer)["detail"], path
+
+
+def test_only_a_body_that_may_be_absent_may_be_absent(api: Api):
+    for method, path, operation in operations(api):
+        if operation["requestBody"]["required"]:
+            assert problem_of(api.request(method, path))["status"] == 400, path
+
+
+def test_a_large_body_is_refused_before_it_is_sent(api: Api):
+    for method, path, _ in operations(api):
+        head = (
+            f"{method} {path} HTTP/1.1\r\nHost: osteo\r\nAuthorization: Bearer {api.key}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {2 * MOST_BYTES}\r\n\r\n"
+        )
+        host, port = api.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=30) as line:
+            line.sendall(head.encode())
+            assert b" 413 " in line.recv(65_536).partition(b"\r\n")[0], path
+
+
+def test_a_large_body_without_a_length_is_refused_too(api: Api):
+    for method, path, operation in operations(api):
+        # What would be read of it before the limit is a body of the right form.
+        begin = json.dumps(VALID[operation["operationId"]]).encode().ljust(4096)
+        chunks = iter([begin, *[b" " * 4096] * (MOST_BYTES // 4096)])
+        try:
+            answer = api.request(method, path, headers=JSON, body=chunks)
+        except urllib3.exceptions.ProtocolError:
+            continue  # The API closed the connection while the rest was on its way.
+        problem = problem_of(answer)
+        assert (problem["status"], problem["max_bytes"]) == (413, MOST_BYTES), path
+
+
+def test_the_description_names_both_refusals(api: Api):
+    for _, path, operation in operations(api):
+        assert "`malformed`" in operation["responses"]["400"]["description"], path
+        assert "`request-entity-too-large`" in operation["responses"]["413"]["description"], path
+
+
+@pytest.mark.parametrize("text", ["[" * 4000, '{"a": NaN}', '{"a": 1e999}', json.dumps({"a": nested(16)})])
+def test_metadata_is_read_by_the_same_rules(api: Api, text: str):
+    answer = api.submit(PNG, metadata=text)
+    assert (answer.status, problem_of(answer)["type"]) == (400, "/problems/malformed")

@@ -1,0 +1,114 @@
+import io
+from email import message_from_bytes, policy
+
+import pytest
+from pydicom import dcmread
+
+from admin.keys import Keys
+from api.http.problem import Problem
+from api.results import formats
+from jobs.record.job import Job, now
+from jobs.store.ledger import Ledger
+from tests import pictures
+from tests.api.conftest import Api, problem_of
+from tests.results import RESULT
+
+SOURCE = pictures.dicom_of_a_study(pictures.gray(), PatientName="Hidden")
+RELATED = 'multipart/related; type="application/dicom"'
+
+
+@pytest.fixture
+def ledger(api: Api) -> Ledger:
+    return api.ledger
+
+
+def succeeded(api: Api, ledger: Ledger, image: bytes) -> Job:
+    job = ledger.read(api.submit(image).json()["id"])
+    running = ledger.append(job.started("w", now()))
+    return ledger.append(running.succeeded(RESULT, now(), bytes([0, 0, 200, 0])))
+
+
+@pytest.fixture
+def job(api: Api, ledger: Ledger) -> Job:
+    return succeeded(api, ledger, SOURCE)
+
+
+def ask(api: Api, job: Job, accept: str | None):
+    headers = {"Accept": accept} if accept else {}
+    return api.request("GET", f"/v1/jobs/{job.id}/result", headers=headers)
+
+
+@pytest.mark.parametrize("accept", [None, "application/json", "*/*", "text/html, application/*;q=0.5"])
+def test_json_is_what_is_answered_unless_another_format_is_named(api: Api, job: Job, accept: str | None):
+    answer = ask(api, job, accept)
+    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.headers["Vary"] == "Accept"
+    assert answer.json() == RESULT
+
+
+def test_fhir_is_answered_where_it_is_named(api: Api, job: Job):
+    answer = ask(api, job, "application/fhir+json, application/json;q=0.5")
+    assert answer.headers["Content-Type"] == "application/fhir+json; fhirVersion=4.0"
+    assert answer.json()["resourceType"] == "Bundle"
+    assert b"Hidden" not in answer.data
+    assert f"https://osteo.example/v1/jobs/{job.id}/heatmap" in answer.data.decode()
+
+
+def test_dicom_is_the_report_and_multipart_the_report_and_the_overlay(api: Api, job: Job):
+    alone = ask(api, job, "application/dicom")
+    assert alone.headers["Content-Type"] == "application/dicom"
+    both = ask(api, job, f"{RELATED}; transfer-syntax=*")
+    head = f"Content-Type: {both.headers['Content-Type']}\r\n\r\n".encode()
+    parts = message_from_bytes(head + both.data, policy=policy.HTTP).iter_parts()
+    report, overlay = (dcmread(io.BytesIO(part.get_payload(decode=True))) for part in parts)
+    assert report == dcmread(io.BytesIO(alone.data))
+    assert (report.Modality, overlay.Modality) == ("SR", "OT")
+    assert report.PatientName == overlay.PatientName == "Hidden"
+
+
+def test_made_instances_are_kept_nowhere_and_logged_nowhere(api: Api, job: Job):
+    before = api.traces()
+    assert ask(api, job, RELATED).status == 200
+    assert api.traces() == before
+    log = api.log.read_text()
+    assert "Hidden" not in log
+    assert dcmread(io.BytesIO(SOURCE)).SOPInstanceUID not in log
+
+
+@pytest.mark.parametrize("accept", ["image/png", "application/fhir+xml", "multipart/related"])
+def test_another_format_is_refused_with_those_that_there_are(api: Api, job: Job, accept: str):
+    answer = ask(api, job, accept)
+    assert answer.status == 406
+    assert "application/fhir+json" in problem_of(answer)["detail"]
+
+
+@pytest.mark.parametrize(
+    ("image", "word"),
+    [
+        (pictures.encoded(pictures.gray()), "PNG"),
+        (pictures.dicom(pictures.gray()), "study"),
+        (SOURCE.replace(b"1.2.840.10008.5.1.4.1.1.7\0", b"Hidden.2.840.10008.5.1.4.1"), "values"),
+    ],
+)
+def test_dicom_out_of_what_cannot_be_filed_is_refused(api: Api, ledger: Ledger, image: bytes, word: str):
+    job = succeeded(api, ledger, image)
+    for accept in ("application/dicom", RELATED):
+        answer = ask(api, job, accept)
+        assert answer.status == 406
+        assert word in problem_of(answer)["detail"]
+    assert "Hidden" not in api.log.read_text()
+
+
+def test_without_highdicom_there_is_no_dicom_and_that_is_said(job: Job, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(formats, "find_spec", lambda name: None)
+    with pytest.raises(Problem, match="without highdicom") as refusal:
+        formats._dicom(job, "application/dicom", lambda: SOURCE, lambda: b"")
+    assert refusal.value.status == 406
+
+
+def test_another_clients_result_does_not_exist_in_any_format(api: Api, job: Job):
+    other = Keys(api.records).create("another")
+    for accept in ("application/json", "application/fhir+json", "application/dicom", RELATED):
+        headers = {"Accept": accept}
+        answer = api.request("GET", f"/v1/jobs/{job.id}/result", key=other, headers=headers)
+        assert answer.status == 404

@@ -1,0 +1,338 @@
+"""Waiting for a job to change, over real HTTP; clients have less patience than the server."""
+
+import json
+import select
+import socket
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import timedelta
+from itertools import islice
+
+import pytest
+import urllib3
+
+from api.http.problem import Problem
+from api.http.slots import Slots
+from api.identity.key import id_of
+from api.identity.key_store import Keys
+from api.routes.waiting import Waiting
+from jobs.record.job import Job, now
+from jobs.redis.changes import Changes
+from jobs.redis.view import CHANGES
+from jobs.store.ledger import Ledger
+from tests import pictures
+from tests.api.conftest import RESULT, Api, problem_of, serving
+
+PNG = pictures.encoded(pictures.gray())
+PATIENCE = 20
+"""Seconds; the server waits for up to 30."""
+WAIT = {"Prefer": "wait=30"}
+
+
+@pytest.fixture
+def ledger(api: Api) -> Ledger:
+    return api.ledger
+
+
+@pytest.fixture
+def job(api: Api, ledger: Ledger) -> Job:
+    return ledger.read(api.submit(PNG).json()["id"])
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(4) as pool:
+        yield pool
+
+
+def start(job: Job, ledger: Ledger) -> Job:
+    return ledger.append(job.started("w", now()))
+
+
+def end(job: Job, ledger: Ledger) -> Job:
+    return ledger.append(start(job, ledger).succeeded(RESULT, now()))
+
+
+def told(waiting: Waiting, job: Job, key_holds: Callable[[], bool], seen: int = 0) -> Iterator[str]:
+    """What a stream of events tells."""
+    return iter(waiting.events(job, seen, key_holds).response)
+
+
+def await_that(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "what was waited for did not come"
+        time.sleep(0.02)
+
+
+def looks(api: Api) -> int:
+    """How often a record was asked of Redis: twice for each request that waits, at its beginning."""
+    return int(api.redis.info("commandstats").get("cmdstat_hget", {"calls": 0})["calls"])
+
+
+def waiting(api: Api, pool: ThreadPoolExecutor, job: Job, headers: dict[str, str]) -> "Future":
+    """A request for this job that is waiting by now."""
+    before = looks(api)
+    asked = pool.submit(
+        urllib3.request,
+        *("GET", f"{api.url}/v1/jobs/{job.id}"),
+        headers={"Authorization": f"Bearer {api.key}", **headers},
+        timeout=PATIENCE,
+        retries=False,
+    )
+    await_that(lambda: looks(api) >= before + 2)
+    assert not asked.done()
+    return asked
+
+
+def test_a_wait_with_an_etag_is_answered_at_once_where_the_job_has_ended(api: Api, job: Job, ledger: Ledger):
+    before = etag_of(api, end(job, ledger))
+    # It would wait for thirty seconds; this client has less patience.
+    answer = urllib3.request(
+        *("GET", f"{api.url}/v1/jobs/{job.id}"),
+        headers={"Authorization": f"Bearer {api.key}", "If-None-Match": before, **WAIT},
+        timeout=PATIENCE,
+        retries=False,
+    )
+    assert answer.status == 304
+    assert answer.headers["Preference-Applied"] == "wait=30"
+
+
+def etag_of(api: Api, job: Job) -> str:
+    return api.request("GET", f"/v1/jobs/{job.id}").headers["ETag"]
+
+
+def test_a_long_poll_is_answered_when_the_job_changes(api: Api, ledger: Ledger, job: Job, elsewhere):
+    asked = waiting(api, elsewhere, job, WAIT | {"If-None-Match": etag_of(api, job)})
+    start(job, ledger)
+    answer = asked.result()
+    assert (answer.status, answer.json()["state"]) == (200, "running")
+    assert answer.headers["Preference-Applied"] == "wait=30"
+    assert not answer.headers["ETag"].startswith("W/")
+
+
+def test_a_long_poll_says_304_where_nothing_changed(api: Api, job: Job):
+    headers = {"Prefer": "respond-async, wait=1", "If-None-Match": etag_of(api, job)}
+    answer = api.request("GET", f"/v1/jobs/{job.id}", headers=headers)
+    assert (answer.status, answer.headers["Preference-Applied"]) == (304, "wait=1")
+
+
+def test_what_has_changed_already_is_answered_at_once(api: Api, ledger: Ledger, job: Job):
+    etag = etag_of(api, job)
+    start(job, ledger)
+    headers = WAIT | {"If-None-Match": etag}
+    assert api.request("GET", f"/v1/jobs/{job.id}", headers=headers).json()["state"] == "running"
+
+
+def test_the_place_in_the_queue_is_told_without_waking_anybody(api: Api, ledger: Ledger, job: Job):
+    second = ledger.read(api.submit(PNG).json()["id"])
+    etag = etag_of(api, second)
+    start(job, ledger)
+    plain = api.request("GET", f"/v1/jobs/{second.id}", headers={"If-None-Match": etag})
+    assert (plain.status, plain.json()["queue_position"]) == (200, 0)
+    again = {"If-None-Match": plain.headers["ETag"]}
+    assert api.request("GET", f"/v1/jobs/{second.id}", headers=again).status == 304
+
+
+def test_without_an_etag_the_end_is_waited_for(api: Api, ledger: Ledger, job: Job, elsewhere):
+    asked = waiting(api, elsewhere, job, {"Prefer": "wait=300"})
+    end(job, ledger)
+    answer = asked.result()
+    assert answer.json()["state"] == "succeeded"
+    assert answer.headers["Preference-Applied"] == "wait=30"
+
+
+def test_who_waits_for_a_job_that_is_deleted_hears_of_it(api: Api, job: Job, elsewhere):
+    asked = waiting(api, elsewhere, job, WAIT)
+    assert api.request("DELETE", f"/v1/jobs/{job.id}").status == 204
+    assert problem_of(asked.result())["type"] == "/problems/gone"
+
+
+@pytest.mark.parametrize("header", ["wait", "wait=x", "wait=-1", "wait=0", "wait=٣", "respond-async", ""])
+def test_a_preference_that_is_not_understood_is_ignored(api: Api, job: Job, header: str):
+    answer = api.request("GET", f"/v1/jobs/{job.id}", headers={"Prefer": header.encode()})
+    assert answer.status == 200
+    assert "Preference-Applied" not in answer.headers
+
+
+def test_a_submission_that_waits_is_answered_with_the_end(api: Api, ledger: Ledger, elsewhere):
+    key = Keys(api.records).create("patient")
+    before = set(ledger.of_client("patient", None))
+    asked = elsewhere.submit(
+        api.request, "POST", "/v1/jobs", key=key, headers=WAIT, fields={"image": ("x.png", PNG)}
+    )
+    await_that(lambda: bool(set(ledger.of_client("patient", None)) - before))
+    (job_id,) = set(ledger.of_client("patient", None)) - before
+    await_that(lambda: ledger.view.get_many([job_id]) != [None])
+    end(ledger.read(job_id), ledger)
+    answer = asked.result()
+    assert (answer.status, answer.json()["id"], answer.json()["state"]) == (200, job_id, "succeeded")
+    assert answer.headers["Preference-Applied"] == "wait=30"
+    assert answer.headers["Location"].endswith(job_id)
+    assert "Retry-After" not in answer.headers
+
+
+def test_a_submission_that_has_waited_in_vain_is_accepted_all_the_same(api: Api):
+    answer = api.request("POST", "/v1/jobs", headers={"Prefer": "wait=1"}, fields={"image": ("x.png", PNG)})
+    assert (answer.status, answer.json()["state"]) == (202, "queued")
+    assert (answer.headers["Preference-Applied"], answer.headers["Retry-After"]) == ("wait=1", "1")
+
+
+def test_a_submission_is_answered_while_three_hundred_clients_wait(api: Api, ledger: Ledger, job: Job):
+    etag, before = etag_of(api, job), looks(api)
+    request = (
+        f"GET /v1/jobs/{job.id} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {api.key}\r\n"
+        f"Prefer: wait=30\r\nIf-None-Match: {etag}\r\n\r\n"
+    ).encode()
+    host, port = api.url.removeprefix("http://").split(":")
+    clients = [socket.create_connection((host, int(port)), PATIENCE) for _ in range(300)]
+    for client in clients:
+        client.sendall(request)
+    await_that(lambda: looks(api) >= before + 600)
+    assert api.submit(PNG).status == 202
+    assert select.select(clients, [], [], 0)[0] == [], "all of them still wait"
+    start(job, ledger)
+    for client in clients:
+        with client:
+            assert client.recv(12) == b"HTTP/1.1 200"
+
+
+class Events:
+    """A client of a stream of events."""
+
+    def __init__(self, api: Api, job: Job, **headers: str) -> None:
+        self.answer = urllib3.request(
+            "GET",
+            f"{api.url}/v1/jobs/{job.id}/events",
+            headers={"Authorization": f"Bearer {api.key}", **headers},
+            timeout=PATIENCE,
+            retries=False,
+            preload_content=False,
+        )
+        assert self.answer.status == 200
+        assert self.answer.headers["Content-Type"] == "text/event-stream"
+
+    def __iter__(self) -> Iterator[tuple[str, dict]]:
+        text = ""
+        for chunk in self.answer.stream():
+            text += chunk.decode()
+            while "\n\n" in text:
+                event, _, text = text.partition("\n\n")
+                fields = dict(line.split(": ", 1) for line in event.splitlines() if line[0] != ":")
+                if fields:
+                    assert fields["event"] == "job"
+                    yield fields["id"], json.loads(fields["data"])
+
+
+def test_events_tell_every_state_until_the_job_is_settled(api: Api, ledger: Ledger, job: Job):
+    events = iter(Events(api, job))
+    version, shown = next(events)
+    assert (version, shown["state"], shown["queue_position"]) == ("1", "queued", 0)
+    assert shown == api.request("GET", f"/v1/jobs/{job.id}").json()
+    running = start(job, ledger)
+    version, shown = next(events)
+    assert (version, shown["state"]) == ("2", "running")
+    ledger.append(running.succeeded(RESULT, now()))
+    assert [(version, shown["state"]) for version, shown in events] == [("3", "succeeded")]
+
+
+def test_events_go_on_behind_the_last_that_was_seen(api: Api, ledger: Ledger, job: Job):
+    ended = end(job, ledger)
+    resumed = list(Events(api, job, **{"Last-Event-ID": "2"}))
+    assert [version for version, _ in resumed] == ["3"]
+    answer = api.request("GET", f"/v1/jobs/{ended.id}/events", headers={"Last-Event-ID": "3"})
+    assert answer.status == 204, "a browser does not ask again"
+
+
+def test_events_do_not_tell_again_what_was_seen(api: Api, ledger: Ledger, job: Job):
+    events = iter(Events(api, job, **{"Last-Event-ID": "1"}))
+    start(job, ledger)
+    assert next(events)[0] == "2"
+
+
+def test_events_go_on_until_the_callback_has_come_to_an_end(api: Api, ledger: Ledger):
+    job = ledger.read(api.submit(PNG, callback_url="https://clinic.example/hook").json()["id"])
+    events = iter(Events(api, job))
+    next(events)
+    ended = end(job, ledger)
+    while (event := next(events))[0] != "3":
+        pass
+    assert (event[1]["state"], event[1]["delivery"]) == ("succeeded", "pending")
+    ledger.append(ended.delivery_begun(now()).delivered())
+    assert [shown["delivery"] for _, shown in events] == ["delivered"]
+
+
+def test_events_end_when_the_job_is_deleted(api: Api, job: Job):
+    events = iter(Events(api, job))
+    next(events)
+    assert api.request("DELETE", f"/v1/jobs/{job.id}").status == 204
+    assert list(events) == []
+
+
+@pytest.fixture
+def changes(servers) -> Iterator[Changes]:
+    changes = Changes.connect(servers.redis_url)
+    yield changes
+    changes.stop()
+
+
+def test_a_stream_says_that_it_is_still_there(ledger: Ledger, job: Job, changes: Changes, monkeypatch):
+    monkeypatch.setattr("api.routes.waiting.HEARTBEAT", 0.01)
+    stream = told(Waiting(ledger, changes, ""), job, lambda: True, seen=1)
+    assert [next(stream) for _ in range(3)] == [": still there\n\n"] * 3
+
+
+@pytest.mark.parametrize("act", ["revoked", "rotated"])
+def test_a_stream_ends_when_its_key_does(
+    api: Api, ledger: Ledger, job: Job, changes: Changes, act, monkeypatch
+):
+    monkeypatch.setattr("api.routes.waiting.HEARTBEAT", 0.01)
+    keys = Keys(api.records, trust_seconds=0)
+    key = keys.create("clinic")
+    stream = told(Waiting(ledger, changes, ""), job, lambda: keys.holder_of(key) is not None)
+    seen = [next(stream), next(stream), next(stream)]
+    assert "event: job" in seen[1]
+    assert seen[2] == ": still there\n\n"
+    if act == "revoked":
+        keys.revoke(id_of(key))
+    else:
+        keys.rotate(id_of(key), timedelta(0))
+    start(job, ledger)
+    assert list(islice(stream, 3)) in ([], [": still there\n\n"]), "nothing that came later is told"
+
+
+def test_who_finds_no_seat_is_answered_at_once(ledger: Ledger, job: Job, changes: Changes):
+    full = Waiting(ledger, changes, "", Slots(0, 0))
+    assert full.until(lambda job: False, job, 30) == (job, False)
+    with pytest.raises(Problem) as refused:
+        full.events(job, seen=0, key_holds=lambda: True)
+    assert refused.value.status == 503
+
+
+def test_seats_are_free_again_after_waiting_and_after_a_stream(ledger: Ledger, job: Job, changes: Changes):
+    single = Waiting(ledger, changes, "", Slots(1, 1))
+    for _ in range(3):
+        assert single.until(lambda job: job.version > 1, job, 0) == (job, True)
+        single.events(job, seen=0, key_holds=lambda: True).close()
+
+
+def test_all_are_woken_when_a_lost_subscription_begins_anew(api: Api, job: Job, changes: Changes):
+    with changes.watched(job.id) as changed:
+        await_that(lambda: api.redis.pubsub_numsub(CHANGES)[0][1] > 0)
+        assert changed.wait(PATIENCE), "the subscription has begun"
+        changed.clear()
+        api.redis.client_kill_filter(_type="pubsub")
+        assert changed.wait(PATIENCE)
+
+
+def test_a_service_that_is_told_to_stop_answers_who_waits(servers, ledger: Ledger, tmp_path, elsewhere):
+    with serving(servers, tmp_path) as (stopped, process):
+        job = ledger.read(stopped.submit(PNG).json()["id"])
+        events = iter(Events(stopped, job))
+        assert next(events)[0] == "1"
+        asked = waiting(stopped, elsewhere, job, WAIT)
+        process.terminate()
+        assert asked.result().status == 200
+        assert list(events) == []
+        assert process.wait(PATIENCE) == 0

@@ -1,0 +1,163 @@
+import pytest
+
+from jobs.lifecycle.deletion import delete
+from jobs.record.job import Job, now
+from jobs.redis.circuit_breaker import FAILURES
+from jobs.redis.delivery_queues import CLIENT_CALLS, MESSAGE_SECONDS, RECEIVER_CALLS
+from jobs.redis.queue import DELIVER
+from jobs.store.ledger import Ledger
+from tests.conftest import a_job
+
+URL, OTHER = "https://clinic.example/hook", "https://other.example/hook"
+ORIGIN = "https://clinic.example:443"
+WORKER = "delivery:host:1:abcd"
+
+
+@pytest.fixture
+def deliveries(ledger):
+    ledger.view.heartbeats.beat(WORKER)
+    return ledger.view.delivery_queues
+
+
+def owed(ledger: Ledger, url: str = URL, client: str = "clinic", due=None) -> Job:
+    """A job that has ended and owes a callback."""
+    job = a_job(client, url)
+    ended = job.started("w", now()).succeeded({"finding": "fracture"}, due or now())
+    ledger.view.put(ended)
+    return ended
+
+
+def made(deliveries, item: str) -> None:
+    """One call, from the beginning of its turn to the end."""
+    turn = deliveries.begin(item, WORKER, 30)
+    deliveries.leave(turn)
+    deliveries.end(turn)
+
+
+def test_a_client_with_many_receivers_has_a_few_calls_at_once(ledger, deliveries):
+    flood = [owed(ledger, f"https://{number}.example/", "flood") for number in range(12)]
+    for _ in range(3):
+        deliveries.join("flood", "probe_1")
+    first = deliveries.next("flood", DELIVER)
+    assert len(first) == CLIENT_CALLS
+    assert set(first) <= {job.id for job in flood}
+    assert deliveries.next("flood", DELIVER) == []
+    other = owed(ledger)
+    assert deliveries.next("clinic", DELIVER) == [other.id]
+    made(deliveries, first[0])
+    assert len(deliveries.next("flood", DELIVER)) == 1
+
+
+def test_test_events_of_a_client_are_sent_one_at_a_time(ledger, deliveries):
+    for number in range(3):
+        deliveries.join("clinic", f"probe_{number}")
+    job = owed(ledger)
+    assert deliveries.next("clinic", DELIVER) == ["probe_0", job.id]
+    made(deliveries, "probe_0")
+    assert deliveries.next("clinic", DELIVER) == ["probe_1"]
+
+
+def test_one_slow_receiver_leaves_room_for_the_clients_others(ledger, deliveries):
+    slow = [owed(ledger) for _ in range(20)]
+    assert deliveries.next("clinic", DELIVER) == [job.id for job in slow[:RECEIVER_CALLS]]
+    other = owed(ledger, OTHER)
+    assert deliveries.next("clinic", DELIVER) == [other.id]
+
+
+def test_receivers_of_a_client_come_in_turn(ledger, deliveries):
+    first = [owed(ledger) for _ in range(3)]
+    second = [owed(ledger, OTHER) for _ in range(3)]
+    assert set(deliveries.next("clinic", DELIVER)) == {job.id for job in (*first[:2], *second[:2])}
+
+
+def test_no_client_pauses_another_clients_receiver(ledger, deliveries):
+    for _ in range(FAILURES + 3):
+        ledger.view.circuit_breaker.note("flood", ORIGIN, answered=False)
+    owed(ledger, client="flood")
+    job = owed(ledger)
+    assert deliveries.next("flood", DELIVER) == []
+    assert deliveries.next("clinic", DELIVER) == [job.id]
+    assert ledger.view.circuit_breaker.paused() == {("flood", ORIGIN)}
+
+
+def test_another_port_of_a_paused_host_is_called(ledger, deliveries):
+    for _ in range(FAILURES):
+        ledger.view.circuit_breaker.note("clinic", ORIGIN, answered=False)
+    owed(ledger)
+    other_port = owed(ledger, "https://clinic.example:8443/hook")
+    assert deliveries.next("clinic", DELIVER) == [other_port.id]
+
+
+def test_a_receiver_is_tried_by_one_call_after_a_pause(ledger, deliveries, redis):
+    for _ in range(FAILURES):
+        ledger.view.circuit_breaker.note("clinic", ORIGIN, answered=False)
+    jobs = [owed(ledger) for _ in range(5)]
+    assert deliveries.next("clinic", DELIVER) == []
+    pause_ends(redis)
+    assert deliveries.next("clinic", DELIVER) == [jobs[0].id]
+    ledger.view.circuit_breaker.note("clinic", ORIGIN, answered=True)
+    assert len(deliveries.next("clinic", DELIVER)) == RECEIVER_CALLS - 1
+
+
+def pause_ends(redis) -> None:
+    """Let the pause of the one receiver that is paused, or is looked at later, end now."""
+    redis.delete("paused")
+    redis.zadd("receivers:clinic", {ORIGIN: 0})
+
+
+def test_a_turn_that_comes_in_a_pause_is_not_begun(ledger, deliveries):
+    job = owed(ledger)
+    assert deliveries.next("clinic", DELIVER) == [job.id]
+    for _ in range(FAILURES):
+        ledger.view.circuit_breaker.note("clinic", ORIGIN, answered=False)
+    assert deliveries.begin(job.id, WORKER, 30) is None
+
+
+def test_a_turn_is_given_again_when_its_message_is_lost(ledger, deliveries, redis):
+    job = owed(ledger)
+    assert deliveries.next("clinic", DELIVER) == [job.id]
+    assert deliveries.next("clinic", DELIVER) == [], "its message may be on its way"
+    redis.hincrbyfloat(f"turn:{job.id}", "given", -MESSAGE_SECONDS - 1)
+    redis.rpush(DELIVER, "another message")
+    assert deliveries.next("clinic", DELIVER) == [], "its message may wait"
+    redis.delete(DELIVER)
+    assert deliveries.next("clinic", DELIVER) == [job.id]
+
+
+def test_a_call_of_a_process_that_has_died_is_made_again(ledger, deliveries):
+    job = owed(ledger)
+    deliveries.next("clinic", DELIVER)
+    assert deliveries.begin(job.id, WORKER, 30)
+    assert deliveries.next("clinic", DELIVER) == []
+    ledger.view.heartbeats.forget(WORKER)
+    assert deliveries.next("clinic", DELIVER) == [job.id]
+
+
+def test_a_turn_that_changed_nothing_is_not_repeated_at_once(ledger, deliveries):
+    job = owed(ledger)
+    deliveries.next("clinic", DELIVER)
+    deliveries.end(deliveries.begin(job.id, WORKER, 30))
+    assert deliveries.next("clinic", DELIVER) == []
+
+
+def test_a_callback_waits_until_it_is_due_and_its_client_is_then_forgotten(ledger, deliveries, redis):
+    job = owed(ledger, due=now().replace(year=now().year + 1))
+    assert deliveries.clients() == []
+    assert deliveries.next("clinic", DELIVER) == []
+    assert redis.zscore("callbacks", "clinic") == pytest.approx(job.next_delivery_at.timestamp(), abs=1)
+    ledger.view.put(job.delivery_begun(now()))
+    assert deliveries.next("clinic", DELIVER) == [job.id]
+    ledger.view.put(job.delivery_begun(now()).delivered())
+    turn = deliveries.begin(job.id, WORKER, 30)
+    deliveries.end(turn)
+    assert deliveries.next("clinic", DELIVER) == []
+    assert redis.zcard("callbacks") == 0
+
+
+def test_a_job_that_is_deleted_owes_no_callback(ledger, deliveries, redis):
+    job = a_job(callback_url=URL)
+    ledger.accept(job, b"image")
+    ledger.append(ledger.append(job.started("w", now())).succeeded({"finding": "fracture"}, now()))
+    delete(job.id, ledger)
+    assert deliveries.next("clinic", DELIVER) == []
+    assert not [key for key in redis.scan_iter() if b"clinic.example" in key]

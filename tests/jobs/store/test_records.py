@@ -1,0 +1,133 @@
+"""What holds of one change of a record, whatever dies in between; tests/test_races.py has two at once."""
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+
+import pytest
+from redis import Redis
+
+from jobs.record.errors import Conflict, QueueAway, StoreUnavailable
+from jobs.redis.client import connect
+from jobs.store.objects import Objects
+from jobs.store.records import Records
+
+NO_REDIS = connect("redis://127.0.0.1:1/0")
+
+
+@pytest.fixture
+def records(ledger) -> Records:
+    return ledger.records
+
+
+class Conditional(Objects):
+    """The test's bucket, on a server that keeps `If-None-Match`, as AWS does and rclone does not."""
+
+    one_at_a_time = Lock()
+
+    def put_new(self, key: str, body: bytes) -> None:
+        with self.one_at_a_time:
+            if self.exists(key):
+                raise Conflict(key)
+            super().put_new(key, body)
+
+
+def one_more(record: bytes | None) -> bytes:
+    return str(int(record or 0) + 1).encode()
+
+
+@pytest.mark.parametrize("place", ["flat/record", "folder/record/"])
+def test_a_record_is_one_object_whatever_it_was(records: Records, place: str):
+    assert records.read(place) is None
+    for number in range(1, 12):
+        assert records.change(place, one_more) == str(number).encode()
+    assert records.read(place) == b"11"
+    assert len(list(records.objects.keys(place))) == 1
+    assert records.change(place, lambda _: None) is None
+    assert (records.read(place), list(records.objects.keys(place))) == (None, [])
+
+
+def test_a_record_of_before_there_were_versions_goes_on(records: Records):
+    records.objects.put("flat/record", b"7")
+    assert records.read("flat/record") == b"7"
+    assert records.change("flat/record", one_more) == b"8"
+    assert dict(records.all("flat/")) == {"flat/record": b"8"}
+
+
+def test_a_change_that_raises_or_changes_nothing_writes_nothing(records: Records):
+    records.create("flat/record", b"1")
+    before = list(records.objects.keys("flat/"))
+    with pytest.raises(ZeroDivisionError):
+        records.change("flat/record", lambda _: b"%d" % (1 // 0))
+    assert records.change("flat/record", lambda record: record) == b"1"
+    assert list(records.objects.keys("flat/")) == before
+    assert records.change("flat/record", one_more) == b"2", "the lock is free again"
+
+
+def test_a_writer_that_died_holds_the_lock_for_its_time_only(records: Records, redis: Redis):
+    redis.set("lock:flat/record", "a dead writer", px=300)
+    assert records.change("flat/record", one_more) == b"1"
+
+
+def test_a_lock_that_stays_taken_ends_in_an_error(records: Records, redis: Redis, monkeypatch):
+    monkeypatch.setattr("jobs.store.records.PATIENCE", 0.1)
+    redis.set("lock:flat/record", "another writer")
+    with pytest.raises(StoreUnavailable, match="another writer"):
+        records.change("flat/record", one_more)
+    assert redis.get("lock:flat/record") == b"another writer"
+
+
+def test_no_older_version_shows_wherever_a_change_is_cut_off(records: Records, monkeypatch):
+    def cut_off(*_: object) -> None:
+        raise StoreUnavailable("cut off")
+
+    records.create("flat/record", b"1")
+    with monkeypatch.context() as patched:
+        patched.setattr(records.objects, "put_new", cut_off)
+        with pytest.raises(StoreUnavailable):
+            records.change("flat/record", one_more)
+    assert records.read("flat/record") == b"1"
+    with monkeypatch.context() as patched:
+        patched.setattr(records.objects, "delete", cut_off)
+        assert records.change("flat/record", one_more) == b"2", "what is written stands"
+        with pytest.raises(StoreUnavailable):
+            records.change("flat/record", lambda _: None)
+    assert records.read("flat/record") == b"2"
+    removed: list[str] = []
+    delete = records.objects.delete
+    monkeypatch.setattr(records.objects, "delete", lambda key: (removed.append(key), delete(key)))
+    records.change("flat/record", lambda _: None)
+    assert len(removed) == 2
+    assert removed == sorted(removed), "the latest last"
+
+
+def test_a_write_whose_answer_was_lost_is_not_made_twice(records: Records, monkeypatch):
+    put_new = records.objects.put_new
+
+    def sent_twice(key: str, body: bytes) -> None:
+        put_new(key, body)
+        raise Conflict(key)
+
+    monkeypatch.setattr(records.objects, "put_new", sent_twice)
+    assert records.change("flat/record", one_more) == b"1"
+
+
+def test_without_redis_a_server_that_keeps_conditions_decides(records: Records):
+    conditional = Conditional(records.objects._client, records.objects._bucket)
+    writers = [Records(conditional, NO_REDIS)] * 2
+
+    def write(writer: Records) -> None:
+        for _ in range(20):
+            writer.change("flat/record", one_more)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(write, writers))
+    assert records.read("flat/record") == b"40"
+
+
+def test_without_redis_and_conditions_a_change_is_refused(records: Records):
+    alone = Records(records.objects, NO_REDIS)
+    alone.create("flat/record", b"1")
+    with pytest.raises(QueueAway):
+        alone.change("flat/record", one_more)
+    assert alone.read("flat/record") == b"1"
+    assert alone.change("flat/record", one_more, at_any_price=True) == b"2"

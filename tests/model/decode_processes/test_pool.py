@@ -1,0 +1,159 @@
+"""Decode processes: the same pixels as without, and a file that harms one harms nothing else."""
+
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Thread
+
+import numpy as np
+import pytest
+
+from model.decode.image import Limits, decode
+from model.decode_processes.pool import Decoders
+from model.decode_processes.process import ENVIRONMENT, Bounds, Process
+from model.errors import BrokenImage, NoDecoder, TooManyPixels, UnreadableFormat
+from model.overlay import draw_overlay
+from model.prediction import Prediction
+from model.regions import ScoredRegion
+from tests import pictures
+
+MOST_PIXELS = 40_000_000
+GRAY = pictures.gray()
+PNG = pictures.encoded(GRAY)
+FILES = {
+    **{name: pictures.encoded(GRAY, name) for name in ("PNG", "JPEG", "TIFF", "BMP", "WEBP")},
+    "colours": pictures.encoded(pictures.colours()),
+    "DICOM": pictures.dicom(GRAY, BodyPartExamined="WRIST", PixelSpacing=[0.1, 0.2]),
+}
+
+
+@pytest.fixture(scope="module")
+def decoders() -> Iterator[Decoders]:
+    decoders = Decoders(Bounds(max_pixels=MOST_PIXELS))
+    yield decoders
+    decoders.close()
+
+
+def only_process_of(decoders: Decoders) -> Process:
+    decoders.facts(PNG, "clinic")
+    (process,) = decoders.idle
+    return process
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_decodes_to_the_same_as_without_a_process(name: str, decoders: Decoders):
+    here, there = decode(FILES[name]), decoders.decode(FILES[name], "clinic")
+    assert np.array_equal(here.pixels, there.pixels)
+    assert (here.format, here.chroma, here.sha256) == (there.format, there.chroma, there.sha256)
+    assert here.acquisition == there.acquisition
+    facts = decoders.facts(FILES[name], "clinic")
+    assert (facts.width, facts.height, facts.format) == (here.width, here.height, here.format)
+    assert (facts.sha256, facts.acquisition) == (here.sha256, here.acquisition.facts())
+
+
+def test_an_overlay_is_drawn_as_without_a_process(decoders: Decoders):
+    prediction = Prediction(
+        "fracture",
+        0.9,
+        (ScoredRegion((9, 8, 30, 20), 0.8),),
+        np.ones((8, 8), np.float32),
+        (0, 0, 1, 1),
+        "m 1",
+    )
+    assert decoders.overlay(PNG, prediction, "clinic") == draw_overlay(decode(PNG), prediction)
+
+
+@pytest.mark.parametrize(
+    ("data", "refusal"),
+    [(b"text", UnreadableFormat), (pictures.bomb(7_000), TooManyPixels), (PNG[:-400], BrokenImage)],
+)
+def test_a_refusal_comes_back_in_its_own_words(data: bytes, refusal: type[Exception], decoders: Decoders):
+    with pytest.raises(refusal) as there:
+        decoders.decode(data, "clinic")
+    with pytest.raises(refusal) as here:
+        decode(data, Limits(MOST_PIXELS))
+    assert there.value.detail == here.value.detail
+
+
+def test_a_process_has_none_of_the_servers_environment_and_no_tensorflow(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("OSTEO_SIGNING_KEY", "a secret of the server's, and long enough")
+    decoders = Decoders(Bounds())
+    folder = Path(f"/proc/{only_process_of(decoders).pid}")
+    environment = dict(entry.split("=", 1) for entry in (folder / "environ").read_text().split("\0") if entry)
+    assert environment == ENVIRONMENT
+    assert "tensorflow" not in (folder / "maps").read_text()
+    limits = (folder / "limits").read_text()
+    assert re.search(rf"Max address space +{Bounds().megabytes * 2**20} ", limits)
+    assert not re.search(r"Max cpu time +unlimited ", limits)
+    decoders.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGXCPU, signal.SIGKILL])
+def test_a_file_that_ends_its_process_is_broken_and_the_process_is_replaced(number: int):
+    decoders = Decoders(Bounds())
+    lost = only_process_of(decoders)
+    os.kill(lost.pid, signal.SIGSTOP)
+    Thread(target=_end_once_it_is_asked, args=[decoders, lost.pid, number]).start()
+    with pytest.raises(BrokenImage, match="takes more time or memory"):
+        decoders.facts(PNG, "clinic")
+    assert only_process_of(decoders).pid != lost.pid
+    decoders.close()
+
+
+def _end_once_it_is_asked(decoders: Decoders, pid: int, number: int) -> None:
+    while decoders.idle:
+        time.sleep(0.001)
+    os.kill(pid, number)
+    os.kill(pid, signal.SIGCONT)
+
+
+def test_a_file_that_takes_too_long_is_broken_and_its_process_is_gone():
+    decoders = Decoders(Bounds(seconds=0.2))
+    slow = only_process_of(decoders)
+    os.kill(slow.pid, signal.SIGSTOP)
+    with pytest.raises(BrokenImage):
+        decoders.facts(PNG, "clinic")
+    assert not Path(f"/proc/{slow.pid}").exists()
+    decoders.close()
+
+
+def test_a_file_that_takes_too_much_memory_is_broken_and_the_next_one_is_read():
+    decoders = Decoders(Bounds(megabytes=320))
+    large = pictures.dicom(np.zeros((4_000, 4_000), np.uint8), WindowCenter=1000, WindowWidth=1000)
+    with pytest.raises(BrokenImage, match="takes more time or memory"):
+        decoders.decode(large, "clinic")
+    assert decoders.facts(PNG, "clinic").width == 128
+    decoders.close()
+
+
+def test_a_process_that_was_lost_while_idle_costs_no_file_anything(decoders: Decoders):
+    idle = only_process_of(decoders)
+    os.kill(idle.pid, signal.SIGKILL)
+    while idle.alive:
+        time.sleep(0.001)
+    assert decoders.facts(PNG, "clinic").width == 128
+
+
+def test_where_no_process_is_free_in_time_the_file_is_not_blamed():
+    decoders = Decoders(Bounds(seconds=20), processes=1, wait_seconds=0.05)
+    held = only_process_of(decoders)
+    os.kill(held.pid, signal.SIGSTOP)
+    first = Thread(target=decoders.facts, args=[PNG, "first"])
+    first.start()
+    while decoders.idle:
+        time.sleep(0.001)
+    with pytest.raises(NoDecoder):
+        decoders.facts(PNG, "second")
+    os.kill(held.pid, signal.SIGCONT)
+    first.join()
+    decoders.close()
+
+
+def test_where_no_process_starts_the_file_is_not_blamed(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(NoDecoder):
+        Decoders(Bounds()).facts(PNG, "clinic")

@@ -1,0 +1,20 @@
+import numpy as np
+
+from model.network import FRACTURE, WHERE, build
+from training.network.growth import transfer
+
+
+def test_a_deeper_network_first_says_what_the_shallower_one_said_and_so_does_a_shallower_one_made_of_it():
+    shallow, deep, again = (build(64, f"ResNet{depth}V2") for depth in (50, 101, 50))
+    random = np.random.default_rng(0)
+    for weight in shallow.weights:
+        if weight.path.endswith("moving_mean"):
+            weight.assign(random.normal(0, 0.01, weight.shape))
+    x = random.uniform(-1, 1, (2, 64, 64, 1)).astype(np.float32)
+    before = shallow.predict(x, verbose=0)
+    transfer(shallow, deep)
+    transfer(deep, again)
+    for network in (deep, again):
+        after = network.predict(x, verbose=0)
+        for head in (FRACTURE, WHERE):
+            assert np.allclose(before[head], after[head], atol=1e-4)

@@ -1,0 +1,397 @@
+"""One analysis against a real ledger and queue; the model is a function that says what the test wants."""
+
+import base64
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from itertools import islice
+from threading import Event, Timer
+
+import numpy as np
+import pytest
+
+from jobs.lifecycle.compare_and_set import insist
+from jobs.lifecycle.deletion import delete
+from jobs.record.errors import StoreRefused, StoreUnavailable, TransientError
+from jobs.record.ids import new_id
+from jobs.record.job import Job, now
+from jobs.record.states import Delivery, State
+from jobs.redis.queue import DELIVER, INFER_ROUTINE
+from jobs.trace import entered, name_trace, trace_id
+from model.decode.image import NotARadiograph, Radiograph, decode
+from model.errors import NoDecoder
+from model.image_warnings import ImageWarning
+from model.prediction import Prediction
+from model.regions import ScoredRegion
+from tests import pictures
+from tests.conftest import a_job, only_a_tombstone_is_left
+from worker.inference.analyse import PAUSES, AnalysisContext, _pauses, analyse
+from worker.inference.suspects import Suspects
+from worker.inference.watchdog import Watchdog
+
+PNG = pictures.encoded(pictures.gray())
+PREDICTION = Prediction(
+    "fracture",
+    0.91,
+    (ScoredRegion((1, 2, 3, 4), 0.8),),
+    np.ones((8, 8), np.float32),
+    (5, 6, 70, 80),
+    "m 1",
+    (ImageWarning("clipped", "Send it with another window."),),
+)
+
+
+@dataclass
+class Analyst:
+    """What the analysis asks of the model, with an answer made up."""
+
+    name: str = "osteo-test"
+    version: str = "1"
+    sha256: str = "f" * 64
+    refusal: Exception | None = None
+    seen: list[Radiograph] = field(default_factory=list)
+
+    def refuse_unless_gray(self, radiograph: Radiograph) -> None:
+        self.seen.append(radiograph)
+        if self.refusal:
+            raise self.refusal
+
+
+def answering(answer: Prediction | Exception):
+    def predict(_: Radiograph) -> Prediction:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    return predict
+
+
+def decoded(data: bytes, client: str) -> Radiograph:
+    return decode(data)
+
+
+@pytest.fixture
+def analysis(ledger, queue) -> AnalysisContext:
+    predict, stopping = answering(PREDICTION), Event()
+    return AnalysisContext(
+        *(ledger, queue, Analyst(), predict, decoded, "inference:here:1", 3, Watchdog(60)),
+        *(Suspects(stopping), stopping),
+    )
+
+
+def accepted(ledger, image: bytes = PNG, **changes) -> Job:
+    job = a_job(**changes)
+    job = replace(job, image=replace(job.image, size=len(image)))
+    ledger.accept(job, image)
+    return job
+
+
+def test_what_the_worker_logs_of_a_job_names_its_trace(analysis, ledger, caplog):
+    caplog.set_level("INFO")
+    caplog.handler.addFilter(name_trace)
+    job = accepted(ledger, traceparent=entered(None))
+    try:
+        analyse(job.id, analysis)
+    finally:
+        caplog.handler.removeFilter(name_trace)
+    (line,) = [record for record in caplog.records if record.message == "job succeeded"]
+    assert line.trace == trace_id(job.traceparent)
+
+
+def test_a_radiograph_gets_its_result_and_its_place_in_the_next_queue(analysis, ledger, redis):
+    job = accepted(ledger, callback_url="https://clinic.example/")
+    analyse(job.id, analysis)
+    done = ledger.read(job.id)
+    assert (done.state, done.attempts, done.runner) == (State.SUCCEEDED, 1, "inference:here:1")
+    assert done.result["probability"] == 0.91
+    assert done.result["regions"] == [{"box": [1, 2, 3, 4], "score": 0.8}]
+    assert done.result["field"] == [5, 6, 70, 80]
+    assert done.result["warnings"] == [{"type": "clipped", "detail": "Send it with another window."}]
+    assert done.result["model"] == {"name": "osteo-test", "version": "1", "sha256": "f" * 64}
+    assert base64.b64decode(done.heat) == b"\xff" * 64
+    assert redis.llen(DELIVER) == 1
+    assert list(ledger.pending()) == [job.id], "its callback is still to be delivered"
+
+
+def test_where_the_source_gives_a_spacing_regions_are_in_millimetres_too(analysis, ledger):
+    acquisition = {"laterality": "L", "pixel_spacing": [0.5, 0.1], "spacing_plane": "detector"}
+    job = accepted(ledger, acquisition=acquisition)
+    analyse(job.id, analysis)
+    result = ledger.read(job.id).result
+    assert result["regions"] == [{"box": [1, 2, 3, 4], "score": 0.8, "box_mm": [0.1, 1.0, 0.3, 2.0]}]
+    assert result["image"].items() >= acquisition.items()
+
+
+def test_without_a_callback_nothing_is_left_to_do(analysis, ledger, redis):
+    job = accepted(ledger)
+    analyse(job.id, analysis)
+    assert ledger.read(job.id).delivery is Delivery.NONE
+    assert list(ledger.pending()) == []
+    assert redis.llen(DELIVER) == 0
+
+
+def test_a_second_message_for_the_same_job_does_nothing(analysis, ledger):
+    job = accepted(ledger)
+    analyse(job.id, analysis)
+    analyse(job.id, analysis)
+    assert len(analysis.analyst.seen) == 1
+    assert ledger.read(job.id).attempts == 1
+
+
+def test_a_message_for_a_job_that_does_not_exist_is_dropped(analysis):
+    analyse(new_id("job"), analysis)
+    assert analysis.analyst.seen == []
+
+
+def test_a_job_that_comes_up_after_its_deadline_expires(analysis, ledger, redis):
+    job = accepted(ledger, callback_url="https://clinic.example/", expires_at=now() - timedelta(seconds=1))
+    analyse(job.id, analysis)
+    done = ledger.read(job.id)
+    assert (done.state, done.attempts, done.error["type"]) == (State.EXPIRED, 0, "expired")
+    assert analysis.analyst.seen == []
+    assert redis.llen(DELIVER) == 1, "its client hears of it"
+
+
+def test_what_is_no_radiograph_ends_failed_and_says_so(analysis, ledger):
+    job = accepted(ledger)
+    analyse(job.id, replace(analysis, analyst=Analyst(refusal=NotARadiograph("Send an X-ray."))))
+    done = ledger.read(job.id)
+    assert (done.state, done.error["type"], done.error["detail"]) == (
+        State.FAILED,
+        "not-a-radiograph",
+        "Send an X-ray.",
+    )
+
+
+def test_a_picture_that_the_network_knows_for_none_ends_failed(analysis, ledger):
+    job = accepted(ledger)
+    analyse(job.id, replace(analysis, predict=answering(NotARadiograph("Send an X-ray."))))
+    assert ledger.read(job.id).error == {"type": "not-a-radiograph", "detail": "Send an X-ray."}
+
+
+def test_an_image_that_does_not_decode_ends_failed(analysis, ledger):
+    job = accepted(ledger, image=pictures.truncated_jpeg())
+    analyse(job.id, analysis)
+    assert ledger.read(job.id).error["type"] == "unreadable-image"
+
+
+def test_an_analysis_that_breaks_is_tried_again_and_given_up_after_the_last_attempt(analysis, ledger, redis):
+    broken = replace(analysis, predict=answering(RuntimeError("out of memory")))
+    job = accepted(ledger)
+    for attempt in (1, 2):
+        analyse(job.id, broken)
+        assert (ledger.read(job.id).state, ledger.read(job.id).attempts) == (State.QUEUED, attempt)
+        assert redis.llen(INFER_ROUTINE) == attempt
+    analyse(job.id, broken)
+    done = ledger.read(job.id)
+    assert (done.state, done.error["type"]) == (State.FAILED, "internal-error")
+    assert "memory" not in done.error["detail"], "what broke inside is not the client's to read"
+
+
+def test_a_store_that_is_away_leaves_the_job_to_the_sweeper(analysis, ledger):
+    job = accepted(ledger)
+    with pytest.raises(StoreUnavailable):
+        analyse(job.id, replace(analysis, predict=answering(StoreUnavailable("away"))))
+    back = ledger.read(job.id)
+    assert (back.state, back.attempts) == (State.QUEUED, 0), "no fault of the job's: this does not count"
+    assert list(ledger.pending()) == [job.id]
+
+
+def test_what_a_newer_version_of_the_program_wrote_goes_through_this_one(analysis, ledger):
+    job = accepted(ledger, later={"triage": {"by": "a newer worker"}})
+    analyse(job.id, analysis)
+    done = ledger.read(job.id)
+    assert (done.state, done.later) == (State.SUCCEEDED, job.later)
+    assert ledger.current(job.id).later == job.later
+
+
+def test_a_result_outlasts_an_outage_of_redis(analysis, ledger, redis):
+    job = accepted(ledger)
+
+    def then_full(radiograph: Radiograph) -> Prediction:
+        redis.config_set("maxmemory", 1)
+        Timer(1.5, redis.config_set, ["maxmemory", 0]).start()
+        return answering(PREDICTION)(radiograph)
+
+    try:
+        analyse(job.id, replace(analysis, predict=then_full))
+    finally:
+        redis.config_set("maxmemory", 0)
+    done = ledger.read(job.id)
+    assert (done.state, done.attempts, done.version) == (State.SUCCEEDED, 1, 3)
+
+
+def test_jobs_that_lost_a_worker_go_one_at_a_time(analysis, ledger):
+    at_work, most = [0], [0]
+
+    def counting(_: Radiograph) -> Prediction:
+        at_work[0] += 1
+        most[0] = max(most[0], at_work[0])
+        time.sleep(0.05)  # Long enough for the others to come in, were they let in.
+        at_work[0] -= 1
+        return answering(PREDICTION)(_)
+
+    counted = replace(analysis, predict=counting)
+    for lost, together in ((False, True), (True, False)):
+        jobs = [accepted(ledger) for _ in range(4)]
+        if lost:
+            for job in jobs:
+                ledger.append(ledger.append(job.started("inference:gone:1", now())).handed_back(now()))
+        most[0] = 0
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(lambda job: analyse(job.id, counted), jobs))
+        assert [ledger.read(job.id).state for job in jobs] == [State.SUCCEEDED] * 4
+        assert (most[0] > 1) is together
+
+
+def a_suspect(ledger) -> Job:
+    job = accepted(ledger)
+    return ledger.append(ledger.append(job.started("inference:gone:1", now())).handed_back(now()))
+
+
+def test_suspects_hold_one_thread_and_a_fresh_job_goes_past_them(analysis, ledger):
+    suspects, fresh, go_on = [a_suspect(ledger) for _ in range(3)], accepted(ledger), Event()
+
+    def slow(radiograph: Radiograph) -> Prediction:
+        assert go_on.wait(60)
+        return answering(PREDICTION)(radiograph)
+
+    slow_desk = replace(analysis, predict=slow)
+    with ThreadPoolExecutor(2) as threads:
+        first, *others = [threads.submit(analyse, job.id, slow_desk) for job in suspects]
+        try:
+            for other in others:
+                other.result(timeout=30)
+            threads.submit(analyse, fresh.id, analysis).result(timeout=30)
+            assert ledger.read(fresh.id).state is State.SUCCEEDED
+            assert not first.done()
+        finally:
+            go_on.set()
+    assert {ledger.read(job.id).state for job in suspects} == {State.SUCCEEDED}
+
+
+def test_a_worker_that_is_to_end_begins_no_further_suspect(analysis, ledger):
+    first, second, at_work = a_suspect(ledger), a_suspect(ledger), Event()
+
+    def told_to_stop(radiograph: Radiograph) -> Prediction:
+        at_work.set()
+        assert left.wait(60)
+        analysis.stopping.set()
+        return answering(PREDICTION)(radiograph)
+
+    left, stopped = Event(), replace(analysis, predict=told_to_stop)
+    with ThreadPoolExecutor(1) as threads:
+        working = threads.submit(analyse, first.id, stopped)
+        assert at_work.wait(60)
+        analyse(second.id, stopped)
+        left.set()
+        working.result(timeout=60)
+    assert [ledger.read(job.id).state for job in (first, second)] == [State.SUCCEEDED, State.QUEUED]
+
+
+def test_a_suspect_that_breaks_holds_up_none_behind_it(analysis, ledger):
+    first, second = a_suspect(ledger), a_suspect(ledger)
+    analyse(first.id, replace(analysis, predict=answering(StoreUnavailable("away"))))
+    analyse(second.id, analysis)
+    assert [ledger.read(job.id).state for job in (first, second)] == [State.QUEUED, State.SUCCEEDED]
+
+
+def test_a_result_that_the_store_will_never_take_fails_its_job(analysis, ledger, monkeypatch):
+    job = accepted(ledger, callback_url="https://clinic.example/")
+    put_new = ledger.objects.put_new
+
+    def limited(key: str, body: bytes) -> None:
+        if b'"heat":null' not in body:
+            raise StoreRefused("EntityTooLarge")
+        put_new(key, body)
+
+    monkeypatch.setattr(ledger.objects, "put_new", limited)
+    analyse(job.id, analysis)
+    done = ledger.read(job.id)
+    assert (done.state, done.error["type"], done.version) == (State.FAILED, "internal-error", 3)
+
+
+def test_a_worker_that_is_to_end_does_not_wait_for_a_store(analysis, ledger, monkeypatch):
+    job = accepted(ledger)
+    put_new, tried = ledger.objects.put_new, []
+
+    def away(key: str, body: bytes) -> None:
+        if b'"state":"succeeded"' in body:
+            tried.append(key)
+            analysis.stopping.set()
+            raise StoreUnavailable("away")
+        put_new(key, body)
+
+    monkeypatch.setattr(ledger.objects, "put_new", away)
+    with pytest.raises(StoreUnavailable):
+        analyse(job.id, analysis)
+    assert len(tried) == 1
+    assert ledger.read(job.id).state is State.RUNNING, "the sweeper hands it back once its worker is gone"
+
+
+def test_the_pauses_between_attempts_to_record_a_job_grow():
+    pauses = list(islice(_pauses(), 8))
+    assert pauses[:5] == sorted(pauses[:5])
+    assert max(pauses) <= 1.2 * PAUSES[-1]
+
+
+def test_the_result_of_a_job_that_was_canceled_meanwhile_is_void(analysis, ledger, redis):
+    job = accepted(ledger, callback_url="https://clinic.example/")
+
+    def slow(_: Radiograph) -> Prediction:
+        insist(job.id, lambda job: job.canceled(now()), ledger)
+        return answering(PREDICTION)(_)
+
+    analyse(job.id, replace(analysis, predict=slow))
+    done = ledger.read(job.id)
+    assert (done.state, done.result, done.version) == (State.CANCELED, None, 3)
+    assert redis.llen(DELIVER) == 0, "whoever canceled it sees to the callback"
+
+
+def test_nothing_is_written_of_a_job_that_was_deleted_while_it_was_analysed(analysis, ledger, redis):
+    job = accepted(ledger)
+
+    def breaks(_: Radiograph) -> Prediction:
+        delete(job.id, ledger)
+        redis.delete(f"gate:{job.id}:3")  # As it opens by itself after a while.
+        raise RuntimeError("a dead letter")
+
+    analyse(job.id, replace(analysis, predict=breaks, max_attempts=1))
+    assert only_a_tombstone_is_left(job.id, ledger)
+    analyse(job.id, analysis)
+    assert only_a_tombstone_is_left(job.id, ledger)
+
+
+def test_a_message_for_a_job_that_was_canceled_while_it_waited_is_dropped(analysis, ledger):
+    job = accepted(ledger)
+    ledger.append(job.canceled(now()))
+    analyse(job.id, analysis)
+    assert analysis.analyst.seen == []
+    assert ledger.read(job.id).state is State.CANCELED
+
+
+def test_the_result_of_an_attempt_that_was_taken_away_is_void(analysis, ledger):
+    job = accepted(ledger)
+
+    def slow(_: Radiograph) -> Prediction:
+        # While this attempt is at work, the sweeper gives the job to another, who ends it.
+        mine = ledger.read(job.id)
+        again = ledger.append(ledger.append(mine.handed_back(now())).started("inference:other:2", now()))
+        ledger.append(again.failed("not-a-radiograph", "The other one said so.", now()))
+        return answering(PREDICTION)(_)
+
+    analyse(job.id, replace(analysis, predict=slow))
+    done = ledger.read(job.id)
+    assert (done.state, done.runner, done.attempts) == (State.FAILED, "inference:other:2", 2)
+
+
+def test_a_job_goes_back_and_keeps_its_attempt_while_no_decode_process_is_free(analysis, ledger):
+    def none_free(data: bytes, client: str) -> Radiograph:
+        raise NoDecoder("no decode process is free within 10 s")
+
+    job = accepted(ledger)
+    with pytest.raises(TransientError):
+        analyse(job.id, replace(analysis, decode=none_free))
+    again = ledger.current(job.id)
+    assert (again.state, again.attempts) == (State.QUEUED, 0)

@@ -1,0 +1,129 @@
+from datetime import timedelta
+
+import pytest
+
+from jobs.lifecycle.deletion import delete
+from jobs.record.errors import StoreUnavailable
+from jobs.record.job import LEFTOVER_GRACE, now
+from jobs.record.states import State
+from tests.conftest import a_job, only_a_tombstone_is_left
+from tests.worker.conftest import after_a_while
+from worker.sweeper.purge import purge
+from worker.sweeper.sweep import Sweeper
+
+LONG_AGO = now() - timedelta(hours=2)
+RESULT = {"finding": "fracture"}
+
+
+def accepted(ledger, **changes):
+    job = a_job(created_at=LONG_AGO, **changes)
+    ledger.accept(job, b"image")
+    return job
+
+
+def ended(ledger, at=LONG_AGO, **changes):
+    job = accepted(ledger, **changes)
+    done = ledger.append(ledger.append(job.started("w", LONG_AGO)).succeeded(RESULT, at))
+    ledger.settle(done)
+    return done
+
+
+def due(ledger) -> list[str]:
+    return [key.rpartition("-")[2] for key in ledger.objects.keys("due/")]
+
+
+def later(monkeypatch, by: timedelta) -> None:
+    monkeypatch.setattr("jobs.store.clock.Clock.agreed", lambda _: now() + by)
+
+
+def test_a_job_is_deleted_when_it_has_been_kept_for_as_long_as_was_asked_for(ledger):
+    over = ended(ledger, retention_seconds=60)
+    for_ever = ended(ledger)
+    purge(ledger)
+    assert only_a_tombstone_is_left(over.id, ledger)
+    assert ledger.read(for_ever.id) == for_ever
+    assert due(ledger) == [over.id], "once more, for what comes late"
+
+
+def test_a_job_is_kept_from_its_end_on_and_not_from_its_beginning(ledger, monkeypatch):
+    job = ended(ledger, at=now(), retention_seconds=3600)
+    for _ in range(2):
+        purge(ledger)
+        assert ledger.read(job.id) == job
+        assert due(ledger) == [job.id]
+    later(monkeypatch, timedelta(hours=1, minutes=1))
+    purge(ledger)
+    assert only_a_tombstone_is_left(job.id, ledger)
+
+
+def test_a_job_that_has_not_ended_is_looked_at_again(ledger, monkeypatch):
+    job = accepted(ledger, retention_seconds=60)
+    purge(ledger)
+    assert ledger.read(job.id) == job
+    ledger.append(ledger.append(job.started("w", now())).succeeded(RESULT, now()))
+    later(monkeypatch, timedelta(minutes=3))
+    purge(ledger)
+    assert ledger.read(job.id).state is State.ERASED
+
+
+def test_what_a_worker_wrote_too_late_and_could_not_take_away_goes_in_the_end(ledger, redis, monkeypatch):
+    job = accepted(ledger)
+    running = ledger.append(job.started("w", now()))
+    delete(job.id, ledger)
+    late = f"dead-letters/{job.id}"
+    ledger.objects.put(late, b"")
+    purge(ledger)
+    assert ledger.objects.exists(late), "others may still come"
+    redis.delete(f"job:{job.id}")
+    ledger.view.put(running)
+    later(monkeypatch, LEFTOVER_GRACE + timedelta(seconds=2))
+    purge(ledger)
+    assert only_a_tombstone_is_left(job.id, ledger)
+    assert due(ledger) == []
+
+
+def test_a_deletion_goes_on_wherever_it_was_cut_off(ledger, queue, redis, monkeypatch):
+    remove = ledger.objects.delete
+    sweeper = Sweeper(ledger, queue, max_attempts=3, running_limit=timedelta(seconds=60))
+    for deletes in range(5):
+        job = ended(ledger)
+        left = iter(range(deletes))
+
+        def dies(key: str, left=left) -> None:
+            if next(left, None) is None:
+                raise StoreUnavailable("cut off")
+            remove(key)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(ledger.objects, "delete", dies)
+            with pytest.raises(StoreUnavailable):
+                delete(job.id, ledger)
+        assert ledger.read(job.id).state is State.ERASED
+        after_a_while(sweeper, redis)
+        assert only_a_tombstone_is_left(job.id, ledger)
+
+
+def test_a_job_that_is_not_there_yet_is_not_forgotten(ledger):
+    job = a_job(retention_seconds=1)
+    ledger.due_index.put(job.id, LONG_AGO)
+    purge(ledger)
+    assert due(ledger) == [job.id]
+
+
+def test_a_record_that_cannot_be_read_does_not_stop_the_others(ledger):
+    broken, over = ended(ledger, retention_seconds=60), ended(ledger, retention_seconds=60)
+    ledger.objects.put(f"jobs/{broken.id}/ledger/000009", b"{")
+    purge(ledger)
+    assert ledger.read(over.id).state is State.ERASED
+    assert broken.id in due(ledger)
+
+
+def test_a_round_costs_the_same_however_many_jobs_are_kept(ledger):
+    requests: list[str] = []
+    events = ledger.objects._client.meta.events
+    events.register("before-call.s3", lambda model, **_: requests.append(model.name))
+    for number in range(12):
+        ended(ledger, at=now(), retention_seconds=86_400 * (number + 1))
+    requests.clear()
+    purge(ledger)
+    assert requests == ["ListObjectsV2"] * 2, "for the clock, and for what is due"

@@ -1,0 +1,73 @@
+"""What a round of the sweeper costs: counted in requests and commands, so that it holds on any machine."""
+
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+
+from jobs.record.job import now
+from tests.conftest import a_job
+from worker.sweeper.reconcile import reconcile
+from worker.sweeper.sweep import Sweeper, sweep
+
+JOBS = 60
+LATER = timedelta(hours=10)
+
+
+@pytest.fixture
+def sweeper(ledger, queue) -> Sweeper:
+    return Sweeper(ledger, queue, max_attempts=3, running_limit=timedelta(seconds=60))
+
+
+def waiting_for_a_late_callback(ledger, client: str):
+    """A job that has ended, whose receiver did not answer, and that is due again in some hours."""
+    job = a_job(client, callback_url=f"https://{client}.example/")
+    ledger.mark(job)
+    ended = job.started("w", now()).succeeded({"finding": "fracture"}, now())
+    ledger.view.put(ended.delivery_begun(now() + LATER))
+    return job
+
+
+@pytest.fixture
+def cost_of(ledger, redis):
+    """Counts what one call asks of both stores; the commands inside of scripts, too."""
+    requests: list[str] = []
+    events = ledger.objects._client.meta.events
+    events.register(
+        "provide-client-params.s3",
+        lambda params, model, **_: requests.append(f"{model.name} {params.get('Prefix', '')}"),
+    )
+
+    def cost(work, *arguments) -> tuple[Counter[str], dict[str, int]]:
+        requests.clear()
+        redis.config_resetstat()
+        work(*arguments)
+        stats = redis.info("commandstats")
+        asked = {name: entry["calls"] for name, entry in stats.items() if "config" not in name}
+        return Counter(requests), asked
+
+    return cost
+
+
+def test_a_round_beside_many_jobs_that_wait_costs_what_it_costs_beside_none(sweeper, ledger, cost_of):
+    sweep(sweeper)  # Scripts are loaded.
+    alone = cost_of(sweep, sweeper)
+    for number in range(JOBS):
+        waiting_for_a_late_callback(ledger, f"clinic-{number % 20}")
+    for _ in range(2):
+        sweep(sweeper)  # What has just changed is looked at.
+    beside = cost_of(sweep, sweeper)
+    assert beside == alone
+    # One listing for what Redis has not seen, one for the store's time.
+    assert alone[0] == {"ListObjectsV2 unseen/": 1, "ListObjectsV2 pending/": 1}
+    assert sum(alone[1].values()) < 50
+
+
+def test_a_reconciliation_asks_for_no_job_that_the_agenda_has(sweeper, ledger, cost_of):
+    for number in range(JOBS):
+        waiting_for_a_late_callback(ledger, f"clinic-{number % 20}")
+    reconcile(sweeper)
+    requests, commands = cost_of(reconcile, sweeper)
+    assert requests == {"ListObjectsV2 pending/": 1}
+    assert commands.pop("cmdstat_zscore") == JOBS
+    assert sum(commands.values()) < 50

@@ -1,0 +1,1 @@
+"""Training batches: X-rays are read, varied and drawn into batches."""

@@ -1,0 +1,62 @@
+"""Compiles the network of a phase, and learns from one batch: for `training.train` and `training.select`."""
+
+from typing import TYPE_CHECKING
+
+from model.network import FRACTURE, WHERE, build
+from training.batches.draw import Batch
+from training.network.backend import jit_compile
+from training.network.loss import cells_loss
+from training.network.optimizer import make_optimizer
+from training.run.config import Config, Phase
+
+if TYPE_CHECKING:
+    import keras
+
+
+def compile_phase(config: Config, phase: Phase, blocks: bool = True, locate: bool = True) -> "keras.Model":
+    """Build the network of a phase, with its optimiser and losses; a bundle takes only the whole network."""
+    import keras
+
+    keras.config.set_dtype_policy(config.precision)
+    keras.utils.set_random_seed(config.seed)
+    model = build(phase.input_size, phase.backbone, blocks=blocks, locate=locate, describe=False)
+    losses = {FRACTURE: keras.losses.BinaryCrossentropy(label_smoothing=config.label_smoothing)}
+    weights = {FRACTURE: 1.0}
+    if locate:
+        losses[WHERE], weights[WHERE] = cells_loss(config.cell_weight), config.where_weight
+    model.compile(
+        optimizer=make_optimizer(config, phase, model),
+        loss=losses,
+        loss_weights=weights,
+        metrics={FRACTURE: keras.metrics.BinaryAccuracy(name="accuracy")},
+        jit_compile=jit_compile(),
+    )
+    return model
+
+
+def take_average(model: "keras.Model") -> None:
+    """Put the moving average of the weights in their place, if one was kept."""
+    from keras import ops
+
+    if model.optimizer.use_ema:
+        model.optimizer.finalize_variable_values(model.trainable_variables)
+        # JAX lets both share an array, and predicting gives the network's away.
+        for variable in model.trainable_variables:
+            variable.assign(ops.copy(variable))
+
+
+def train_step(model: "keras.Model", batch: Batch) -> dict[str, float]:
+    """Learn from the batch of one step; return its losses and accuracy."""
+    truth = {FRACTURE: batch.fracture, WHERE: batch.where}
+    wanted = {name: truth[name] for name in model.output_names}
+    logs = model.train_on_batch(batch.x, wanted, return_dict=True)
+    # Keras averages its logs until told otherwise; each line of the history is its own batch.
+    model.reset_metrics()
+    values = {key: round(float(value), 4) for key, value in logs.items()}
+    return {
+        "loss": values["loss"],
+        # Keras names a metric after its output only where there are several.
+        "fracture_loss": values.get(f"{FRACTURE}_loss", values["loss"]),
+        "accuracy": values.get(f"{FRACTURE}_accuracy", values.get("accuracy", float("nan"))),
+        **({"where_loss": values[f"{WHERE}_loss"]} if WHERE in model.output_names else {}),
+    }

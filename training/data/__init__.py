@@ -1,0 +1,1 @@
+"""Collections of X-rays: manifest, division into parts, copies, and pictures of other kinds."""

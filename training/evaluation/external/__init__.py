@@ -1,0 +1,1 @@
+"""External validation: a bundle measured, and recalibrated, on a hospital's own X-rays."""

@@ -1,0 +1,78 @@
+"""What is measured on the test part, for `training.evaluate`; every figure with its interval and its n."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from model.bundle import Calibration, Thresholds
+from model.classifier import calibrate
+from training.batches.examples import Example, groups_of
+from training.evaluation.figures import Calls, as_a_whole, subgroups
+from training.evaluation.intervals import Measure, difference_bounds
+from training.evaluation.localisation import overlap, peak_hits
+from training.evaluation.measures import auc
+from training.evaluation.sample import Sample
+from training.evaluation.scores import Scores
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredPart(Sample):
+    """A part of the data, and what the network says of it, calibrated."""
+
+    examples: Sequence[Example]
+    scores: Scores
+    calibration: Calibration
+
+    @classmethod
+    def of(cls, examples: Sequence[Example], scores: Scores, calibration: Calibration) -> Self:
+        """Calibrate the scores of these examples, in their order."""
+        entries = [example.entry for example in examples]
+        probabilities = calibrate(scores.fracture, calibration)
+        return cls(entries, groups_of(examples), probabilities, examples, scores, calibration)
+
+
+def measure(test: ScoredPart, thresholds: Thresholds) -> dict[str, Any]:
+    """Measure everything that takes no further look at the pixels."""
+    calls = Calls.of(test.probabilities, thresholds)
+    return {
+        **as_a_whole(test, calls),
+        "localisation": {"head": localise(test, test.scores.where, thresholds.low, thresholds.region)},
+        "subgroups": subgroups(test, calls),
+    }
+
+
+def localise(test: ScoredPart, heat: np.ndarray, low: float, threshold: float) -> dict[str, Any]:
+    """Measure where float (n, h, w) points, among fractured X-rays whose fractures are marked."""
+    marked = np.array([bool(example.boxes) for example in test.examples])
+    hits = np.array([bool(e.boxes) and peak_hits(e, h) for e, h in zip(test.examples, heat, strict=True)])
+    inside = np.array(
+        [bool(e.boxes) and peak_hits(e, h, 0) for e, h in zip(test.examples, heat, strict=True)]
+    )
+    ious = np.array(
+        [overlap(e, h, threshold) if e.boxes else np.nan for e, h in zip(test.examples, heat, strict=True)]
+    )
+    true_positives = marked & (test.probabilities >= low)
+    return {
+        "peak_hits": test.share(hits, true_positives),
+        "peak_hits_without_margin": test.share(inside, true_positives),
+        "peak_hits_of_all_fractured": test.share(hits, marked),
+        "iou": test.mean(ious, true_positives & ~np.isnan(ious)),
+    }
+
+
+def change_of(one: ScoredPart, other: ScoredPart) -> dict[str, Any]:
+    """Compare the same X-rays scored twice: how `one` differs from `other`."""
+    change = np.abs(one.probabilities - other.probabilities)
+    areas = one.auc(), other.auc()
+    difference = one.measure(
+        lambda i: auc(one.probabilities[i], one.labels[i]) - auc(other.probabilities[i], one.labels[i]),
+        lambda value, among: difference_bounds(*(Measure(**area) for area in areas)),
+    )
+    return {
+        "auc": areas[0],
+        "change_of_auc": difference,
+        "mean_change_of_probability": one.mean(change),
+        "largest_change_of_probability": float(change.max()),
+    }

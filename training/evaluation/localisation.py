@@ -1,0 +1,77 @@
+"""Measures where the network looks, for `training.evaluate`: by its localisation head, and by Grad-CAM."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from model.letterbox import scale_pixels
+from model.network import FRACTURE
+from training.batches.augment import draw_fractures
+from training.batches.examples import Example
+
+if TYPE_CHECKING:
+    import keras
+
+MARGIN = 0.05
+"""A peak counts up to this share of the image's side beside a fracture's box."""
+_BATCH = 16
+
+
+def grad_cam(network: "keras.Model", squares: Sequence[np.ndarray]) -> np.ndarray:
+    """Grad-CAM (Selvaraju et al., 2017) of the fracture score on the deepest map: float32 (n, h, w), 0..1.
+
+    Behind that map stand only a mean, a maximum and two dense layers, so the gradient is written down here
+    in closed form: it needs no backend's own tape.
+    """
+    import keras
+
+    names = ("whole_relu2", "pooled", "dense")
+    watched = keras.Model(network.input, [network.get_layer(name).output for name in names])
+    dense, last = network.get_layer("dense"), network.get_layer(FRACTURE)
+    into, out = np.asarray(dense.kernel), np.asarray(last.kernel)[:, 0]
+    maps = []
+    for start in tqdm(range(0, len(squares), _BATCH), "Grad-CAM", unit="batch"):
+        inputs = scale_pixels(np.stack(squares[start : start + _BATCH]))
+        whole, _, hidden = (np.asarray(x, np.float32) for x in watched.predict_on_batch(inputs))
+        channels, cells = whole.shape[-1], whole.shape[1] * whole.shape[2]
+        # d score / d pooled; the mean's and the maximum's shares of it lie side by side.
+        slope = ((hidden > 0) * out) @ into.T
+        weight = (slope[:, :channels] + slope[:, channels : 2 * channels]) / cells
+        heat = np.maximum((whole * weight[:, None, None, :]).sum(axis=-1), 0)
+        maps.append(heat / np.maximum(heat.max(axis=(1, 2), keepdims=True), 1e-9))
+    return np.concatenate(maps)
+
+
+def peak_hits(example: Example, heat: np.ndarray, margin: float = MARGIN) -> bool:
+    """Pointing game: whether the middle of the hottest cell of `heat` (h, w) lies in a fracture's box."""
+    side = example.square.shape[0]
+    row, column = np.unravel_index(int(heat.argmax()), heat.shape)
+    return _is_inside(
+        example, (column + 0.5) / heat.shape[1] * side, (row + 0.5) / heat.shape[0] * side, margin
+    )
+
+
+def lies_on_fracture(example: Example, box: tuple[int, int, int, int], margin: float = MARGIN) -> bool:
+    """Whether the middle of `box`, x, y, w, h in the square's pixels, lies in a fracture's box."""
+    x, y, width, height = box
+    return _is_inside(example, x + width / 2, y + height / 2, margin)
+
+
+def _is_inside(example: Example, x: float, y: float, margin: float) -> bool:
+    slack = margin * example.square.shape[0]
+    return any(
+        left - slack <= x <= left + width + slack and top - slack <= y <= top + height + slack
+        for left, top, width, height in example.boxes
+    )
+
+
+def overlap(example: Example, heat: np.ndarray, threshold: float) -> float:
+    """Intersection over union of the cells from `threshold` and the marked fractures, by pixels."""
+    truth = np.asarray(draw_fractures(example)) > 0
+    cells = Image.fromarray((heat >= threshold).astype(np.uint8) * 255)
+    marked = np.asarray(cells.resize(truth.shape[::-1], Image.Resampling.NEAREST)) > 0
+    either = (truth | marked).sum()
+    return float((truth & marked).sum() / either) if either else float("nan")

@@ -1,0 +1,78 @@
+"""What is measured on a part of the data; `training.evaluation.intervals` adds the intervals."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.metrics import average_precision_score
+
+_BINS = 10
+
+
+def auc(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Area under the ROC curve of float (n,) against bool (n,); nan where a class is missing.
+
+    By ranks, which is thirty times faster than scikit-learn's curve: bootstraps ask for thousands.
+    """
+    positives, negatives = int(labels.sum()), int((~labels).sum())
+    if not positives or not negatives:
+        return float("nan")
+    _, place, count = np.unique(scores, return_inverse=True, return_counts=True)
+    # Ties share the mean of their ranks.
+    ranks = (np.cumsum(count) - (count - 1) / 2)[place]
+    return float((ranks[labels].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def auc_within(scores: np.ndarray, labels: np.ndarray, sources: np.ndarray) -> float:
+    """Area under the ROC curve over pairs of one source, str (n,): telling sources apart earns nothing."""
+    inside = [sources == source for source in np.unique(sources)]
+    pairs = [int(labels[i].sum()) * int((~labels[i]).sum()) for i in inside]
+    if not sum(pairs):
+        return float("nan")
+    known = [(auc(scores[i], labels[i]), count) for i, count in zip(inside, pairs, strict=True) if count]
+    return sum(area * count for area, count in known) / sum(pairs)
+
+
+def average_precision(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Average precision of float (n,) against bool (n,); nan where nothing is fractured."""
+    return float(average_precision_score(labels, scores)) if labels.any() else float("nan")
+
+
+def share(marked: np.ndarray, among: np.ndarray) -> float:
+    """Return how much of `among` is marked, both bool (n,); nan for none of none."""
+    return float(marked[among].mean()) if among.any() else float("nan")
+
+
+def predictive_values(called: np.ndarray, labels: np.ndarray, prevalence: float) -> tuple[float, float]:
+    """PPV and NPV that sensitivity and specificity give at a prevalence; `called` bool (n,)."""
+    return from_rates(share(called, labels), share(~called, ~labels), prevalence)
+
+
+def from_rates(sensitivity: float, specificity: float, prevalence: float) -> tuple[float, float]:
+    """PPV and NPV at a prevalence, by Bayes."""
+    positives = sensitivity * prevalence + (1 - specificity) * (1 - prevalence)
+    negatives = specificity * (1 - prevalence) + (1 - sensitivity) * prevalence
+    return (
+        sensitivity * prevalence / positives if positives else float("nan"),
+        specificity * (1 - prevalence) / negatives if negatives else float("nan"),
+    )
+
+
+@dataclass(frozen=True)
+class Bin:
+    """A tenth of the range of probabilities: their mean, the share that is fractured, and how many."""
+
+    said: float
+    found: float
+    n: int
+
+
+def reliability(probabilities: np.ndarray, labels: np.ndarray) -> list[Bin]:
+    """Compare what was said with what was found, in ten bins of equal width; empty ones are left out."""
+    bins = np.minimum((probabilities * _BINS).astype(int), _BINS - 1)
+    inside = [bins == number for number in np.unique(bins)]
+    return [Bin(float(probabilities[i].mean()), float(labels[i].mean()), int(i.sum())) for i in inside]
+
+
+def calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Expected calibration error: the mean distance of said and found over the images."""
+    return sum(abs(one.said - one.found) * one.n for one in reliability(probabilities, labels)) / len(labels)

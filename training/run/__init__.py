@@ -1,0 +1,1 @@
+"""The folder of one training run: config, checkpoint, curves, and files written whole or not at all."""

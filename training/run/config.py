@@ -1,0 +1,130 @@
+"""One experiment is one TOML file in training/configs; this is its shape, read first by `training.train`."""
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from training.run.refused import Refused
+
+Shape = TypeVar("Shape")
+_PACE = ("checkpoint_every", "validate_every", "threads")
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One stretch of a run: a backbone at an input size for so many steps.
+
+    The next phase takes over every weight; a deeper backbone starts with its new blocks at identity, which
+    makes the cheap early steps count for the dear late ones. The blocks and heads learn at `peak_rate`, the
+    backbone's last stage at `trunk_rate` times that. At 0 the backbone is frozen: head first, as long as the
+    head only knows noise.
+    """
+
+    backbone: str
+    input_size: int
+    steps: int
+    """None only take the weights over, which say the same in a deeper backbone: it has yet to learn there."""
+    warmup_steps: int
+    peak_rate: float
+    trunk_rate: float
+    average: float
+    """Momentum of the moving average of the weights, which the phase then passes on; 0 for none. It costs a
+    quarter of a small network's step on a CPU, and matters where the rate is high at the end."""
+    window: float = 1.0
+    """Share of a radiograph's side that an example shows. Below 1 the phase learns from windows, which are as
+    sharp as the whole radiograph is at `input_size / window` pixels and cost a fraction of it."""
+    shallower_rate: float = 0.5
+    """Rate of each stage of the backbone as a share of the next deeper one's: below 1 where the backbone was
+    pre-trained on something else, whose edges and textures serve here as well; 1 where it was not."""
+    tones: float = 0.0
+    """How far contrast, inversion and noise vary, from 0, not at all, to 1. A network that knows nothing yet
+    learns the slower for it."""
+    wear: float = 0.0
+    """How far sharpness, light, markers and JPEG's losses vary, from 0, not at all, to 1."""
+    any_angle: float = 0.0
+    """Share of the X-rays that are turned by any angle, as phones, scanners and archives deliver them; the
+    others are turned by 15 degrees at most."""
+
+    @property
+    def resolution(self) -> int:
+        """Side in pixels that the whole radiograph has at this phase's sharpness."""
+        return round(self.input_size / self.window)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that decides what a run yields; two runs of equal configs see the same images in order."""
+
+    version: str
+    seed: int
+    begin: str
+    """What the network begins with: a bundle's folder, or for the backbone alone `imagenet` or a file of
+    `training.pretrain`, or nothing."""
+    precision: str
+    """Keras's dtype policy: float32, or mixed_bfloat16 where the processor has it."""
+    batch_size: int
+    positive_share: float
+    """Fractured images per batch; the true share comes back with the calibration."""
+    label_smoothing: float
+    where_weight: float
+    """Weight of the localisation loss beside the classification loss."""
+    cell_weight: float
+    """Weight of a fractured cell beside an intact one; under 1 % of cells are fractured."""
+    weight_decay: float
+    checkpoint_every: int
+    validate_every: int
+    threads: int
+    phases: tuple[Phase, ...]
+    source_shares: dict[str, float] = field(default_factory=dict)
+    """Share of each batch by source. A source that is not named shares what is left, by its X-rays."""
+
+    @property
+    def input_size(self) -> int:
+        """Side in pixels of the finished network's input: the last phase's."""
+        return self.phases[-1].input_size
+
+    @property
+    def backbone(self) -> str:
+        """The finished network's backbone: the last phase's."""
+        return self.phases[-1].backbone
+
+    def fingerprint(self, phase: int) -> str:
+        """Name the experiment up to and with a phase, so that a checkpoint of another one is not continued.
+
+        Later phases are left out: they may still be changed, or be added to a finished run. So is what only
+        decides how fast it goes and how often it is looked at.
+        """
+        values = asdict(self) | {"phases": [asdict(one) for one in self.phases[: phase + 1]]}
+        return fingerprint_of({key: value for key, value in values.items() if key not in _PACE})
+
+
+def fingerprint_of(values: dict[str, Any]) -> str:
+    """Name an experiment by everything that decides what it yields."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def read_config(path: Path) -> Config:
+    """Read an experiment; Refused as by `read_toml`, or if it has no phase."""
+    config = read_toml(path, to_config)
+    if not config.phases:
+        raise Refused(f"{path} has no [[phases]]; a run has at least one")
+    return config
+
+
+def to_config(values: dict[str, Any]) -> Config:
+    """Make an experiment of what TOML or JSON says of it; TypeError names a missing or unknown key."""
+    return Config(**(values | {"phases": tuple(Phase(**phase) for phase in values.get("phases", ()))}))
+
+
+def read_toml(path: Path, shape: Callable[[dict[str, Any]], Shape]) -> Shape:
+    """Read a TOML file into what `shape` makes of it; Refused names what is missing, unknown or malformed."""
+    try:
+        return shape(tomllib.loads(path.read_text(encoding="utf-8")))
+    except KeyError as error:
+        raise Refused(f"{path} has no {error.args[0]}") from None
+    except (TypeError, ValueError) as error:
+        raise Refused(f"{path}: {error}") from None

@@ -1,0 +1,186 @@
+"""Deliver one job's callback, signed by Standard Webhooks, on a schedule that outlasts an outage."""
+
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from jobs.callbacks.signing import signed
+from jobs.callbacks.url import CallbackTarget, CallbackUrlRefused, parse
+from jobs.record.documents import DeliveryAttempt, document
+from jobs.record.errors import Conflict, NotStored
+from jobs.record.job import Job, moment_text, now
+from jobs.record.states import Delivery
+from jobs.record.study import study_document
+from jobs.redis.circuit_breaker import CircuitBreaker
+from jobs.redis.delivery_queues import CallSlot, DeliveryQueues
+from jobs.redis.queue import JobQueue
+from jobs.store.ledger import Ledger
+from jobs.store.receivers import ReceiverRecord, Receivers
+from jobs.store.webhook_settings import Webhooks, WebhookSettings
+from jobs.trace import entered, within
+from worker.delivery.call import CallResult, call
+
+log = logging.getLogger(__name__)
+
+SCHEDULE = tuple(
+    timedelta(seconds=seconds) for seconds in (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
+)
+"""Pauses after the first, second, ... failed attempt; after the last of them the callback is given up."""
+
+_GONE = 410
+
+
+@dataclass(frozen=True)
+class DeliveryContext:
+    """What a delivery works with; `process` is the name of its heartbeat."""
+
+    process: str
+    ledger: Ledger
+    queue: JobQueue
+    webhooks: Webhooks
+    receivers: Receivers
+    public_url: str
+    exceptions: frozenset[str]
+    seconds: float
+
+    @property
+    def circuit_breaker(self) -> CircuitBreaker:
+        """Which receivers fail."""
+        return self.ledger.view.circuit_breaker
+
+    @property
+    def delivery_queues(self) -> DeliveryQueues:
+        """Whose turn it is."""
+        return self.ledger.view.delivery_queues
+
+
+def in_turn(work: Callable[[CallSlot, DeliveryContext], None], context: DeliveryContext, item: str) -> None:
+    """Do the `work` for `item` if it has a turn that no other holds; then let its client's next one come."""
+    turn = context.delivery_queues.begin(item, context.process, context.seconds * 2)
+    if turn is None:
+        return
+    try:
+        work(turn, context)
+    except NotStored:
+        log.warning("nothing is stored of what this call was for", extra={"job": item})
+        context.delivery_queues.leave(turn)
+    finally:
+        context.delivery_queues.end(turn)
+        context.queue.feed_deliveries(turn.client)
+
+
+def deliver(turn: CallSlot, context: DeliveryContext) -> None:
+    """Call the job's receiver once if it is due, and record the outcome.
+
+    The attempt is recorded before the call: a worker that dies then does not call the receiver without end.
+    """
+    job = context.ledger.current(turn.item)
+    if not job.owes_callback:
+        context.delivery_queues.leave(turn)
+    elif job.next_delivery_at and job.next_delivery_at <= now():
+        with within(job.traceparent):
+            _deliver(job, context)
+
+
+def _deliver(job: Job, context: DeliveryContext) -> None:
+    try:
+        after = _attempt(job, context)
+    except Conflict:
+        log.warning("this delivery was recorded by another", extra={"job": job.id})
+        context.ledger.view.put(context.ledger.read(job.id))
+        return
+    if after.settled:
+        context.ledger.settle(after)
+
+
+def event_of(job: Job, ledger: Ledger, public_url: str, at: datetime) -> dict[str, Any]:
+    """What a callback says of an ended job, or of a study whose jobs have ended."""
+    data: dict[str, Any]
+    if job.members:
+        data = {**study_document(job, ledger.current_many(job.members), public_url)}
+    else:
+        data = {**document(job, public_url)}
+        # May hold anything, a patient's data too: it goes only to who asks with the key.
+        del data["metadata"]
+    return {"type": job.event, "timestamp": moment_text(job.finished_at or at), "data": data}
+
+
+def message_id(job: Job) -> str:
+    """The webhook-id, the same on every attempt; one for each time that the job ended."""
+    return f"msg_{job.id.removeprefix('job_')}" + (f"_{job.retries}" if job.retries else "")
+
+
+def _attempt(job: Job, context: DeliveryContext) -> Job:
+    """The job after one attempt."""
+    assert job.callback_url
+    ledger = context.ledger
+    chosen = context.webhooks.of(job.client)
+    if job.event not in chosen.events:
+        return ledger.append(job.delivery_given_up(Delivery.NONE))
+    if job.delivery_attempts > len(SCHEDULE):
+        # The last attempt was begun, and its outcome was never recorded.
+        return _after(job, CallResult(0.0, error="the outcome was lost with the worker"), None, context)
+    try:
+        callback = parse(job.callback_url, context.exceptions)
+    except CallbackUrlRefused as refusal:
+        return _after(_begin(job, context), CallResult(0.0, error=str(refusal)), None, context)
+    receiver = context.receivers.of(job.client, callback.origin)
+    if receiver.disabled_at:
+        log.warning("this receiver is disabled", extra={"job": job.id})
+        return ledger.append(job.delivery_given_up(Delivery.DISABLED))
+    begun = _begin(job, context)
+    answer = _call(begun, callback, chosen, context)
+    context.circuit_breaker.note(job.client, callback.origin, answer.reached)
+    return _after(begun, answer, receiver, context)
+
+
+def _begin(job: Job, context: DeliveryContext) -> Job:
+    # Jitter keeps the callbacks of an outage from coming back all at once.
+    pause = SCHEDULE[min(job.delivery_attempts, len(SCHEDULE) - 1)] * random.uniform(0.8, 1.2)
+    return context.ledger.append(job.delivery_begun(now() + pause))
+
+
+def _call(
+    job: Job, callback: CallbackTarget, chosen: WebhookSettings, context: DeliveryContext
+) -> CallResult:
+    at = now()
+    event = event_of(job, context.ledger, context.public_url, at)
+    secrets = context.webhooks.secrets(job.client, chosen, at)
+    body, headers = signed(message_id(job), event, secrets, at)
+    headers["traceparent"] = entered(job.traceparent)
+    return call(callback, body, headers, context.exceptions, context.seconds)
+
+
+def _after(begun: Job, answer: CallResult, receiver: ReceiverRecord | None, context: DeliveryContext) -> Job:
+    at = now()
+    entry = dict(logged(message_id(begun), begun.delivery_attempts, answer, at))
+    log.info("callback: %s", answer.status or answer.error, extra={"job": begun.id})
+    if answer.accepted:
+        if receiver:
+            context.receivers.answered(receiver)
+        return context.ledger.append(begun.delivered(entry))
+    if receiver:
+        receiver = context.receivers.failed(receiver, at, gone=answer.status == _GONE)
+        if receiver.disabled_at:
+            return context.ledger.append(begun.delivery_given_up(Delivery.DISABLED, entry))
+    if begun.delivery_attempts > len(SCHEDULE):
+        return context.ledger.append(begun.delivery_given_up(Delivery.FAILED, entry))
+    assert begun.next_delivery_at
+    due = max(begun.next_delivery_at, at + (answer.retry_after or timedelta(0)))
+    return context.ledger.append(begun.delivery_postponed(due, entry))
+
+
+def logged(message: str, attempt: int, answer: CallResult, at: datetime) -> DeliveryAttempt:
+    """One entry of a delivery log."""
+    return {
+        "webhook_id": message,
+        "attempt": attempt,
+        "at": moment_text(at),
+        "status": answer.status,
+        "duration_ms": round(answer.seconds * 1000),
+        "answer": answer.body,
+        "error": answer.error,
+    }
