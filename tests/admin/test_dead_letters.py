@@ -76,8 +76,8 @@ def test_one_dead_letter_is_retried_and_other_jobs_are_refused(given_up, command
     dead, own_fault = given_up
     assert command("retry", dead[1].id)[0] == 0
     assert [line["id"] for line in command("list")[1]] == [dead[0].id]
-    code, _, said = command("retry", own_fault.id)
-    assert (code, "no dead letter" in said) == (1, True)
+    code, _, errors = command("retry", own_fault.id)
+    assert (code, "no dead letter" in errors) == (1, True)
     assert command("show", new_id("job"))[0] == 1
     assert command("show", "../x")[0] == 2
     assert command("retry")[0] == 2

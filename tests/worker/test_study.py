@@ -265,8 +265,8 @@ def test_a_study_with_a_retried_job_has_another_callback(ledger, queue, context,
     assert ledger.read(study.id).state is State.RUNNING
     start_next_step(recorded(ledger, again, 0.9), ledger, queue)
     deliver(study.id, context)
-    said = [json.loads(body)["data"]["summary"]["probability"] for _, body in receiver.received]
-    assert said == [0.1, 0.9]
+    probabilities = [json.loads(body)["data"]["summary"]["probability"] for _, body in receiver.received]
+    assert probabilities == [0.1, 0.9]
     assert len({headers["webhook-id"] for headers, _ in receiver.received}) == 2
 
 

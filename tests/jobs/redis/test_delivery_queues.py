@@ -29,9 +29,9 @@ def owed(ledger: Ledger, url: str = URL, client: str = "clinic", due=None) -> Jo
 
 def made(deliveries, item: str) -> None:
     """Make one call, from the beginning of its call slot to the end."""
-    turn = deliveries.begin(item, WORKER, 30)
-    deliveries.leave(turn)
-    deliveries.end(turn)
+    slot = deliveries.begin(item, WORKER, 30)
+    deliveries.leave(slot)
+    deliveries.end(slot)
 
 
 def test_a_client_with_many_receivers_has_a_few_calls_at_once(ledger, deliveries):
@@ -148,8 +148,8 @@ def test_a_callback_waits_until_it_is_due_and_then_its_client_is_removed(ledger,
     ledger.view.put(job.delivery_begun(now()))
     assert deliveries.next("clinic", DELIVER) == [job.id]
     ledger.view.put(job.delivery_begun(now()).delivered())
-    turn = deliveries.begin(job.id, WORKER, 30)
-    deliveries.end(turn)
+    slot = deliveries.begin(job.id, WORKER, 30)
+    deliveries.end(slot)
     assert deliveries.next("clinic", DELIVER) == []
     assert redis.zcard("callbacks") == 0
 

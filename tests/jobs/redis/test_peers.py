@@ -308,11 +308,11 @@ def test_a_process_that_redis_refuses_names_the_reason_and_ends(tls, s3, tmp_pat
         "sentinel://a/0": "is no address of Redis",
         "http://a/0": "is no address of Redis",
     }
-    for url, said in tried.items():
+    for url, reason in tried.items():
         log = tmp_path / "worker.log"
         worker = run_worker(s3, url, log)
         assert worker.wait(SECONDS) == 2, url
-        assert said in log.read_text(), url
+        assert reason in log.read_text(), url
         assert "Traceback" not in log.read_text()
 
 

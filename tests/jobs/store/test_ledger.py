@@ -122,7 +122,7 @@ def remembers_all(redis: Redis) -> None:
     redis.hset("memory", mapping={"server": redis.info("server")["run_id"], "since": 0})
 
 
-def looks(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def record_listings(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Record behind which keys the ledger lists versions in the object store, from now on."""
     seen: list[str] = []
     keys = ledger.objects.keys
@@ -135,15 +135,15 @@ def looks(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_the_store_is_read_before_a_write_only_while_redis_may_not_know(ledger, redis, monkeypatch):
     job = a_job()
     ledger.accept(job, b"image")
-    looked = looks(ledger, monkeypatch)
+    listings = record_listings(ledger, monkeypatch)
     running = ledger.append(job.started("w", now()))
-    assert len(looked) == 1, "this Redis has just begun"
+    assert len(listings) == 1, "this Redis has just begun"
     remembers_all(redis)
     back = ledger.append(running.handed_back(now()))
-    assert len(looked) == 1
+    assert len(listings) == 1
     redis.hset("memory", "server", "another one, before a failover")
     ledger.append(back.started("w", now()))
-    assert len(looked) == 2
+    assert len(listings) == 2
 
 
 def test_a_try_of_an_earlier_version_does_not_hide_one_of_a_later_one(ledger, redis):

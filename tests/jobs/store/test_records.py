@@ -35,15 +35,15 @@ def one_more(record: bytes | None) -> bytes:
     return str(int(record or 0) + 1).encode()
 
 
-@pytest.mark.parametrize("place", ["flat/record", "folder/record/"])
-def test_a_record_is_one_object_after_every_change(records: Records, place: str):
-    assert records.read(place) is None
+@pytest.mark.parametrize("key", ["flat/record", "folder/record/"])
+def test_a_record_is_one_object_after_every_change(records: Records, key: str):
+    assert records.read(key) is None
     for number in range(1, 12):
-        assert records.change(place, one_more) == str(number).encode()
-    assert records.read(place) == b"11"
-    assert len(list(records.objects.keys(place))) == 1
-    assert records.change(place, lambda _: None) is None
-    assert (records.read(place), list(records.objects.keys(place))) == (None, [])
+        assert records.change(key, one_more) == str(number).encode()
+    assert records.read(key) == b"11"
+    assert len(list(records.objects.keys(key))) == 1
+    assert records.change(key, lambda _: None) is None
+    assert (records.read(key), list(records.objects.keys(key))) == (None, [])
 
 
 def test_a_record_from_before_versions_can_be_changed(records: Records):

@@ -462,7 +462,7 @@ def test_a_call_slot_is_free_once_its_process_has_died(ledger, context, receiver
     context.queue.feed_deliveries("clinic")
     ledger.view.heartbeats.beat(DYING)
     held = [context.delivery_queues.begin(job.id, DYING, 30) for job in jobs]
-    assert [turn is None for turn in held] == [False] * RECEIVER_CALLS + [True]
+    assert [slot is None for slot in held] == [False] * RECEIVER_CALLS + [True]
     for job in jobs:
         deliver(job.id, context)
     assert receiver.received == []

@@ -15,15 +15,17 @@ def cpuinfo(tmp_path: Path) -> Path:
 
 
 def test_the_log_names_the_accelerator_and_that_it_may_be_used(cpuinfo: Path):
-    said = accelerator({}, cpuinfo)
-    assert said == ("this processor has an accelerator (nnpa); NNPA_DEVICES is unset: TensorFlow may use one")
+    description = accelerator({}, cpuinfo)
+    assert description == (
+        "this processor has an accelerator (nnpa); NNPA_DEVICES is unset: TensorFlow may use one"
+    )
 
 
 @pytest.mark.parametrize("switch", ["0", "false"])
 def test_the_log_says_when_the_accelerator_is_switched_off(cpuinfo: Path, switch: str):
-    said = accelerator({"NNPA_DEVICES": switch}, cpuinfo)
-    assert said is not None
-    assert f"NNPA_DEVICES is {switch}: TensorFlow must not use one" in said
+    description = accelerator({"NNPA_DEVICES": switch}, cpuinfo)
+    assert description is not None
+    assert f"NNPA_DEVICES is {switch}: TensorFlow must not use one" in description
 
 
 def test_an_older_processor_is_said_to_have_none(cpuinfo: Path):

@@ -245,21 +245,21 @@ def test_jobs_that_lost_a_worker_go_one_at_a_time(analysis, ledger):
         assert (most[0] > 1) is together
 
 
-def a_suspect(ledger) -> Job:
+def a_retried_job(ledger) -> Job:
     job = accepted(ledger)
     return ledger.append(ledger.append(job.started("inference:gone:1", now())).handed_back(now()))
 
 
 def test_retried_jobs_occupy_one_thread_and_a_new_job_passes_them(analysis, ledger):
-    suspects, fresh, go_on = [a_suspect(ledger) for _ in range(3)], accepted(ledger), Event()
+    retried, fresh, go_on = [a_retried_job(ledger) for _ in range(3)], accepted(ledger), Event()
 
     def slow(radiograph: Radiograph) -> Prediction:
         assert go_on.wait(60)
         return answering(PREDICTION)(radiograph)
 
-    slow_desk = replace(analysis, predict=slow)
+    slow_context = replace(analysis, predict=slow)
     with ThreadPoolExecutor(2) as threads:
-        first, *others = [threads.submit(analyse, job.id, slow_desk) for job in suspects]
+        first, *others = [threads.submit(analyse, job.id, slow_context) for job in retried]
         try:
             for other in others:
                 other.result(timeout=30)
@@ -268,11 +268,11 @@ def test_retried_jobs_occupy_one_thread_and_a_new_job_passes_them(analysis, ledg
             assert not first.done()
         finally:
             go_on.set()
-    assert {ledger.read(job.id).state for job in suspects} == {State.SUCCEEDED}
+    assert {ledger.read(job.id).state for job in retried} == {State.SUCCEEDED}
 
 
 def test_a_worker_that_is_to_end_begins_no_further_retried_job(analysis, ledger):
-    first, second, at_work = a_suspect(ledger), a_suspect(ledger), Event()
+    first, second, at_work = a_retried_job(ledger), a_retried_job(ledger), Event()
 
     def told_to_stop(radiograph: Radiograph) -> Prediction:
         at_work.set()
@@ -291,7 +291,7 @@ def test_a_worker_that_is_to_end_begins_no_further_retried_job(analysis, ledger)
 
 
 def test_a_retried_job_that_breaks_delays_none_behind_it(analysis, ledger):
-    first, second = a_suspect(ledger), a_suspect(ledger)
+    first, second = a_retried_job(ledger), a_retried_job(ledger)
     analyse(first.id, replace(analysis, predict=answering(StoreUnavailable("away"))))
     analyse(second.id, analysis)
     assert [ledger.read(job.id).state for job in (first, second)] == [State.QUEUED, State.SUCCEEDED]
@@ -378,7 +378,7 @@ def test_the_result_of_an_attempt_that_was_taken_away_is_void(analysis, ledger):
         # During this attempt the sweeper gives the job to another worker, which ends it.
         mine = ledger.read(job.id)
         again = ledger.append(ledger.append(mine.handed_back(now())).started("inference:other:2", now()))
-        ledger.append(again.failed("not-a-radiograph", "The other one said so.", now()))
+        ledger.append(again.failed("not-a-radiograph", "The other worker found so.", now()))
         return answering(PREDICTION)(_)
 
     analyse(job.id, replace(analysis, predict=slow))

@@ -64,7 +64,7 @@ print(grown, resident() - before)
 """
 
 
-def told(program: str) -> list[int]:
+def output_of(program: str) -> list[int]:
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -72,16 +72,16 @@ def told(program: str) -> list[int]:
 
 
 def test_freed_memory_is_returned_to_the_system():
-    (given_back,) = told(FREED)
+    (given_back,) = output_of(FREED)
     assert given_back > 100_000, "kilobytes"
 
 
 def test_threads_share_a_few_heaps():
-    (arenas,) = told(HEAPS)
+    (arenas,) = output_of(HEAPS)
     assert arenas <= ARENAS
 
 
 def test_a_large_block_leaves_nothing_behind():
-    held, left = told(LARGE_FREED)
+    held, left = output_of(LARGE_FREED)
     assert held > 90_000, "kilobytes"
     assert left < 5_000
