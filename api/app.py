@@ -28,8 +28,7 @@ from api.intake.submission import FORM_OVERHEAD
 from api.routes.dicomweb import dicomweb_routes
 from api.routes.docs import document_routes
 from api.routes.health import health_routes
-from api.routes.job_ends import end_routes
-from api.routes.job_list import list_routes
+from api.routes.job_results import result_routes
 from api.routes.jobs import job_routes
 from api.routes.keys import key_routes
 from api.routes.metrics import metrics_routes
@@ -100,9 +99,8 @@ def create_app(settings: Settings, given: Collaborators) -> Flask:
     uploads = Uploads(ledger.objects, ledger.due_index, given.upload_signer, lifetime)
     app.register_blueprint(submit_routes(intake, waiting, uploads))
     app.register_blueprint(upload_routes(intake, uploads))
-    app.register_blueprint(list_routes(ledger, settings.public_url))
-    app.register_blueprint(job_routes(settings, ledger, redeliveries, waiting, pictures))
-    app.register_blueprint(end_routes(settings, ledger, stores.queue))
+    app.register_blueprint(job_routes(ledger, stores.queue, redeliveries, waiting, settings.public_url))
+    app.register_blueprint(result_routes(ledger, pictures, settings.public_url))
     app.register_blueprint(study_routes(intake, redeliveries, waiting))
     app.register_blueprint(dicomweb_routes(intake))
     webhooks, receivers = Webhooks(ledger.records, settings.signing_key), Receivers(ledger.records)

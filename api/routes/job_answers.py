@@ -1,4 +1,8 @@
-"""Whose job a request asks for, and the job as an answer: what all routes under /v1/jobs share."""
+"""Finds the job that a request names, and makes the job an answer, for all routes under /v1/jobs."""
+
+import logging
+from collections.abc import Callable
+from typing import TypeVar
 
 from flask import Response, g, jsonify
 
@@ -10,6 +14,12 @@ from jobs.record.job import Job
 from jobs.record.states import State
 from jobs.store.ledger import Ledger
 
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+OWN_JOB_PROBLEMS = ("no-such-job", "gone")
+"""The problems of every route that names a job."""
 POLL_SECONDS = 1
 """What a client that asks again and again is told to wait."""
 
@@ -53,3 +63,14 @@ def job_answer(job: Job, ledger: Ledger, public_url: str, status: int = 200) -> 
     response = jsonify(job_document(job, ledger, public_url))
     response.status_code = status
     return response
+
+
+def read_stored(read: Callable[[Job], T], job: Job, ledger: Ledger) -> T:
+    """Read an object of a job. Raises Problem: 410 for a deleted job, 500 for a missing object."""
+    try:
+        return read(job)
+    except NotStored as error:
+        own_job(job.id, ledger)  # Perhaps it has just been deleted.
+        log.error("an object of this job is missing", extra={"job": job.id})
+        detail = "This file is missing from the object store. Tell the operator, with the job's id."
+        raise Problem(500, "object-missing", detail) from error

@@ -1,45 +1,60 @@
-"""The routes by which a client asks for one of its jobs, and for its result, overlay and image."""
+"""Serves the jobs of a client: the list, one job, its events and deliveries, cancellation and deletion."""
 
 import logging
-from collections.abc import Callable, Iterator
-from functools import partial
-from itertools import chain
-from typing import TypeVar
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Annotated, Literal, TypedDict
 
 from flask import Blueprint, Response, g, jsonify, request
 
-from api.http.media_types import MEDIA_TYPE
 from api.http.problem import Problem
 from api.intake.admission import RATE_LIMIT
-from api.intake.decode import Pictures
 from api.openapi.describe import Answer, describe
-from api.results.formats import RESULT_FORMATS, ResultQuery, result_answer
-from api.results.overlay import overlay_of
-from api.routes.job_answers import POLL_SECONDS, job_answer, not_gone, own_job
-from api.routes.job_types import ENDED_PROBLEMS, OWN_JOB_PROBLEMS, Deliveries, JobEvent
-from api.routes.redeliveries import Redeliveries
+from api.routes.job_answers import OWN_JOB_PROBLEMS, job_answer, job_document, not_gone, own_job, read_stored
+from api.routes.job_list import JobList, Listing, page_of, wanted_jobs
+from api.routes.redeliveries import Deliveries, Redeliveries
 from api.routes.waiting import Waiting, last_event, preferred_wait, remembered, tagged
+from jobs.lifecycle.compare_and_set import insist
+from jobs.lifecycle.deletion import delete
+from jobs.lifecycle.next_step import pass_on
 from jobs.record.documents import JobDocument
-from jobs.record.errors import NotStored
-from jobs.record.job import Job
+from jobs.record.errors import IllegalMove, TransientError
+from jobs.record.job import Job, now
 from jobs.record.states import State
-from jobs.settings import Settings
+from jobs.redis.queue import JobQueue
 from jobs.store.ledger import Ledger
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
+
+class JobEvent(TypedDict):
+    """One server-sent event."""
+
+    id: Annotated[str, "The job's version."]
+    event: Literal["job"]
+    data: Annotated[str, "The job, as JSON."]
 
 
 def job_routes(
-    settings: Settings, ledger: Ledger, redeliveries: Redeliveries, waiting: Waiting, pictures: Pictures
+    ledger: Ledger, queue: JobQueue, redeliveries: Redeliveries, waiting: Waiting, public_url: str
 ) -> Blueprint:
-    """The blueprint of these routes. `g.client` holds the authenticated client."""
+    """Make the blueprint of these routes."""
     routes = Blueprint("jobs", __name__, url_prefix="/v1/jobs")
-    public_url = settings.public_url
 
-    def draw(job: Job) -> bytes:
-        return overlay_of(job, ledger.image(job), pictures)
+    @routes.get("")
+    @describe(
+        "listJobs",
+        "The client's jobs, newest first",
+        {200: Answer("One page.", JobList)},
+        ("malformed",),
+        description="Pages do not shift while jobs arrive: what is new stands before every cursor. A page may"
+        " hold fewer jobs than `limit`, or none, and yet have a `next_cursor`.",
+        query=Listing,
+    )
+    def list_jobs() -> Response:
+        page, behind = page_of(g.client, wanted_jobs(request.args), ledger)
+        documents = [job_document(job, ledger, public_url) for job in page]
+        return jsonify(jobs=documents, next_cursor=behind)
 
     @routes.get("/<job_id>")
     @describe(
@@ -80,31 +95,46 @@ def job_routes(
     def events(job_id: str) -> Response:
         return waiting.events(own_job(job_id, ledger), last_event(), g.key_holds)
 
-    @routes.get("/<job_id>/result")
+    @routes.post("/<job_id>/cancel")
     @describe(
-        "getResult",
-        "The result alone, as JSON, FHIR or DICOM",
-        {200: Answer("The result.", RESULT_FORMATS, ("Vary",))},
-        (*ENDED_PROBLEMS, "malformed", "not-acceptable", "object-missing", "too-busy"),
-        query=ResultQuery,
-        description="The Accept header chooses. DICOM is there where the image was DICOM and names a study.",
+        "cancelJob",
+        "Cancel a job that has not ended",
+        {
+            200: Answer("Canceled before it was taken up.", JobDocument),
+            202: Answer("Canceled while it was analysed; what comes of that is dropped.", JobDocument),
+        },
+        (*OWN_JOB_PROBLEMS, "job-ended"),
     )
-    def result(job_id: str) -> Response:
-        job = _succeeded_job(job_id, ledger)
-        image, overlay = (partial(_stored, read, job, ledger) for read in (ledger.image, draw))
-        return result_answer(job, public_url, MEDIA_TYPE[job.image.format], image, overlay)
+    def cancel(job_id: str) -> Response:
+        job = own_job(job_id, ledger)
+        try:
+            before, canceled = insist(job.id, lambda job: job.canceled(now()), ledger)
+        except IllegalMove as error:
+            detail = "The job has ended already: there is nothing left to cancel."
+            raise Problem(409, "job-ended", detail) from error
+        log.info("job canceled", extra={"job": job.id, "client": g.client})
+        try:
+            pass_on(canceled, ledger, queue)
+        except TransientError as error:
+            log.warning("the sweeper passes this job on: %s", error, extra={"job": job.id})
+        status = 200 if before.state is State.QUEUED else 202
+        return job_answer(canceled, ledger, public_url, status)
 
-    @routes.get("/<job_id>/heatmap")
+    @routes.delete("/<job_id>")
     @describe(
-        "getHeatmap",
-        "The overlay: the radiograph with what the model looked at",
-        {200: Answer("The overlay.", {"image/png": bytes})},
-        (*ENDED_PROBLEMS, "object-missing", "too-busy"),
+        "deleteJob",
+        "Delete a job with all that belongs to it",
+        {204: Answer("Deleted.")},
+        OWN_JOB_PROBLEMS,
+        description="Image, result, deliveries and record are erased; a tombstone without content stays."
+        " A job at work is deleted as well. No callback is sent.",
     )
-    def heatmap(job_id: str) -> Response:
-        job = _succeeded_job(job_id, ledger)
-        drawn = _stored(draw, job, ledger)
-        return _file(drawn, "image/png", f"{job.id}-overlay.png")
+    def erase(job_id: str) -> Response:
+        job = own_job(job_id, ledger)
+        with suppress(IllegalMove):  # Another request was faster.
+            delete(job.id, ledger)
+        log.info("job deleted", extra={"job": job.id, "client": g.client})
+        return Response(status=204)
 
     @routes.get("/<job_id>/deliveries")
     @describe(
@@ -114,7 +144,7 @@ def job_routes(
         OWN_JOB_PROBLEMS,
     )
     def deliveries(job_id: str) -> Response:
-        deliveries = _stored(ledger.deliveries, own_job(job_id, ledger), ledger)
+        deliveries = read_stored(ledger.deliveries, own_job(job_id, ledger), ledger)
         return jsonify(deliveries=deliveries)
 
     @routes.post("/<job_id>/redeliver")
@@ -128,22 +158,6 @@ def job_routes(
         job = redeliveries.of(own_job(job_id, ledger))
         return job_answer(job, ledger, public_url, 202)
 
-    @routes.get("/<job_id>/image")
-    @describe(
-        "getImage",
-        "The radiograph as submitted",
-        {200: Answer("The image.", dict.fromkeys(MEDIA_TYPE.values(), bytes))},
-        (*OWN_JOB_PROBLEMS, "object-missing"),
-    )
-    def image(job_id: str) -> Response:
-        job = own_job(job_id, ledger)
-        suffix = job.image.format.lower()
-        pieces = ledger.image_in_pieces(job)
-        first = _stored(lambda _: next(pieces), job, ledger)
-        answer = _file(chain((first,), pieces), MEDIA_TYPE[job.image.format], f"{job.id}.{suffix}")
-        answer.content_length = job.image.size
-        return answer
-
     return routes
 
 
@@ -151,29 +165,3 @@ def _what_is_waited_for() -> Callable[[Job], bool]:
     """The next version behind those that the client has; without any, and at the latest, the end."""
     seen = remembered()
     return lambda job: job.state.final or (bool(seen) and str(job.version) not in seen)
-
-
-def _succeeded_job(job_id: str, ledger: Ledger) -> Job:
-    job = own_job(job_id, ledger)
-    if job.state is State.SUCCEEDED:
-        return job
-    if job.error:
-        raise Problem(409, "job-failed", f"The job failed: {job.error['detail']}", error=job.error)
-    detail = f"The job is {job.state}; its result is not there yet. Ask again later."
-    raise Problem(409, "not-ready", detail, retry_after=POLL_SECONDS)
-
-
-def _stored(read: Callable[[Job], T], job: Job, ledger: Ledger) -> T:
-    try:
-        return read(job)
-    except NotStored as error:
-        own_job(job.id, ledger)  # Perhaps it has just been deleted.
-        log.error("an object of this job is missing", extra={"job": job.id})
-        detail = "This file is missing from the object store. Tell the operator, with the job's id."
-        raise Problem(500, "object-missing", detail) from error
-
-
-def _file(data: bytes | Iterator[bytes], media_type: str, name: str) -> Response:
-    return Response(
-        data, content_type=media_type, headers={"Content-Disposition": f'inline; filename="{name}"'}
-    )

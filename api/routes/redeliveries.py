@@ -4,9 +4,11 @@ import logging
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice, takewhile
+from typing import TypedDict
 
 from api.http.problem import Problem
 from api.intake.admission import Admission
+from jobs.record.documents import DeliveryAttempt
 from jobs.record.errors import Conflict, QueueUnavailable
 from jobs.record.ids import made_at
 from jobs.record.job import Job
@@ -17,6 +19,12 @@ log = logging.getLogger(__name__)
 
 MOST_LOOKED_AT = 500
 """Jobs that one request lets be delivered again; the cursor goes on behind them."""
+
+
+class Deliveries(TypedDict):
+    """The calls of a job's receiver, first to last."""
+
+    deliveries: list[DeliveryAttempt]
 
 
 @dataclass(frozen=True)

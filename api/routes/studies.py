@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from typing import Annotated, Literal, TypedDict
 
 from flask import Blueprint, Response, g, jsonify, request
 
@@ -14,8 +15,7 @@ from api.intake.study import MOST_IMAGES, StudyForm, read_study
 from api.intake.submission import SUBMISSION_PROBLEMS
 from api.openapi.describe import Answer, DescribedCallback, Size, describe
 from api.routes.job_answers import POLL_SECONDS
-from api.routes.job_types import Deliveries, StudyChange
-from api.routes.redeliveries import Redeliveries
+from api.routes.redeliveries import Deliveries, Redeliveries
 from api.routes.study_answers import not_gone, own_study, study_answer, told_of
 from api.routes.waiting import Told, Waiting, last_event, preferred_wait, remembered, tagged
 from jobs.lifecycle.deletion import delete
@@ -46,6 +46,14 @@ _STUDY_ENDED = DescribedCallback(
 )
 _WAITED = ("Location", "Preference-Applied", "Idempotency-Replayed", "Idempotency-Expires")
 _HEADERS = (*_WAITED, "Retry-After")
+
+
+class StudyChange(TypedDict):
+    """One server-sent event of a study."""
+
+    id: Annotated[str, "Grows with every change of the study or one of its jobs."]
+    event: Literal["study"]
+    data: Annotated[str, "The study, as JSON."]
 
 
 def study_routes(intake: Intake, redeliveries: Redeliveries, waiting: Waiting) -> Blueprint:

@@ -15,12 +15,11 @@ from api.intake.submission import (
     SubmissionForm,
     read_submission,
 )
-from api.openapi.describe import Answer, Size, describe
+from api.openapi.describe import Answer, DescribedCallback, Size, describe
 from api.routes.job_answers import POLL_SECONDS, job_answer, not_gone
-from api.routes.job_types import JOB_ENDED
 from api.routes.uploads import uploaded_image
 from api.routes.waiting import Waiting, preferred_wait
-from jobs.record.documents import JobDocument
+from jobs.record.documents import Event, JobDocument
 from jobs.record.errors import TransientError
 from jobs.record.job import Job
 from jobs.store.uploads import Uploads
@@ -32,6 +31,14 @@ _FORM = (
     " then hold 8190 bytes at most. PNG, JPEG, TIFF, BMP, WebP and DICOM, told by content, with up to"
     " {settings.max_bytes:,} bytes, {settings.max_pixels:,} pixels. An `upload_id`, in the form or the"
     " query, stands in the place of an image that was uploaded before."
+)
+_JOB_ENDED = DescribedCallback(
+    "jobEnded",
+    "{$request.body#/callback_url}",
+    "The job has ended",
+    Event,
+    ("webhook-id", "webhook-timestamp", "webhook-signature"),
+    {"2XX": "Delivered.", "410": "No more callbacks for this job."},
 )
 _HEADERS = ("Location", "Idempotency-Replayed", "Idempotency-Expires", "Preference-Applied")
 _ACCEPTED = {
@@ -70,7 +77,7 @@ def submit_routes(intake: Intake, waiting: Waiting, uploads: Uploads) -> Bluepri
         body=BODY,
         body_required=False,
         size=Size.IMAGE,
-        callback=JOB_ENDED,
+        callback=_JOB_ENDED,
     )
     def submit() -> Response:
         return _submitted(intake, waiting, uploads, own_id=None)
@@ -89,7 +96,7 @@ def submit_routes(intake: Intake, waiting: Waiting, uploads: Uploads) -> Bluepri
         body=BODY,
         body_required=False,
         size=Size.IMAGE,
-        callback=JOB_ENDED,
+        callback=_JOB_ENDED,
     )
     def submit_as(job_id: str) -> Response:
         return _submitted(intake, waiting, uploads, own_id=job_id)
