@@ -5,6 +5,7 @@ import re
 from flask import Flask, Response, g, request
 
 from api.http.problem import RETRY_SECONDS, Problem
+from api.http.problem_kinds import Slug
 from api.identity.credentials import DICOMWEB, key_of
 from api.identity.key_store import Keys
 from api.identity.scopes import Scope
@@ -48,13 +49,13 @@ def authenticate_requests(app: Flask, settings: Settings, keys: Keys, compatibil
             detail = (
                 "Send a valid API key as `Authorization: Bearer <api key>`; the operator makes one for you."
             )
-            raise Problem(401, "unauthorized", detail)
+            raise Problem(Slug.UNAUTHORIZED, detail)
         g.client, g.key = key.client, key
         g.key_holds = lambda: keys.holder_of(text) is not None
         needed = operation.needs(request.method) if operation else None
         if needed and needed not in key.scopes:
             detail = f"This needs a key with the scope `{needed}`. The operator makes one for you."
-            raise Problem(403, "insufficient-scope", detail, scope=needed)
+            raise Problem(Slug.INSUFFICIENT_SCOPE, detail, scope=needed)
 
     app.extensions["gate"] = BodyLimits(app, authenticate, settings)
 
@@ -66,7 +67,7 @@ def refuse_where_no_slot_came_free(app: Flask) -> None:
     def refuse() -> None:
         if "api.too_busy" in request.environ:
             detail = "Too many submissions are being read at this moment. Send it again later."
-            raise Problem(503, "too-busy", detail, retry_after=RETRY_SECONDS)
+            raise Problem(Slug.TOO_BUSY, detail, retry_after=RETRY_SECONDS)
 
 
 def harden_answers(app: Flask) -> None:

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from api.http.problem import Problem
+from api.http.problem_kinds import Slug
 
 
 def moment(name: str, text: object) -> datetime:
@@ -14,4 +15,4 @@ def moment(name: str, text: object) -> datetime:
     except (ValueError, OverflowError):
         pass
     detail = f"`{name}` takes a time in ISO 8601 with its zone, such as 2026-11-23T12:00:00Z."
-    raise Problem(400, "malformed", detail)
+    raise Problem(Slug.MALFORMED, detail)

@@ -9,6 +9,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from api.http.problem import Problem
+from api.http.problem_kinds import Slug
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
@@ -60,11 +61,11 @@ def related_parts(request: Request, most_bytes: int, most_parts: int) -> Iterato
         yield from reader.taken()
         raise
     except (FormParserError, UnicodeError, ValueError) as error:
-        raise Problem(400, "malformed", "The multipart body is malformed; check its boundary.") from error
+        raise Problem(Slug.MALFORMED, "The multipart body is malformed; check its boundary.") from error
     if not begun:
-        raise Problem(400, "malformed", "The multipart body is malformed: its boundary is nowhere in it.")
+        raise Problem(Slug.MALFORMED, "The multipart body is malformed: its boundary is nowhere in it.")
     if not reader.ended:
-        raise Problem(400, "malformed", "The multipart body ends before its last boundary. Send it again.")
+        raise Problem(Slug.MALFORMED, "The multipart body ends before its last boundary. Send it again.")
 
 
 class _Reader:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from flask import g, request
 
 from api.http.problem import Problem
+from api.http.problem_kinds import Slug
 from api.intake.admission import Admission
 from api.intake.decode import Pictures
 from api.intake.idempotency import headers_of, standing
@@ -45,7 +46,7 @@ class Intake:
         within, g.headers = self.admission.count(client)
         if not within:
             detail = "This client submits more often than its quota allows. Send it again later."
-            raise Problem(429, "quota-exceeded", detail)
+            raise Problem(Slug.QUOTA_EXCEEDED, detail)
         try:
             self.admission.refuse_when_full(client)
         except Problem:

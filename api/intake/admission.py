@@ -11,6 +11,7 @@ from limits.storage import RedisStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 
 from api.http.problem import Problem
+from api.http.problem_kinds import Slug
 from jobs.record.errors import QueueAway, QueueUnavailable
 from jobs.redis.client import translated
 from jobs.redis.client_queues import ClientQueues
@@ -58,7 +59,7 @@ class Admission:
         within, g.headers = self._count("callbacks", self.settings.client_callbacks, client, number)
         if not within:
             detail = "This client asks for more callbacks a minute than its quota allows. Ask again later."
-            raise Problem(429, "quota-exceeded", detail)
+            raise Problem(Slug.QUOTA_EXCEEDED, detail)
 
     def _count(self, what: str, most: int, client: str, number: int) -> tuple[bool, dict[str, str]]:
         """Whether so many more are within the quota, and the headers that say so.
@@ -91,14 +92,14 @@ class Admission:
         if own >= settings.client_queue:
             detail = f"{own} jobs of this client wait, as many as one may have waiting. Send it again later."
             seconds = self._until(own - settings.client_queue * (1 - _ROOM))
-            raise Problem(429, "too-many-waiting", detail, retry_after=seconds)
+            raise Problem(Slug.TOO_MANY_WAITING, detail, retry_after=seconds)
         if waiting >= settings.max_queue:
             detail = f"{waiting} jobs are waiting, as many as this service takes. Send it again later."
             seconds = self._until(waiting - settings.max_queue * (1 - _ROOM))
-            raise Problem(503, "queue-full", detail, retry_after=seconds)
+            raise Problem(Slug.QUEUE_FULL, detail, retry_after=seconds)
         if age > settings.max_queue_seconds:
             detail = f"This client's first job has waited for {age:.0f} s. Send it again later."
-            raise Problem(503, "queue-full", detail, retry_after=self._until(max(1, own * _ROOM)))
+            raise Problem(Slug.QUEUE_FULL, detail, retry_after=self._until(max(1, own * _ROOM)))
 
     def _until(self, jobs: float) -> int:
         """Seconds until so many jobs have left the queue, as fast as they left it in the last minute."""

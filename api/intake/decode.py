@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from api.http.problem import RETRY_SECONDS, Problem
+from api.http.problem_kinds import Slug
 from jobs.settings import Settings
 from model.decode_processes.pool import Decoders, Facts
 from model.decode_processes.process import Bounds
@@ -49,11 +50,11 @@ class Pictures:
         try:
             yield
         except TooManyPixels as error:
-            raise Problem(413, "too-many-pixels", error.detail, max_pixels=self.max_pixels) from error
+            raise Problem(Slug.TOO_MANY_PIXELS, error.detail, max_pixels=self.max_pixels) from error
         except BrokenImage as error:
-            raise Problem(422, "broken-image", error.detail) from error
+            raise Problem(Slug.BROKEN_IMAGE, error.detail) from error
         except ImageError as error:
-            raise Problem(415, "unsupported-image", error.detail) from error
+            raise Problem(Slug.UNSUPPORTED_IMAGE, error.detail) from error
         except NoDecoder as error:
             detail = "Too many images are being decoded at this moment. Send the request again later."
-            raise Problem(503, "too-busy", detail, retry_after=RETRY_SECONDS) from error
+            raise Problem(Slug.TOO_BUSY, detail, retry_after=RETRY_SECONDS) from error

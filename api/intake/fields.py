@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, TypedDict
 
 from api.http.problem import Problem
+from api.http.problem_kinds import Slug
 from api.openapi.json_body import loads
 from jobs.callbacks.url import MAX_LENGTH, CallbackUrlRefused, parse
 from jobs.record.states import Priority
@@ -73,7 +74,7 @@ def single_values(values: Any) -> dict[str, str]:
 
 def malformed(detail: str) -> Problem:
     """The answer to a field or body that cannot be understood."""
-    return Problem(400, "malformed", detail)
+    return Problem(Slug.MALFORMED, detail)
 
 
 def _callback_url(text: str | None, settings: Settings) -> str | None:
@@ -82,7 +83,7 @@ def _callback_url(text: str | None, settings: Settings) -> str | None:
     try:
         return parse(text, settings.callback_exceptions).url
     except CallbackUrlRefused as error:
-        raise Problem(422, "callback-refused", f"{error}.") from error
+        raise Problem(Slug.CALLBACK_REFUSED, f"{error}.") from error
 
 
 def _reference(text: str | None) -> str | None:

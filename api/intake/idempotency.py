@@ -7,6 +7,7 @@ from datetime import timedelta
 from flask import Request
 
 from api.http.problem import Problem
+from api.http.problem_kinds import Slug
 from jobs.record.errors import Conflict, NotStored
 from jobs.record.ids import is_id
 from jobs.record.job import LEFTOVER_GRACE, Job, moment_text
@@ -30,18 +31,18 @@ def claim_place(request: Request, client: str, own_id: str | None) -> str | None
     key = request.headers.get(HEADER)
     if own_id is not None:
         if key is not None:
-            raise Problem(400, "malformed", f"Your own id in the path is the key: leave {HEADER} out.")
+            raise Problem(Slug.MALFORMED, f"Your own id in the path is the key: leave {HEADER} out.")
         if not OWN_ID.fullmatch(own_id):
             detail = (
                 "An id of your own has up to 128 letters, digits, '.', '_', '~' and '-', begins with a letter"
                 " or a digit, and not with 'job_'."
             )
-            raise Problem(400, "malformed", detail)
+            raise Problem(Slug.MALFORMED, detail)
         return own_id_place(client, own_id)
     if key is None:
         return None
     if not KEY.fullmatch(key):
-        raise Problem(400, "malformed", f"{HEADER} takes 1 to 255 printable ASCII characters.")
+        raise Problem(Slug.MALFORMED, f"{HEADER} takes 1 to 255 printable ASCII characters.")
     return key_place(client, key)
 
 
@@ -63,7 +64,7 @@ def standing(mine: Claim, ledger: Ledger) -> tuple[Claim, Job | None]:
         job, age = _job_of(found, ledger), mine.claimed_at - found.claimed_at
         if (job or age < ABANDONED) and found.payload != mine.payload:
             detail = "This key or id was used for another submission. Take a new one for a new radiograph."
-            raise Problem(422, "key-reused", detail)
+            raise Problem(Slug.KEY_REUSED, detail)
         if job or INTAKE <= age < ABANDONED:
             return found, job
         if age < INTAKE:
@@ -93,4 +94,4 @@ def _job_of(claim: Claim, ledger: Ledger) -> Job | None:
 
 def _in_intake() -> Problem:
     detail = "The same submission is being taken in at this moment. Send it again to get its job."
-    return Problem(409, "in-intake", detail, retry_after=1)
+    return Problem(Slug.IN_INTAKE, detail, retry_after=1)

@@ -9,6 +9,7 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from api.http.problem import Problem
+from api.http.problem_kinds import Slug
 from api.intake.decode import Pictures
 from api.intake.fields import SubmissionFields, malformed, single_values
 from api.intake.submission import Submission, checked
@@ -16,7 +17,7 @@ from api.openapi.schema import CLOSED
 from jobs.settings import Settings
 
 MOST_IMAGES = 20
-_OF_ONE_IMAGE = ("image-too-large", "too-many-pixels", "unsupported-image", "broken-image")
+_OF_ONE_IMAGE = (Slug.IMAGE_TOO_LARGE, Slug.TOO_MANY_PIXELS, Slug.UNSUPPORTED_IMAGE, Slug.BROKEN_IMAGE)
 
 
 class _StudyForm(SubmissionFields):
@@ -46,7 +47,7 @@ def read_study(request: Request, client: str, settings: Settings, pictures: Pict
     """
     if request.mimetype != "multipart/form-data" or "boundary" not in request.mimetype_params:
         detail = "Send a multipart form with the field `image` once for each image of the study."
-        raise Problem(415, "unsupported-media-type", detail)
+        raise Problem(Slug.UNSUPPORTED_MEDIA_TYPE, detail)
     request.max_content_length = settings.max_study_bytes
     request.max_form_parts = MOST_IMAGES + len(SubmissionFields.__annotations__)
     try:
@@ -57,7 +58,7 @@ def read_study(request: Request, client: str, settings: Settings, pictures: Pict
             detail = f"The form has more than {MOST_IMAGES} images, or too many fields, or too long ones."
             raise malformed(detail) from error
         detail = f"The study has more than {settings.max_study_bytes} bytes. Send smaller images, or fewer."
-        raise Problem(413, "request-entity-too-large", detail, max_bytes=settings.max_study_bytes) from error
+        raise Problem(Slug.REQUEST_ENTITY_TOO_LARGE, detail, max_bytes=settings.max_study_bytes) from error
     if request.args:
         raise malformed("The fields of a study go into the form, not into the query.")
     others = sorted(request.files.keys() - {"image"})
@@ -85,4 +86,4 @@ def _picture(
         if data and problem.slug not in _OF_ONE_IMAGE:
             raise
         detail = f"Image {place}: {problem.detail} Nothing of the study was accepted."
-        raise Problem(problem.status, problem.slug, detail, **problem.extra, image=place) from problem
+        raise Problem(problem.slug, detail, **problem.extra, image=place) from problem

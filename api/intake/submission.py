@@ -12,6 +12,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from api.http.media_types import MEDIA_TYPE
 from api.http.problem import Problem
+from api.http.problem_kinds import Slug
 from api.intake.decode import Pictures
 from api.intake.fields import SubmissionFields, malformed, read_fields, single_values
 from api.openapi.schema import CLOSED
@@ -22,12 +23,12 @@ from jobs.settings import Settings
 FORM_OVERHEAD = 64 * 1024
 """Bytes that a multipart body may have beyond its image."""
 SUBMISSION_PROBLEMS = (
-    "malformed",
-    "image-too-large",
-    "too-many-pixels",
-    "unsupported-image",
-    "broken-image",
-    "callback-refused",
+    Slug.MALFORMED,
+    Slug.IMAGE_TOO_LARGE,
+    Slug.TOO_MANY_PIXELS,
+    Slug.UNSUPPORTED_IMAGE,
+    Slug.BROKEN_IMAGE,
+    Slug.CALLBACK_REFUSED,
 )
 
 
@@ -96,7 +97,7 @@ def read_submission(
         if request.mimetype == "multipart/form-data":
             data, fields = _from_form(request)
         elif request.is_json:
-            raise Problem(415, "unsupported-media-type", f"JSON is not taken here. {_HOW}")
+            raise Problem(Slug.UNSUPPORTED_MEDIA_TYPE, f"JSON is not taken here. {_HOW}")
         else:
             data, fields = request.get_data(cache=False, parse_form_data=False), single_values(request.args)
     except RequestEntityTooLarge as error:
@@ -125,7 +126,7 @@ def checked(
     if len(data) > settings.max_bytes:
         raise too_large(settings.max_bytes)
     if TEXT.match(data):
-        raise Problem(415, "unsupported-image", f"This is text, and no image. {_HOW}")
+        raise Problem(Slug.UNSUPPORTED_IMAGE, f"This is text, and no image. {_HOW}")
     given = read_fields(fields, settings, settings.retention_of(client))
     facts = pictures.facts(data, client)
     image = ImageFacts(
@@ -137,8 +138,7 @@ def checked(
 def too_large(max_bytes: int) -> Problem:
     """The answer to an image of more bytes."""
     return Problem(
-        413,
-        "image-too-large",
+        Slug.IMAGE_TOO_LARGE,
         f"The image has more than {max_bytes} bytes. Send it compressed or smaller.",
         max_bytes=max_bytes,
     )
@@ -147,7 +147,7 @@ def too_large(max_bytes: int) -> Problem:
 def upload_differs(detail: str) -> Problem:
     """The answer to an upload that is not what was ordered."""
     detail += " Order an upload of what you have, and put it there."
-    return Problem(422, "upload-differs", detail)
+    return Problem(Slug.UPLOAD_DIFFERS, detail)
 
 
 def _from_form(request: Request) -> tuple[bytes, dict[str, str]]:

@@ -1,7 +1,7 @@
 """What each route says of itself, beside its code; api.openapi.document makes a document of it.
 
 @routes.get("/<job_id>/result")
-@describe("getResult", "The result alone", {200: Answer("The result.", Result)}, ("no-such-job", "not-ready"))
+@describe("getResult", "The result alone", {200: Answer("The result.", Result)}, (Slug.NOT_READY,))
 def result(job_id: str) -> Response: ...
 """
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeVar
 
+from api.http.problem_kinds import Slug
 from api.identity.scopes import Scope, scope_of
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -51,7 +52,7 @@ class Operation:
     id: str
     summary: str
     answers: Mapping[int, Answer]
-    problems: tuple[str, ...]
+    problems: tuple[Slug, ...]
     description: str
     query: Any
     headers: tuple[str, ...]
@@ -71,7 +72,7 @@ def describe(
     operation_id: str,
     summary: str,
     answers: Mapping[int, Answer],
-    problems: tuple[str, ...] = (),
+    problems: tuple[Slug, ...] = (),
     *,
     description: str = "",
     query: Any = None,
@@ -85,7 +86,7 @@ def describe(
 ) -> Callable[[View], View]:
     """Say what a view function takes and answers; stands right above it, below its route.
 
-    `problems` are names of api.http.problem_kinds.KINDS, beside those that any route may answer. `query` is a
+    `problems` are types of api.http.problem_kinds, beside those that any route may answer. `query` is a
     TypedDict, `body` as in Answer and of this `size` at most, `headers` names of
     api.openapi.document.HEADERS. A `public` route takes no key; any other one with the
     `scope`, or with that of its method.

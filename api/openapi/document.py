@@ -8,7 +8,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints, is_type
 from flask import Flask
 
 from api.http.problem import ProblemDocument
-from api.http.problem_kinds import JOB_ERRORS, KINDS
+from api.http.problem_kinds import JOB_ERRORS, KINDS, Slug
 from api.identity.scopes import Scope
 from api.openapi.describe import Answer, DescribedCallback, Operation, operation_of
 from api.openapi.schema import Schema, object_schema, said_beside, schema_of
@@ -46,7 +46,7 @@ PATH: Mapping[str, Any] = {
         "The job's id, or the one that you gave it by PUT (which does not begin with `job_`).",
     ],
     "key_id": Annotated[str, {"pattern": "^[0-9a-f]{16}$"}],
-    "problem": Annotated[str, {"enum": sorted(KINDS | JOB_ERRORS)}],
+    "problem": Annotated[str, {"enum": sorted(map(str, KINDS | JOB_ERRORS))}],
     "study": Annotated[str, "The study's UID; instances of another are refused."],
     "study_id": Annotated[str, {"pattern": "^study_[0-9A-HJKMNP-TV-Z]{26}$"}],
     "probe_id": Annotated[str, {"pattern": "^probe_[0-9A-HJKMNP-TV-Z]{26}$"}],
@@ -62,8 +62,8 @@ _SECURITY = {
         "description": "Of a callback: Standard Webhooks, HMAC-SHA256 by the client's secret.",
     },
 }
-_OF_ANY_JSON = ("malformed", "request-entity-too-large")
-_OF_ANY_WITH_A_KEY = ("unauthorized", "insufficient-scope", "part-down", "too-busy")
+_OF_ANY_JSON = (Slug.MALFORMED, Slug.REQUEST_ENTITY_TOO_LARGE)
+_OF_ANY_WITH_A_KEY = (Slug.UNAUTHORIZED, Slug.INSUFFICIENT_SCOPE, Slug.PART_DOWN, Slug.TOO_BUSY)
 
 
 def openapi_of(app: Flask, server: str) -> dict[str, Any]:
@@ -154,7 +154,7 @@ def _problems(operation: Operation, named: dict[str, Schema]) -> dict[str, Any]:
     """The answers that are problems, by status: a key and the stores may fail any route but a public one."""
     of_json = _OF_ANY_JSON if operation.body and not isinstance(operation.body, Mapping) else ()
     names = (*(() if operation.public else _OF_ANY_WITH_A_KEY), *of_json, *operation.problems)
-    by_status: dict[int, list[str]] = {}
+    by_status: dict[int, list[Slug]] = {}
     for name in sorted(set(names)):
         by_status.setdefault(KINDS[name].status, []).append(name)
     return {

@@ -11,6 +11,7 @@ from flask import Flask, current_app, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from api.http.problem import Problem
+from api.http.problem_kinds import Slug
 from api.openapi.describe import operation_of
 
 MOST_BYTES = 64 * 1024
@@ -44,14 +45,14 @@ def json_body() -> dict[str, Any]:
     if not data and not operation.body_required:
         return {}
     if not request.is_json:
-        raise Problem(400, "malformed", f"Send a JSON object as the body, with `Content-Type: {JSON}`.")
+        raise Problem(Slug.MALFORMED, f"Send a JSON object as the body, with `Content-Type: {JSON}`.")
     try:
         body: dict[str, Any] = loads(data, MOST_DEPTH)
         current_app.extensions["json_bodies"][operation.id](body, name_prefix="body")
     except fastjsonschema.JsonSchemaValueException as error:
-        raise Problem(400, "malformed", f"The JSON is not as /docs describes it: {_short(error)}.") from error
+        raise Problem(Slug.MALFORMED, f"The JSON is not as /docs describes it: {_short(error)}.") from error
     except ValueError as error:
-        raise Problem(400, "malformed", f"The body is not JSON: {_short(error)}.") from error
+        raise Problem(Slug.MALFORMED, f"The body is not JSON: {_short(error)}.") from error
     return body
 
 
@@ -74,7 +75,7 @@ def _body() -> bytes:
         if len(data := request.get_data(cache=False)) <= MOST_BYTES:
             return data
     detail = f"A JSON body takes at most {MOST_BYTES} bytes. Send less."
-    raise Problem(413, "request-entity-too-large", detail, max_bytes=MOST_BYTES)
+    raise Problem(Slug.REQUEST_ENTITY_TOO_LARGE, detail, max_bytes=MOST_BYTES)
 
 
 def _validator(schema: Mapping[str, Any], components: Mapping[str, Any]) -> Validate:

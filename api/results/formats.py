@@ -9,6 +9,7 @@ from uuid import uuid4
 from flask import Response, jsonify, request
 
 from api.http.problem import Problem
+from api.http.problem_kinds import Slug
 from api.results import dicom_report, fhir
 from jobs.record.documents import Result, document
 from jobs.record.job import Job
@@ -70,11 +71,9 @@ def _dicom(job: Job, wanted: str, image: Callable[[], bytes], overlay: Callable[
         detail = (
             f"The image was a {job.image.format} file; only to a DICOM image there is a study to report in."
         )
-        raise Problem(406, "not-acceptable", detail)
+        raise Problem(Slug.NOT_ACCEPTABLE, detail)
     if find_spec("highdicom") is None:
-        raise Problem(
-            406, "not-acceptable", "This service is installed without highdicom, so writes no DICOM."
-        )
+        raise Problem(Slug.NOT_ACCEPTABLE, "This service is installed without highdicom, so writes no DICOM.")
     source = image()
     try:
         report = dicom_report.report(job, source)
@@ -83,7 +82,7 @@ def _dicom(job: Job, wanted: str, image: Callable[[], bytes], overlay: Callable[
             return Response(report, content_type=DICOM, headers={"Content-Disposition": name})
         parts = (report, dicom_report.overlay(job, source, overlay()))
     except dicom_report.NotFileable as error:
-        raise Problem(406, "not-acceptable", f"{error} Ask for the result as JSON or FHIR.") from error
+        raise Problem(Slug.NOT_ACCEPTABLE, f"{error} Ask for the result as JSON or FHIR.") from error
     boundary = uuid4().hex
     head = f"--{boundary}\r\nContent-Type: {DICOM}\r\n\r\n".encode()
     body = b"".join(head + part + b"\r\n" for part in parts) + f"--{boundary}--\r\n".encode()
@@ -93,7 +92,7 @@ def _dicom(job: Job, wanted: str, image: Callable[[], bytes], overlay: Callable[
 def _bundle_type() -> str:
     wanted = request.args.get("bundle", "collection")
     if wanted not in _BUNDLE_TYPES:
-        raise Problem(400, "malformed", f"bundle is one of: {', '.join(_BUNDLE_TYPES)}.")
+        raise Problem(Slug.MALFORMED, f"bundle is one of: {', '.join(_BUNDLE_TYPES)}.")
     return wanted
 
 
@@ -110,4 +109,4 @@ def _wanted() -> str:
             return JSON
     if not ranges:
         return JSON
-    raise Problem(406, "not-acceptable", f"The result is there as one of: {'; or '.join(_FORMATS)}.")
+    raise Problem(Slug.NOT_ACCEPTABLE, f"The result is there as one of: {'; or '.join(_FORMATS)}.")

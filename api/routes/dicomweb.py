@@ -15,6 +15,7 @@ from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 
 from api.http.multipart_related import MultipartPart, TooManyParts, related_parameters, related_parts
 from api.http.problem import Problem
+from api.http.problem_kinds import Slug
 from api.identity.credentials import DICOMWEB
 from api.intake.accept import Intake
 from api.intake.fields import SubmissionFields, single_values
@@ -62,8 +63,8 @@ STOW: dict[str, Any] = {
         409: Answer("None is stored.", _STORED),
     },
     "problems": (
-        *("malformed", "request-entity-too-large", "unsupported-media-type", "callback-refused"),
-        *("quota-exceeded", "too-many-waiting", "queue-full", "too-busy"),
+        *(Slug.MALFORMED, Slug.REQUEST_ENTITY_TOO_LARGE, Slug.UNSUPPORTED_MEDIA_TYPE, Slug.CALLBACK_REFUSED),
+        *(Slug.QUOTA_EXCEEDED, Slug.TOO_MANY_WAITING, Slug.QUEUE_FULL, Slug.TOO_BUSY),
     ),
     "description": "Each image instance becomes a job, by the fields in the query where there are any. An"
     " instance that is sent again, with the same bytes and fields, is the same job while that is kept."
@@ -107,7 +108,7 @@ def dicomweb_routes(intake: Intake) -> Blueprint:
     def stored(study: str | None) -> Response:
         if request.mimetype != "multipart/related" or related_parameters(request).get("type", DICOM) != DICOM:
             detail = 'Send multipart/related; type="application/dicom", each instance as a part of its own.'
-            raise Problem(415, "unsupported-media-type", detail)
+            raise Problem(Slug.UNSUPPORTED_MEDIA_TYPE, detail)
         request.max_content_length = intake.settings.max_study_bytes
         intake.admit(g.client)
         return _answer(_store_all(intake, study), intake.settings.public_url)
@@ -131,7 +132,7 @@ def _store_all(intake: Intake, study: str | None) -> Stored:
             raise
         stored.failed.append((None, _NOT_UNDERSTOOD))
     if not stored.jobs and not stored.failed and not stored.left_alone:
-        raise Problem(400, "malformed", "The multipart body holds no instance.")
+        raise Problem(Slug.MALFORMED, "The multipart body holds no instance.")
     return stored
 
 
@@ -168,11 +169,13 @@ def _store_one(
         stored.failed.append((instance, refusal.reason))
     except Problem as problem:
         # The fields in the query are wrong for all; a busy service is to be asked again for all.
-        if problem.slug in ("malformed", "callback-refused"):
+        if problem.slug in (Slug.MALFORMED, Slug.CALLBACK_REFUSED):
             raise
         if problem.status in (429, 503) and not stored.jobs:
             raise
-        reason = _DUPLICATE if problem.slug == "key-reused" else _REASON.get(problem.status, _NOT_UNDERSTOOD)
+        reason = (
+            _DUPLICATE if problem.slug == Slug.KEY_REUSED else _REASON.get(problem.status, _NOT_UNDERSTOOD)
+        )
         stored.failed.append((instance, reason))
     except TransientError:
         if not stored.jobs:

@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import Annotated, Literal, TypedDict
 
 from flask import Blueprint, Response, jsonify
 
 from api.http.problem import RETRY_SECONDS, Problem, ProblemDocument
+from api.http.problem_kinds import Slug
 from api.openapi.describe import Answer, describe
 from jobs.record.errors import NotStored, StoreUnavailable, TransientError
 from jobs.store.compatibility import Compatibility, WrongStore
@@ -85,7 +87,12 @@ def health_routes(ledger: Ledger, compatibility: Compatibility) -> Blueprint:
         if missing:
             detail = f"No submissions are taken: {' and '.join(missing)} did not answer. Send them later."
             raise Problem(
-                503, "not-ready", detail, retry_after=RETRY_SECONDS, missing=missing, degraded=degraded
+                Slug.NOT_READY,
+                detail,
+                status=HTTPStatus.SERVICE_UNAVAILABLE,
+                retry_after=RETRY_SECONDS,
+                missing=missing,
+                degraded=degraded,
             )
         return jsonify(status="ready", degraded=degraded)
 

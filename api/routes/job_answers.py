@@ -7,6 +7,7 @@ from typing import TypeVar
 from flask import Response, g, jsonify
 
 from api.http.problem import Problem
+from api.http.problem_kinds import Slug
 from api.intake.idempotency import id_of
 from jobs.record.documents import JobDocument, document
 from jobs.record.errors import NotStored, QueueUnavailable
@@ -18,7 +19,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-OWN_JOB_PROBLEMS = ("no-such-job", "gone")
+OWN_JOB_PROBLEMS = (Slug.NO_SUCH_JOB, Slug.GONE)
 """The problems of every route that names a job."""
 POLL_SECONDS = 1
 """What a client that asks again and again is told to wait."""
@@ -37,15 +38,13 @@ def own_job(job_id: str, ledger: Ledger) -> Job:
             job = None
         if job and job.client == g.client:
             return not_gone(job)
-    raise Problem(
-        404, "no-such-job", "There is no such job. Check the id, and that the key is this client's."
-    )
+    raise Problem(Slug.NO_SUCH_JOB, "There is no such job. Check the id, and that the key is this client's.")
 
 
 def not_gone(job: Job) -> Job:
     """The job itself. Raises Problem 410 where it was deleted."""
     if job.state is State.ERASED:
-        raise Problem(410, "gone", "This job was deleted, with all that belonged to it.")
+        raise Problem(Slug.GONE, "This job was deleted, with all that belonged to it.")
     return job
 
 
@@ -73,4 +72,4 @@ def read_stored(read: Callable[[Job], T], job: Job, ledger: Ledger) -> T:
         own_job(job.id, ledger)  # Perhaps it has just been deleted.
         log.error("an object of this job is missing", extra={"job": job.id})
         detail = "This file is missing from the object store. Tell the operator, with the job's id."
-        raise Problem(500, "object-missing", detail) from error
+        raise Problem(Slug.OBJECT_MISSING, detail) from error

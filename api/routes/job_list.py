@@ -8,6 +8,7 @@ from typing import Annotated, TypedDict
 
 from api.http.moment import moment
 from api.http.problem import Problem
+from api.http.problem_kinds import Slug
 from jobs.record.documents import MOMENT, JobDocument
 from jobs.record.ids import first_id, is_id
 from jobs.record.job import Job
@@ -78,15 +79,15 @@ def wanted_jobs(given: Mapping[str, str]) -> WantedJobs:
     """Read the query of a listing. Raises Problem 400."""
     unknown = sorted(given.keys() - Listing.__annotations__.keys())
     if unknown:
-        raise Problem(400, "malformed", f"Unknown parameter: {', '.join(unknown)[:200]}.")
+        raise Problem(Slug.MALFORMED, f"Unknown parameter: {', '.join(unknown)[:200]}.")
     cursor = given.get("cursor")
     if cursor is not None and not is_id("job", cursor):
-        raise Problem(400, "malformed", "`cursor` is the `next_cursor` of an earlier answer.")
+        raise Problem(Slug.MALFORMED, "`cursor` is the `next_cursor` of an earlier answer.")
     limit = given.get("limit", str(_PAGE))
     if not (limit.isascii() and limit.isdigit() and len(limit) < 4 and 1 <= int(limit) <= _MOST_A_PAGE):
-        raise Problem(400, "malformed", f"`limit` is a number between 1 and {_MOST_A_PAGE}.")
+        raise Problem(Slug.MALFORMED, f"`limit` is a number between 1 and {_MOST_A_PAGE}.")
     if given.get("state", SEEN[0]) not in SEEN:
-        raise Problem(400, "malformed", f"`state` is one of: {', '.join(SEEN)}.")
+        raise Problem(Slug.MALFORMED, f"`state` is one of: {', '.join(SEEN)}.")
     return WantedJobs(
         states=(State(given["state"]),) if "state" in given else SEEN,
         reference=given.get("reference"),

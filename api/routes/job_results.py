@@ -8,6 +8,7 @@ from flask import Blueprint, Response
 
 from api.http.media_types import MEDIA_TYPE
 from api.http.problem import Problem
+from api.http.problem_kinds import Slug
 from api.intake.decode import Pictures
 from api.openapi.describe import Answer, describe
 from api.results.formats import RESULT_FORMATS, ResultQuery, result_answer
@@ -17,7 +18,7 @@ from jobs.record.job import Job
 from jobs.record.states import State
 from jobs.store.ledger import Ledger
 
-_ENDED_PROBLEMS = (*OWN_JOB_PROBLEMS, "not-ready", "job-failed")
+_ENDED_PROBLEMS = (*OWN_JOB_PROBLEMS, Slug.NOT_READY, Slug.JOB_FAILED)
 """The problems of every route that needs a job that has succeeded."""
 
 
@@ -33,7 +34,7 @@ def result_routes(ledger: Ledger, pictures: Pictures, public_url: str) -> Bluepr
         "getResult",
         "The result alone, as JSON, FHIR or DICOM",
         {200: Answer("The result.", RESULT_FORMATS, ("Vary",))},
-        (*_ENDED_PROBLEMS, "malformed", "not-acceptable", "object-missing", "too-busy"),
+        (*_ENDED_PROBLEMS, Slug.MALFORMED, Slug.NOT_ACCEPTABLE, Slug.OBJECT_MISSING, Slug.TOO_BUSY),
         query=ResultQuery,
         description="The Accept header chooses. DICOM is there where the image was DICOM and names a study.",
     )
@@ -47,7 +48,7 @@ def result_routes(ledger: Ledger, pictures: Pictures, public_url: str) -> Bluepr
         "getHeatmap",
         "The overlay: the radiograph with what the model looked at",
         {200: Answer("The overlay.", {"image/png": bytes})},
-        (*_ENDED_PROBLEMS, "object-missing", "too-busy"),
+        (*_ENDED_PROBLEMS, Slug.OBJECT_MISSING, Slug.TOO_BUSY),
     )
     def heatmap(job_id: str) -> Response:
         job = _succeeded_job(job_id, ledger)
@@ -59,7 +60,7 @@ def result_routes(ledger: Ledger, pictures: Pictures, public_url: str) -> Bluepr
         "getImage",
         "The radiograph as submitted",
         {200: Answer("The image.", dict.fromkeys(MEDIA_TYPE.values(), bytes))},
-        (*OWN_JOB_PROBLEMS, "object-missing"),
+        (*OWN_JOB_PROBLEMS, Slug.OBJECT_MISSING),
     )
     def image(job_id: str) -> Response:
         job = own_job(job_id, ledger)
@@ -78,9 +79,9 @@ def _succeeded_job(job_id: str, ledger: Ledger) -> Job:
     if job.state is State.SUCCEEDED:
         return job
     if job.error:
-        raise Problem(409, "job-failed", f"The job failed: {job.error['detail']}", error=job.error)
+        raise Problem(Slug.JOB_FAILED, f"The job failed: {job.error['detail']}", error=job.error)
     detail = f"The job is {job.state}; its result is not there yet. Ask again later."
-    raise Problem(409, "not-ready", detail, retry_after=POLL_SECONDS)
+    raise Problem(Slug.NOT_READY, detail, retry_after=POLL_SECONDS)
 
 
 def _file(data: bytes | Iterator[bytes], media_type: str, name: str) -> Response:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, TypedDict
 from flask import Blueprint, Response, g, jsonify, request
 
 from api.http.problem import Problem
+from api.http.problem_kinds import Slug
 from api.intake.admission import RATE_LIMIT
 from api.openapi.describe import Answer, describe
 from api.routes.job_answers import OWN_JOB_PROBLEMS, job_answer, job_document, not_gone, own_job, read_stored
@@ -46,7 +47,7 @@ def job_routes(
         "listJobs",
         "The client's jobs, newest first",
         {200: Answer("One page.", JobList)},
-        ("malformed",),
+        (Slug.MALFORMED,),
         description="Pages do not shift while jobs arrive: what is new stands before every cursor. A page may"
         " hold fewer jobs than `limit`, or none, and yet have a `next_cursor`.",
         query=Listing,
@@ -87,7 +88,7 @@ def job_routes(
             ),
             204: Answer("No more will come."),
         },
-        (*OWN_JOB_PROBLEMS, "too-many-waiting"),
+        (*OWN_JOB_PROBLEMS, Slug.TOO_MANY_WAITING),
         description="Each event is a `job` with the job as its data and its version as its id. A client that"
         " comes back with `Last-Event-ID` gets what came behind it.",
         headers=("Last-Event-ID",),
@@ -103,7 +104,7 @@ def job_routes(
             200: Answer("Canceled before it was taken up.", JobDocument),
             202: Answer("Canceled while it was analysed; what comes of that is dropped.", JobDocument),
         },
-        (*OWN_JOB_PROBLEMS, "job-ended"),
+        (*OWN_JOB_PROBLEMS, Slug.JOB_ENDED),
     )
     def cancel(job_id: str) -> Response:
         job = own_job(job_id, ledger)
@@ -111,7 +112,7 @@ def job_routes(
             before, canceled = insist(job.id, lambda job: job.canceled(now()), ledger)
         except IllegalMove as error:
             detail = "The job has ended already: there is nothing left to cancel."
-            raise Problem(409, "job-ended", detail) from error
+            raise Problem(Slug.JOB_ENDED, detail) from error
         log.info("job canceled", extra={"job": job.id, "client": g.client})
         try:
             pass_on(canceled, ledger, queue)
@@ -152,7 +153,7 @@ def job_routes(
         "redeliverJob",
         "Send the callback once more, with the same webhook-id",
         {202: Answer("The job; its callback is due at once.", JobDocument, RATE_LIMIT)},
-        (*OWN_JOB_PROBLEMS, "nothing-to-deliver", "quota-exceeded"),
+        (*OWN_JOB_PROBLEMS, Slug.NOTHING_TO_DELIVER, Slug.QUOTA_EXCEEDED),
     )
     def redeliver(job_id: str) -> Response:
         job = redeliveries.of(own_job(job_id, ledger))

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, NotRequired, TypedDict
 from flask import Blueprint, Response, g, jsonify, request
 
 from api.http.problem import Problem
+from api.http.problem_kinds import Slug
 from api.identity.key import Key, id_of, told
 from api.identity.key_store import Keys, MakerEnded
 from api.identity.scopes import Scope
@@ -126,7 +127,7 @@ def key_routes(keys: Keys) -> Blueprint:
         "rotateKey",
         "A key with the same scopes in this one's place, which ends in 24 hours",
         {201: Answer("The key, shown this once.", RotatedKey)},
-        ("no-such-key",),
+        (Slug.NO_SUCH_KEY,),
         body=Annotated[Rotation, CLOSED],
         body_required=False,
         scope=Scope.ADMIN,
@@ -139,7 +140,7 @@ def key_routes(keys: Keys) -> Blueprint:
         except MakerEnded as error:
             raise _asker_ended() from error
         except LookupError as error:
-            raise Problem(404, "no-such-key", f"The key {key_id} has ended. Create a new one.") from error
+            raise Problem(Slug.NO_SUCH_KEY, f"The key {key_id} has ended. Create a new one.") from error
         response = _shown(made, ending.scopes, previous_key_ends_at=told(ending)["ends_at"])
         g.key_acted_on = key_id
         return response
@@ -149,13 +150,13 @@ def key_routes(keys: Keys) -> Blueprint:
         "revokeKey",
         "End a key now",
         {204: Answer("It has ended; for some seconds (30, by default) it may still be taken.")},
-        ("malformed", "no-such-key"),
+        (Slug.MALFORMED, Slug.NO_SUCH_KEY),
         query=Revocation,
     )
     def revoke(key_id: str) -> Response:
         and_made = request.args.get("and_made", "false")
         if and_made not in ("true", "false"):
-            raise Problem(400, "malformed", "`and_made` is `true` or `false`.")
+            raise Problem(Slug.MALFORMED, "`and_made` is `true` or `false`.")
         keys.revoke(_one(keys, key_id).id, and_made == "true")
         g.key_acted_on = key_id
         log.info("key revoked", extra={"client": g.client})
@@ -169,19 +170,19 @@ def _one(keys: Keys, key_id: str) -> Key:
         return keys.one(g.client, key_id)
     except LookupError as error:
         detail = "There is no such API key of this client. Take an id that `GET /v1/keys` shows."
-        raise Problem(404, "no-such-key", detail) from error
+        raise Problem(Slug.NO_SUCH_KEY, detail) from error
 
 
 def _asker_ended() -> Problem:
     detail = "The API key that asks has ended, or ends within a minute: it makes no other. Use another key."
-    return Problem(401, "unauthorized", detail)
+    return Problem(Slug.UNAUTHORIZED, detail)
 
 
 def _grantable(scopes: Collection[Scope]) -> None:
     """Raises Problem where the asking key would hand out what it may not do itself."""
     for scope in sorted(set(scopes) - g.key.scopes):
         detail = f"A key hands out no more than it may do: this needs one that has the scope `{scope}`, too."
-        raise Problem(403, "insufficient-scope", detail, scope=scope)
+        raise Problem(Slug.INSUFFICIENT_SCOPE, detail, scope=scope)
 
 
 def _shown(made: str, scopes: Collection[Scope], **more: object) -> Response:

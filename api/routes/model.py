@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, TypedDict
 from flask import Blueprint, Response, jsonify, request
 
 from api.http.problem import RETRY_SECONDS, Problem
+from api.http.problem_kinds import Slug
 from api.openapi.describe import Answer, describe
 from jobs.record.errors import NotStored
 from jobs.store.objects import Objects
@@ -56,14 +57,14 @@ def model_routes(objects: Objects) -> Blueprint:
         "getModel",
         "The model, its operating points and what they mean",
         {200: Answer("The model that was loaded last.", ServedModel, ("ETag",))},
-        ("not-ready",),
+        (Slug.NOT_READY,),
     )
     def get_model() -> Response:
         try:
             served: dict[str, Any] = served_model(objects)
         except NotStored:
             detail = "No worker has loaded a model yet. Try again once the service is up."
-            raise Problem(409, "not-ready", detail, retry_after=RETRY_SECONDS) from None
+            raise Problem(Slug.NOT_READY, detail, retry_after=RETRY_SECONDS) from None
         response = jsonify(served)
         response.set_etag(f"{served['name']}-{served['version']}-{served['sha256'][:16]}")
         response.make_conditional(request)

@@ -6,7 +6,7 @@ from flask import Blueprint, Response, jsonify, render_template, request
 
 from api.http.page import page
 from api.http.problem import Problem, problem_type
-from api.http.problem_kinds import JOB_ERRORS, KINDS, Kind
+from api.http.problem_kinds import JOB_ERRORS, KINDS, Kind, Slug
 from api.openapi.describe import Answer, describe
 
 
@@ -47,12 +47,12 @@ def problem_routes() -> Blueprint:
         "getProblem",
         "What a problem of this type means, and what to do",
         {200: Answer("The type.", {"application/json": ProblemType, "text/html": str})},
-        ("not-found",),
+        (Slug.NOT_FOUND,),
         public=True,
     )
     def one_type(problem: str) -> Response:
         if problem not in ALL:
-            raise Problem(404, "not-found", "There is no such type of problem. /problems lists them all.")
+            raise Problem(Slug.NOT_FOUND, "There is no such type of problem. /problems lists them all.")
         return _page({problem: ALL[problem]}) if _html() else jsonify(_told(problem, ALL[problem]))
 
     @routes.after_request

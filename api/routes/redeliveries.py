@@ -7,6 +7,7 @@ from itertools import islice, takewhile
 from typing import TypedDict
 
 from api.http.problem import Problem
+from api.http.problem_kinds import Slug
 from api.intake.admission import Admission
 from jobs.record.documents import DeliveryAttempt
 from jobs.record.errors import Conflict, QueueUnavailable
@@ -40,7 +41,7 @@ class Redeliveries:
         self.admission.admit_callbacks(job.client)
         if not self._again(job.id):
             detail = "There is no callback to deliver: this has not ended, or named no callback_url."
-            raise Problem(409, "nothing-to-deliver", detail)
+            raise Problem(Slug.NOTHING_TO_DELIVER, detail)
         return self.ledger.read(job.id)
 
     def since(self, client: str, since: datetime, cursor: str | None) -> tuple[int, str | None]:

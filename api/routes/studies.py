@@ -8,6 +8,7 @@ from typing import Annotated, Literal, TypedDict
 
 from flask import Blueprint, Response, g, jsonify, request
 
+from api.http.problem_kinds import Slug
 from api.intake.accept import Intake, done_with_body
 from api.intake.admission import RATE_LIMIT
 from api.intake.idempotency import claim_place
@@ -32,10 +33,10 @@ _FORM = (
 )
 PROBLEMS = (
     *SUBMISSION_PROBLEMS,
-    *("request-entity-too-large", "unsupported-media-type", "quota-exceeded", "too-many-waiting"),
-    *("queue-full", "too-busy", "in-intake", "key-reused", "gone"),
+    *(Slug.REQUEST_ENTITY_TOO_LARGE, Slug.UNSUPPORTED_MEDIA_TYPE, Slug.QUOTA_EXCEEDED, Slug.TOO_MANY_WAITING),
+    *(Slug.QUEUE_FULL, Slug.TOO_BUSY, Slug.IN_INTAKE, Slug.KEY_REUSED, Slug.GONE),
 )
-_OWN_STUDY_PROBLEMS = ("no-such-study", "gone")
+_OWN_STUDY_PROBLEMS = (Slug.NO_SUCH_STUDY, Slug.GONE)
 _STUDY_ENDED = DescribedCallback(
     "studyEnded",
     "{$request.body#/callback_url}",
@@ -131,7 +132,7 @@ def study_routes(intake: Intake, redeliveries: Redeliveries, waiting: Waiting) -
             ),
             204: Answer("No more will come."),
         },
-        (*_OWN_STUDY_PROBLEMS, "too-many-waiting"),
+        (*_OWN_STUDY_PROBLEMS, Slug.TOO_MANY_WAITING),
         description="Each event is a `study` with the study as its data. A client that comes back with"
         " `Last-Event-ID` gets what came behind it.",
         headers=("Last-Event-ID",),
@@ -159,7 +160,7 @@ def study_routes(intake: Intake, redeliveries: Redeliveries, waiting: Waiting) -
         "redeliverStudy",
         "Send the callback once more, with the same webhook-id",
         {202: Answer("The study; its callback is due at once.", StudyDocument, RATE_LIMIT)},
-        (*_OWN_STUDY_PROBLEMS, "nothing-to-deliver", "quota-exceeded"),
+        (*_OWN_STUDY_PROBLEMS, Slug.NOTHING_TO_DELIVER, Slug.QUOTA_EXCEEDED),
     )
     def redeliver(study_id: str) -> Response:
         study = redeliveries.of(own_study(study_id, ledger))

@@ -5,6 +5,7 @@ from contextlib import suppress
 from flask import Response, g, jsonify
 
 from api.http.problem import Problem
+from api.http.problem_kinds import Slug
 from api.routes.waiting import Told
 from jobs.record.errors import NotStored
 from jobs.record.ids import is_id
@@ -22,13 +23,13 @@ def own_study(study_id: str, ledger: Ledger) -> Job:
             if study.client == g.client:
                 return not_gone(study)
     detail = "There is no such study. Check the id, and that the key is this client's."
-    raise Problem(404, "no-such-study", detail)
+    raise Problem(Slug.NO_SUCH_STUDY, detail)
 
 
 def not_gone(study: Job) -> Job:
     """The study itself. Raises Problem 410 where it was deleted."""
     if study.state is State.ERASED:
-        raise Problem(410, "gone", "This study was deleted, with all that belonged to it.")
+        raise Problem(Slug.GONE, "This study was deleted, with all that belonged to it.")
     return study
 
 

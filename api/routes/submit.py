@@ -7,6 +7,7 @@ from contextlib import suppress
 from flask import Blueprint, Response, g, request
 
 from api.http.media_types import MEDIA_TYPE
+from api.http.problem_kinds import Slug
 from api.intake.accept import Intake, done_with_body
 from api.intake.idempotency import claim_place
 from api.intake.submission import (
@@ -49,10 +50,18 @@ _ACCEPTED = {
 }
 PROBLEMS = (
     *SUBMISSION_PROBLEMS,
-    *("quota-exceeded", "too-many-waiting", "queue-full", "too-busy", "in-intake", "key-reused", "gone"),
-    "no-such-upload",
-    "upload-differs",
-    "unsupported-media-type",
+    *(
+        Slug.QUOTA_EXCEEDED,
+        Slug.TOO_MANY_WAITING,
+        Slug.QUEUE_FULL,
+        Slug.TOO_BUSY,
+        Slug.IN_INTAKE,
+        Slug.KEY_REUSED,
+        Slug.GONE,
+    ),
+    Slug.NO_SUCH_UPLOAD,
+    Slug.UPLOAD_DIFFERS,
+    Slug.UNSUPPORTED_MEDIA_TYPE,
 )
 BODY = {
     "multipart/form-data": SubmissionForm,

@@ -7,6 +7,7 @@ from flask import Blueprint, Response, g, jsonify
 
 from api.http.media_types import MEDIA_TYPE
 from api.http.problem import Problem
+from api.http.problem_kinds import Slug
 from api.intake.accept import Intake
 from api.intake.submission import too_large, upload_differs
 from api.openapi.describe import Answer, describe
@@ -48,7 +49,7 @@ def upload_routes(intake: Intake, uploads: Uploads) -> Blueprint:
         "createUpload",
         "An address to upload a large image to, past the API",
         {201: Answer("Where to put it.", UploadDocument, ("RateLimit-Policy", "RateLimit"))},
-        ("image-too-large", "quota-exceeded", "too-many-waiting", "queue-full"),
+        (Slug.IMAGE_TOO_LARGE, Slug.QUOTA_EXCEEDED, Slug.TOO_MANY_WAITING, Slug.QUEUE_FULL),
         description="Counts as a submission. Put the image there, without the API key, and submit it by its"
         " id; what is not submitted is erased about an hour after the address has expired.",
         body=Annotated[UploadOrder, CLOSED],
@@ -95,7 +96,7 @@ def uploaded_image(
         "There is no such upload of this client: it was submitted before, never arrived, or has expired."
         " Upload the image again."
     )
-    raise Problem(404, "no-such-upload", detail)
+    raise Problem(Slug.NO_SUCH_UPLOAD, detail)
 
 
 def _submitted_before(upload_id: str, place: str | None, ledger: Ledger) -> bytes:

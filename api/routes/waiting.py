@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 from flask import Request, Response, request
 from werkzeug.http import parse_dict_header
 
 from api.http.problem import RETRY_SECONDS, Problem
+from api.http.problem_kinds import Slug
 from api.http.slots import Slots
 from api.http.threads import WAITING, WAITING_OF_ONE
 from api.routes.job_answers import job_document
@@ -113,7 +115,12 @@ class Waiting:
             return Response(status=204)
         if not self.slots.take(job.client):
             detail = "Too many requests are waiting. Ask for the job itself, or come again later."
-            raise Problem(503, "too-many-waiting", detail, retry_after=RETRY_SECONDS)
+            raise Problem(
+                Slug.TOO_MANY_WAITING,
+                detail,
+                status=HTTPStatus.SERVICE_UNAVAILABLE,
+                retry_after=RETRY_SECONDS,
+            )
         headers = {"X-Accel-Buffering": "no"}
         stream = self._stream(job, seen, key_holds, kind, tell)
         response = Response(stream, headers=headers, content_type="text/event-stream")

@@ -8,6 +8,7 @@ from flask import Blueprint, Response, g, jsonify
 
 from api.http.moment import moment
 from api.http.problem import Problem
+from api.http.problem_kinds import Slug
 from api.identity.scopes import Scope
 from api.intake.admission import RATE_LIMIT, Admission
 from api.openapi.describe import Answer, describe
@@ -91,14 +92,14 @@ def webhook_routes(context: WebhookContext) -> Blueprint:
         "sendProbe",
         "Send a test event; a receiver that takes it is enabled again",
         {202: Answer("The probe, to be asked for at its Location.", Probe, ("Location", *RATE_LIMIT))},
-        ("callback-refused", "quota-exceeded"),
+        (Slug.CALLBACK_REFUSED, Slug.QUOTA_EXCEEDED),
         body=ProbeOrder,
     )
     def send_probe() -> Response:
         try:
             url = parse(json_body()["callback_url"], context.settings.callback_exceptions).url
         except CallbackUrlRefused as error:
-            raise Problem(422, "callback-refused", f"{error}.") from error
+            raise Problem(Slug.CALLBACK_REFUSED, f"{error}.") from error
         context.admission.admit_callbacks(g.client)
         probe_id = context.probes.create(g.client, url)
         context.queue.probe(g.client, probe_id)
@@ -108,28 +109,30 @@ def webhook_routes(context: WebhookContext) -> Blueprint:
         return response
 
     @routes.get("/probes/<probe_id>")
-    @describe("getProbe", "What came of a test event", {200: Answer("The probe.", Probe)}, ("no-such-probe",))
+    @describe(
+        "getProbe", "What came of a test event", {200: Answer("The probe.", Probe)}, (Slug.NO_SUCH_PROBE,)
+    )
     def show_probe(probe_id: str) -> Response:
         try:
             if is_id("probe", probe_id):
                 return jsonify(context.probes.read(g.client, probe_id))
         except NotStored:
             pass
-        raise Problem(404, "no-such-probe", "There is no such test event of this client. Send a new one.")
+        raise Problem(Slug.NO_SUCH_PROBE, "There is no such test event of this client. Send a new one.")
 
     @routes.post("/redeliver")
     @describe(
         "redeliverSince",
         "Send the callbacks of all jobs made since a time once more",
         {202: Answer("How many; with a cursor where there are more.", Redelivery, RATE_LIMIT)},
-        ("quota-exceeded",),
+        (Slug.QUOTA_EXCEEDED,),
         body=Annotated[Since, CLOSED],
     )
     def redeliver() -> Response:
         given = json_body()
         since, cursor = moment("since", given["since"]), given.get("cursor")
         if cursor is not None and not is_id("job", cursor):
-            raise Problem(400, "malformed", "`cursor` is the `next_cursor` of an earlier answer.")
+            raise Problem(Slug.MALFORMED, "`cursor` is the `next_cursor` of an earlier answer.")
         count, behind = context.redeliveries.since(g.client, since, cursor)
         response = jsonify(redelivered=count, next_cursor=behind)
         response.status_code = 202
