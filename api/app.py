@@ -13,13 +13,13 @@ from api.hooks import (
     audit_requests,
     authenticate_requests,
     harden_answers,
+    identify_requests,
     refuse_where_no_slot_came_free,
     trace_requests,
 )
 from api.http.cors import allow_origins
 from api.http.multipart_form import FormRequest
 from api.http.problem import answer_problems
-from api.http.request_id import identify_requests
 from api.identity.key_store import Keys
 from api.intake.accept import Intake
 from api.intake.admission import Admission

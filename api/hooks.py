@@ -1,24 +1,53 @@
 """What happens before and after every request: trace, authentication, headers and the audit log."""
 
 import re
+import secrets
 
 from flask import Flask, Response, g, request
 
 from api.http.problem import RETRY_SECONDS, Problem
 from api.http.problem_kinds import Slug
+from api.identity.caller import Caller
 from api.identity.credentials import DICOMWEB, key_of
+from api.identity.key import Key
 from api.identity.key_store import Keys
 from api.identity.scopes import Scope
 from api.intake.body_limits import BodyLimits
-from api.openapi.describe import operation_of
+from api.openapi.describe import Operation, operation_of
 from api.routes.health import agreed
 from jobs.settings import Settings
 from jobs.store.audit import Audit, AuditEntry
 from jobs.store.compatibility import Compatibility
-from jobs.trace import current, entered, trace_id
+from jobs.trace import asked, current, entered, trace_id
 
 _OUR_ID = re.compile(r"[a-z]+_[0-9A-HJKMNP-TV-Z]{26}")
 """What we made up ourselves; a name that a client has given may be a patient's."""
+
+
+_REQUEST_ID_HEADER = "X-Request-ID"
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._~:/+=@-]{1,128}")
+"""The form of a client's own request id: no other text goes into logs."""
+
+
+def identify_requests(app: Flask) -> None:
+    """Give each request its id, the client's own or a new one.
+
+    Registered before every other hook, as any of them may answer.
+    """
+
+    @app.before_request
+    def identify() -> None:
+        given = request.headers.get(_REQUEST_ID_HEADER, "")
+        asked.set(given if _REQUEST_ID.fullmatch(given) else f"req_{secrets.token_hex(16)}")
+
+    @app.after_request
+    def add_request_id(response: Response) -> Response:
+        response.headers[_REQUEST_ID_HEADER] = asked.get() or ""
+        return response
+
+    @app.teardown_request
+    def forget_request_id(_: BaseException | None) -> None:
+        asked.set(None)  # The thread continues with another request.
 
 
 def trace_requests(app: Flask) -> None:
@@ -35,13 +64,9 @@ def trace_requests(app: Flask) -> None:
 
 
 def authenticate_requests(app: Flask, settings: Settings, keys: Keys, compatibility: Compatibility) -> None:
-    """Refuse every request that needs an API key and has none, or one without the scope that it needs."""
+    """Refuse a request without a valid API key (401), or whose key has not the needed scope (403)."""
 
-    @app.before_request
-    def authenticate() -> None:
-        operation = operation_of(app.view_functions.get(request.endpoint or ""))
-        if operation.public if operation else not request.path.startswith(("/v1/", DICOMWEB)):
-            return
+    def caller() -> tuple[Key, str]:
         agreed(compatibility)
         text = key_of(request)
         key = keys.holder_of(text) if text else None
@@ -50,14 +75,32 @@ def authenticate_requests(app: Flask, settings: Settings, keys: Keys, compatibil
                 "Send a valid API key as `Authorization: Bearer <api key>`; the operator makes one for you."
             )
             raise Problem(Slug.UNAUTHORIZED, detail)
-        g.client, g.key = key.client, key
-        g.key_holds = lambda: keys.holder_of(text) is not None
-        needed = operation.needs(request.method) if operation else None
-        if needed and needed not in key.scopes:
-            detail = f"This needs a key with the scope `{needed}`. The operator makes one for you."
-            raise Problem(Slug.INSUFFICIENT_SCOPE, detail, scope=needed)
+        return key, text
 
-    app.extensions["gate"] = BodyLimits(app, authenticate, settings)
+    @app.before_request
+    def authenticate() -> None:
+        operation = operation_of(app.view_functions.get(request.endpoint or ""))
+        if operation.public if operation else not request.path.startswith(("/v1/", DICOMWEB)):
+            return
+        key, text = caller()
+        g.caller = Caller(key.client, key, g.traceparent)
+        g.key_holds = lambda: keys.holder_of(text) is not None
+        if operation:
+            _check_scope(operation, key)
+
+    def permitted(operation: Operation) -> Key:
+        key, _ = caller()
+        _check_scope(operation, key)
+        return key
+
+    app.extensions["body_limits"] = BodyLimits(app, permitted, settings)
+
+
+def _check_scope(operation: Operation, key: Key) -> None:
+    needed = operation.needs(request.method)
+    if needed and needed not in key.scopes:
+        detail = f"This needs a key with the scope `{needed}`. The operator makes one for you."
+        raise Problem(Slug.INSUFFICIENT_SCOPE, detail, scope=needed)
 
 
 def refuse_where_no_slot_came_free(app: Flask) -> None:
@@ -77,35 +120,39 @@ def harden_answers(app: Flask) -> None:
     def harden(response: Response) -> Response:
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers.setdefault("Cache-Control", "no-store")
-        response.headers.update(g.get("headers", {}))
+        for name, value in g.get("headers", {}).items():
+            response.headers.setdefault(name, value)
         return response
 
 
 def audit_requests(app: Flask, audit: Audit) -> None:
-    """Note every request by a key that was answered, or refused for its scope; not what came to nothing."""
+    """Write each request by a key into the audit log that succeeded or lacked a scope; no other."""
 
     @app.after_request
-    def note(response: Response) -> Response:
+    def write_audit_entries(response: Response) -> Response:
         operation = operation_of(app.view_functions.get(request.endpoint or ""))
-        done = response.status_code < 300 or response.status_code == 403
-        if operation and done and "key" in g:
+        written = response.status_code < 300 or response.status_code == 403
+        if operation and written and "caller" in g:
             for subject in _subjects(response):
                 entry = AuditEntry(
-                    client=g.client,
-                    key=g.key.id,
+                    client=g.caller.client,
+                    key=g.caller.key.id,
                     action=operation.id,
                     subject=subject,
                     status=response.status_code,
                     trace=trace_id(g.traceparent),
-                    request=g.request_id,
+                    request=asked.get(),
                 )
-                # What erases or changes is rare, and worth its own write before it is answered.
+                # Requests that erase or change are rare: each is written before it is answered.
                 (audit.keep if operation.needs(request.method) is Scope.ADMIN else audit.note)(entry)
         return response
 
 
 def _subjects(response: Response) -> list[str | None]:
-    """What was acted on: what was made, each job of it, else what the path names; one None for nothing."""
+    """List the ids of what a request acted on: what it made, each new job, or what its path names.
+
+    A request that names nothing gives one None.
+    """
     if "key_acted_on" in g:
         return [str(g.key_acted_on)]
     made = response.headers.get("Location", "").rpartition("/")[2]

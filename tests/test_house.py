@@ -146,6 +146,17 @@ def test_annotations_are_written_in_one_style(folder: str):
         assert "__future__" not in imported_by(module), f"{module}: quote what is not yet defined"
 
 
+def test_only_routes_and_hooks_use_the_request_context_of_flask():
+    """`flask.g` is read and written in api/routes and api/hooks.py alone; other modules take a Caller."""
+    allowed = {ROOT / "api/hooks.py", *modules("api/routes")}
+    for module in set(modules("api")) - allowed:
+        for node in ast.walk(ast.parse(module.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module == "flask":
+                assert "g" not in {alias.name for alias in node.names}, module.relative_to(ROOT)
+            else:
+                assert not isinstance(node, ast.Attribute) or ast.unparse(node) != "flask.g", module
+
+
 def test_every_folder_of_tests_is_a_package():
     folders = {path.parent for path in (ROOT / "tests").rglob("test_*.py")}
     assert all((folder / "__init__.py").exists() for folder in folders)

@@ -2,15 +2,17 @@
 
 import json
 import logging
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated, Any, TypedDict
 
-from flask import Flask, Response, current_app, g
+from flask import Flask, Response, current_app
 from gunicorn.http.errors import NoMoreData, ParseException
 from werkzeug.exceptions import HTTPException
 
 from api.http.problem_kinds import KINDS, Slug
 from jobs.record.errors import QueueBusy, TransientError
+from jobs.trace import asked
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +49,8 @@ class ProblemDocument(TypedDict):
 class Problem(Exception):
     """An answer that is an error: the `slug` of its type, and a `detail` for the developer.
 
-    `status` is given only where it is not the one of the type. `extra` are further members of the document.
+    `status` is given only where it is not the one of the type. `headers` are headers of the answer, `extra`
+    further members of the document.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class Problem(Exception):
         *,
         status: int | None = None,
         retry_after: int | None = None,
+        headers: Mapping[str, str] | None = None,
         **extra: Any,
     ) -> None:
         super().__init__(detail)
@@ -64,6 +68,7 @@ class Problem(Exception):
         self.status = status or KINDS[slug].status
         self.detail = detail
         self.retry_after = retry_after
+        self.headers = dict(headers or {})
         self.extra = extra
 
     def response(self) -> Response:
@@ -73,10 +78,11 @@ class Problem(Exception):
             "title": HTTPStatus(self.status).phrase,
             "status": self.status,
             "detail": self.detail,
-            "request_id": g.request_id,
+            "request_id": asked.get(),
             **self.extra,
         }
         response = Response(json.dumps(body), self.status, content_type="application/problem+json")
+        response.headers.update(self.headers)
         if self.retry_after is not None:
             response.headers["Retry-After"] = str(self.retry_after)
         if self.status == HTTPStatus.UNAUTHORIZED:

@@ -5,7 +5,6 @@ import math
 import time
 from dataclasses import dataclass
 
-from flask import g
 from limits import RateLimitItemPerMinute
 from limits.storage import RedisStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
@@ -51,15 +50,16 @@ class Admission:
         """Count one submission of a client: whether it is within its quota, and the headers that say so."""
         return self._count("submissions", self.settings.client_rate, client, 1)
 
-    def admit_callbacks(self, client: str, number: int = 1) -> None:
-        """Count so many test events and redeliveries; RateLimit headers go into `g`.
+    def admit_callbacks(self, client: str, number: int = 1) -> dict[str, str]:
+        """Count this number of test events and redeliveries, and return the RateLimit headers.
 
-        Raises Problem 429 where the client's quota has not so many left.
+        Raises Problem 429 where less than the number is left of the client's quota.
         """
-        within, g.headers = self._count("callbacks", self.settings.client_callbacks, client, number)
+        within, headers = self._count("callbacks", self.settings.client_callbacks, client, number)
         if not within:
             detail = "This client asks for more callbacks a minute than its quota allows. Ask again later."
-            raise Problem(Slug.QUOTA_EXCEEDED, detail)
+            raise Problem(Slug.QUOTA_EXCEEDED, detail, headers=headers)
+        return headers
 
     def _count(self, what: str, most: int, client: str, number: int) -> tuple[bool, dict[str, str]]:
         """Whether so many more are within the quota, and the headers that say so.

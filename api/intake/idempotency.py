@@ -26,7 +26,7 @@ ABANDONED = LEFTOVER_GRACE / 2
 """After it the leftovers of that job id may soon be erased: a claim without a job is void."""
 
 
-def claim_place(request: Request, client: str, own_id: str | None) -> str | None:
+def claim_key(request: Request, client: str, own_id: str | None) -> str | None:
     """Where the claim of this submission lies; None if it names neither key nor id. Raises Problem 400."""
     key = request.headers.get(HEADER)
     if own_id is not None:
@@ -54,7 +54,7 @@ def id_of(text: str, client: str, ledger: Ledger) -> str | None:
     return claim.job_id if claim else None
 
 
-def standing(mine: Claim, ledger: Ledger) -> tuple[Claim, Job | None]:
+def take_claim(mine: Claim, ledger: Ledger) -> tuple[Claim, Job | None]:
     """The claim that stands, perhaps `mine`, and its job; without one, accept it under the claim's job id.
 
     Raises Problem: 409 while the same is in intake, 422 where the name stands for another payload.

@@ -92,7 +92,7 @@ class Stored:
 
 
 def dicomweb_routes(intake: Intake) -> Blueprint:
-    """The blueprint of these routes. `g.client` holds the authenticated client."""
+    """Make the blueprint of these routes."""
     routes = Blueprint("dicomweb", __name__, url_prefix=DICOMWEB.rstrip("/"))
 
     @routes.post("/studies")
@@ -110,7 +110,7 @@ def dicomweb_routes(intake: Intake) -> Blueprint:
             detail = 'Send multipart/related; type="application/dicom", each instance as a part of its own.'
             raise Problem(Slug.UNSUPPORTED_MEDIA_TYPE, detail)
         request.max_content_length = intake.settings.max_study_bytes
-        intake.admit(g.client)
+        g.headers = intake.admit(g.caller)
         return _answer(_store_all(intake, study), intake.settings.public_url)
 
     return routes
@@ -151,8 +151,8 @@ def _store_one(
             stored.left_alone.append(instance)
             return
         if number > 1:
-            intake.admit(g.client)
-        submission = checked(data, fields, g.client, intake.settings, intake.pictures)
+            g.headers = intake.admit(g.caller)
+        submission = checked(data, fields, g.caller.client, intake.settings, intake.pictures)
         # Only what was checked is parsed here: pydicom inflates a deflated file whole.
         header = _header(data)
         if study is not None and header.get("StudyInstanceUID") != study:
@@ -162,12 +162,15 @@ def _store_one(
             stored.left_alone.append(instance)
             return
         # No idempotency key begins with a line's end.
-        place = key_place(g.client, f"\n{instance.ReferencedSOPInstanceUID}")
-        job, _ = intake.accept_once(submission, g.client, place, expires=False)
-        stored.jobs.append((instance, job))
+        key = key_place(g.caller.client, f"\n{instance.ReferencedSOPInstanceUID}")
+        accepted = intake.accept(submission, g.caller, key, expires=False)
+        stored.jobs.append((instance, accepted.job))
+        if not accepted.repeated:
+            g.setdefault("accepted", []).append(accepted.job.id)  # For the audit log.
     except _Refused as refusal:
         stored.failed.append((instance, refusal.reason))
     except Problem as problem:
+        g.headers = problem.headers or g.headers
         # The fields in the query are wrong for all; a busy service is to be asked again for all.
         if problem.slug in (Slug.MALFORMED, Slug.CALLBACK_REFUSED):
             raise

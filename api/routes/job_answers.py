@@ -30,13 +30,13 @@ def own_job(job_id: str, ledger: Ledger) -> Job:
 
     Raises Problem: 404, or 410 where it was deleted.
     """
-    own = id_of(job_id, g.client, ledger)
+    own = id_of(job_id, g.caller.client, ledger)
     if own:
         try:
             job = ledger.current(own)
         except NotStored:
             job = None
-        if job and job.client == g.client:
+        if job and job.client == g.caller.client:
             return not_gone(job)
     raise Problem(Slug.NO_SUCH_JOB, "There is no such job. Check the id, and that the key is this client's.")
 

@@ -53,7 +53,7 @@ def job_routes(
         query=Listing,
     )
     def list_jobs() -> Response:
-        page, behind = page_of(g.client, wanted_jobs(request.args), ledger)
+        page, behind = page_of(g.caller.client, wanted_jobs(request.args), ledger)
         documents = [job_document(job, ledger, public_url) for job in page]
         return jsonify(jobs=documents, next_cursor=behind)
 
@@ -113,7 +113,7 @@ def job_routes(
         except IllegalMove as error:
             detail = "The job has ended already: there is nothing left to cancel."
             raise Problem(Slug.JOB_ENDED, detail) from error
-        log.info("job canceled", extra={"job": job.id, "client": g.client})
+        log.info("job canceled", extra={"job": job.id, "client": g.caller.client})
         try:
             pass_on(canceled, ledger, queue)
         except TransientError as error:
@@ -134,7 +134,7 @@ def job_routes(
         job = own_job(job_id, ledger)
         with suppress(IllegalMove):  # Another request was faster.
             delete(job.id, ledger)
-        log.info("job deleted", extra={"job": job.id, "client": g.client})
+        log.info("job deleted", extra={"job": job.id, "client": g.caller.client})
         return Response(status=204)
 
     @routes.get("/<job_id>/deliveries")

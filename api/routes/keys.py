@@ -85,7 +85,7 @@ class RotatedKey(NewKey):
 
 
 def key_routes(keys: Keys) -> Blueprint:
-    """The blueprint of these routes. `g.client` and `g.key` hold who asks, and by which key."""
+    """Make the blueprint of these routes."""
     routes = Blueprint("keys", __name__, url_prefix="/v1/keys")
 
     @routes.get("")
@@ -96,7 +96,7 @@ def key_routes(keys: Keys) -> Blueprint:
         scope=Scope.ADMIN,
     )
     def show() -> Response:
-        known = sorted(keys.of_client(g.client), key=lambda pair: pair[0].created_at)
+        known = sorted(keys.of_client(g.caller.client), key=lambda pair: pair[0].created_at)
         return jsonify(
             keys=[
                 {name: value for name, value in told(key).items() if name != "client"}
@@ -115,10 +115,10 @@ def key_routes(keys: Keys) -> Blueprint:
         scope=Scope.ADMIN,
     )
     def create() -> Response:
-        scopes = frozenset(map(Scope, json_body().get("scopes", g.key.scopes)))
+        scopes = frozenset(map(Scope, json_body().get("scopes", g.caller.key.scopes)))
         _grantable(scopes)
         try:
-            return _shown(keys.create(g.client, scopes, g.key.id), scopes)
+            return _shown(keys.create(g.caller.client, scopes, g.caller.key.id), scopes)
         except MakerEnded as error:
             raise _asker_ended() from error
 
@@ -136,7 +136,7 @@ def key_routes(keys: Keys) -> Blueprint:
         _grantable(_one(keys, key_id).scopes)
         overlap = timedelta(hours=json_body().get("overlap_hours", _OVERLAP_HOURS))
         try:
-            made, ending = keys.rotate(key_id, overlap, g.key.id)
+            made, ending = keys.rotate(key_id, overlap, g.caller.key.id)
         except MakerEnded as error:
             raise _asker_ended() from error
         except LookupError as error:
@@ -159,7 +159,7 @@ def key_routes(keys: Keys) -> Blueprint:
             raise Problem(Slug.MALFORMED, "`and_made` is `true` or `false`.")
         keys.revoke(_one(keys, key_id).id, and_made == "true")
         g.key_acted_on = key_id
-        log.info("key revoked", extra={"client": g.client})
+        log.info("key revoked", extra={"client": g.caller.client})
         return Response(status=204)
 
     return routes
@@ -167,7 +167,7 @@ def key_routes(keys: Keys) -> Blueprint:
 
 def _one(keys: Keys, key_id: str) -> Key:
     try:
-        return keys.one(g.client, key_id)
+        return keys.one(g.caller.client, key_id)
     except LookupError as error:
         detail = "There is no such API key of this client. Take an id that `GET /v1/keys` shows."
         raise Problem(Slug.NO_SUCH_KEY, detail) from error
@@ -180,7 +180,7 @@ def _asker_ended() -> Problem:
 
 def _grantable(scopes: Collection[Scope]) -> None:
     """Raises Problem where the asking key would hand out what it may not do itself."""
-    for scope in sorted(set(scopes) - g.key.scopes):
+    for scope in sorted(set(scopes) - g.caller.key.scopes):
         detail = f"A key hands out no more than it may do: this needs one that has the scope `{scope}`, too."
         raise Problem(Slug.INSUFFICIENT_SCOPE, detail, scope=scope)
 
@@ -189,5 +189,5 @@ def _shown(made: str, scopes: Collection[Scope], **more: object) -> Response:
     g.key_acted_on = id_of(made)
     response = jsonify(id=id_of(made), scopes=sorted(scopes), api_key=made, **more)
     response.status_code = 201
-    log.info("key made", extra={"client": g.client})
+    log.info("key made", extra={"client": g.caller.client})
     return response

@@ -6,6 +6,8 @@ from datetime import datetime
 from itertools import islice, takewhile
 from typing import TypedDict
 
+from flask import g
+
 from api.http.problem import Problem
 from api.http.problem_kinds import Slug
 from api.intake.admission import Admission
@@ -38,7 +40,7 @@ class Redeliveries:
 
     def of(self, job: Job) -> Job:
         """Let the callback of this job or study be due. Raises Problem 409 where there is none yet."""
-        self.admission.admit_callbacks(job.client)
+        g.headers = self.admission.admit_callbacks(job.client)
         if not self._again(job.id):
             detail = "There is no callback to deliver: this has not ended, or named no callback_url."
             raise Problem(Slug.NOTHING_TO_DELIVER, detail)
@@ -53,7 +55,7 @@ class Redeliveries:
         newer = takewhile(lambda job_id: made_at(job_id) >= since, self.ledger.of_client(client, cursor))
         looked_at = list(islice(newer, most + 1))
         page = looked_at[:most]
-        self.admission.admit_callbacks(client, max(1, len(page)))
+        g.headers = self.admission.admit_callbacks(client, max(1, len(page)))
         count = sum(self._again(job_id) for job_id in page)
         return count, page[-1] if len(looked_at) > most else None
 

@@ -11,7 +11,7 @@ from flask import Blueprint, Response, g, jsonify, request
 from api.http.problem_kinds import Slug
 from api.intake.accept import Intake, done_with_body
 from api.intake.admission import RATE_LIMIT
-from api.intake.idempotency import claim_place
+from api.intake.idempotency import claim_key
 from api.intake.study import MOST_IMAGES, StudyForm, read_study
 from api.intake.submission import SUBMISSION_PROBLEMS
 from api.openapi.describe import Answer, DescribedCallback, Size, describe
@@ -58,7 +58,7 @@ class StudyChange(TypedDict):
 
 
 def study_routes(intake: Intake, redeliveries: Redeliveries, waiting: Waiting) -> Blueprint:
-    """The blueprint of these routes. `g.client` holds the authenticated client."""
+    """Make the blueprint of these routes."""
     routes = Blueprint("studies", __name__, url_prefix="/v1/studies")
     ledger, public_url = intake.ledger, intake.settings.public_url
     tell = partial(told_of, ledger=ledger, public_url=public_url)
@@ -79,12 +79,13 @@ def study_routes(intake: Intake, redeliveries: Redeliveries, waiting: Waiting) -
         callback=_STUDY_ENDED,
     )
     def submit() -> Response:
-        place = claim_place(request, g.client, None)
-        intake.admit(g.client, place)
-        pictures = read_study(request, g.client, intake.settings, intake.pictures)
+        key = claim_key(request, g.caller.client, None)
+        g.headers = intake.admit(g.caller, key)
+        pictures = read_study(request, g.caller.client, intake.settings, intake.pictures)
         for _ in pictures[1:]:
-            intake.admit(g.client, place)
-        study, headers = intake.accept_study(pictures, g.client, place)
+            g.headers = intake.admit(g.caller, key)
+        accepted = intake.accept_study(pictures, g.caller, key)
+        study = accepted.job
         done_with_body()
         seconds, waited = preferred_wait(request), False
         if seconds:
@@ -92,7 +93,7 @@ def study_routes(intake: Intake, redeliveries: Redeliveries, waiting: Waiting) -
                 study, waited = waiting.until(lambda study: study.state.final, study, seconds)
         ended = waited and study.state.final
         response = study_answer(not_gone(study), ledger, public_url, 200 if ended else 202)
-        response.headers.update(headers)
+        response.headers.update(accepted.headers)
         response.headers["Location"] = f"{public_url}/v1/studies/{study.id}"
         if waited:
             response.headers["Preference-Applied"] = f"wait={seconds}"
@@ -178,7 +179,7 @@ def study_routes(intake: Intake, redeliveries: Redeliveries, waiting: Waiting) -
         study = own_study(study_id, ledger)
         with suppress(IllegalMove):  # Another request was faster.
             delete(study.id, ledger)
-        log.info("study deleted", extra={"job": study.id, "client": g.client})
+        log.info("study deleted", extra={"job": study.id, "client": g.caller.client})
         return Response(status=204)
 
     return routes

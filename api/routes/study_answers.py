@@ -20,7 +20,7 @@ def own_study(study_id: str, ledger: Ledger) -> Job:
     if is_id("study", study_id):
         with suppress(NotStored):
             study = ledger.current(study_id)
-            if study.client == g.client:
+            if study.client == g.caller.client:
                 return not_gone(study)
     detail = "There is no such study. Check the id, and that the key is this client's."
     raise Problem(Slug.NO_SUCH_STUDY, detail)

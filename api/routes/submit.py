@@ -1,7 +1,6 @@
 """The routes by which a radiograph is submitted: checked, stored, enqueued, answered with its job."""
 
 import logging
-from collections.abc import Mapping
 from contextlib import suppress
 
 from flask import Blueprint, Response, g, request
@@ -9,7 +8,7 @@ from flask import Blueprint, Response, g, request
 from api.http.media_types import MEDIA_TYPE
 from api.http.problem_kinds import Slug
 from api.intake.accept import Intake, done_with_body
-from api.intake.idempotency import claim_place
+from api.intake.idempotency import claim_key
 from api.intake.submission import (
     SUBMISSION_PROBLEMS,
     JobFields,
@@ -70,7 +69,7 @@ BODY = {
 
 
 def submit_routes(intake: Intake, waiting: Waiting, uploads: Uploads) -> Blueprint:
-    """The blueprint of these routes. `g.client` holds the authenticated client."""
+    """Make the blueprint of these routes."""
     routes = Blueprint("submit", __name__, url_prefix="/v1/jobs")
 
     @routes.post("")
@@ -114,26 +113,22 @@ def submit_routes(intake: Intake, waiting: Waiting, uploads: Uploads) -> Bluepri
 
 
 def _submitted(intake: Intake, waiting: Waiting, uploads: Uploads, own_id: str | None) -> Response:
-    place = claim_place(request, g.client, own_id)
-    intake.admit(g.client, place)
+    key = claim_key(request, g.caller.client, own_id)
+    g.headers = intake.admit(g.caller, key)
     submission = read_submission(
         request,
-        g.client,
+        g.caller.client,
         intake.settings,
         intake.pictures,
-        lambda upload_id: uploaded_image(upload_id, place, uploads, intake),
+        lambda upload_id: uploaded_image(upload_id, key, uploads, intake),
     )
-    headers: Mapping[str, str] = {}
-    if place is None:
-        job = intake.accept(submission, g.client)
-    else:
-        job, headers = intake.accept_once(submission, g.client, place, own_id)
+    accepted = intake.accept(submission, g.caller, key, own_id)
     done_with_body()
-    if submission.upload and job.upload == submission.upload:
+    if submission.upload and accepted.job.upload == submission.upload:
         with suppress(TransientError):  # It is due to be erased.
-            uploads.delete(g.client, submission.upload)
-    response = _answer(job, intake, waiting)
-    response.headers.update(headers)
+            uploads.delete(g.caller.client, submission.upload)
+    response = _answer(accepted.job, intake, waiting)
+    response.headers.update(accepted.headers)
     return response
 
 

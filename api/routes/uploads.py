@@ -41,7 +41,7 @@ class UploadDocument(TypedDict):
 
 
 def upload_routes(intake: Intake, uploads: Uploads) -> Blueprint:
-    """The blueprint of this route. `g.client` holds the authenticated client."""
+    """Make the blueprint of this route."""
     routes = Blueprint("uploads", __name__, url_prefix="/v1/uploads")
 
     @routes.post("")
@@ -55,12 +55,12 @@ def upload_routes(intake: Intake, uploads: Uploads) -> Blueprint:
         body=Annotated[UploadOrder, CLOSED],
     )
     def create() -> Response:
-        intake.admit(g.client)
+        g.headers = intake.admit(g.caller)
         order = json_body()
         size, content_type = int(order["size"]), order["content_type"]
         if size > intake.settings.max_bytes:
             raise too_large(intake.settings.max_bytes)
-        upload = uploads.open(g.client, size, content_type)
+        upload = uploads.open(g.caller.client, size, content_type)
         response = jsonify(
             id=upload.id,
             url=upload.url,
@@ -75,23 +75,23 @@ def upload_routes(intake: Intake, uploads: Uploads) -> Blueprint:
 
 
 def uploaded_image(
-    upload_id: str, place: str | None, uploads: Uploads, intake: Intake
+    upload_id: str, claim_key: str | None, uploads: Uploads, intake: Intake
 ) -> tuple[bytes, str | None]:
-    """What the client has uploaded under this id, and the type that it ordered, which is still to be checked.
+    """Read the image that the client has uploaded under this id, and the type that the client ordered.
 
-    The radiograph of the job that it has become, without a type, where the claim at `place` stands for that
-    job: the upload is erased by then, and what is sent again has to be answered. Raises Problem: 404, 413
-    where it is too large, or 422 where it has another size than was ordered.
+    The type is not checked yet. A submission that is sent again, whose job has the claim at `claim_key`, gets
+    the radiograph of that job and no type, because the upload was erased. Raises Problem: 404, 413 for an
+    image that is too large, 422 for another size than was ordered.
     """
     with suppress(NotStored):
-        order, size = uploads.order(g.client, upload_id), uploads.size(g.client, upload_id)
+        order, size = uploads.order(g.caller.client, upload_id), uploads.size(g.caller.client, upload_id)
         if (size or 0) > intake.settings.max_bytes:
             raise too_large(intake.settings.max_bytes)
         if size is not None and size != order.size:
             raise upload_differs(f"The upload has {size} bytes; {order.size} were ordered.")
-        return uploads.read(g.client, upload_id), order.content_type
+        return uploads.read(g.caller.client, upload_id), order.content_type
     with suppress(NotStored):
-        return _submitted_before(upload_id, place, intake.ledger), None
+        return _submitted_before(upload_id, claim_key, intake.ledger), None
     detail = (
         "There is no such upload of this client: it was submitted before, never arrived, or has expired."
         " Upload the image again."
@@ -99,8 +99,8 @@ def uploaded_image(
     raise Problem(Slug.NO_SUCH_UPLOAD, detail)
 
 
-def _submitted_before(upload_id: str, place: str | None, ledger: Ledger) -> bytes:
-    claim = ledger.claims.read(place) if place else None
+def _submitted_before(upload_id: str, claim_key: str | None, ledger: Ledger) -> bytes:
+    claim = ledger.claims.read(claim_key) if claim_key else None
     if claim is None or claim.over(now()):
         raise NotStored(upload_id)
     job = ledger.read(claim.job_id)

@@ -47,7 +47,7 @@ class WebhookContext:
 
 
 def webhook_routes(context: WebhookContext) -> Blueprint:
-    """The blueprint of these routes. `g.client` holds the authenticated client."""
+    """Make the blueprint of these routes."""
     routes = Blueprint("webhook", __name__, url_prefix="/v1/webhook")
 
     @routes.get("")
@@ -68,7 +68,7 @@ def webhook_routes(context: WebhookContext) -> Blueprint:
         scope=Scope.ADMIN,
     )
     def choose() -> Response:
-        context.webhooks.choose(g.client, sorted(set(json_body()["events"]), key=EVENTS.index))
+        context.webhooks.choose(g.caller.client, sorted(set(json_body()["events"]), key=EVENTS.index))
         return jsonify(_document(context))
 
     @routes.post("/rotate")
@@ -80,10 +80,10 @@ def webhook_routes(context: WebhookContext) -> Blueprint:
     )
     def rotate() -> Response:
         at = now()
-        chosen = context.webhooks.rotate(g.client, at)
-        log.info("webhook secret rotated", extra={"client": g.client})
+        chosen = context.webhooks.rotate(g.caller.client, at)
+        log.info("webhook secret rotated", extra={"client": g.caller.client})
         return jsonify(
-            secret=webhook_secret(context.settings.signing_key, g.client, chosen.generation),
+            secret=webhook_secret(context.settings.signing_key, g.caller.client, chosen.generation),
             previous_secret_signs_until=moment_text(at + OVERLAP),
         )
 
@@ -100,10 +100,10 @@ def webhook_routes(context: WebhookContext) -> Blueprint:
             url = parse(json_body()["callback_url"], context.settings.callback_exceptions).url
         except CallbackUrlRefused as error:
             raise Problem(Slug.CALLBACK_REFUSED, f"{error}.") from error
-        context.admission.admit_callbacks(g.client)
-        probe_id = context.probes.create(g.client, url)
-        context.queue.probe(g.client, probe_id)
-        response = jsonify(context.probes.read(g.client, probe_id))
+        g.headers = context.admission.admit_callbacks(g.caller.client)
+        probe_id = context.probes.create(g.caller.client, url)
+        context.queue.probe(g.caller.client, probe_id)
+        response = jsonify(context.probes.read(g.caller.client, probe_id))
         response.status_code = 202
         response.headers["Location"] = f"{context.settings.public_url}/v1/webhook/probes/{probe_id}"
         return response
@@ -115,7 +115,7 @@ def webhook_routes(context: WebhookContext) -> Blueprint:
     def show_probe(probe_id: str) -> Response:
         try:
             if is_id("probe", probe_id):
-                return jsonify(context.probes.read(g.client, probe_id))
+                return jsonify(context.probes.read(g.caller.client, probe_id))
         except NotStored:
             pass
         raise Problem(Slug.NO_SUCH_PROBE, "There is no such test event of this client. Send a new one.")
@@ -133,7 +133,7 @@ def webhook_routes(context: WebhookContext) -> Blueprint:
         since, cursor = moment("since", given["since"]), given.get("cursor")
         if cursor is not None and not is_id("job", cursor):
             raise Problem(Slug.MALFORMED, "`cursor` is the `next_cursor` of an earlier answer.")
-        count, behind = context.redeliveries.since(g.client, since, cursor)
+        count, behind = context.redeliveries.since(g.caller.client, since, cursor)
         response = jsonify(redelivered=count, next_cursor=behind)
         response.status_code = 202
         return response
@@ -142,7 +142,7 @@ def webhook_routes(context: WebhookContext) -> Blueprint:
 
 
 def _document(context: WebhookContext) -> WebhookDocument:
-    chosen = context.webhooks.of(g.client)
+    chosen = context.webhooks.of(g.caller.client)
     return {
         "events": list(chosen.events),
         "known_events": list(EVENTS),
@@ -153,6 +153,6 @@ def _document(context: WebhookContext) -> WebhookDocument:
                 "failing_since": moment_text(receiver.failing_since) if receiver.failing_since else None,
                 "disabled_at": moment_text(receiver.disabled_at) if receiver.disabled_at else None,
             }
-            for receiver in context.receivers.failing(g.client)
+            for receiver in context.receivers.failing(g.caller.client)
         ],
     }

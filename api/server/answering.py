@@ -130,7 +130,7 @@ class Answering(ABC):
         if self.exchange.finished:
             self._forget_body()
         self.enter(AnswerPhase.SENDING)
-        self.pace = Pace(self.worker.gate.settings.least_rate, float("inf"))
+        self.pace = Pace(self.worker.body_limits.settings.least_rate, float("inf"))
         self.writable()
         if self.phase is AnswerPhase.SENDING:
             self.worker.listen(self, reading=False, writing=True)
@@ -158,7 +158,7 @@ class Answering(ABC):
         if not (exchange and body and body.refused) or (exchange.expects_continue and not began):
             self.linger()
             return
-        settings = self.worker.gate.settings
+        settings = self.worker.body_limits.settings
         self.enter(AnswerPhase.SKIPPING)
         self.pace = Pace(settings.least_rate, settings.body_seconds)
         self.worker.listen(self)
@@ -172,7 +172,7 @@ class Answering(ABC):
         except ParseException:
             ended = True
         self.incoming.clear()
-        if ended or self.body.received > self.worker.gate.settings.max_study_bytes:
+        if ended or self.body.received > self.worker.body_limits.settings.max_study_bytes:
             self.linger()
 
     def linger(self) -> None:

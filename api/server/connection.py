@@ -108,7 +108,7 @@ class Connection(Answering):
                 "PUT",
             ):  # Without a body it may need a slot, too.
                 self.exchange.body = Body(request)
-                ask = partial(self.worker.gate, self.exchange.environ.copy())
+                ask = partial(self.worker.body_limits, self.exchange.environ.copy())
                 self.worker.run_in_thread(ask, self._allowed)
             else:
                 self.run()
@@ -128,7 +128,9 @@ class Connection(Answering):
             self.outbox.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
             self.outbox.flush()
         self.enter(AnswerPhase.BODY)
-        self.pace = Pace(self.worker.gate.settings.least_rate, self.worker.gate.settings.body_seconds)
+        self.pace = Pace(
+            self.worker.body_limits.settings.least_rate, self.worker.body_limits.settings.body_seconds
+        )
         self.worker.listen(self)
         if self.incoming:
             data = bytes(self.incoming)

@@ -53,8 +53,8 @@ class Worker(GunicornWorker):
 
     def run(self) -> None:
         """Serve until told to stop, then until the last request is answered or the grace period is over."""
-        self.gate = self.wsgi.extensions["gate"]
-        kept = STUDIES * self.gate.settings.max_study_bytes
+        self.body_limits = self.wsgi.extensions["body_limits"]
+        kept = STUDIES * self.body_limits.settings.max_study_bytes
         self.spool = Budget(kept, kept // 2)
         self._lines: dict[Size, RequestQueues[Connection]] = {
             Size.IMAGE: RequestQueues(INTAKES, INTAKES // ONE_IN),
