@@ -25,6 +25,7 @@ from api.intake.accept import Intake
 from api.intake.admission import Admission
 from api.intake.decode import Pictures
 from api.intake.submission import FORM_OVERHEAD
+from api.results.dicom_report import silence_highdicom
 from api.routes.dicomweb import dicomweb_routes
 from api.routes.docs import document_routes
 from api.routes.health import health_routes
@@ -131,6 +132,7 @@ def from_environment() -> Flask:
     settings = Settings.from_environment(os.environ)
     log_as_json(settings.log_level)
     warn_of_unknown(os.environ)
+    silence_highdicom()
     given = Collaborators.connect(settings)
     try:
         given.stores.objects.check()

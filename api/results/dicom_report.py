@@ -1,8 +1,8 @@
-"""A job's result as DICOM: a structured report by TID 1500, and the overlay, both in the study of the source.
+"""Writes a job's result as DICOM: a structured report (TID 1500) and the overlay, in the study of the source.
 
-They carry the source's patient and study, or a PACS could not file them: so they are made when asked for, out
-of the stored original, for the client that submitted it, and are kept nowhere. highdicom is imported here
-only once they are asked for.
+Both carry the patient and the study of the source, which a PACS needs to file them. They are made from the
+stored original when the client that submitted it asks for them, and are not stored. highdicom is imported
+with the first of them.
 """
 
 import io
@@ -38,13 +38,15 @@ _MAY_BE_MISSING = ("IssuerOfPatientID", "StudyDescription")
 _SEXES = ("M", "F", "O")
 _UTF8 = "ISO_IR 192"
 
-# What highdicom warns of and tells the log holds patients' names and the source's UIDs.
-logging.getLogger("highdicom").setLevel(logging.CRITICAL + 1)
-warnings.filterwarnings("ignore", module=r"highdicom(\.|$)")
-
 
 class NotFileable(ValueError):
     """The source's header does not say what DICOM needs; the message quotes nothing of it."""
+
+
+def silence_highdicom() -> None:
+    """Drop the warnings and log records of highdicom: they quote patients' names and the source's UIDs."""
+    logging.getLogger("highdicom").setLevel(logging.CRITICAL + 1)
+    warnings.filterwarnings("ignore", module=r"highdicom(\.|$)")
 
 
 def report(job: Job, source: bytes) -> bytes:
