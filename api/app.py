@@ -14,7 +14,7 @@ from api.hooks import (
     authenticate_requests,
     harden_answers,
     identify_requests,
-    refuse_where_no_slot_came_free,
+    refuse_without_slot,
     trace_requests,
 )
 from api.http.cors import allow_origins
@@ -57,17 +57,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Collaborators:
-    """What the application works with. It connects to nothing by itself."""
+    """The connections that the application uses."""
 
     stores: Stores
     keys: Keys
     changes: Changes
     upload_signer: Objects
-    """The object store at the address at which clients reach it: it signs the addresses of uploads."""
+    """The object store at the URL that clients use. It signs the URLs of uploads."""
 
     @classmethod
     def connect(cls, settings: Settings) -> Self:
-        """Connect to what the settings name. Raises SettingsError."""
+        """Connect to the stores that the settings name. Raises SettingsError."""
         stores = Stores.connect(settings)
         return cls(
             stores,
@@ -78,15 +78,15 @@ class Collaborators:
 
 
 def create_app(settings: Settings, given: Collaborators) -> Flask:
-    """Make the application over the given collaborators."""
+    """Make the application over the given collaborators. It opens no other connection."""
     stores, ledger, keys = given.stores, given.stores.ledger, given.keys
     app = Flask(__name__, static_folder=None, template_folder="openapi/pages")
     app.request_class = FormRequest
     app.config["MAX_CONTENT_LENGTH"] = settings.max_bytes + FORM_OVERHEAD
     app.config["MAX_FORM_PARTS"] = 20
     app.config["PREFIX"] = urlsplit(settings.public_url).path.rstrip("/")
-    app.url_map.merge_slashes = False  # two slashes make another path, not one to be led away from
-    app.json.sort_keys = False  # type: ignore[attr-defined]  # the order of the contract reads better
+    app.url_map.merge_slashes = False  # a path with two slashes is another path, without a redirect
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # members stay in the order of the documentation
     identify_requests(app)
     answer_problems(app)
     pictures = Pictures.of(settings)
@@ -122,13 +122,13 @@ def create_app(settings: Settings, given: Collaborators) -> Flask:
     audit_requests(app, stores.audit)
     trace_requests(app)
     authenticate_requests(app, settings, keys, compatibility)
-    refuse_where_no_slot_came_free(app)
+    refuse_without_slot(app)
     harden_answers(app)
     return app
 
 
 def from_environment() -> Flask:
-    """The application as the environment sets it. Raises SettingsError."""
+    """Make the application by the settings in the environment. Raises SettingsError."""
     settings = Settings.from_environment(os.environ)
     log_as_json(settings.log_level)
     warn_of_unknown(os.environ)
@@ -139,6 +139,6 @@ def from_environment() -> Flask:
     except (StoreUnavailable, NotStored) as error:
         log.error("starting without the object store; readiness will say so: %s", error)
     app = create_app(settings, given)
-    # The first client does not wait until a process has loaded its libraries.
+    # Started now, so that the first client does not wait until a process has loaded its libraries.
     app.extensions["pictures"].decoders.start()
     return app

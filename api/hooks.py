@@ -1,4 +1,4 @@
-"""What happens before and after every request: trace, authentication, headers and the audit log."""
+"""Registers what runs before and after every request: ids, traces, authentication, headers, audit log."""
 
 import re
 import secrets
@@ -14,14 +14,14 @@ from api.identity.key_store import Keys
 from api.identity.scopes import Scope
 from api.intake.body_limits import BodyLimits
 from api.openapi.describe import Operation, operation_of
-from api.routes.health import agreed
+from api.routes.health import check_compatibility
 from jobs.settings import Settings
 from jobs.store.audit import Audit, AuditEntry
 from jobs.store.compatibility import Compatibility
 from jobs.trace import asked, current, entered, trace_id
 
 _OUR_ID = re.compile(r"[a-z]+_[0-9A-HJKMNP-TV-Z]{26}")
-"""What we made up ourselves; a name that a client has given may be a patient's."""
+"""An id that the service made. A client's own id may name a patient, and stays out of the audit log."""
 
 
 _REQUEST_ID_HEADER = "X-Request-ID"
@@ -51,7 +51,7 @@ def identify_requests(app: Flask) -> None:
 
 
 def trace_requests(app: Flask) -> None:
-    """Let the logs of each request bear its trace, the client's own or a new one."""
+    """Add the trace of each request, the client's own or a new one, to its log records."""
 
     @app.before_request
     def trace() -> None:
@@ -60,14 +60,14 @@ def trace_requests(app: Flask) -> None:
 
     @app.teardown_request
     def leave_trace(_: BaseException | None) -> None:
-        current.set(None)  # the thread goes on to another request
+        current.set(None)  # The thread continues with another request.
 
 
 def authenticate_requests(app: Flask, settings: Settings, keys: Keys, compatibility: Compatibility) -> None:
     """Refuse a request without a valid API key (401), or whose key has not the needed scope (403)."""
 
     def caller() -> tuple[Key, str]:
-        agreed(compatibility)
+        check_compatibility(compatibility)
         text = key_of(request)
         key = keys.holder_of(text) if text else None
         if text is None or key is None:
@@ -103,8 +103,8 @@ def _check_scope(operation: Operation, key: Key) -> None:
         raise Problem(Slug.INSUFFICIENT_SCOPE, detail, scope=needed)
 
 
-def refuse_where_no_slot_came_free(app: Flask) -> None:
-    """Answer 503 to a request for which the server found no free slot; nothing of its body was kept."""
+def refuse_without_slot(app: Flask) -> None:
+    """Answer 503 to a request for which the server found no free slot, and whose body it dropped."""
 
     @app.before_request
     def refuse() -> None:
@@ -114,7 +114,7 @@ def refuse_where_no_slot_came_free(app: Flask) -> None:
 
 
 def harden_answers(app: Flask) -> None:
-    """Let no answer be cached or guessed at by a browser, unless its route says otherwise."""
+    """Forbid browsers to cache answers, unless the route allows it, and to guess their types."""
 
     @app.after_request
     def harden(response: Response) -> Response:

@@ -1,4 +1,4 @@
-"""Moments as clients write them."""
+"""Reads times as clients write them."""
 
 from datetime import UTC, datetime
 
@@ -7,7 +7,7 @@ from api.http.problem_kinds import Slug
 
 
 def moment(name: str, text: object) -> datetime:
-    """The moment that a field or parameter holds, in UTC. Raises Problem 400."""
+    """Read the time of a field or parameter, in UTC. Raises Problem 400."""
     try:
         read = datetime.fromisoformat(str(text))
         if read.tzinfo is not None:

@@ -1,4 +1,4 @@
-"""Every error as an RFC 9457 problem document with a stable type that says what to do."""
+"""Answers every error with an RFC 9457 problem document, whose stable type says what to do."""
 
 import json
 import logging
@@ -24,7 +24,7 @@ _OF_STATUS = {
     405: Slug.METHOD_NOT_ALLOWED,
     413: Slug.REQUEST_ENTITY_TOO_LARGE,
 }
-"""The types of what Flask itself refuses."""
+"""The types of the errors that Flask raises itself."""
 _DETAIL = {
     404: "There is no such address. /docs shows all that there are.",
     405: "This address does not take this method; the header Allow names those that it takes.",
@@ -32,7 +32,7 @@ _DETAIL = {
 
 
 def problem_type(name: str) -> str:
-    """The address of this type's page, below the path that the service is reached under."""
+    """Return the path of this type's page, with the path prefix of the service."""
     return f"{current_app.config['PREFIX']}/problems/{name}"
 
 
@@ -72,7 +72,7 @@ class Problem(Exception):
         self.extra = extra
 
     def response(self) -> Response:
-        """The problem document."""
+        """Make the answer: the problem document."""
         body = {
             "type": problem_type(self.slug),
             "title": HTTPStatus(self.status).phrase,
@@ -94,7 +94,7 @@ class Problem(Exception):
 
 
 def answer_problems(app: Flask) -> None:
-    """Turn everything that a request can end with into a problem document."""
+    """Let the application answer every exception with a problem document."""
 
     @app.errorhandler(Problem)
     def _problem(problem: Problem) -> Response:
@@ -118,8 +118,8 @@ def answer_problems(app: Flask) -> None:
     def _http(error: HTTPException) -> Response:
         status = HTTPStatus(error.code or 500)
         slug = _OF_STATUS.get(status, Slug.BAD_REQUEST if status < 500 else Slug.INTERNAL_ERROR)
-        said = _DETAIL.get(status) or error.description or status.description
-        response = Problem(slug, said, status=status).response()
+        detail = _DETAIL.get(status) or error.description or status.description
+        response = Problem(slug, detail, status=status).response()
         for name, value in error.get_headers():
             if name == "Allow":
                 response.headers[name] = value

@@ -1,11 +1,11 @@
-"""Every type of problem in one table: what it means, and what to do. Names stay; new ones may come."""
+"""Lists every type of problem in one table: its status, what it means, and what to do."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Slug(StrEnum):
-    """The name of each type of problem: the last part of its `type`. Names stay; new ones may come."""
+    """The last part of the `type` of a problem. Names never change; new ones may be added."""
 
     BAD_REQUEST = "bad-request"
     MALFORMED = "malformed"
@@ -47,7 +47,7 @@ class Slug(StrEnum):
 class Kind:
     """One type of problem: its `status`, what it means, and what to do.
 
-    One that `passes` comes with Retry-After. `also` is a second status that it has elsewhere.
+    A problem that `passes` has the header Retry-After. `also` is a second status, which some routes give it.
     """
 
     status: int
@@ -179,7 +179,7 @@ KINDS: dict[str, Kind] = {
         passes=True,
     ),
 }
-"""Every type of problem under the name that its `type` ends with. Names stay; new ones may come."""
+"""Every type of problem by its Slug."""
 
 JOB_ERRORS: dict[str, Kind] = {
     "not-a-radiograph": Kind(
@@ -195,4 +195,4 @@ JOB_ERRORS: dict[str, Kind] = {
     "canceled": Kind(409, "The job was canceled.", "Submit it anew if you want a result after all."),
     "expired": Kind(409, "No worker took the job up before its deadline.", "Submit it anew."),
 }
-"""Every type of `error` that a job may end with; its result is then answered 409, `job-failed`."""
+"""Every type of `error` of a job. A request for the result of such a job gets 409, `job-failed`."""

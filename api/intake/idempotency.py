@@ -1,4 +1,4 @@
-"""What is sent twice is one job: the idempotency key of a submission, or the client's own id, and its job."""
+"""Makes a repeated submission one job, by its idempotency key or by the id that the client chose."""
 
 import re
 from collections.abc import Mapping
@@ -20,14 +20,17 @@ KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
 OWN_ID = re.compile(r"(?!job_)[A-Za-z0-9][A-Za-z0-9._~-]{0,127}")
 
 INTAKE = timedelta(seconds=5)
-"""Within it a claim without a job is taken to be in intake still. Nothing hangs on it: whoever comes later
-goes on under the same job id, and both write the same."""
+"""A claim without a job is treated as in intake for this time. A later request then continues under the same
+job id. If the first request is still at work, both write the same."""
 ABANDONED = LEFTOVER_GRACE / 2
-"""After it the leftovers of that job id may soon be erased: a claim without a job is void."""
+"""A claim without a job is void after this time, because the objects of its job id may be erased soon."""
 
 
 def claim_key(request: Request, client: str, own_id: str | None) -> str | None:
-    """Where the claim of this submission lies; None if it names neither key nor id. Raises Problem 400."""
+    """Return the object key of the submission's claim; None for neither idempotency key nor own id.
+
+    Raises Problem 400 for a malformed key or id.
+    """
     key = request.headers.get(HEADER)
     if own_id is not None:
         if key is not None:
@@ -47,7 +50,7 @@ def claim_key(request: Request, client: str, own_id: str | None) -> str | None:
 
 
 def id_of(text: str, client: str, ledger: Ledger) -> str | None:
-    """The id of the job that `text`, an id of the service's or of the client's own, stands for."""
+    """Return the job id that `text` names, which is an id of the service or of the client; or None."""
     if is_id("job", text):
         return text
     claim = ledger.claims.read(own_id_place(client, text)) if OWN_ID.fullmatch(text) else None
@@ -55,9 +58,10 @@ def id_of(text: str, client: str, ledger: Ledger) -> str | None:
 
 
 def take_claim(mine: Claim, ledger: Ledger) -> tuple[Claim, Job | None]:
-    """The claim that stands, perhaps `mine`, and its job; without one, accept it under the claim's job id.
+    """Take the claim `mine`, or find the valid claim at its key.
 
-    Raises Problem: 409 while the same is in intake, 422 where the name stands for another payload.
+    Returns the valid claim, and its job. Without a job, the caller accepts the submission under the job id of
+    the claim. Raises Problem: 409 while the same submission is in intake, 422 for a claim of another payload.
     """
     found = ledger.claims.read(mine.key)
     if found and not found.over(mine.claimed_at):
@@ -77,7 +81,7 @@ def take_claim(mine: Claim, ledger: Ledger) -> tuple[Claim, Job | None]:
 
 
 def headers_of(claim: Claim, repeated: bool) -> Mapping[str, str]:
-    """What an answer says of its claim: whether it repeats an earlier one, and until when it will."""
+    """Return the headers about a claim: whether the answer repeats an earlier one, and until when it will."""
     headers = {"Idempotency-Replayed": "true"} if repeated else {}
     return headers | ({"Idempotency-Expires": moment_text(claim.expires_at)} if claim.expires_at else {})
 
@@ -88,7 +92,7 @@ def _job_of(claim: Claim, ledger: Ledger) -> Job | None:
     except NotStored:
         return None
     if job.state is State.ERASED:
-        raise _in_intake()  # Its claim is the next to go.
+        raise _in_intake()  # Its claim is deleted next.
     return job
 
 

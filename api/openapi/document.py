@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document of all routes, made of what each says of itself."""
+"""Makes the OpenAPI 3.1 document from the descriptions of all routes."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -11,47 +11,49 @@ from api.http.problem import ProblemDocument
 from api.http.problem_kinds import JOB_ERRORS, KINDS, Slug
 from api.identity.scopes import Scope
 from api.openapi.describe import Answer, DescribedCallback, Operation, operation_of
-from api.openapi.schema import Schema, object_schema, said_beside, schema_of
+from api.openapi.schema import Schema, annotations_of, object_schema, schema_of
 from api.openapi.tags import all_tags, tag_of
 
 HEADERS: Mapping[str, Any] = {
-    "ETag": Annotated[str, "Changes whenever the answer does."],
+    "ETag": Annotated[str, "Changes whenever the answer changes."],
     "If-None-Match": Annotated[str, "The `ETag` of an earlier answer."],
-    "Idempotency-Expires": Annotated[str, "Until when the key stands for this job."],
+    "Idempotency-Expires": Annotated[str, "The time until which the key identifies this job."],
     "Idempotency-Key": Annotated[
-        str, {"maxLength": 255}, "The same key and submission are the same job, however often they are sent."
+        str,
+        {"maxLength": 255},
+        "A repetition with the same key and submission gets the job of the first.",
     ],
-    "Idempotency-Replayed": Annotated[str, "`true` where this submission was accepted before."],
-    "Last-Event-ID": Annotated[str, "The id of the last event that was seen."],
+    "Idempotency-Replayed": Annotated[str, "`true` for a submission that was accepted before."],
+    "Last-Event-ID": Annotated[str, "The id of the last event that the client has seen."],
     "Link": Annotated[str, 'The jobs, rel="item".'],
-    "Location": Annotated[str, "Where to ask for what was made."],
-    "Prefer": Annotated[str, "`wait=N` waits for up to N seconds, 30 at most."],
+    "Location": Annotated[str, "The URL of what was made."],
+    "Prefer": Annotated[str, "`wait=N` lets the request wait for N seconds, at most 30."],
     "Preference-Applied": Annotated[
-        str, "`wait=N` where the request has waited; absent where too many were waiting already."
+        str, "`wait=N` for a request that has waited; absent while too many requests wait."
     ],
     "RateLimit": Annotated[str, "Submissions or callbacks left (r), and seconds until there are more (t)."],
     "RateLimit-Policy": Annotated[
-        str, "Submissions or callbacks (q) that this client may ask for within so many seconds (w)."
+        str, "Submissions or callbacks (q) that this client may request within a number of seconds (w)."
     ],
     "Retry-After": Annotated[int, "Seconds to wait before asking again."],
-    "Vary": Annotated[str, "By which header of the request the answer was chosen."],
+    "Vary": Annotated[str, "The header of the request that selected the answer."],
     "traceparent": Annotated[
-        str, "W3C Trace Context: goes on into logs and the callback; a new trace without."
+        str, "W3C Trace Context. Logs and the callback have the same trace; a request without it starts one."
     ],
 }
 PATH: Mapping[str, Any] = {
     "job_id": Annotated[
         str,
         {"pattern": "^[A-Za-z0-9][A-Za-z0-9._~-]{0,127}$"},
-        "The job's id, or the one that you gave it by PUT (which does not begin with `job_`).",
+        "The id of the job, or the id that you chose for it by PUT (which does not begin with `job_`).",
     ],
     "key_id": Annotated[str, {"pattern": "^[0-9a-f]{16}$"}],
     "problem": Annotated[str, {"enum": sorted(map(str, KINDS | JOB_ERRORS))}],
-    "study": Annotated[str, "The study's UID; instances of another are refused."],
+    "study": Annotated[str, "The UID of the study. Instances of another study are refused."],
     "study_id": Annotated[str, {"pattern": "^study_[0-9A-HJKMNP-TV-Z]{26}$"}],
     "probe_id": Annotated[str, {"pattern": "^probe_[0-9A-HJKMNP-TV-Z]{26}$"}],
 }
-"""What a part of a path looks like; any other is a text."""
+"""The schema of each parameter of a path; one that is not here is a string."""
 
 _SECURITY = {
     "apiKey": {"type": "http", "scheme": "bearer"},
@@ -59,7 +61,7 @@ _SECURITY = {
         "type": "apiKey",
         "in": "header",
         "name": "webhook-signature",
-        "description": "Of a callback: Standard Webhooks, HMAC-SHA256 by the client's secret.",
+        "description": "Signature of a callback: Standard Webhooks, HMAC-SHA256 with the client's secret.",
     },
 }
 _OF_ANY_JSON = (Slug.MALFORMED, Slug.REQUEST_ENTITY_TOO_LARGE)
@@ -67,9 +69,9 @@ _OF_ANY_WITH_A_KEY = (Slug.UNAUTHORIZED, Slug.INSUFFICIENT_SCOPE, Slug.PART_DOWN
 
 
 def openapi_of(app: Flask, server: str) -> dict[str, Any]:
-    """The OpenAPI document of every route of `app`, below the URL `server`.
+    """Make the OpenAPI document of every route of `app`, below the URL `server`.
 
-    Raises LookupError for a route that says nothing of itself, or names a problem that is in no table.
+    Raises LookupError for a route without a description.
     """
     named: dict[str, Schema] = {}
     paths: dict[str, dict[str, Any]] = {}
@@ -82,16 +84,16 @@ def openapi_of(app: Flask, server: str) -> dict[str, Any]:
         if rule.arguments:
             item["parameters"] = [_path_parameter(name, named) for name in sorted(rule.arguments)]
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
-            said = _operation(operation, operation.needs(method), named)
-            item[method.lower()] = {"tags": [tag_of(path)], **said}
+            described = _operation(operation, operation.needs(method), named)
+            item[method.lower()] = {"tags": [tag_of(path)], **described}
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Osteo-Synergy",
             "version": "1",
-            "description": "A bone radiograph goes in; whether it shows a fracture, how sure that is and"
-            " where comes back. Callbacks follow Standard Webhooks. Every answer has an X-Request-ID, the"
-            " client's own where it sent one of up to 128 letters, digits and signs of `._~:/+=@-`.",
+            "description": "Analyses bone radiographs: whether each shows a fracture, with which probability,"
+            " and where. Callbacks follow Standard Webhooks. Every answer has an X-Request-ID: the client's"
+            " own, if it sent one of at most 128 letters, digits and signs of `._~:/+=@-`, or a new one.",
         },
         **({"servers": [{"url": server}]} if server else {}),
         "tags": all_tags(),
@@ -104,10 +106,10 @@ def openapi_of(app: Flask, server: str) -> dict[str, Any]:
 
 
 def _operation(operation: Operation, scope: Scope | None, named: dict[str, Schema]) -> dict[str, Any]:
-    said: dict[str, Any] = {"operationId": operation.id, "summary": operation.summary}
+    described: dict[str, Any] = {"operationId": operation.id, "summary": operation.summary}
     if operation.description:
-        said["description"] = operation.description
-    said["security"] = [{"apiKey": [scope]}] if scope else []
+        described["description"] = operation.description
+    described["security"] = [{"apiKey": [scope]}] if scope else []
     if parameters := [
         *_query_parameters(operation.query, named),
         *(
@@ -115,17 +117,17 @@ def _operation(operation: Operation, scope: Scope | None, named: dict[str, Schem
             for name in operation.headers
         ),
     ]:
-        said["parameters"] = parameters
+        described["parameters"] = parameters
     if operation.body:
-        said["requestBody"] = {
+        described["requestBody"] = {
             "required": operation.body_required,
             "content": _content(operation.body, named, in_place=True),
         }
     given = {str(status): _answer(answer, named) for status, answer in operation.answers.items()}
-    said["responses"] = dict(sorted((_problems(operation, named) | given).items()))
+    described["responses"] = dict(sorted((_problems(operation, named) | given).items()))
     if callback := operation.callback:
-        said["callbacks"] = {callback.name: {callback.address: {"post": _callback(callback, named)}}}
-    return said
+        described["callbacks"] = {callback.name: {callback.address: {"post": _callback(callback, named)}}}
+    return described
 
 
 def _callback(callback: DescribedCallback, named: dict[str, Schema]) -> dict[str, Any]:
@@ -142,16 +144,16 @@ def _callback(callback: DescribedCallback, named: dict[str, Schema]) -> dict[str
 
 
 def _answer(answer: Answer, named: dict[str, Schema]) -> dict[str, Any]:
-    said: dict[str, Any] = {"description": answer.description}
+    described: dict[str, Any] = {"description": answer.description}
     if answer.headers:
-        said["headers"] = {name: _header(name, named) for name in answer.headers}
+        described["headers"] = {name: _header(name, named) for name in answer.headers}
     if answer.body:
-        said["content"] = _content(answer.body, named)
-    return said
+        described["content"] = _content(answer.body, named)
+    return described
 
 
 def _problems(operation: Operation, named: dict[str, Schema]) -> dict[str, Any]:
-    """The answers that are problems, by status: a key and the stores may fail any route but a public one."""
+    """Describe the problems of an operation by status. Every route with a key may answer some of them."""
     of_json = _OF_ANY_JSON if operation.body and not isinstance(operation.body, Mapping) else ()
     names = (*(() if operation.public else _OF_ANY_WITH_A_KEY), *of_json, *operation.problems)
     by_status: dict[int, list[Slug]] = {}
@@ -177,17 +179,17 @@ def _content(body: Any, named: dict[str, Schema], in_place: bool = False) -> dic
     by_type = body if isinstance(body, Mapping) else {"application/json": body}
 
     def schema(kind: Any) -> Schema:
-        told = get_args(kind)[0] if get_origin(kind) is Annotated else kind
-        return object_schema(kind, named) if in_place and is_typeddict(told) else schema_of(kind, named)
+        plain = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+        return object_schema(kind, named) if in_place and is_typeddict(plain) else schema_of(kind, named)
 
     return {media_type: {"schema": schema(kind)} for media_type, kind in by_type.items()}
 
 
 def _header(name: str, named: dict[str, Schema]) -> dict[str, Any]:
-    said = said_beside(HEADERS[name])
+    schema = annotations_of(HEADERS[name])
     return {
-        "description": said.pop("description"),
-        "schema": schema_of(get_args(HEADERS[name])[0], named) | said,
+        "description": schema.pop("description"),
+        "schema": schema_of(get_args(HEADERS[name])[0], named) | schema,
     }
 
 

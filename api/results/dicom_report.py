@@ -28,7 +28,7 @@ _CERTAINTY = Code("111011", "DCM", "Certainty of Feature")
 _RADIOGRAPHY = Code("168537006", "SCT", "Plain radiography")
 _NO_UNIT, _PERCENT = Code("1", "UCUM", "no units"), Code("%", "UCUM", "Percent")
 _REPORT_SERIES, _OVERLAY_SERIES = 9001, 9002
-"""Far behind the numbers that modalities give their series."""
+"""Far above the numbers that modalities give their series."""
 _NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
 _MAY_BE_EMPTY = (
     *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber"),
@@ -40,7 +40,7 @@ _UTF8 = "ISO_IR 192"
 
 
 class NotFileable(ValueError):
-    """The source's header does not say what DICOM needs; the message quotes nothing of it."""
+    """The header of the source lacks what DICOM needs. The message quotes nothing of the header."""
 
 
 def silence_highdicom() -> None:
@@ -50,12 +50,15 @@ def silence_highdicom() -> None:
 
 
 def report(job: Job, source: bytes) -> bytes:
-    """A Comprehensive 3D SR about the DICOM image `source`, preliminary, unverified. Raises NotFileable."""
+    """Write a Comprehensive 3D SR about the image `source`, preliminary and unverified.
+
+    Raises NotFileable.
+    """
     return _fileable(lambda header: _report(job, header), source)
 
 
 def overlay(job: Job, source: bytes, png: bytes) -> bytes:
-    """The overlay as a Secondary Capture image. Raises NotFileable."""
+    """Write the overlay as a Secondary Capture image. Raises NotFileable."""
     return _fileable(lambda header: _overlay(job, header, png), source)
 
 
@@ -74,7 +77,7 @@ def _fileable(make: Any, source: bytes) -> bytes:
     except NotFileable:
         raise
     except Exception:
-        # Not even as a cause: what the libraries say quotes the values that they stumble over.
+        # Raised without the cause: the messages of the libraries quote values of the header.
         raise NotFileable("The image's header holds values that DICOM does not allow.") from None
     return file.getvalue()
 

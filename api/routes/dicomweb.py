@@ -1,4 +1,4 @@
-"""DICOMweb's STOW-RS (PS3.18, 10.5): a PACS pushes a study here, and each of its images becomes a job."""
+"""Serves DICOMweb STOW-RS (PS3.18, 10.5): each image that a PACS pushes becomes a job."""
 
 import io
 import json
@@ -19,7 +19,7 @@ from api.http.problem_kinds import Slug
 from api.identity.credentials import DICOMWEB
 from api.intake.accept import Intake
 from api.intake.fields import SubmissionFields, single_values
-from api.intake.submission import checked
+from api.intake.submission import check_submission
 from api.openapi.describe import Answer, Size, describe
 from api.results.dicom_report import MANUFACTURER
 from jobs.record.errors import TransientError
@@ -33,10 +33,10 @@ _PREAMBLE = 132
 _NO_RESOURCES, _WRONG_STUDY, _NOT_UNDERSTOOD = 0xA700, 0xA900, 0xC000
 _UNKNOWN_SYNTAX, _UNKNOWN_CLASS, _DUPLICATE = 0xC122, 0x0122, 0x0111
 """Failure reasons of PS3.18, table I.2-2."""
-_LEFT_ALONE = 0xB006
-"""Warning reason "Elements Discarded": the instance is acknowledged, and nothing of it is kept."""
+_IGNORED = 0xB006
+"""Warning reason "Elements Discarded": the instance is acknowledged, and not stored."""
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
-"""Some systems write zeros before a number, which `UID.is_valid` refuses."""
+"""Allows leading zeros, which some systems write and `UID.is_valid` refuses."""
 _REASON = {
     409: _NO_RESOURCES,
     413: _NO_RESOURCES,
@@ -53,22 +53,22 @@ class StoreResponse(TypedDict):
 _STORED = {"application/dicom+json": StoreResponse}
 STOW: dict[str, Any] = {
     "answers": {
-        200: Answer("All instances are stored.", _STORED, ("Link",)),
+        200: Answer("All instances were stored.", _STORED, ("Link",)),
         202: Answer(
-            "Some are stored; the answer says which are not, and why. What is no image, and what this service"
-            " made itself, is acknowledged with a WarningReason, and left alone.",
+            "Some instances were stored. The answer lists the others with their reasons. An instance that is"
+            " no image, or that this service made, is acknowledged with a WarningReason and not stored.",
             _STORED,
             ("Link",),
         ),
-        409: Answer("None is stored.", _STORED),
+        409: Answer("No instance was stored.", _STORED),
     },
     "problems": (
         *(Slug.MALFORMED, Slug.REQUEST_ENTITY_TOO_LARGE, Slug.UNSUPPORTED_MEDIA_TYPE, Slug.CALLBACK_REFUSED),
         *(Slug.QUOTA_EXCEEDED, Slug.TOO_MANY_WAITING, Slug.QUEUE_FULL, Slug.TOO_BUSY),
     ),
-    "description": "Each image instance becomes a job, by the fields in the query where there are any. An"
-    " instance that is sent again, with the same bytes and fields, is the same job while that is kept."
-    " HTTP Basic with the API key as password is taken here too.",
+    "description": "Each image instance becomes a job, with the fields of the query. An instance that is sent"
+    " again, with the same bytes and fields, is the same job for as long as the job is kept. HTTP Basic with"
+    " the API key as password is accepted as well.",
     "query": SubmissionFields,
     "headers": ("traceparent",),
     "body": {"multipart/related": Annotated[bytes, "Parts of type application/dicom."]},
@@ -76,7 +76,7 @@ STOW: dict[str, Any] = {
 }
 
 
-class _Refused(Exception):
+class _InstanceRefused(Exception):
     def __init__(self, reason: int) -> None:
         super().__init__(f"{reason:04X}")
         self.reason = reason
@@ -84,10 +84,10 @@ class _Refused(Exception):
 
 @dataclass
 class Stored:
-    """What has become of the instances of one request: jobs, nothing by intent, or a failure's reason."""
+    """The outcome of each instance of a request: a job, no job on purpose, or the reason of a failure."""
 
     jobs: list[tuple[Dataset, Job]] = field(default_factory=list)
-    left_alone: list[Dataset] = field(default_factory=list)
+    ignored: list[Dataset] = field(default_factory=list)
     failed: list[tuple[Dataset | None, int]] = field(default_factory=list)
 
 
@@ -124,14 +124,14 @@ def _store_all(intake: Intake, study: str | None) -> Stored:
         for number, part in enumerate(parts, start=1):
             _store_one(part, number, stored, intake, study, fields)
     except TooManyParts:
-        # One failure stands for all that follow: how many there are is not known, as the rest is not read.
+        # One failure stands for all that follow. Their number is unknown, as the rest is not read.
         stored.failed.append((None, _NO_RESOURCES))
     except (Problem, BadRequest, RequestEntityTooLarge):
-        # What has become a job must be told; the rest cannot be named.
+        # Instances that have become jobs must be answered. The rest is not read, and has no names.
         if not stored.jobs:
             raise
         stored.failed.append((None, _NOT_UNDERSTOOD))
-    if not stored.jobs and not stored.failed and not stored.left_alone:
+    if not stored.jobs and not stored.failed and not stored.ignored:
         raise Problem(Slug.MALFORMED, "The multipart body holds no instance.")
     return stored
 
@@ -148,30 +148,30 @@ def _store_one(
     try:
         instance, data = _instance(part)
         if not _is_image(instance):
-            stored.left_alone.append(instance)
+            stored.ignored.append(instance)
             return
         if number > 1:
             g.headers = intake.admit(g.caller)
-        submission = checked(data, fields, g.caller.client, intake.settings, intake.pictures)
-        # Only what was checked is parsed here: pydicom inflates a deflated file whole.
+        submission = check_submission(data, fields, g.caller.client, intake.settings, intake.pictures)
+        # Parsed only after the check, because pydicom inflates a deflated file as a whole.
         header = _header(data)
         if study is not None and header.get("StudyInstanceUID") != study:
-            raise _Refused(_WRONG_STUDY)
+            raise _InstanceRefused(_WRONG_STUDY)
         if header.get("Manufacturer") == MANUFACTURER:
-            # One of ours, that a PACS sends back with its study.
-            stored.left_alone.append(instance)
+            # This service made it, and the PACS sends it back with its study.
+            stored.ignored.append(instance)
             return
-        # No idempotency key begins with a line's end.
+        # No idempotency key of a client begins with a newline.
         key = key_place(g.caller.client, f"\n{instance.ReferencedSOPInstanceUID}")
         accepted = intake.accept(submission, g.caller, key, expires=False)
         stored.jobs.append((instance, accepted.job))
         if not accepted.repeated:
             g.setdefault("accepted", []).append(accepted.job.id)  # For the audit log.
-    except _Refused as refusal:
+    except _InstanceRefused as refusal:
         stored.failed.append((instance, refusal.reason))
     except Problem as problem:
         g.headers = problem.headers or g.headers
-        # The fields in the query are wrong for all; a busy service is to be asked again for all.
+        # Wrong fields in the query concern all instances, and so does a service that is too busy.
         if problem.slug in (Slug.MALFORMED, Slug.CALLBACK_REFUSED):
             raise
         if problem.status in (429, 503) and not stored.jobs:
@@ -187,12 +187,12 @@ def _store_one(
 
 
 def _instance(part: MultipartPart) -> tuple[Dataset, bytes]:
-    """Class and instance UID of a part, out of its file meta information, and its bytes. Raises _Refused."""
+    """Read the class and instance UID of a part, and its bytes. Raises _InstanceRefused."""
     if part.data is None:
-        raise _Refused(_NO_RESOURCES)
+        raise _InstanceRefused(_NO_RESOURCES)
     data = bytes(part.data)
     if part.media_type != DICOM:
-        raise _Refused(_NOT_UNDERSTOOD)
+        raise _InstanceRefused(_NOT_UNDERSTOOD)
     start = _PREAMBLE if data[_PREAMBLE - 4 : _PREAMBLE] == b"DICM" else 0
     named = Dataset()
     try:
@@ -206,15 +206,15 @@ def _instance(part: MultipartPart) -> tuple[Dataset, bytes]:
     except Exception:  # pydicom raises nearly anything on damaged files, and quotes them
         whole = False
     if not whole:
-        raise _Refused(_NOT_UNDERSTOOD)
+        raise _InstanceRefused(_NOT_UNDERSTOOD)
     return named, data
 
 
 def _is_image(instance: Dataset) -> bool:
     sop_class = instance.ReferencedSOPClassUID
     if sop_class.name == sop_class:
-        # It may be an image: what is not known is not acknowledged as if it were none.
-        raise _Refused(_UNKNOWN_CLASS)
+        # An unknown class may be an image, so it must not be acknowledged as if it were none.
+        raise _InstanceRefused(_UNKNOWN_CLASS)
     return "Image Storage" in sop_class.name
 
 
@@ -224,7 +224,7 @@ def _header(data: bytes) -> Dataset:
     try:
         return dcmread(io.BytesIO(data), stop_before_pixels=True, specific_tags=tags, force=True)
     except Exception:  # pydicom raises nearly anything on damaged files, and quotes them
-        raise _Refused(_NOT_UNDERSTOOD) from None
+        raise _InstanceRefused(_NOT_UNDERSTOOD) from None
 
 
 def _answer(stored: Stored, public_url: str) -> Response:
@@ -232,10 +232,10 @@ def _answer(stored: Stored, public_url: str) -> Response:
     answer.RetrieveURL = None
     for instance, job in stored.jobs:
         instance.RetrieveURL = f"{public_url}/v1/jobs/{job.id}/image"
-    for instance in stored.left_alone:
-        instance.WarningReason = _LEFT_ALONE
-    if stored.jobs or stored.left_alone:
-        answer.ReferencedSOPSequence = [*(instance for instance, _ in stored.jobs), *stored.left_alone]
+    for instance in stored.ignored:
+        instance.WarningReason = _IGNORED
+    if stored.jobs or stored.ignored:
+        answer.ReferencedSOPSequence = [*(instance for instance, _ in stored.jobs), *stored.ignored]
     named = [(instance, reason) for instance, reason in stored.failed if instance is not None]
     for instance, reason in named:
         instance.FailureReason = reason
@@ -244,8 +244,8 @@ def _answer(stored: Stored, public_url: str) -> Response:
     others = [reason for instance, reason in stored.failed if instance is None]
     if others:
         answer.OtherFailuresSequence = [_failure(reason) for reason in others]
-    taken, told = stored.jobs or stored.left_alone, stored.failed or stored.left_alone
-    status = 200 if not told else 202 if taken else 409
+    acknowledged, reasons = stored.jobs or stored.ignored, stored.failed or stored.ignored
+    status = 200 if not reasons else 202 if acknowledged else 409
     response = Response(json.dumps(answer.to_json_dict()), status, content_type="application/dicom+json")
     for _, job in stored.jobs:
         response.headers.add("Link", f'<{public_url}/v1/jobs/{job.id}>; rel="item"')

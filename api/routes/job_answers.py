@@ -1,4 +1,4 @@
-"""Finds the job that a request names, and makes the job an answer, for all routes under /v1/jobs."""
+"""Reads the job that a request names, and makes an answer of it, for all routes under /v1/jobs."""
 
 import logging
 from collections.abc import Callable
@@ -22,13 +22,13 @@ T = TypeVar("T")
 OWN_JOB_PROBLEMS = (Slug.NO_SUCH_JOB, Slug.GONE)
 """The problems of every route that names a job."""
 POLL_SECONDS = 1
-"""What a client that asks again and again is told to wait."""
+"""Seconds in Retry-After for a client that polls."""
 
 
 def own_job(job_id: str, ledger: Ledger) -> Job:
-    """The authenticated client's job of this id, the service's or its own.
+    """Read the caller's job by its id, which the service or the client chose.
 
-    Raises Problem: 404, or 410 where it was deleted.
+    Raises Problem: 404 for no such job of the client, 410 for a deleted job.
     """
     own = id_of(job_id, g.caller.client, ledger)
     if own:
@@ -42,14 +42,14 @@ def own_job(job_id: str, ledger: Ledger) -> Job:
 
 
 def not_gone(job: Job) -> Job:
-    """The job itself. Raises Problem 410 where it was deleted."""
+    """Return the job. Raises Problem 410 for a deleted job."""
     if job.state is State.ERASED:
         raise Problem(Slug.GONE, "This job was deleted, with all that belonged to it.")
     return job
 
 
 def job_document(job: Job, ledger: Ledger, public_url: str) -> JobDocument:
-    """The job's public JSON, with its place in the queue where Redis tells it."""
+    """Make the JSON of a job, with its position in the queue where Redis answers."""
     try:
         position = ledger.view.client_queues.position(job)
     except QueueUnavailable:
@@ -58,7 +58,7 @@ def job_document(job: Job, ledger: Ledger, public_url: str) -> JobDocument:
 
 
 def job_answer(job: Job, ledger: Ledger, public_url: str, status: int = 200) -> Response:
-    """The job as an answer."""
+    """Make an answer of the job."""
     response = jsonify(job_document(job, ledger, public_url))
     response.status_code = status
     return response
@@ -69,7 +69,7 @@ def read_stored(read: Callable[[Job], T], job: Job, ledger: Ledger) -> T:
     try:
         return read(job)
     except NotStored as error:
-        own_job(job.id, ledger)  # Perhaps it has just been deleted.
+        own_job(job.id, ledger)  # Raises 410 if the job has just been deleted.
         log.error("an object of this job is missing", extra={"job": job.id})
-        detail = "This file is missing from the object store. Tell the operator, with the job's id."
+        detail = "This file is missing from the object store. Tell the operator the id of the job."
         raise Problem(Slug.OBJECT_MISSING, detail) from error

@@ -22,26 +22,26 @@ MOST_LOOKED_AT = 200
 
 
 class JobList(TypedDict):
-    """One page of a listing."""
+    """One page of a list of jobs."""
 
     jobs: list[JobDocument]
     next_cursor: str | None
 
 
 class Listing(TypedDict, total=False):
-    """What a listing is asked for."""
+    """The query of a list of jobs."""
 
     state: State
-    reference: Annotated[str, "Jobs with this very reference."]
-    created_after: Annotated[str, MOMENT, "Jobs made at this time or later; ISO 8601 with its zone."]
-    created_before: Annotated[str, MOMENT, "Jobs made before this time."]
+    reference: Annotated[str, "Only jobs with exactly this reference."]
+    created_after: Annotated[str, MOMENT, "Only jobs made at this time or later; ISO 8601 with its zone."]
+    created_before: Annotated[str, MOMENT, "Only jobs made before this time."]
     limit: Annotated[int, {"minimum": 1, "maximum": _MOST_A_PAGE, "default": _PAGE}]
-    cursor: Annotated[str, "`next_cursor` of an earlier answer."]
+    cursor: Annotated[str, "The `next_cursor` of an earlier answer."]
 
 
 @dataclass(frozen=True)
 class WantedJobs:
-    """Which jobs, and how many of them: those made at `after` or later, and before `before`."""
+    """The jobs that a client asks for: at most `limit`, made at `after` or later and before `before`."""
 
     states: tuple[State, ...]
     reference: str | None
@@ -51,14 +51,14 @@ class WantedJobs:
     cursor: str | None
 
     def fits(self, job: Job) -> bool:
-        """Whether this job is wanted; its time is seen to by its id."""
+        """Return whether the job has a wanted state and reference. Its time is compared by its id."""
         return job.state in self.states and self.reference in (None, job.reference)
 
 
 def page_of(client: str, wanted: WantedJobs, ledger: Ledger) -> tuple[list[Job], str | None]:
-    """The wanted jobs, and the id of the job behind which the next page begins, if there may be one.
+    """Read a page of the wanted jobs, and the cursor of the next page: the last id of this one, or None.
 
-    What arrives meanwhile is newer than every cursor, so no page shifts.
+    A job that arrives later is newer than every cursor, so that no page shifts.
     """
     starts = [wanted.cursor, first_id("job", wanted.before) if wanted.before else None]
     ids = ledger.of_client(client, min(filter(None, starts), default=None))

@@ -32,11 +32,11 @@ def result_routes(ledger: Ledger, pictures: Pictures, public_url: str) -> Bluepr
     @routes.get("/<job_id>/result")
     @describe(
         "getResult",
-        "The result alone, as JSON, FHIR or DICOM",
+        "Get the result, as JSON, FHIR or DICOM",
         {200: Answer("The result.", RESULT_FORMATS, ("Vary",))},
         (*_ENDED_PROBLEMS, Slug.MALFORMED, Slug.NOT_ACCEPTABLE, Slug.OBJECT_MISSING, Slug.TOO_BUSY),
         query=ResultQuery,
-        description="The Accept header chooses. DICOM is there where the image was DICOM and names a study.",
+        description="The Accept header selects the format. DICOM is available for a DICOM image of a study.",
     )
     def result(job_id: str) -> Response:
         job = _succeeded_job(job_id, ledger)
@@ -46,8 +46,8 @@ def result_routes(ledger: Ledger, pictures: Pictures, public_url: str) -> Bluepr
     @routes.get("/<job_id>/heatmap")
     @describe(
         "getHeatmap",
-        "The overlay: the radiograph with what the model looked at",
-        {200: Answer("The overlay.", {"image/png": bytes})},
+        "Get the overlay: the radiograph with a map of what the model looked at",
+        {200: Answer("The overlay as PNG.", {"image/png": bytes})},
         (*_ENDED_PROBLEMS, Slug.OBJECT_MISSING, Slug.TOO_BUSY),
     )
     def heatmap(job_id: str) -> Response:
@@ -58,7 +58,7 @@ def result_routes(ledger: Ledger, pictures: Pictures, public_url: str) -> Bluepr
     @routes.get("/<job_id>/image")
     @describe(
         "getImage",
-        "The radiograph as submitted",
+        "Get the radiograph as it was submitted",
         {200: Answer("The image.", dict.fromkeys(MEDIA_TYPE.values(), bytes))},
         (*OWN_JOB_PROBLEMS, Slug.OBJECT_MISSING),
     )

@@ -14,7 +14,7 @@ from api.openapi.describe import Answer, describe
 from api.routes.job_answers import OWN_JOB_PROBLEMS, job_answer, job_document, not_gone, own_job, read_stored
 from api.routes.job_list import JobList, Listing, page_of, wanted_jobs
 from api.routes.redeliveries import Deliveries, Redeliveries
-from api.routes.waiting import Waiting, last_event, preferred_wait, remembered, tagged
+from api.routes.waiting import Waiting, known_versions, last_event_id, preferred_wait, with_etag
 from jobs.lifecycle.compare_and_set import insist
 from jobs.lifecycle.deletion import delete
 from jobs.lifecycle.next_step import pass_on
@@ -45,11 +45,11 @@ def job_routes(
     @routes.get("")
     @describe(
         "listJobs",
-        "The client's jobs, newest first",
-        {200: Answer("One page.", JobList)},
+        "List the client's jobs, newest first",
+        {200: Answer("One page of jobs.", JobList)},
         (Slug.MALFORMED,),
-        description="Pages do not shift while jobs arrive: what is new stands before every cursor. A page may"
-        " hold fewer jobs than `limit`, or none, and yet have a `next_cursor`.",
+        description="Pages do not shift while jobs arrive: new jobs come before every cursor. A page may have"
+        " fewer jobs than `limit`, or none, and still have a `next_cursor`.",
         query=Listing,
     )
     def list_jobs() -> Response:
@@ -60,49 +60,49 @@ def job_routes(
     @routes.get("/<job_id>")
     @describe(
         "getJob",
-        "The job",
+        "Get a job",
         {
             200: Answer("The job.", JobDocument, ("ETag", "Preference-Applied")),
-            304: Answer("Nothing has changed."),
+            304: Answer("The job has not changed."),
         },
         OWN_JOB_PROBLEMS,
-        description="With `Prefer: wait=N` and `If-None-Match` it is answered when the job has changed, or"
-        " after N seconds; without `If-None-Match`, and at the latest, when the job has ended.",
+        description="With `Prefer: wait=N` the answer is sent when the job has ended, or after N seconds."
+        " With `If-None-Match` as well, it is sent as soon as the job has changed.",
         headers=("If-None-Match", "Prefer"),
     )
     def show(job_id: str) -> Response:
         job, seconds, waited = own_job(job_id, ledger), preferred_wait(request), False
         if seconds:
-            job, waited = waiting.until(_what_is_waited_for(), job, seconds)
+            job, waited = waiting.until(_awaited(), job, seconds)
         response = job_answer(not_gone(job), ledger, public_url)
-        return tagged(response, job.version, seconds if waited else 0)
+        return with_etag(response, job.version, seconds if waited else 0)
 
     @routes.get("/<job_id>/events")
     @describe(
         "watchJob",
-        "The job's versions as they come, as server-sent events",
+        "Stream the versions of a job as server-sent events",
         {
             200: Answer(
-                "A stream that ends when nothing is left to do, and when the key does.",
+                "The stream. It ends when nothing is left to do for the job, and when the key ends.",
                 {"text/event-stream": JobEvent},
             ),
-            204: Answer("No more will come."),
+            204: Answer("No further event will come."),
         },
         (*OWN_JOB_PROBLEMS, Slug.TOO_MANY_WAITING),
         description="Each event is a `job` with the job as its data and its version as its id. A client that"
-        " comes back with `Last-Event-ID` gets what came behind it.",
+        " reconnects with `Last-Event-ID` gets the versions after it.",
         headers=("Last-Event-ID",),
     )
     def events(job_id: str) -> Response:
-        return waiting.events(own_job(job_id, ledger), last_event(), g.key_holds)
+        return waiting.events(own_job(job_id, ledger), last_event_id(), g.key_holds)
 
     @routes.post("/<job_id>/cancel")
     @describe(
         "cancelJob",
         "Cancel a job that has not ended",
         {
-            200: Answer("Canceled before it was taken up.", JobDocument),
-            202: Answer("Canceled while it was analysed; what comes of that is dropped.", JobDocument),
+            200: Answer("The job was canceled before a worker started it.", JobDocument),
+            202: Answer("The job was canceled while it was analysed. The result is dropped.", JobDocument),
         },
         (*OWN_JOB_PROBLEMS, Slug.JOB_ENDED),
     )
@@ -117,7 +117,7 @@ def job_routes(
         try:
             pass_on(canceled, ledger, queue)
         except TransientError as error:
-            log.warning("the sweeper passes this job on: %s", error, extra={"job": job.id})
+            log.warning("the sweeper will continue this job: %s", error, extra={"job": job.id})
         status = 200 if before.state is State.QUEUED else 202
         return job_answer(canceled, ledger, public_url, status)
 
@@ -125,14 +125,14 @@ def job_routes(
     @describe(
         "deleteJob",
         "Delete a job with all that belongs to it",
-        {204: Answer("Deleted.")},
+        {204: Answer("The job was deleted.")},
         OWN_JOB_PROBLEMS,
-        description="Image, result, deliveries and record are erased; a tombstone without content stays."
-        " A job at work is deleted as well. No callback is sent.",
+        description="Image, result, deliveries and record are erased. A tombstone without content stays. A"
+        " job that is being analysed is deleted as well. No callback is sent.",
     )
     def erase(job_id: str) -> Response:
         job = own_job(job_id, ledger)
-        with suppress(IllegalMove):  # Another request was faster.
+        with suppress(IllegalMove):  # Another request has just deleted it.
             delete(job.id, ledger)
         log.info("job deleted", extra={"job": job.id, "client": g.caller.client})
         return Response(status=204)
@@ -140,8 +140,8 @@ def job_routes(
     @routes.get("/<job_id>/deliveries")
     @describe(
         "getDeliveries",
-        "Every call of the job's receiver, and what came of it",
-        {200: Answer("The calls, first to last.", Deliveries)},
+        "List the deliveries of the job's callback",
+        {200: Answer("The calls of the receiver and their outcomes, first to last.", Deliveries)},
         OWN_JOB_PROBLEMS,
     )
     def deliveries(job_id: str) -> Response:
@@ -151,8 +151,8 @@ def job_routes(
     @routes.post("/<job_id>/redeliver")
     @describe(
         "redeliverJob",
-        "Send the callback once more, with the same webhook-id",
-        {202: Answer("The job; its callback is due at once.", JobDocument, RATE_LIMIT)},
+        "Send the job's callback again, with the same webhook-id",
+        {202: Answer("The job. Its callback will be sent at once.", JobDocument, RATE_LIMIT)},
         (*OWN_JOB_PROBLEMS, Slug.NOTHING_TO_DELIVER, Slug.QUOTA_EXCEEDED),
     )
     def redeliver(job_id: str) -> Response:
@@ -162,7 +162,7 @@ def job_routes(
     return routes
 
 
-def _what_is_waited_for() -> Callable[[Job], bool]:
-    """The next version behind those that the client has; without any, and at the latest, the end."""
-    seen = remembered()
+def _awaited() -> Callable[[Job], bool]:
+    """Return the condition to wait for: a version that the client does not have, or the end of the job."""
+    seen = known_versions()
     return lambda job: job.state.final or (bool(seen) and str(job.version) not in seen)

@@ -1,4 +1,4 @@
-"""The routes by which a radiograph is submitted: checked, stored, enqueued, answered with its job."""
+"""Takes submissions of radiographs: checks, stores and enqueues each, and answers with its job."""
 
 import logging
 from contextlib import suppress
@@ -27,10 +27,10 @@ from jobs.store.uploads import Uploads
 log = logging.getLogger(__name__)
 
 _FORM = (
-    "As a multipart form, or as the raw image with the other fields in the query; path and query together"
-    " then hold 8190 bytes at most. PNG, JPEG, TIFF, BMP, WebP and DICOM, told by content, with up to"
-    " {settings.max_bytes:,} bytes, {settings.max_pixels:,} pixels. An `upload_id`, in the form or the"
-    " query, stands in the place of an image that was uploaded before."
+    "Send a multipart form, or the raw image with the other fields in the query; path and query together then"
+    " have at most 8190 bytes. The image is PNG, JPEG, TIFF, BMP, WebP or DICOM, recognized by content, of"
+    " at most {settings.max_bytes:,} bytes and {settings.max_pixels:,} pixels. An `upload_id`, in the form or"
+    " the query, replaces the image by one that was uploaded before."
 )
 _JOB_ENDED = DescribedCallback(
     "jobEnded",
@@ -38,13 +38,15 @@ _JOB_ENDED = DescribedCallback(
     "The job has ended",
     Event,
     ("webhook-id", "webhook-timestamp", "webhook-signature"),
-    {"2XX": "Delivered.", "410": "No more callbacks for this job."},
+    {"2XX": "The callback is delivered.", "410": "The service sends no further callback for this job."},
 )
 _HEADERS = ("Location", "Idempotency-Replayed", "Idempotency-Expires", "Preference-Applied")
 _ACCEPTED = {
-    200: Answer("Accepted, and ended while the request waited.", JobDocument, _HEADERS),
+    200: Answer("The job was accepted, and has ended.", JobDocument, _HEADERS),
     202: Answer(
-        "Accepted and durable.", JobDocument, (*_HEADERS, "Retry-After", "RateLimit-Policy", "RateLimit")
+        "The job was accepted and stored.",
+        JobDocument,
+        (*_HEADERS, "Retry-After", "RateLimit-Policy", "RateLimit"),
     ),
 }
 PROBLEMS = (
@@ -79,7 +81,7 @@ def submit_routes(intake: Intake, waiting: Waiting, uploads: Uploads) -> Bluepri
         _ACCEPTED,
         PROBLEMS,
         description=_FORM.format(settings=intake.settings)
-        + " With the same Idempotency-Key and submission it is answered with the job that it made before.",
+        + " A repetition with the same Idempotency-Key and submission is answered with the job of the first.",
         query=JobFields,
         headers=("Idempotency-Key", "Prefer", "traceparent"),
         body=BODY,
@@ -97,8 +99,8 @@ def submit_routes(intake: Intake, waiting: Waiting, uploads: Uploads) -> Bluepri
         _ACCEPTED,
         PROBLEMS,
         description=_FORM.format(settings=intake.settings)
-        + " The id stands in the place of an idempotency key, for as long as the job is kept; every route"
-        " takes it in the place of the job's id.",
+        + " The id serves as an idempotency key for as long as the job is kept. Every route accepts it"
+        " instead of the job's id.",
         query=JobFields,
         headers=("Prefer", "traceparent"),
         body=BODY,
@@ -125,7 +127,7 @@ def _submitted(intake: Intake, waiting: Waiting, uploads: Uploads, own_id: str |
     accepted = intake.accept(submission, g.caller, key, own_id)
     done_with_body()
     if submission.upload and accepted.job.upload == submission.upload:
-        with suppress(TransientError):  # It is due to be erased.
+        with suppress(TransientError):  # The upload is erased later in any case.
             uploads.delete(g.caller.client, submission.upload)
     response = _answer(accepted.job, intake, waiting)
     response.headers.update(accepted.headers)

@@ -1,4 +1,4 @@
-"""The route by which a large image goes past the API: an address in the object store, to put it at."""
+"""Serves /v1/uploads: a signed URL by which a client puts a large image into the object store."""
 
 from contextlib import suppress
 from typing import Annotated, Literal, TypedDict
@@ -21,23 +21,23 @@ from jobs.store.uploads import Uploads
 
 
 class UploadOrder(TypedDict):
-    """What is going to be uploaded."""
+    """The image that is going to be uploaded."""
 
     size: Annotated[int, {"minimum": 1}, "In bytes."]
     content_type: Annotated[str, {"enum": list(MEDIA_TYPE.values())}]
 
 
 class UploadDocument(TypedDict):
-    """Where to put the image, byte for byte of the size and type that were ordered."""
+    """The URL for the image, which must have exactly the size and type that were ordered."""
 
-    id: Annotated[str, "Submit the job with this as `upload_id`, once the upload is done."]
-    url: Annotated[str, {"format": "uri"}, "In the object store; whoever has it may upload: keep it secret."]
+    id: Annotated[str, "The `upload_id` to submit the job with, once the upload is complete."]
+    url: Annotated[str, {"format": "uri"}, "In the object store. It is a secret: it suffices to upload."]
     method: Literal["PUT"]
     headers: Annotated[
         dict[str, str],
-        "To be sent with it. Another size or type is refused, at the latest when it is submitted.",
+        "To be sent with the image. Another size or type is refused, at the latest when it is submitted.",
     ]
-    expires_at: Annotated[str, MOMENT, "The upload has to begin before."]
+    expires_at: Annotated[str, MOMENT, "The upload must begin before this time."]
 
 
 def upload_routes(intake: Intake, uploads: Uploads) -> Blueprint:
@@ -47,11 +47,11 @@ def upload_routes(intake: Intake, uploads: Uploads) -> Blueprint:
     @routes.post("")
     @describe(
         "createUpload",
-        "An address to upload a large image to, past the API",
-        {201: Answer("Where to put it.", UploadDocument, ("RateLimit-Policy", "RateLimit"))},
+        "Get a URL to upload a large image to",
+        {201: Answer("The URL, and the headers to send.", UploadDocument, ("RateLimit-Policy", "RateLimit"))},
         (Slug.IMAGE_TOO_LARGE, Slug.QUOTA_EXCEEDED, Slug.TOO_MANY_WAITING, Slug.QUEUE_FULL),
-        description="Counts as a submission. Put the image there, without the API key, and submit it by its"
-        " id; what is not submitted is erased about an hour after the address has expired.",
+        description="The request counts as a submission. Put the image to the URL, without the API key, and"
+        " submit it by its id. An image that is not submitted is erased about an hour after the URL expires.",
         body=Annotated[UploadOrder, CLOSED],
     )
     def create() -> Response:

@@ -1,4 +1,4 @@
-"""The routes under /v1/webhook: what a client's callbacks are signed with, which it gets, and who fails."""
+"""Serves /v1/webhook: a client's events, secret, failing receivers, test events and redeliveries."""
 
 import logging
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class WebhookContext:
-    """What the routes work with."""
+    """What these routes use."""
 
     settings: Settings
     ledger: Ledger
@@ -53,7 +53,7 @@ def webhook_routes(context: WebhookContext) -> Blueprint:
     @routes.get("")
     @describe(
         "getWebhook",
-        "This client's events, and which of its receivers fail",
+        "Get the client's events and failing receivers",
         {200: Answer("The settings.", WebhookDocument)},
     )
     def show() -> Response:
@@ -74,8 +74,8 @@ def webhook_routes(context: WebhookContext) -> Blueprint:
     @routes.post("/rotate")
     @describe(
         "rotateSecret",
-        "A new secret; for 24 hours the one before signs as well",
-        {200: Answer("The secret, shown this once.", NewSecret)},
+        "Rotate the secret. The previous one signs as well for 24 hours",
+        {200: Answer("The new secret, shown this once.", NewSecret)},
         scope=Scope.ADMIN,
     )
     def rotate() -> Response:
@@ -90,8 +90,8 @@ def webhook_routes(context: WebhookContext) -> Blueprint:
     @routes.post("/probes")
     @describe(
         "sendProbe",
-        "Send a test event; a receiver that takes it is enabled again",
-        {202: Answer("The probe, to be asked for at its Location.", Probe, ("Location", *RATE_LIMIT))},
+        "Send a test event. A receiver that accepts it is enabled again",
+        {202: Answer("The probe. Its delivery is shown at its Location.", Probe, ("Location", *RATE_LIMIT))},
         (Slug.CALLBACK_REFUSED, Slug.QUOTA_EXCEEDED),
         body=ProbeOrder,
     )
@@ -110,7 +110,10 @@ def webhook_routes(context: WebhookContext) -> Blueprint:
 
     @routes.get("/probes/<probe_id>")
     @describe(
-        "getProbe", "What came of a test event", {200: Answer("The probe.", Probe)}, (Slug.NO_SUCH_PROBE,)
+        "getProbe",
+        "Get the outcome of a test event",
+        {200: Answer("The probe.", Probe)},
+        (Slug.NO_SUCH_PROBE,),
     )
     def show_probe(probe_id: str) -> Response:
         try:
@@ -123,8 +126,8 @@ def webhook_routes(context: WebhookContext) -> Blueprint:
     @routes.post("/redeliver")
     @describe(
         "redeliverSince",
-        "Send the callbacks of all jobs made since a time once more",
-        {202: Answer("How many; with a cursor where there are more.", Redelivery, RATE_LIMIT)},
+        "Send the callbacks of all jobs made since a time again",
+        {202: Answer("The number of callbacks, and a cursor if there are more.", Redelivery, RATE_LIMIT)},
         (Slug.QUOTA_EXCEEDED,),
         body=Annotated[Since, CLOSED],
     )

@@ -42,7 +42,8 @@ RESULT = {
 def collaborators(settings: Settings, ledger: Ledger, queue: JobQueue, keys: Keys) -> Collaborators:
     """What an application works with, over these parts."""
     stores = Stores(ledger.objects, ledger.view.redis, ledger, queue, settings.signing_key)
-    return Collaborators(stores, keys, Changes.connect(settings.redis_url), ledger.objects)
+    signer = Objects.connect(settings.s3_public_url or settings.s3_endpoint_url, settings.s3_bucket)
+    return Collaborators(stores, keys, Changes.connect(settings.redis_url), signer)
 
 
 @dataclass

@@ -124,7 +124,7 @@ def interrupted(ledger: Ledger, send, request, ago: timedelta) -> str:
     listed = f"clients/clinic/jobs/{job_id.removeprefix('job_').translate(INVERTED)}"
     for key in (listed, f"pending/{job_id}"):
         ledger.objects.delete(key)
-    ledger.view._redis.flushall()
+    ledger.view.redis.flushall()
     return job_id
 
 

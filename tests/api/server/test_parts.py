@@ -4,10 +4,10 @@ import pytest
 from gunicorn.http.errors import InvalidChunkSize
 
 from api.http.slots import Slots
-from api.server.byte_budget import Budget
+from api.server.byte_budget import ByteBudget
 from api.server.chunked_coding import Chunks
-from api.server.client_queues import RequestQueues
-from api.server.least_rate import WINDOW, Pace
+from api.server.least_rate import WINDOW, LeastRate
+from api.server.request_queues import RequestQueues
 
 CODED = b'5\r\nhello\r\n6;a="b"\r\n world\r\n0\r\nX-Trailer: t\r\n\r\nGET'
 
@@ -56,7 +56,7 @@ def test_clients_take_turns_and_none_has_more_than_its_share():
 
 
 def test_one_client_keeps_no_more_than_its_share():
-    budget = Budget(most=10, each=6)
+    budget = ByteBudget(most=10, each=6)
     assert budget.take("a", 6)
     assert not budget.take("a", 1)
     assert budget.take("b", 4)
@@ -73,7 +73,7 @@ def test_one_client_waits_in_no_more_than_its_share():
 
 
 def test_a_pace_is_judged_over_each_window_and_in_all():
-    pace = Pace(rate=10, seconds=100, began=0.0)
+    pace = LeastRate(rate=10, seconds=100, began=0.0)
     assert not pace.too_slow(WINDOW - 1, 0)
     assert not pace.too_slow(WINDOW, 100)
     assert not pace.too_slow(2 * WINDOW - 1, 100)
