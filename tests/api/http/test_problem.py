@@ -1,4 +1,4 @@
-"""The types of problems: one table, every type in it, and a page for each."""
+"""Tests the types of problems: all are in one table, and each has a page."""
 
 import ast
 import json
@@ -71,7 +71,7 @@ def test_a_browser_is_shown_a_page_that_refers_to_no_other_host(api: Api, accept
         assert "script" not in seen.tags
 
 
-def test_all_types_are_listed_and_an_unknown_one_is_said(api: Api):
+def test_all_types_are_listed_and_an_unknown_one_is_404(api: Api):
     listed = json.loads(api.request("GET", "/problems", key="").data)["types"]
     assert {told["type"] for told in listed} == {f"/problems/{name}" for name in KINDS | JOB_ERRORS}
     for path in ("/problems/no-such", "/problems/..%2Fkeys"):

@@ -1,4 +1,4 @@
-"""What the API says of itself: exactly what it does, and without help from elsewhere."""
+"""Tests the description of the API: it is complete and correct, and refers to no other host."""
 
 import re
 import shutil
@@ -69,7 +69,7 @@ def test_every_operation_has_a_name_of_its_own(document: dict):
     assert len(set(names)) == len(names)
 
 
-def test_every_operation_has_a_tag_and_says_what_secures_it_callbacks_too(document: dict):
+def test_every_operation_and_callback_has_a_tag_and_a_security_scheme(document: dict):
     operations = [
         operation
         for item in document["paths"].values()
@@ -93,7 +93,7 @@ def test_every_operation_has_a_tag_and_says_what_secures_it_callbacks_too(docume
     assert all(operation["security"] for operation in callbacks)
 
 
-def test_a_route_that_says_nothing_of_itself_is_refused_before_the_api_starts():
+def test_a_route_without_a_description_is_refused_at_the_start():
     app = Flask("app", static_folder=None)
     app.add_url_rule("/secret", "secret", lambda: "")
     with pytest.raises(LookupError, match="/secret is not described"):
@@ -114,7 +114,7 @@ def test_a_route_that_says_nothing_of_itself_is_refused_before_the_api_starts():
         ("/health/ready", 200, ""),
     ],
 )
-def test_answers_are_of_the_form_that_the_document_gives(
+def test_answers_are_valid_by_their_schemas(
     api: Api,
     document: dict,
     succeeded: Job,
@@ -134,7 +134,7 @@ def test_every_format_that_is_read_is_named_in_answers():
     assert set(get_args(get_type_hints(Image)["format"])) == MEDIA_TYPE.keys()
 
 
-def test_a_type_says_what_its_schema_is():
+def test_a_type_becomes_its_schema():
     class Inner(TypedDict):
         """The inner one."""
 
@@ -164,7 +164,7 @@ def test_a_type_says_what_its_schema_is():
     assert named["State"]["enum"] == list(State)
 
 
-def test_what_has_no_place_in_json_and_two_types_of_one_name_are_refused():
+def test_a_type_that_json_lacks_and_a_second_type_of_a_name_are_refused():
     with pytest.raises(TypeError, match="no JSON Schema"):
         schema_of(set, {})
     with pytest.raises(TypeError, match="two types are named Model"):
@@ -172,7 +172,7 @@ def test_what_has_no_place_in_json_and_two_types_of_one_name_are_refused():
 
 
 class References(HTMLParser):
-    """Everything that a page makes a browser load or lead to, and what it runs."""
+    """The addresses, tags and event handlers of a page."""
 
     def __init__(self, html: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A refusal of a body that was not read reaches its client, whichever it is, behind nginx too."""
+"""Tests that the refusal of a body that was not read reaches each kind of client, also through nginx."""
 
 import http.client
 import shutil
@@ -17,7 +17,7 @@ PEERS = Path(__file__).parents[2] / "peers"
 TIMES = 10
 MOST = 32 * 2**20
 SIZE = 8_000_000
-"""More than all buffers between the two hold: what is not read, holds its client up."""
+"""Bytes that exceed all buffers between client and server, so that the client blocks until they are read."""
 
 
 @pytest.fixture(scope="module")
@@ -93,18 +93,18 @@ def test_a_refusal_comes_through_nginx(
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/v1/model", "/v1/jobs/unknown/cancel"])
-def test_a_body_that_no_route_wants_is_read_over(direct: Api, path: str, tmp_path: Path):
+def test_a_body_that_no_route_reads_is_skipped(direct: Api, path: str, tmp_path: Path):
     (status,) = set(by_python(direct.url + path, SIZE, direct.key, tmp_path))
     assert status in {"404", "405"}
 
 
-def test_a_refused_body_in_chunks_is_read_over_to_its_end(direct: Api):
+def test_a_refused_body_in_chunks_is_skipped_to_its_end(direct: Api):
     chunks = b"%x\r\n%b\r\n" % (1_000_000, bytes(1_000_000)) * 8
     sent = request("POST", "/v1/jobs", "Transfer-Encoding: chunked", body=chunks + b"0\r\n\r\n")
     assert all_of(line(direct, sent)).startswith(b"HTTP/1.1 401")
 
 
-def test_of_a_refused_body_no_more_is_read_than_the_largest_may_have(direct: Api):
+def test_a_refused_body_is_skipped_up_to_the_largest_size_only(direct: Api):
     sock = line(direct, request("POST", "/v1/jobs", f"Content-Length: {100 * MOST}"))
     with sock, pytest.raises((BrokenPipeError, ConnectionResetError)):
         sock.sendall(bytes(3 * MOST))

@@ -1,4 +1,4 @@
-"""The parts of the server alone: chunks, lines, budget, pace and slots."""
+"""Tests the parts of the server alone: chunks, queues, byte budget, least rate and slots."""
 
 import pytest
 from gunicorn.http.errors import InvalidChunkSize
@@ -37,7 +37,7 @@ def test_chunks_are_decoded_wherever_they_are_cut():
         b"1\r\na\r\n" * 20_000,
     ],
 )
-def test_what_is_no_chunk_is_refused(coded: bytes):
+def test_a_malformed_chunk_is_refused(coded: bytes):
     with pytest.raises(InvalidChunkSize):
         list(Chunks().decode(coded))
 
@@ -55,7 +55,7 @@ def test_clients_take_turns_and_none_has_more_than_its_share():
     assert [lines.next(), lines.next()] == ["a3", None]
 
 
-def test_one_client_keeps_no_more_than_its_share():
+def test_one_client_stores_no_more_than_its_share():
     budget = ByteBudget(most=10, each=6)
     assert budget.take("a", 6)
     assert not budget.take("a", 1)
@@ -65,14 +65,14 @@ def test_one_client_keeps_no_more_than_its_share():
     assert budget.take("c", 6)
 
 
-def test_one_client_waits_in_no_more_than_its_share():
+def test_one_client_has_no_more_than_its_share_of_slots():
     slots = Slots(most=3, each=2)
     assert [slots.take(client) for client in "aaabb"] == [True, True, False, True, False]
     slots.give("a")
     assert slots.take("b")
 
 
-def test_a_pace_is_judged_over_each_window_and_in_all():
+def test_a_rate_is_measured_over_each_window_and_in_all():
     pace = LeastRate(rate=10, seconds=100, began=0.0)
     assert not pace.too_slow(WINDOW - 1, 0)
     assert not pace.too_slow(WINDOW, 100)
