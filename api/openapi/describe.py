@@ -35,7 +35,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class DescribedCallback:
-    """A request that the service sends to the client."""
+    """A request that the service sends to the client, for each of the `events`."""
 
     name: str
     address: str
@@ -43,6 +43,7 @@ class DescribedCallback:
     body: Any
     headers: tuple[str, ...]
     answers: Mapping[str, str]
+    events: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,8 @@ def describe(
     """Describe what a view function takes and answers. The decorator is below the one of the route.
 
     `problems` are the types of problems that the route adds to those of every route. `query` is a TypedDict.
-    `body` is as in Answer, and at most of this `size`. `headers` are names of api.openapi.document.HEADERS. A
-    `public` route needs no key. Every other route needs one with `scope`, or with the scope of its method.
+    `body` is as in Answer, and at most of this `size`. `headers` are names of api.openapi.parameters.HEADERS.
+    A `public` route needs no key. Every other route needs one with `scope`, or with the scope of its method.
     """
     operation = Operation(
         *(operation_id, summary, answers, problems, description, query, headers),

@@ -8,52 +8,13 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints, is_type
 from flask import Flask
 
 from api.http.problem import ProblemDocument
-from api.http.problem_kinds import JOB_ERRORS, KINDS, Slug
+from api.http.problem_kinds import KINDS, Slug
 from api.identity.scopes import Scope
 from api.openapi.describe import Answer, DescribedCallback, Operation, operation_of
+from api.openapi.examples import EVENT_EXAMPLES, SCHEMA_EXAMPLES
+from api.openapi.parameters import HEADERS, PATH
 from api.openapi.schema import Schema, annotations_of, object_schema, schema_of
 from api.openapi.tags import all_tags, tag_of
-
-HEADERS: Mapping[str, Any] = {
-    "ETag": Annotated[str, "Changes whenever the answer changes."],
-    "If-None-Match": Annotated[str, "The `ETag` of an earlier answer."],
-    "Idempotency-Expires": Annotated[str, "The time until which the key identifies this job."],
-    "Idempotency-Key": Annotated[
-        str,
-        {"maxLength": 255},
-        "A repetition with the same key and submission gets the job of the first.",
-    ],
-    "Idempotency-Replayed": Annotated[str, "`true` for a submission that was accepted before."],
-    "Last-Event-ID": Annotated[str, "The id of the last event that the client has seen."],
-    "Link": Annotated[str, 'The jobs, rel="item".'],
-    "Location": Annotated[str, "The URL of what was made."],
-    "Prefer": Annotated[str, "`wait=N` lets the request wait for N seconds, at most 30."],
-    "Preference-Applied": Annotated[
-        str, "`wait=N` for a request that has waited; absent while too many requests wait."
-    ],
-    "RateLimit": Annotated[str, "Submissions or callbacks left (r), and seconds until there are more (t)."],
-    "RateLimit-Policy": Annotated[
-        str, "Submissions or callbacks (q) that this client may request within a number of seconds (w)."
-    ],
-    "Retry-After": Annotated[int, "Seconds to wait before asking again."],
-    "Vary": Annotated[str, "The header of the request that selected the answer."],
-    "traceparent": Annotated[
-        str, "W3C Trace Context. Logs and the callback have the same trace; a request without it starts one."
-    ],
-}
-PATH: Mapping[str, Any] = {
-    "job_id": Annotated[
-        str,
-        {"pattern": "^[A-Za-z0-9][A-Za-z0-9._~-]{0,127}$"},
-        "The id of the job, or the id that you chose for it by PUT (which does not begin with `job_`).",
-    ],
-    "key_id": Annotated[str, {"pattern": "^[0-9a-f]{16}$"}],
-    "problem": Annotated[str, {"enum": sorted(map(str, KINDS | JOB_ERRORS))}],
-    "study": Annotated[str, "The UID of the study. Instances of another study are refused."],
-    "study_id": Annotated[str, {"pattern": "^study_[0-9A-HJKMNP-TV-Z]{26}$"}],
-    "probe_id": Annotated[str, {"pattern": "^probe_[0-9A-HJKMNP-TV-Z]{26}$"}],
-}
-"""The schema of each parameter of a path; one that is not here is a string."""
 
 _SECURITY = {
     "apiKey": {"type": "http", "scheme": "bearer"},
@@ -75,6 +36,7 @@ def openapi_of(app: Flask, server: str) -> dict[str, Any]:
     """
     named: dict[str, Schema] = {}
     paths: dict[str, dict[str, Any]] = {}
+    webhooks: dict[str, dict[str, Any]] = {}
     for rule in app.url_map.iter_rules():
         operation = operation_of(app.view_functions[rule.endpoint])
         if operation is None:
@@ -86,6 +48,10 @@ def openapi_of(app: Flask, server: str) -> dict[str, Any]:
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
             described = _operation(operation, operation.needs(method), named)
             item[method.lower()] = {"tags": [tag_of(path)], **described}
+            if operation.callback:
+                webhooks |= _webhooks(operation.callback, named)
+    for name, example in SCHEMA_EXAMPLES.items():
+        named[name]["examples"] = [example]
     return {
         "openapi": "3.1.0",
         "info": {
@@ -98,6 +64,7 @@ def openapi_of(app: Flask, server: str) -> dict[str, Any]:
         **({"servers": [{"url": server}]} if server else {}),
         "tags": all_tags(),
         "paths": paths,
+        "webhooks": webhooks,
         "components": {
             "securitySchemes": _SECURITY,
             "schemas": dict(sorted(named.items())),
@@ -141,6 +108,16 @@ def _callback(callback: DescribedCallback, named: dict[str, Schema]) -> dict[str
         "requestBody": {"content": _content(callback.body, named)},
         "responses": {status: {"description": text} for status, text in callback.answers.items()},
     }
+
+
+def _webhooks(callback: DescribedCallback, named: dict[str, Schema]) -> dict[str, Any]:
+    """Describe the callback of each event, with an example of its body."""
+    webhooks: dict[str, Any] = {}
+    for event in callback.events:
+        described = _callback(callback, named) | {"summary": f"{callback.summary}: {event}"}
+        described["requestBody"]["content"]["application/json"]["example"] = EVENT_EXAMPLES[event]
+        webhooks[event] = {"post": described}
+    return webhooks
 
 
 def _answer(answer: Answer, named: dict[str, Schema]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from api.routes.study_answers import not_gone, own_study, snapshot_of, study_ans
 from api.routes.waiting import Snapshot, Waiting, known_versions, last_event_id, preferred_wait, with_etag
 from jobs.lifecycle.deletion import delete
 from jobs.record.errors import IllegalMove, NotStored, TransientError
+from jobs.record.events import STUDY_EVENTS
 from jobs.record.job import Job
 from jobs.record.study import StudyDocument, StudyEvent
 
@@ -44,6 +45,7 @@ _STUDY_ENDED = DescribedCallback(
     StudyEvent,
     ("webhook-id", "webhook-timestamp", "webhook-signature"),
     {"2XX": "The callback is delivered.", "410": "The service sends no further callback for this study."},
+    STUDY_EVENTS,
 )
 _WAITED = ("Location", "Preference-Applied", "Idempotency-Replayed", "Idempotency-Expires")
 _HEADERS = (*_WAITED, "Retry-After")

@@ -21,6 +21,7 @@ from api.routes.uploads import uploaded_image
 from api.routes.waiting import Waiting, preferred_wait
 from jobs.record.documents import Event, JobDocument
 from jobs.record.errors import TransientError
+from jobs.record.events import JOB_EVENTS
 from jobs.record.job import Job
 from jobs.store.uploads import Uploads
 
@@ -39,6 +40,7 @@ _JOB_ENDED = DescribedCallback(
     Event,
     ("webhook-id", "webhook-timestamp", "webhook-signature"),
     {"2XX": "The callback is delivered.", "410": "The service sends no further callback for this job."},
+    JOB_EVENTS,
 )
 _HEADERS = ("Location", "Idempotency-Replayed", "Idempotency-Expires", "Preference-Applied")
 _ACCEPTED = {

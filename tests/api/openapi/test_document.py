@@ -17,6 +17,8 @@ from api.http.media_types import MEDIA_TYPE
 from api.openapi.document import openapi_of
 from api.openapi.schema import CLOSED, object_schema, schema_of
 from jobs.record.documents import Image
+from jobs.record.events import EVENTS
+from jobs.record.ids import is_id
 from jobs.record.job import Job, now
 from jobs.record.states import State
 from jobs.settings import Settings
@@ -128,6 +130,47 @@ def test_answers_are_valid_by_their_schemas(
     response = document["paths"][template]["get"]["responses"][str(status)]
     schema = response["content"][answer.headers["Content-Type"]]["schema"]
     jsonschema.Draft202012Validator({**schema, "components": document["components"]}).validate(answer.json())
+
+
+def examples(document: dict) -> dict[str, tuple[dict, dict]]:
+    """Return each example of the document with its schema, by the name of the schema or event."""
+    schemas = document["components"]["schemas"]
+    found = {
+        name: (schema["examples"][0], schema) for name, schema in schemas.items() if "examples" in schema
+    }
+    for event, item in document["webhooks"].items():
+        body = item["post"]["requestBody"]["content"]["application/json"]
+        found[event] = body["example"], body["schema"]
+    return found
+
+
+def test_every_example_is_valid_by_its_schema(document: dict):
+    found = examples(document)
+    assert found.keys() == {"Job", "Study", "Problem", *EVENTS}
+    for example, schema in found.values():
+        whole = {**schema, "components": document["components"]}
+        jsonschema.Draft202012Validator(
+            whole, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
+        ).validate(example)
+
+
+def test_every_event_is_a_webhook_with_its_headers_and_example(document: dict):
+    assert list(document["webhooks"]) == list(EVENTS)
+    for event, item in document["webhooks"].items():
+        operation = item["post"]
+        headers = {parameter["name"] for parameter in operation["parameters"]}
+        assert headers == {"webhook-id", "webhook-timestamp", "webhook-signature"}
+        example = operation["requestBody"]["content"]["application/json"]["example"]
+        assert (example["type"], example["data"]["state"]) == (event, event.partition(".")[2])
+
+
+def test_an_example_has_every_member_of_a_real_answer(api: Api, document: dict, succeeded: Job):
+    answer = api.request("GET", f"/v1/jobs/{succeeded.id}").json()
+    example, _ = examples(document)["Job"]
+    assert example.keys() == answer.keys()
+    assert example["links"].keys() == answer["links"].keys()
+    assert example["id"].partition("_")[0] == "job"
+    assert is_id("job", example["id"])
 
 
 def test_every_format_that_is_read_is_named_in_answers():

@@ -43,16 +43,16 @@ def test_a_malformed_chunk_is_refused(coded: bytes):
 
 
 def test_clients_take_turns_and_none_has_more_than_its_share():
-    lines: RequestQueues[str] = RequestQueues(most=3, each=2)
+    queues: RequestQueues[str] = RequestQueues(most=3, each=2)
     for number in range(5):
-        lines.enter("a", f"a{number}")
-    lines.enter("b", "b0")
-    assert [lines.next() for _ in range(4)] == ["a0", "b0", "a1", None]
-    lines.free("b")
-    assert lines.next() is None, "a has its two"
-    lines.leave("a", "a2")
-    lines.free("a")
-    assert [lines.next(), lines.next()] == ["a3", None]
+        queues.add("a", f"a{number}")
+    queues.add("b", "b0")
+    assert [queues.next() for _ in range(4)] == ["a0", "b0", "a1", None]
+    queues.free("b")
+    assert queues.next() is None, "a has its two"
+    queues.remove("a", "a2")
+    queues.free("a")
+    assert [queues.next(), queues.next()] == ["a3", None]
 
 
 def test_one_client_stores_no_more_than_its_share():
@@ -73,9 +73,9 @@ def test_one_client_has_no_more_than_its_share_of_slots():
 
 
 def test_a_rate_is_measured_over_each_window_and_in_all():
-    pace = LeastRate(rate=10, seconds=100, began=0.0)
-    assert not pace.too_slow(WINDOW - 1, 0)
-    assert not pace.too_slow(WINDOW, 100)
-    assert not pace.too_slow(2 * WINDOW - 1, 100)
-    assert pace.too_slow(2 * WINDOW, 150), "it came to a halt behind a fast beginning"
-    assert pace.too_slow(101.0, 1_000_000)
+    rate = LeastRate(rate=10, seconds=100, began=0.0)
+    assert not rate.too_slow(WINDOW - 1, 0)
+    assert not rate.too_slow(WINDOW, 100)
+    assert not rate.too_slow(2 * WINDOW - 1, 100)
+    assert rate.too_slow(2 * WINDOW, 150), "it came to a halt behind a fast beginning"
+    assert rate.too_slow(101.0, 1_000_000)
