@@ -140,9 +140,9 @@ class Keys:
                 raise LookupError(f"there is no key {digest[:16]}")
             return record_of(change(read_key(object_key, record)))
 
-        stands = self._records.change(object_key, changed)
-        assert stands
-        return self._trusted.put(digest, read_key(object_key, stands))
+        written = self._records.change(object_key, changed)
+        assert written
+        return self._trusted.put(digest, read_key(object_key, written))
 
     def _forget(self, digest: str, client: str) -> None:
         """Remove a key that was shown to no client."""

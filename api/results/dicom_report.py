@@ -78,7 +78,7 @@ def _fileable(make: Any, source: bytes) -> bytes:
         raise
     except Exception:
         # Raised without the cause: the messages of the libraries quote values of the header.
-        raise NotFileable("The image's header holds values that DICOM does not allow.") from None
+        raise NotFileable("The header of the image has values that DICOM does not allow.") from None
     return file.getvalue()
 
 
@@ -210,7 +210,7 @@ def _equipment(model: dict[str, str]) -> dict[str, str]:
 
 
 def _dated(made: Dataset, job: Job) -> Dataset:
-    """The same instance whenever it is asked for: its dates are the result's, in UTC, not today's."""
+    """Set the dates of the result, in UTC, so that every request gets the same instance."""
     moment = job.finished_at or datetime.min
     date, time = moment.strftime("%Y%m%d"), moment.strftime("%H%M%S")
     made.InstanceCreationDate = made.ContentDate = date

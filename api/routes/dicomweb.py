@@ -132,7 +132,7 @@ def _store_all(intake: Intake, study: str | None) -> Stored:
             raise
         stored.failed.append((None, _NOT_UNDERSTOOD))
     if not stored.jobs and not stored.failed and not stored.ignored:
-        raise Problem(Slug.MALFORMED, "The multipart body holds no instance.")
+        raise Problem(Slug.MALFORMED, "The multipart body has no instance.")
     return stored
 
 

@@ -53,9 +53,9 @@ def job_routes(
         query=Listing,
     )
     def list_jobs() -> Response:
-        page, behind = page_of(g.caller.client, wanted_jobs(request.args), ledger)
+        page, next_cursor = page_of(g.caller.client, wanted_jobs(request.args), ledger)
         documents = [job_document(job, ledger, public_url) for job in page]
-        return jsonify(jobs=documents, next_cursor=behind)
+        return jsonify(jobs=documents, next_cursor=next_cursor)
 
     @routes.get("/<job_id>")
     @describe(

@@ -136,8 +136,8 @@ def webhook_routes(context: WebhookContext) -> Blueprint:
         since, cursor = moment("since", given["since"]), given.get("cursor")
         if cursor is not None and not is_id("job", cursor):
             raise Problem(Slug.MALFORMED, "`cursor` is the `next_cursor` of an earlier answer.")
-        count, behind = context.redeliveries.since(g.caller.client, since, cursor)
-        response = jsonify(redelivered=count, next_cursor=behind)
+        count, next_cursor = context.redeliveries.since(g.caller.client, since, cursor)
+        response = jsonify(redelivered=count, next_cursor=next_cursor)
         response.status_code = 202
         return response
 

@@ -69,7 +69,7 @@ class Exchange:
         for piece in self._iterator:
             response.write(piece)
             if self.request.method == "HEAD" or self._all_written():
-                break  # So that what holds the whole answer is let go of while the client reads.
+                break  # Ended now, so that the application's copy of the answer is freed while the client reads.
             if not self.send_buffer.flush():
                 return
         response.close()
