@@ -12,7 +12,7 @@ LOCKED := .venv/requirements.lock.installed
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(LOCKED) ## Analyse one X-ray (IMAGE=path, else a drawn one) and print its job as JSON
+demo: $(LOCKED) ## Analyse the example X-ray and print its job as JSON (IMAGE=path or IMAGE=synthetic: another)
 	@exec $(BIN)/python -m stack demo $(if $(IMAGE),"$$IMAGE")
 
 up: $(LOCKED) ## Run the service on 127.0.0.1:8000 (PORT, FLOWER_PORT and OSTEO_VAR move it)

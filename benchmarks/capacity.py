@@ -163,11 +163,11 @@ PAGE = """\
 
 Written by `python -m benchmarks.capacity` from `benchmarks/results.json`; do not edit it by hand.
 
-A worker here is one inference worker with the whole service beside it on two cores, as `make bench`
-measured it: a batch of n radiographs takes {start:.3f} + n x {each:.3f} s, so {rate:.1f} radiographs a
-second in full batches; intake, queue, stores and callback add {overhead:.3f} s. Batches are as large as the
-deadline leaves time for (`OSTEO_BATCH`). Radiographs come at random; a burst is a minute's worth of them at
-the same moment. Ten minutes are simulated, fewer where they would be more than 60,000 radiographs.
+One worker is one inference worker with the whole service beside it on two cores, as `make bench`
+measured it. A batch of n radiographs takes {start:.3f} + n x {each:.3f} s, so {rate:.1f} radiographs a
+second in full batches. Intake, queue, stores and callback add {overhead:.3f} s. Batches are as large as the
+deadline leaves time for (`OSTEO_BATCH`). Radiographs come at random. A burst is a minute's worth of them at
+the same moment. The simulation covers ten minutes, or less where that would be more than 60,000 radiographs.
 
 | radiographs a second | burst | {head} |
 | --- | --- | --- | --- | --- |
@@ -175,9 +175,9 @@ the same moment. Ten minutes are simulated, fewer where they would be more than 
 
 ![Workers against load, for three deadlines, with and without a burst](capacity.png)
 
-What the simulation leaves out: limits of one Redis and of one object store, workers that fail, and images
-that are much larger than a client's usual ones. A worker on a machine of its own, which need not share two
-cores with the stores and the API, does more than one here.
+The simulation leaves out the limits of one Redis and of one object store, workers that fail, and images
+that are much larger than usual. A worker on a machine of its own does more than one here, since it does not
+share two cores with the stores and the API.
 """
 
 

@@ -18,6 +18,7 @@ RUN apt-get update && xargs apt-get install --yes --no-install-recommends < /tmp
     && rm -rf /var/lib/apt/lists/*
 RUN useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin osteo
 WORKDIR /srv/osteo
+COPY LICENSE NOTICE ./
 
 FROM base AS light-packages
 COPY deploy/linuxone.lock /tmp/
@@ -60,6 +61,7 @@ RUN dnf install -y gcc python3-devel freetype-devel libjpeg-turbo-devel libtiff-
     && echo /opt/osteo > "$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/osteo.pth"
 RUN useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin osteo
 WORKDIR /srv/osteo
+COPY LICENSE NOTICE ./
 COPY admin admin
 COPY jobs jobs
 COPY model model

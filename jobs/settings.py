@@ -59,18 +59,17 @@ class Settings:
     """The service's settings. Each field's `env` is its environment variable."""
 
     signing_key: str = field(repr=False, metadata={"env": "OSTEO_SIGNING_KEY", "kind": str, "within": None})
-    """Secret of at least 32 characters that every client's webhook secret is derived from.
-
-    Empty in a process that signs nothing: see `from_environment`.
-    """
+    """Secret of at least 32 characters that every client's webhook secret is derived from."""
     redis_url: str = field(
         default="redis://127.0.0.1:6379/0",
         repr=False,
         metadata={"env": "REDIS_URL", "kind": str, "within": None},
     )
+    """The address of Redis, with a login: `redis://`, `rediss://` (TLS) or `sentinel://`."""
     s3_endpoint_url: str | None = _setting("S3_ENDPOINT_URL", None)
     """The S3 server; unset means AWS. Credentials come from boto3's own variables."""
     s3_bucket: str = _setting("S3_BUCKET", "osteo")
+    """The bucket; `python -m admin.bucket` makes it."""
     s3_public_url: str | None = _setting("OSTEO_S3_PUBLIC_URL", None)
     """Where clients reach the S3 server to upload; unset means S3_ENDPOINT_URL, which they may not reach."""
     upload_seconds: int = _setting("OSTEO_UPLOAD_SECONDS", 900, int, (60, 7 * _DAY))
@@ -78,6 +77,7 @@ class Settings:
     public_url: str = _setting("OSTEO_PUBLIC_URL", "")
     """Base of the links in jobs and callbacks; empty makes them relative."""
     bundle: Path = _setting("OSTEO_BUNDLE", Path("model/bundle"), Path)
+    """Folder of the model that inference serves."""
     engine: str | None = _setting("OSTEO_ENGINE", None)
     """What runs the model: tensorflow, openvino or onnxruntime; unset takes the best that is installed."""
     engine_cache: Path | None = _setting("OSTEO_ENGINE_CACHE", None, Path)
@@ -85,7 +85,7 @@ class Settings:
     max_bytes: int = _setting("OSTEO_MAX_BYTES", 32 * 2**20, int, (1, _GIGABYTE))
     """Largest submission, in bytes."""
     max_study_bytes: int = _setting("OSTEO_MAX_STUDY_BYTES", 512 * 2**20, int, (1, 16 * _GIGABYTE))
-    """Largest body of one study, by DICOMweb too, in bytes; each image in it is held to `max_bytes`."""
+    """Largest body of one study, by DICOMweb too, in bytes; each image in it is held to `OSTEO_MAX_BYTES`."""
     max_instances: int = _setting("OSTEO_MAX_INSTANCES", 50, int, (1, 1000))
     """Most instances that one DICOMweb request may hold."""
     max_pixels: int = _setting("OSTEO_MAX_PIXELS", 50_000_000, int, (1, 1_000_000_000))

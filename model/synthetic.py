@@ -1,4 +1,4 @@
-"""Draws a synthetic radiograph of a forearm, for the demo and the tests: the project holds no patient's.
+"""Draws a synthetic radiograph of a forearm, for tests, and for the demo where it is asked for.
 
 `python -m model.synthetic FILE.png [SEED]` writes one.
 """

@@ -5,7 +5,8 @@ import os
 import sys
 from pathlib import Path
 
-from stack.demo import demo
+from stack.demo import SYNTHETIC, demo
+from stack.development import EXAMPLE
 from stack.errors import StartRefused
 from stack.say import say
 from stack.up import up
@@ -17,7 +18,13 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("up", help="run the whole service in the foreground until Ctrl-C")
     one = commands.add_parser("demo", help="start it, analyse one radiograph, print the job as JSON, stop it")
-    one.add_argument("image", nargs="?", type=Path, help="the radiograph; a drawn one where there is none")
+    one.add_argument(
+        "image",
+        nargs="?",
+        type=Path,
+        default=EXAMPLE,
+        help=f"the radiograph; the example unless given, a drawn one by the name `{SYNTHETIC}`",
+    )
     arguments = parser.parse_args()
     try:
         if arguments.command == "up":

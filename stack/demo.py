@@ -12,6 +12,7 @@ from typing import Any
 
 import urllib3
 
+from stack.development import EXAMPLE
 from stack.errors import GaveUp, StartRefused, StopRequested
 from stack.receiver import Receiver
 from stack.running import running
@@ -20,17 +21,19 @@ from stack.supervisor import STOP_SIGNALS
 
 Fields = dict[str, str | bytes | tuple[str, str | bytes] | tuple[str, str | bytes, str]]
 
+SYNTHETIC = Path("synthetic")
+"""The name of the radiograph that the stack draws."""
 _JOB_SECONDS = 180
 """After this long, a job that has not ended or not been delivered is a failure of the demo."""
 
 
-def demo(environment: Mapping[str, str], image: Path | None) -> int:
-    """Analyse `image`, print the finished job as JSON; returns the exit status.
+def demo(environment: Mapping[str, str], image: Path = EXAMPLE) -> int:
+    """Analyse `image`, a file or SYNTHETIC; print the finished job as JSON; returns the exit status.
 
-    0 only if the job succeeded and its callback arrived with a valid signature. Raises Refused for an image
-    that cannot be read.
+    0 only if the job succeeded and its callback arrived with a valid signature. Raises StartRefused for an
+    image that cannot be read.
     """
-    if image is not None and not (image.is_file() and os.access(image, os.R_OK)):
+    if image != SYNTHETIC and not (image.is_file() and os.access(image, os.R_OK)):
         raise StartRefused(f"IMAGE={image} is not a file that can be read.")
     folder = Path(environment.get("OSTEO_VAR") or "var").resolve() / "demo"
     folder.mkdir(parents=True, exist_ok=True)
@@ -40,7 +43,7 @@ def demo(environment: Mapping[str, str], image: Path | None) -> int:
         signal.signal(number, _stop)
     try:
         with running(environment, run) as ready:
-            job = _analyse(ready, run, image or run / "synthetic.png", overlay)
+            job = _analyse(ready, run, run / "synthetic.png" if image == SYNTHETIC else image, overlay)
     except (GaveUp, StopRequested, OSError, urllib3.exceptions.HTTPError) as reason:
         say(f"the demo failed: {reason} (logs: {run / 'log'})")
         return 1

@@ -1,10 +1,9 @@
-"""What a developer at this machine starts with: an API key, and a synthetic radiograph to submit."""
+"""What a developer at this machine starts with: an API key, and radiographs to submit."""
 
 import json
 import subprocess
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 import urllib3
 
@@ -15,6 +14,8 @@ from stack.parent import end_with_parent
 from stack.part import ROOT
 
 CLIENT = "development"
+EXAMPLE = ROOT / "examples" / "IMG0000319.jpg"
+"""A real X-ray with a fracture; NOTICE cites its source."""
 
 
 def make_bucket(service: Mapping[str, str]) -> None:
@@ -32,12 +33,11 @@ def with_api_key(
     return folder.keep(secrets, api_key=made["api_key"], webhook_secret=made["webhook_secret"])
 
 
-def synthetic_radiograph(folder: Folder, service: Mapping[str, str]) -> Path:
-    """A drawn radiograph of a broken forearm, as a PNG in `folder`."""
+def draw_radiograph(folder: Folder, service: Mapping[str, str]) -> None:
+    """Draw a radiograph of a broken forearm: `synthetic.png` in `folder`, unless it is there."""
     file = folder.path / "synthetic.png"
     if not file.exists():
         _run(service, "model.synthetic", str(file))
-    return file
 
 
 def _is_known(api_key: str, addresses: Addresses) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stack.addresses import Addresses
-from stack.development import make_bucket, synthetic_radiograph, with_api_key
+from stack.development import EXAMPLE, draw_radiograph, make_bucket, with_api_key
 from stack.errors import GaveUp, StopRequested
 from stack.folder import Folder, Secrets
 from stack.part import Command, Part
@@ -67,7 +67,7 @@ def _run(
     supervisor.begin(rest)
     supervisor.settle([worker, api, *rest])
     secrets = with_api_key(secrets, folder, addresses, service)
-    radiograph = synthetic_radiograph(folder, service)
+    draw_radiograph(folder, service)
 
     def publish() -> None:
         folder.publish_ready(
@@ -84,7 +84,7 @@ def _run(
         )
 
     publish()
-    print(_welcome(addresses, secrets, radiograph), flush=True)
+    print(_welcome(addresses, secrets, folder), flush=True)
     supervisor.watch(publish)
 
 
@@ -92,7 +92,7 @@ def _parts(commands: Sequence[Command], folder: Folder) -> list[Part]:
     return [Part(command, folder.fresh_log(command.name), folder.lock) for command in commands]
 
 
-def _welcome(addresses: Addresses, secrets: Secrets, radiograph: Path) -> str:
+def _welcome(addresses: Addresses, secrets: Secrets, folder: Folder) -> str:
     key = f"curl -sS -H 'Authorization: Bearer {secrets.api_key}'"
     return f"""\
 ready
@@ -104,9 +104,9 @@ ready
   its webhook secret    {secrets.webhook_secret}
   Flower's password     {secrets.flower_password} (user {FLOWER_USER})
 
-Submit a radiograph that is drawn, not of a patient, from another terminal:
-  {key} -F image=@{shlex.quote(str(radiograph))} {addresses.api}/v1/jobs
+Submit the example X-ray from another terminal:
+  {key} -F image=@{shlex.quote(str(EXAMPLE))} {addresses.api}/v1/jobs
 and read the job, with the id out of that answer:
   {key} {addresses.api}/v1/jobs/ID
-Ctrl-C stops everything; the data stay in {radiograph.parent}.
+Ctrl-C stops everything; the data stay in {folder.path}.
 """

@@ -127,6 +127,17 @@ def test_every_folder_says_in_one_sentence_what_it_holds(folder: str):
             assert said.split("\n\n")[0].endswith("."), f"{path} has no docstring"
 
 
+@pytest.mark.parametrize("folder", [folder for folder in TOP if folder != "client"])
+def test_the_architecture_page_lists_each_folder_with_its_sentence(folder: str):
+    page = (ROOT / "docs/architecture.md").read_text()
+    for path in {module.parent for module in modules(folder)} - {ROOT / "benchmarks/rivals"}:
+        said = (ast.get_docstring(ast.parse((path / "__init__.py").read_text())) or "").split("\n\n")[0]
+        name = path.relative_to(ROOT).as_posix()
+        assert re.search(
+            rf"^\| (\*\*)?`{name}/`(\*\*)? \| {re.escape(' '.join(said.split()))} \|$", page, re.M
+        ), name
+
+
 @pytest.mark.parametrize("module", ["admin.keys", "api.app", "worker.roles", "stack.up"])
 def test_only_inference_loads_tensorflow(module: str):
     code = f"import sys, {module}; sys.exit(bool({{'tensorflow', 'keras'}} & sys.modules.keys()))"

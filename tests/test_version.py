@@ -10,6 +10,7 @@ import yaml
 from jobs.version import VERSION
 
 ROOT = Path(__file__).parents[1]
+CHANGELOG = (ROOT / "CHANGELOG.md").read_text()
 
 
 @pytest.mark.parametrize("project", ["pyproject.toml", "client/pyproject.toml"])
@@ -25,5 +26,15 @@ def test_every_image_that_we_build_is_tagged_with_the_version(file: str):
 
 
 def test_the_changelog_begins_with_the_version_or_what_follows_it():
-    headings = re.findall(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
-    assert next(heading for heading in headings if heading != "Unreleased") == VERSION
+    headings = re.findall(r"^## (.+)$", CHANGELOG, re.MULTILINE)
+    versions = [heading for heading in headings if heading != "[Unreleased]"]
+    assert headings[-len(versions) :] == versions
+    assert re.fullmatch(rf"\[{re.escape(VERSION)}\] - \d{{4}}-\d\d-\d\d", versions[0])
+
+
+def test_the_changelog_has_the_sections_of_keep_a_changelog():
+    kinds = ("Added", "Changed", "Deprecated", "Removed", "Fixed", "Security")
+    for release in CHANGELOG.split("\n## ")[1:]:
+        sections = re.findall(r"^### (.+)$", release, re.MULTILINE)
+        assert sections
+        assert sections == [kind for kind in kinds if kind in sections]

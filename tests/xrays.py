@@ -1,4 +1,4 @@
-"""Where the real X-rays lie, which the repository may not hold; without them their tests skip, loudly."""
+"""Where the real X-rays lie; the repository has one example. Without them their tests skip, loudly."""
 
 from pathlib import Path
 

@@ -118,9 +118,9 @@ def dicomweb_routes(intake: Intake) -> Blueprint:
 
 def _store_all(intake: Intake, study: str | None) -> Stored:
     """Store every instance of the request; raise Problem where the whole request fails, with none stored."""
-    stored, fields, limits = Stored(), single_values(request.args), intake.settings
+    stored, fields, settings = Stored(), single_values(request.args), intake.settings
     try:
-        parts = related_parts(request, limits.max_bytes, limits.max_instances)
+        parts = related_parts(request, settings.max_bytes, settings.max_instances)
         for number, part in enumerate(parts, start=1):
             _store_one(part, number, stored, intake, study, fields)
     except TooManyParts:

@@ -16,7 +16,7 @@ from jobs.record.states import SEEN, State
 from jobs.store.ledger import Ledger
 
 _PAGE = 50
-_MOST_A_PAGE = 100
+MOST_A_PAGE = 100
 MOST_LOOKED_AT = 200
 """Jobs that one request reads at most while it filters; the cursor continues after the last of them."""
 
@@ -35,7 +35,7 @@ class Listing(TypedDict, total=False):
     reference: Annotated[str, "Only jobs with exactly this reference."]
     created_after: Annotated[str, MOMENT, "Only jobs made at this time or later; ISO 8601 with its zone."]
     created_before: Annotated[str, MOMENT, "Only jobs made before this time."]
-    limit: Annotated[int, {"minimum": 1, "maximum": _MOST_A_PAGE, "default": _PAGE}]
+    limit: Annotated[int, {"minimum": 1, "maximum": MOST_A_PAGE, "default": _PAGE}]
     cursor: Annotated[str, "The `next_cursor` of an earlier answer."]
 
 
@@ -84,8 +84,8 @@ def wanted_jobs(given: Mapping[str, str]) -> WantedJobs:
     if cursor is not None and not is_id("job", cursor):
         raise Problem(Slug.MALFORMED, "`cursor` is the `next_cursor` of an earlier answer.")
     limit = given.get("limit", str(_PAGE))
-    if not (limit.isascii() and limit.isdigit() and len(limit) < 4 and 1 <= int(limit) <= _MOST_A_PAGE):
-        raise Problem(Slug.MALFORMED, f"`limit` is a number between 1 and {_MOST_A_PAGE}.")
+    if not (limit.isascii() and limit.isdigit() and len(limit) < 4 and 1 <= int(limit) <= MOST_A_PAGE):
+        raise Problem(Slug.MALFORMED, f"`limit` is a number between 1 and {MOST_A_PAGE}.")
     if given.get("state", SEEN[0]) not in SEEN:
         raise Problem(Slug.MALFORMED, f"`state` is one of: {', '.join(SEEN)}.")
     return WantedJobs(

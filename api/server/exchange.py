@@ -69,7 +69,7 @@ class Exchange:
         for piece in self._iterator:
             response.write(piece)
             if self.request.method == "HEAD" or self._all_written():
-                break  # Ended now, so that the application's copy of the answer is freed while the client reads.
+                break  # The application's copy of the answer is freed while the client reads.
             if not self.send_buffer.flush():
                 return
         response.close()

@@ -80,3 +80,9 @@ def test_it_submits_as_a_library_and_as_a_command(installed: Path, api: Api, tmp
         check=True,
     )
     assert api.request("GET", f"/v1/jobs/{json.loads(command.stdout)['id']}").status == 200
+
+
+def test_the_wheel_holds_the_licence_of_the_repository(wheel: Path):
+    archive = zipfile.ZipFile(wheel)
+    (name,) = [name for name in archive.namelist() if name.endswith("/LICENSE")]
+    assert archive.read(name) == (CLIENT.parent / "LICENSE").read_bytes()

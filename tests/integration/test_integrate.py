@@ -3,10 +3,9 @@
 import json
 import re
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -24,50 +23,10 @@ from stack.part import ROOT
 from tests.api.conftest import RESULT
 from tests.conftest import a_job, a_study
 from tests.integration.conftest import Stack, await_that
+from tests.integration.pages import BLOCK, Newcomer
 from worker.delivery.deliver import event_of
 
 PAGE = (ROOT / "docs/integrate.md").read_text()
-BLOCK = re.compile(
-    r"(?:`(?P<file>/tmp/[^`]+)`:\n\n)?```(?P<language>sh|python|js)\n(?P<text>.*?)```", re.DOTALL
-)
-
-
-@dataclass
-class Newcomer:
-    """Follows the page block by block; what one exports, the next has."""
-
-    folder: Path
-    moved: Callable[[str], str]
-    background: ExitStack
-
-    def save_files(self) -> None:
-        """Every block that the page gives a name is in its file."""
-        for block in BLOCK.finditer(PAGE):
-            if block["file"]:
-                Path(self.moved(block["file"])).write_text(self.moved(block["text"]))
-
-    def run(self, beginning: str) -> str:
-        """Run the shell blocks that begin so, and return what they print."""
-        blocks = [b["text"] for b in BLOCK.finditer(PAGE) if b["language"] == "sh"]
-        text = self.moved("".join(block for block in blocks if block.startswith(beginning)))
-        assert text, beginning
-        variables = self.folder / "variables"
-        script = f"[ ! -e {variables} ] || . {variables}\n{text}\nexport -p > {variables}"
-        ran = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", script], cwd=ROOT, capture_output=True, text=True
-        )
-        assert ran.returncode == 0, ran.stderr
-        return ran.stdout
-
-    def start(self, beginning: str, log: Path) -> None:
-        """Run a block that stays in the background."""
-        (text,) = [b["text"] for b in BLOCK.finditer(PAGE) if b["text"].startswith(beginning)]
-        command = self.moved(text).removesuffix("&\n")
-        script = f". {self.folder / 'variables'}; exec {command}"
-        with log.open("wb") as out:
-            process = subprocess.Popen(["bash", "-c", script], cwd=ROOT, stdout=out, stderr=out)
-        self.background.callback(process.wait)
-        self.background.callback(process.terminate)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +47,7 @@ def newcomer(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         return text
 
     with ExitStack() as background:
-        newcomer = Newcomer(folder, moved, background)
+        newcomer = Newcomer(PAGE, folder, moved, background)
         newcomer.save_files()
         newcomer.run("export OSTEO_URL")
         yield newcomer

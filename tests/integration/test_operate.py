@@ -1,10 +1,12 @@
-"""docs/operate.md: its commands work as printed, beside a stack that `make up` runs."""
+"""docs/operate.md and docs/deploy.md: their commands work as printed, beside a stack that `make up` runs."""
 
 import json
 import os
 import re
 import subprocess
 from pathlib import Path
+
+import pytest
 
 from stack.part import ROOT
 from tests.integration.conftest import Stack, launch, running
@@ -28,6 +30,20 @@ def pasted(block: str, stack: Stack) -> str:
     return ran.stdout
 
 
+def test_the_commands_for_3_am_tell_what_a_well_stack_is(stack: Stack):
+    (block,) = (text for text in BLOCKS if "/health/ready" in text)
+    told, *figures = pasted(block.replace("http://127.0.0.1:8000", stack.ready["api"]), stack).splitlines()
+    assert json.loads(told)["status"] == "ready"
+    assert {"osteo_redis_up 1.0", "osteo_object_store_up 1.0", "osteo_dead_letters 0.0"} <= set(figures)
+
+
+def test_every_figure_that_the_page_names_is_served(stack: Stack):
+    served = stack.request("GET", "/metrics").data.decode()
+    named = re.findall(r"`(osteo_[a-z_]+)[`{]", PAGE)
+    assert len(named) > 8
+    assert [name for name in named if f"# TYPE {name} " not in served] == []
+
+
 def test_the_commands_for_keys_and_the_audit_log_run_as_printed(stack: Stack):
     (block,) = (text for text in BLOCKS if "admin.keys" in text)
     made, listed, rotated, revoked, *acts = map(json.loads, pasted(block, stack).splitlines())
@@ -38,7 +54,7 @@ def test_the_commands_for_keys_and_the_audit_log_run_as_printed(stack: Stack):
 
 
 def test_the_commands_for_dead_letters_run_as_printed(stack: Stack):
-    (block,) = (text for text in BLOCKS if "dead_letters" in text)
+    (block,) = (text for text in BLOCKS if "dead_letters retry" in text)
     assert pasted(block, stack) == ""
 
 
@@ -63,8 +79,20 @@ def test_a_signing_key_is_replaced_as_printed_and_the_stack_goes_on(tmp_path: Pa
     assert kept == (tmp_path / "new").read_text().strip()
 
 
+@pytest.mark.parametrize("file", ["docs/deploy.md", ".env.example"])
+def test_the_lines_that_make_secrets_make_all_that_compose_requires(file: str, tmp_path: Path):
+    text = re.sub(r"^#   ", "", (ROOT / file).read_text(), flags=re.MULTILINE)
+    (block,) = re.findall(r"^\(umask 077\n.*?\)$", text, re.DOTALL | re.MULTILINE)
+    subprocess.run(["bash", "-euo", "pipefail", "-c", block], cwd=tmp_path, check=True)
+    made = dict(line.split("=", 1) for line in (tmp_path / ".env").read_text().splitlines())
+    required = set(re.findall(r"\$\{([A-Z0-9_]+):\?", (ROOT / "docker-compose.yml").read_text()))
+    assert made.keys() == required
+    assert all(made.values())
+    assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
+
+
 def test_every_block_of_the_page_is_run():
-    assert len(BLOCKS) == 3
+    assert len(BLOCKS) == 4
     assert PAGE.count("\n```") == 2 * (len(BLOCKS) + 1), (
         "and the rights that tests/jobs/redis/test_peers.py gives"
     )

@@ -148,8 +148,11 @@ def test_the_curl_lines_work_as_pasted(stack: Stack) -> None:
     assert stack.settled(answer["id"])["state"] == "succeeded"
 
 
-def test_the_demo_prints_the_finished_job_and_nothing_else_and_leaves_nothing(tmp_path: Path) -> None:
-    done = run_demo(tmp_path)
+@pytest.mark.parametrize(("image", "size"), [([], (454, 373)), (["synthetic"], (540, 720))])
+def test_the_demo_prints_the_finished_job_and_leaves_nothing_else(
+    tmp_path: Path, image: list[str], size: tuple[int, int]
+) -> None:
+    done = run_demo(tmp_path, *image)
     assert done.returncode == 0, done.stderr
     job = json.loads(done.stdout)
     assert (job["state"], job["delivery"]) == ("succeeded", "delivered")
@@ -157,7 +160,7 @@ def test_the_demo_prints_the_finished_job_and_nothing_else_and_leaves_nothing(tm
     assert str(overlay) in done.stderr
     with Image.open(io.BytesIO(overlay.read_bytes())) as picture:
         assert picture.format == "PNG"
-        assert picture.size == (job["result"]["image"]["width"], job["result"]["image"]["height"])
+        assert picture.size == (job["result"]["image"]["width"], job["result"]["image"]["height"]) == size
     assert not processes_of(tmp_path)
     assert list((tmp_path / "demo").iterdir()) == [overlay]
 

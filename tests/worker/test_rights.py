@@ -13,7 +13,7 @@ from jobs.store.objects import Objects
 from model.decode.image import NotARadiograph
 from tests.conftest import a_study
 from tests.worker.conftest import after_a_while
-from tests.worker.inference.test_analyse import PNG, Analyst, accepted, answering, context  # noqa: F401 - a fixture
+from tests.worker.inference.test_analyse import PNG, Analyst, accepted, analysis, answering  # noqa: F401 - a fixture
 from worker.inference.analyse import AnalysisContext, analyse
 from worker.sweeper.sweep import Sweeper
 
@@ -35,8 +35,8 @@ def allows(account: str, action: str, key: str) -> bool:
 
 
 @pytest.fixture
-def asked(settings, ledger, context, request) -> tuple[set[tuple[str, str]], AnalysisContext]:  # noqa: F811
-    """What the analyses at a context ask of the object store: actions and keys."""
+def asked(settings, ledger, analysis, request) -> tuple[set[tuple[str, str]], AnalysisContext]:  # noqa: F811
+    """What the analyses at a analysis ask of the object store: actions and keys."""
     objects, seen = Objects.connect(settings.s3_endpoint_url, settings.s3_bucket), set()
 
     def note(model, params, **_) -> None:
@@ -44,11 +44,11 @@ def asked(settings, ledger, context, request) -> tuple[set[tuple[str, str]], Ana
         seen.add((ACTION.get(model.name, model.name), key))
 
     objects._client.meta.events.register("before-call.s3", note)
-    return seen, replace(context, ledger=Ledger(objects, ledger.view, may_delete=False))
+    return seen, replace(analysis, ledger=Ledger(objects, ledger.view, may_delete=False))
 
 
 def test_no_analysis_needs_a_right_that_inference_has_not(asked, ledger, queue, redis):
-    seen, context = asked  # noqa: F811
+    seen, analysis = asked  # noqa: F811
     study, views = a_study(2, size=len(PNG))
     ledger.accept_study(study, ((view, PNG) for view in views))
     for job in (
@@ -58,10 +58,10 @@ def test_no_analysis_needs_a_right_that_inference_has_not(asked, ledger, queue, 
         accepted(ledger, image=b"no image"),
         *views,
     ):
-        analyse(job.id, context)
-    analyse(accepted(ledger).id, replace(context, analyst=Analyst(refusal=NotARadiograph("a cat"))))
+        analyse(job.id, analysis)
+    analyse(accepted(ledger).id, replace(analysis, analyst=Analyst(refusal=NotARadiograph("a cat"))))
     broken = accepted(ledger)
-    analyse(broken.id, replace(context, predict=answering(ValueError("bug")), max_attempts=1))
+    analyse(broken.id, replace(analysis, predict=answering(ValueError("bug")), max_attempts=1))
     assert [letter.id for letter in ledger.dead_letters()] == [broken.id]
     assert {action for action, _ in seen} == {"GetObject", "PutObject", "ListBucket"}
     assert [(action, key) for action, key in seen if not allows("osteo-inference", action, key)] == []

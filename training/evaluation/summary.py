@@ -1,7 +1,6 @@
-"""Says what a bundle finds where: sensitivity at the low operating point by region, for card and README.
+"""Summarises what a bundle is worth: in one sentence for README.md, by region for its model card.
 
-`python -m training.evaluation.summary` writes the paragraph of README.md anew from model/bundle/metrics.json;
-a test holds that both agree.
+`python -m training.evaluation.summary` writes the sentence of README.md anew from model/bundle/metrics.json.
 """
 
 import json
@@ -12,12 +11,12 @@ from typing import Any
 
 from model.bundle import MANIFEST, MEASURED
 from training.evaluation.figures import FEWEST
-from training.evaluation.report import as_text
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 _SHIPPED = ROOT / "model" / "bundle"
 _WIDTH = 120
+_NO_BREAK = "\N{NO-BREAK SPACE}"
 _PARAGRAPH = re.compile(
     r"(?<=<!-- model/bundle, by python -m training\.evaluation\.summary -->\n).*?(?=<!-- end -->)", re.DOTALL
 )
@@ -48,36 +47,18 @@ def as_share(value: dict[str, Any], digits: int = 0) -> str:
 
 
 def paragraph(bundle: Path) -> str:
-    """Write what README.md says of a bundle, as a Markdown quote."""
+    """Write what README.md says of a bundle, as a paragraph of Markdown."""
     about = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))
-    metrics = json.loads((bundle / MEASURED).read_text(encoding="utf-8"))
-    test, rows = metrics["test"], by_region(metrics)
-    few = ", ".join(row["name"] for row in rows if not row["sensitivity"])
-    before = (
-        f"The bundled model, {about['name']} {about['version']}, finds this share of the fractures at its "
-        f"lower operating point, on {test['auc']['n']} X-rays from groups that it has not seen "
-        "(in brackets: 95 % intervals):"
+    test = json.loads((bundle / MEASURED).read_text(encoding="utf-8"))["test"]
+    found, cleared = test["sensitivity_at_low"], test["specificity_at_low"]
+    text = (
+        f"{about['name']} {about['version']} finds {as_share(found)} of n = {found['n']} fractures and "
+        f"clears {as_share(cleared)} of n = {cleared['n']} X-rays without one, at its lower operating point "
+        "(95 % intervals; X-rays that it has not learned from)."
     )
-    table = [
-        "| region | fractures found | of |",
-        "|---|---|---|",
-        *(
-            f"| {row['name']} | {as_share(row['sensitivity'])} | {row['fractured']} |"
-            for row in rows
-            if row["sensitivity"]
-        ),
-        f"| all | {as_share(test['sensitivity_at_low'])} | {test['sensitivity_at_low']['n']} |",
-    ]
-    after = (
-        f"{f'Too few fractures to say: {few}. ' if few else ''}"
-        f"It clears {as_share(test['specificity_at_low'])} of the {test['specificity_at_low']['n']} X-rays "
-        f"without a fracture, and calls {as_share(test['indeterminate'])} of all indeterminate. "
-        f"Its area under the ROC curve is {as_text(test['auc'], 2)}. On X-rays of another hospital it may "
-        "be worth less: [docs/training.md](docs/training.md) says how to measure that. Its "
-        "[model card](model/bundle/MODEL_CARD.md) says what it cannot do. Nothing here is a medical device."
-    )
-    lines = [*wrap(before, _WIDTH), "", *table, "", *wrap(after, _WIDTH)]
-    return "".join(f"> {line}".rstrip() + "\n" for line in lines)
+    # A line does not begin with a percent sign.
+    lines = wrap(text.replace(" %", _NO_BREAK + "%"), _WIDTH)
+    return "".join(f"{line}\n" for line in lines).replace(_NO_BREAK, " ")
 
 
 def write_readme(readme: str, bundle: Path) -> str:
