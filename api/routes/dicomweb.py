@@ -1,16 +1,13 @@
 """Serves DICOMweb STOW-RS (PS3.18, 10.5): each image that a PACS pushes becomes a job."""
 
-import io
 import json
 import logging
-import re
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Annotated, Any, TypedDict
 
 from flask import Blueprint, Response, g, request
-from pydicom import Dataset, dcmread
-from pydicom.filereader import read_dataset
-from pydicom.uid import UID
+from pydicom import Dataset
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 
 from api.http.multipart_related import MultipartPart, TooManyParts, related_parameters, related_parts
@@ -18,6 +15,14 @@ from api.http.problem import Problem
 from api.http.problem_kinds import Slug
 from api.identity.credentials import DICOMWEB
 from api.intake.accept import Intake
+from api.intake.dicom_instance import (
+    DICOM,
+    FailureReason,
+    InstanceRefused,
+    is_image,
+    read_header,
+    read_instance,
+)
 from api.intake.fields import SubmissionFields, single_values
 from api.intake.submission import check_submission
 from api.openapi.describe import Answer, Size, describe
@@ -28,22 +33,10 @@ from jobs.store.claims import key_place
 
 log = logging.getLogger(__name__)
 
-DICOM = "application/dicom"
-_PREAMBLE = 132
-_NO_RESOURCES, _WRONG_STUDY, _NOT_UNDERSTOOD = 0xA700, 0xA900, 0xC000
-_UNKNOWN_SYNTAX, _UNKNOWN_CLASS, _DUPLICATE = 0xC122, 0x0122, 0x0111
-"""Failure reasons of PS3.18, table I.2-2."""
 _IGNORED = 0xB006
 """Warning reason "Elements Discarded": the instance is acknowledged, and not stored."""
-_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
-"""Allows leading zeros, which some systems write and `UID.is_valid` refuses."""
-_REASON = {
-    409: _NO_RESOURCES,
-    413: _NO_RESOURCES,
-    429: _NO_RESOURCES,
-    503: _NO_RESOURCES,
-    415: _UNKNOWN_SYNTAX,
-}
+_OVERLOAD = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+"""The status of a problem after which the same request may succeed later."""
 
 
 class StoreResponse(TypedDict):
@@ -74,12 +67,6 @@ STOW: dict[str, Any] = {
     "body": {"multipart/related": Annotated[bytes, "Parts of type application/dicom."]},
     "size": Size.STUDY,
 }
-
-
-class _InstanceRefused(Exception):
-    def __init__(self, reason: int) -> None:
-        super().__init__(f"{reason:04X}")
-        self.reason = reason
 
 
 @dataclass
@@ -125,12 +112,12 @@ def _store_all(intake: Intake, study: str | None) -> Stored:
             _store_one(part, number, stored, intake, study, fields)
     except TooManyParts:
         # One failure stands for all that follow. Their number is unknown, as the rest is not read.
-        stored.failed.append((None, _NO_RESOURCES))
+        stored.failed.append((None, FailureReason.NO_RESOURCES))
     except (Problem, BadRequest, RequestEntityTooLarge):
         # Instances that have become jobs must be answered. The rest is not read, and has no names.
         if not stored.jobs:
             raise
-        stored.failed.append((None, _NOT_UNDERSTOOD))
+        stored.failed.append((None, FailureReason.NOT_UNDERSTOOD))
     if not stored.jobs and not stored.failed and not stored.ignored:
         raise Problem(Slug.MALFORMED, "The multipart body has no instance.")
     return stored
@@ -146,17 +133,17 @@ def _store_one(
 ) -> None:
     instance: Dataset | None = None
     try:
-        instance, data = _instance(part)
-        if not _is_image(instance):
+        instance, data = read_instance(part)
+        if not is_image(instance):
             stored.ignored.append(instance)
             return
         if number > 1:
             g.headers = intake.admit(g.caller)
         submission = check_submission(data, fields, g.caller.client, intake.settings, intake.pictures)
         # Parsed only after the check, because pydicom inflates a deflated file as a whole.
-        header = _header(data)
+        header = read_header(data)
         if study is not None and header.get("StudyInstanceUID") != study:
-            raise _InstanceRefused(_WRONG_STUDY)
+            raise InstanceRefused(FailureReason.WRONG_STUDY)
         if header.get("Manufacturer") == MANUFACTURER:
             # This service made it, and the PACS sends it back with its study.
             stored.ignored.append(instance)
@@ -167,64 +154,31 @@ def _store_one(
         stored.jobs.append((instance, accepted.job))
         if not accepted.repeated:
             g.setdefault("accepted", []).append(accepted.job.id)  # For the audit log.
-    except _InstanceRefused as refusal:
+    except InstanceRefused as refusal:
         stored.failed.append((instance, refusal.reason))
     except Problem as problem:
         g.headers = problem.headers or g.headers
         # Wrong fields in the query concern all instances, and so does a service that is too busy.
         if problem.slug in (Slug.MALFORMED, Slug.CALLBACK_REFUSED):
             raise
-        if problem.status in (429, 503) and not stored.jobs:
+        if problem.status in _OVERLOAD and not stored.jobs:
             raise
-        reason = (
-            _DUPLICATE if problem.slug == Slug.KEY_REUSED else _REASON.get(problem.status, _NOT_UNDERSTOOD)
-        )
-        stored.failed.append((instance, reason))
+        stored.failed.append((instance, _reason(problem)))
     except TransientError:
         if not stored.jobs:
             raise
-        stored.failed.append((instance, _NO_RESOURCES))
+        stored.failed.append((instance, FailureReason.NO_RESOURCES))
 
 
-def _instance(part: MultipartPart) -> tuple[Dataset, bytes]:
-    """Read the class and instance UID of a part, and its bytes. Raises _InstanceRefused."""
-    if part.data is None:
-        raise _InstanceRefused(_NO_RESOURCES)
-    data = bytes(part.data)
-    if part.media_type != DICOM:
-        raise _InstanceRefused(_NOT_UNDERSTOOD)
-    start = _PREAMBLE if data[_PREAMBLE - 4 : _PREAMBLE] == b"DICM" else 0
-    named = Dataset()
-    try:
-        meta = read_dataset(
-            io.BytesIO(data[start:]), False, True, stop_when=lambda tag, vr, size: tag.group != 2
-        )
-        named.ReferencedSOPClassUID = UID(meta.MediaStorageSOPClassUID)
-        named.ReferencedSOPInstanceUID = UID(meta.MediaStorageSOPInstanceUID)
-        uids = named.ReferencedSOPClassUID, named.ReferencedSOPInstanceUID
-        whole = all(_UID.fullmatch(uid) and len(uid) <= 64 for uid in uids)
-    except Exception:  # pydicom raises nearly anything on damaged files, and quotes them
-        whole = False
-    if not whole:
-        raise _InstanceRefused(_NOT_UNDERSTOOD)
-    return named, data
-
-
-def _is_image(instance: Dataset) -> bool:
-    sop_class = instance.ReferencedSOPClassUID
-    if sop_class.name == sop_class:
-        # An unknown class may be an image, so it must not be acknowledged as if it were none.
-        raise _InstanceRefused(_UNKNOWN_CLASS)
-    return "Image Storage" in sop_class.name
-
-
-def _header(data: bytes) -> Dataset:
-    """Read the study and the manufacturer of an instance."""
-    tags = ["StudyInstanceUID", "Manufacturer"]
-    try:
-        return dcmread(io.BytesIO(data), stop_before_pixels=True, specific_tags=tags, force=True)
-    except Exception:  # pydicom raises nearly anything on damaged files, and quotes them
-        raise _InstanceRefused(_NOT_UNDERSTOOD) from None
+def _reason(problem: Problem) -> FailureReason:
+    """Return the failure reason of an instance that had this problem."""
+    if problem.slug is Slug.KEY_REUSED:
+        return FailureReason.DUPLICATE
+    if problem.status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
+        return FailureReason.UNKNOWN_SYNTAX
+    if problem.status in (*_OVERLOAD, HTTPStatus.CONFLICT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE):
+        return FailureReason.NO_RESOURCES
+    return FailureReason.NOT_UNDERSTOOD
 
 
 def _answer(stored: Stored, public_url: str) -> Response:

@@ -109,7 +109,7 @@ def test_of_fifty_equal_submissions_at_once_one_becomes_a_job(api: Api, send):
     assert (again.status, again.json()["id"]) == (202, ids.pop())
 
 
-def place_of(send, request) -> str:
+def claim_key_of(send, request) -> str:
     name = request.node.name
     if "own id" in name:
         return own_id_place("clinic", "".join(c for c in name if c.isalnum()))
@@ -119,7 +119,7 @@ def place_of(send, request) -> str:
 def interrupted(ledger: Ledger, send, request, ago: timedelta) -> str:
     """Leave a claim without a record, as a process does that dies between both. Returns the job id."""
     job_id = send().json()["id"]
-    claim = ledger.claims.read(place_of(send, request))
+    claim = ledger.claims.read(claim_key_of(send, request))
     ledger.records.change(claim.key, lambda _: replace(claim, claimed_at=now() - ago).to_json())
     listed = f"clients/clinic/jobs/{job_id.removeprefix('job_').translate(INVERTED)}"
     for key in (listed, f"pending/{job_id}"):
@@ -154,7 +154,7 @@ def test_a_key_of_an_intake_interrupted_long_ago_is_free(api: Api, ledger: Ledge
 def test_a_key_is_free_once_its_job_is_deleted(api: Api, ledger: Ledger, send, request):
     job_id = send().json()["id"]
     assert api.request("DELETE", f"/v1/jobs/{job_id}").status == 204
-    assert ledger.claims.read(place_of(send, request)) is None
+    assert ledger.claims.read(claim_key_of(send, request)) is None
     assert only_a_tombstone_is_left(job_id, ledger)
     assert send(OTHER).json()["id"] != job_id
 

@@ -52,18 +52,18 @@ def by_curl(url: str, size: int, key: str, folder: Path) -> list[str]:
     (folder / "body").write_bytes(bytes(size))
     command = ["curl", "-sS", "-w", "%{http_code}\\n", "-H", "Expect:", "--data-binary"]
     command += [f"@{folder}/body", "-H", f"Authorization: Bearer {key}", *["-o", "/dev/null", url] * TIMES]
-    return said_by(command)
+    return output_of(command)
 
 
 def by_node(url: str, size: int, key: str, _: Path) -> list[str]:
-    return said_by(["node", PEERS / "submit.mjs", url, size, key, TIMES])
+    return output_of(["node", PEERS / "submit.mjs", url, size, key, TIMES])
 
 
 def by_go(url: str, size: int, key: str, _: Path) -> list[str]:
-    return said_by(["go", "run", PEERS / "submit.go", url, size, key, TIMES])
+    return output_of(["go", "run", PEERS / "submit.go", url, size, key, TIMES])
 
 
-def said_by(command: list[object]) -> list[str]:
+def output_of(command: list[object]) -> list[str]:
     if not shutil.which(str(command[0])):
         pytest.skip(f"{command[0]} WAS NOT TRIED: it is missing. CI installs it (.ci/run)")
     said = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)

@@ -234,7 +234,7 @@ def test_an_upload_that_is_never_submitted_is_erased_with_its_entry(api: Api, le
     assert list(api.objects.keys("orders/"))
     monkeypatch.setattr("jobs.store.clock.Clock.agreed", lambda _: now() + after)
     listed = []
-    monkeypatch.setattr(Objects, "keys", _noting(Objects.keys, listed))
+    monkeypatch.setattr(Objects, "keys", _recording(Objects.keys, listed))
     purge(ledger)
     assert "due/" in listed
     assert not [prefix for prefix in listed if prefix.startswith("upload") or not prefix]
@@ -243,7 +243,7 @@ def test_an_upload_that_is_never_submitted_is_erased_with_its_entry(api: Api, le
     assert not list(api.objects.keys("orders/"))
 
 
-def _noting(keys, listed: list[str]):
+def _recording(keys, listed: list[str]):
     def noted(self: Objects, prefix: str, after: str = "") -> Iterator[str]:
         listed.append(prefix)
         return keys(self, prefix, after)

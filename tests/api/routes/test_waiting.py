@@ -54,7 +54,7 @@ def end(job: Job, ledger: Ledger) -> Job:
     return ledger.append(start(job, ledger).succeeded(RESULT, now()))
 
 
-def told(waiting: Waiting, job: Job, key_holds: Callable[[], bool], seen: int = 0) -> Iterator[str]:
+def events_of(waiting: Waiting, job: Job, key_holds: Callable[[], bool], seen: int = 0) -> Iterator[str]:
     """Read a stream of events."""
     return iter(waiting.events(job, seen, key_holds).response)
 
@@ -279,7 +279,7 @@ def changes(servers) -> Iterator[Changes]:
 
 def test_a_stream_without_a_change_sends_a_comment(ledger: Ledger, job: Job, changes: Changes, monkeypatch):
     monkeypatch.setattr("api.routes.waiting.HEARTBEAT", 0.01)
-    stream = told(Waiting(ledger, changes, ""), job, lambda: True, seen=1)
+    stream = events_of(Waiting(ledger, changes, ""), job, lambda: True, seen=1)
     assert [next(stream) for _ in range(3)] == [": still there\n\n"] * 3
 
 
@@ -290,7 +290,7 @@ def test_a_stream_ends_when_its_key_does(
     monkeypatch.setattr("api.routes.waiting.HEARTBEAT", 0.01)
     keys = Keys(api.records, trust_seconds=0)
     key = keys.create("clinic")
-    stream = told(Waiting(ledger, changes, ""), job, lambda: keys.holder_of(key) is not None)
+    stream = events_of(Waiting(ledger, changes, ""), job, lambda: keys.holder_of(key) is not None)
     seen = [next(stream), next(stream), next(stream)]
     assert "event: job" in seen[1]
     assert seen[2] == ": still there\n\n"

@@ -36,7 +36,7 @@ def test_a_submission_without_a_free_slot_is_asked_to_retry(client, ledger, path
 def test_a_submission_without_a_free_decode_process_is_asked_to_retry(settings, ledger, queue, monkeypatch):
     client = client_of(settings, ledger, queue, Keys(ledger.records))
     with monkeypatch.context() as patched:
-        patched.setattr(Turns, "turn", _no_turn)
+        patched.setattr(Turns, "turn", _no_slot)
         answer = client.post("/v1/jobs", data=PNG)
         study = client.post("/v1/studies", data={"image": (io.BytesIO(PNG), "x.png")})
     for refused in (answer, study):
@@ -46,5 +46,5 @@ def test_a_submission_without_a_free_decode_process_is_asked_to_retry(settings, 
     assert client.post("/v1/jobs", data=PNG).status_code == 202
 
 
-def _no_turn(*_: object) -> object:
+def _no_slot(*_: object) -> object:
     raise TimeoutError
