@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.api.conftest import Api, serving
-from tests.api.server.test_server import all_of, line, request
+from tests.api.server.test_server import all_of, connect, request
 from tests.proxies import deployed_nginx, needs_nginx
 
 PEERS = Path(__file__).parents[2] / "peers"
@@ -101,10 +101,10 @@ def test_a_body_that_no_route_reads_is_skipped(direct: Api, path: str, tmp_path:
 def test_a_refused_body_in_chunks_is_skipped_to_its_end(direct: Api):
     chunks = b"%x\r\n%b\r\n" % (1_000_000, bytes(1_000_000)) * 8
     sent = request("POST", "/v1/jobs", "Transfer-Encoding: chunked", body=chunks + b"0\r\n\r\n")
-    assert all_of(line(direct, sent)).startswith(b"HTTP/1.1 401")
+    assert all_of(connect(direct, sent)).startswith(b"HTTP/1.1 401")
 
 
 def test_a_refused_body_is_skipped_up_to_the_largest_size_only(direct: Api):
-    sock = line(direct, request("POST", "/v1/jobs", f"Content-Length: {100 * MOST}"))
+    sock = connect(direct, request("POST", "/v1/jobs", f"Content-Length: {100 * MOST}"))
     with sock, pytest.raises((BrokenPipeError, ConnectionResetError)):
         sock.sendall(bytes(3 * MOST))

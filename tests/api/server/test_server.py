@@ -28,7 +28,7 @@ def submission(api: Api, length: int, *lines: str, body: bytes = b"") -> bytes:
     return request("POST", "/v1/jobs", key, f"Content-Length: {length}", *lines, body=body)
 
 
-def connection(api: Api, sent: bytes, receive_buffer: int = 0) -> socket.socket:
+def connect(api: Api, sent: bytes, receive_buffer: int = 0) -> socket.socket:
     host, port = api.url.removeprefix("http://").split(":")
     sock = socket.socket()
     if receive_buffer:
@@ -41,7 +41,7 @@ def connection(api: Api, sent: bytes, receive_buffer: int = 0) -> socket.socket:
 
 @contextmanager
 def connections(api: Api, number: int, sent: bytes, receive_buffer: int = 0) -> Iterator[list[socket.socket]]:
-    opened = [connection(api, sent, receive_buffer) for _ in range(number)]
+    opened = [connect(api, sent, receive_buffer) for _ in range(number)]
     try:
         yield opened
     finally:
@@ -86,11 +86,11 @@ def test_heads_that_are_sent_slowly_take_no_thread(api: Api):
 
 def test_a_body_that_takes_too_long_is_refused(tight):
     api, _ = tight
-    answer = all_of(connection(api, submission(api, len(PNG), body=PNG[:20])))
+    answer = all_of(connect(api, submission(api, len(PNG), body=PNG[:20])))
     assert answer.startswith(b"HTTP/1.1 408")
     assert b"Connection: close" in answer
     assert b"application/problem+json" in answer
-    whole = connection(api, submission(api, len(PNG), "Connection: close"))
+    whole = connect(api, submission(api, len(PNG), "Connection: close"))
     whole.sendall(PNG[:20])
     whole.sendall(PNG[20:])
     assert all_of(whole).startswith(b"HTTP/1.1 202")
@@ -98,7 +98,7 @@ def test_a_body_that_takes_too_long_is_refused(tight):
 
 def test_a_body_shorter_than_its_length_is_refused_and_a_complete_one_not(api: Api):
     key = "Idempotency-Key: one-that-was-cut"
-    sock = connection(api, submission(api, len(PNG) + 10, key, body=PNG))
+    sock = connect(api, submission(api, len(PNG) + 10, key, body=PNG))
     sock.shutdown(socket.SHUT_WR)
     assert all_of(sock).startswith(b"HTTP/1.1 400")
     answer = api.request("POST", "/v1/jobs", body=PNG + b"\0" * 10, headers={"Idempotency-Key": key[17:]})
@@ -108,9 +108,7 @@ def test_a_body_shorter_than_its_length_is_refused_and_a_complete_one_not(api: A
 @pytest.mark.parametrize(("key", "length"), [("wrong", 100_000), ("wrong", 900_000), (None, 900_000)])
 def test_an_answer_before_the_end_of_the_body_arrives_and_closes(api: Api, key: str | None, length: int):
     bearer = f"Authorization: Bearer {key or api.key}"
-    sock = connection(
-        api, request("POST", "/v1/jobs", bearer, f"Content-Length: {length}", body=bytes(length))
-    )
+    sock = connect(api, request("POST", "/v1/jobs", bearer, f"Content-Length: {length}", body=bytes(length)))
     answer = all_of(sock)
     assert answer.startswith(b"HTTP/1.1 401" if key else b"HTTP/1.1 413")
     assert b"\r\nConnection: close\r\n" in answer
@@ -119,9 +117,9 @@ def test_an_answer_before_the_end_of_the_body_arrives_and_closes(api: Api, key: 
 
 def test_a_body_is_continued_only_if_it_will_be_read(api: Api):
     expecting = "Expect: 100-continue"
-    refused = connection(api, request("POST", "/v1/jobs", expecting, "Content-Length: 5000"))
+    refused = connect(api, request("POST", "/v1/jobs", expecting, "Content-Length: 5000"))
     assert all_of(refused).startswith(b"HTTP/1.1 401")
-    taken = connection(api, submission(api, len(PNG), expecting, "Connection: close"))
+    taken = connect(api, submission(api, len(PNG), expecting, "Connection: close"))
     assert taken.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
     taken.sendall(PNG)
     assert all_of(taken).startswith(b"HTTP/1.1 202")
@@ -129,7 +127,7 @@ def test_a_body_is_continued_only_if_it_will_be_read(api: Api):
 
 def test_requests_that_come_at_once_are_answered_in_their_order(api: Api):
     first, second = submission(api, len(PNG), body=PNG), request("GET", "/health/live", "Connection: close")
-    answer = all_of(connection(api, first + second))
+    answer = all_of(connect(api, first + second))
     assert answer.count(b"HTTP/1.1 202") == 1
     assert answer.index(b"HTTP/1.1 202") < answer.index(b"HTTP/1.1 200")
 
@@ -138,9 +136,7 @@ def test_a_body_in_chunks_is_accepted_unless_it_is_incomplete(api: Api):
     key, chunked = f"Authorization: Bearer {api.key}", "Transfer-Encoding: chunked"
     chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (PNG[:50], PNG[50:]))
     for end, status in ((b"0\r\n\r\n", b"202"), (b"", b"400")):
-        sock = connection(
-            api, request("POST", "/v1/jobs", key, chunked, "Connection: close", body=chunks + end)
-        )
+        sock = connect(api, request("POST", "/v1/jobs", key, chunked, "Connection: close", body=chunks + end))
         sock.shutdown(socket.SHUT_WR)
         assert all_of(sock)[9:12] == status
 
@@ -181,9 +177,7 @@ def test_clients_that_do_not_read_keep_no_images_in_memory(large):
 
 def test_a_slow_reader_gets_the_whole_answer(large):
     api, _, image, path = large
-    sock = connection(
-        api, request("GET", path, f"Authorization: Bearer {api.key}", "Connection: close"), 4096
-    )
+    sock = connect(api, request("GET", path, f"Authorization: Bearer {api.key}", "Connection: close"), 4096)
     head = sock.recv(2000)
     time.sleep(0.5)  # Long enough for every buffer between the two to be full.
     body = head.partition(b"\r\n\r\n")[2] + all_of(sock)
