@@ -66,7 +66,7 @@ def trace_requests(app: Flask) -> None:
 def authenticate_requests(app: Flask, settings: Settings, keys: Keys, compatibility: Compatibility) -> None:
     """Refuse a request without a valid API key (401), or whose key has not the needed scope (403)."""
 
-    def caller() -> tuple[Key, str]:
+    def read_key() -> tuple[Key, str]:
         check_compatibility(compatibility)
         text = key_of(request)
         key = keys.holder_of(text) if text else None
@@ -82,18 +82,18 @@ def authenticate_requests(app: Flask, settings: Settings, keys: Keys, compatibil
         operation = operation_of(app.view_functions.get(request.endpoint or ""))
         if operation.public if operation else not request.path.startswith(("/v1/", DICOMWEB)):
             return
-        key, text = caller()
+        key, text = read_key()
         g.caller = Caller(key.client, key, g.traceparent)
         g.key_holds = lambda: keys.holder_of(text) is not None
         if operation:
             _check_scope(operation, key)
 
-    def permitted(operation: Operation) -> Key:
-        key, _ = caller()
+    def check_permission(operation: Operation) -> Key:
+        key, _ = read_key()
         _check_scope(operation, key)
         return key
 
-    app.extensions["body_limits"] = BodyLimits(app, permitted, settings)
+    app.extensions["body_limits"] = BodyLimits(app, check_permission, settings)
 
 
 def _check_scope(operation: Operation, key: Key) -> None:

@@ -26,10 +26,10 @@ class Allowance:
 
 @dataclass(frozen=True)
 class BodyLimits:
-    """The limits of bodies of an application. `permitted` returns the key of a request, or raises Problem."""
+    """The limits of bodies of an application. `check` returns the key of a request, or raises Problem."""
 
     app: Flask
-    permitted: Callable[[Operation], Key]
+    check: Callable[[Operation], Key]
     settings: Settings
 
     def __call__(self, environ: dict[str, Any]) -> Allowance | None:
@@ -39,7 +39,7 @@ class BodyLimits:
             if operation is None or operation.body is None:
                 return None
             try:
-                key = self.permitted(operation)
+                key = self.check(operation)
             except (Problem, TransientError):
                 return None  # The application raises it again, and answers the client.
             most = {
