@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from admin.command import print_lines, settings_of_command
-from api.identity.key import id_of, told
+from api.identity.key import id_of, key_document
 from api.identity.key_store import Keys
 from api.identity.scopes import Scope
 from jobs.callbacks.signing import webhook_secret
@@ -76,15 +76,15 @@ def _lines(arguments: argparse.Namespace, settings: Settings, stores: Stores) ->
     elif arguments.command == "list":
         for known, used_at in keys.all():
             if arguments.client in (None, known.client):
-                yield told(known) | {"last_used_at": moment_text(used_at) if used_at else None}
+                yield key_document(known) | {"last_used_at": moment_text(used_at) if used_at else None}
     elif arguments.command == "rotate":
         key, ending = keys.rotate(arguments.id, timedelta(hours=arguments.overlap_hours))
         audit.record_durably(AuditEntry(ending.client, "rotateKey", subject=ending.id))
-        yield {"client": ending.client, "api_key": key, "replaces": told(ending)}
+        yield {"client": ending.client, "api_key": key, "replaces": key_document(ending)}
     else:
         for revoked in keys.revoke(arguments.id, arguments.and_made):
             audit.record_durably(AuditEntry(revoked.client, "revokeKey", subject=revoked.id))
-            yield told(revoked) | {"refused_within_seconds": settings.key_seconds}
+            yield key_document(revoked) | {"refused_within_seconds": settings.key_seconds}
 
 
 if __name__ == "__main__":

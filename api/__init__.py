@@ -1,1 +1,1 @@
-"""HTTP in, HTTP out: checks, stores and enqueues a radiograph, answers for its job. Knows no TensorFlow."""
+"""The HTTP API: it checks, stores and enqueues radiographs, and serves their jobs, without TensorFlow."""

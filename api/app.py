@@ -13,23 +13,23 @@ from api.hooks import (
     audit_requests,
     authenticate_requests,
     harden_answers,
-    refuse_where_no_slot_came_free,
+    identify_requests,
+    refuse_without_slot,
     trace_requests,
 )
 from api.http.cors import allow_origins
 from api.http.multipart_form import FormRequest
 from api.http.problem import answer_problems
-from api.http.request_id import identify_requests
 from api.identity.key_store import Keys
 from api.intake.accept import Intake
 from api.intake.admission import Admission
 from api.intake.decode import Pictures
 from api.intake.submission import FORM_OVERHEAD
+from api.results.dicom_report import silence_highdicom
 from api.routes.dicomweb import dicomweb_routes
 from api.routes.docs import document_routes
 from api.routes.health import health_routes
-from api.routes.job_ends import end_routes
-from api.routes.job_list import list_routes
+from api.routes.job_results import result_routes
 from api.routes.jobs import job_routes
 from api.routes.keys import key_routes
 from api.routes.metrics import metrics_routes
@@ -57,17 +57,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Collaborators:
-    """What the application works with. It connects to nothing by itself."""
+    """The connections that the application uses."""
 
     stores: Stores
     keys: Keys
     changes: Changes
     upload_signer: Objects
-    """The object store at the address at which clients reach it: it signs the addresses of uploads."""
+    """The object store at the URL that clients use. It signs the URLs of uploads."""
 
     @classmethod
     def connect(cls, settings: Settings) -> Self:
-        """Connect to what the settings name. Raises SettingsError."""
+        """Connect to the stores that the settings name. Raises SettingsError."""
         stores = Stores.connect(settings)
         return cls(
             stores,
@@ -78,15 +78,15 @@ class Collaborators:
 
 
 def create_app(settings: Settings, given: Collaborators) -> Flask:
-    """Make the application over the given collaborators."""
+    """Make the application over the given collaborators. It opens no other connection."""
     stores, ledger, keys = given.stores, given.stores.ledger, given.keys
     app = Flask(__name__, static_folder=None, template_folder="openapi/pages")
     app.request_class = FormRequest
     app.config["MAX_CONTENT_LENGTH"] = settings.max_bytes + FORM_OVERHEAD
     app.config["MAX_FORM_PARTS"] = 20
     app.config["PREFIX"] = urlsplit(settings.public_url).path.rstrip("/")
-    app.url_map.merge_slashes = False  # two slashes make another path, not one to be led away from
-    app.json.sort_keys = False  # type: ignore[attr-defined]  # the order of the contract reads better
+    app.url_map.merge_slashes = False  # a path with two slashes is another path, without a redirect
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # members stay in the order of the documentation
     identify_requests(app)
     answer_problems(app)
     pictures = Pictures.of(settings)
@@ -100,9 +100,8 @@ def create_app(settings: Settings, given: Collaborators) -> Flask:
     uploads = Uploads(ledger.objects, ledger.due_index, given.upload_signer, lifetime)
     app.register_blueprint(submit_routes(intake, waiting, uploads))
     app.register_blueprint(upload_routes(intake, uploads))
-    app.register_blueprint(list_routes(ledger, settings.public_url))
-    app.register_blueprint(job_routes(settings, ledger, redeliveries, waiting, pictures))
-    app.register_blueprint(end_routes(settings, ledger, stores.queue))
+    app.register_blueprint(job_routes(ledger, stores.queue, redeliveries, waiting, settings.public_url))
+    app.register_blueprint(result_routes(ledger, pictures, settings.public_url))
     app.register_blueprint(study_routes(intake, redeliveries, waiting))
     app.register_blueprint(dicomweb_routes(intake))
     webhooks, receivers = Webhooks(ledger.records, settings.signing_key), Receivers(ledger.records)
@@ -123,22 +122,23 @@ def create_app(settings: Settings, given: Collaborators) -> Flask:
     audit_requests(app, stores.audit)
     trace_requests(app)
     authenticate_requests(app, settings, keys, compatibility)
-    refuse_where_no_slot_came_free(app)
+    refuse_without_slot(app)
     harden_answers(app)
     return app
 
 
 def from_environment() -> Flask:
-    """The application as the environment sets it. Raises SettingsError."""
+    """Make the application by the settings in the environment. Raises SettingsError."""
     settings = Settings.from_environment(os.environ)
     log_as_json(settings.log_level)
     warn_of_unknown(os.environ)
+    silence_highdicom()
     given = Collaborators.connect(settings)
     try:
         given.stores.objects.check()
     except (StoreUnavailable, NotStored) as error:
         log.error("starting without the object store; readiness will say so: %s", error)
     app = create_app(settings, given)
-    # The first client does not wait until a process has loaded its libraries.
+    # Started now, so that the first client does not wait until a process has loaded its libraries.
     app.extensions["pictures"].decoders.start()
     return app

@@ -1,4 +1,4 @@
-"""How gunicorn serves the API, on one machine and in a container; the address comes by command line."""
+"""Configures gunicorn for the API. The address to listen on is a command-line argument."""
 
 import os
 import re
@@ -20,18 +20,15 @@ from jobs.settings import Settings, SettingsError
 from jobs.store.stores import Stores
 
 STUDY = re.compile("^/dicom-web/studies/.*")
-"""Which study a client sends is not for the log either."""
 OWN_ID = re.compile(r"^/v1/jobs/(?!job_)[^/]+")
+"""Study UIDs and ids of a client's own may identify a patient: the log has `-` in their place."""
 
 
 class AccessLog(Logger):
-    """Gunicorn's log, with the path as it came: decoded, it could hold a line of somebody else's making.
-
-    A client's own id of a job may say whose radiograph it is: it does not stand there.
-    """
+    """Gunicorn's access log, with the path percent-encoded: decoded, a path may contain line breaks."""
 
     def atoms(self, *arguments: Any) -> dict[str, Any]:
-        """What a line of the access log is made of."""
+        """Return the values that the format of the access log refers to."""
         atoms = dict(super().atoms(*arguments))
         atoms["U"] = STUDY.sub("/dicom-web/studies/-", OWN_ID.sub("/v1/jobs/-", quote(atoms["U"])))
         return atoms
@@ -40,41 +37,44 @@ class AccessLog(Logger):
 wsgi_app = "api.app:from_environment()"
 workers = 2
 worker_class = "api.server.worker.Worker"
-# Most of them wait for a job to change, and some others are always free: api/http/threads.py.
+# Most threads wait for jobs to change; api/http/threads.py says how many are left for other requests.
 threads = THREADS
 worker_connections = CONNECTIONS
 graceful_timeout = 15
-# A connection of the client's and one to Redis each: more than the 1024 files that many systems begin with.
-_, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-# Longer than clients and proxies keep an idle connection (60 s in most): whoever closes first may cut off a
-# request that is on its way, and only the client knows whether one is.
+# Longer than most clients and proxies keep an idle connection (60 s), so that the client closes it: when the
+# server closes it, a request that is on its way is lost.
 keepalive = 75
 control_socket_disable = True
-# A heartbeat file on a slow disk lets gunicorn kill workers that are well.
+# Gunicorn kills a worker whose heartbeat file is out of date, as it may be on a slow disk.
 if os.access("/dev/shm", os.W_OK):  # noqa: S108 - gunicorn makes a file of its own there
     worker_tmp_dir = "/dev/shm"  # noqa: S108
-# The fields of a raw submission stand in the query; this is gunicorn's most.
+# A raw submission has its fields in the query. 8190 bytes are the most that gunicorn supports.
 limit_request_line = 8190
 logger_class = AccessLog
 accesslog = "-"
-# The path without its query: a raw submission has the client's reference in it.
+# The path without its query, which has the client's reference in a raw submission.
 access_log_format = '%(h)s "%(m)s %(U)s" %(s)s %(B)s bytes %(L)s s %({x-request-id}o)s'
 
 
 def on_starting(_: Arbiter) -> None:
-    """Refuse wrong settings, and stores that are another's, in words, before there is any worker."""
+    """Check settings and stores, and raise the limit of open files, before the first worker starts.
+
+    Wrong settings, and stores of another service, are printed to stderr and end the process with status 2.
+    """
+    # Each request needs a connection of its client and one to Redis: often more than the usual 1024 files.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     try:
         Stores.connect(Settings.from_environment(os.environ)).check()
     except SettingsError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
     except TransientError:
-        pass  # Readiness says so, and compares them once they answer.
+        pass  # /health/ready reports it, and the API compares the stores once they answer.
 
 
 def post_worker_init(worker: Worker) -> None:
-    """Let a worker that is told to stop wait for nobody who waits for a job."""
+    """Answer the requests that wait for a job as soon as the worker gets a signal to stop."""
     changes = worker.wsgi.extensions["changes"]
     for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT):
         handler = signal.getsignal(number)

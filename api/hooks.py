@@ -1,27 +1,57 @@
-"""What happens before and after every request: trace, authentication, headers and the audit log."""
+"""Registers what runs before and after every request: ids, traces, authentication, headers, audit log."""
 
 import re
+import secrets
 
 from flask import Flask, Response, g, request
 
 from api.http.problem import RETRY_SECONDS, Problem
+from api.http.problem_kinds import Slug
+from api.identity.caller import Caller
 from api.identity.credentials import DICOMWEB, key_of
+from api.identity.key import Key
 from api.identity.key_store import Keys
 from api.identity.scopes import Scope
 from api.intake.body_limits import BodyLimits
-from api.openapi.describe import operation_of
-from api.routes.health import agreed
+from api.openapi.describe import Operation, operation_of
+from api.routes.health import check_compatibility
 from jobs.settings import Settings
 from jobs.store.audit import Audit, AuditEntry
 from jobs.store.compatibility import Compatibility
-from jobs.trace import continue_trace, trace_id, trace_of_thread
+from jobs.trace import continue_trace, request_id_of_thread, trace_id, trace_of_thread
 
 _OUR_ID = re.compile(r"[a-z]+_[0-9A-HJKMNP-TV-Z]{26}")
-"""What we made up ourselves; a name that a client has given may be a patient's."""
+"""An id that the service made. A client's own id may name a patient, and stays out of the audit log."""
+
+
+_REQUEST_ID_HEADER = "X-Request-ID"
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._~:/+=@-]{1,128}")
+"""The form of a client's own request id: no other text goes into logs."""
+
+
+def identify_requests(app: Flask) -> None:
+    """Give each request its id, the client's own or a new one.
+
+    Registered before every other hook, as any of them may answer.
+    """
+
+    @app.before_request
+    def identify() -> None:
+        given = request.headers.get(_REQUEST_ID_HEADER, "")
+        request_id_of_thread.set(given if _REQUEST_ID.fullmatch(given) else f"req_{secrets.token_hex(16)}")
+
+    @app.after_request
+    def add_request_id(response: Response) -> Response:
+        response.headers[_REQUEST_ID_HEADER] = request_id_of_thread.get() or ""
+        return response
+
+    @app.teardown_request
+    def forget_request_id(_: BaseException | None) -> None:
+        request_id_of_thread.set(None)  # The thread continues with another request.
 
 
 def trace_requests(app: Flask) -> None:
-    """Let the logs of each request bear its trace, the client's own or a new one."""
+    """Add the trace of each request, the client's own or a new one, to its log records."""
 
     @app.before_request
     def trace() -> None:
@@ -30,75 +60,90 @@ def trace_requests(app: Flask) -> None:
 
     @app.teardown_request
     def leave_trace(_: BaseException | None) -> None:
-        trace_of_thread.set(None)  # the thread goes on to another request
+        trace_of_thread.set(None)  # The thread continues with another request.
 
 
 def authenticate_requests(app: Flask, settings: Settings, keys: Keys, compatibility: Compatibility) -> None:
-    """Refuse every request that needs an API key and has none, or one without the scope that it needs."""
+    """Refuse a request without a valid API key (401), or whose key has not the needed scope (403)."""
 
-    @app.before_request
-    def authenticate() -> None:
-        operation = operation_of(app.view_functions.get(request.endpoint or ""))
-        if operation.public if operation else not request.path.startswith(("/v1/", DICOMWEB)):
-            return
-        agreed(compatibility)
+    def read_key() -> tuple[Key, str]:
+        check_compatibility(compatibility)
         text = key_of(request)
         key = keys.holder_of(text) if text else None
         if text is None or key is None:
             detail = (
                 "Send a valid API key as `Authorization: Bearer <api key>`; the operator makes one for you."
             )
-            raise Problem(401, "unauthorized", detail)
-        g.client, g.key = key.client, key
+            raise Problem(Slug.UNAUTHORIZED, detail)
+        return key, text
+
+    @app.before_request
+    def authenticate() -> None:
+        operation = operation_of(app.view_functions.get(request.endpoint or ""))
+        if operation.public if operation else not request.path.startswith(("/v1/", DICOMWEB)):
+            return
+        key, text = read_key()
+        g.caller = Caller(key.client, key, g.traceparent)
         g.key_holds = lambda: keys.holder_of(text) is not None
-        needed = operation.needs(request.method) if operation else None
-        if needed and needed not in key.scopes:
-            detail = f"This needs a key with the scope `{needed}`. The operator makes one for you."
-            raise Problem(403, "insufficient-scope", detail, scope=needed)
+        if operation:
+            _check_scope(operation, key)
 
-    app.extensions["gate"] = BodyLimits(app, authenticate, settings)
+    def check_permission(operation: Operation) -> Key:
+        key, _ = read_key()
+        _check_scope(operation, key)
+        return key
+
+    app.extensions["body_limits"] = BodyLimits(app, check_permission, settings)
 
 
-def refuse_where_no_slot_came_free(app: Flask) -> None:
-    """Answer 503 to a request for which the server found no free slot; nothing of its body was kept."""
+def _check_scope(operation: Operation, key: Key) -> None:
+    needed = operation.needs(request.method)
+    if needed and needed not in key.scopes:
+        detail = f"This needs a key with the scope `{needed}`. The operator makes one for you."
+        raise Problem(Slug.INSUFFICIENT_SCOPE, detail, scope=needed)
+
+
+def refuse_without_slot(app: Flask) -> None:
+    """Answer 503 to a request for which the server found no free slot, and whose body it dropped."""
 
     @app.before_request
     def refuse() -> None:
         if "api.too_busy" in request.environ:
             detail = "Too many submissions are being read at this moment. Send it again later."
-            raise Problem(503, "too-busy", detail, retry_after=RETRY_SECONDS)
+            raise Problem(Slug.TOO_BUSY, detail, retry_after=RETRY_SECONDS)
 
 
 def harden_answers(app: Flask) -> None:
-    """Let no answer be cached or guessed at by a browser, unless its route says otherwise."""
+    """Forbid browsers to cache answers, unless the route allows it, and to guess their types."""
 
     @app.after_request
     def harden(response: Response) -> Response:
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers.setdefault("Cache-Control", "no-store")
-        response.headers.update(g.get("headers", {}))
+        for name, value in g.get("headers", {}).items():
+            response.headers.setdefault(name, value)
         return response
 
 
 def audit_requests(app: Flask, audit: Audit) -> None:
-    """Note every request by a key that was answered, or refused for its scope; not what came to nothing."""
+    """Write each request by a key into the audit log that succeeded or lacked a scope; no other."""
 
     @app.after_request
-    def note(response: Response) -> Response:
+    def write_audit_entries(response: Response) -> Response:
         operation = operation_of(app.view_functions.get(request.endpoint or ""))
-        done = response.status_code < 300 or response.status_code == 403
-        if operation and done and "key" in g:
+        written = response.status_code < 300 or response.status_code == 403
+        if operation and written and "caller" in g:
             for subject in _subjects(response):
                 entry = AuditEntry(
-                    client=g.client,
-                    key=g.key.id,
+                    client=g.caller.client,
+                    key=g.caller.key.id,
                     action=operation.id,
                     subject=subject,
                     status=response.status_code,
                     trace=trace_id(g.traceparent),
-                    request=g.request_id,
+                    request=request_id_of_thread.get(),
                 )
-                # What erases or changes is rare, and worth its own write before it is answered.
+                # Requests that erase or change are rare: each is written before it is answered.
                 (audit.record_durably if operation.needs(request.method) is Scope.ADMIN else audit.record)(
                     entry
                 )
@@ -106,7 +151,10 @@ def audit_requests(app: Flask, audit: Audit) -> None:
 
 
 def _subjects(response: Response) -> list[str | None]:
-    """What was acted on: what was made, each job of it, else what the path names; one None for nothing."""
+    """List the ids of what a request acted on: what it made, each new job, or what its path names.
+
+    A request that names nothing gives one None.
+    """
     if "key_acted_on" in g:
         return [str(g.key_acted_on)]
     made = response.headers.get("Location", "").rpartition("/")[2]

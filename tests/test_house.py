@@ -157,6 +157,26 @@ def test_annotations_are_written_in_one_style(folder: str):
         assert "__future__" not in imported_by(module), f"{module}: quote what is not yet defined"
 
 
+@pytest.mark.parametrize("folder", ["api"])
+def test_the_import_of_a_module_changes_nothing(folder: str):
+    """No module calls a function for its effect when it is imported; entry points do."""
+    for module in modules(folder):
+        for statement in ast.parse(module.read_text()).body:
+            called = isinstance(statement, ast.Expr) and not isinstance(statement.value, ast.Constant)
+            assert not called, f"{module.relative_to(ROOT)}:{statement.lineno}"
+
+
+def test_only_routes_and_hooks_use_the_request_context_of_flask():
+    """`flask.g` is read and written in api/routes and api/hooks.py alone; other modules take a Caller."""
+    allowed = {ROOT / "api/hooks.py", *modules("api/routes")}
+    for module in set(modules("api")) - allowed:
+        for node in ast.walk(ast.parse(module.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module == "flask":
+                assert "g" not in {alias.name for alias in node.names}, module.relative_to(ROOT)
+            else:
+                assert not isinstance(node, ast.Attribute) or ast.unparse(node) != "flask.g", module
+
+
 def test_every_folder_of_tests_is_a_package():
     folders = {path.parent for path in (ROOT / "tests").rglob("test_*.py")}
     assert all((folder / "__init__.py").exists() for folder in folders)

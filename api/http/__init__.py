@@ -1,1 +1,1 @@
-"""What any HTTP API needs: problem documents, CORS, multipart bodies, request ids. It knows no job."""
+"""What any HTTP API needs: problem documents, CORS, multipart bodies, slots. It knows no job."""

@@ -1,4 +1,4 @@
-"""Which pages of other origins a browser lets use the API: none, unless the operator names them."""
+"""Lets pages of other origins use the API: only of the origins that the operator names."""
 
 from flask import Flask, Response, request
 
@@ -14,13 +14,13 @@ _PREFLIGHT_SECONDS = 600
 
 
 def allow_origins(app: Flask, origins: frozenset[str]) -> None:
-    """Let pages of these origins use the API. With a key as ever: cookies are nothing to us."""
+    """Let pages of these origins use the API. They need a key as well: no cookie is accepted."""
     if not origins:
         return
 
     @app.before_request
     def preflight() -> Response | None:
-        # A browser asks this without the key, before it sends anything.
+        # A browser sends the preflight request without the key.
         asked = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
         return app.make_default_options_response() if asked else None
 

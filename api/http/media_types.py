@@ -1,4 +1,4 @@
-"""The media type of each format that an image may have."""
+"""Names the media type of each image format."""
 
 MEDIA_TYPE = {
     "JPEG": "image/jpeg",

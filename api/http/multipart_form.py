@@ -1,7 +1,7 @@
-"""Reads forms so that no piece of the body ends inside a boundary, where werkzeug would add a byte to a file.
+"""Reads forms in pieces that never end inside a boundary, which works around an error of werkzeug.
 
-The fault is werkzeug's, number 3285: with the edge of a piece inside the closing boundary, the carriage
-return before it becomes part of the file. Without that fault this module has no use.
+Werkzeug's issue 3285: if a piece ends inside the closing boundary, the carriage return before the boundary
+becomes part of the file. This module can go when that is corrected.
 """
 
 from typing import IO, Any
@@ -10,11 +10,11 @@ from flask import Request
 from werkzeug.formparser import FormDataParser
 
 _AROUND = len(b"\r\n----\r\n")
-"""What stands around the name of a boundary, at most."""
+"""The most characters around the name of a boundary."""
 
 
 class Uncut:
-    """A stream whose pieces end before or behind a boundary; only such a piece is longer than asked for."""
+    """A stream whose pieces never end inside a boundary. Some pieces are longer than asked for."""
 
     def __init__(self, stream: IO[bytes], boundary: bytes) -> None:
         self._stream = stream
@@ -22,7 +22,7 @@ class Uncut:
         self._longest = len(boundary) + _AROUND
 
     def read(self, size: int) -> bytes:
-        """The next piece, of `size` bytes and as many more as a boundary needs."""
+        """Read the next piece: `size` bytes, and more where a boundary begins in them."""
         piece = self._stream.read(size)
         while self._ends_inside(piece) and (more := self._stream.read(self._longest)):
             piece += more
@@ -40,15 +40,15 @@ class Uncut:
 
 
 class UncutParser(FormDataParser):
-    """Werkzeug's parser over such a stream."""
+    """Werkzeug's parser of forms, over an Uncut stream."""
 
     def parse(self, stream: IO[bytes], mimetype: str, content_length: int | None, options: Any = None) -> Any:
-        """As its own."""
+        """Parse a form as FormDataParser does."""
         boundary = (options or {}).get("boundary", "").encode("ascii", "replace")
         return super().parse(Uncut(stream, boundary), mimetype, content_length, options)  # type: ignore[arg-type]
 
 
 class FormRequest(Request):
-    """A request that is read so."""
+    """A request whose form UncutParser reads."""
 
     form_data_parser_class = UncutParser

@@ -1,4 +1,4 @@
-"""Reads a multipart/related body part by part as it arrives, so that one part is in memory at a time."""
+"""Reads a multipart/related body part by part as it arrives, with one part in memory at a time."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,6 +9,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from api.http.problem import Problem
+from api.http.problem_kinds import Slug
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
@@ -18,27 +19,27 @@ CHUNK = 64 * 1024
 
 @dataclass
 class MultipartPart:
-    """One part: its media type, and its bytes, or None where there are more than are kept."""
+    """One part: its media type, and its bytes, or None for a part over the limit."""
 
     media_type: str = ""
     data: bytearray | None = field(default_factory=bytearray)
 
 
 class TooManyParts(Exception):
-    """The body has more parts than are taken; no byte behind the first one too many is parsed."""
+    """The body has more parts than the limit. The rest of it is not parsed."""
 
 
 def related_parameters(request: Request) -> dict[str, str]:
-    """Read the parameters of a Content-Type; werkzeug ends one without quotes at its first slash."""
+    """Read the parameters of a Content-Type. Werkzeug cuts one without quotes at its first slash."""
     _, parameters = parse_options_header(request.headers.get("Content-Type", ""))
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in parameters.items()}
 
 
 def related_parts(request: Request, most_bytes: int, most_parts: int) -> Iterator[MultipartPart]:
-    """The first `most_parts` parts of `request`; each keeps `most_bytes` at most.
+    """Read the first `most_parts` parts of `request`, with at most `most_bytes` bytes each.
 
-    Raises TooManyParts behind them where another part begins, and Problem 400 for a malformed body. werkzeug
-    raises RequestEntityTooLarge for one over the request's limit, ClientDisconnected for a cut one.
+    Raises TooManyParts after them where another part begins, and Problem 400 for a malformed body. werkzeug
+    raises RequestEntityTooLarge for a body over the limit, and ClientDisconnected for an incomplete one.
     """
     boundary = related_parameters(request).get("boundary", "").encode("latin-1")
     reader = _Reader(most_bytes, most_parts)
@@ -47,7 +48,7 @@ def related_parts(request: Request, most_bytes: int, most_parts: int) -> Iterato
         begun, before = False, b"\r\n"
         while chunk := request.stream.read(CHUNK):
             if not begun:
-                # Text before the first boundary is for readers that know no multipart (RFC 2046, 5.1.1).
+                # Text before the first boundary is not part of the content (RFC 2046, 5.1.1).
                 text, found, rest = (before + chunk).partition(b"\r\n--" + boundary)
                 begun, before = bool(found), text[-len(boundary) - 4 :]
                 chunk = b"--" + boundary + rest
@@ -60,11 +61,11 @@ def related_parts(request: Request, most_bytes: int, most_parts: int) -> Iterato
         yield from reader.taken()
         raise
     except (FormParserError, UnicodeError, ValueError) as error:
-        raise Problem(400, "malformed", "The multipart body is malformed; check its boundary.") from error
+        raise Problem(Slug.MALFORMED, "The multipart body is malformed; check its boundary.") from error
     if not begun:
-        raise Problem(400, "malformed", "The multipart body is malformed: its boundary is nowhere in it.")
+        raise Problem(Slug.MALFORMED, "The multipart body is malformed: its boundary is nowhere in it.")
     if not reader.ended:
-        raise Problem(400, "malformed", "The multipart body ends before its last boundary. Send it again.")
+        raise Problem(Slug.MALFORMED, "The multipart body ends before its last boundary. Send it again.")
 
 
 class _Reader:
@@ -77,7 +78,7 @@ class _Reader:
         self._header = [b"", b""]
 
     def callbacks(self) -> "MultipartCallbacks":
-        """What python-multipart calls."""
+        """Return the functions that python-multipart calls."""
         return {
             "on_part_begin": self._begin,
             "on_header_field": lambda data, start, end: self._head(0, data[start:end]),
@@ -89,7 +90,7 @@ class _Reader:
         }
 
     def taken(self) -> Iterator[MultipartPart]:
-        """The parts that are whole since this was asked last."""
+        """Take the parts that were completed since the last call."""
         while self._whole:
             yield self._whole.pop(0)
 

@@ -1,4 +1,4 @@
-"""A page for a browser: no script at all, a style sheet of our own, nothing from elsewhere."""
+"""Answers with a page for a browser: without scripts, and with nothing from other hosts."""
 
 from flask import Response
 
@@ -8,6 +8,6 @@ _CONTENT_SECURITY_POLICY = (
 
 
 def page(html: str) -> Response:
-    """A page for a browser, that can load and run nothing but our style sheet."""
+    """Make the answer of a page that can load nothing but the style sheet of this service."""
     headers = {"Content-Security-Policy": _CONTENT_SECURITY_POLICY, "Referrer-Policy": "no-referrer"}
     return Response(html, content_type="text/html; charset=utf-8", headers=headers)

@@ -1,15 +1,18 @@
-"""Every error as an RFC 9457 problem document with a stable type that says what to do."""
+"""Answers every error with an RFC 9457 problem document, whose stable type says what to do."""
 
 import json
 import logging
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated, Any, TypedDict
 
-from flask import Flask, Response, current_app, g
+from flask import Flask, Response, current_app
 from gunicorn.http.errors import NoMoreData, ParseException
 from werkzeug.exceptions import HTTPException
 
+from api.http.problem_kinds import KINDS, Slug
 from jobs.record.errors import QueueBusy, TransientError
+from jobs.trace import request_id_of_thread
 
 log = logging.getLogger(__name__)
 
@@ -17,11 +20,11 @@ RETRY_SECONDS = 5
 
 
 _OF_STATUS = {
-    404: "not-found",
-    405: "method-not-allowed",
-    413: "request-entity-too-large",
+    404: Slug.NOT_FOUND,
+    405: Slug.METHOD_NOT_ALLOWED,
+    413: Slug.REQUEST_ENTITY_TOO_LARGE,
 }
-"""The types of what Flask itself refuses."""
+"""The types of the errors that Flask raises itself."""
 _DETAIL = {
     404: "There is no such address. /docs shows all that there are.",
     405: "This address does not take this method; the header Allow names those that it takes.",
@@ -29,7 +32,7 @@ _DETAIL = {
 
 
 def problem_type(name: str) -> str:
-    """The address of this type's page, below the path that the service is reached under."""
+    """Return the path of this type's page, with the path prefix of the service."""
     return f"{current_app.config['PREFIX']}/problems/{name}"
 
 
@@ -44,41 +47,54 @@ class ProblemDocument(TypedDict):
 
 
 class Problem(Exception):
-    """An answer that is an error: `status`, the slug of its type, and a `detail` for the developer."""
+    """An answer that is an error: the `slug` of its type, and a `detail` for the developer.
+
+    `status` is given only where it is not the one of the type. `headers` are headers of the answer, `extra`
+    further members of the document.
+    """
 
     def __init__(
-        self, status: int, slug: str, detail: str, retry_after: int | None = None, **extra: Any
+        self,
+        slug: Slug,
+        detail: str,
+        *,
+        status: int | None = None,
+        retry_after: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        **extra: Any,
     ) -> None:
         super().__init__(detail)
-        self.status = status
         self.slug = slug
+        self.status = status or KINDS[slug].status
         self.detail = detail
         self.retry_after = retry_after
+        self.headers = dict(headers or {})
         self.extra = extra
 
     def response(self) -> Response:
-        """The problem document."""
+        """Make the answer: the problem document."""
         body = {
             "type": problem_type(self.slug),
             "title": HTTPStatus(self.status).phrase,
             "status": self.status,
             "detail": self.detail,
-            "request_id": g.request_id,
+            "request_id": request_id_of_thread.get(),
             **self.extra,
         }
         response = Response(json.dumps(body), self.status, content_type="application/problem+json")
+        response.headers.update(self.headers)
         if self.retry_after is not None:
             response.headers["Retry-After"] = str(self.retry_after)
         if self.status == HTTPStatus.UNAUTHORIZED:
             response.headers["WWW-Authenticate"] = "Bearer"
-        if self.slug == "insufficient-scope":
+        if self.slug == Slug.INSUFFICIENT_SCOPE:
             needed = self.extra["scope"]
             response.headers["WWW-Authenticate"] = f'Bearer error="insufficient_scope", scope="{needed}"'
         return response
 
 
 def answer_problems(app: Flask) -> None:
-    """Turn everything that a request can end with into a problem document."""
+    """Let the application answer every exception with a problem document."""
 
     @app.errorhandler(Problem)
     def _problem(problem: Problem) -> Response:
@@ -90,20 +106,20 @@ def answer_problems(app: Flask) -> None:
         detail = (
             "The service cannot store or read jobs at the moment. Nothing was accepted; send it again later."
         )
-        return Problem(503, "part-down", detail, retry_after=RETRY_SECONDS).response()
+        return Problem(Slug.PART_DOWN, detail, retry_after=RETRY_SECONDS).response()
 
     @app.errorhandler(QueueBusy)
     def _busy(error: QueueBusy) -> Response:
         log.warning("too busy: %s", error)
         detail = "The service does as much as it can now. Nothing was accepted; send it again later."
-        return Problem(503, "too-busy", detail, retry_after=RETRY_SECONDS).response()
+        return Problem(Slug.TOO_BUSY, detail, retry_after=RETRY_SECONDS).response()
 
     @app.errorhandler(HTTPException)
     def _http(error: HTTPException) -> Response:
         status = HTTPStatus(error.code or 500)
-        slug = _OF_STATUS.get(status, "bad-request" if status < 500 else "internal-error")
-        said = _DETAIL.get(status) or error.description or status.description
-        response = Problem(status, slug, said).response()
+        slug = _OF_STATUS.get(status, Slug.BAD_REQUEST if status < 500 else Slug.INTERNAL_ERROR)
+        detail = _DETAIL.get(status) or error.description or status.description
+        response = Problem(slug, detail, status=status).response()
         for name, value in error.get_headers():
             if name == "Allow":
                 response.headers[name] = value
@@ -113,10 +129,10 @@ def answer_problems(app: Flask) -> None:
     @app.errorhandler(ParseException)
     def _unreadable(_: Exception) -> Response:
         detail = "The body ends early, or its chunks have no size that can be read. Send it again, whole."
-        return Problem(400, "bad-request", detail).response()
+        return Problem(Slug.BAD_REQUEST, detail).response()
 
     @app.errorhandler(Exception)
     def _unexpected(error: Exception) -> Response:
         log.exception("a request broke", exc_info=error)
         detail = "The service made a mistake. It has been logged; if it stays, tell the operator."
-        return Problem(500, "internal-error", detail).response()
+        return Problem(Slug.INTERNAL_ERROR, detail).response()

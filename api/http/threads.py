@@ -1,16 +1,16 @@
-"""How many requests one process of the API holds at once, and of which kind: its threads, shared out."""
+"""Sets how many requests of each kind one process of the API serves at once, and its number of threads."""
 
 ONE_IN = 4
-"""One client has at most a quarter of the slots for submissions."""
+"""One client has at most one in this number of the slots for submissions."""
 WAITING = 640
-"""Requests that wait for a job to change; a thread that waits costs some memory and nothing else."""
+"""Requests that wait for a job to change. A waiting thread costs some memory only."""
 WAITING_OF_ONE = 320
-"""Those of one client among them."""
+"""The most requests of one client that wait for a job to change."""
 INTAKES = 32
-"""Submissions whose body is here, and that are being checked or stored."""
+"""Submissions whose body has arrived, and that are checked or stored."""
 STUDIES = 4
-"""Studies that are, each of them with up to OSTEO_MAX_STUDY_BYTES in /tmp."""
+"""Studies whose body has arrived, each with up to OSTEO_MAX_STUDY_BYTES in /tmp."""
 THREADS = WAITING + INTAKES + STUDIES + 48
-"""All of them: however many wait and submit, others are answered."""
+"""All threads: 48 of them are left for other requests, however many wait and submit."""
 CONNECTIONS = 4096
-"""Most connections of one process; beyond it, one that nothing is done for is closed for the next."""
+"""Most connections of one process. Beyond it, an idle connection is closed for each new one."""

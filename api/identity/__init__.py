@@ -1,1 +1,1 @@
-"""API keys: which client a request is made for, and what its key may do."""
+"""API keys: the client that a request is made for, and the scopes of its key."""

@@ -6,10 +6,10 @@ DICOMWEB = "/dicom-web/"
 
 
 def key_of(request: Request) -> str | None:
-    """The key of a request: its Bearer token, or, for DICOMweb alone, the password of HTTP Basic.
+    """Return the key of a request: its Bearer token, or, for DICOMweb alone, the password of HTTP Basic.
 
-    Orthanc's and dcm4che's senders know user name and password. A browser never sends Basic here by itself:
-    `WWW-Authenticate` does not offer it, so no page can have one send a key that was typed in before.
+    The senders of Orthanc and dcm4che support user name and password only. A browser never sends Basic by
+    itself, because `WWW-Authenticate` does not offer it. So no page can make it send a key.
     """
     scheme, _, text = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer":

@@ -1,4 +1,4 @@
-"""An API key as it is known: whose it is, what it may, until when, and how it is stored."""
+"""Describes an API key: its client, its scopes, its end, and the form in which it is stored."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ from jobs.record.job import moment_text
 
 @dataclass(frozen=True)
 class Key:
-    """What is known of a key; `id` is the beginning of its hash, and tells operators which one it is."""
+    """An API key without its secret. `id` is the beginning of its hash, by which operators name it."""
 
     id: str
     client: str
@@ -19,24 +19,24 @@ class Key:
     created_at: datetime
     ends_at: datetime | None = None
     made_by: str | None = None
-    """The id of the key that asked for it; None where an operator did."""
+    """The id of the key that created it; None for a key that the operator created."""
 
     def ended(self, at: datetime) -> bool:
-        """Whether it is no longer a key."""
+        """Return whether the key has ended."""
         return self.ends_at is not None and self.ends_at <= at
 
     def ending(self, at: datetime) -> "Key":
-        """The key with its end at this time, unless it has ended before, or is to."""
+        """Return the key with its end at this time, or at its own end where that is earlier."""
         return replace(self, ends_at=min(at, self.ends_at or at))
 
 
 def id_of(key: str) -> str:
-    """What operators call this key."""
+    """Return the id of a key."""
     return digest_of(key)[:16]
 
 
-def told(key: Key) -> dict[str, object]:
-    """A key as JSON."""
+def key_document(key: Key) -> dict[str, object]:
+    """Return a key as the members of a JSON object."""
     moments = {
         "created_at": moment_text(key.created_at),
         "ends_at": moment_text(key.ends_at) if key.ends_at else None,
@@ -44,14 +44,14 @@ def told(key: Key) -> dict[str, object]:
     return asdict(key) | {"scopes": sorted(key.scopes)} | moments
 
 
-def read(place: str, record: bytes) -> Key:
-    """The key whose record at this place this is."""
+def read_key(object_key: str, record: bytes) -> Key:
+    """Read a key from its record, which is stored at `object_key`."""
     raw = json.loads(record)
     ends_at = raw.get("ends_at")
     return Key(
-        id=place.removeprefix("keys/")[:16],
+        id=object_key.removeprefix("keys/")[:16],
         client=raw["client"],
-        # Keys of before there were scopes have all of them.
+        # A key that was stored before there were scopes has all of them.
         scopes=frozenset(map(Scope, raw.get("scopes", Scope))),
         created_at=datetime.fromisoformat(raw["created_at"]),
         ends_at=datetime.fromisoformat(ends_at) if ends_at else None,
@@ -60,17 +60,17 @@ def read(place: str, record: bytes) -> Key:
 
 
 def record_of(key: Key) -> bytes:
-    """A key as it is stored."""
-    return json.dumps(told(key)).encode()
+    """Return a key as it is stored."""
+    return json.dumps(key_document(key)).encode()
 
 
-def place_of(digest: str) -> str:
-    """Where the key of this hash lies, or of a hash that begins so."""
+def object_key_of(digest: str) -> str:
+    """Return the object key of the API key with this hash, or the prefix for a beginning of a hash."""
     return f"keys/{digest}"
 
 
 def digest_of(key: str) -> str:
-    """The hash that a key is stored under."""
-    # A key has 256 random bits, so a plain hash cannot be reversed by guessing. It is looked up by its hash:
-    # how long that takes tells nothing of the key.
+    """Return the SHA-256 of a key, under which it is stored."""
+    # A key has 256 random bits, so a plain hash cannot be reversed by guessing. The lookup is by hash, so its
+    # duration reveals nothing about the key.
     return hashlib.sha256(key.encode()).hexdigest()

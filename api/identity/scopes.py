@@ -1,21 +1,21 @@
-"""What an API key lets its holder do: three scopes, and which of them a request needs."""
+"""Defines the three scopes of API keys, and the scope that a request needs."""
 
 from enum import StrEnum
 
 
 class Scope(StrEnum):
-    """A part of a client's rights."""
+    """One right of an API key."""
 
     SUBMIT = "submit"
-    """Submit radiographs, and see to their jobs."""
+    """Submit radiographs, and cancel or redeliver jobs."""
     READ = "read"
     """Read jobs, results and images."""
     ADMIN = "admin"
-    """Erase, and change what holds for the whole client."""
+    """Delete, and change the settings of the whole client."""
 
 
 def scope_of(method: str) -> Scope:
-    """The scope that a request by this method needs, where its route does not say otherwise."""
+    """Return the scope that a request by this method needs, unless its route names another."""
     if method in ("GET", "HEAD"):
         return Scope.READ
     return Scope.ADMIN if method == "DELETE" else Scope.SUBMIT

@@ -1,1 +1,1 @@
-"""From a request to an accepted job: limits, fields, decoding, idempotency, then storing and enqueueing."""
+"""The steps from a request to an accepted job: limits, fields, decoding, idempotency, storing, enqueueing."""

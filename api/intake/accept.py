@@ -1,17 +1,19 @@
-"""How a radiograph becomes a job, whichever route it came by: let in, stored, recorded, enqueued, once."""
+"""Accepts submissions: admits them, stores each once as a job or study, and enqueues it."""
 
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from flask import g, request
+from flask import request
 
 from api.http.problem import Problem
+from api.http.problem_kinds import Slug
+from api.identity.caller import Caller
 from api.intake.admission import Admission
 from api.intake.decode import Pictures
-from api.intake.idempotency import headers_of, standing
+from api.intake.idempotency import headers_of, take_claim
 from api.intake.study import Picture
 from api.intake.submission import Submission
 from jobs.record.errors import QueueUnavailable
@@ -28,8 +30,19 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class Accepted:
+    """The record of the job or study that a submission has become."""
+
+    job: Job
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """The headers that tell the client about its claim."""
+    repeated: bool = False
+    """Whether the submission was accepted before, and this request changed nothing."""
+
+
+@dataclass(frozen=True)
 class Intake:
-    """What the routes that take radiographs work with."""
+    """Accepts submissions. The routes that take radiographs share one."""
 
     settings: Settings
     ledger: Ledger
@@ -37,89 +50,96 @@ class Intake:
     admission: Admission
     pictures: Pictures
 
-    def admit(self, client: str, place: str | None = None) -> None:
-        """Count one submission of a client, under the claim at `place` if any; RateLimit headers go into `g`.
+    def admit(self, caller: Caller, claim_key: str | None = None) -> dict[str, str]:
+        """Count one submission of the caller, and return the RateLimit headers.
 
-        Raises Problem: 429 over its quota or with too many jobs waiting, 503 where the queue is full.
+        Raises Problem: 429 over the quota or with too many jobs waiting, 503 where the queue is full. A
+        repetition, which has a claim at `claim_key`, is admitted to a full queue: it adds no job.
         """
-        within, g.headers = self.admission.count(client)
+        within, headers = self.admission.count(caller.client)
         if not within:
             detail = "This client submits more often than its quota allows. Send it again later."
-            raise Problem(429, "quota-exceeded", detail)
+            raise Problem(Slug.QUOTA_EXCEEDED, detail, headers=headers)
         try:
-            self.admission.refuse_when_full(client)
-        except Problem:
-            # What is repeated makes the queue no longer.
-            if place is None or self.ledger.claims.read(place) is None:
+            self.admission.refuse_when_full(caller.client)
+        except Problem as problem:
+            if claim_key is None or self.ledger.claims.read(claim_key) is None:
+                problem.headers |= headers
                 raise
+        return headers
 
-    def accept(self, submission: Submission, client: str) -> Job:
-        """The job that the submission has become, once it is durable. Raises StoreUnavailable."""
-        return self._accepted(_new_job(new_id("job"), submission, client, self.settings), submission.data)
-
-    def accept_once(
-        self, submission: Submission, client: str, place: str, own_id: str | None = None, expires: bool = True
-    ) -> tuple[Job, Mapping[str, str]]:
-        """The job, accepted now or, under the claim at `place`, before; and what to say of that claim.
+    def accept(
+        self,
+        submission: Submission,
+        caller: Caller,
+        claim_key: str | None = None,
+        own_id: str | None = None,
+        expires: bool = True,
+    ) -> Accepted:
+        """Store the submission as a job, and enqueue it; once for each `claim_key`, where one is given.
 
         A claim of the client's `own_id`, or one that does not expire, lasts as long as the job, any other by
-        the settings. Raises Problem:
-        409 while the same is in intake, 422 where the place is taken by another submission.
+        the settings. Raises StoreUnavailable, and Problem: 409 while the same submission is in intake, 422
+        where another submission has the claim.
         """
-        claim, job = self._claimed(place, new_id("job"), submission.digest, expires and own_id is None)
-        if job:
-            return job, headers_of(claim, repeated=True)
-        job = replace(_new_job(claim.job_id, submission, client, self.settings, place), own_id=own_id)
-        return self._accepted(job, submission.data), headers_of(claim, repeated=False)
+        if claim_key is None:
+            job = _new_job(new_id("job"), submission, caller, self.settings)
+            return Accepted(self._store(job, submission.data))
+        expires = expires and own_id is None
+        claim, before = self._claim(claim_key, new_id("job"), submission.digest, expires)
+        if before:
+            return Accepted(before, headers_of(claim, repeated=True), repeated=True)
+        job = _new_job(claim.job_id, submission, caller, self.settings, claim_key)
+        return Accepted(
+            self._store(replace(job, own_id=own_id), submission.data), headers_of(claim, repeated=False)
+        )
 
-    def accept_study(
-        self, pictures: Sequence[Picture], client: str, place: str | None
-    ) -> tuple[Job, Mapping[str, str]]:
-        """The record of the study that these have become, once all are durable, or of the one before.
+    def accept_study(self, pictures: Sequence[Picture], caller: Caller, claim_key: str | None) -> Accepted:
+        """Store the pictures as the jobs of a study, and enqueue it; once for each `claim_key`.
 
-        With a `place` as accept_once. Raises Problem as that does, StoreUnavailable.
+        Raises StoreUnavailable, and Problem as `accept` does.
         """
         study_id, headers = new_id("study"), {}
-        if place is not None:
+        if claim_key is not None:
             text = " ".join(["study", *(picture.submission.digest for picture in pictures)])
-            claim, study = self._claimed(place, study_id, hashlib.sha256(text.encode()).hexdigest(), True)
-            study_id, headers = claim.job_id, dict(headers_of(claim, repeated=study is not None))
-            if study:
-                return study, headers
+            digest = hashlib.sha256(text.encode()).hexdigest()
+            claim, before = self._claim(claim_key, study_id, digest, True)
+            study_id, headers = claim.job_id, dict(headers_of(claim, repeated=before is not None))
+            if before:
+                return Accepted(before, headers, repeated=True)
         # The study alone has a callback.
         jobs = [
             replace(
-                _new_job(member_id(study_id, number), picture.submission, client, self.settings),
+                _new_job(member_id(study_id, number), picture.submission, caller, self.settings),
                 study=study_id,
                 callback_url=None,
                 delivery=Delivery.NONE,
             )
             for number, picture in enumerate(pictures, start=1)
         ]
-        study = study_of(study_id, jobs, pictures[0].submission.callback_url, place)
+        study = study_of(study_id, jobs, pictures[0].submission.callback_url, claim_key)
         self.ledger.accept_study(
             study, ((job, picture.bytes()) for job, picture in zip(jobs, pictures, strict=True))
         )
-        self._fed(study)
-        log.info("study accepted", extra={"job": study.id, "client": client})
-        return study, headers
+        self._enqueue(study)
+        log.info("study accepted", extra={"job": study.id, "client": caller.client})
+        return Accepted(study, headers)
 
-    def _claimed(self, place: str, job_id: str, digest: str, expires: bool) -> tuple[Claim, Job | None]:
+    def _claim(self, claim_key: str, job_id: str, digest: str, expires: bool) -> tuple[Claim, Job | None]:
         claimed_at = made_at(job_id)
         ends = claimed_at + timedelta(seconds=self.settings.idempotency_seconds) if expires else None
-        claim, job = standing(Claim(place, job_id, digest, claimed_at, ends), self.ledger)
+        claim, job = take_claim(Claim(claim_key, job_id, digest, claimed_at, ends), self.ledger)
         if job is None and claim.expires_at:
             self.ledger.due_index.put(claim.job_id, claim.expires_at)
         return claim, job
 
-    def _accepted(self, job: Job, image: bytes) -> Job:
+    def _store(self, job: Job, image: bytes) -> Job:
         self.ledger.accept(job, image)
-        self._fed(job)
+        self._enqueue(job)
         log.info("job accepted", extra={"job": job.id, "client": job.client})
         return job
 
-    def _fed(self, job: Job) -> None:
-        g.setdefault("accepted", []).append(job.id)  # For the audit log.
+    def _enqueue(self, job: Job) -> None:
         try:
             self.queue.feed(job.client, job.priority)
         except QueueUnavailable:
@@ -127,7 +147,7 @@ class Intake:
 
 
 def done_with_body() -> None:
-    """Let the next submission have this one's slot, which the server took for it (api.server)."""
+    """Free the slot that the server (api.server) took for this request."""
     request.environ.get("api.free_slot", _nothing)()
 
 
@@ -136,17 +156,17 @@ def _nothing() -> None:
 
 
 def _new_job(
-    job_id: str, submission: Submission, client: str, settings: Settings, claim: str | None = None
+    job_id: str, submission: Submission, caller: Caller, settings: Settings, claim_key: str | None = None
 ) -> Job:
-    """The job; deadline and retention are the service's where the submission names none of its own.
+    """Make the job of a submission. It has the service's deadline and retention where it names none.
 
-    The same id and submission make the same job, whenever that is.
+    The same id, submission and caller make the same job at any time.
     """
     moment = made_at(job_id)
     deadline = submission.deadline_seconds or settings.deadline_seconds
     return Job(
         id=job_id,
-        client=client,
+        client=caller.client,
         image=submission.image,
         created_at=moment,
         queued_at=moment,
@@ -157,9 +177,9 @@ def _new_job(
         metadata=submission.metadata,
         callback_url=submission.callback_url,
         acquisition=submission.acquisition,
-        retention_seconds=submission.retention_seconds or settings.retention_of(client),
-        claim=claim,
-        key=g.key.id,
+        retention_seconds=submission.retention_seconds or settings.retention_of(caller.client),
+        claim=claim_key,
+        key=caller.key.id,
         upload=submission.upload,
-        traceparent=g.traceparent,
+        traceparent=caller.traceparent,
     )

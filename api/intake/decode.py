@@ -1,10 +1,11 @@
-"""Submitted pictures as the API sees them: decoded in processes of their own, refused as problems."""
+"""Decodes submitted pictures in processes of their own, and turns their errors into problems."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from api.http.problem import RETRY_SECONDS, Problem
+from api.http.problem_kinds import Slug
 from jobs.settings import Settings
 from model.decode_processes.pool import Decoders, Facts
 from model.decode_processes.process import Bounds
@@ -14,9 +15,9 @@ from model.prediction import Prediction
 
 @dataclass(frozen=True)
 class Pictures:
-    """Reads pictures and draws on them.
+    """Reads pictures and draws overlays, in the decode processes.
 
-    All raise Problem: 413, 415 and 422 for the picture, 503 where no process is free to decode it.
+    Every method raises Problem: 413, 415 or 422 for the picture, 503 where no process is free to decode it.
     """
 
     decoders: Decoders
@@ -24,7 +25,7 @@ class Pictures:
 
     @classmethod
     def of(cls, settings: Settings) -> "Pictures":
-        """Within the bounds of the settings; no process is started yet."""
+        """Make one within the bounds of the settings. No process is started yet."""
         bounds = Bounds(
             max_pixels=settings.max_pixels,
             cpu_seconds=settings.decode_cpu_seconds,
@@ -35,12 +36,12 @@ class Pictures:
         return cls(decoders, settings.max_pixels)
 
     def facts(self, data: bytes, client: str) -> Facts:
-        """Say what a picture is that this client sends."""
+        """Read the facts of a picture of this client: format, size, digest and acquisition."""
         with self._translated():
             return self.decoders.facts(data, client)
 
     def overlay(self, data: bytes, prediction: Prediction, client: str) -> bytes:
-        """Draw onto a picture of this client's what the model says: PNG."""
+        """Draw the overlay of a prediction onto a picture of this client, as PNG."""
         with self._translated():
             return self.decoders.overlay(data, prediction, client)
 
@@ -49,11 +50,11 @@ class Pictures:
         try:
             yield
         except TooManyPixels as error:
-            raise Problem(413, "too-many-pixels", error.detail, max_pixels=self.max_pixels) from error
+            raise Problem(Slug.TOO_MANY_PIXELS, error.detail, max_pixels=self.max_pixels) from error
         except BrokenImage as error:
-            raise Problem(422, "broken-image", error.detail) from error
+            raise Problem(Slug.BROKEN_IMAGE, error.detail) from error
         except ImageError as error:
-            raise Problem(415, "unsupported-image", error.detail) from error
+            raise Problem(Slug.UNSUPPORTED_IMAGE, error.detail) from error
         except NoDecoder as error:
             detail = "Too many images are being decoded at this moment. Send the request again later."
-            raise Problem(503, "too-busy", detail, retry_after=RETRY_SECONDS) from error
+            raise Problem(Slug.TOO_BUSY, detail, retry_after=RETRY_SECONDS) from error

@@ -1,9 +1,10 @@
-"""The fields that may stand beside an image: a type that says what each takes, and the check of each."""
+"""Describes and checks the fields that a submission may have in addition to its image."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, TypedDict
 
 from api.http.problem import Problem
+from api.http.problem_kinds import Slug
 from api.openapi.json_body import loads
 from jobs.callbacks.url import MAX_LENGTH, CallbackUrlRefused, parse
 from jobs.record.states import Priority
@@ -17,37 +18,37 @@ _MOST_RETENTION = 100 * 366 * 86_400
 
 
 class SubmissionFields(TypedDict, total=False):
-    """What may stand beside the image."""
+    """The fields of a submission."""
 
     callback_url: Annotated[
         str,
         {"format": "uri", "maxLength": MAX_LENGTH},
-        "https address that is called once the job has ended.",
+        "The https URL that is called once the job has ended.",
     ]
     reference: Annotated[
-        str, {"maxLength": _MAX_REFERENCE}, "The client's own, given back in the job and the callback."
+        str, {"maxLength": _MAX_REFERENCE}, "A text of the client, repeated in the job and the callback."
     ]
     priority: Annotated[Priority, {"default": "routine"}]
-    metadata: Annotated[str, {"maxLength": _MAX_METADATA}, "A JSON object, given back in the job."]
+    metadata: Annotated[str, {"maxLength": _MAX_METADATA}, "A JSON object, repeated in the job."]
     deadline_seconds: Annotated[
         int,
         {"minimum": 1},
-        "Ends `expired` if no worker has taken it up by then; at most the service's own deadline, which"
-        " stands where this is not given.",
+        "The job ends `expired` if no worker has started it by then. At most, and by default, the deadline of"
+        " the service.",
     ]
     retention_seconds: Annotated[
         int,
         {"minimum": 1, "maximum": _MOST_RETENTION},
-        "For how long the job is kept after its end; it is then deleted. At most what the operator has set,"
-        " which stands where this is not given.",
+        "How long the job is kept after its end, before it is deleted. At most, and by default, the time that"
+        " the operator has set.",
     ]
 
 
 def read_fields(given: Mapping[str, str], settings: Settings, longest_kept: int | None) -> dict[str, Any]:
-    """The value of each field, None where it is not given and has no default.
+    """Check the fields, and return the value of each: its default, or None, where it is not given.
 
-    `longest_kept`: for how many seconds the client's jobs are kept at most. Raises Problem: 400, or 422 for a
-    callback that may not be called.
+    `longest_kept`: the most seconds that the client's jobs may be kept; None for no limit. Raises Problem:
+    400, or 422 for a callback URL that is not allowed.
     """
     unknown = sorted(given.keys() - SubmissionFields.__annotations__.keys())
     if unknown:
@@ -64,7 +65,7 @@ def read_fields(given: Mapping[str, str], settings: Settings, longest_kept: int 
 
 
 def single_values(values: Any) -> dict[str, str]:
-    """The values of a form or a query, each given once. Raises Problem 400."""
+    """Return the values of a form or a query. Raises Problem 400 for a field that is given twice."""
     for name, given in values.lists():
         if len(given) > 1:
             raise malformed(f"The field {name[:50]} is given {len(given)} times.")
@@ -72,8 +73,8 @@ def single_values(values: Any) -> dict[str, str]:
 
 
 def malformed(detail: str) -> Problem:
-    """The answer to a field or body that cannot be understood."""
-    return Problem(400, "malformed", detail)
+    """Make the problem of a malformed field or body."""
+    return Problem(Slug.MALFORMED, detail)
 
 
 def _callback_url(text: str | None, settings: Settings) -> str | None:
@@ -82,7 +83,7 @@ def _callback_url(text: str | None, settings: Settings) -> str | None:
     try:
         return parse(text, settings.callback_exceptions).url
     except CallbackUrlRefused as error:
-        raise Problem(422, "callback-refused", f"{error}.") from error
+        raise Problem(Slug.CALLBACK_REFUSED, f"{error}.") from error
 
 
 def _reference(text: str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""Read a study from a request: its images and the fields for all of them, checked before any is stored."""
+"""Reads a study from a request, its images and their common fields, and checks all before any is stored."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -9,18 +9,19 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from api.http.problem import Problem
+from api.http.problem_kinds import Slug
 from api.intake.decode import Pictures
 from api.intake.fields import SubmissionFields, malformed, single_values
-from api.intake.submission import Submission, checked
+from api.intake.submission import Submission, check_submission
 from api.openapi.schema import CLOSED
 from jobs.settings import Settings
 
 MOST_IMAGES = 20
-_OF_ONE_IMAGE = ("image-too-large", "too-many-pixels", "unsupported-image", "broken-image")
+_OF_ONE_IMAGE = (Slug.IMAGE_TOO_LARGE, Slug.TOO_MANY_PIXELS, Slug.UNSUPPORTED_IMAGE, Slug.BROKEN_IMAGE)
 
 
 class _StudyForm(SubmissionFields):
-    image: Annotated[list[bytes], {"minItems": 1, "maxItems": MOST_IMAGES}, "The field once for each image."]
+    image: Annotated[list[bytes], {"minItems": 1, "maxItems": MOST_IMAGES}, "The field, once for each image."]
 
 
 StudyForm = Annotated[_StudyForm, CLOSED]
@@ -28,36 +29,37 @@ StudyForm = Annotated[_StudyForm, CLOSED]
 
 @dataclass(frozen=True)
 class Picture:
-    """One checked image of a study; `submission` is without its data, as there may be a lot in all."""
+    """One checked image of a study. `submission` is without the image data, which stays in `file`."""
 
     file: FileStorage
     submission: Submission
 
     def bytes(self) -> bytes:
-        """The image as it was sent."""
+        """Read the image as it was sent."""
         self.file.seek(0)
         return self.file.read()
 
 
 def read_study(request: Request, client: str, settings: Settings, pictures: Pictures) -> list[Picture]:
-    """The images in `request`, a multipart form, in their order.
+    """Read the images of `request`, a multipart form, in their order.
 
-    Raises Problem as api.intake.submission.read_submission does, with the place of the image that is refused.
+    Raises Problem as api.intake.submission.read_submission does, with `image`, the number of the refused
+    image, from 1.
     """
     if request.mimetype != "multipart/form-data" or "boundary" not in request.mimetype_params:
         detail = "Send a multipart form with the field `image` once for each image of the study."
-        raise Problem(415, "unsupported-media-type", detail)
+        raise Problem(Slug.UNSUPPORTED_MEDIA_TYPE, detail)
     request.max_content_length = settings.max_study_bytes
     request.max_form_parts = MOST_IMAGES + len(SubmissionFields.__annotations__)
     try:
         fields, files = single_values(request.form), request.files.getlist("image")
     except RequestEntityTooLarge as error:
         if request.content_length is not None and request.content_length <= settings.max_study_bytes:
-            # Not the body, but what it is made of.
+            # The body is small enough: one of its parts, or their number, is over its limit.
             detail = f"The form has more than {MOST_IMAGES} images, or too many fields, or too long ones."
             raise malformed(detail) from error
         detail = f"The study has more than {settings.max_study_bytes} bytes. Send smaller images, or fewer."
-        raise Problem(413, "request-entity-too-large", detail, max_bytes=settings.max_study_bytes) from error
+        raise Problem(Slug.REQUEST_ENTITY_TOO_LARGE, detail, max_bytes=settings.max_study_bytes) from error
     if request.args:
         raise malformed("The fields of a study go into the form, not into the query.")
     others = sorted(request.files.keys() - {"image"})
@@ -66,13 +68,14 @@ def read_study(request: Request, client: str, settings: Settings, pictures: Pict
     if not 1 <= len(files) <= MOST_IMAGES:
         raise malformed(f"A study has 1 to {MOST_IMAGES} files in the field `image`; this has {len(files)}.")
     return [
-        _picture(file, place, fields, client, settings, pictures) for place, file in enumerate(files, start=1)
+        _picture(file, number, fields, client, settings, pictures)
+        for number, file in enumerate(files, start=1)
     ]
 
 
 def _picture(
     file: FileStorage,
-    place: int,
+    number: int,
     fields: Mapping[str, str],
     client: str,
     settings: Settings,
@@ -80,9 +83,9 @@ def _picture(
 ) -> Picture:
     data = file.read(settings.max_bytes + 1)
     try:
-        return Picture(file, replace(checked(data, fields, client, settings, pictures), data=b""))
+        return Picture(file, replace(check_submission(data, fields, client, settings, pictures), data=b""))
     except Problem as problem:
         if data and problem.slug not in _OF_ONE_IMAGE:
             raise
-        detail = f"Image {place}: {problem.detail} Nothing of the study was accepted."
-        raise Problem(problem.status, problem.slug, detail, **problem.extra, image=place) from problem
+        detail = f"Image {number}: {problem.detail} Nothing of the study was accepted."
+        raise Problem(problem.slug, detail, **problem.extra, image=number) from problem

@@ -1,4 +1,4 @@
-"""Read one submission from a request: the image and its fields, checked, before anything is stored."""
+"""Reads one submission from a request, and checks the image and its fields before anything is stored."""
 
 import hashlib
 import json
@@ -12,6 +12,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from api.http.media_types import MEDIA_TYPE
 from api.http.problem import Problem
+from api.http.problem_kinds import Slug
 from api.intake.decode import Pictures
 from api.intake.fields import SubmissionFields, malformed, read_fields, single_values
 from api.openapi.schema import CLOSED
@@ -20,21 +21,21 @@ from jobs.record.states import Priority
 from jobs.settings import Settings
 
 FORM_OVERHEAD = 64 * 1024
-"""Bytes that a multipart body may have beyond its image."""
+"""Bytes that a multipart body may have in addition to its image."""
 SUBMISSION_PROBLEMS = (
-    "malformed",
-    "image-too-large",
-    "too-many-pixels",
-    "unsupported-image",
-    "broken-image",
-    "callback-refused",
+    Slug.MALFORMED,
+    Slug.IMAGE_TOO_LARGE,
+    Slug.TOO_MANY_PIXELS,
+    Slug.UNSUPPORTED_IMAGE,
+    Slug.BROKEN_IMAGE,
+    Slug.CALLBACK_REFUSED,
 )
 
 
 class JobFields(SubmissionFields, total=False):
-    """The same, with what stands in the place of the image."""
+    """The fields of a submission, and the upload that may replace its image."""
 
-    upload_id: Annotated[str, "Of an image that was uploaded before; there is no other image then."]
+    upload_id: Annotated[str, "The id of an uploaded image, instead of an image in the request."]
 
 
 class _Form(JobFields, total=False):
@@ -47,7 +48,7 @@ _HOW = (
     " other fields beside it, or as the request's whole body."
 )
 TEXT = re.compile(rb"\s*(?:[\[{]|data:|[A-Za-z0-9+/\s]{64})")
-"""How JSON, a data URL and base64 begin, and no image that is read here."""
+"""The beginning of JSON, a data URL or base64; no image format of this service begins so."""
 _OF_THE_FILE = ("data", "image", "acquisition", "upload")
 
 
@@ -65,14 +66,14 @@ class Submission:
     deadline_seconds: int | None
     retention_seconds: int | None
     upload: str | None = None
-    """The upload that the image came by, if it did."""
+    """The id of the upload that the image was read from, if any."""
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all that was submitted: of the image's own digest and the fields, as JSON in UTF-8."""
+        """Return the SHA-256 of the submission: of the image's digest and the fields, as JSON in UTF-8."""
         given = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _OF_THE_FILE}
-        told = {name: value for name, value in given.items() if value is not None}
-        text = json.dumps(told | {"image": self.image.sha256}, sort_keys=True, separators=(",", ":"))
+        present = {name: value for name, value in given.items() if value is not None}
+        text = json.dumps(present | {"image": self.image.sha256}, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -83,20 +84,20 @@ def read_submission(
     pictures: Pictures,
     uploaded: Callable[[str], tuple[bytes, str | None]],
 ) -> Submission:
-    """The submission in `request`: a multipart form, or the raw image with its fields in the query.
+    """Read the submission of `request`: a multipart form, or the raw image with its fields in the query.
 
-    `uploaded` gives the image of the upload with an id, which may stand in the place of the image, and the
-    type that was ordered, if it is to be checked; what it raises is raised.
+    `uploaded` reads the image of an upload by its id, for a submission that names one instead of an image. It
+    returns the image, and the type that was ordered, or None for no check. Its exceptions are passed on.
 
-    Raises Problem: 400 malformed, 413 too large, 415 no image that we read, 422 an image that does not
-    decode, an upload of another type than was ordered or a callback that may not be called, 503 where no
-    process is free to decode it.
+    Raises Problem: 400 malformed, 413 too large, 415 no supported image, 422 an image that does not decode,
+    an upload of another type than was ordered or a callback URL that is not allowed, 503 where no process is
+    free to decode the image.
     """
     try:
         if request.mimetype == "multipart/form-data":
             data, fields = _from_form(request)
         elif request.is_json:
-            raise Problem(415, "unsupported-media-type", f"JSON is not taken here. {_HOW}")
+            raise Problem(Slug.UNSUPPORTED_MEDIA_TYPE, f"JSON is not taken here. {_HOW}")
         else:
             data, fields = request.get_data(cache=False, parse_form_data=False), single_values(request.args)
     except RequestEntityTooLarge as error:
@@ -109,23 +110,23 @@ def read_submission(
         if data:
             raise malformed("Send either an image or an `upload_id`, not both.")
         data, ordered = uploaded(upload)
-    submission = replace(checked(data, fields, client, settings, pictures), upload=upload)
+    submission = replace(check_submission(data, fields, client, settings, pictures), upload=upload)
     found = MEDIA_TYPE[submission.image.format]
     if ordered and ordered != found:
         raise upload_differs(f"The upload is {found}; {ordered} was ordered.")
     return submission
 
 
-def checked(
+def check_submission(
     data: bytes, fields: Mapping[str, str], client: str, settings: Settings, pictures: Pictures
 ) -> Submission:
-    """The submission of the image `data` with these fields. Raises Problem as read_submission does."""
+    """Check the image `data` and its fields. Raises Problem as read_submission does."""
     if not data:
         raise malformed("The image is empty. Send it as the form field `image`, or as the request's body.")
     if len(data) > settings.max_bytes:
         raise too_large(settings.max_bytes)
     if TEXT.match(data):
-        raise Problem(415, "unsupported-image", f"This is text, and no image. {_HOW}")
+        raise Problem(Slug.UNSUPPORTED_IMAGE, f"This is text, and no image. {_HOW}")
     given = read_fields(fields, settings, settings.retention_of(client))
     facts = pictures.facts(data, client)
     image = ImageFacts(
@@ -135,19 +136,18 @@ def checked(
 
 
 def too_large(max_bytes: int) -> Problem:
-    """The answer to an image of more bytes."""
+    """Make the problem of an image of more bytes."""
     return Problem(
-        413,
-        "image-too-large",
+        Slug.IMAGE_TOO_LARGE,
         f"The image has more than {max_bytes} bytes. Send it compressed or smaller.",
         max_bytes=max_bytes,
     )
 
 
 def upload_differs(detail: str) -> Problem:
-    """The answer to an upload that is not what was ordered."""
+    """Make the problem of an upload of another size or type than was ordered."""
     detail += " Order an upload of what you have, and put it there."
-    return Problem(422, "upload-differs", detail)
+    return Problem(Slug.UPLOAD_DIFFERS, detail)
 
 
 def _from_form(request: Request) -> tuple[bytes, dict[str, str]]:

@@ -1,7 +1,7 @@
-"""What each route says of itself, beside its code; api.openapi.document makes a document of it.
+"""Describes each route next to its code. api.openapi.document makes the OpenAPI document of it.
 
 @routes.get("/<job_id>/result")
-@describe("getResult", "The result alone", {200: Answer("The result.", Result)}, ("no-such-job", "not-ready"))
+@describe("getResult", "The result alone", {200: Answer("The result.", Result)}, (Slug.NOT_READY,))
 def result(job_id: str) -> Response: ...
 """
 
@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeVar
 
+from api.http.problem_kinds import Slug
 from api.identity.scopes import Scope, scope_of
 
 View = TypeVar("View", bound=Callable[..., Any])
 
 
 class Size(Enum):
-    """How large the body of a request may be; api.intake.body_limits has the bytes."""
+    """How large the body of a request may be. api.intake.body_limits names the bytes."""
 
     DOCUMENT = "a JSON document"
     IMAGE = "one radiograph"
@@ -34,7 +35,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class DescribedCallback:
-    """A request that the service makes in turn."""
+    """A request that the service sends to the client, for each of the `events`."""
 
     name: str
     address: str
@@ -42,16 +43,17 @@ class DescribedCallback:
     body: Any
     headers: tuple[str, ...]
     answers: Mapping[str, str]
+    events: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Operation:
-    """What a route says of itself; see `describe`."""
+    """The description of a route; see `describe`."""
 
     id: str
     summary: str
     answers: Mapping[int, Answer]
-    problems: tuple[str, ...]
+    problems: tuple[Slug, ...]
     description: str
     query: Any
     headers: tuple[str, ...]
@@ -63,7 +65,7 @@ class Operation:
     scope: Scope | None
 
     def needs(self, method: str) -> Scope | None:
-        """The scope that a key must have for this, by this method; None where there is no need of a key."""
+        """Return the scope that a key needs for this operation; None for an operation without a key."""
         return None if self.public else self.scope or scope_of(method)
 
 
@@ -71,7 +73,7 @@ def describe(
     operation_id: str,
     summary: str,
     answers: Mapping[int, Answer],
-    problems: tuple[str, ...] = (),
+    problems: tuple[Slug, ...] = (),
     *,
     description: str = "",
     query: Any = None,
@@ -83,12 +85,11 @@ def describe(
     public: bool = False,
     scope: Scope | None = None,
 ) -> Callable[[View], View]:
-    """Say what a view function takes and answers; stands right above it, below its route.
+    """Describe what a view function takes and answers. The decorator is below the one of the route.
 
-    `problems` are names of api.http.problem_kinds.KINDS, beside those that any route may answer. `query` is a
-    TypedDict, `body` as in Answer and of this `size` at most, `headers` names of
-    api.openapi.document.HEADERS. A `public` route takes no key; any other one with the
-    `scope`, or with that of its method.
+    `problems` are the types of problems that the route adds to those of every route. `query` is a TypedDict.
+    `body` is as in Answer, and at most of this `size`. `headers` are names of api.openapi.parameters.HEADERS.
+    A `public` route needs no key. Every other route needs one with `scope`, or with the scope of its method.
     """
     operation = Operation(
         *(operation_id, summary, answers, problems, description, query, headers),
@@ -103,5 +104,5 @@ def describe(
 
 
 def operation_of(view: Callable[..., Any] | None) -> Operation | None:
-    """What this view function says of itself, None where it says nothing."""
+    """Return the description of a view function; None where it has none."""
     return getattr(view, "operation", None)

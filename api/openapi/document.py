@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document of all routes, made of what each says of itself."""
+"""Makes the OpenAPI 3.1 document from the descriptions of all routes."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -8,50 +8,13 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints, is_type
 from flask import Flask
 
 from api.http.problem import ProblemDocument
-from api.http.problem_kinds import JOB_ERRORS, KINDS
+from api.http.problem_kinds import KINDS, Slug
 from api.identity.scopes import Scope
 from api.openapi.describe import Answer, DescribedCallback, Operation, operation_of
-from api.openapi.schema import Schema, object_schema, said_beside, schema_of
+from api.openapi.examples import EVENT_EXAMPLES, SCHEMA_EXAMPLES
+from api.openapi.parameters import HEADERS, PATH
+from api.openapi.schema import Schema, annotations_of, object_schema, schema_of
 from api.openapi.tags import all_tags, tag_of
-
-HEADERS: Mapping[str, Any] = {
-    "ETag": Annotated[str, "Changes whenever the answer does."],
-    "If-None-Match": Annotated[str, "The `ETag` of an earlier answer."],
-    "Idempotency-Expires": Annotated[str, "Until when the key stands for this job."],
-    "Idempotency-Key": Annotated[
-        str, {"maxLength": 255}, "The same key and submission are the same job, however often they are sent."
-    ],
-    "Idempotency-Replayed": Annotated[str, "`true` where this submission was accepted before."],
-    "Last-Event-ID": Annotated[str, "The id of the last event that was seen."],
-    "Link": Annotated[str, 'The jobs, rel="item".'],
-    "Location": Annotated[str, "Where to ask for what was made."],
-    "Prefer": Annotated[str, "`wait=N` waits for up to N seconds, 30 at most."],
-    "Preference-Applied": Annotated[
-        str, "`wait=N` where the request has waited; absent where too many were waiting already."
-    ],
-    "RateLimit": Annotated[str, "Submissions or callbacks left (r), and seconds until there are more (t)."],
-    "RateLimit-Policy": Annotated[
-        str, "Submissions or callbacks (q) that this client may ask for within so many seconds (w)."
-    ],
-    "Retry-After": Annotated[int, "Seconds to wait before asking again."],
-    "Vary": Annotated[str, "By which header of the request the answer was chosen."],
-    "traceparent": Annotated[
-        str, "W3C Trace Context: goes on into logs and the callback; a new trace without."
-    ],
-}
-PATH: Mapping[str, Any] = {
-    "job_id": Annotated[
-        str,
-        {"pattern": "^[A-Za-z0-9][A-Za-z0-9._~-]{0,127}$"},
-        "The job's id, or the one that you gave it by PUT (which does not begin with `job_`).",
-    ],
-    "key_id": Annotated[str, {"pattern": "^[0-9a-f]{16}$"}],
-    "problem": Annotated[str, {"enum": sorted(KINDS | JOB_ERRORS)}],
-    "study": Annotated[str, "The study's UID; instances of another are refused."],
-    "study_id": Annotated[str, {"pattern": "^study_[0-9A-HJKMNP-TV-Z]{26}$"}],
-    "probe_id": Annotated[str, {"pattern": "^probe_[0-9A-HJKMNP-TV-Z]{26}$"}],
-}
-"""What a part of a path looks like; any other is a text."""
 
 _SECURITY = {
     "apiKey": {"type": "http", "scheme": "bearer"},
@@ -59,20 +22,21 @@ _SECURITY = {
         "type": "apiKey",
         "in": "header",
         "name": "webhook-signature",
-        "description": "Of a callback: Standard Webhooks, HMAC-SHA256 by the client's secret.",
+        "description": "Signature of a callback: Standard Webhooks, HMAC-SHA256 with the client's secret.",
     },
 }
-_OF_ANY_JSON = ("malformed", "request-entity-too-large")
-_OF_ANY_WITH_A_KEY = ("unauthorized", "insufficient-scope", "part-down", "too-busy")
+_OF_ANY_JSON = (Slug.MALFORMED, Slug.REQUEST_ENTITY_TOO_LARGE)
+_OF_ANY_WITH_A_KEY = (Slug.UNAUTHORIZED, Slug.INSUFFICIENT_SCOPE, Slug.PART_DOWN, Slug.TOO_BUSY)
 
 
 def openapi_of(app: Flask, server: str) -> dict[str, Any]:
-    """The OpenAPI document of every route of `app`, below the URL `server`.
+    """Make the OpenAPI document of every route of `app`, below the URL `server`.
 
-    Raises LookupError for a route that says nothing of itself, or names a problem that is in no table.
+    Raises LookupError for a route without a description.
     """
     named: dict[str, Schema] = {}
     paths: dict[str, dict[str, Any]] = {}
+    webhooks: dict[str, dict[str, Any]] = {}
     for rule in app.url_map.iter_rules():
         operation = operation_of(app.view_functions[rule.endpoint])
         if operation is None:
@@ -82,20 +46,25 @@ def openapi_of(app: Flask, server: str) -> dict[str, Any]:
         if rule.arguments:
             item["parameters"] = [_path_parameter(name, named) for name in sorted(rule.arguments)]
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
-            said = _operation(operation, operation.needs(method), named)
-            item[method.lower()] = {"tags": [tag_of(path)], **said}
+            described = _operation(operation, operation.needs(method), named)
+            item[method.lower()] = {"tags": [tag_of(path)], **described}
+            if operation.callback:
+                webhooks |= _webhooks(operation.callback, named)
+    for name, example in SCHEMA_EXAMPLES.items():
+        named[name]["examples"] = [example]
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Osteo-Synergy",
             "version": "1",
-            "description": "A bone radiograph goes in; whether it shows a fracture, how sure that is and"
-            " where comes back. Callbacks follow Standard Webhooks. Every answer has an X-Request-ID, the"
-            " client's own where it sent one of up to 128 letters, digits and signs of `._~:/+=@-`.",
+            "description": "Analyses bone radiographs: whether each shows a fracture, with which probability,"
+            " and where. Callbacks follow Standard Webhooks. Every answer has an X-Request-ID: the client's"
+            " own, if it sent one of at most 128 letters, digits and signs of `._~:/+=@-`, or a new one.",
         },
         **({"servers": [{"url": server}]} if server else {}),
         "tags": all_tags(),
         "paths": paths,
+        "webhooks": webhooks,
         "components": {
             "securitySchemes": _SECURITY,
             "schemas": dict(sorted(named.items())),
@@ -104,10 +73,10 @@ def openapi_of(app: Flask, server: str) -> dict[str, Any]:
 
 
 def _operation(operation: Operation, scope: Scope | None, named: dict[str, Schema]) -> dict[str, Any]:
-    said: dict[str, Any] = {"operationId": operation.id, "summary": operation.summary}
+    described: dict[str, Any] = {"operationId": operation.id, "summary": operation.summary}
     if operation.description:
-        said["description"] = operation.description
-    said["security"] = [{"apiKey": [scope]}] if scope else []
+        described["description"] = operation.description
+    described["security"] = [{"apiKey": [scope]}] if scope else []
     if parameters := [
         *_query_parameters(operation.query, named),
         *(
@@ -115,17 +84,17 @@ def _operation(operation: Operation, scope: Scope | None, named: dict[str, Schem
             for name in operation.headers
         ),
     ]:
-        said["parameters"] = parameters
+        described["parameters"] = parameters
     if operation.body:
-        said["requestBody"] = {
+        described["requestBody"] = {
             "required": operation.body_required,
             "content": _content(operation.body, named, in_place=True),
         }
     given = {str(status): _answer(answer, named) for status, answer in operation.answers.items()}
-    said["responses"] = dict(sorted((_problems(operation, named) | given).items()))
+    described["responses"] = dict(sorted((_problems(operation, named) | given).items()))
     if callback := operation.callback:
-        said["callbacks"] = {callback.name: {callback.address: {"post": _callback(callback, named)}}}
-    return said
+        described["callbacks"] = {callback.name: {callback.address: {"post": _callback(callback, named)}}}
+    return described
 
 
 def _callback(callback: DescribedCallback, named: dict[str, Schema]) -> dict[str, Any]:
@@ -141,20 +110,30 @@ def _callback(callback: DescribedCallback, named: dict[str, Schema]) -> dict[str
     }
 
 
+def _webhooks(callback: DescribedCallback, named: dict[str, Schema]) -> dict[str, Any]:
+    """Describe the callback of each event, with an example of its body."""
+    webhooks: dict[str, Any] = {}
+    for event in callback.events:
+        described = _callback(callback, named) | {"summary": f"{callback.summary}: {event}"}
+        described["requestBody"]["content"]["application/json"]["example"] = EVENT_EXAMPLES[event]
+        webhooks[event] = {"post": described}
+    return webhooks
+
+
 def _answer(answer: Answer, named: dict[str, Schema]) -> dict[str, Any]:
-    said: dict[str, Any] = {"description": answer.description}
+    described: dict[str, Any] = {"description": answer.description}
     if answer.headers:
-        said["headers"] = {name: _header(name, named) for name in answer.headers}
+        described["headers"] = {name: _header(name, named) for name in answer.headers}
     if answer.body:
-        said["content"] = _content(answer.body, named)
-    return said
+        described["content"] = _content(answer.body, named)
+    return described
 
 
 def _problems(operation: Operation, named: dict[str, Schema]) -> dict[str, Any]:
-    """The answers that are problems, by status: a key and the stores may fail any route but a public one."""
+    """Describe the problems of an operation by status. Every route with a key may answer some of them."""
     of_json = _OF_ANY_JSON if operation.body and not isinstance(operation.body, Mapping) else ()
     names = (*(() if operation.public else _OF_ANY_WITH_A_KEY), *of_json, *operation.problems)
-    by_status: dict[int, list[str]] = {}
+    by_status: dict[int, list[Slug]] = {}
     for name in sorted(set(names)):
         by_status.setdefault(KINDS[name].status, []).append(name)
     return {
@@ -177,17 +156,17 @@ def _content(body: Any, named: dict[str, Schema], in_place: bool = False) -> dic
     by_type = body if isinstance(body, Mapping) else {"application/json": body}
 
     def schema(kind: Any) -> Schema:
-        told = get_args(kind)[0] if get_origin(kind) is Annotated else kind
-        return object_schema(kind, named) if in_place and is_typeddict(told) else schema_of(kind, named)
+        plain = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+        return object_schema(kind, named) if in_place and is_typeddict(plain) else schema_of(kind, named)
 
     return {media_type: {"schema": schema(kind)} for media_type, kind in by_type.items()}
 
 
 def _header(name: str, named: dict[str, Schema]) -> dict[str, Any]:
-    said = said_beside(HEADERS[name])
+    schema = annotations_of(HEADERS[name])
     return {
-        "description": said.pop("description"),
-        "schema": schema_of(get_args(HEADERS[name])[0], named) | said,
+        "description": schema.pop("description"),
+        "schema": schema_of(get_args(HEADERS[name])[0], named) | schema,
     }
 
 

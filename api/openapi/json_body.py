@@ -1,4 +1,4 @@
-"""Reads what clients send as JSON: few bytes, few levels, and the form that the API's description shows."""
+"""Reads JSON bodies: of limited size and depth, and valid by the schema of the operation."""
 
 import json
 import math
@@ -11,19 +11,20 @@ from flask import Flask, current_app, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from api.http.problem import Problem
+from api.http.problem_kinds import Slug
 from api.openapi.describe import operation_of
 
 MOST_BYTES = 64 * 1024
 MOST_DEPTH = 16
 _LONGEST_REASON = 300
-"""Characters of a refusal that may repeat what the client has sent."""
+"""Most characters of a reason that may quote what the client has sent."""
 JSON = "application/json"
 
 Validate = Callable[..., Any]
 
 
 def check_json_bodies(app: Flask, document: Mapping[str, Any]) -> None:
-    """Let `json_body` hold each operation of `app` to the schema that the OpenAPI `document` shows for it."""
+    """Let `json_body` validate bodies by the schemas that the OpenAPI `document` has for the operations."""
     app.extensions["json_bodies"] = {
         operation["operationId"]: _validator(content[JSON]["schema"], document["components"])
         for item in document["paths"].values()
@@ -33,10 +34,10 @@ def check_json_bodies(app: Flask, document: Mapping[str, Any]) -> None:
 
 
 def json_body() -> dict[str, Any]:
-    """The JSON object that this request has as its body; an empty one where the body may be absent and is.
+    """Read the JSON object in the body of this request; an empty one for an optional body that is absent.
 
-    Raises Problem: 413 for more than MOST_BYTES, before they are read; 400 for what is no JSON, is nested
-    deeper than MOST_DEPTH, or has another form than the operation's description shows.
+    Raises Problem: 413 for more than MOST_BYTES, before they are read; 400 for a body that is not JSON, is
+    nested deeper than MOST_DEPTH, or is not valid by the schema of the operation.
     """
     operation = operation_of(current_app.view_functions[request.endpoint or ""])
     assert operation is not None
@@ -44,19 +45,19 @@ def json_body() -> dict[str, Any]:
     if not data and not operation.body_required:
         return {}
     if not request.is_json:
-        raise Problem(400, "malformed", f"Send a JSON object as the body, with `Content-Type: {JSON}`.")
+        raise Problem(Slug.MALFORMED, f"Send a JSON object as the body, with `Content-Type: {JSON}`.")
     try:
         body: dict[str, Any] = loads(data, MOST_DEPTH)
         current_app.extensions["json_bodies"][operation.id](body, name_prefix="body")
     except fastjsonschema.JsonSchemaValueException as error:
-        raise Problem(400, "malformed", f"The JSON is not as /docs describes it: {_short(error)}.") from error
+        raise Problem(Slug.MALFORMED, f"The JSON is not as /docs describes it: {_short(error)}.") from error
     except ValueError as error:
-        raise Problem(400, "malformed", f"The body is not JSON: {_short(error)}.") from error
+        raise Problem(Slug.MALFORMED, f"The body is not JSON: {_short(error)}.") from error
     return body
 
 
 def loads(text: str | bytes, most_depth: int) -> Any:
-    """The value of a JSON text. Raises ValueError for no JSON, and for more than `most_depth` levels."""
+    """Parse a JSON text. Raises ValueError for no JSON, and for more than `most_depth` levels."""
     try:
         value = json.loads(text, parse_constant=_finite, parse_float=_finite)
         deep = _depth(value) > most_depth
@@ -68,17 +69,17 @@ def loads(text: str | bytes, most_depth: int) -> Any:
 
 
 def _body() -> bytes:
-    # One byte more than is taken: werkzeug cuts a body without a length off where its limit is.
+    # One byte more than the limit: werkzeug cuts a body without Content-Length at its limit without an error.
     request.max_content_length = MOST_BYTES + 1
     with suppress(RequestEntityTooLarge):
         if len(data := request.get_data(cache=False)) <= MOST_BYTES:
             return data
     detail = f"A JSON body takes at most {MOST_BYTES} bytes. Send less."
-    raise Problem(413, "request-entity-too-large", detail, max_bytes=MOST_BYTES)
+    raise Problem(Slug.REQUEST_ENTITY_TOO_LARGE, detail, max_bytes=MOST_BYTES)
 
 
 def _validator(schema: Mapping[str, Any], components: Mapping[str, Any]) -> Validate:
-    # A format, such as that of a date, is judged by the route, which says more of it.
+    # The routes check formats, such as that of a date, because they explain them better.
     validate: Validate = fastjsonschema.compile(
         {**schema, "components": components}, use_default=False, use_formats=False, detailed_exceptions=False
     )
@@ -90,7 +91,7 @@ def _short(error: Exception) -> str:
 
 
 def _finite(text: str) -> float:
-    """Python reads NaN, Infinity and 1e999, and would write them where JSON has no such thing."""
+    """Parse a number. Raises ValueError for NaN, Infinity and 1e999, which Python reads and JSON lacks."""
     if not math.isfinite(number := float(text)):
         raise ValueError(f"{text[:20]} is not a number in JSON")
     return number

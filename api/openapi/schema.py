@@ -1,4 +1,4 @@
-"""A Python type as JSON Schema: what the description of the API says of what is sent and answered."""
+"""Makes JSON Schemas from Python types, for the bodies and parameters in the description of the API."""
 
 from enum import StrEnum
 from inspect import getdoc
@@ -18,7 +18,7 @@ from typing import (
 Schema = dict[str, Any]
 
 CLOSED: Schema = {"additionalProperties": False}
-"""Beside a type by `Annotated`: an object with any other member is refused."""
+"""In `Annotated`: an object with any other member is refused."""
 
 PLAIN: dict[Any, Schema] = {
     str: {"type": "string"},
@@ -32,10 +32,10 @@ PLAIN: dict[Any, Schema] = {
 
 
 def schema_of(kind: Any, named: dict[str, Schema]) -> Schema:
-    """`kind` as JSON Schema of 2020-12; its TypedDicts and enums go into `named`, and are referred to.
+    """Make the JSON Schema (2020-12) of `kind`. Its TypedDicts and enums go into `named`, for a $ref.
 
-    In `Annotated`, a text is the description and a dict whatever else the schema says. Raises TypeError for a
-    type that has no place in JSON, and for two types of one name.
+    In `Annotated`, a string is the description, and a dict has further keywords of the schema. Raises
+    TypeError for a type that JSON does not have, and for two types of one name.
     """
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is None and kind in PLAIN:
@@ -43,7 +43,7 @@ def schema_of(kind: Any, named: dict[str, Schema]) -> Schema:
     if origin is NotRequired:
         return schema_of(arguments[0], named)
     if origin is Annotated:
-        return schema_of(arguments[0], named) | said_beside(kind)
+        return schema_of(arguments[0], named) | annotations_of(kind)
     if origin is Literal:
         return {"type": "string", "enum": list(arguments)}
     if origin in (Union, UnionType):
@@ -60,9 +60,9 @@ def schema_of(kind: Any, named: dict[str, Schema]) -> Schema:
 
 
 def object_schema(kind: Any, named: dict[str, Schema]) -> Schema:
-    """The schema of a TypedDict, in place; what its members refer to goes into `named`."""
+    """Make the schema of a TypedDict itself. The types of its members go into `named`."""
     if get_origin(kind) is Annotated:
-        return object_schema(get_args(kind)[0], named) | said_beside(kind)
+        return object_schema(get_args(kind)[0], named) | annotations_of(kind)
     members = get_type_hints(kind, include_extras=True)
     return {
         "type": "object",
@@ -72,12 +72,12 @@ def object_schema(kind: Any, named: dict[str, Schema]) -> Schema:
     }
 
 
-def said_beside(kind: Any) -> Schema:
-    """What stands beside a type in `Annotated`, as a part of its schema."""
-    said: Schema = {}
+def annotations_of(kind: Any) -> Schema:
+    """Return the annotations of a type in `Annotated` as a part of its schema."""
+    schema: Schema = {}
     for item in getattr(kind, "__metadata__", ()):
-        said |= {"description": item} if isinstance(item, str) else item
-    return said
+        schema |= {"description": item} if isinstance(item, str) else item
+    return schema
 
 
 def _union(parts: list[Schema]) -> Schema:

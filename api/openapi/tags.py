@@ -1,23 +1,23 @@
-"""The parts of the API under which its description groups the operations, by where they lie."""
+"""Groups the operations of the API by their paths, under the tags of the OpenAPI document."""
 
 _TAGS = {
-    "/v1/jobs": ("jobs", "One radiograph: submitted, waited for, read and deleted."),
-    "/v1/uploads": ("uploads", "Images that go into the object store past the API."),
-    "/v1/studies": ("studies", "Several views of one bone, as one."),
-    "/dicom-web": ("dicomweb", "STOW-RS, for a PACS that pushes."),
-    "/v1/webhook": ("webhook", "Callbacks: which come, how they are signed, and test events."),
-    "/v1/keys": ("keys", "API keys of this client."),
-    "/v1/model": ("model", "What analyses."),
-    "/": ("service", "Its health, its counts and its description; without a key."),
+    "/v1/jobs": ("jobs", "Jobs: each analyses one radiograph."),
+    "/v1/uploads": ("uploads", "Large images, uploaded directly into the object store."),
+    "/v1/studies": ("studies", "Several views of one bone, submitted and answered as one."),
+    "/dicom-web": ("dicomweb", "DICOMweb STOW-RS, by which a PACS pushes images."),
+    "/v1/webhook": ("webhook", "Callbacks: the events that are sent, their signatures, and test events."),
+    "/v1/keys": ("keys", "The API keys of this client."),
+    "/v1/model": ("model", "The model that analyses the radiographs."),
+    "/": ("service", "Health, metrics and description of the service; without a key."),
 }
-"""What each tag means, by the beginning of its paths; the first that fits counts."""
+"""The name and description of each tag by the beginning of its paths. The first match counts."""
 
 
 def tag_of(path: str) -> str:
-    """The tag of an operation at `path`."""
+    """Return the tag of an operation at `path`."""
     return next(tag for begin, (tag, _) in _TAGS.items() if path.startswith(begin))
 
 
 def all_tags() -> list[dict[str, str]]:
-    """All tags as an OpenAPI document lists them."""
+    """Return all tags as an OpenAPI document lists them."""
     return [{"name": tag, "description": text} for tag, text in _TAGS.values()]

@@ -1,8 +1,8 @@
-"""A job's result as DICOM: a structured report by TID 1500, and the overlay, both in the study of the source.
+"""Writes a job's result as DICOM: a structured report (TID 1500) and the overlay, in the study of the source.
 
-They carry the source's patient and study, or a PACS could not file them: so they are made when asked for, out
-of the stored original, for the client that submitted it, and are kept nowhere. highdicom is imported here
-only once they are asked for.
+Both carry the patient and the study of the source, which a PACS needs to file them. They are made from the
+stored original when the client that submitted it asks for them, and are not stored. highdicom is imported
+with the first of them.
 """
 
 import io
@@ -28,7 +28,7 @@ _CERTAINTY = Code("111011", "DCM", "Certainty of Feature")
 _RADIOGRAPHY = Code("168537006", "SCT", "Plain radiography")
 _NO_UNIT, _PERCENT = Code("1", "UCUM", "no units"), Code("%", "UCUM", "Percent")
 _REPORT_SERIES, _OVERLAY_SERIES = 9001, 9002
-"""Far behind the numbers that modalities give their series."""
+"""Far above the numbers that modalities give their series."""
 _NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
 _MAY_BE_EMPTY = (
     *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber"),
@@ -38,22 +38,27 @@ _MAY_BE_MISSING = ("IssuerOfPatientID", "StudyDescription")
 _SEXES = ("M", "F", "O")
 _UTF8 = "ISO_IR 192"
 
-# What highdicom warns of and tells the log holds patients' names and the source's UIDs.
-logging.getLogger("highdicom").setLevel(logging.CRITICAL + 1)
-warnings.filterwarnings("ignore", module=r"highdicom(\.|$)")
-
 
 class NotFileable(ValueError):
-    """The source's header does not say what DICOM needs; the message quotes nothing of it."""
+    """The header of the source lacks what DICOM needs. The message quotes nothing of the header."""
+
+
+def silence_highdicom() -> None:
+    """Drop the warnings and log records of highdicom: they quote patients' names and the source's UIDs."""
+    logging.getLogger("highdicom").setLevel(logging.CRITICAL + 1)
+    warnings.filterwarnings("ignore", module=r"highdicom(\.|$)")
 
 
 def report(job: Job, source: bytes) -> bytes:
-    """A Comprehensive 3D SR about the DICOM image `source`, preliminary, unverified. Raises NotFileable."""
+    """Write a Comprehensive 3D SR about the image `source`, preliminary and unverified.
+
+    Raises NotFileable.
+    """
     return _fileable(lambda header: _report(job, header), source)
 
 
 def overlay(job: Job, source: bytes, png: bytes) -> bytes:
-    """The overlay as a Secondary Capture image. Raises NotFileable."""
+    """Write the overlay as a Secondary Capture image. Raises NotFileable."""
     return _fileable(lambda header: _overlay(job, header, png), source)
 
 
@@ -72,8 +77,8 @@ def _fileable(make: Any, source: bytes) -> bytes:
     except NotFileable:
         raise
     except Exception:
-        # Not even as a cause: what the libraries say quotes the values that they stumble over.
-        raise NotFileable("The image's header holds values that DICOM does not allow.") from None
+        # Raised without the cause: the messages of the libraries quote values of the header.
+        raise NotFileable("The header of the image has values that DICOM does not allow.") from None
     return file.getvalue()
 
 
@@ -205,7 +210,7 @@ def _equipment(model: dict[str, str]) -> dict[str, str]:
 
 
 def _dated(made: Dataset, job: Job) -> Dataset:
-    """The same instance whenever it is asked for: its dates are the result's, in UTC, not today's."""
+    """Set the dates of the result, in UTC, so that every request gets the same instance."""
     moment = job.finished_at or datetime.min
     date, time = moment.strftime("%Y%m%d"), moment.strftime("%H%M%S")
     made.InstanceCreationDate = made.ContentDate = date

@@ -1,7 +1,7 @@
-"""A job's result as a FHIR R4 Bundle, for `GET /v1/jobs/{id}/result` with `Accept: application/fhir+json`.
+"""Writes a job's result as a FHIR R4 Bundle, for `GET /v1/jobs/{id}/result` with `application/fhir+json`.
 
-No patient stands in it, as none is known here: `subject` is absent, and whoever files the report adds it.
-What the client sent as `reference` comes back as an identifier of the report.
+The bundle has no patient, because the service knows none: the system that files the report adds `subject`.
+The client's `reference` is an identifier of the report.
 """
 
 from base64 import urlsafe_b64encode
@@ -18,14 +18,14 @@ _HL7 = "http://terminology.hl7.org/CodeSystem"
 UCUM = "http://unitsofmeasure.org"
 URI = "urn:ietf:rfc:3986"
 _BOX = ("Left edge", "Upper edge", "Width", "Height")
-"""Of a region, from the upper left corner of the image on."""
+"""The numbers of a region's box, from the upper left corner of the image."""
 FRACTURE = ("125605004", "Fracture of bone")
 PRESENCE = {
     "fracture": ("52101004", "Present"),
     "no_fracture": ("272519000", "Absent"),
     "indeterminate": ("82334004", "Indeterminate"),
 }
-"""The first two are DICOM's CID 240, as far as a finding goes; the third is of CID 4220."""
+"""The first two are the codes of DICOM's CID 240 for a finding; the third is of CID 4220."""
 SUSPECTED = ("415684004", "Suspected")
 LATERALITY = {"L": ("7771000", "left"), "R": ("24028007", "right"), "B": ("51440002", "right and left")}
 CONCLUSION = {
@@ -170,7 +170,7 @@ def _body_site(image: dict[str, Any]) -> dict[str, Any]:
         return {}
     code, text = part["snomed"], part["meaning"]
     if "laterality" in image:
-        # R4 has no element for the side; SNOMED CT's own grammar says it within the code.
+        # R4 has no element for the side, so the code has it, in the grammar of SNOMED CT.
         side, word = LATERALITY[image["laterality"]]
         code, text = f"{code}:272741003={side}", f"{text}, {word}"
     return {"bodySite": {"coding": [{"system": SNOMED, "code": code}], "text": text}}

@@ -1,4 +1,4 @@
-"""Answers `GET /v1/jobs/{id}/result` in the format that the request's Accept header asks for."""
+"""Answers `GET /v1/jobs/{id}/result` in the format that the Accept header of the request selects."""
 
 import json
 from collections.abc import Callable
@@ -9,6 +9,7 @@ from uuid import uuid4
 from flask import Response, jsonify, request
 
 from api.http.problem import Problem
+from api.http.problem_kinds import Slug
 from api.results import dicom_report, fhir
 from jobs.record.documents import Result, document
 from jobs.record.job import Job
@@ -23,11 +24,11 @@ class FhirBundle(TypedDict):
 
 
 class ResultQuery(TypedDict, total=False):
-    """The query of a result."""
+    """The query of a request for a result."""
 
     bundle: Annotated[
         Literal["collection", "transaction"],
-        "Of a FHIR Bundle. A FHIR server takes a `transaction` as it stands; sent again, it changes nothing.",
+        "The type of a FHIR Bundle. A FHIR server accepts a `transaction`; sent again, it changes nothing.",
     ]
 
 
@@ -39,7 +40,7 @@ _FORMATS = (JSON, fhir.MEDIA_TYPE, DICOM, RELATED)
 RESULT_FORMATS = {
     JSON: Result,
     fhir.MEDIA_TYPE: FhirBundle,
-    DICOM: Annotated[bytes, "A structured report, TID 1500."],
+    DICOM: Annotated[bytes, "A structured report (TID 1500)."],
     "multipart/related": Annotated[bytes, "The structured report, and the overlay as Secondary Capture."],
 }
 
@@ -47,9 +48,9 @@ RESULT_FORMATS = {
 def result_answer(
     job: Job, public_url: str, media_type: str, image: Callable[[], bytes], overlay: Callable[[], bytes]
 ) -> Response:
-    """The result of a job; `image` and `overlay` read its files, `media_type` is the image's.
+    """Answer with the result of a job. `image` and `overlay` read its files, `media_type` is the image's.
 
-    Raises Problem 406 for another format, and for DICOM out of what is none or names no study.
+    Raises Problem 406 for another format, and for DICOM where the image is not DICOM or names no study.
     """
     wanted = _wanted()
     if wanted == fhir.MEDIA_TYPE:
@@ -68,13 +69,11 @@ def result_answer(
 def _dicom(job: Job, wanted: str, image: Callable[[], bytes], overlay: Callable[[], bytes]) -> Response:
     if job.image.format != "DICOM":
         detail = (
-            f"The image was a {job.image.format} file; only to a DICOM image there is a study to report in."
+            f"The image was a {job.image.format} file. A DICOM report needs a DICOM image, for its study."
         )
-        raise Problem(406, "not-acceptable", detail)
+        raise Problem(Slug.NOT_ACCEPTABLE, detail)
     if find_spec("highdicom") is None:
-        raise Problem(
-            406, "not-acceptable", "This service is installed without highdicom, so writes no DICOM."
-        )
+        raise Problem(Slug.NOT_ACCEPTABLE, "This service runs without highdicom, and writes no DICOM.")
     source = image()
     try:
         report = dicom_report.report(job, source)
@@ -83,7 +82,7 @@ def _dicom(job: Job, wanted: str, image: Callable[[], bytes], overlay: Callable[
             return Response(report, content_type=DICOM, headers={"Content-Disposition": name})
         parts = (report, dicom_report.overlay(job, source, overlay()))
     except dicom_report.NotFileable as error:
-        raise Problem(406, "not-acceptable", f"{error} Ask for the result as JSON or FHIR.") from error
+        raise Problem(Slug.NOT_ACCEPTABLE, f"{error} Ask for the result as JSON or FHIR.") from error
     boundary = uuid4().hex
     head = f"--{boundary}\r\nContent-Type: {DICOM}\r\n\r\n".encode()
     body = b"".join(head + part + b"\r\n" for part in parts) + f"--{boundary}--\r\n".encode()
@@ -93,12 +92,12 @@ def _dicom(job: Job, wanted: str, image: Callable[[], bytes], overlay: Callable[
 def _bundle_type() -> str:
     wanted = request.args.get("bundle", "collection")
     if wanted not in _BUNDLE_TYPES:
-        raise Problem(400, "malformed", f"bundle is one of: {', '.join(_BUNDLE_TYPES)}.")
+        raise Problem(Slug.MALFORMED, f"bundle is one of: {', '.join(_BUNDLE_TYPES)}.")
     return wanted
 
 
 def _wanted() -> str:
-    """The format of ours that is asked for first; plain JSON where none is named."""
+    """Return the first supported format that the client accepts; JSON for a client that names none."""
     ranges = [accepted for accepted, quality in request.accept_mimetypes if quality > 0]
     for accepted in ranges:
         kind, _, parameters = accepted.lower().partition(";")
@@ -110,4 +109,4 @@ def _wanted() -> str:
             return JSON
     if not ranges:
         return JSON
-    raise Problem(406, "not-acceptable", f"The result is there as one of: {'; or '.join(_FORMATS)}.")
+    raise Problem(Slug.NOT_ACCEPTABLE, f"The result is available as one of: {'; or '.join(_FORMATS)}.")

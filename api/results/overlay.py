@@ -1,4 +1,4 @@
-"""The overlay of a job that succeeded, drawn when it is asked for: from its radiograph and its record."""
+"""Draws the overlay of a job from its radiograph and its record, when a client asks for it."""
 
 import base64
 
@@ -12,7 +12,7 @@ from model.regions import ScoredRegion
 def overlay_of(job: Job, image: bytes, pictures: Pictures) -> bytes:
     """Draw the overlay as PNG, without metadata. `image` is the radiograph as it was submitted.
 
-    Raises NotStored for a job of a version that did not keep where the model looked, and Problem as Pictures.
+    Raises NotStored for a job of an old version, whose record has no heat map, and Problem as Pictures does.
     """
     if not job.result or not job.heat:
         raise NotStored(job.id)
@@ -23,7 +23,7 @@ def overlay_of(job: Job, image: bytes, pictures: Pictures) -> bytes:
             ScoredRegion(tuple(region["box"]), region["score"]) for region in job.result["regions"]
         ),
         cells=cells_from_bytes(base64.b64decode(job.heat)),
-        # A result of a version that saw the whole picture has no field.
+        # A result of an old version, which analysed the whole picture, has no field.
         field=tuple(job.result.get("field", (0, 0, job.image.width, job.image.height))),
         model=f"{job.result['model']['name']} {job.result['model']['version']}",
     )

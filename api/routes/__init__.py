@@ -1,1 +1,1 @@
-"""The routes: each module holds the view functions of one part of the API."""
+"""The routes: each module has the view functions of one part of the API."""

@@ -1,24 +1,30 @@
-"""DICOMweb's STOW-RS (PS3.18, 10.5): a PACS pushes a study here, and each of its images becomes a job."""
+"""Serves DICOMweb STOW-RS (PS3.18, 10.5): each image that a PACS pushes becomes a job."""
 
-import io
 import json
 import logging
-import re
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Annotated, Any, TypedDict
 
 from flask import Blueprint, Response, g, request
-from pydicom import Dataset, dcmread
-from pydicom.filereader import read_dataset
-from pydicom.uid import UID
+from pydicom import Dataset
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 
 from api.http.multipart_related import MultipartPart, TooManyParts, related_parameters, related_parts
 from api.http.problem import Problem
+from api.http.problem_kinds import Slug
 from api.identity.credentials import DICOMWEB
 from api.intake.accept import Intake
+from api.intake.dicom_instance import (
+    DICOM,
+    FailureReason,
+    InstanceRefused,
+    is_image,
+    read_header,
+    read_instance,
+)
 from api.intake.fields import SubmissionFields, single_values
-from api.intake.submission import checked
+from api.intake.submission import check_submission
 from api.openapi.describe import Answer, Size, describe
 from api.results.dicom_report import MANUFACTURER
 from jobs.record.errors import TransientError
@@ -27,22 +33,10 @@ from jobs.store.claims import idempotency_claim_key
 
 log = logging.getLogger(__name__)
 
-DICOM = "application/dicom"
-_PREAMBLE = 132
-_NO_RESOURCES, _WRONG_STUDY, _NOT_UNDERSTOOD = 0xA700, 0xA900, 0xC000
-_UNKNOWN_SYNTAX, _UNKNOWN_CLASS, _DUPLICATE = 0xC122, 0x0122, 0x0111
-"""Failure reasons of PS3.18, table I.2-2."""
-_LEFT_ALONE = 0xB006
-"""Warning reason "Elements Discarded": the instance is acknowledged, and nothing of it is kept."""
-_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
-"""Some systems write zeros before a number, which `UID.is_valid` refuses."""
-_REASON = {
-    409: _NO_RESOURCES,
-    413: _NO_RESOURCES,
-    429: _NO_RESOURCES,
-    503: _NO_RESOURCES,
-    415: _UNKNOWN_SYNTAX,
-}
+_IGNORED = 0xB006
+"""Warning reason "Elements Discarded": the instance is acknowledged, and not stored."""
+_OVERLOAD = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+"""The status of a problem after which the same request may succeed later."""
 
 
 class StoreResponse(TypedDict):
@@ -52,22 +46,22 @@ class StoreResponse(TypedDict):
 _STORED = {"application/dicom+json": StoreResponse}
 STOW: dict[str, Any] = {
     "answers": {
-        200: Answer("All instances are stored.", _STORED, ("Link",)),
+        200: Answer("All instances were stored.", _STORED, ("Link",)),
         202: Answer(
-            "Some are stored; the answer says which are not, and why. What is no image, and what this service"
-            " made itself, is acknowledged with a WarningReason, and left alone.",
+            "Some instances were stored. The answer lists the others with their reasons. An instance that is"
+            " no image, or that this service made, is acknowledged with a WarningReason and not stored.",
             _STORED,
             ("Link",),
         ),
-        409: Answer("None is stored.", _STORED),
+        409: Answer("No instance was stored.", _STORED),
     },
     "problems": (
-        *("malformed", "request-entity-too-large", "unsupported-media-type", "callback-refused"),
-        *("quota-exceeded", "too-many-waiting", "queue-full", "too-busy"),
+        *(Slug.MALFORMED, Slug.REQUEST_ENTITY_TOO_LARGE, Slug.UNSUPPORTED_MEDIA_TYPE, Slug.CALLBACK_REFUSED),
+        *(Slug.QUOTA_EXCEEDED, Slug.TOO_MANY_WAITING, Slug.QUEUE_FULL, Slug.TOO_BUSY),
     ),
-    "description": "Each image instance becomes a job, by the fields in the query where there are any. An"
-    " instance that is sent again, with the same bytes and fields, is the same job while that is kept."
-    " HTTP Basic with the API key as password is taken here too.",
+    "description": "Each image instance becomes a job, with the fields of the query. An instance that is sent"
+    " again, with the same bytes and fields, is the same job for as long as the job is kept. HTTP Basic with"
+    " the API key as password is accepted as well.",
     "query": SubmissionFields,
     "headers": ("traceparent",),
     "body": {"multipart/related": Annotated[bytes, "Parts of type application/dicom."]},
@@ -75,23 +69,17 @@ STOW: dict[str, Any] = {
 }
 
 
-class _Refused(Exception):
-    def __init__(self, reason: int) -> None:
-        super().__init__(f"{reason:04X}")
-        self.reason = reason
-
-
 @dataclass
 class Stored:
-    """What has become of the instances of one request: jobs, nothing by intent, or a failure's reason."""
+    """The outcome of each instance of a request: a job, no job on purpose, or the reason of a failure."""
 
     jobs: list[tuple[Dataset, Job]] = field(default_factory=list)
-    left_alone: list[Dataset] = field(default_factory=list)
+    ignored: list[Dataset] = field(default_factory=list)
     failed: list[tuple[Dataset | None, int]] = field(default_factory=list)
 
 
 def dicomweb_routes(intake: Intake) -> Blueprint:
-    """The blueprint of these routes. `g.client` holds the authenticated client."""
+    """Make the blueprint of these routes."""
     routes = Blueprint("dicomweb", __name__, url_prefix=DICOMWEB.rstrip("/"))
 
     @routes.post("/studies")
@@ -107,9 +95,9 @@ def dicomweb_routes(intake: Intake) -> Blueprint:
     def stored(study: str | None) -> Response:
         if request.mimetype != "multipart/related" or related_parameters(request).get("type", DICOM) != DICOM:
             detail = 'Send multipart/related; type="application/dicom", each instance as a part of its own.'
-            raise Problem(415, "unsupported-media-type", detail)
+            raise Problem(Slug.UNSUPPORTED_MEDIA_TYPE, detail)
         request.max_content_length = intake.settings.max_study_bytes
-        intake.admit(g.client)
+        g.headers = intake.admit(g.caller)
         return _answer(_store_all(intake, study), intake.settings.public_url)
 
     return routes
@@ -123,15 +111,15 @@ def _store_all(intake: Intake, study: str | None) -> Stored:
         for number, part in enumerate(parts, start=1):
             _store_one(part, number, stored, intake, study, fields)
     except TooManyParts:
-        # One failure stands for all that follow: how many there are is not known, as the rest is not read.
-        stored.failed.append((None, _NO_RESOURCES))
+        # One failure stands for all that follow. Their number is unknown, as the rest is not read.
+        stored.failed.append((None, FailureReason.NO_RESOURCES))
     except (Problem, BadRequest, RequestEntityTooLarge):
-        # What has become a job must be told; the rest cannot be named.
+        # Instances that have become jobs must be answered. The rest is not read, and has no names.
         if not stored.jobs:
             raise
-        stored.failed.append((None, _NOT_UNDERSTOOD))
-    if not stored.jobs and not stored.failed and not stored.left_alone:
-        raise Problem(400, "malformed", "The multipart body holds no instance.")
+        stored.failed.append((None, FailureReason.NOT_UNDERSTOOD))
+    if not stored.jobs and not stored.failed and not stored.ignored:
+        raise Problem(Slug.MALFORMED, "The multipart body has no instance.")
     return stored
 
 
@@ -145,80 +133,52 @@ def _store_one(
 ) -> None:
     instance: Dataset | None = None
     try:
-        instance, data = _instance(part)
-        if not _is_image(instance):
-            stored.left_alone.append(instance)
+        instance, data = read_instance(part)
+        if not is_image(instance):
+            stored.ignored.append(instance)
             return
         if number > 1:
-            intake.admit(g.client)
-        submission = checked(data, fields, g.client, intake.settings, intake.pictures)
-        # Only what was checked is parsed here: pydicom inflates a deflated file whole.
-        header = _header(data)
+            g.headers = intake.admit(g.caller)
+        submission = check_submission(data, fields, g.caller.client, intake.settings, intake.pictures)
+        # Parsed only after the check, because pydicom inflates a deflated file as a whole.
+        header = read_header(data)
         if study is not None and header.get("StudyInstanceUID") != study:
-            raise _Refused(_WRONG_STUDY)
+            raise InstanceRefused(FailureReason.WRONG_STUDY)
         if header.get("Manufacturer") == MANUFACTURER:
-            # One of ours, that a PACS sends back with its study.
-            stored.left_alone.append(instance)
+            # This service made it, and the PACS sends it back with its study.
+            stored.ignored.append(instance)
             return
-        # No idempotency key begins with a line's end.
-        place = idempotency_claim_key(g.client, f"\n{instance.ReferencedSOPInstanceUID}")
-        job, _ = intake.accept_once(submission, g.client, place, expires=False)
-        stored.jobs.append((instance, job))
-    except _Refused as refusal:
+        # No idempotency key of a client begins with a newline.
+        key = idempotency_claim_key(g.caller.client, f"\n{instance.ReferencedSOPInstanceUID}")
+        accepted = intake.accept(submission, g.caller, key, expires=False)
+        stored.jobs.append((instance, accepted.job))
+        if not accepted.repeated:
+            g.setdefault("accepted", []).append(accepted.job.id)  # For the audit log.
+    except InstanceRefused as refusal:
         stored.failed.append((instance, refusal.reason))
     except Problem as problem:
-        # The fields in the query are wrong for all; a busy service is to be asked again for all.
-        if problem.slug in ("malformed", "callback-refused"):
+        g.headers = problem.headers or g.headers
+        # Wrong fields in the query concern all instances, and so does a service that is too busy.
+        if problem.slug in (Slug.MALFORMED, Slug.CALLBACK_REFUSED):
             raise
-        if problem.status in (429, 503) and not stored.jobs:
+        if problem.status in _OVERLOAD and not stored.jobs:
             raise
-        reason = _DUPLICATE if problem.slug == "key-reused" else _REASON.get(problem.status, _NOT_UNDERSTOOD)
-        stored.failed.append((instance, reason))
+        stored.failed.append((instance, _reason(problem)))
     except TransientError:
         if not stored.jobs:
             raise
-        stored.failed.append((instance, _NO_RESOURCES))
+        stored.failed.append((instance, FailureReason.NO_RESOURCES))
 
 
-def _instance(part: MultipartPart) -> tuple[Dataset, bytes]:
-    """Class and instance UID of a part, out of its file meta information, and its bytes. Raises _Refused."""
-    if part.data is None:
-        raise _Refused(_NO_RESOURCES)
-    data = bytes(part.data)
-    if part.media_type != DICOM:
-        raise _Refused(_NOT_UNDERSTOOD)
-    start = _PREAMBLE if data[_PREAMBLE - 4 : _PREAMBLE] == b"DICM" else 0
-    named = Dataset()
-    try:
-        meta = read_dataset(
-            io.BytesIO(data[start:]), False, True, stop_when=lambda tag, vr, size: tag.group != 2
-        )
-        named.ReferencedSOPClassUID = UID(meta.MediaStorageSOPClassUID)
-        named.ReferencedSOPInstanceUID = UID(meta.MediaStorageSOPInstanceUID)
-        uids = named.ReferencedSOPClassUID, named.ReferencedSOPInstanceUID
-        whole = all(_UID.fullmatch(uid) and len(uid) <= 64 for uid in uids)
-    except Exception:  # pydicom raises nearly anything on damaged files, and quotes them
-        whole = False
-    if not whole:
-        raise _Refused(_NOT_UNDERSTOOD)
-    return named, data
-
-
-def _is_image(instance: Dataset) -> bool:
-    sop_class = instance.ReferencedSOPClassUID
-    if sop_class.name == sop_class:
-        # It may be an image: what is not known is not acknowledged as if it were none.
-        raise _Refused(_UNKNOWN_CLASS)
-    return "Image Storage" in sop_class.name
-
-
-def _header(data: bytes) -> Dataset:
-    """Read the study and the manufacturer of an instance."""
-    tags = ["StudyInstanceUID", "Manufacturer"]
-    try:
-        return dcmread(io.BytesIO(data), stop_before_pixels=True, specific_tags=tags, force=True)
-    except Exception:  # pydicom raises nearly anything on damaged files, and quotes them
-        raise _Refused(_NOT_UNDERSTOOD) from None
+def _reason(problem: Problem) -> FailureReason:
+    """Return the failure reason of an instance that had this problem."""
+    if problem.slug is Slug.KEY_REUSED:
+        return FailureReason.DUPLICATE
+    if problem.status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
+        return FailureReason.UNKNOWN_SYNTAX
+    if problem.status in (*_OVERLOAD, HTTPStatus.CONFLICT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE):
+        return FailureReason.NO_RESOURCES
+    return FailureReason.NOT_UNDERSTOOD
 
 
 def _answer(stored: Stored, public_url: str) -> Response:
@@ -226,10 +186,10 @@ def _answer(stored: Stored, public_url: str) -> Response:
     answer.RetrieveURL = None
     for instance, job in stored.jobs:
         instance.RetrieveURL = f"{public_url}/v1/jobs/{job.id}/image"
-    for instance in stored.left_alone:
-        instance.WarningReason = _LEFT_ALONE
-    if stored.jobs or stored.left_alone:
-        answer.ReferencedSOPSequence = [*(instance for instance, _ in stored.jobs), *stored.left_alone]
+    for instance in stored.ignored:
+        instance.WarningReason = _IGNORED
+    if stored.jobs or stored.ignored:
+        answer.ReferencedSOPSequence = [*(instance for instance, _ in stored.jobs), *stored.ignored]
     named = [(instance, reason) for instance, reason in stored.failed if instance is not None]
     for instance, reason in named:
         instance.FailureReason = reason
@@ -238,8 +198,8 @@ def _answer(stored: Stored, public_url: str) -> Response:
     others = [reason for instance, reason in stored.failed if instance is None]
     if others:
         answer.OtherFailuresSequence = [_failure(reason) for reason in others]
-    taken, told = stored.jobs or stored.left_alone, stored.failed or stored.left_alone
-    status = 200 if not told else 202 if taken else 409
+    acknowledged, reasons = stored.jobs or stored.ignored, stored.failed or stored.ignored
+    status = 200 if not reasons else 202 if acknowledged else 409
     response = Response(json.dumps(answer.to_json_dict()), status, content_type="application/dicom+json")
     for _, job in stored.jobs:
         response.headers.add("Link", f'<{public_url}/v1/jobs/{job.id}>; rel="item"')

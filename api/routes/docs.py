@@ -1,4 +1,4 @@
-"""The API's description of itself: /openapi.json for programs, /docs for people. Registered last of all."""
+"""Serves the description of the API: /openapi.json for programs, /docs for people. Registered last."""
 
 import json
 from importlib.resources import files
@@ -13,32 +13,45 @@ from api.openapi.json_body import check_json_bodies
 
 
 def document_routes(app: Flask, server: str) -> None:
-    """Add these routes to `app`, describe all that it has, and hold JSON bodies to that description.
+    """Add these routes to `app`, describe all its routes, and validate JSON bodies by that description.
 
     Raises LookupError as openapi_of does.
     """
     style = (files("api.openapi") / "pages" / "page.css").read_bytes()
 
     @app.get("/openapi.json")
-    @describe("openapi", "This description", {200: Answer("It.", dict[str, Any])}, public=True)
+    @describe(
+        "openapi",
+        "The API as an OpenAPI document",
+        {200: Answer("The OpenAPI 3.1 document.", dict[str, Any])},
+        public=True,
+    )
     def openapi() -> Response:
         return Response(as_json, content_type="application/json")
 
     @app.get("/")
     @describe(
-        "root", "The way to /docs", {302: Answer("It is at /docs.", headers=("Location",))}, public=True
+        "root",
+        "Redirect to /docs",
+        {302: Answer("The documentation is at /docs.", headers=("Location",))},
+        public=True,
     )
     def root() -> Response:
         return Response(status=302, headers={"Location": "docs"})  # Relative: a proxy may have a prefix.
 
     @app.get("/docs")
-    @describe("docs", "This description, to be read", {200: Answer("It.", {"text/html": str})}, public=True)
+    @describe(
+        "docs", "Read this description as a page", {200: Answer("The page.", {"text/html": str})}, public=True
+    )
     def docs() -> Response:
         return page(as_page)
 
     @app.get("/docs/page.css")
     @describe(
-        "docsStyle", "The style of pages", {200: Answer("A style sheet.", {"text/css": str})}, public=True
+        "docsStyle",
+        "The style sheet of the pages",
+        {200: Answer("The style sheet.", {"text/css": str})},
+        public=True,
     )
     def docs_style() -> Response:
         return Response(style, content_type="text/css; charset=utf-8")

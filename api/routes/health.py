@@ -1,12 +1,14 @@
-"""Liveness and readiness."""
+"""Answers whether the process runs, and whether submissions are accepted."""
 
 import logging
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import Annotated, Literal, TypedDict
 
 from flask import Blueprint, Response, jsonify
 
 from api.http.problem import RETRY_SECONDS, Problem, ProblemDocument
+from api.http.problem_kinds import Slug
 from api.openapi.describe import Answer, describe
 from jobs.record.errors import NotStored, StoreUnavailable, TransientError
 from jobs.store.compatibility import Compatibility, WrongStore
@@ -18,7 +20,7 @@ Check = Callable[[], None]
 
 
 class Live(TypedDict):
-    """That the process runs."""
+    """The answer of a running process."""
 
     status: Literal["live"]
 
@@ -27,23 +29,23 @@ Part = Literal["object-store", "redis"]
 
 
 class Ready(TypedDict):
-    """That submissions are taken."""
+    """The answer while submissions are accepted."""
 
     status: Literal["ready"]
-    degraded: Annotated[list[Part], "What does not answer: submissions are stored, and wait until it does."]
+    degraded: Annotated[list[Part], "Parts that do not answer. Submissions are stored, and wait for them."]
 
 
 class NotReady(ProblemDocument):
-    """What submissions cannot do without, and what else does not answer."""
+    """The parts that do not answer: `missing` are needed for submissions, `degraded` are not."""
 
     missing: list[Part]
     degraded: list[Part]
 
 
-def agreed(compatibility: Compatibility) -> None:
-    """Return if the stores are known to be this service's own. Raises StoreUnavailable where they are not.
+def check_compatibility(compatibility: Compatibility) -> None:
+    """Check that both stores belong to this service. Raises StoreUnavailable for another one's store.
 
-    They are compared at the start already, unless a store was away then.
+    The start of the process checks it as well, unless a store does not answer then.
     """
     try:
         compatibility.check()
@@ -53,46 +55,53 @@ def agreed(compatibility: Compatibility) -> None:
 
 
 def health_routes(ledger: Ledger, compatibility: Compatibility) -> Blueprint:
-    """The blueprint of /health."""
+    """Make the blueprint of /health."""
     routes = Blueprint("health", __name__, url_prefix="/health")
 
     def check_objects() -> None:
-        agreed(compatibility)
+        check_compatibility(compatibility)
         ledger.objects.check()
 
     needed: dict[Part, Check] = {"object-store": check_objects}
     helpful: dict[Part, Check] = {"redis": ledger.view.check}
 
     @routes.get("/live")
-    @describe("live", "The process runs", {200: Answer("It does.", Live)}, public=True)
+    @describe("live", "Whether the process runs", {200: Answer("The process runs.", Live)}, public=True)
     def live() -> Response:
         return jsonify(status="live")
 
     @routes.get("/ready")
     @describe(
         "ready",
-        "Submissions are taken",
+        "Whether submissions are accepted",
         {
-            200: Answer("They are; `degraded` names what does not answer meanwhile.", Ready),
+            200: Answer("Submissions are accepted. `degraded` names the parts that do not answer.", Ready),
             503: Answer(
-                "They are not; `missing` names why.", {"application/problem+json": NotReady}, ("Retry-After",)
+                "No submission is accepted. `missing` names the parts that do not answer.",
+                {"application/problem+json": NotReady},
+                ("Retry-After",),
             ),
         },
         public=True,
     )
     def ready() -> Response:
-        missing, degraded = _silent(needed), _silent(helpful)
+        missing, degraded = _without_answer(needed), _without_answer(helpful)
         if missing:
             detail = f"No submissions are taken: {' and '.join(missing)} did not answer. Send them later."
             raise Problem(
-                503, "not-ready", detail, retry_after=RETRY_SECONDS, missing=missing, degraded=degraded
+                Slug.NOT_READY,
+                detail,
+                status=HTTPStatus.SERVICE_UNAVAILABLE,
+                retry_after=RETRY_SECONDS,
+                missing=missing,
+                degraded=degraded,
             )
         return jsonify(status="ready", degraded=degraded)
 
     return routes
 
 
-def _silent(parts: Mapping[Part, Check]) -> list[Part]:
+def _without_answer(parts: Mapping[Part, Check]) -> list[Part]:
     return [part for part, check in parts.items() if not _answers(check)]
 
 

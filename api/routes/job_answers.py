@@ -1,8 +1,13 @@
-"""Whose job a request asks for, and the job as an answer: what all routes under /v1/jobs share."""
+"""Reads the job that a request names, and makes an answer of it, for all routes under /v1/jobs."""
+
+import logging
+from collections.abc import Callable
+from typing import TypeVar
 
 from flask import Response, g, jsonify
 
 from api.http.problem import Problem
+from api.http.problem_kinds import Slug
 from api.intake.idempotency import id_of
 from jobs.record.documents import JobDocument, document
 from jobs.record.errors import NotStored, QueueUnavailable
@@ -10,37 +15,41 @@ from jobs.record.job import Job
 from jobs.record.states import State
 from jobs.store.ledger import Ledger
 
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+OWN_JOB_PROBLEMS = (Slug.NO_SUCH_JOB, Slug.GONE)
+"""The problems of every route that names a job."""
 POLL_SECONDS = 1
-"""What a client that asks again and again is told to wait."""
+"""Seconds in Retry-After for a client that polls."""
 
 
 def own_job(job_id: str, ledger: Ledger) -> Job:
-    """The authenticated client's job of this id, the service's or its own.
+    """Read the caller's job by its id, which the service or the client chose.
 
-    Raises Problem: 404, or 410 where it was deleted.
+    Raises Problem: 404 for no such job of the client, 410 for a deleted job.
     """
-    own = id_of(job_id, g.client, ledger)
+    own = id_of(job_id, g.caller.client, ledger)
     if own:
         try:
             job = ledger.current(own)
         except NotStored:
             job = None
-        if job and job.client == g.client:
+        if job and job.client == g.caller.client:
             return not_gone(job)
-    raise Problem(
-        404, "no-such-job", "There is no such job. Check the id, and that the key is this client's."
-    )
+    raise Problem(Slug.NO_SUCH_JOB, "There is no such job. Check the id, and that the key is this client's.")
 
 
 def not_gone(job: Job) -> Job:
-    """The job itself. Raises Problem 410 where it was deleted."""
+    """Return the job. Raises Problem 410 for a deleted job."""
     if job.state is State.ERASED:
-        raise Problem(410, "gone", "This job was deleted, with all that belonged to it.")
+        raise Problem(Slug.GONE, "This job was deleted, with all that belonged to it.")
     return job
 
 
 def job_document(job: Job, ledger: Ledger, public_url: str) -> JobDocument:
-    """The job's public JSON, with its place in the queue where Redis tells it."""
+    """Make the JSON of a job, with its position in the queue where Redis answers."""
     try:
         position = ledger.view.client_queues.position(job)
     except QueueUnavailable:
@@ -49,7 +58,18 @@ def job_document(job: Job, ledger: Ledger, public_url: str) -> JobDocument:
 
 
 def job_answer(job: Job, ledger: Ledger, public_url: str, status: int = 200) -> Response:
-    """The job as an answer."""
+    """Make an answer of the job."""
     response = jsonify(job_document(job, ledger, public_url))
     response.status_code = status
     return response
+
+
+def read_stored(read: Callable[[Job], T], job: Job, ledger: Ledger) -> T:
+    """Read an object of a job. Raises Problem: 410 for a deleted job, 500 for a missing object."""
+    try:
+        return read(job)
+    except NotStored as error:
+        own_job(job.id, ledger)  # Raises 410 if the job has just been deleted.
+        log.error("an object of this job is missing", extra={"job": job.id})
+        detail = "This file is missing from the object store. Tell the operator the id of the job."
+        raise Problem(Slug.OBJECT_MISSING, detail) from error

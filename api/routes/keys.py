@@ -1,4 +1,4 @@
-"""The routes under /v1/keys: a client sees, makes, replaces and ends its own API keys."""
+"""Serves /v1/keys: a client lists, creates, rotates and revokes its own API keys."""
 
 import logging
 from collections.abc import Collection
@@ -8,7 +8,8 @@ from typing import Annotated, Literal, NotRequired, TypedDict
 from flask import Blueprint, Response, g, jsonify, request
 
 from api.http.problem import Problem
-from api.identity.key import Key, id_of, told
+from api.http.problem_kinds import Slug
+from api.identity.key import Key, id_of, key_document
 from api.identity.key_store import Keys, MakerEnded
 from api.identity.scopes import Scope
 from api.openapi.describe import Answer, describe
@@ -23,32 +24,32 @@ _OVERLAP_HOURS, _LONGEST_OVERLAP_HOURS = 24, 168
 
 
 class KeyDocument(TypedDict):
-    """An API key of this client's, without the key itself."""
+    """An API key of this client, without the key itself."""
 
     id: str
     scopes: list[Scope]
     created_at: Annotated[str, MOMENT]
-    ends_at: Annotated[str | None, MOMENT, "From then on it is no key."]
-    made_by: Annotated[str | None, "The id of the key that asked for it; null where the operator made it."]
-    last_used_at: Annotated[str | None, MOMENT, "To the hour."]
+    ends_at: Annotated[str | None, MOMENT, "From then on the key is not valid."]
+    made_by: Annotated[str | None, "The id of the key that created it; null where the operator did."]
+    last_used_at: Annotated[str | None, MOMENT, "With a precision of one hour."]
 
 
 class KeysDocument(TypedDict):
-    """All keys of this client, ended ones too."""
+    """All keys of this client, including ended ones."""
 
     keys: list[KeyDocument]
 
 
 class KeyOrder(TypedDict):
-    """What a new key may."""
+    """The scopes of a new key."""
 
     scopes: NotRequired[
-        Annotated[list[Scope], {"minItems": 1}, "Of the asking key's; all of them, unless given."]
+        Annotated[list[Scope], {"minItems": 1}, "Scopes of the requesting key. Default: all of them."]
     ]
 
 
 class NewKey(TypedDict):
-    """A key, shown this once."""
+    """A new key. It is shown this once."""
 
     id: str
     scopes: list[Scope]
@@ -56,49 +57,47 @@ class NewKey(TypedDict):
 
 
 class Rotation(TypedDict):
-    """How long the key before goes on."""
+    """How long the previous key stays valid."""
 
     overlap_hours: NotRequired[
-        Annotated[
-            float, {"minimum": 0, "maximum": _LONGEST_OVERLAP_HOURS}, f"{_OVERLAP_HOURS}, unless given."
-        ]
+        Annotated[float, {"minimum": 0, "maximum": _LONGEST_OVERLAP_HOURS}, f"Default: {_OVERLAP_HOURS}."]
     ]
 
 
 class Revocation(TypedDict):
-    """What is revoked beside the key itself."""
+    """What is revoked in addition to the key itself."""
 
     and_made: NotRequired[
         Annotated[
             Literal["true", "false"],
-            "With `true` all keys that this key has made, created or rotated, end as well, and so do those"
-            " that they have made. For a key that leaked.",
+            "With `true` every key that this key has created or rotated ends as well, and so does every key"
+            " that those have created. Use it for a key that has leaked.",
         ]
     ]
 
 
 class RotatedKey(NewKey):
-    """A key in another one's place, shown this once."""
+    """A key that replaces another one. It is shown this once."""
 
     previous_key_ends_at: Annotated[str, MOMENT]
 
 
 def key_routes(keys: Keys) -> Blueprint:
-    """The blueprint of these routes. `g.client` and `g.key` hold who asks, and by which key."""
+    """Make the blueprint of these routes."""
     routes = Blueprint("keys", __name__, url_prefix="/v1/keys")
 
     @routes.get("")
     @describe(
         "listKeys",
-        "This client's API keys",
+        "List the client's API keys",
         {200: Answer("The keys, oldest first.", KeysDocument)},
         scope=Scope.ADMIN,
     )
     def show() -> Response:
-        known = sorted(keys.of_client(g.client), key=lambda pair: pair[0].created_at)
+        known = sorted(keys.of_client(g.caller.client), key=lambda pair: pair[0].created_at)
         return jsonify(
             keys=[
-                {name: value for name, value in told(key).items() if name != "client"}
+                {name: value for name, value in key_document(key).items() if name != "client"}
                 | {"last_used_at": moment_text(used_at) if used_at else None}
                 for key, used_at in known
             ]
@@ -107,86 +106,86 @@ def key_routes(keys: Keys) -> Blueprint:
     @routes.post("")
     @describe(
         "createKey",
-        "A new key, with no more scopes than the one that asks",
-        {201: Answer("The key, shown this once.", NewKey)},
+        "Create a key, with at most the scopes of the requesting key",
+        {201: Answer("The new key, shown this once.", NewKey)},
         body=Annotated[KeyOrder, CLOSED],
         body_required=False,
         scope=Scope.ADMIN,
     )
     def create() -> Response:
-        scopes = frozenset(map(Scope, json_body().get("scopes", g.key.scopes)))
-        _grantable(scopes)
+        scopes = frozenset(map(Scope, json_body().get("scopes", g.caller.key.scopes)))
+        _check_grantable(scopes)
         try:
-            return _shown(keys.create(g.client, scopes, g.key.id), scopes)
+            return _key_answer(keys.create(g.caller.client, scopes, g.caller.key.id), scopes)
         except MakerEnded as error:
             raise _asker_ended() from error
 
     @routes.post("/<key_id>/rotate")
     @describe(
         "rotateKey",
-        "A key with the same scopes in this one's place, which ends in 24 hours",
-        {201: Answer("The key, shown this once.", RotatedKey)},
-        ("no-such-key",),
+        "Replace a key by a new one with the same scopes. The old key ends in 24 hours",
+        {201: Answer("The new key, shown this once.", RotatedKey)},
+        (Slug.NO_SUCH_KEY,),
         body=Annotated[Rotation, CLOSED],
         body_required=False,
         scope=Scope.ADMIN,
     )
     def rotate(key_id: str) -> Response:
-        _grantable(_one(keys, key_id).scopes)
+        _check_grantable(_key_of_client(keys, key_id).scopes)
         overlap = timedelta(hours=json_body().get("overlap_hours", _OVERLAP_HOURS))
         try:
-            made, ending = keys.rotate(key_id, overlap, g.key.id)
+            made, ending = keys.rotate(key_id, overlap, g.caller.key.id)
         except MakerEnded as error:
             raise _asker_ended() from error
         except LookupError as error:
-            raise Problem(404, "no-such-key", f"The key {key_id} has ended. Create a new one.") from error
-        response = _shown(made, ending.scopes, previous_key_ends_at=told(ending)["ends_at"])
+            raise Problem(Slug.NO_SUCH_KEY, f"The key {key_id} has ended. Create a new one.") from error
+        response = _key_answer(made, ending.scopes, previous_key_ends_at=key_document(ending)["ends_at"])
         g.key_acted_on = key_id
         return response
 
     @routes.delete("/<key_id>")
     @describe(
         "revokeKey",
-        "End a key now",
-        {204: Answer("It has ended; for some seconds (30, by default) it may still be taken.")},
-        ("malformed", "no-such-key"),
+        "Revoke a key",
+        {204: Answer("The key has ended. It may still be accepted for some seconds (30 by default).")},
+        (Slug.MALFORMED, Slug.NO_SUCH_KEY),
         query=Revocation,
     )
     def revoke(key_id: str) -> Response:
         and_made = request.args.get("and_made", "false")
         if and_made not in ("true", "false"):
-            raise Problem(400, "malformed", "`and_made` is `true` or `false`.")
-        keys.revoke(_one(keys, key_id).id, and_made == "true")
+            raise Problem(Slug.MALFORMED, "`and_made` is `true` or `false`.")
+        keys.revoke(_key_of_client(keys, key_id).id, and_made == "true")
         g.key_acted_on = key_id
-        log.info("key revoked", extra={"client": g.client})
+        log.info("key revoked", extra={"client": g.caller.client})
         return Response(status=204)
 
     return routes
 
 
-def _one(keys: Keys, key_id: str) -> Key:
+def _key_of_client(keys: Keys, key_id: str) -> Key:
     try:
-        return keys.one(g.client, key_id)
+        return keys.one(g.caller.client, key_id)
     except LookupError as error:
         detail = "There is no such API key of this client. Take an id that `GET /v1/keys` shows."
-        raise Problem(404, "no-such-key", detail) from error
+        raise Problem(Slug.NO_SUCH_KEY, detail) from error
 
 
 def _asker_ended() -> Problem:
-    detail = "The API key that asks has ended, or ends within a minute: it makes no other. Use another key."
-    return Problem(401, "unauthorized", detail)
+    detail = "The requesting API key has ended, or ends within a minute. Use another key."
+    return Problem(Slug.UNAUTHORIZED, detail)
 
 
-def _grantable(scopes: Collection[Scope]) -> None:
-    """Raises Problem where the asking key would hand out what it may not do itself."""
-    for scope in sorted(set(scopes) - g.key.scopes):
-        detail = f"A key hands out no more than it may do: this needs one that has the scope `{scope}`, too."
-        raise Problem(403, "insufficient-scope", detail, scope=scope)
+def _check_grantable(scopes: Collection[Scope]) -> None:
+    """Raise Problem 403 for a scope that the requesting key does not have."""
+    for scope in sorted(set(scopes) - g.caller.key.scopes):
+        detail = f"A key grants only scopes that it has: this needs a key with the scope `{scope}`."
+        raise Problem(Slug.INSUFFICIENT_SCOPE, detail, scope=scope)
 
 
-def _shown(made: str, scopes: Collection[Scope], **more: object) -> Response:
+def _key_answer(made: str, scopes: Collection[Scope], **more: object) -> Response:
     g.key_acted_on = id_of(made)
     response = jsonify(id=id_of(made), scopes=sorted(scopes), api_key=made, **more)
     response.status_code = 201
-    log.info("key made", extra={"client": g.client})
+    log.info("key made", extra={"client": g.caller.client})
     return response

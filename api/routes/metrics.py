@@ -1,4 +1,4 @@
-"""What operators watch, in Prometheus' text format: read from Redis and the object store at each request."""
+"""Serves the metrics in Prometheus' text format, read from Redis and the object store at each request."""
 
 import time
 from collections import Counter
@@ -19,7 +19,7 @@ TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def metrics_routes(ledger: Ledger, receivers: Receivers) -> Blueprint:
-    """The blueprint of /metrics. A store that does not answer leaves its figures out, and says so."""
+    """Make the blueprint of /metrics. It leaves out the figures of a store that does not answer."""
     routes = Blueprint("metrics", __name__)
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Part("redis", lambda: _of_redis(ledger)))
@@ -28,10 +28,10 @@ def metrics_routes(ledger: Ledger, receivers: Receivers) -> Blueprint:
     @routes.get("/metrics")
     @describe(
         "metrics",
-        "What operators watch, for Prometheus",
+        "Metrics for Prometheus",
         {
             200: Answer(
-                "Figures of the whole service; those of a store that does not answer are left out.",
+                "The metrics of the whole service, without those of a store that does not answer.",
                 {"text/plain": str},
             )
         },
@@ -44,7 +44,7 @@ def metrics_routes(ledger: Ledger, receivers: Receivers) -> Blueprint:
 
 
 class _Part(Collector):
-    """The figures that one store holds, and whether it answers."""
+    """The metrics of one store, and whether the store answers."""
 
     def __init__(self, name: str, figures: Callable[[], Iterator[Metric]]) -> None:
         self._name = name
@@ -62,17 +62,20 @@ class _Part(Collector):
 
 def _of_redis(ledger: Ledger) -> Iterator[Metric]:
     view, at = ledger.view, time.time()
-    lines = view.client_queues.waiting_by_priority()
+    waiting = view.client_queues.waiting_by_priority()
     names = Counter(name.partition(":")[0] for name in view.heartbeats.alive())
     counts = view.counts()
     yield _by(
-        "priority", "osteo_jobs_waiting", "Jobs that wait for a worker", {p: n for p, (n, _) in lines.items()}
+        "priority",
+        "osteo_jobs_waiting",
+        "Jobs that wait for a worker",
+        {p: n for p, (n, _) in waiting.items()},
     )
     yield _by(
         "priority",
         "osteo_jobs_oldest_seconds",
         "For how long the first of them has waited",
-        {priority: at - since if since else 0.0 for priority, (_, since) in lines.items()},
+        {priority: at - since if since else 0.0 for priority, (_, since) in waiting.items()},
     )
     yield GaugeMetricFamily(
         "osteo_jobs_drained_per_second",

@@ -1,10 +1,11 @@
-"""The route by which a client reads what the model's answers mean."""
+"""Serves /v1/model: the model, its operating points and what they mean."""
 
 from typing import Annotated, Any, Literal, TypedDict
 
 from flask import Blueprint, Response, jsonify, request
 
 from api.http.problem import RETRY_SECONDS, Problem
+from api.http.problem_kinds import Slug
 from api.openapi.describe import Answer, describe
 from jobs.record.errors import NotStored
 from jobs.store.objects import Objects
@@ -12,7 +13,7 @@ from jobs.store.served_model import served_model
 
 
 class Figure(TypedDict):
-    """A figure of the model's test part with its 95 % interval and the number of X-rays it rests on."""
+    """A figure of the model on its test part, with its 95 % interval and the number of X-rays."""
 
     value: float | None
     low: float | None
@@ -31,17 +32,17 @@ class OperatingPoint(TypedDict):
 
 
 class ServedModel(TypedDict):
-    """The model that analyses what is submitted now."""
+    """The model that analyses new submissions."""
 
     name: str
     version: str
-    sha256: Annotated[str, "Of the weights; the same as in a result's `model`."]
+    sha256: Annotated[str, "Of the weights, as in the `model` of a result."]
     backbone: str
-    input_size: Annotated[int, "Pixels on a side of what the network sees."]
+    input_size: Annotated[int, "Side of the network's square input, in pixels."]
     preprocessing_version: int
     operating_points: list[OperatingPoint]
     auc: Figure | None
-    data: Annotated[str, "What it has learned from."]
+    data: Annotated[str, "The data that the model was trained on."]
     licence: str
     intended_use: str
     card: Annotated[str, "The model card, in Markdown."]
@@ -54,16 +55,16 @@ def model_routes(objects: Objects) -> Blueprint:
     @routes.get("")
     @describe(
         "getModel",
-        "The model, its operating points and what they mean",
-        {200: Answer("The model that was loaded last.", ServedModel, ("ETag",))},
-        ("not-ready",),
+        "Get the model, its operating points and what they mean",
+        {200: Answer("The model that a worker has loaded last.", ServedModel, ("ETag",))},
+        (Slug.NOT_READY,),
     )
     def get_model() -> Response:
         try:
             served: dict[str, Any] = served_model(objects)
         except NotStored:
             detail = "No worker has loaded a model yet. Try again once the service is up."
-            raise Problem(409, "not-ready", detail, retry_after=RETRY_SECONDS) from None
+            raise Problem(Slug.NOT_READY, detail, retry_after=RETRY_SECONDS) from None
         response = jsonify(served)
         response.set_etag(f"{served['name']}-{served['version']}-{served['sha256'][:16]}")
         response.make_conditional(request)

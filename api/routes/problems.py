@@ -1,4 +1,4 @@
-"""The pages that a problem's `type` leads to: what it means, and what to do. For people and programs."""
+"""Serves the pages of the types of problems, as HTML and as JSON: what each means, and what to do."""
 
 from typing import Annotated, TypedDict
 
@@ -6,7 +6,7 @@ from flask import Blueprint, Response, jsonify, render_template, request
 
 from api.http.page import page
 from api.http.problem import Problem, problem_type
-from api.http.problem_kinds import JOB_ERRORS, KINDS, Kind
+from api.http.problem_kinds import JOB_ERRORS, KINDS, Kind, Slug
 from api.openapi.describe import Answer, describe
 
 
@@ -29,31 +29,31 @@ ALL = dict(sorted((JOB_ERRORS | KINDS).items()))
 
 
 def problem_routes() -> Blueprint:
-    """The blueprint of /problems."""
+    """Make the blueprint of /problems."""
     routes = Blueprint("problems", __name__, url_prefix="/problems")
 
     @routes.get("")
     @describe(
         "listProblems",
-        "Every type of problem",
-        {200: Answer("The types.", {"application/json": ProblemTypes, "text/html": str})},
+        "List the types of problems",
+        {200: Answer("All types of problems.", {"application/json": ProblemTypes, "text/html": str})},
         public=True,
     )
     def all_types() -> Response:
-        return _page(ALL) if _html() else jsonify(types=[_told(*item) for item in ALL.items()])
+        return _page(ALL) if _html() else jsonify(types=[_document(*item) for item in ALL.items()])
 
     @routes.get("/<problem>")
     @describe(
         "getProblem",
-        "What a problem of this type means, and what to do",
-        {200: Answer("The type.", {"application/json": ProblemType, "text/html": str})},
-        ("not-found",),
+        "Get the meaning and the remedy of a type of problem",
+        {200: Answer("The type of problem.", {"application/json": ProblemType, "text/html": str})},
+        (Slug.NOT_FOUND,),
         public=True,
     )
     def one_type(problem: str) -> Response:
         if problem not in ALL:
-            raise Problem(404, "not-found", "There is no such type of problem. /problems lists them all.")
-        return _page({problem: ALL[problem]}) if _html() else jsonify(_told(problem, ALL[problem]))
+            raise Problem(Slug.NOT_FOUND, "There is no such type of problem. /problems lists them all.")
+        return _page({problem: ALL[problem]}) if _html() else jsonify(_document(problem, ALL[problem]))
 
     @routes.after_request
     def vary(response: Response) -> Response:
@@ -64,11 +64,11 @@ def problem_routes() -> Blueprint:
 
 
 def _html() -> bool:
-    # Browsers name HTML; whoever takes anything gets JSON.
+    # Browsers name HTML. A client that accepts anything gets JSON.
     return request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html"
 
 
-def _told(name: str, kind: Kind) -> ProblemType:
+def _document(name: str, kind: Kind) -> ProblemType:
     return {
         "type": problem_type(name),
         "status": kind.status,

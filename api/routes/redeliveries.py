@@ -1,13 +1,18 @@
-"""Sends callbacks once more, on a client's order: one, or all since a time, within its quota."""
+"""Sends callbacks again when a client asks for it: of one job, or of all since a time, within its quota."""
 
 import logging
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice, takewhile
+from typing import TypedDict
+
+from flask import g
 
 from api.http.problem import Problem
+from api.http.problem_kinds import Slug
 from api.intake.admission import Admission
 from jobs.lifecycle.retry import redeliver
+from jobs.record.documents import DeliveryAttempt
 from jobs.record.errors import Conflict, QueueUnavailable
 from jobs.record.ids import made_at
 from jobs.record.job import Job
@@ -17,40 +22,47 @@ from jobs.store.ledger import Ledger
 log = logging.getLogger(__name__)
 
 MOST_LOOKED_AT = 500
-"""Jobs that one request lets be delivered again; the cursor goes on behind them."""
+"""Jobs that one request looks at. The cursor continues after the last of them."""
+
+
+class Deliveries(TypedDict):
+    """The calls of a job's receiver, first to last."""
+
+    deliveries: list[DeliveryAttempt]
 
 
 @dataclass(frozen=True)
 class Redeliveries:
-    """Lets callbacks be due at once. Every method raises Problem 429 over the client's quota."""
+    """Makes callbacks due at once. Every method raises Problem 429 over the client's quota."""
 
     ledger: Ledger
     queue: JobQueue
     admission: Admission
 
     def of(self, job: Job) -> Job:
-        """Let the callback of this job or study be due. Raises Problem 409 where there is none yet."""
-        self.admission.admit_callbacks(job.client)
-        if not self._again(job.id):
+        """Make the callback of this job or study due. Raises Problem 409 where there is none."""
+        g.headers = self.admission.admit_callbacks(job.client)
+        if not self._make_due(job.id):
             detail = "There is no callback to deliver: this has not ended, or named no callback_url."
-            raise Problem(409, "nothing-to-deliver", detail)
+            raise Problem(Slug.NOTHING_TO_DELIVER, detail)
         return self.ledger.read(job.id)
 
     def since(self, client: str, since: datetime, cursor: str | None) -> tuple[int, str | None]:
-        """Let the callbacks of a client's jobs be due that were made since then, the newest first.
+        """Make the callbacks due of the client's jobs that were made at `since` or later, newest first.
 
-        Begins behind the job `cursor`. Returns how many there were, and the cursor to go on from, if any.
+        Begins after the job `cursor`. Returns the number of callbacks, and the cursor to continue from, or
+        None.
         """
         most = min(MOST_LOOKED_AT, self.admission.settings.client_callbacks)
         newer = takewhile(lambda job_id: made_at(job_id) >= since, self.ledger.of_client(client, cursor))
         looked_at = list(islice(newer, most + 1))
         page = looked_at[:most]
-        self.admission.admit_callbacks(client, max(1, len(page)))
-        count = sum(self._again(job_id) for job_id in page)
+        g.headers = self.admission.admit_callbacks(client, max(1, len(page)))
+        count = sum(self._make_due(job_id) for job_id in page)
         return count, page[-1] if len(looked_at) > most else None
 
-    def _again(self, job_id: str) -> bool:
-        """Let a job's callback be due once more; False where it has none, or has not ended."""
+    def _make_due(self, job_id: str) -> bool:
+        """Make a job's callback due. Returns False for a job that has none, or has not ended."""
         job = self.ledger.read(job_id)
         if not job.state.final or not job.callback_url:
             return False
@@ -58,7 +70,7 @@ class Redeliveries:
             again = redeliver(job, self.ledger)
             self.queue.feed_deliveries(again.client)
         except Conflict:
-            return False  # A delivery is being recorded this very moment.
+            return False  # Another process is recording a delivery.
         except QueueUnavailable:
             log.warning("Redis does not answer; this callback waits for the sweeper", extra={"job": job_id})
         return True

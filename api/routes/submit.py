@@ -1,51 +1,70 @@
-"""The routes by which a radiograph is submitted: checked, stored, enqueued, answered with its job."""
+"""Takes submissions of radiographs: checks, stores and enqueues each, and answers with its job."""
 
 import logging
-from collections.abc import Mapping
 from contextlib import suppress
 
 from flask import Blueprint, Response, g, request
 
 from api.http.media_types import MEDIA_TYPE
+from api.http.problem_kinds import Slug
 from api.intake.accept import Intake, done_with_body
-from api.intake.idempotency import claim_place
+from api.intake.idempotency import claim_key
 from api.intake.submission import (
     SUBMISSION_PROBLEMS,
     JobFields,
     SubmissionForm,
     read_submission,
 )
-from api.openapi.describe import Answer, Size, describe
+from api.openapi.describe import Answer, DescribedCallback, Size, describe
 from api.routes.job_answers import POLL_SECONDS, job_answer, not_gone
-from api.routes.job_types import JOB_ENDED
 from api.routes.uploads import uploaded_image
 from api.routes.waiting import Waiting, preferred_wait
-from jobs.record.documents import JobDocument
+from jobs.record.documents import Event, JobDocument
 from jobs.record.errors import TransientError
+from jobs.record.events import JOB_EVENTS
 from jobs.record.job import Job
 from jobs.store.uploads import Uploads
 
 log = logging.getLogger(__name__)
 
 _FORM = (
-    "As a multipart form, or as the raw image with the other fields in the query; path and query together"
-    " then hold 8190 bytes at most. PNG, JPEG, TIFF, BMP, WebP and DICOM, told by content, with up to"
-    " {settings.max_bytes:,} bytes, {settings.max_pixels:,} pixels. An `upload_id`, in the form or the"
-    " query, stands in the place of an image that was uploaded before."
+    "Send a multipart form, or the raw image with the other fields in the query; path and query together then"
+    " have at most 8190 bytes. The image is PNG, JPEG, TIFF, BMP, WebP or DICOM, recognized by content, of"
+    " at most {settings.max_bytes:,} bytes and {settings.max_pixels:,} pixels. An `upload_id`, in the form or"
+    " the query, replaces the image by one that was uploaded before."
+)
+_JOB_ENDED = DescribedCallback(
+    "jobEnded",
+    "{$request.body#/callback_url}",
+    "The job has ended",
+    Event,
+    ("webhook-id", "webhook-timestamp", "webhook-signature"),
+    {"2XX": "The callback is delivered.", "410": "The service sends no further callback for this job."},
+    JOB_EVENTS,
 )
 _HEADERS = ("Location", "Idempotency-Replayed", "Idempotency-Expires", "Preference-Applied")
 _ACCEPTED = {
-    200: Answer("Accepted, and ended while the request waited.", JobDocument, _HEADERS),
+    200: Answer("The job was accepted, and has ended.", JobDocument, _HEADERS),
     202: Answer(
-        "Accepted and durable.", JobDocument, (*_HEADERS, "Retry-After", "RateLimit-Policy", "RateLimit")
+        "The job was accepted and stored.",
+        JobDocument,
+        (*_HEADERS, "Retry-After", "RateLimit-Policy", "RateLimit"),
     ),
 }
 PROBLEMS = (
     *SUBMISSION_PROBLEMS,
-    *("quota-exceeded", "too-many-waiting", "queue-full", "too-busy", "in-intake", "key-reused", "gone"),
-    "no-such-upload",
-    "upload-differs",
-    "unsupported-media-type",
+    *(
+        Slug.QUOTA_EXCEEDED,
+        Slug.TOO_MANY_WAITING,
+        Slug.QUEUE_FULL,
+        Slug.TOO_BUSY,
+        Slug.IN_INTAKE,
+        Slug.KEY_REUSED,
+        Slug.GONE,
+    ),
+    Slug.NO_SUCH_UPLOAD,
+    Slug.UPLOAD_DIFFERS,
+    Slug.UNSUPPORTED_MEDIA_TYPE,
 )
 BODY = {
     "multipart/form-data": SubmissionForm,
@@ -54,7 +73,7 @@ BODY = {
 
 
 def submit_routes(intake: Intake, waiting: Waiting, uploads: Uploads) -> Blueprint:
-    """The blueprint of these routes. `g.client` holds the authenticated client."""
+    """Make the blueprint of these routes."""
     routes = Blueprint("submit", __name__, url_prefix="/v1/jobs")
 
     @routes.post("")
@@ -64,13 +83,13 @@ def submit_routes(intake: Intake, waiting: Waiting, uploads: Uploads) -> Bluepri
         _ACCEPTED,
         PROBLEMS,
         description=_FORM.format(settings=intake.settings)
-        + " With the same Idempotency-Key and submission it is answered with the job that it made before.",
+        + " A repetition with the same Idempotency-Key and submission is answered with the job of the first.",
         query=JobFields,
         headers=("Idempotency-Key", "Prefer", "traceparent"),
         body=BODY,
         body_required=False,
         size=Size.IMAGE,
-        callback=JOB_ENDED,
+        callback=_JOB_ENDED,
     )
     def submit() -> Response:
         return _submitted(intake, waiting, uploads, own_id=None)
@@ -82,14 +101,14 @@ def submit_routes(intake: Intake, waiting: Waiting, uploads: Uploads) -> Bluepri
         _ACCEPTED,
         PROBLEMS,
         description=_FORM.format(settings=intake.settings)
-        + " The id stands in the place of an idempotency key, for as long as the job is kept; every route"
-        " takes it in the place of the job's id.",
+        + " The id serves as an idempotency key for as long as the job is kept. Every route accepts it"
+        " instead of the job's id.",
         query=JobFields,
         headers=("Prefer", "traceparent"),
         body=BODY,
         body_required=False,
         size=Size.IMAGE,
-        callback=JOB_ENDED,
+        callback=_JOB_ENDED,
     )
     def submit_as(job_id: str) -> Response:
         return _submitted(intake, waiting, uploads, own_id=job_id)
@@ -98,26 +117,22 @@ def submit_routes(intake: Intake, waiting: Waiting, uploads: Uploads) -> Bluepri
 
 
 def _submitted(intake: Intake, waiting: Waiting, uploads: Uploads, own_id: str | None) -> Response:
-    place = claim_place(request, g.client, own_id)
-    intake.admit(g.client, place)
+    key = claim_key(request, g.caller.client, own_id)
+    g.headers = intake.admit(g.caller, key)
     submission = read_submission(
         request,
-        g.client,
+        g.caller.client,
         intake.settings,
         intake.pictures,
-        lambda upload_id: uploaded_image(upload_id, place, uploads, intake),
+        lambda upload_id: uploaded_image(upload_id, key, uploads, intake),
     )
-    headers: Mapping[str, str] = {}
-    if place is None:
-        job = intake.accept(submission, g.client)
-    else:
-        job, headers = intake.accept_once(submission, g.client, place, own_id)
+    accepted = intake.accept(submission, g.caller, key, own_id)
     done_with_body()
-    if submission.upload and job.upload == submission.upload:
-        with suppress(TransientError):  # It is due to be erased.
-            uploads.delete(g.client, submission.upload)
-    response = _answer(job, intake, waiting)
-    response.headers.update(headers)
+    if submission.upload and accepted.job.upload == submission.upload:
+        with suppress(TransientError):  # The upload is erased later in any case.
+            uploads.delete(g.caller.client, submission.upload)
+    response = _answer(accepted.job, intake, waiting)
+    response.headers.update(accepted.headers)
     return response
 
 

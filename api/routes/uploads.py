@@ -1,4 +1,4 @@
-"""The route by which a large image goes past the API: an address in the object store, to put it at."""
+"""Serves /v1/uploads: a signed URL by which a client puts a large image into the object store."""
 
 from contextlib import suppress
 from typing import Annotated, Literal, TypedDict
@@ -7,6 +7,7 @@ from flask import Blueprint, Response, g, jsonify
 
 from api.http.media_types import MEDIA_TYPE
 from api.http.problem import Problem
+from api.http.problem_kinds import Slug
 from api.intake.accept import Intake
 from api.intake.submission import too_large, upload_differs
 from api.openapi.describe import Answer, describe
@@ -20,46 +21,46 @@ from jobs.store.uploads import Uploads
 
 
 class UploadOrder(TypedDict):
-    """What is going to be uploaded."""
+    """The image that is going to be uploaded."""
 
     size: Annotated[int, {"minimum": 1}, "In bytes."]
     content_type: Annotated[str, {"enum": list(MEDIA_TYPE.values())}]
 
 
 class UploadDocument(TypedDict):
-    """Where to put the image, byte for byte of the size and type that were ordered."""
+    """The URL for the image, which must have exactly the size and type that were ordered."""
 
-    id: Annotated[str, "Submit the job with this as `upload_id`, once the upload is done."]
-    url: Annotated[str, {"format": "uri"}, "In the object store; whoever has it may upload: keep it secret."]
+    id: Annotated[str, "The `upload_id` to submit the job with, once the upload is complete."]
+    url: Annotated[str, {"format": "uri"}, "In the object store. It is a secret: it suffices to upload."]
     method: Literal["PUT"]
     headers: Annotated[
         dict[str, str],
-        "To be sent with it. Another size or type is refused, at the latest when it is submitted.",
+        "To be sent with the image. Another size or type is refused, at the latest when it is submitted.",
     ]
-    expires_at: Annotated[str, MOMENT, "The upload has to begin before."]
+    expires_at: Annotated[str, MOMENT, "The upload must begin before this time."]
 
 
 def upload_routes(intake: Intake, uploads: Uploads) -> Blueprint:
-    """The blueprint of this route. `g.client` holds the authenticated client."""
+    """Make the blueprint of this route."""
     routes = Blueprint("uploads", __name__, url_prefix="/v1/uploads")
 
     @routes.post("")
     @describe(
         "createUpload",
-        "An address to upload a large image to, past the API",
-        {201: Answer("Where to put it.", UploadDocument, ("RateLimit-Policy", "RateLimit"))},
-        ("image-too-large", "quota-exceeded", "too-many-waiting", "queue-full"),
-        description="Counts as a submission. Put the image there, without the API key, and submit it by its"
-        " id; what is not submitted is erased about an hour after the address has expired.",
+        "Get a URL to upload a large image to",
+        {201: Answer("The URL, and the headers to send.", UploadDocument, ("RateLimit-Policy", "RateLimit"))},
+        (Slug.IMAGE_TOO_LARGE, Slug.QUOTA_EXCEEDED, Slug.TOO_MANY_WAITING, Slug.QUEUE_FULL),
+        description="The request counts as a submission. Put the image to the URL, without the API key, and"
+        " submit it by its id. An image that is not submitted is erased about an hour after the URL expires.",
         body=Annotated[UploadOrder, CLOSED],
     )
     def create() -> Response:
-        intake.admit(g.client)
+        g.headers = intake.admit(g.caller)
         order = json_body()
         size, content_type = int(order["size"]), order["content_type"]
         if size > intake.settings.max_bytes:
             raise too_large(intake.settings.max_bytes)
-        upload = uploads.open(g.client, size, content_type)
+        upload = uploads.open(g.caller.client, size, content_type)
         response = jsonify(
             id=upload.id,
             url=upload.url,
@@ -74,32 +75,32 @@ def upload_routes(intake: Intake, uploads: Uploads) -> Blueprint:
 
 
 def uploaded_image(
-    upload_id: str, place: str | None, uploads: Uploads, intake: Intake
+    upload_id: str, claim_key: str | None, uploads: Uploads, intake: Intake
 ) -> tuple[bytes, str | None]:
-    """What the client has uploaded under this id, and the type that it ordered, which is still to be checked.
+    """Read the image that the client has uploaded under this id, and the type that the client ordered.
 
-    The radiograph of the job that it has become, without a type, where the claim at `place` stands for that
-    job: the upload is erased by then, and what is sent again has to be answered. Raises Problem: 404, 413
-    where it is too large, or 422 where it has another size than was ordered.
+    The type is not checked yet. A submission that is sent again, whose job has the claim at `claim_key`, gets
+    the radiograph of that job and no type, because the upload was erased. Raises Problem: 404, 413 for an
+    image that is too large, 422 for another size than was ordered.
     """
     with suppress(NotStored):
-        order, size = uploads.order(g.client, upload_id), uploads.size(g.client, upload_id)
+        order, size = uploads.order(g.caller.client, upload_id), uploads.size(g.caller.client, upload_id)
         if (size or 0) > intake.settings.max_bytes:
             raise too_large(intake.settings.max_bytes)
         if size is not None and size != order.size:
             raise upload_differs(f"The upload has {size} bytes; {order.size} were ordered.")
-        return uploads.read(g.client, upload_id), order.content_type
+        return uploads.read(g.caller.client, upload_id), order.content_type
     with suppress(NotStored):
-        return _submitted_before(upload_id, place, intake.ledger), None
+        return _submitted_before(upload_id, claim_key, intake.ledger), None
     detail = (
         "There is no such upload of this client: it was submitted before, never arrived, or has expired."
         " Upload the image again."
     )
-    raise Problem(404, "no-such-upload", detail)
+    raise Problem(Slug.NO_SUCH_UPLOAD, detail)
 
 
-def _submitted_before(upload_id: str, place: str | None, ledger: Ledger) -> bytes:
-    claim = ledger.claims.read(place) if place else None
+def _submitted_before(upload_id: str, claim_key: str | None, ledger: Ledger) -> bytes:
+    claim = ledger.claims.read(claim_key) if claim_key else None
     if claim is None or claim.over(now()):
         raise NotStored(upload_id)
     job = ledger.read(claim.job_id)

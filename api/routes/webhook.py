@@ -1,4 +1,4 @@
-"""The routes under /v1/webhook: what a client's callbacks are signed with, which it gets, and who fails."""
+"""Serves /v1/webhook: a client's events, secret, failing receivers, test events and redeliveries."""
 
 import logging
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from flask import Blueprint, Response, g, jsonify
 
 from api.http.moment import moment
 from api.http.problem import Problem
+from api.http.problem_kinds import Slug
 from api.identity.scopes import Scope
 from api.intake.admission import RATE_LIMIT, Admission
 from api.openapi.describe import Answer, describe
@@ -33,7 +34,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class WebhookContext:
-    """What the routes work with."""
+    """What these routes use."""
 
     settings: Settings
     ledger: Ledger
@@ -46,13 +47,13 @@ class WebhookContext:
 
 
 def webhook_routes(context: WebhookContext) -> Blueprint:
-    """The blueprint of these routes. `g.client` holds the authenticated client."""
+    """Make the blueprint of these routes."""
     routes = Blueprint("webhook", __name__, url_prefix="/v1/webhook")
 
     @routes.get("")
     @describe(
         "getWebhook",
-        "This client's events, and which of its receivers fail",
+        "Get the client's events and failing receivers",
         {200: Answer("The settings.", WebhookDocument)},
     )
     def show() -> Response:
@@ -67,71 +68,76 @@ def webhook_routes(context: WebhookContext) -> Blueprint:
         scope=Scope.ADMIN,
     )
     def choose() -> Response:
-        context.webhooks.choose(g.client, sorted(set(json_body()["events"]), key=EVENTS.index))
+        context.webhooks.choose(g.caller.client, sorted(set(json_body()["events"]), key=EVENTS.index))
         return jsonify(_document(context))
 
     @routes.post("/rotate")
     @describe(
         "rotateSecret",
-        "A new secret; for 24 hours the one before signs as well",
-        {200: Answer("The secret, shown this once.", NewSecret)},
+        "Rotate the secret. The previous one signs as well for 24 hours",
+        {200: Answer("The new secret, shown this once.", NewSecret)},
         scope=Scope.ADMIN,
     )
     def rotate() -> Response:
         at = now()
-        chosen = context.webhooks.rotate(g.client, at)
-        log.info("webhook secret rotated", extra={"client": g.client})
+        chosen = context.webhooks.rotate(g.caller.client, at)
+        log.info("webhook secret rotated", extra={"client": g.caller.client})
         return jsonify(
-            secret=webhook_secret(context.settings.signing_key, g.client, chosen.generation),
+            secret=webhook_secret(context.settings.signing_key, g.caller.client, chosen.generation),
             previous_secret_signs_until=moment_text(at + OVERLAP),
         )
 
     @routes.post("/probes")
     @describe(
         "sendProbe",
-        "Send a test event; a receiver that takes it is enabled again",
-        {202: Answer("The probe, to be asked for at its Location.", Probe, ("Location", *RATE_LIMIT))},
-        ("callback-refused", "quota-exceeded"),
+        "Send a test event. A receiver that accepts it is enabled again",
+        {202: Answer("The probe. Its delivery is shown at its Location.", Probe, ("Location", *RATE_LIMIT))},
+        (Slug.CALLBACK_REFUSED, Slug.QUOTA_EXCEEDED),
         body=ProbeOrder,
     )
     def send_probe() -> Response:
         try:
             url = parse(json_body()["callback_url"], context.settings.callback_exceptions).url
         except CallbackUrlRefused as error:
-            raise Problem(422, "callback-refused", f"{error}.") from error
-        context.admission.admit_callbacks(g.client)
-        probe_id = context.probes.create(g.client, url)
-        context.queue.probe(g.client, probe_id)
-        response = jsonify(context.probes.read(g.client, probe_id))
+            raise Problem(Slug.CALLBACK_REFUSED, f"{error}.") from error
+        g.headers = context.admission.admit_callbacks(g.caller.client)
+        probe_id = context.probes.create(g.caller.client, url)
+        context.queue.probe(g.caller.client, probe_id)
+        response = jsonify(context.probes.read(g.caller.client, probe_id))
         response.status_code = 202
         response.headers["Location"] = f"{context.settings.public_url}/v1/webhook/probes/{probe_id}"
         return response
 
     @routes.get("/probes/<probe_id>")
-    @describe("getProbe", "What came of a test event", {200: Answer("The probe.", Probe)}, ("no-such-probe",))
+    @describe(
+        "getProbe",
+        "Get the outcome of a test event",
+        {200: Answer("The probe.", Probe)},
+        (Slug.NO_SUCH_PROBE,),
+    )
     def show_probe(probe_id: str) -> Response:
         try:
             if is_id("probe", probe_id):
-                return jsonify(context.probes.read(g.client, probe_id))
+                return jsonify(context.probes.read(g.caller.client, probe_id))
         except NotStored:
             pass
-        raise Problem(404, "no-such-probe", "There is no such test event of this client. Send a new one.")
+        raise Problem(Slug.NO_SUCH_PROBE, "There is no such test event of this client. Send a new one.")
 
     @routes.post("/redeliver")
     @describe(
         "redeliverSince",
-        "Send the callbacks of all jobs made since a time once more",
-        {202: Answer("How many; with a cursor where there are more.", Redelivery, RATE_LIMIT)},
-        ("quota-exceeded",),
+        "Send the callbacks of all jobs made since a time again",
+        {202: Answer("The number of callbacks, and a cursor if there are more.", Redelivery, RATE_LIMIT)},
+        (Slug.QUOTA_EXCEEDED,),
         body=Annotated[Since, CLOSED],
     )
     def redeliver() -> Response:
         given = json_body()
         since, cursor = moment("since", given["since"]), given.get("cursor")
         if cursor is not None and not is_id("job", cursor):
-            raise Problem(400, "malformed", "`cursor` is the `next_cursor` of an earlier answer.")
-        count, behind = context.redeliveries.since(g.client, since, cursor)
-        response = jsonify(redelivered=count, next_cursor=behind)
+            raise Problem(Slug.MALFORMED, "`cursor` is the `next_cursor` of an earlier answer.")
+        count, next_cursor = context.redeliveries.since(g.caller.client, since, cursor)
+        response = jsonify(redelivered=count, next_cursor=next_cursor)
         response.status_code = 202
         return response
 
@@ -139,7 +145,7 @@ def webhook_routes(context: WebhookContext) -> Blueprint:
 
 
 def _document(context: WebhookContext) -> WebhookDocument:
-    chosen = context.webhooks.of(g.client)
+    chosen = context.webhooks.of(g.caller.client)
     return {
         "events": list(chosen.events),
         "known_events": list(EVENTS),
@@ -150,6 +156,6 @@ def _document(context: WebhookContext) -> WebhookDocument:
                 "failing_since": moment_text(receiver.failing_since) if receiver.failing_since else None,
                 "disabled_at": moment_text(receiver.disabled_at) if receiver.disabled_at else None,
             }
-            for receiver in context.receivers.failing(g.client)
+            for receiver in context.receivers.failing(g.caller.client)
         ],
     }

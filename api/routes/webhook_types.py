@@ -1,4 +1,4 @@
-"""What the routes under /v1/webhook take and answer, as types that describe it."""
+"""Describes the bodies and answers of the routes under /v1/webhook."""
 
 from typing import Annotated, NotRequired, TypedDict
 
@@ -9,19 +9,19 @@ EventNames = list[Annotated[str, {"enum": list(EVENTS)}]]
 
 
 class FailingReceiver(TypedDict):
-    """Scheme, host and port that callbacks go to, and since when they fail."""
+    """A receiver by scheme, host and port, and the time since which its callbacks fail."""
 
     origin: str
     failing_since: Annotated[str | None, MOMENT]
     disabled_at: Annotated[
         str | None,
         MOMENT,
-        "Not called any more until it takes a probe: it answered 410, or failed for five days.",
+        "Since then it is not called until it accepts a probe: it answered 410, or failed for five days.",
     ]
 
 
 class WebhookDocument(TypedDict):
-    """What a client's callbacks are."""
+    """The settings of a client's callbacks, and its failing receivers."""
 
     events: EventNames
     known_events: list[str]
@@ -30,20 +30,20 @@ class WebhookDocument(TypedDict):
 
 
 class Choice(TypedDict):
-    """The events that are to be sent."""
+    """The events to send."""
 
     events: EventNames
 
 
 class NewSecret(TypedDict):
-    """What callbacks are signed with from now on."""
+    """The secret that signs callbacks from now on."""
 
     secret: str
     previous_secret_signs_until: Annotated[str, MOMENT]
 
 
 class ProbeOrder(TypedDict):
-    """Where a test event goes."""
+    """The URL to send a test event to."""
 
     callback_url: Annotated[str, {"format": "uri"}]
 
@@ -54,18 +54,18 @@ class Probe(TypedDict):
     id: str
     callback_url: str
     created_at: Annotated[str, MOMENT]
-    delivery: Annotated[DeliveryAttempt | None, "What came of the call; null before it."]
+    delivery: Annotated[DeliveryAttempt | None, "The outcome of the call; null before it."]
 
 
 class Since(TypedDict):
-    """Which callbacks are to be sent once more."""
+    """The callbacks to send again."""
 
     since: Annotated[str, MOMENT]
-    cursor: NotRequired[Annotated[str | None, "`next_cursor` of an earlier answer."]]
+    cursor: NotRequired[Annotated[str | None, "The `next_cursor` of an earlier answer."]]
 
 
 class Redelivery(TypedDict):
-    """How many callbacks are due once more; with a cursor where there are more."""
+    """The number of callbacks that will be sent again, and a cursor if there are more."""
 
     redelivered: int
     next_cursor: str | None

@@ -1,1 +1,1 @@
-"""How the API is served: gunicorn's processes, with a worker in which no thread ever waits for a client."""
+"""The HTTP server: a worker class for gunicorn, in which no thread ever waits for a client."""

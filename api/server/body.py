@@ -1,4 +1,4 @@
-"""The body of a request: kept as it arrives, in memory while it is small, and read later."""
+"""Stores the body of a request as it arrives, in memory while it is small, for the application to read."""
 
 import io
 from collections.abc import Iterator
@@ -13,19 +13,19 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from api.server.chunked_coding import Chunks
 
 IN_MEMORY = 1024 * 1024
-"""Bytes of a body beyond which it goes into a file in the folder for temporary files."""
+"""Bytes above which a body goes into a temporary file."""
 
 
 def has_body(request: Request) -> bool:
-    """Whether a body comes behind this request's head."""
+    """Return whether the request has a body."""
     reader = request.body.reader
     return isinstance(reader, ChunkedReader) or reader.length > 0
 
 
 class Body(io.RawIOBase):
-    """The body of `request`. `end` is None while more is to come.
+    """The body of `request`. The application reads it once it has `ended`.
 
-    The application reads it once it has ended; where it is not whole, reading beyond what came raises why.
+    A read after the last byte of an incomplete body raises `missing`, the reason.
     """
 
     def __init__(self, request: Request) -> None:
@@ -42,13 +42,13 @@ class Body(io.RawIOBase):
 
     @property
     def whole(self) -> bool:
-        """Whether all of it is here, and the connection stands before the next request."""
+        """Whether the body is complete, so that the next request follows on the connection."""
         return self.ended and self.missing is None
 
     def take(self, data: bytes, most: int) -> bytes:
-        """Keep what is the body's in `data`, give back what is not. It ends early beyond `most` bytes.
+        """Store the part of `data` that belongs to the body, and return the rest. Give up above `most` bytes.
 
-        Raises InvalidChunkSize; OSError where there is no room for it.
+        Raises InvalidChunkSize, and OSError where the disk has no space.
         """
         for piece in self._pieces(data):
             self.received += len(piece)
@@ -67,37 +67,37 @@ class Body(io.RawIOBase):
         return data[len(data) - self._beyond :]
 
     def give_up(self, missing: Exception) -> None:
-        """Take no more of it; `missing` is what the application gets for the rest."""
+        """Store no more of the body. A read of the rest raises `missing`."""
         self.missing = missing
         self._end()
 
     @property
     def refused(self) -> bool:
-        """Whether it was given up while the client may go on sending it."""
+        """Whether it was given up while the client may continue to send it."""
         return isinstance(self.missing, RequestEntityTooLarge)
 
     def skip(self, data: bytes) -> bool:
-        """Read over more of it once it was given up; True at its end. Raises InvalidChunkSize."""
+        """Skip more of a body that was given up. Returns True at its end. Raises InvalidChunkSize."""
         self.received += sum(map(len, self._pieces(data)))
         return self.chunks.whole if self.chunks else self.received >= (self.declared or 0)
 
     def cut(self) -> None:
-        """Note that the client has closed before its end."""
+        """Give up, because the client has closed the connection before the end."""
         self.give_up(NoMoreData())
 
     def readable(self) -> bool:
-        """Whether it can be read: always."""
+        """Return True: a body can be read."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Read into `buffer`; 0 at the end of a whole body. Raises what is missing."""
+        """Read into `buffer`. Returns 0 at the end, or raises `missing` if the body is incomplete."""
         count = int(self._kept.readinto(buffer))
         if count == 0 and len(buffer) and self.missing:
             raise self.missing
         return count
 
     def close(self) -> None:
-        """Let go of what is kept."""
+        """Delete the stored bytes."""
         self._kept.close()
         super().close()
 

@@ -10,11 +10,11 @@ SIZE = re.compile(rb"([0-9a-fA-F]{1,15})(" + CHUNK_EXT_RE.pattern + rb")")
 _LONGEST_LINE = 8190
 _OVERHEAD = 64 * 1024
 SHARE = 8
-"""The lines around the chunks may take 64 KiB, and one byte for every 8 of the body: each line costs time."""
+"""The lines around the chunks may have 64 KiB, and one byte for every 8 of the body: each line costs time."""
 
 
 class Chunks:
-    """One body in chunks. What stands in its trailers is read over."""
+    """The decoder of one body. It ignores the trailers."""
 
     def __init__(self) -> None:
         self.whole = False
@@ -24,7 +24,7 @@ class Chunks:
         self._lines = self._decoded = 0
 
     def decode(self, data: bytes) -> Iterator[bytes]:
-        """The pieces of the body in `data`. Raises InvalidChunkSize for what is no such coding."""
+        """Return the pieces of the body in `data`. Raises InvalidChunkSize for malformed chunks."""
         self._waiting += data
         while not self.whole:
             if self._state == "data":
@@ -43,7 +43,7 @@ class Chunks:
                 self._take(line)
 
     def rest(self) -> bytes:
-        """What came behind the body's end."""
+        """Return the bytes after the end of the body."""
         return bytes(self._waiting)
 
     def _line(self) -> bytes | None:

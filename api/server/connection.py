@@ -1,4 +1,4 @@
-"""One client's connection up to the end of a request: its head, then its body, then its turn."""
+"""Reads the requests of one connection: the head, then the body, and waits for a slot."""
 
 from functools import partial
 from typing import Any
@@ -12,27 +12,27 @@ from api.intake.body_limits import Allowance
 from api.server.answering import LINGER_BYTES, Answering, AnswerPhase
 from api.server.body import Body, has_body
 from api.server.exchange import Exchange
-from api.server.least_rate import Pace
+from api.server.least_rate import LeastRate
 
 AT_ONCE = 64 * 1024
 _LONGEST_HEAD = 64 * 1024
 _HEAD_SECONDS = 10.0
-"""Longest that the head of a request may take from its first byte."""
-_LINE_SECONDS = 10.0
-"""For so long a request whose body is here waits for a slot."""
+"""Most seconds from the first byte of a request to the end of its head."""
+_QUEUE_SECONDS = 10.0
+"""Most seconds that a request with a complete body waits for a slot."""
 _LINGER_SECONDS = 2.0
-"""For so long a client may take the end of its last answer."""
+"""Most seconds in which a client may take the end of its last answer."""
 
 
 class Connection(Answering):
-    """Reads what the client sends, and ends what takes too long."""
+    """The connection of one client. It ends what takes too long."""
 
     def __init__(self, worker: Any, sock: Any, peer: Any) -> None:
         super().__init__(worker, sock, peer)
         self.served = 0
 
     def readable(self) -> None:
-        """Take what has come."""
+        """Read what the client has sent."""
         try:
             data = self.sock.recv(AT_ONCE)
         except BlockingIOError:
@@ -54,29 +54,32 @@ class Connection(Answering):
             self._look_for_head()
 
     def expire(self, now: float) -> None:
-        """End what has taken too long."""
+        """End the current phase if it has taken too long."""
         since, phase = now - self.since, self.phase
         if phase is AnswerPhase.HEAD and since > _HEAD_SECONDS:
             self.refuse(408, "Request Timeout")
-        elif phase is AnswerPhase.BODY and self.pace.too_slow(now, self.body.received):
+        elif phase is AnswerPhase.BODY and self.least_rate.too_slow(now, self.body.received):
             self.body.give_up(RequestTimeout("The body came too slowly. Send it again, faster."))
             self.run()
-        elif phase is AnswerPhase.LINE and since > _LINE_SECONDS:
+        elif phase is AnswerPhase.QUEUED and since > _QUEUE_SECONDS:
             assert self.allowance
-            self.worker.lines_of(self.allowance).leave(self.allowance.client, self)
+            self.worker.queues_of(self.allowance).remove(self.allowance.client, self)
             self.run(busy=True)
         elif (
             (phase is AnswerPhase.IDLE and since > self.worker.idle_seconds)
-            or (phase is AnswerPhase.SENDING and self.pace.too_slow(now, self.outbox.acknowledged()))
+            or (
+                phase is AnswerPhase.SENDING
+                and self.least_rate.too_slow(now, self.send_buffer.acknowledged())
+            )
             or (phase is AnswerPhase.LINGERING and since > _LINGER_SECONDS)
         ):
             self.close()
-        elif phase is AnswerPhase.SKIPPING and self.pace.too_slow(now, self.body.received):
+        elif phase is AnswerPhase.SKIPPING and self.least_rate.too_slow(now, self.body.received):
             self.linger()
 
     def next_request(self) -> None:
         """Begin to read the next request."""
-        self.enter(AnswerPhase.IDLE)
+        self.set_phase(AnswerPhase.IDLE)
         self.worker.listen(self)
         if self.incoming:
             self._look_for_head()
@@ -87,7 +90,7 @@ class Connection(Answering):
             if len(self.incoming) > _LONGEST_HEAD:
                 self.refuse(431, "Request Header Fields Too Large")
             elif self.phase is AnswerPhase.IDLE:
-                self.enter(AnswerPhase.HEAD)
+                self.set_phase(AnswerPhase.HEAD)
             return
         head = bytes(self.incoming[: end + 4])
         del self.incoming[: end + 4]
@@ -95,20 +98,22 @@ class Connection(Answering):
         self.served += 1
         try:
             request = Request(self.worker.cfg, IterUnreader([head]), self.peer, self.served)
-            self.exchange = Exchange(self.worker, request, self.outbox, self.peer, self.sock.getsockname())
+            self.exchange = Exchange(
+                self.worker, request, self.send_buffer, self.peer, self.sock.getsockname()
+            )
         except (NoMoreData, StopIteration):
             self.close()
         except Exception as error:
-            self.worker.handle_error(None, self.outbox, self.peer, error)
+            self.worker.handle_error(None, self.send_buffer, self.peer, error)
             self.end_with_this()
         else:
-            self.enter(AnswerPhase.RUNNING)
+            self.set_phase(AnswerPhase.RUNNING)
             if has_body(request) or request.method in (
                 "POST",
                 "PUT",
             ):  # Without a body it may need a slot, too.
                 self.exchange.body = Body(request)
-                ask = partial(self.worker.gate, self.exchange.environ.copy())
+                ask = partial(self.worker.body_limits, self.exchange.environ.copy())
                 self.worker.run_in_thread(ask, self._allowed)
             else:
                 self.run()
@@ -119,16 +124,18 @@ class Connection(Answering):
             self._end_of_body()
             return
         if allowance is None or (self.body.declared or 0) > allowance.most:
-            # Not read at all: what the application answers has nothing to do with it.
+            # The body is not read: the answer of the application does not depend on it.
             self.body.give_up(RequestEntityTooLarge())
             self.run()
             return
         assert self.exchange
         if self.exchange.expects_continue and not self.incoming:
-            self.outbox.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-            self.outbox.flush()
-        self.enter(AnswerPhase.BODY)
-        self.pace = Pace(self.worker.gate.settings.least_rate, self.worker.gate.settings.body_seconds)
+            self.send_buffer.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.send_buffer.flush()
+        self.set_phase(AnswerPhase.BODY)
+        self.least_rate = LeastRate(
+            self.worker.body_limits.settings.least_rate, self.worker.body_limits.settings.body_seconds
+        )
         self.worker.listen(self)
         if self.incoming:
             data = bytes(self.incoming)
@@ -150,18 +157,18 @@ class Connection(Answering):
         except ParseException as error:
             self.body.give_up(error)
         except OSError:
-            self.run(busy=True)  # There is no room where temporary files go.
+            self.run(busy=True)  # The disk for temporary files is full.
             return
         if self.body.ended:
             self._end_of_body()
 
     def _end_of_body(self) -> None:
-        lines = self.worker.lines_of(self.allowance)
-        if lines is None or not self.body.whole:
+        queues = self.worker.queues_of(self.allowance)
+        if queues is None or not self.body.whole:
             self.run()
             return
         assert self.allowance
         self.worker.listen(self, reading=False)
-        self.enter(AnswerPhase.LINE)
-        lines.enter(self.allowance.client, self)
-        self.worker.start_next(lines)
+        self.set_phase(AnswerPhase.QUEUED)
+        queues.add(self.allowance.client, self)
+        self.worker.start_next(queues)

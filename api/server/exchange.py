@@ -1,4 +1,4 @@
-"""One request and its answer: the application runs in a thread, which never waits for the client."""
+"""Runs the application for one request in a thread, which never waits for the client."""
 
 import logging
 from collections.abc import Iterator
@@ -11,25 +11,25 @@ from gunicorn.http import wsgi
 from gunicorn.http.message import Request
 
 from api.server.body import Body
-from api.server.outbox import Outbox
+from api.server.send_buffer import SendBuffer
 
 log = logging.getLogger(__name__)
 
 
 class Exchange:
-    """What a thread does of one request. `worker`: the process; `peer` and `own`: both addresses."""
+    """One request and its answer. `worker` is the process, `peer` and `own` are the two addresses."""
 
-    def __init__(self, worker: Any, request: Request, outbox: Outbox, peer: Any, own: Any) -> None:
+    def __init__(self, worker: Any, request: Request, send_buffer: SendBuffer, peer: Any, own: Any) -> None:
         self.worker = worker
         self.request = request
-        self.outbox = outbox
+        self.send_buffer = send_buffer
         self.body: Body | None = None
         self.broken = False
         self.finished = False
         self.expects_continue = request._expected_100_continue
-        # The event loop says so once the body is wanted: gunicorn would say it here.
+        # The event loop sends `100 Continue` once it reads the body; gunicorn would send it here.
         request._expected_100_continue = False
-        self.response, self.environ = wsgi.create(request, outbox, peer, own, worker.cfg)
+        self.response, self.environ = wsgi.create(request, send_buffer, peer, own, worker.cfg)
         self.environ["wsgi.multithread"] = True
         self._pieces: Any = None
         self._iterator: Iterator[bytes] = iter(())
@@ -37,11 +37,11 @@ class Exchange:
 
     @property
     def closes(self) -> bool:
-        """Whether the connection ends with this answer."""
+        """Whether the connection is closed after this answer."""
         return self.broken or bool(self.response.should_close())
 
     def run(self) -> None:
-        """Run the application, and send its answer as far as the client takes it."""
+        """Run the application, and send as much of its answer as the client takes."""
         self.environ["wsgi.input"] = self.body or BytesIO()
         if (self.body and not self.body.whole) or not self.worker.alive:
             self.response.force_close()
@@ -53,14 +53,14 @@ class Exchange:
             self._break(error)
 
     def go_on(self) -> None:
-        """Send more of the answer: the client has taken what there was."""
+        """Send more of the answer, after the client has taken the previous part."""
         try:
             self._send()
         except Exception as error:
             self._break(error)
 
     def abandon(self) -> None:
-        """End without sending the rest: the client has gone, or takes nothing."""
+        """End without the rest of the answer, because the client has closed or reads too slowly."""
         self.broken = True
         self._finish()
 
@@ -69,12 +69,12 @@ class Exchange:
         for piece in self._iterator:
             response.write(piece)
             if self.request.method == "HEAD" or self._all_written():
-                break  # So that what holds the whole answer is let go of while the client reads.
-            if not self.outbox.flush():
+                break  # The application's copy of the answer is freed while the client reads.
+            if not self.send_buffer.flush():
                 return
         response.close()
         self._finish()
-        self.outbox.flush()
+        self.send_buffer.flush()
 
     def _all_written(self) -> bool:
         length = self.response.response_length

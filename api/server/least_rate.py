@@ -1,15 +1,15 @@
-"""The least pace of a client that sends or takes bytes, judged over windows: a short pause costs nothing."""
+"""Enforces the least rate at which a client sends or takes bytes, over windows that allow short pauses."""
 
 from dataclasses import dataclass, field
 from time import monotonic
 
 WINDOW = 10.0
-"""Seconds over which a pace is judged."""
+"""Seconds over which a rate is measured."""
 
 
 @dataclass
-class Pace:
-    """A transfer that begins now. `rate`: bytes a second at least; `seconds`: how long it may take."""
+class LeastRate:
+    """The limits of a transfer that begins now: at least `rate` bytes a second, at most `seconds` in all."""
 
     rate: float
     seconds: float
@@ -19,7 +19,7 @@ class Pace:
         self._window, self._before = self.began, 0
 
     def too_slow(self, now: float, moved: int) -> bool:
-        """Whether the transfer must end, where `moved` bytes went over the line in all."""
+        """Return whether the transfer must end. `moved`: all bytes that were transferred so far."""
         if now - self.began > self.seconds:
             return True
         if now - self._window < WINDOW:

@@ -1,4 +1,4 @@
-"""The event loop of one process: it alone waits for clients, for all of them at once, and never for one."""
+"""Runs the event loop of one process, which waits for all clients at once; threads run the application."""
 
 import logging
 import os
@@ -18,31 +18,31 @@ from api.http.threads import INTAKES, ONE_IN, STUDIES
 from api.intake.body_limits import Allowance
 from api.openapi.describe import Size
 from api.server.answering import AnswerPhase
-from api.server.byte_budget import Budget
-from api.server.client_queues import RequestQueues
+from api.server.byte_budget import ByteBudget
 from api.server.connection import Connection
+from api.server.request_queues import RequestQueues
 
 log = logging.getLogger(__name__)
 
-_TURN_SECONDS = 0.5
-"""How often it looks for what has taken too long."""
+_STEP_SECONDS = 0.5
+"""Seconds between two checks for connections that take too long."""
 _LAST_SECONDS = 2.0
-"""For how long a process that is told to stop still takes requests on connections that it has."""
+"""Most seconds in which a stopping process accepts further requests on open connections."""
 PROBES = {socket.TCP_KEEPIDLE: 60, socket.TCP_KEEPINTVL: 15, socket.TCP_KEEPCNT: 4}
-"""A client that has vanished is noticed after two minutes."""
+"""The process notices after two minutes that a client has vanished."""
 _SEND_BUFFER = 256 * 1024
-"""Bytes that the kernel keeps for a client that does not read."""
+"""Bytes that the kernel buffers for a client that does not read."""
 
 
 class Worker(GunicornWorker):
-    """Reads heads and bodies and sends answers without waiting; threads only ever run the application.
+    """A gunicorn worker that reads requests and sends answers in one event loop.
 
-    A request with a body is shown to the application's gate first, which says whose it is and how many bytes
-    it may have. Once all of it is here it waits for a slot, in its client's line.
+    For a request with a body, the BodyLimits of the application name its client and its largest size before
+    the body is read. Once the body is complete, the request waits for a slot in the queue of its client.
     """
 
     def init_process(self) -> None:
-        """Make what the loop needs, and run it."""
+        """Prepare the event loop, and run it."""
         self.pool = ThreadPoolExecutor(self.cfg.threads, "request")
         self.idle_seconds = float(self.cfg.keepalive)
         self.connections: set[Connection] = set()
@@ -52,11 +52,11 @@ class Worker(GunicornWorker):
         super().init_process()
 
     def run(self) -> None:
-        """Serve until told to stop, then until the last request is answered or the grace period is over."""
-        self.gate = self.wsgi.extensions["gate"]
-        kept = STUDIES * self.gate.settings.max_study_bytes
-        self.spool = Budget(kept, kept // 2)
-        self._lines: dict[Size, RequestQueues[Connection]] = {
+        """Serve until the process is to stop, then until the last answer or the end of the grace period."""
+        self.body_limits = self.wsgi.extensions["body_limits"]
+        kept = STUDIES * self.body_limits.settings.max_study_bytes
+        self.spool = ByteBudget(kept, kept // 2)
+        self._queues: dict[Size, RequestQueues[Connection]] = {
             Size.IMAGE: RequestQueues(INTAKES, INTAKES // ONE_IN),
             Size.STUDY: RequestQueues(STUDIES, STUDIES // 2),
         }
@@ -65,11 +65,11 @@ class Worker(GunicornWorker):
             listener.setblocking(False)
             self._poller.register(listener, selectors.EVENT_READ, partial(self._accept, listener))
         while self.alive and self.ppid == os.getppid():
-            self._turn()
+            self._step()
         self._stop()
 
     def listen(self, connection: Connection, reading: bool = True, writing: bool = False) -> None:
-        """Call the connection when it can be read or written, or not at all."""
+        """Call the connection when its socket can be read or written; without either, no longer."""
         events = selectors.EVENT_READ * reading | selectors.EVENT_WRITE * writing
         known = connection.sock in self._poller.get_map()
         if not events:
@@ -81,48 +81,48 @@ class Worker(GunicornWorker):
             self._poller.register(connection.sock, events, connection)
 
     def post(self, call: Callable[[], None]) -> None:
-        """Have the loop make this call; from any thread."""
+        """Let the event loop make this call. Any thread may use it."""
         self._posted.append(call)
-        with suppress(BlockingIOError):  # It is full of reasons to wake up already.
+        with suppress(BlockingIOError):  # The pipe is full: the loop will wake up anyway.
             os.write(self.PIPE[1], b".")
 
     def run_in_thread(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
-        """Do `work` in a thread, and `then` in the loop with what it gave."""
+        """Call `work` in a thread, and `then` with its result in the event loop."""
 
         def done(future: "Future[Any]") -> None:
             self.post(lambda: then(future.result()))
 
         self.pool.submit(work).add_done_callback(done)
 
-    def lines_of(self, allowance: Allowance | None) -> RequestQueues[Connection] | None:
-        """The lines in which such requests wait for a slot; None where they need none."""
-        return self._lines.get(allowance.size) if allowance else None
+    def queues_of(self, allowance: Allowance | None) -> RequestQueues[Connection] | None:
+        """Return the queues in which such requests wait for a slot; None for requests that need none."""
+        return self._queues.get(allowance.size) if allowance else None
 
-    def start_next(self, lines: RequestQueues[Connection]) -> None:
-        """Start all whose turn it is."""
-        while connection := lines.next():
+    def start_next(self, queues: RequestQueues[Connection]) -> None:
+        """Start every request for which a slot is free."""
+        while connection := queues.next():
             connection.start()
 
     def free(self, allowance: Allowance) -> None:
-        """Take back a slot."""
-        lines = self._lines[allowance.size]
-        lines.free(allowance.client)
-        self.start_next(lines)
+        """Take a slot back, and start the next request."""
+        queues = self._queues[allowance.size]
+        queues.free(allowance.client)
+        self.start_next(queues)
 
     def forget(self, connection: Connection) -> None:
-        """Note that this connection is closed."""
+        """Remove a closed connection."""
         self.connections.discard(connection)
 
-    def _turn(self) -> None:
+    def _step(self) -> None:
         self.notify()
-        for key, events in self._poller.select(_TURN_SECONDS):
+        for key, events in self._poller.select(_STEP_SECONDS):
             if not isinstance(key.data, Connection):
                 key.data()
             elif key.data.phase is not AnswerPhase.CLOSED:
                 step = key.data.writable if events & selectors.EVENT_WRITE else key.data.readable
                 self._guarded(key.data, step)
         if (now := time.monotonic()) >= self._next_look:
-            self._next_look = now + _TURN_SECONDS
+            self._next_look = now + _STEP_SECONDS
             for connection in list(self.connections):
                 self._guarded(connection, partial(connection.expire, now))
 
@@ -147,7 +147,7 @@ class Worker(GunicornWorker):
             sock, peer = listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
             return
-        except OSError as error:  # No more files.
+        except OSError as error:  # The process has no free file descriptor.
             log.error("a connection was not taken: %s", error)
             self._make_room()
             return
@@ -163,7 +163,7 @@ class Worker(GunicornWorker):
         self.listen(connection)
 
     def _make_room(self) -> bool:
-        """Close one connection that nothing is done for: first one that has asked for nothing yet."""
+        """Close an idle connection, preferably one that sent no request. Returns False if none is idle."""
         spare = (AnswerPhase.LINGERING, AnswerPhase.SKIPPING, AnswerPhase.IDLE, AnswerPhase.HEAD)
         idle = [connection for connection in self.connections if connection.phase in spare]
         if idle:
@@ -177,5 +177,5 @@ class Worker(GunicornWorker):
         self.idle_seconds = min(self.idle_seconds, _LAST_SECONDS)
         ends = time.monotonic() + self.cfg.graceful_timeout
         while self.connections and time.monotonic() < ends:
-            self._turn()
+            self._step()
         self.pool.shutdown(wait=False)

@@ -1,4 +1,4 @@
-"""A real API over real HTTP: gunicorn on a free port, over the session's stores, with no worker behind it."""
+"""Provides an API over HTTP: gunicorn on a free port, over the stores of the session, without workers."""
 
 import json
 import os
@@ -40,14 +40,15 @@ RESULT = {
 
 
 def collaborators(settings: Settings, ledger: Ledger, queue: JobQueue, keys: Keys) -> Collaborators:
-    """What an application works with, over these parts."""
+    """Make the collaborators of an application over these parts."""
     stores = Stores(ledger.objects, ledger.view.redis, ledger, queue, settings.signing_key)
-    return Collaborators(stores, keys, Changes.connect(settings.redis_url), ledger.objects)
+    signer = Objects.connect(settings.s3_public_url or settings.s3_endpoint_url, settings.s3_bucket)
+    return Collaborators(stores, keys, Changes.connect(settings.redis_url), signer)
 
 
 @dataclass
 class Api:
-    """The API as a client sees it, and what lies behind it as an operator sees it."""
+    """The API for a client, and its stores for an operator."""
 
     url: str
     key: str
@@ -57,12 +58,12 @@ class Api:
 
     @property
     def ledger(self) -> Ledger:
-        """The ledger behind it."""
+        """The ledger of the API."""
         return Ledger(self.objects, View(self.redis, 60))
 
     @property
     def records(self) -> Records:
-        """The records behind it."""
+        """The records of the API."""
         return Records(self.objects, self.redis)
 
     def request(
@@ -79,7 +80,7 @@ class Api:
         )
 
     def logged(self, text: str) -> str:
-        """The log, once `text` stands in it: gunicorn writes of a request after it was answered."""
+        """Wait until `text` is in the log, and return the log. gunicorn writes it after the answer."""
         deadline = time.monotonic() + 30
         while text not in (log := self.log.read_text()):
             assert time.monotonic() < deadline, f"not in the log: {text}"
@@ -90,7 +91,7 @@ class Api:
         return self.request("POST", "/v1/jobs", fields={"image": (name, data), **fields})
 
     def traces(self) -> set[str]:
-        """Everything stored or queued, for comparison before and after; a count and a use are no traces."""
+        """Return the keys of all that is stored or queued, without counters and last uses of API keys."""
         keys = [*self.objects.keys(""), *(key.decode() for key in self.redis.scan_iter())]
         return {key for key in keys if not key.startswith(("quota", "check", "keys-used"))}
 
@@ -99,7 +100,7 @@ class Api:
 def serving(
     servers: Servers, folder: Path, *arguments: str, **changed: Any
 ) -> Iterator[tuple[Api, "subprocess.Popen[bytes]"]]:
-    """An API that answers, and gunicorn's process; with more `arguments` of gunicorn's, and settings."""
+    """Run an API, with more `arguments` for gunicorn and changed settings; gives it and its process."""
     settings = replace(
         Settings(
             signing_key=SIGNING_KEY,
@@ -161,7 +162,7 @@ def api(served: Api) -> Api:
 
 
 def problem_of(response: urllib3.BaseHTTPResponse) -> dict[str, Any]:
-    """The problem document of an answer, checked for its form."""
+    """Return the problem document of an answer, and check its form."""
     assert response.headers["Content-Type"] == "application/problem+json", response.data
     document = json.loads(response.data)
     assert document["status"] == response.status

@@ -14,9 +14,9 @@ from api.http.problem_kinds import JOB_ERRORS, KINDS, Kind
 from api.http.threads import WAITING_OF_ONE
 from api.intake.fields import SubmissionFields
 from api.intake.study import MOST_IMAGES
-from api.openapi.document import HEADERS
 from api.openapi.json_body import MOST_BYTES
-from api.routes.job_types import MOST_A_PAGE
+from api.openapi.parameters import HEADERS
+from api.routes.job_list import MOST_A_PAGE
 from api.routes.waiting import LONGEST
 from jobs.record.events import EVENTS
 from jobs.record.states import SEEN, Delivery

@@ -1,4 +1,4 @@
-"""What the API says while a part of the service is away or full."""
+"""Tests the API while a part of the service does not answer, or is full."""
 
 import os
 import subprocess
@@ -32,7 +32,7 @@ NO_REDIS = "redis://127.0.0.1:1/0"
 
 
 def client_of(settings: Settings, ledger: Ledger, queue: JobQueue, keys: Keys) -> FlaskClient:
-    """A client with a valid key of an API over these parts."""
+    """Make a client, with a valid key, of an API over these parts."""
     client = create_app(settings, collaborators(settings, ledger, queue, keys)).test_client()
     client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {keys.create('clinic')}"
     return client
@@ -43,7 +43,7 @@ def keys(ledger: Ledger) -> Keys:
     return Keys(ledger.records)
 
 
-def test_a_radiograph_is_accepted_while_redis_is_away_and_readiness_says_so(settings, ledger, keys):
+def test_a_radiograph_is_accepted_without_redis_and_readiness_names_it(settings, ledger, keys):
     without = Ledger(ledger.objects, View.connect(NO_REDIS, 60))
     client = client_of(settings, without, JobQueue.connect(NO_REDIS), keys)
     answer = client.post("/v1/jobs", data=PNG, content_type="image/png")
@@ -71,7 +71,7 @@ def test_no_limit_is_lifted_while_all_connections_to_redis_are_in_use(settings, 
     assert [answer.status_code for answer in answers] == [202, 429], "counted at once, and no pause before"
 
 
-def test_what_is_accepted_stays_so_though_it_cannot_be_waited_for(settings, ledger, queue, keys, monkeypatch):
+def test_an_accepted_submission_is_answered_though_its_wait_fails(settings, ledger, queue, keys, monkeypatch):
     client = client_of(settings, ledger, queue, keys)
 
     def away(_: str) -> None:
@@ -83,7 +83,7 @@ def test_what_is_accepted_stays_so_though_it_cannot_be_waited_for(settings, ledg
     assert "Preference-Applied" not in answer.headers
 
 
-def test_a_job_is_kept_for_no_longer_than_the_operator_has_set(settings, ledger, queue, keys):
+def test_a_job_is_kept_no_longer_than_the_operator_has_set(settings, ledger, queue, keys):
     client = client_of(replace(settings, retention_seconds=60), ledger, queue, keys)
     kept = [
         client.post(f"/v1/jobs?{query}", data=PNG, content_type="image/png")
@@ -93,9 +93,7 @@ def test_a_job_is_kept_for_no_longer_than_the_operator_has_set(settings, ledger,
     assert [answer.json.get("retention_seconds") for answer in kept] == [60, 30, None]
 
 
-def test_a_redis_that_takes_no_writes_is_named_and_submissions_are_taken(
-    settings, ledger, queue, keys, redis
-):
+def test_a_redis_without_writes_is_named_and_submissions_are_accepted(settings, ledger, queue, keys, redis):
     client = client_of(settings, ledger, queue, keys)
     assert client.get("/health/ready").json["degraded"] == []
     redis.config_set("maxmemory", 1)
@@ -128,7 +126,7 @@ def test_readiness_writes_once_a_minute_and_again_once_a_write_has_failed(settin
     assert len(puts) == 5
 
 
-def test_a_misspelt_bucket_is_not_made_but_by_the_step_that_makes_buckets(settings, ledger, queue, keys):
+def test_a_misspelt_bucket_is_not_made_by_the_api(settings, ledger, queue, keys):
     wrong = replace(settings, s3_bucket=f"{settings.s3_bucket}-typo")
     objects = Objects.connect(wrong.s3_endpoint_url, wrong.s3_bucket)
     misled = Ledger(objects, ledger.view)
@@ -164,7 +162,7 @@ def buckets(objects: Objects) -> set[str]:
     return {bucket["Name"] for bucket in objects._client.list_buckets()["Buckets"]}
 
 
-def test_metrics_of_one_store_outlast_the_other(settings, ledger, queue, keys):
+def test_metrics_of_one_store_are_served_without_the_other(settings, ledger, queue, keys):
     without = Ledger(ledger.objects, View.connect(NO_REDIS, 60))
     text = client_of(settings, without, queue, keys).get("/metrics").text
     assert "osteo_redis_up 0.0" in text
@@ -183,7 +181,7 @@ def test_nothing_is_accepted_while_the_object_store_is_away(settings, ledger, qu
     assert redis.llen("infer.routine") == 0
 
 
-def test_a_full_queue_is_said_with_a_time_to_come_back(settings, ledger, queue, keys):
+def test_a_full_queue_is_answered_with_a_time_to_retry(settings, ledger, queue, keys):
     ledger.view.put(a_job("another"))
     client = client_of(replace(settings, max_queue=1), ledger, queue, keys)
     answer = client.post("/v1/jobs", data=PNG, content_type="image/png")
@@ -192,7 +190,7 @@ def test_a_full_queue_is_said_with_a_time_to_come_back(settings, ledger, queue, 
     assert list(ledger.pending()) == []
 
 
-def test_the_time_to_come_back_is_measured(settings, ledger, queue, keys, redis):
+def test_the_time_to_retry_follows_the_measured_rate(settings, ledger, queue, keys, redis):
     for _ in range(20):
         ledger.view.put(a_job("another"))
     for back in range(7):  # the one that is not over yet, too: it may be over when the queue is asked
@@ -202,14 +200,14 @@ def test_the_time_to_come_back_is_measured(settings, ledger, queue, keys, redis)
     assert answer.headers["Retry-After"] == "4", "two jobs to go, at half a job a second"
 
 
-def test_a_queue_that_is_too_slow_is_said(settings, ledger, queue, keys):
+def test_a_submission_to_a_slow_queue_is_refused(settings, ledger, queue, keys):
     ledger.view.put(a_job(queued_at=now() - timedelta(hours=2)))
     client = client_of(settings, ledger, queue, keys)
     answer = client.post("/v1/jobs", data=PNG, content_type="image/png")
     assert (answer.status_code, answer.json["type"]) == (503, "/problems/queue-full")
 
 
-def test_a_client_may_fill_its_own_line_and_nobody_elses(settings, ledger, queue, keys):
+def test_a_client_that_fills_its_queue_does_not_limit_others(settings, ledger, queue, keys):
     client = client_of(replace(settings, client_queue=2), ledger, queue, keys)
     answers = [client.post("/v1/jobs", data=PNG, content_type="image/png") for _ in range(3)]
     assert [answer.status_code for answer in answers] == [202, 202, 429]
@@ -218,7 +216,7 @@ def test_a_client_may_fill_its_own_line_and_nobody_elses(settings, ledger, queue
     assert client.post("/v1/jobs", data=PNG, content_type="image/png").status_code == 202
 
 
-def test_a_quota_is_told_before_it_is_used_up(settings, ledger, queue, keys):
+def test_the_headers_of_a_quota_are_sent_before_it_is_used_up(settings, ledger, queue, keys):
     client = client_of(replace(settings, client_rate=2), ledger, queue, keys)
     answers = [client.post("/v1/jobs", data=PNG, content_type="image/png") for _ in range(3)]
     assert [answer.status_code for answer in answers] == [202, 202, 429]

@@ -1,4 +1,4 @@
-"""Pages of other origins: none may use the API from a browser, unless the operator names them."""
+"""Tests which pages of other origins may use the API: those that the operator names."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ def portal(settings, ledger, queue):
     return client_of(replace(settings, cors_origins=frozenset({PORTAL})), ledger, queue, Keys(ledger.records))
 
 
-def test_no_origin_is_let_in_unless_it_is_set(settings, ledger, queue):
+def test_no_origin_may_use_the_api_unless_the_operator_names_it(settings, ledger, queue):
     client = client_of(settings, ledger, queue, Keys(ledger.records))
     for answer in (
         client.options("/v1/jobs", headers=PREFLIGHT),
@@ -42,7 +42,7 @@ def test_a_named_origin_may_ask_first_and_then_submit(portal):
 @pytest.mark.parametrize(
     "origin", ["https://portal.example.org.evil.example", "http://portal.example.org", "null"]
 )
-def test_another_origin_is_not_let_in(portal, origin):
+def test_an_origin_that_is_not_named_is_refused(portal, origin):
     for answer in (
         portal.options("/v1/jobs", headers=PREFLIGHT | {"Origin": origin}),
         portal.get("/v1/jobs", headers={"Origin": origin}),
@@ -51,13 +51,13 @@ def test_another_origin_is_not_let_in(portal, origin):
         assert "Origin" in answer.headers["Vary"]
 
 
-def test_a_preflight_discloses_nothing_and_needs_no_key_but_nothing_else_does_without(portal):
+def test_a_preflight_needs_no_key_and_discloses_nothing(portal):
     del portal.environ_base["HTTP_AUTHORIZATION"]
     assert portal.options("/v1/jobs", headers=PREFLIGHT).data == b""
     assert portal.get("/v1/jobs", headers=PREFLIGHT).status_code == 401
 
 
 @pytest.mark.parametrize("text", ["*", "portal.example.org", "https://portal.example.org/", "null"])
-def test_a_setting_that_is_no_list_of_origins_is_named(text):
+def test_a_malformed_list_of_origins_is_refused_by_the_name_of_the_setting(text):
     with pytest.raises(SettingsError, match="OSTEO_CORS_ORIGINS"):
         Settings.from_environment({"OSTEO_SIGNING_KEY": "k" * 32, "OSTEO_CORS_ORIGINS": text})

@@ -1,4 +1,4 @@
-"""The bytes that are stored are the bytes that were sent, wherever the edges of what is read fall."""
+"""Tests that an image is stored as it was sent, wherever the pieces of the form end."""
 
 import io
 
@@ -9,7 +9,7 @@ from tests import pictures
 from tests.api.conftest import Api
 
 EDGE = 64 * 1024
-"""How much werkzeug reads at a time."""
+"""Bytes that werkzeug reads at a time."""
 HEAD = b'--x\r\nContent-Disposition: form-data; name="image"; filename="x.png"\r\n\r\n'
 
 

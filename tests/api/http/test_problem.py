@@ -1,12 +1,13 @@
-"""The types of problems: one table, every type in it, and a page for each."""
+"""Tests the types of problems: all are in one table, and each has a page."""
 
 import ast
 import json
 from collections.abc import Iterator
+from http import HTTPStatus
 
 import pytest
 
-from api.http.problem_kinds import JOB_ERRORS, KINDS
+from api.http.problem_kinds import JOB_ERRORS, KINDS, Slug
 from tests.api.conftest import ROOT, Api, problem_of
 from tests.api.openapi.test_document import References
 
@@ -22,21 +23,20 @@ def calls(folder: str, *names: str) -> Iterator[ast.Call]:
                     yield node
 
 
-def test_every_problem_that_is_raised_stands_in_the_table_with_its_status():
-    raised = [
-        [argument.value for argument in call.args[:2]]
-        for call in calls("api", "Problem")
-        if all(isinstance(argument, ast.Constant) for argument in call.args[:2])
-    ]
+def test_every_type_of_problem_is_in_the_table_and_is_raised():
+    assert KINDS.keys() == set(Slug)
+    raised = {ast.unparse(call.args[0]) for call in calls("api", "Problem")}
     assert len(raised) > 20
-    for status, name in raised:
-        assert name in KINDS, f"{name} is not in KINDS of api/http/problem_kinds.py"
-        assert status in (KINDS[name].status, KINDS[name].also), f"{name} has another status in KINDS"
+    text = "".join(path.read_text() for path in (ROOT / "api").rglob("*.py") if path.stem != "problem_kinds")
+    assert [slug for slug in Slug if f"Slug.{slug.name}" not in text] == []
 
 
-def test_no_problem_in_the_table_is_never_raised():
-    text = "".join(module.read_text() for module in (ROOT / "api").rglob("*.py"))
-    assert [name for name in KINDS if text.count(f'"{name}"') < 2] == []
+def test_a_status_is_named_only_where_its_type_has_a_second_one():
+    for call in calls("api", "Problem"):
+        for keyword in call.keywords:
+            if keyword.arg == "status" and isinstance(keyword.value, ast.Attribute):
+                slug = Slug[ast.unparse(call.args[0]).removeprefix("Slug.")]
+                assert HTTPStatus[keyword.value.attr] == KINDS[slug].also, slug
 
 
 def test_every_error_that_a_job_ends_with_stands_in_the_table():
@@ -71,7 +71,7 @@ def test_a_browser_is_shown_a_page_that_refers_to_no_other_host(api: Api, accept
         assert "script" not in seen.tags
 
 
-def test_all_types_are_listed_and_an_unknown_one_is_said(api: Api):
+def test_all_types_are_listed_and_an_unknown_one_is_404(api: Api):
     listed = json.loads(api.request("GET", "/problems", key="").data)["types"]
     assert {told["type"] for told in listed} == {f"/problems/{name}" for name in KINDS | JOB_ERRORS}
     for path in ("/problems/no-such", "/problems/..%2Fkeys"):

@@ -1,4 +1,4 @@
-"""Every answer bears an id of its request, which stands in problems, logs and audit."""
+"""Tests the id of each request, in the answer, in problems, logs and the audit log."""
 
 import json
 import re
@@ -28,7 +28,7 @@ MADE = re.compile("req_[0-9a-f]{32}")
         ("GET", "/v1/jobs/", 404),
     ],
 )
-def test_every_answer_bears_the_clients_id_of_the_request(api: Api, method: str, path: str, status: int):
+def test_every_answer_has_the_clients_id_of_the_request(api: Api, method: str, path: str, status: int):
     answer = api.request(method, path, headers={"X-Request-ID": "01JD-a.b/c=1"})
     assert (answer.status, answer.headers["X-Request-ID"]) == (status, "01JD-a.b/c=1")
     if status >= 400:
@@ -37,19 +37,19 @@ def test_every_answer_bears_the_clients_id_of_the_request(api: Api, method: str,
 
 
 @pytest.mark.parametrize("given", ["", "a b", "x" * 129, "Müller", '"quoted"', "<script>"])
-def test_an_id_that_is_not_sane_is_replaced(api: Api, given: str):
+def test_a_malformed_request_id_is_replaced(api: Api, given: str):
     answer = api.request("GET", "/nowhere", headers={"X-Request-ID": given.encode().decode("latin-1")})
     assert MADE.fullmatch(answer.headers["X-Request-ID"])
     assert problem_of(answer)["request_id"] == answer.headers["X-Request-ID"]
 
 
-def test_without_an_id_each_request_has_one_of_its_own(api: Api):
+def test_a_request_without_an_id_gets_a_new_one(api: Api):
     made = {api.request("GET", "/health/live").headers["X-Request-ID"] for _ in range(3)}
     assert len(made) == 3
     assert all(map(MADE.fullmatch, made))
 
 
-def test_the_id_stands_in_the_log_and_the_audit(api: Api):
+def test_the_request_id_is_in_the_log_and_the_audit_log(api: Api):
     since, name = now(), "from-the-client-7"
     job = api.request("POST", "/v1/jobs", body=PNG, headers={"X-Request-ID": name}).json()
     lines = [json.loads(line) for line in api.logged(job["id"]).splitlines() if job["id"] in line]
@@ -80,7 +80,7 @@ BASE64 = b64encode(PNG).decode()
         (BASE64, "application/octet-stream"),
     ],
 )
-def test_json_and_base64_are_refused_with_the_form_that_is_taken(api: Api, body: str, type_: str):
+def test_json_and_base64_are_refused_with_the_form_that_is_accepted(api: Api, body: str, type_: str):
     answer = api.request("POST", "/v1/jobs", body=body, headers={"Content-Type": type_})
     assert answer.status == 415
     assert "multipart form, as a file in the field `image`" in problem_of(answer)["detail"]

@@ -1,4 +1,4 @@
-"""One client's jobs do not exist for another: every route that there is, tried with another's key."""
+"""One client's jobs do not exist for another client: every route is tried with the key of another."""
 
 import json
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ SOMEWHERE_ELSE = (
 
 @pytest.fixture
 def owned(api: Api, servers) -> dict[str, str]:
-    """What a client has, by the names that paths give it. A new kind of thing needs an example here."""
+    """Return what a client has, by the parameters of paths. A new parameter needs an example here."""
     ledger = api.ledger
     url = f"https://clinic.example/{MARK}"
     submitted = api.submit(PNG, reference=MARK, metadata=json.dumps({"name": MARK}), callback_url=url)
@@ -109,5 +109,5 @@ def test_a_path_leads_nowhere_but_to_the_clients_own(api: Api, method: str):
 
 
 def names_in(path: str) -> list[str]:
-    """What of a client's a path names; a study is its PACS's, and nothing lies here under its UID."""
+    """Return the parameters of a path that name what a client has. The UID of a study is not one of them."""
     return [part[1:-1] for part in path.split("/") if part.startswith("{") and part != "{study}"]

@@ -1,4 +1,4 @@
-"""What is sent twice is one job: idempotency keys and clients' own ids, over real HTTP."""
+"""Tests that a repeated submission is one job: by idempotency keys and clients' own ids, over HTTP."""
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -35,7 +35,7 @@ def ledger(api: Api) -> Ledger:
 
 @pytest.fixture(params=["key", "own id"])
 def send(request, api: Api):
-    """Submits under one name: by an idempotency key, or by an id of the client's own."""
+    """Submit with one key: an idempotency key, or an id of the client's own."""
 
     def by_key(data: bytes = PNG, name: str = "", key: str | None = None, **fields: str):
         headers = {"Idempotency-Key": f"{request.node.name}{name}"}
@@ -75,7 +75,7 @@ def test_the_same_submission_is_answered_with_the_same_job(api: Api, ledger: Led
 
 
 @pytest.mark.parametrize("wiped", [False, True])
-def test_another_submission_under_the_same_name_is_refused(api: Api, send, wiped: bool):
+def test_another_submission_with_the_same_key_is_refused(api: Api, send, wiped: bool):
     first = send(reference="R 1").json()
     if wiped:
         api.redis.flushall()
@@ -84,7 +84,7 @@ def test_another_submission_under_the_same_name_is_refused(api: Api, send, wiped
     assert send(reference="R 1").json()["id"] == first["id"]
 
 
-def test_the_same_name_of_another_client_is_another_name(api: Api, send):
+def test_the_same_key_of_another_client_is_another_key(api: Api, send):
     other = Keys(api.records).create("another")
     assert send().json()["id"] != send(OTHER, key=other).json()["id"]
 
@@ -110,7 +110,7 @@ def test_of_fifty_equal_submissions_at_once_one_becomes_a_job(api: Api, send):
     assert (again.status, again.json()["id"]) == (202, ids.pop())
 
 
-def place_of(send, request) -> str:
+def claim_key_of(send, request) -> str:
     name = request.node.name
     if "own id" in name:
         return own_id_claim_key("clinic", "".join(c for c in name if c.isalnum()))
@@ -118,18 +118,18 @@ def place_of(send, request) -> str:
 
 
 def interrupted(ledger: Ledger, send, request, ago: timedelta) -> str:
-    """A submission whose process died between its claim, made so long ago, and its record; its job's id."""
+    """Leave a claim without a record, as a process does that dies between both. Returns the job id."""
     job_id = send().json()["id"]
-    claim = ledger.claims.read(place_of(send, request))
+    claim = ledger.claims.read(claim_key_of(send, request))
     ledger.records.change(claim.key, lambda _: replace(claim, claimed_at=now() - ago).to_json())
     listed = f"clients/clinic/jobs/{job_id.removeprefix('job_').translate(INVERTED)}"
     for key in (listed, f"pending/{job_id}"):
         ledger.objects.delete(key)
-    ledger.view._redis.flushall()
+    ledger.view.redis.flushall()
     return job_id
 
 
-def test_what_is_in_intake_still_is_said(api: Api, ledger: Ledger, send, request):
+def test_a_repeat_during_intake_is_answered_in_intake(api: Api, ledger: Ledger, send, request):
     interrupted(ledger, send, request, ago=INTAKE / 2)
     answer = send()
     assert (answer.status, problem_of(answer)["type"]) == (409, "/problems/in-intake")
@@ -137,14 +137,14 @@ def test_what_is_in_intake_still_is_said(api: Api, ledger: Ledger, send, request
     assert send(OTHER).status == 422
 
 
-def test_an_intake_that_was_cut_off_goes_on_under_its_id(api: Api, ledger: Ledger, send, request):
+def test_a_repeat_of_an_interrupted_intake_gets_its_job_id(api: Api, ledger: Ledger, send, request):
     job_id = interrupted(ledger, send, request, ago=INTAKE + timedelta(seconds=1))
     answer = send()
     assert (answer.status, answer.json()["id"]) == (202, job_id)
     assert api.request("GET", f"/v1/jobs/{job_id}/image").data == PNG
 
 
-def test_an_intake_that_was_cut_off_long_ago_leaves_its_name_free(api: Api, ledger: Ledger, send, request):
+def test_a_key_of_an_intake_interrupted_long_ago_is_free(api: Api, ledger: Ledger, send, request):
     job_id = interrupted(ledger, send, request, ago=ABANDONED + timedelta(seconds=1))
     answer = send(OTHER)
     assert answer.status == 202
@@ -152,20 +152,20 @@ def test_an_intake_that_was_cut_off_long_ago_leaves_its_name_free(api: Api, ledg
     assert send(OTHER).json()["id"] == answer.json()["id"]
 
 
-def test_a_name_is_free_again_once_its_job_is_deleted(api: Api, ledger: Ledger, send, request):
+def test_a_key_is_free_once_its_job_is_deleted(api: Api, ledger: Ledger, send, request):
     job_id = send().json()["id"]
     assert api.request("DELETE", f"/v1/jobs/{job_id}").status == 204
-    assert ledger.claims.read(place_of(send, request)) is None
+    assert ledger.claims.read(claim_key_of(send, request)) is None
     assert only_a_tombstone_is_left(job_id, ledger)
     assert send(OTHER).json()["id"] != job_id
 
 
-def test_a_refused_submission_leaves_its_name_free(api: Api, send):
+def test_a_refused_submission_leaves_its_key_free(api: Api, send):
     assert send(b"no image").status == 415
     assert send().status == 202
 
 
-def test_a_key_is_told_when_it_is_over_and_is_free_then(api: Api, ledger: Ledger, request, monkeypatch):
+def test_a_key_is_free_after_the_time_that_the_answer_names(api: Api, ledger: Ledger, request, monkeypatch):
     headers = {"Idempotency-Key": request.node.name}
     first = api.request("POST", "/v1/jobs", headers=headers, body=PNG)
     job = ledger.read(first.json()["id"])
@@ -182,7 +182,7 @@ def test_a_key_is_told_when_it_is_over_and_is_free_then(api: Api, ledger: Ledger
     assert ledger.read(job.id) == job, "the job itself is kept"
 
 
-def test_a_job_answers_under_its_clients_own_id(api: Api, ledger: Ledger):
+def test_a_job_is_found_by_its_clients_own_id(api: Api, ledger: Ledger):
     fields = {"image": ("x.png", PNG), "callback_url": "https://clinic.example/hook"}
     job = api.request("PUT", "/v1/jobs/case-7.a", fields=fields).json()
     other = Keys(api.records).create("another")
@@ -200,7 +200,7 @@ def test_a_job_answers_under_its_clients_own_id(api: Api, ledger: Ledger):
     assert api.request("GET", f"/v1/jobs/{job['id']}").status == 410
 
 
-def test_an_own_id_does_not_stand_in_the_log(api: Api):
+def test_an_own_id_is_not_in_the_log(api: Api):
     api.request("PUT", "/v1/jobs/DOE-4711", fields={"image": ("x.png", PNG)})
     api.request("GET", "/v1/jobs/DOE-4711/image")
     assert "DOE-4711" not in api.log.read_text()
@@ -221,7 +221,7 @@ def test_an_own_id_does_not_stand_in_the_log(api: Api):
         ("POST", "/v1/jobs", ""),
     ],
 )
-def test_a_name_of_the_wrong_form_is_refused_and_leaves_no_trace(api: Api, method: str, path: str, key):
+def test_a_malformed_key_is_refused_and_nothing_is_stored(api: Api, method: str, path: str, key):
     before = api.traces()
     headers = {"Idempotency-Key": key.encode("latin-1")} if key is not None else None
     answer = api.request(method, path, headers=headers, body=PNG)
@@ -229,7 +229,7 @@ def test_a_name_of_the_wrong_form_is_refused_and_leaves_no_trace(api: Api, metho
     assert api.traces() == before
 
 
-def test_a_repeat_is_answered_though_the_queue_is_full(settings, ledger, queue):
+def test_a_repeat_is_answered_while_the_queue_is_full(settings, ledger, queue):
     ledger.objects.make_bucket()
     keys = Keys(ledger.records)
     client = client_of(replace(settings, max_queue=1), ledger, queue, keys)
@@ -241,7 +241,7 @@ def test_a_repeat_is_answered_though_the_queue_is_full(settings, ledger, queue):
     assert (again.status_code, again.json["id"]) == (202, first.json["id"])
 
 
-def test_a_key_stands_for_one_job_while_redis_is_away(settings, ledger):
+def test_a_key_identifies_one_job_while_redis_is_away(settings, ledger):
     keys = Keys(ledger.records)
     without = Ledger(ledger.objects, View.connect(NO_REDIS, 60))
     client = client_of(settings, without, JobQueue.connect(NO_REDIS), keys)

@@ -1,4 +1,4 @@
-"""What the API says of itself: exactly what it does, and without help from elsewhere."""
+"""Tests the description of the API: it is complete and correct, and refers to no other host."""
 
 import re
 import shutil
@@ -17,6 +17,8 @@ from api.http.media_types import MEDIA_TYPE
 from api.openapi.document import openapi_of
 from api.openapi.schema import CLOSED, object_schema, schema_of
 from jobs.record.documents import Image
+from jobs.record.events import EVENTS
+from jobs.record.ids import is_id
 from jobs.record.job import Job, now
 from jobs.record.states import State
 from jobs.settings import Settings
@@ -69,7 +71,7 @@ def test_every_operation_has_a_name_of_its_own(document: dict):
     assert len(set(names)) == len(names)
 
 
-def test_every_operation_has_a_tag_and_says_what_secures_it_callbacks_too(document: dict):
+def test_every_operation_and_callback_has_a_tag_and_a_security_scheme(document: dict):
     operations = [
         operation
         for item in document["paths"].values()
@@ -93,7 +95,7 @@ def test_every_operation_has_a_tag_and_says_what_secures_it_callbacks_too(docume
     assert all(operation["security"] for operation in callbacks)
 
 
-def test_a_route_that_says_nothing_of_itself_is_refused_before_the_api_starts():
+def test_a_route_without_a_description_is_refused_at_the_start():
     app = Flask("app", static_folder=None)
     app.add_url_rule("/secret", "secret", lambda: "")
     with pytest.raises(LookupError, match="/secret is not described"):
@@ -114,7 +116,7 @@ def test_a_route_that_says_nothing_of_itself_is_refused_before_the_api_starts():
         ("/health/ready", 200, ""),
     ],
 )
-def test_answers_are_of_the_form_that_the_document_gives(
+def test_answers_are_valid_by_their_schemas(
     api: Api,
     document: dict,
     succeeded: Job,
@@ -130,11 +132,52 @@ def test_answers_are_of_the_form_that_the_document_gives(
     jsonschema.Draft202012Validator({**schema, "components": document["components"]}).validate(answer.json())
 
 
+def examples(document: dict) -> dict[str, tuple[dict, dict]]:
+    """Return each example of the document with its schema, by the name of the schema or event."""
+    schemas = document["components"]["schemas"]
+    found = {
+        name: (schema["examples"][0], schema) for name, schema in schemas.items() if "examples" in schema
+    }
+    for event, item in document["webhooks"].items():
+        body = item["post"]["requestBody"]["content"]["application/json"]
+        found[event] = body["example"], body["schema"]
+    return found
+
+
+def test_every_example_is_valid_by_its_schema(document: dict):
+    found = examples(document)
+    assert found.keys() == {"Job", "Study", "Problem", *EVENTS}
+    for example, schema in found.values():
+        whole = {**schema, "components": document["components"]}
+        jsonschema.Draft202012Validator(
+            whole, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
+        ).validate(example)
+
+
+def test_every_event_is_a_webhook_with_its_headers_and_example(document: dict):
+    assert list(document["webhooks"]) == list(EVENTS)
+    for event, item in document["webhooks"].items():
+        operation = item["post"]
+        headers = {parameter["name"] for parameter in operation["parameters"]}
+        assert headers == {"webhook-id", "webhook-timestamp", "webhook-signature"}
+        example = operation["requestBody"]["content"]["application/json"]["example"]
+        assert (example["type"], example["data"]["state"]) == (event, event.partition(".")[2])
+
+
+def test_an_example_has_every_member_of_a_real_answer(api: Api, document: dict, succeeded: Job):
+    answer = api.request("GET", f"/v1/jobs/{succeeded.id}").json()
+    example, _ = examples(document)["Job"]
+    assert example.keys() == answer.keys()
+    assert example["links"].keys() == answer["links"].keys()
+    assert example["id"].partition("_")[0] == "job"
+    assert is_id("job", example["id"])
+
+
 def test_every_format_that_is_read_is_named_in_answers():
     assert set(get_args(get_type_hints(Image)["format"])) == MEDIA_TYPE.keys()
 
 
-def test_a_type_says_what_its_schema_is():
+def test_a_type_becomes_its_schema():
     class Inner(TypedDict):
         """The inner one."""
 
@@ -164,7 +207,7 @@ def test_a_type_says_what_its_schema_is():
     assert named["State"]["enum"] == list(State)
 
 
-def test_what_has_no_place_in_json_and_two_types_of_one_name_are_refused():
+def test_a_type_that_json_lacks_and_a_second_type_of_a_name_are_refused():
     with pytest.raises(TypeError, match="no JSON Schema"):
         schema_of(set, {})
     with pytest.raises(TypeError, match="two types are named Model"):
@@ -172,7 +215,7 @@ def test_what_has_no_place_in_json_and_two_types_of_one_name_are_refused():
 
 
 class References(HTMLParser):
-    """Everything that a page makes a browser load or lead to, and what it runs."""
+    """The addresses, tags and event handlers of a page."""
 
     def __init__(self, html: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""JSON bodies, on every route that takes one: held to a size, a depth and the form that is described."""
+"""Tests JSON bodies on every route that takes one: their size, their depth and their schema."""
 
 import json
 import socket
@@ -19,12 +19,12 @@ VALID = {
     "rotateKey": {"overlap_hours": 1},
     "sendProbe": {"callback_url": "https://clinic.example/"},
 }
-"""A body that each of these operations takes. A new operation needs an example here."""
+"""A valid body of each operation. A new operation needs an example here."""
 JSON = {"Content-Type": "application/json"}
 
 
 def operations(api: Api) -> Iterator[tuple[str, str, dict]]:
-    """Method, path and description of every operation that takes JSON."""
+    """List method, path and description of every operation that takes JSON."""
     key_id = api.request("GET", "/v1/keys").json()["keys"][0]["id"]
     for path, item in api.request("GET", "/openapi.json", key="").json()["paths"].items():
         for method, operation in item.items():
@@ -35,7 +35,7 @@ def operations(api: Api) -> Iterator[tuple[str, str, dict]]:
 
 
 def wrong_bodies(valid: dict) -> dict[str, bytes]:
-    """Bodies that no operation takes, by what is wrong with them."""
+    """List invalid bodies of an operation, by what is wrong with them."""
     name, value = next(iter(valid.items()))
     return {
         "deep": b"[" * (MOST_BYTES // 2) + b"]" * (MOST_BYTES // 2),
@@ -52,7 +52,7 @@ def wrong_bodies(valid: dict) -> dict[str, bytes]:
 
 
 def made(api: Api) -> set[str]:
-    """What clients have made; refusals are on record as well."""
+    """Return the keys of what clients have made, without the audit log."""
     return {trace for trace in api.traces() if not trace.startswith("audit")}
 
 
@@ -74,7 +74,7 @@ def test_no_operation_takes_json_that_is_deep_or_of_another_form(api: Api):
     assert made(api) == before
 
 
-def test_a_body_that_is_not_called_json_is_refused(api: Api):
+def test_a_body_with_another_content_type_is_refused(api: Api):
     for method, path, operation in operations(api):
         body = json.dumps(VALID[operation["operationId"]])
         answer = api.request(method, path, headers={"Content-Type": "text/plain"}, body=body)

@@ -1,4 +1,4 @@
-"""The API against its own description: what it allows and what it does not, made up by schemathesis."""
+"""Tests the API against its own description, with requests that schemathesis generates."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ MEANT = "positive_data_acceptance"
 @pytest.mark.skipif(
     find_spec("schemathesis") is None, reason="THERE IS NO SCHEMATHESIS: THE API WAS NOT TRIED WITH IT"
 )
-def test_every_answer_is_one_that_the_description_knows(api: Api, tmp_path: Path):
+def test_every_answer_is_in_the_description(api: Api, tmp_path: Path):
     settings = tmp_path / "schemathesis.toml"
     # A client of its own: what other tests have made up for theirs is not all of a form that the API makes.
     key = Keys(api.records).create("described")

@@ -49,7 +49,7 @@ def named(dataset: Dataset, meaning: str) -> list[Dataset]:
     ]
 
 
-def test_the_report_says_what_was_found_where_and_by_what(job: Job):
+def test_the_report_names_finding_regions_and_model(job: Job):
     report = read(dicom_report.report(job, SOURCE))
     assert report.SOPClassUID.name == "Comprehensive 3D SR Storage"
     assert (report.PreliminaryFlag, report.VerificationFlag) == ("PRELIMINARY", "UNVERIFIED")
@@ -65,7 +65,7 @@ def test_the_report_says_what_was_found_where_and_by_what(job: Job):
     assert named(report, "Algorithm Version")[0].TextValue == "1.2.3"
 
 
-def test_report_and_overlay_lie_in_the_study_of_the_source_and_refer_to_it(job: Job):
+def test_report_and_overlay_are_in_the_study_of_the_source_and_refer_to_it(job: Job):
     source = read(SOURCE)
     report = read(dicom_report.report(job, SOURCE))
     overlay = read(dicom_report.overlay(job, SOURCE, OVERLAY))
@@ -175,7 +175,7 @@ def test_a_source_without_a_preamble_gets_its_report(job: Job):
     ("finding", "rows", "said"),
     [("fracture", 1, "Present"), ("no_fracture", 0, "Absent"), ("indeterminate", 0, "Indeterminate")],
 )
-def test_only_a_fracture_that_is_present_stands_as_a_finding(job: Job, finding: str, rows: int, said: str):
+def test_only_a_present_fracture_is_a_finding(job: Job, finding: str, rows: int, said: str):
     result = {**RESULT, "finding": finding, "regions": []}
     report = read(dicom_report.report(replace(job, result=result), SOURCE))
     assert len(named(report, "Finding")) == rows
@@ -183,7 +183,7 @@ def test_only_a_fracture_that_is_present_stands_as_a_finding(job: Job, finding: 
     assert evaluation.ConceptCodeSequence[0].CodeMeaning == said
 
 
-def test_a_source_without_a_study_is_said(job: Job):
+def test_a_source_without_a_study_is_refused(job: Job):
     with pytest.raises(NotFileable, match="no study"):
         dicom_report.report(job, pictures.dicom(pictures.gray()))
 

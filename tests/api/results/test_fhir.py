@@ -61,7 +61,7 @@ def test_every_reference_leads_to_a_resource_of_the_bundle():
     assert named == set(addresses) - {bundle["entry"][0]["fullUrl"]}
 
 
-def test_the_report_is_preliminary_and_says_what_was_found_where_and_by_what():
+def test_the_report_is_preliminary_and_names_finding_regions_and_model():
     bundle = made(reference="order 17")
     (report,) = of_kind(bundle, "DiagnosticReport")
     finding, *regions = of_kind(bundle, "Observation")

@@ -39,14 +39,14 @@ def ask(api: Api, job: Job, accept: str | None):
 
 
 @pytest.mark.parametrize("accept", [None, "application/json", "*/*", "text/html, application/*;q=0.5"])
-def test_json_is_what_is_answered_unless_another_format_is_named(api: Api, job: Job, accept: str | None):
+def test_json_is_answered_unless_another_format_is_named(api: Api, job: Job, accept: str | None):
     answer = ask(api, job, accept)
     assert answer.headers["Content-Type"] == "application/json"
     assert answer.headers["Vary"] == "Accept"
     assert answer.json() == RESULT
 
 
-def test_fhir_is_answered_where_it_is_named(api: Api, job: Job):
+def test_fhir_is_answered_if_it_is_named(api: Api, job: Job):
     answer = ask(api, job, "application/fhir+json, application/json;q=0.5")
     assert answer.headers["Content-Type"] == "application/fhir+json; fhirVersion=4.0"
     assert answer.json()["resourceType"] == "Bundle"
@@ -54,7 +54,7 @@ def test_fhir_is_answered_where_it_is_named(api: Api, job: Job):
     assert f"https://osteo.example/v1/jobs/{job.id}/heatmap" in answer.data.decode()
 
 
-def test_dicom_is_the_report_and_multipart_the_report_and_the_overlay(api: Api, job: Job):
+def test_dicom_is_the_report_and_multipart_adds_the_overlay(api: Api, job: Job):
     alone = ask(api, job, "application/dicom")
     assert alone.headers["Content-Type"] == "application/dicom"
     both = ask(api, job, f"{RELATED}; transfer-syntax=*")
@@ -66,7 +66,7 @@ def test_dicom_is_the_report_and_multipart_the_report_and_the_overlay(api: Api, 
     assert report.PatientName == overlay.PatientName == "Hidden"
 
 
-def test_made_instances_are_kept_nowhere_and_logged_nowhere(api: Api, job: Job):
+def test_made_instances_are_neither_stored_nor_logged(api: Api, job: Job):
     before = api.traces()
     assert ask(api, job, RELATED).status == 200
     assert api.traces() == before
@@ -76,7 +76,7 @@ def test_made_instances_are_kept_nowhere_and_logged_nowhere(api: Api, job: Job):
 
 
 @pytest.mark.parametrize("accept", ["image/png", "application/fhir+xml", "multipart/related"])
-def test_another_format_is_refused_with_those_that_there_are(api: Api, job: Job, accept: str):
+def test_another_format_is_refused_with_the_list_of_formats(api: Api, job: Job, accept: str):
     answer = ask(api, job, accept)
     assert answer.status == 406
     assert "application/fhir+json" in problem_of(answer)["detail"]
@@ -90,7 +90,7 @@ def test_another_format_is_refused_with_those_that_there_are(api: Api, job: Job,
         (SOURCE.replace(b"1.2.840.10008.5.1.4.1.1.7\0", b"Hidden.2.840.10008.5.1.4.1"), "values"),
     ],
 )
-def test_dicom_out_of_what_cannot_be_filed_is_refused(api: Api, ledger: Ledger, image: bytes, word: str):
+def test_dicom_of_an_image_that_cannot_be_filed_is_refused(api: Api, ledger: Ledger, image: bytes, word: str):
     job = succeeded(api, ledger, image)
     for accept in ("application/dicom", RELATED):
         answer = ask(api, job, accept)
@@ -99,7 +99,7 @@ def test_dicom_out_of_what_cannot_be_filed_is_refused(api: Api, ledger: Ledger, 
     assert "Hidden" not in api.log.read_text()
 
 
-def test_without_highdicom_there_is_no_dicom_and_that_is_said(job: Job, monkeypatch: pytest.MonkeyPatch):
+def test_without_highdicom_a_request_for_dicom_is_refused(job: Job, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(formats, "find_spec", lambda name: None)
     with pytest.raises(Problem, match="without highdicom") as refusal:
         formats._dicom(job, "application/dicom", lambda: SOURCE, lambda: b"")

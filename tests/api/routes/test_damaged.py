@@ -1,4 +1,4 @@
-"""Damaged radiographs over HTTP: each is accepted or refused in words, and the API goes on."""
+"""Submits damaged radiographs over HTTP: each is accepted, or refused with a problem."""
 
 from itertools import islice
 
@@ -8,7 +8,7 @@ from tests.fuzz import damaged
 SENT = 150
 
 
-def test_a_damaged_file_is_accepted_or_refused_in_words(api: Api):
+def test_a_damaged_file_is_accepted_or_refused_with_a_problem(api: Api):
     seen = set()
     for number, data in enumerate(islice(damaged(seed=2), SENT)):
         answer = api.submit(data) if number % 2 else api.request("POST", "/v1/jobs", body=data)

@@ -94,7 +94,7 @@ def test_the_answer_links_to_the_jobs(api: Api):
     assert (job["reference"], job["priority"]) == ("R-7", "stat")
 
 
-def test_an_instance_that_is_pushed_again_is_the_same_job_and_another_under_its_uid_is_refused(api: Api):
+def test_a_repeated_instance_is_one_job_and_a_changed_one_is_refused(api: Api):
     first, again = push(api, part10(image(1))), push(api, part10(image(1)), part10(image(2)))
     assert (first.status, again.status) == (200, 200)
     assert first.headers.getlist("Link") == again.headers.getlist("Link")[:1]
@@ -104,7 +104,7 @@ def test_an_instance_that_is_pushed_again_is_the_same_job_and_another_under_its_
     assert [item.FailureReason for item in of(other).FailedSOPSequence] == [0x0111]
 
 
-def test_what_is_stored_in_part_says_what_failed_and_why(api: Api):
+def test_a_study_stored_in_part_names_the_failures(api: Api):
     later = image(2)
     later.NumberOfFrames = 2
     odd = image(3)
@@ -133,7 +133,7 @@ def test_what_is_stored_in_part_says_what_failed_and_why(api: Api):
     [image(4, ComprehensiveSRStorage), image(4, Manufacturer="Osteo-Synergy")],
     ids=["no image", "made by this service"],
 )
-def test_what_is_not_analysed_is_acknowledged_and_left_alone(api: Api, left_alone: Dataset):
+def test_an_instance_that_is_no_image_is_acknowledged_and_not_stored(api: Api, left_alone: Dataset):
     answer = push(api, part10(image(1)), part10(left_alone))
     assert answer.status == 202
     said = of(answer)
@@ -163,7 +163,7 @@ def test_numbers_of_a_uid_may_begin_with_zeros(api: Api):
 
 
 @pytest.mark.parametrize("text", [b"\r\n", b"This is MIME.\r\n", b"-" * CHUNK + b"\r\n", b"--\r\n--x\r\n"])
-def test_text_before_the_first_boundary_is_no_part(api: Api, text: bytes):
+def test_text_before_the_first_boundary_is_ignored(api: Api, text: bytes):
     head = text + b"--b\r\nContent-Type: application/dicom\r\n\r\n"
     for gap in range(4):
         body = b" " * gap + head + part10(image(1)) + b"\r\n--b--\r\n"
@@ -171,11 +171,11 @@ def test_text_before_the_first_boundary_is_no_part(api: Api, text: bytes):
         assert api.request("POST", "/dicom-web/studies", body=body, headers=headers).status == 200
 
 
-def test_an_instance_without_its_preamble_is_taken(api: Api):
+def test_an_instance_without_its_preamble_is_accepted(api: Api):
     assert push(api, part10(image(1))[132:]).status == 200
 
 
-def test_an_instance_of_another_study_is_refused_and_nothing_left(api: Api):
+def test_an_instance_of_another_study_is_refused_and_not_stored(api: Api):
     before = api.traces()
     answer = push(api, part10(image(1)), path="/dicom-web/studies/9.8.7")
     assert answer.status == 409
@@ -183,7 +183,7 @@ def test_an_instance_of_another_study_is_refused_and_nothing_left(api: Api):
     assert api.traces() == before
 
 
-def test_a_type_without_quotes_is_taken_for_what_it_means(api: Api):
+def test_a_type_without_quotes_is_accepted(api: Api):
     headers = {"Content-Type": "multipart/related; type=application/dicom; boundary=b"}
     assert push(api, part10(image(1)), headers=headers).status == 200
 
@@ -218,7 +218,7 @@ def test_no_part_behind_the_first_one_too_many_is_read(settings, ledger, queue, 
     assert body.tell() <= 3 * len(part) + 2 * CHUNK
 
 
-def test_a_request_cut_off_keeps_what_was_stored_and_says_that_it_was_not_all(api: Api):
+def test_an_interrupted_request_keeps_what_was_stored_and_names_a_failure(api: Api):
     answer = push(api, part10(image(1)), end=b"--b\r\nContent-Type: application/dicom\r\n\r\nDICM")
     assert answer.status == 202
     said = of(answer)
@@ -250,7 +250,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_what_is_no_store_request_gets_a_problem_and_leaves_no_trace(api: Api, name: str):
+def test_another_request_than_store_is_refused_and_nothing_is_stored(api: Api, name: str):
     parts, kwargs, status = BAD[name]
     before = api.traces()
     answer = push(api, *parts, **kwargs)
@@ -273,7 +273,7 @@ def test_a_wrong_password_is_refused_and_basic_is_not_offered(api: Api, headers:
     assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
-def test_basic_holds_for_dicomweb_alone(api: Api):
+def test_basic_is_accepted_for_dicomweb_alone(api: Api):
     headers = urllib3.make_headers(basic_auth=f"orthanc:{api.key}")
     assert api.request("GET", "/v1/jobs", headers={"Authorization": headers["authorization"]}).status == 401
 

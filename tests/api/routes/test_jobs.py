@@ -36,7 +36,7 @@ def succeeded(job: Job, ledger: Ledger) -> Job:
 
 
 @pytest.mark.parametrize("what", ["result", "heatmap"])
-def test_what_is_not_there_yet_says_when_to_ask_again(api: Api, job: Job, what: str):
+def test_a_result_that_is_not_ready_names_the_time_to_ask_again(api: Api, job: Job, what: str):
     answer = api.request("GET", f"/v1/jobs/{job.id}/{what}")
     assert answer.status == 409
     assert answer.headers["Retry-After"]
@@ -55,14 +55,14 @@ def test_a_succeeded_job_gives_its_result_and_overlay(api: Api, succeeded: Job):
     assert np.abs(redness[:40, 70:]).max() == 0
 
 
-def test_an_image_that_has_gone_is_said_and_names_the_job(api: Api, succeeded: Job):
+def test_a_missing_image_is_answered_object_missing(api: Api, succeeded: Job):
     image, *_ = api.objects.keys(f"clients/{succeeded.client}/jobs/")
     api.objects.delete(image)
     answer = api.request("GET", f"/v1/jobs/{succeeded.id}/heatmap")
     assert (answer.status, problem_of(answer)["type"]) == (500, "/problems/object-missing")
 
 
-def test_a_failed_job_says_why_it_has_no_result(api: Api, job: Job, ledger: Ledger):
+def test_a_failed_job_answers_with_its_error_for_its_result(api: Api, job: Job, ledger: Ledger):
     running = ledger.append(job.started("w", now()))
     ledger.append(running.failed("not-a-radiograph", "It is a photograph.", now()))
     answer = api.request("GET", f"/v1/jobs/{job.id}/result")
@@ -77,7 +77,7 @@ def test_an_unchanged_job_is_answered_304(api: Api, job: Job):
     assert api.request("GET", f"/v1/jobs/{job.id}", headers={"If-None-Match": etag}).status == 304
 
 
-def test_a_job_is_answered_for_after_redis_was_wiped(api: Api, job: Job):
+def test_a_job_is_read_after_redis_was_wiped(api: Api, job: Job):
     api.redis.flushall()
     assert api.request("GET", f"/v1/jobs/{job.id}").json()["state"] == "queued"
 
@@ -158,7 +158,7 @@ def test_jobs_are_found_by_reference_and_by_time(api: Api):
     assert api.request("GET", "/v1/jobs?reference=R%201", key=other).json()["jobs"] == []
 
 
-def test_a_listing_that_looks_in_vain_goes_on_behind_what_it_looked_at(api: Api, ledger: Ledger):
+def test_a_listing_without_a_match_continues_after_the_jobs_it_read(api: Api, ledger: Ledger):
     lister = Keys(api.records).create("searcher")
     jobs = [a_job("searcher", reference="found" if number == 0 else "x") for number in range(205)]
     for job in jobs:
@@ -179,18 +179,18 @@ def test_a_listing_that_looks_in_vain_goes_on_behind_what_it_looked_at(api: Api,
         "created_after=0001-01-01T00:00:00%2B14:00",
     ],
 )
-def test_a_malformed_listing_is_said(api: Api, query: str):
+def test_a_malformed_listing_is_refused(api: Api, query: str):
     answer = api.request("GET", f"/v1/jobs?{query}")
     assert answer.status == 400
     assert problem_of(answer)
 
 
-def test_health_says_ready(api: Api):
+def test_health_answers_ready(api: Api):
     assert api.request("GET", "/health/live", key="").status == 200
     assert api.request("GET", "/health/ready", key="").json() == {"status": "ready", "degraded": []}
 
 
-def test_a_connection_left_idle_is_still_there_for_the_next_request(api: Api):
+def test_an_idle_connection_serves_the_next_request(api: Api):
     connection = HTTPConnection(api.url.removeprefix("http://"), timeout=30)
     with closing(connection):
         connection.request("GET", "/health/live")
@@ -199,7 +199,7 @@ def test_a_connection_left_idle_is_still_there_for_the_next_request(api: Api):
         assert select.select([connection.sock], [], [], 4) == ([], [], [])
 
 
-def test_what_is_not_part_of_the_contract_yet_is_not_answered(api: Api, job: Job):
+def test_an_unknown_method_of_a_job_is_refused(api: Api, job: Job):
     answer = api.request("PATCH", f"/v1/jobs/{job.id}")
     assert problem_of(answer)["status"] == 405
     assert "GET" in answer.headers["Allow"]

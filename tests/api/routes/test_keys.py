@@ -1,4 +1,4 @@
-"""A client's own API keys, seen, made, replaced and ended by itself."""
+"""Tests how a client lists, creates, rotates and revokes its own API keys."""
 
 import json
 import time
@@ -16,13 +16,13 @@ from tests.api.conftest import Api, problem_of
 
 @pytest.fixture
 def keys(api: Api) -> Keys:
-    """What is stored, without trust in what was read before."""
+    """The stored keys, without a cache."""
     return Keys(api.records, trust_seconds=0)
 
 
 @pytest.fixture
 def client() -> str:
-    """A client of each test's own, so that it has no keys but those of the test."""
+    """A client of each test's own, so that it has the keys of the test only."""
     return f"keeper-{time.monotonic_ns()}"
 
 
@@ -65,7 +65,7 @@ def test_a_listing_reads_nothing_of_other_clients(api: Api, client: str, key: st
     assert all(id_of(key) in name for name in reads)
 
 
-def test_a_key_of_before_clients_had_lists_is_listed_once_it_is_used(api: Api, client: str, key: str):
+def test_a_key_of_an_old_version_is_listed_once_it_is_used(api: Api, client: str, key: str):
     (use,) = api.objects.keys(f"keys-used/{client}/")
     api.objects.delete(use)
     (listed,) = api.request("GET", "/v1/keys", key=key).json()["keys"]
@@ -81,7 +81,7 @@ def test_a_key_is_made_with_fewer_scopes_and_works(api: Api, key: str):
     refused(api.request("GET", "/v1/keys", key=made["api_key"]), 403, "insufficient-scope")
 
 
-def test_a_key_made_without_scopes_has_those_of_the_one_that_asked(
+def test_a_key_made_without_scopes_has_those_of_the_requesting_key(
     api: Api, keys: Keys, client: str, key: str
 ):
     narrow = keys.create(client, [Scope.ADMIN, Scope.READ])
@@ -90,7 +90,7 @@ def test_a_key_made_without_scopes_has_those_of_the_one_that_asked(
         assert api.request("POST", "/v1/keys", key=asking, json={}).json()["scopes"] == scopes
 
 
-def test_no_key_makes_or_rotates_one_that_may_more(api: Api, keys: Keys, client: str, key: str):
+def test_no_key_makes_or_rotates_one_with_more_scopes(api: Api, keys: Keys, client: str, key: str):
     narrow = keys.create(client, [Scope.ADMIN, Scope.READ])
     before = set(api.objects.keys("keys/"))
     for path, body in (("/v1/keys", {"scopes": ["submit"]}), (f"/v1/keys/{id_of(key)}/rotate", {})):
@@ -101,7 +101,7 @@ def test_no_key_makes_or_rotates_one_that_may_more(api: Api, keys: Keys, client:
 
 
 @pytest.mark.parametrize(("body", "hours"), [(None, 24), ({}, 24), ({"overlap_hours": 0.5}, 0.5)])
-def test_a_rotated_key_ends_after_the_overlap_and_its_successor_has_its_scopes(
+def test_a_rotated_key_ends_after_the_overlap_and_passes_its_scopes_on(
     api: Api, keys: Keys, client: str, key: str, body: dict | None, hours: float
 ):
     old = keys.create(client, [Scope.READ])
@@ -117,7 +117,7 @@ def test_a_rotated_key_ends_after_the_overlap_and_its_successor_has_its_scopes(
     assert api.request("GET", "/v1/jobs", key=made["api_key"]).status == 200
 
 
-def test_a_revoked_key_is_none_any_more(api: Api, keys: Keys, client: str, key: str):
+def test_a_revoked_key_is_refused(api: Api, keys: Keys, client: str, key: str):
     old = keys.create(client)
     for _ in range(2):  # what was lost on its way may be sent again
         answer = api.request("DELETE", f"/v1/keys/{id_of(old)}", key=key)
@@ -130,7 +130,7 @@ def test_a_revoked_key_is_none_any_more(api: Api, keys: Keys, client: str, key: 
     assert ended[id_of(key)] is None
 
 
-def test_a_revoked_key_takes_along_what_it_made_if_that_is_asked_for(
+def test_a_revocation_with_and_made_ends_the_keys_that_the_key_made(
     api: Api, keys: Keys, client: str, key: str
 ):
     def made_by(asking: str, path: str = "/v1/keys") -> str:
@@ -175,7 +175,7 @@ def test_another_clients_key_does_not_exist(api: Api, keys: Keys, client: str, k
 
 
 @pytest.mark.parametrize("scope", [Scope.READ, Scope.SUBMIT])
-def test_a_key_without_admin_sees_and_changes_no_keys(
+def test_a_key_without_admin_lists_and_changes_no_keys(
     api: Api, keys: Keys, client: str, key: str, scope: Scope
 ):
     asking, one = keys.create(client, [scope]), f"/v1/keys/{id_of(key)}"
@@ -194,7 +194,7 @@ def test_a_key_without_admin_sees_and_changes_no_keys(
     "body",
     ["[]", "null", "{", '{"scopes": []}', '{"scopes": ["all"]}', '{"scopes": "read"}', '{"scope": []}'],
 )
-def test_a_malformed_order_of_a_key_makes_none(api: Api, key: str, body: str):
+def test_a_malformed_order_of_a_key_is_refused(api: Api, key: str, body: str):
     before = set(api.objects.keys("keys/"))
     headers = {"Content-Type": "application/json"}
     refused(api.request("POST", "/v1/keys", key=key, headers=headers, body=body), 400, "malformed")
@@ -209,7 +209,7 @@ def test_a_malformed_overlap_ends_no_key(api: Api, keys: Keys, client: str, key:
     assert keys.one(client, id_of(key)).ends_at is None
 
 
-def test_what_is_done_to_keys_is_on_record_with_their_ids_and_no_key(api: Api, client: str, key: str):
+def test_the_audit_log_has_the_ids_of_changed_keys_and_no_key(api: Api, client: str, key: str):
     since = now()
     made = api.request("POST", "/v1/keys", key=key).json()
     rotated = api.request("POST", f"/v1/keys/{made['id']}/rotate", key=key).json()

@@ -1,4 +1,4 @@
-"""What Prometheus reads, parsed by its own client."""
+"""Tests the metrics, parsed by the client of Prometheus."""
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -20,7 +20,7 @@ def figures(api: Api) -> dict[tuple[str, str], float]:
     }
 
 
-def test_figures_follow_jobs_callbacks_and_receivers(api: Api, servers):
+def test_metrics_follow_jobs_callbacks_and_receivers(api: Api, servers):
     ledger = api.ledger
     before = figures(api)
     ids = [api.submit(PNG, callback_url="https://clinic.example/hook").json()["id"] for _ in range(3)]

@@ -1,4 +1,4 @@
-"""A refusal of a body that was not read reaches its client, whichever it is, behind nginx too."""
+"""Tests that the refusal of a body that was not read reaches each kind of client, also through nginx."""
 
 import http.client
 import shutil
@@ -10,14 +10,14 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.api.conftest import Api, serving
-from tests.api.server.test_server import all_of, line, request
+from tests.api.server.test_server import all_of, connect, request
 from tests.proxies import deployed_nginx, needs_nginx
 
 PEERS = Path(__file__).parents[2] / "peers"
 TIMES = 10
 MOST = 32 * 2**20
 SIZE = 8_000_000
-"""More than all buffers between the two hold: what is not read, holds its client up."""
+"""Bytes that exceed all buffers between client and server, so that the client blocks until they are read."""
 
 
 @pytest.fixture(scope="module")
@@ -52,18 +52,18 @@ def by_curl(url: str, size: int, key: str, folder: Path) -> list[str]:
     (folder / "body").write_bytes(bytes(size))
     command = ["curl", "-sS", "-w", "%{http_code}\\n", "-H", "Expect:", "--data-binary"]
     command += [f"@{folder}/body", "-H", f"Authorization: Bearer {key}", *["-o", "/dev/null", url] * TIMES]
-    return said_by(command)
+    return output_of(command)
 
 
 def by_node(url: str, size: int, key: str, _: Path) -> list[str]:
-    return said_by(["node", PEERS / "submit.mjs", url, size, key, TIMES])
+    return output_of(["node", PEERS / "submit.mjs", url, size, key, TIMES])
 
 
 def by_go(url: str, size: int, key: str, _: Path) -> list[str]:
-    return said_by(["go", "run", PEERS / "submit.go", url, size, key, TIMES])
+    return output_of(["go", "run", PEERS / "submit.go", url, size, key, TIMES])
 
 
-def said_by(command: list[object]) -> list[str]:
+def output_of(command: list[object]) -> list[str]:
     if not shutil.which(str(command[0])):
         pytest.skip(f"{command[0]} WAS NOT TRIED: it is missing. CI installs it (.ci/run)")
     said = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
@@ -93,18 +93,18 @@ def test_a_refusal_comes_through_nginx(
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/v1/model", "/v1/jobs/unknown/cancel"])
-def test_a_body_that_no_route_wants_is_read_over(direct: Api, path: str, tmp_path: Path):
+def test_a_body_that_no_route_reads_is_skipped(direct: Api, path: str, tmp_path: Path):
     (status,) = set(by_python(direct.url + path, SIZE, direct.key, tmp_path))
     assert status in {"404", "405"}
 
 
-def test_a_refused_body_in_chunks_is_read_over_to_its_end(direct: Api):
+def test_a_refused_body_in_chunks_is_skipped_to_its_end(direct: Api):
     chunks = b"%x\r\n%b\r\n" % (1_000_000, bytes(1_000_000)) * 8
     sent = request("POST", "/v1/jobs", "Transfer-Encoding: chunked", body=chunks + b"0\r\n\r\n")
-    assert all_of(line(direct, sent)).startswith(b"HTTP/1.1 401")
+    assert all_of(connect(direct, sent)).startswith(b"HTTP/1.1 401")
 
 
-def test_of_a_refused_body_no_more_is_read_than_the_largest_may_have(direct: Api):
-    sock = line(direct, request("POST", "/v1/jobs", f"Content-Length: {100 * MOST}"))
+def test_a_refused_body_is_skipped_up_to_the_largest_size_only(direct: Api):
+    sock = connect(direct, request("POST", "/v1/jobs", f"Content-Length: {100 * MOST}"))
     with sock, pytest.raises((BrokenPipeError, ConnectionResetError)):
         sock.sendall(bytes(3 * MOST))

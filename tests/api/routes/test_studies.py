@@ -1,4 +1,4 @@
-"""A study: several images, all of them taken or none, over real HTTP."""
+"""Tests studies over HTTP: several images, of which all are accepted or none."""
 
 import json
 
@@ -53,7 +53,7 @@ def end(ledger: Ledger, queue: JobQueue, job_id: str, probability: float | None)
     start_next_step(ledger.append(ended), ledger, queue)
 
 
-def test_each_image_of_a_study_becomes_a_job_and_the_study_has_the_callback(api: Api, ledger: Ledger):
+def test_each_image_of_a_study_is_a_job_and_the_study_has_the_callback(api: Api, ledger: Ledger):
     answer = submit(api, PNG, OTHER, PNG, reference="R 1", priority="stat", callback_url=URL)
     assert answer.status == 202
     study = answer.json()
@@ -112,7 +112,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_where_one_image_is_refused_nothing_is_stored_and_it_is_named(api: Api, name: str):
+def test_a_study_with_a_refused_image_names_it_and_stores_nothing(api: Api, name: str):
     status, images, fields, place = REFUSED[name]
     before = api.traces()
     answer = submit(api, *images, **fields)
@@ -172,7 +172,7 @@ def test_the_callback_knows_nothing_of_the_metadata(api: Api):
     assert job["metadata"] == {"name": "Doe"}
 
 
-def test_a_study_shows_its_deliveries_and_is_delivered_again(api: Api, ledger: Ledger, queue: JobQueue):
+def test_a_study_lists_its_deliveries_and_is_delivered_again(api: Api, ledger: Ledger, queue: JobQueue):
     study = submit(api, PNG, callback_url=URL).json()
     here = f"/v1/studies/{study['id']}"
     assert problem_of(api.request("POST", f"{here}/redeliver"))["type"] == "/problems/nothing-to-deliver"

@@ -1,4 +1,4 @@
-"""A study is waited for as a job is: by Prefer, by its ETag, and as a stream of events."""
+"""Tests waiting for a study: by Prefer, by its ETag, and as a stream of events."""
 
 import json
 from collections.abc import Iterator
@@ -81,7 +81,7 @@ def new(api: Api) -> list[str]:
     return [job["id"] for job in api.request("GET", "/v1/jobs?reference=R+9&state=queued").json()["jobs"]]
 
 
-def test_a_studys_events_tell_each_change_of_its_jobs_until_it_is_settled(api: Api, ledger: Ledger, queue):
+def test_a_studys_stream_has_each_change_of_its_jobs_until_it_is_settled(api: Api, ledger: Ledger, queue):
     study = submit(api, PNG, OTHER).json()
     stream = urllib3.request(
         *("GET", f"{api.url}/v1/studies/{study['id']}/events"),

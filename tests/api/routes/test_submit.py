@@ -40,7 +40,7 @@ def test_an_accepted_radiograph_is_stored_recorded_and_enqueued(api: Api):
     assert api.redis.llen(INFER_STAT) == 1
 
 
-def test_a_job_may_have_a_deadline_and_a_retention_of_its_own(api: Api):
+def test_a_job_may_have_its_own_deadline_and_retention(api: Api):
     job = api.submit(PNG, deadline_seconds="60", retention_seconds="3600").json()
     created, expires = (datetime.fromisoformat(job[name]) for name in ("created_at", "expires_at"))
     assert expires - created == timedelta(seconds=60)
@@ -58,7 +58,7 @@ def test_a_raw_body_takes_its_fields_from_the_query(api: Api):
     assert api.redis.llen(INFER_ROUTINE) == 1
 
 
-def test_of_a_dicom_file_the_record_holds_codes_and_no_identifiers(api: Api):
+def test_the_record_of_a_dicom_file_has_codes_and_no_identifiers(api: Api):
     data = pictures.dicom(
         pictures.gray(), PatientName="Doe^Hidden", BodyPartExamined="WRIST", ImagerPixelSpacing=[0.1, 0.1]
     )
@@ -95,7 +95,7 @@ def test_a_job_belongs_to_the_trace_that_the_client_names_or_to_a_new_one(api: A
     assert json.loads(line)["trace"] == trace
 
 
-def test_what_curl_sends_by_default_is_taken_as_the_image(api: Api):
+def test_a_body_as_curl_sends_it_by_default_is_the_image(api: Api):
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     assert api.request("POST", "/v1/jobs", body=PNG, headers=headers).status == 202
 
@@ -129,7 +129,7 @@ def test_what_curl_sends_by_default_is_taken_as_the_image(api: Api):
         "monochrome1",
     ],
 )
-def test_every_format_that_is_promised_is_accepted_and_told_by_content(api: Api, format_: str, data: bytes):
+def test_every_promised_format_is_accepted_and_recognized_by_content(api: Api, format_: str, data: bytes):
     job_id = api.submit(data, name="lies.gif").json()["id"]
     image = api.request("GET", f"/v1/jobs/{job_id}/image")
     assert image.data == data
@@ -214,7 +214,7 @@ def test_a_bad_field_gets_a_problem_and_leaves_no_trace(api: Api, name: str):
         (b"no parts", {"Content-Type": "multipart/form-data; boundary=x"}),
     ],
 )
-def test_a_malformed_form_is_said(api: Api, body: bytes, headers: dict[str, str]):
+def test_a_malformed_form_is_refused(api: Api, body: bytes, headers: dict[str, str]):
     answer = api.request("POST", "/v1/jobs", body=body, headers=headers)
     assert answer.status == 400
     assert problem_of(answer)
@@ -226,7 +226,7 @@ def test_a_form_of_too_many_parts_is_not_called_a_large_image(api: Api):
     assert "fields" in problem_of(answer)["detail"]
 
 
-def test_a_query_may_hold_all_that_gunicorn_reads(api: Api):
+def test_a_query_may_have_the_length_that_gunicorn_reads(api: Api):
     metadata = json.dumps({"a": "x" * 4000})
     answer = api.request("POST", f"/v1/jobs?metadata={quote(metadata)}", body=PNG)
     assert answer.status == 202
@@ -274,7 +274,7 @@ def test_a_slow_client_does_not_hold_up_another(api: Api):
     connection.close()
 
 
-def test_however_many_submit_slowly_others_are_answered(api: Api):
+def test_others_are_answered_while_many_submit_slowly(api: Api):
     host, port = api.url.removeprefix("http://").split(":")
     head = (
         f"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {api.key}\r\nContent-Length: 99\r\n\r\n"

@@ -1,4 +1,4 @@
-"""Images that go past the API: put into the object store by a presigned URL, submitted by their ids."""
+"""Tests images that are uploaded to the object store by a presigned URL, and submitted by their ids."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -33,7 +33,7 @@ def ordered(api: Api, data: bytes = PNG, content_type: str = "image/png") -> dic
 
 
 def put(upload: dict, data: bytes | Iterator[bytes], **headers: str) -> int:
-    """The status of the upload, which goes to the object store itself and bears no API key."""
+    """Upload to the object store, without an API key, and return the status."""
     given = upload["headers"] | {name.replace("_", "-"): value for name, value in headers.items()}
     return urllib3.request(upload["method"], upload["url"], body=data, headers=given, retries=False).status
 
@@ -71,7 +71,7 @@ def test_an_upload_becomes_a_job_and_is_erased(api: Api):
     assert left(api) == []
 
 
-def test_an_upload_is_submitted_by_the_query_and_under_an_id_of_the_clients_own(api: Api):
+def test_an_upload_is_submitted_by_the_query_and_under_an_own_id(api: Api):
     answer = api.request("POST", f"/v1/jobs?upload_id={uploaded(api)}&reference=R+2")
     assert (answer.status, answer.json()["reference"]) == (202, "R 2")
     answer = api.request("PUT", f"/v1/jobs/by-upload?upload_id={uploaded(api)}")
@@ -79,7 +79,7 @@ def test_an_upload_is_submitted_by_the_query_and_under_an_id_of_the_clients_own(
     assert api.request("GET", "/v1/jobs/by-upload/image").data == PNG
 
 
-def test_another_size_or_type_than_was_ordered_is_refused_by_the_object_store(api: Api):
+def test_the_object_store_refuses_another_size_or_type_than_ordered(api: Api):
     upload = ordered(api)
     others = {
         "longer": (PNG + b"x", {"Content_Length": str(len(PNG) + 1)}),
@@ -99,7 +99,7 @@ def test_another_size_or_type_than_was_ordered_is_refused_by_the_object_store(ap
 
 
 def test_a_submitted_upload_that_differs_from_its_order_is_refused(api: Api):
-    """As a store would keep it that does not hold an upload to its signature."""
+    """Store an upload as a store does that does not check the signature."""
     jpeg = pictures.encoded(pictures.gray(), "JPEG")
     for data, said in (
         (PNG + b"x", f"{len(PNG)} were"),
@@ -115,7 +115,7 @@ def test_a_submitted_upload_that_differs_from_its_order_is_refused(api: Api):
         api.objects.delete(f"uploads/clinic/{upload_id}")
 
 
-def test_an_order_says_until_when_and_counts_as_a_submission(api: Api):
+def test_an_order_has_an_end_and_counts_as_a_submission(api: Api):
     order = {"size": 1, "content_type": "application/dicom"}
     answer = api.request("POST", "/v1/uploads", json=order)
     expires_at = datetime.fromisoformat(answer.json()["expires_at"])
@@ -148,9 +148,7 @@ def test_a_malformed_order_is_refused(api: Api, order: object):
     assert api.traces() == before
 
 
-def test_more_bytes_than_are_read_here_are_refused_at_the_order_and_at_the_submission(
-    api: Api, ledger: Ledger
-):
+def test_an_upload_over_the_limit_is_refused_when_ordered_and_submitted(api: Api, ledger: Ledger):
     order = {"size": MAX_BYTES + 1, "content_type": "image/png"}
     answer = api.request("POST", "/v1/uploads", json=order)
     assert (answer.status, problem_of(answer)["max_bytes"]) == (413, MAX_BYTES)
@@ -169,7 +167,7 @@ def test_what_was_uploaded_is_checked_as_any_other_image(api: Api):
         api.objects.delete(f"uploads/clinic/{upload_id}")
 
 
-def test_an_image_and_an_upload_are_not_taken_together(api: Api):
+def test_an_image_and_an_upload_together_are_refused(api: Api):
     upload_id = uploaded(api)
     both = [
         api.submit(PNG, upload_id=upload_id),
@@ -205,7 +203,7 @@ def test_an_upload_that_is_submitted_again_under_its_key_is_the_same_job(api: Ap
     assert gone.status == 404, "another upload is never answered with this one's job"
 
 
-def test_an_upload_that_a_crash_left_behind_is_erased_when_it_is_submitted_again(api: Api):
+def test_an_upload_left_by_a_crash_is_erased_when_it_is_submitted_again(api: Api):
     upload_id = uploaded(api)
     first = submitted(api, upload_id, "left behind")
     api.objects.put(f"uploads/clinic/{upload_id}", PNG)
@@ -228,7 +226,7 @@ def test_an_upload_needs_a_key_that_may_submit(api: Api):
     assert api.request("POST", "/v1/uploads", key=reader, json=order).status == 403
 
 
-def test_what_nobody_submits_is_erased_and_nothing_is_listed_for_it(api: Api, ledger: Ledger, monkeypatch):
+def test_an_upload_that_is_never_submitted_is_erased_with_its_entry(api: Api, ledger: Ledger, monkeypatch):
     forgotten = uploaded(api)
     purge(ledger)
     assert left(api) == [f"uploads/clinic/{forgotten}"]
@@ -236,7 +234,7 @@ def test_what_nobody_submits_is_erased_and_nothing_is_listed_for_it(api: Api, le
     assert list(api.objects.keys("orders/"))
     monkeypatch.setattr("jobs.store.clock.Clock.agreed", lambda _: now() + after)
     listed = []
-    monkeypatch.setattr(Objects, "keys", _noting(Objects.keys, listed))
+    monkeypatch.setattr(Objects, "keys", _recording(Objects.keys, listed))
     purge(ledger)
     assert "due/" in listed
     assert not [prefix for prefix in listed if prefix.startswith("upload") or not prefix]
@@ -245,7 +243,7 @@ def test_what_nobody_submits_is_erased_and_nothing_is_listed_for_it(api: Api, le
     assert not list(api.objects.keys("orders/"))
 
 
-def _noting(keys, listed: list[str]):
+def _recording(keys, listed: list[str]):
     def noted(self: Objects, prefix: str, after: str = "") -> Iterator[str]:
         listed.append(prefix)
         return keys(self, prefix, after)

@@ -1,4 +1,4 @@
-"""Waiting for a job to change, over real HTTP; clients have less patience than the server."""
+"""Tests waiting for changes of a job, over HTTP. The clients wait less long than the server."""
 
 import json
 import select
@@ -54,8 +54,8 @@ def end(job: Job, ledger: Ledger) -> Job:
     return ledger.append(start(job, ledger).succeeded(RESULT, now()))
 
 
-def told(waiting: Waiting, job: Job, key_holds: Callable[[], bool], seen: int = 0) -> Iterator[str]:
-    """What a stream of events tells."""
+def events_of(waiting: Waiting, job: Job, key_holds: Callable[[], bool], seen: int = 0) -> Iterator[str]:
+    """Read a stream of events."""
     return iter(waiting.events(job, seen, key_holds).response)
 
 
@@ -67,12 +67,12 @@ def await_that(condition: Callable[[], bool]) -> None:
 
 
 def looks(api: Api) -> int:
-    """How often a record was asked of Redis: twice for each request that waits, at its beginning."""
+    """Return how often Redis was asked for a record: twice by each waiting request, at its beginning."""
     return int(api.redis.info("commandstats").get("cmdstat_hget", {"calls": 0})["calls"])
 
 
 def waiting(api: Api, pool: ThreadPoolExecutor, job: Job, headers: dict[str, str]) -> "Future":
-    """A request for this job that is waiting by now."""
+    """Start a request that waits for this job, and return once it waits."""
     before = looks(api)
     asked = pool.submit(
         urllib3.request,
@@ -112,20 +112,20 @@ def test_a_long_poll_is_answered_when_the_job_changes(api: Api, ledger: Ledger, 
     assert not answer.headers["ETag"].startswith("W/")
 
 
-def test_a_long_poll_says_304_where_nothing_changed(api: Api, job: Job):
+def test_a_long_poll_without_a_change_is_answered_304(api: Api, job: Job):
     headers = {"Prefer": "respond-async, wait=1", "If-None-Match": etag_of(api, job)}
     answer = api.request("GET", f"/v1/jobs/{job.id}", headers=headers)
     assert (answer.status, answer.headers["Preference-Applied"]) == (304, "wait=1")
 
 
-def test_what_has_changed_already_is_answered_at_once(api: Api, ledger: Ledger, job: Job):
+def test_a_long_poll_after_a_change_is_answered_at_once(api: Api, ledger: Ledger, job: Job):
     etag = etag_of(api, job)
     start(job, ledger)
     headers = WAIT | {"If-None-Match": etag}
     assert api.request("GET", f"/v1/jobs/{job.id}", headers=headers).json()["state"] == "running"
 
 
-def test_the_place_in_the_queue_is_told_without_waking_anybody(api: Api, ledger: Ledger, job: Job):
+def test_a_change_of_the_queue_position_changes_the_etag(api: Api, ledger: Ledger, job: Job):
     second = ledger.read(api.submit(PNG).json()["id"])
     etag = etag_of(api, second)
     start(job, ledger)
@@ -135,7 +135,7 @@ def test_the_place_in_the_queue_is_told_without_waking_anybody(api: Api, ledger:
     assert api.request("GET", f"/v1/jobs/{second.id}", headers=again).status == 304
 
 
-def test_without_an_etag_the_end_is_waited_for(api: Api, ledger: Ledger, job: Job, elsewhere):
+def test_a_wait_without_an_etag_ends_with_the_job(api: Api, ledger: Ledger, job: Job, elsewhere):
     asked = waiting(api, elsewhere, job, {"Prefer": "wait=300"})
     end(job, ledger)
     answer = asked.result()
@@ -143,20 +143,20 @@ def test_without_an_etag_the_end_is_waited_for(api: Api, ledger: Ledger, job: Jo
     assert answer.headers["Preference-Applied"] == "wait=30"
 
 
-def test_who_waits_for_a_job_that_is_deleted_hears_of_it(api: Api, job: Job, elsewhere):
+def test_a_wait_for_a_job_that_is_deleted_is_answered_gone(api: Api, job: Job, elsewhere):
     asked = waiting(api, elsewhere, job, WAIT)
     assert api.request("DELETE", f"/v1/jobs/{job.id}").status == 204
     assert problem_of(asked.result())["type"] == "/problems/gone"
 
 
 @pytest.mark.parametrize("header", ["wait", "wait=x", "wait=-1", "wait=0", "wait=٣", "respond-async", ""])
-def test_a_preference_that_is_not_understood_is_ignored(api: Api, job: Job, header: str):
+def test_a_malformed_preference_is_ignored(api: Api, job: Job, header: str):
     answer = api.request("GET", f"/v1/jobs/{job.id}", headers={"Prefer": header.encode()})
     assert answer.status == 200
     assert "Preference-Applied" not in answer.headers
 
 
-def test_a_submission_that_waits_is_answered_with_the_end(api: Api, ledger: Ledger, elsewhere):
+def test_a_submission_that_waits_is_answered_with_the_ended_job(api: Api, ledger: Ledger, elsewhere):
     key = Keys(api.records).create("patient")
     before = set(ledger.of_client("patient", None))
     asked = elsewhere.submit(
@@ -173,7 +173,7 @@ def test_a_submission_that_waits_is_answered_with_the_end(api: Api, ledger: Ledg
     assert "Retry-After" not in answer.headers
 
 
-def test_a_submission_that_has_waited_in_vain_is_accepted_all_the_same(api: Api):
+def test_a_submission_whose_wait_ends_before_the_job_is_accepted(api: Api):
     answer = api.request("POST", "/v1/jobs", headers={"Prefer": "wait=1"}, fields={"image": ("x.png", PNG)})
     assert (answer.status, answer.json()["state"]) == (202, "queued")
     assert (answer.headers["Preference-Applied"], answer.headers["Retry-After"]) == ("wait=1", "1")
@@ -225,7 +225,7 @@ class Events:
                     yield fields["id"], json.loads(fields["data"])
 
 
-def test_events_tell_every_state_until_the_job_is_settled(api: Api, ledger: Ledger, job: Job):
+def test_a_stream_has_every_state_until_the_job_is_settled(api: Api, ledger: Ledger, job: Job):
     events = iter(Events(api, job))
     version, shown = next(events)
     assert (version, shown["state"], shown["queue_position"]) == ("1", "queued", 0)
@@ -237,7 +237,7 @@ def test_events_tell_every_state_until_the_job_is_settled(api: Api, ledger: Ledg
     assert [(version, shown["state"]) for version, shown in events] == [("3", "succeeded")]
 
 
-def test_events_go_on_behind_the_last_that_was_seen(api: Api, ledger: Ledger, job: Job):
+def test_a_stream_continues_after_the_last_event_that_was_seen(api: Api, ledger: Ledger, job: Job):
     ended = end(job, ledger)
     resumed = list(Events(api, job, **{"Last-Event-ID": "2"}))
     assert [version for version, _ in resumed] == ["3"]
@@ -245,13 +245,13 @@ def test_events_go_on_behind_the_last_that_was_seen(api: Api, ledger: Ledger, jo
     assert answer.status == 204, "a browser does not ask again"
 
 
-def test_events_do_not_tell_again_what_was_seen(api: Api, ledger: Ledger, job: Job):
+def test_a_stream_does_not_repeat_the_event_that_was_seen(api: Api, ledger: Ledger, job: Job):
     events = iter(Events(api, job, **{"Last-Event-ID": "1"}))
     start(job, ledger)
     assert next(events)[0] == "2"
 
 
-def test_events_go_on_until_the_callback_has_come_to_an_end(api: Api, ledger: Ledger):
+def test_a_stream_continues_until_the_callback_has_ended(api: Api, ledger: Ledger):
     job = ledger.read(api.submit(PNG, callback_url="https://clinic.example/hook").json()["id"])
     events = iter(Events(api, job))
     next(events)
@@ -263,7 +263,7 @@ def test_events_go_on_until_the_callback_has_come_to_an_end(api: Api, ledger: Le
     assert [shown["delivery"] for _, shown in events] == ["delivered"]
 
 
-def test_events_end_when_the_job_is_deleted(api: Api, job: Job):
+def test_a_stream_ends_when_the_job_is_deleted(api: Api, job: Job):
     events = iter(Events(api, job))
     next(events)
     assert api.request("DELETE", f"/v1/jobs/{job.id}").status == 204
@@ -277,9 +277,9 @@ def changes(servers) -> Iterator[Changes]:
     changes.stop()
 
 
-def test_a_stream_says_that_it_is_still_there(ledger: Ledger, job: Job, changes: Changes, monkeypatch):
+def test_a_stream_without_a_change_sends_a_comment(ledger: Ledger, job: Job, changes: Changes, monkeypatch):
     monkeypatch.setattr("api.routes.waiting.HEARTBEAT", 0.01)
-    stream = told(Waiting(ledger, changes, ""), job, lambda: True, seen=1)
+    stream = events_of(Waiting(ledger, changes, ""), job, lambda: True, seen=1)
     assert [next(stream) for _ in range(3)] == [": still there\n\n"] * 3
 
 
@@ -290,7 +290,7 @@ def test_a_stream_ends_when_its_key_does(
     monkeypatch.setattr("api.routes.waiting.HEARTBEAT", 0.01)
     keys = Keys(api.records, trust_seconds=0)
     key = keys.create("clinic")
-    stream = told(Waiting(ledger, changes, ""), job, lambda: keys.holder_of(key) is not None)
+    stream = events_of(Waiting(ledger, changes, ""), job, lambda: keys.holder_of(key) is not None)
     seen = [next(stream), next(stream), next(stream)]
     assert "event: job" in seen[1]
     assert seen[2] == ": still there\n\n"
@@ -302,7 +302,7 @@ def test_a_stream_ends_when_its_key_does(
     assert list(islice(stream, 3)) in ([], [": still there\n\n"]), "nothing that came later is told"
 
 
-def test_who_finds_no_seat_is_answered_at_once(ledger: Ledger, job: Job, changes: Changes):
+def test_a_wait_without_a_free_slot_is_answered_at_once(ledger: Ledger, job: Job, changes: Changes):
     full = Waiting(ledger, changes, "", Slots(0, 0))
     assert full.until(lambda job: False, job, 30) == (job, False)
     with pytest.raises(Problem) as refused:
@@ -310,14 +310,14 @@ def test_who_finds_no_seat_is_answered_at_once(ledger: Ledger, job: Job, changes
     assert refused.value.status == 503
 
 
-def test_seats_are_free_again_after_waiting_and_after_a_stream(ledger: Ledger, job: Job, changes: Changes):
+def test_slots_are_free_after_a_wait_and_after_a_stream(ledger: Ledger, job: Job, changes: Changes):
     single = Waiting(ledger, changes, "", Slots(1, 1))
     for _ in range(3):
         assert single.until(lambda job: job.version > 1, job, 0) == (job, True)
         single.events(job, seen=0, key_holds=lambda: True).close()
 
 
-def test_all_are_woken_when_a_lost_subscription_begins_anew(api: Api, job: Job, changes: Changes):
+def test_every_wait_looks_again_after_a_lost_subscription_is_restored(api: Api, job: Job, changes: Changes):
     with changes.watched(job.id) as changed:
         await_that(lambda: api.redis.pubsub_numsub(CHANGES)[0][1] > 0)
         assert changed.wait(PATIENCE), "the subscription has begun"
@@ -326,7 +326,7 @@ def test_all_are_woken_when_a_lost_subscription_begins_anew(api: Api, job: Job, 
         assert changed.wait(PATIENCE)
 
 
-def test_a_service_that_is_told_to_stop_answers_who_waits(servers, ledger: Ledger, tmp_path, elsewhere):
+def test_a_stopping_service_answers_the_requests_that_wait(servers, ledger: Ledger, tmp_path, elsewhere):
     with serving(servers, tmp_path) as (stopped, process):
         job = ledger.read(stopped.submit(PNG).json()["id"])
         events = iter(Events(stopped, job))

@@ -1,4 +1,4 @@
-"""The routes by which a client sees to its own callbacks."""
+"""Tests the routes under /v1/webhook."""
 
 import json
 from dataclasses import replace
@@ -62,7 +62,7 @@ def test_a_rotation_shows_the_new_secret_once(client):
     assert "whsec" not in json.dumps(client.get("/v1/webhook").json)
 
 
-def test_a_client_sees_which_of_its_receivers_fail(client, another, ledger):
+def test_a_client_lists_its_failing_receivers(client, another, ledger):
     receivers = Receivers(ledger.records)
     failing = receivers.failed(receivers.of("clinic", "https://clinic.example:443"), now() - PATIENCE, False)
     receivers.failed(failing, now(), False)
@@ -72,7 +72,7 @@ def test_a_client_sees_which_of_its_receivers_fail(client, another, ledger):
     assert another.get("/v1/webhook").json["failing_receivers"] == []
 
 
-def test_a_probe_is_asked_for_and_belongs_to_its_client(client, another, queue):
+def test_a_probe_is_sent_and_belongs_to_its_client(client, another, queue):
     answer = client.post("/v1/webhook/probes", json={"callback_url": URL})
     assert (answer.status_code, answer.json["delivery"]) == (202, None)
     assert queue.waiting() == {("probe", answer.json["id"])}
@@ -84,7 +84,7 @@ def test_a_probe_is_asked_for_and_belongs_to_its_client(client, another, queue):
     assert client.post("/v1/webhook/probes", json={}).status_code == 400
 
 
-def test_a_job_shows_its_deliveries_and_is_delivered_again(client, another, ledger, queue):
+def test_a_job_lists_its_deliveries_and_is_delivered_again(client, another, ledger, queue):
     job = delivered(ledger)
     here = f"/v1/jobs/{job.id}"
     assert client.get(f"{here}/deliveries").json == {"deliveries": [{"attempt": 1, "status": 200}]}
@@ -99,7 +99,7 @@ def test_a_job_shows_its_deliveries_and_is_delivered_again(client, another, ledg
     assert client.post(f"/v1/jobs/{running.id}/redeliver").status_code == 409
 
 
-def test_deliveries_of_what_is_deleted_while_they_are_read_are_gone(client, ledger, monkeypatch):
+def test_deliveries_of_a_job_deleted_during_the_read_are_gone(client, ledger, monkeypatch):
     def deleted_first(job: Job) -> None:
         delete(job.id, ledger)
         raise NotStored(job.id)
@@ -110,7 +110,7 @@ def test_deliveries_of_what_is_deleted_while_they_are_read_are_gone(client, ledg
     assert client.get(f"/v1/studies/{study['id']}/deliveries").status_code == 410
 
 
-def test_all_since_a_time_are_delivered_again(client, another, ledger, monkeypatch):
+def test_callbacks_since_a_time_are_delivered_again(client, another, ledger, monkeypatch):
     ids = [f"job_{ULID.from_datetime(now() - timedelta(hours=age))}" for age in (5, 3, 2, 1)]
     for job_id in ids:
         delivered(ledger, id=job_id)

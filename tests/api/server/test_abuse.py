@@ -1,4 +1,4 @@
-"""Requests that no client of good will sends, byte by byte: each is refused, and the API goes on."""
+"""Sends malicious requests byte by byte: each is refused, and the API continues."""
 
 import socket
 import time
@@ -19,7 +19,7 @@ def form(body: bytes, boundary: str = "x", more: str = "") -> bytes:
 
 
 def exchange(api: Api, request: bytes, seconds: float = 30) -> bytes:
-    """What comes back for these bytes, until the other side has nothing more to say."""
+    """Send these bytes, and return the answer up to the end of the connection."""
     host, port = api.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), seconds) as line:
         try:
@@ -87,7 +87,7 @@ def test_a_smuggled_request_is_not_answered(api: Api):
     assert post(api, rest).count(b"HTTP/1.1") <= 1
 
 
-def test_what_a_client_sends_writes_no_line_into_the_log(api: Api):
+def test_a_request_cannot_write_a_line_of_its_own_into_the_log(api: Api):
     line = f"\r\n{FORGED}"
     quoted = f"%0D%0A{FORGED}"
     name = PART.replace(b"x.png", f"{quoted}.png".encode())
@@ -101,7 +101,7 @@ def test_what_a_client_sends_writes_no_line_into_the_log(api: Api):
     assert api.key not in api.log.read_text()
 
 
-def test_clients_that_send_slowly_and_never_end_hold_up_nobody(api: Api):
+def test_clients_that_send_slowly_do_not_hold_up_others(api: Api):
     host, port = api.url.removeprefix("http://").split(":")
     half = f"POST /v1/jobs HTTP/1.1\r\nHost: osteo\r\nAuthorization: Bearer {api.key}\r\nX-Slow: ".encode()
     slow = [socket.create_connection((host, int(port)), 10) for _ in range(10)]

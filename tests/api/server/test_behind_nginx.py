@@ -1,4 +1,4 @@
-"""The nginx of docs/proxy.md: a path of a host with TLS and HTTP/2, and the object store for uploads."""
+"""Tests the API behind the nginx of docs/proxy.md: below a path, with TLS and HTTP/2, and with uploads."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""No client keeps another waiting by its connections: they linger, send half a body, or are not read."""
+"""Tests that no connection holds up another: idle ones, half-sent bodies, clients that do not read."""
 
 import json
 import random
@@ -28,7 +28,7 @@ def submission(api: Api, length: int, *lines: str, body: bytes = b"") -> bytes:
     return request("POST", "/v1/jobs", key, f"Content-Length: {length}", *lines, body=body)
 
 
-def line(api: Api, sent: bytes, receive_buffer: int = 0) -> socket.socket:
+def connect(api: Api, sent: bytes, receive_buffer: int = 0) -> socket.socket:
     host, port = api.url.removeprefix("http://").split(":")
     sock = socket.socket()
     if receive_buffer:
@@ -40,8 +40,8 @@ def line(api: Api, sent: bytes, receive_buffer: int = 0) -> socket.socket:
 
 
 @contextmanager
-def lines(api: Api, number: int, sent: bytes, receive_buffer: int = 0) -> Iterator[list[socket.socket]]:
-    opened = [line(api, sent, receive_buffer) for _ in range(number)]
+def connections(api: Api, number: int, sent: bytes, receive_buffer: int = 0) -> Iterator[list[socket.socket]]:
+    opened = [connect(api, sent, receive_buffer) for _ in range(number)]
     try:
         yield opened
     finally:
@@ -55,19 +55,19 @@ def all_of(sock: socket.socket) -> bytes:
 
 
 def memory(process) -> int:
-    """Kilobytes that gunicorn's processes hold of their own."""
+    """Return the kilobytes of private memory of gunicorn's processes."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     texts = [Path(f"/proc/{child}/status").read_text() for child in children]
     return sum(int(text.partition("RssAnon:")[2].split()[0]) for text in texts)
 
 
-def test_lingering_sockets_and_half_sent_bodies_hold_up_nobody(api: Api):
+def test_idle_sockets_and_half_sent_bodies_do_not_hold_up_others(api: Api):
     other = Keys(api.ledger.records).create("other")
     half = PNG[:20]
     with (
-        lines(api, 200, request("GET", "/health/live", "Connection: close")),
-        lines(api, 200, request("POST", "/v1/jobs", "Content-Length: 5000", body=half)),
-        lines(api, 200, submission(api, len(PNG) + 1, body=half)) as halves,
+        connections(api, 200, request("GET", "/health/live", "Connection: close")),
+        connections(api, 200, request("POST", "/v1/jobs", "Content-Length: 5000", body=half)),
+        connections(api, 200, submission(api, len(PNG) + 1, body=half)) as halves,
     ):
         for _ in range(3):
             # Each has the patience of one request; the sockets, one after the other, would take 200 s.
@@ -80,25 +80,25 @@ def test_lingering_sockets_and_half_sent_bodies_hold_up_nobody(api: Api):
 
 
 def test_heads_that_are_sent_slowly_take_no_thread(api: Api):
-    with lines(api, 1000, b"GET /health/live HTTP/1.1\r\nX-Slow: "):
+    with connections(api, 1000, b"GET /health/live HTTP/1.1\r\nX-Slow: "):
         assert api.submit(PNG).status == 202
 
 
 def test_a_body_that_takes_too_long_is_refused(tight):
     api, _ = tight
-    answer = all_of(line(api, submission(api, len(PNG), body=PNG[:20])))
+    answer = all_of(connect(api, submission(api, len(PNG), body=PNG[:20])))
     assert answer.startswith(b"HTTP/1.1 408")
     assert b"Connection: close" in answer
     assert b"application/problem+json" in answer
-    whole = line(api, submission(api, len(PNG), "Connection: close"))
+    whole = connect(api, submission(api, len(PNG), "Connection: close"))
     whole.sendall(PNG[:20])
     whole.sendall(PNG[20:])
     assert all_of(whole).startswith(b"HTTP/1.1 202")
 
 
-def test_a_body_shorter_than_its_length_is_refused_and_the_whole_one_is_taken(api: Api):
+def test_a_body_shorter_than_its_length_is_refused_and_a_complete_one_not(api: Api):
     key = "Idempotency-Key: one-that-was-cut"
-    sock = line(api, submission(api, len(PNG) + 10, key, body=PNG))
+    sock = connect(api, submission(api, len(PNG) + 10, key, body=PNG))
     sock.shutdown(socket.SHUT_WR)
     assert all_of(sock).startswith(b"HTTP/1.1 400")
     answer = api.request("POST", "/v1/jobs", body=PNG + b"\0" * 10, headers={"Idempotency-Key": key[17:]})
@@ -106,20 +106,20 @@ def test_a_body_shorter_than_its_length_is_refused_and_the_whole_one_is_taken(ap
 
 
 @pytest.mark.parametrize(("key", "length"), [("wrong", 100_000), ("wrong", 900_000), (None, 900_000)])
-def test_an_answer_that_leaves_a_body_unread_says_so_and_arrives(api: Api, key: str | None, length: int):
+def test_an_answer_before_the_end_of_the_body_arrives_and_closes(api: Api, key: str | None, length: int):
     bearer = f"Authorization: Bearer {key or api.key}"
-    sock = line(api, request("POST", "/v1/jobs", bearer, f"Content-Length: {length}", body=bytes(length)))
+    sock = connect(api, request("POST", "/v1/jobs", bearer, f"Content-Length: {length}", body=bytes(length)))
     answer = all_of(sock)
     assert answer.startswith(b"HTTP/1.1 401" if key else b"HTTP/1.1 413")
     assert b"\r\nConnection: close\r\n" in answer
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["detail"]
 
 
-def test_a_body_is_asked_for_only_where_it_will_be_read(api: Api):
+def test_a_body_is_continued_only_if_it_will_be_read(api: Api):
     expecting = "Expect: 100-continue"
-    refused = line(api, request("POST", "/v1/jobs", expecting, "Content-Length: 5000"))
+    refused = connect(api, request("POST", "/v1/jobs", expecting, "Content-Length: 5000"))
     assert all_of(refused).startswith(b"HTTP/1.1 401")
-    taken = line(api, submission(api, len(PNG), expecting, "Connection: close"))
+    taken = connect(api, submission(api, len(PNG), expecting, "Connection: close"))
     assert taken.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
     taken.sendall(PNG)
     assert all_of(taken).startswith(b"HTTP/1.1 202")
@@ -127,29 +127,29 @@ def test_a_body_is_asked_for_only_where_it_will_be_read(api: Api):
 
 def test_requests_that_come_at_once_are_answered_in_their_order(api: Api):
     first, second = submission(api, len(PNG), body=PNG), request("GET", "/health/live", "Connection: close")
-    answer = all_of(line(api, first + second))
+    answer = all_of(connect(api, first + second))
     assert answer.count(b"HTTP/1.1 202") == 1
     assert answer.index(b"HTTP/1.1 202") < answer.index(b"HTTP/1.1 200")
 
 
-def test_a_body_in_chunks_is_taken_and_one_that_is_cut_is_not(api: Api):
+def test_a_body_in_chunks_is_accepted_unless_it_is_incomplete(api: Api):
     key, chunked = f"Authorization: Bearer {api.key}", "Transfer-Encoding: chunked"
     chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (PNG[:50], PNG[50:]))
     for end, status in ((b"0\r\n\r\n", b"202"), (b"", b"400")):
-        sock = line(api, request("POST", "/v1/jobs", key, chunked, "Connection: close", body=chunks + end))
+        sock = connect(api, request("POST", "/v1/jobs", key, chunked, "Connection: close", body=chunks + end))
         sock.shutdown(socket.SHUT_WR)
         assert all_of(sock)[9:12] == status
 
 
-def test_when_there_are_too_many_connections_idle_ones_make_room(tight):
+def test_idle_connections_are_closed_when_there_are_too_many(tight):
     api, _ = tight
-    with lines(api, 200, b""):
+    with connections(api, 200, b""):
         assert api.request("POST", "/v1/jobs", body=PNG).status == 202
 
 
 @pytest.fixture(scope="module")
 def tight(servers, tmp_path_factory):
-    """A server of large images, with room for few connections and little time for a body."""
+    """A server of large images, with few connections and little time for a body."""
     folder = tmp_path_factory.mktemp("tight")
     with serving(servers, folder, "--worker-connections", "30", max_bytes=LARGE, body_seconds=8) as served:
         yield served
@@ -163,21 +163,21 @@ def large(tight):
     return api, process, image, f"/v1/jobs/{job['id']}/image"
 
 
-def test_readers_that_do_not_read_hold_no_images(large):
+def test_clients_that_do_not_read_keep_no_images_in_memory(large):
     api, process, image, path = large
     get = request("GET", path, f"Authorization: Bearer {api.key}")
     assert api.request("GET", path).data == image
     before = memory(process)
-    with lines(api, 24, get, receive_buffer=4096) as readers:
+    with connections(api, 24, get, receive_buffer=4096) as readers:
         # All of them are served as far as they read: each has its head.
         assert all(sock.recv(12) == b"HTTP/1.1 200" for sock in readers)
         assert api.submit(PNG).status == 202
         assert (memory(process) - before) * 1024 < 24 * LARGE / 4
 
 
-def test_a_slow_reader_gets_all_of_it(large):
+def test_a_slow_reader_gets_the_whole_answer(large):
     api, _, image, path = large
-    sock = line(api, request("GET", path, f"Authorization: Bearer {api.key}", "Connection: close"), 4096)
+    sock = connect(api, request("GET", path, f"Authorization: Bearer {api.key}", "Connection: close"), 4096)
     head = sock.recv(2000)
     time.sleep(0.5)  # Long enough for every buffer between the two to be full.
     body = head.partition(b"\r\n\r\n")[2] + all_of(sock)

@@ -1,4 +1,4 @@
-"""Where no slot came free for a submission, it is told to come again, and nothing of it is kept."""
+"""Tests that a submission without a free slot is refused with a time to retry, and not stored."""
 
 import io
 
@@ -26,19 +26,17 @@ def client(settings, ledger, queue):
         ("/dicom-web/studies", {"data": b"--b--\r\n", "headers": STUDY}),
     ],
 )
-def test_the_next_one_is_asked_to_come_again(client, ledger, path, body):
+def test_a_submission_without_a_free_slot_is_asked_to_retry(client, ledger, path, body):
     answer = client.post(path, environ_overrides={"api.too_busy": True}, **body)
     assert (answer.status_code, answer.json["type"]) == (503, "/problems/too-busy")
     assert answer.headers["Retry-After"]
     assert list(ledger.pending()) == []
 
 
-def test_without_a_free_decode_process_a_submission_is_asked_to_come_again(
-    settings, ledger, queue, monkeypatch
-):
+def test_a_submission_without_a_free_decode_process_is_asked_to_retry(settings, ledger, queue, monkeypatch):
     client = client_of(settings, ledger, queue, Keys(ledger.records))
     with monkeypatch.context() as patched:
-        patched.setattr(Turns, "turn", _no_turn)
+        patched.setattr(Turns, "turn", _no_slot)
         answer = client.post("/v1/jobs", data=PNG)
         study = client.post("/v1/studies", data={"image": (io.BytesIO(PNG), "x.png")})
     for refused in (answer, study):
@@ -48,5 +46,5 @@ def test_without_a_free_decode_process_a_submission_is_asked_to_come_again(
     assert client.post("/v1/jobs", data=PNG).status_code == 202
 
 
-def _no_turn(*_: object) -> object:
+def _no_slot(*_: object) -> object:
     raise TimeoutError

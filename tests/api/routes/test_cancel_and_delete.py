@@ -1,4 +1,4 @@
-"""The routes by which a client ends a job, over real HTTP."""
+"""Tests the cancellation and the deletion of jobs, over HTTP."""
 
 import pytest
 
@@ -28,7 +28,7 @@ def cancel(api: Api, job: Job, **kwargs):
     return api.request("POST", f"/v1/jobs/{job.id}/cancel", **kwargs)
 
 
-def test_a_job_that_waits_is_canceled_at_once_and_its_client_hears_of_it(api: Api, ledger: Ledger, job: Job):
+def test_a_waiting_job_is_canceled_at_once_and_its_callback_is_due(api: Api, ledger: Ledger, job: Job):
     answer = cancel(api, job)
     assert (answer.status, answer.json()["state"], answer.json()["error"]["type"]) == (
         200,
@@ -42,20 +42,20 @@ def test_a_job_that_waits_is_canceled_at_once_and_its_client_hears_of_it(api: Ap
     assert problem_of(api.request("GET", f"/v1/jobs/{job.id}/result"))["error"]["type"] == "canceled"
 
 
-def test_without_a_callback_nothing_is_left_to_do_for_a_canceled_job(api: Api, ledger: Ledger):
+def test_a_canceled_job_without_a_callback_is_settled(api: Api, ledger: Ledger):
     job = ledger.read(api.submit(PNG).json()["id"])
     assert cancel(api, job).status == 200
     assert job.id not in ledger.pending()
 
 
-def test_a_job_at_work_is_canceled_under_its_worker(api: Api, ledger: Ledger, job: Job):
+def test_a_job_that_is_being_analysed_is_canceled(api: Api, ledger: Ledger, job: Job):
     ledger.append(job.started("inference:here:1", now()))
     answer = cancel(api, job)
     assert (answer.status, answer.json()["state"], answer.json()["attempts"]) == (202, "canceled", 1)
     assert ledger.read(job.id).state is State.CANCELED
 
 
-def test_a_job_is_canceled_though_the_view_lags_behind(api: Api, ledger: Ledger, job: Job):
+def test_a_job_is_canceled_while_the_view_is_out_of_date(api: Api, ledger: Ledger, job: Job):
     ledger.append(job.started("inference:here:1", now()))
     api.redis.delete(f"job:{job.id}")
     ledger.view.put(job)
@@ -83,7 +83,7 @@ def routes_of_a_job(api: Api) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("how_far", ["waits", "is at work", "has ended", "is delivered"])
-def test_nothing_is_left_of_a_deleted_job_but_its_tombstone(api: Api, ledger: Ledger, how_far: str):
+def test_only_the_tombstone_of_a_deleted_job_is_left(api: Api, ledger: Ledger, how_far: str):
     answer = api.submit(
         PNG, callback_url="https://clinic.example/hook", reference="Doe-4711", retention_seconds="60"
     )
@@ -105,7 +105,7 @@ def test_nothing_is_left_of_a_deleted_job_but_its_tombstone(api: Api, ledger: Le
     assert job.id not in [seen["id"] for seen in api.request("GET", "/v1/jobs").json()["jobs"]]
 
 
-def test_every_route_of_a_deleted_job_says_that_it_is_gone_to_its_owner_alone(api: Api, ledger: Ledger):
+def test_every_route_of_a_deleted_job_answers_gone_to_its_owner_alone(api: Api, ledger: Ledger):
     job_id = api.submit(PNG).json()["id"]
     ledger.append(ledger.append(ledger.read(job_id).started("w", now())).succeeded(RESULT, now()))
     other = Keys(api.records).create("another")

@@ -1,4 +1,4 @@
-"""What is on its way to a client: as much as the socket takes at once, the rest kept until it takes more."""
+"""Buffers the bytes of answers until the socket takes them, in memory while they are few."""
 
 import fcntl
 import socket
@@ -9,13 +9,13 @@ from tempfile import TemporaryFile
 from typing import IO
 
 IN_MEMORY = 256 * 1024
-"""Bytes of an answer that wait in memory for a client that does not read; more of them go into a file."""
+"""Bytes above which the waiting part of an answer goes into a temporary file."""
 AT_ONCE = 64
-"""Buffers that one call sends."""
+"""Most buffers in one call of the socket."""
 
 
-class Outbox:
-    """The sending half of a socket that never blocks; gunicorn's Response writes into it as into a socket."""
+class SendBuffer:
+    """The sending half of a socket that never blocks. gunicorn's Response writes to it as to a socket."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
@@ -24,16 +24,16 @@ class Outbox:
         self._sent = 0
 
     def sendall(self, data: bytes) -> None:
-        """Put `data` at the end."""
+        """Add `data` to the end."""
         if data:
             self._waiting.append(memoryview(data))
 
     def gettimeout(self) -> float:
-        """As of a socket that does not block."""
+        """Return the timeout of a socket that does not block."""
         return 0.0
 
     def flush(self) -> bool:
-        """Send what the socket takes; True once nothing is left. Raises OSError where the client is gone."""
+        """Send what the socket takes. Returns True once nothing is left. Raises OSError."""
         while self._waiting or self._refilled():
             try:
                 count = self._sock.sendmsg(
@@ -51,11 +51,11 @@ class Outbox:
         return True
 
     def acknowledged(self) -> int:
-        """How many bytes have reached the client's side, ever."""
+        """Return how many bytes the client's side has acknowledged in all."""
         return self._sent - array("i", fcntl.ioctl(self._sock, termios.TIOCOUTQ, bytes(4)))[0]
 
     def close(self) -> None:
-        """Let go of what was not sent."""
+        """Drop what was not sent."""
         self._waiting.clear()
         if self._file:
             self._file.close()

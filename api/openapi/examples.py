@@ -1,0 +1,105 @@
+"""Gives an example of each main answer and of each callback, for the description of the API."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from api.http.problem import ProblemDocument
+from jobs.record.documents import Event, EventDataDocument, JobDocument, JobError, Result
+from jobs.record.states import Delivery, Priority, State
+from jobs.record.study import StudyDocument, StudyEvent
+
+_URL = "https://osteo.example"
+_JOB = "job_01KA3M7ZQ4X8W2N5T6R9Y0B1CD"
+_STUDY = "study_01KA3M7ZQ4X8W2N5T6R9Y0B1CE"
+_CREATED, _STARTED, _FINISHED = "2026-11-23T12:00:00Z", "2026-11-23T12:00:01Z", "2026-11-23T12:00:02Z"
+_RESULT: Result = {
+    "finding": "fracture",
+    "probability": 0.91,
+    "regions": [{"box": [412, 655, 180, 143], "score": 0.84}],
+    "model": {"name": "osteo", "version": "1.0.0", "sha256": "9f2c" * 16},
+    "image": {"sha256": "4b1d" * 16, "width": 1024, "height": 1280, "format": "PNG"},
+}
+
+
+def _links(*names: str) -> dict[str, str]:
+    return {"self": f"{_URL}/v1/jobs/{_JOB}"} | {name: f"{_URL}/v1/jobs/{_JOB}/{name}" for name in names}
+
+
+_SUCCEEDED: EventDataDocument = {
+    "id": _JOB,
+    "state": State.SUCCEEDED,
+    "delivery": Delivery.PENDING,
+    "own_id": None,
+    "reference": "wrist-4711",
+    "priority": Priority.ROUTINE,
+    "created_at": _CREATED,
+    "expires_at": "2026-11-24T12:00:00Z",
+    "retention_seconds": 604800,
+    "started_at": _STARTED,
+    "finished_at": _FINISHED,
+    "attempts": 1,
+    "queue_position": None,
+    "error": None,
+    "result": _RESULT,
+    "links": _links("image", "result", "heatmap"),
+}
+_JOB_DOCUMENT: JobDocument = {**_SUCCEEDED, "delivery": Delivery.DELIVERED, "metadata": {"ward": "A3"}}
+_STUDY_DOCUMENT: StudyDocument = {
+    "id": _STUDY,
+    "state": "succeeded",
+    "delivery": Delivery.PENDING,
+    "reference": "wrist-4711",
+    "created_at": _CREATED,
+    "finished_at": _FINISHED,
+    "summary": {"finding": "fracture", "probability": 0.91, "job": _JOB},
+    "jobs": [
+        {
+            "id": _JOB,
+            "state": State.SUCCEEDED,
+            "result": _RESULT,
+            "error": None,
+            "links": _links("image", "result", "heatmap") | {"study": f"{_URL}/v1/studies/{_STUDY}"},
+        }
+    ],
+    "links": {"self": f"{_URL}/v1/studies/{_STUDY}"},
+}
+_PROBLEM: ProblemDocument = {
+    "type": "/problems/not-ready",
+    "title": "Conflict",
+    "status": 409,
+    "detail": "The job is running; its result is not there yet. Ask again later.",
+    "request_id": "req_5f0c1d2e3a4b5c6d7e8f9a0b1c2d3e4f",
+}
+SCHEMA_EXAMPLES: Mapping[str, Any] = {"Job": _JOB_DOCUMENT, "Study": _STUDY_DOCUMENT, "Problem": _PROBLEM}
+"""An example of each main answer, by the name of its schema."""
+
+
+def _job_event(name: str, state: State, error: JobError) -> Event:
+    data = _SUCCEEDED | {"state": state, "error": error, "result": None, "links": _links("image")}
+    if state is not State.FAILED:
+        data |= {"started_at": None, "attempts": 0}
+    return {"type": name, "timestamp": _FINISHED, "data": data}
+
+
+def _failed_study() -> StudyDocument:
+    (view,) = _STUDY_DOCUMENT["jobs"]
+    links = {name: url for name, url in view["links"].items() if name not in ("result", "heatmap")}
+    failed = view | {"state": State.FAILED, "result": None, "error": _UNREADABLE, "links": links}
+    return _STUDY_DOCUMENT | {"state": "failed", "summary": None, "jobs": [failed]}
+
+
+_UNREADABLE: JobError = {
+    "type": "unreadable-image",
+    "detail": "The image could not be read when it was analysed.",
+}
+_EXPIRED: JobError = {"type": "expired", "detail": "No worker took this job up before its deadline."}
+_CANCELED: JobError = {"type": "canceled", "detail": "This job was canceled."}
+EVENT_EXAMPLES: Mapping[str, Event | StudyEvent] = {
+    "job.succeeded": {"type": "job.succeeded", "timestamp": _FINISHED, "data": _SUCCEEDED},
+    "job.failed": _job_event("job.failed", State.FAILED, _UNREADABLE),
+    "job.expired": _job_event("job.expired", State.EXPIRED, _EXPIRED),
+    "job.canceled": _job_event("job.canceled", State.CANCELED, _CANCELED),
+    "study.succeeded": {"type": "study.succeeded", "timestamp": _FINISHED, "data": _STUDY_DOCUMENT},
+    "study.failed": {"type": "study.failed", "timestamp": _FINISHED, "data": _failed_study()},
+}
+"""An example of the callback of each event."""
