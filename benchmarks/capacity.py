@@ -9,12 +9,8 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import numpy as np
-from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from model.classifier import LARGEST_BATCH
@@ -120,7 +116,8 @@ def main() -> None:
 
 
 def _draw(path: Path, needed: dict[tuple[bool, float, float], int | None], worker: SimulatedWorker) -> None:
-    drawing, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
+    drawing = Figure(figsize=(7, 4.2), layout="constrained")
+    axes = drawing.subplots()
     for burst, style in ((False, "-"), (True, "--")):
         for deadline, colour in zip(DEADLINES, ("#b3422f", "#3b6ea5", "#4b8b3b"), strict=True):
             counts = [needed[burst, rate, deadline] for rate in RATES]
@@ -137,7 +134,6 @@ def _draw(path: Path, needed: dict[tuple[bool, float, float], int | None], worke
     axes.set(xscale="log", yscale="log", xlabel="radiographs a second", ylabel="workers")
     axes.legend(fontsize=8)
     drawing.savefig(path, dpi=110)
-    plt.close(drawing)
 
 
 def _page(needed: dict[tuple[bool, float, float], int | None], worker: SimulatedWorker) -> str:

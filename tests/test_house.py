@@ -13,7 +13,15 @@ ROOT = Path(__file__).parents[1]
 TOP = ("admin", "api", "jobs", "worker", "model", "training", "stack", "client", "benchmarks")
 MAY_IMPORT = {
     "admin": {"admin", "api.identity", "jobs"},
-    "api": {"api", "jobs", "model.decode_processes", "model.errors", "model.prediction", "model.regions"},
+    "api": {
+        "api",
+        "jobs",
+        "model.decode_processes",
+        "model.errors",
+        "model.library_logs",
+        "model.prediction",
+        "model.regions",
+    },
     "jobs": {"jobs"},
     "worker": {"worker", "jobs", "model"},
     "model": {"model"},
@@ -71,6 +79,19 @@ def name_of(module: Path) -> str:
     return ".".join(module.relative_to(ROOT).with_suffix("").parts)
 
 
+def is_definition(statement: ast.stmt) -> bool:
+    """Whether a statement of a module defines names, and calls nothing for its effect alone."""
+    match statement:
+        case ast.Expr(value=ast.Constant()):
+            return True
+        case ast.Assign(targets=targets):
+            return all(isinstance(target, ast.Name | ast.Tuple) for target in targets)
+        case ast.If(test=ast.Name(id="TYPE_CHECKING") | ast.Compare(left=ast.Name(id="__name__"))):
+            return True
+    definitions = (ast.AnnAssign, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    return isinstance(statement, (ast.Import, ast.ImportFrom, *definitions))
+
+
 @pytest.mark.parametrize("folder", MAY_IMPORT)
 def test_imports_run_one_way_between_top_level_folders(folder: str):
     allowed = MAY_IMPORT[folder]
@@ -125,6 +146,14 @@ def test_every_folder_says_in_one_sentence_what_it_holds(folder: str):
         if path != ROOT / "client":
             said = ast.get_docstring(ast.parse((path / "__init__.py").read_text())) or ""
             assert said.split("\n\n")[0].endswith("."), f"{path} has no docstring"
+
+
+@pytest.mark.parametrize("folder", TOP)
+def test_an_import_runs_no_statement_but_definitions(folder: str):
+    for module in modules(folder):
+        if not module.name.endswith(".conf.py"):  # what gunicorn and Flower read to configure themselves
+            for statement in ast.parse(module.read_text()).body:
+                assert is_definition(statement), f"{module.relative_to(ROOT)}, line {statement.lineno}"
 
 
 @pytest.mark.parametrize("module", ["admin.keys", "api.app", "worker.roles", "stack.up"])

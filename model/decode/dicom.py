@@ -1,14 +1,12 @@
 """Decodes DICOM for `image`: pydicom reads it, `dicom_windowing` shows it as a viewer does."""
 
 import io
-import logging
 import struct
-import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from pydicom import Dataset, config, dcmread
+from pydicom import Dataset, dcmread
 from pydicom.encaps import get_frame
 from pydicom.filereader import read_dataset
 from pydicom.pixels import pixel_array
@@ -32,6 +30,7 @@ from model.decode.headers.dicom import check_elements
 from model.decode.headers.jpeg import check_jpeg
 from model.decode.raster import chroma_of, stretch
 from model.errors import BrokenImage, ImageError, UnreadableFormat
+from model.library_logs import silence_pydicom
 
 _PREAMBLE, _MAGIC = 128, b"DICM"
 _FIRST_GROUPS = (2, 8)
@@ -56,13 +55,6 @@ class DicomImage(NamedTuple):
     left_out: tuple[str, ...]
 
 
-dicom_codecs.register()
-# What pydicom warns of holds the values of elements, so patients' names.
-config.settings.reading_validation_mode = config.IGNORE
-logging.getLogger("pydicom").disabled = True
-warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
-
-
 def is_dicom(data: bytes) -> bool:
     """Whether the bytes carry DICOM's preamble, or begin with an element as a data set does."""
     if data[_PREAMBLE : _PREAMBLE + 4] == _MAGIC:
@@ -79,6 +71,8 @@ def read(data: bytes, check_size: Callable[[int, int], None]) -> DicomImage:
     error of pydicom's becomes a BrokenImage here; damaged files make it raise nearly anything.
     UnreadableFormat where this machine has no decoder for the compression.
     """
+    silence_pydicom()
+    dicom_codecs.register()
     try:
         start = _PREAMBLE + 4 if data[_PREAMBLE : _PREAMBLE + 4] == _MAGIC else 0
         check_elements(data, start)
