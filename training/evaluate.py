@@ -7,7 +7,6 @@ scored is kept.
 
 import argparse
 import json
-import math
 import sys
 from collections import Counter
 from dataclasses import asdict
@@ -23,9 +22,9 @@ from training.data.known_xrays import FILE as KNOWN
 from training.data.known_xrays import known_of
 from training.data.manifest import read_manifest
 from training.data.split import TEST, TRAIN, VALIDATION, division_of, read_split
-from training.evaluation.calibration import fix
 from training.evaluation.card import write_card
 from training.evaluation.findings import ScoredPart, change_of, localise, measure
+from training.evaluation.intervals import without_nan
 from training.evaluation.least_size import describe_base, mark_small
 from training.evaluation.plots import draw_plots
 from training.evaluation.radiograph_check import METRICS as CHECK_METRICS
@@ -33,6 +32,7 @@ from training.evaluation.radiograph_check import NO_CHECK
 from training.evaluation.report import REPORT, write_report
 from training.evaluation.robustness import measure_robustness, size_only
 from training.evaluation.stored_scores import StoredScores
+from training.evaluation.thresholds import choose_operating_points
 from training.network.backend import prepare_backend
 from training.network.trained import beginning_of, config_of, refuse_another_division
 from training.run.atomic_file import write_json
@@ -54,8 +54,8 @@ def evaluate(run: Path, bundle: Path, again: bool = False, small: bool = False) 
     scores = StoredScores(run, config)
     known = read_part(run, VALIDATION, config.input_size)
     fixed_on = describe_base("validation part", labels_of(known), small)
-    fixed = fix(known, scores.of(VALIDATION, [example.square for example in known]))
-    calibration, thresholds = fixed.calibration, fixed.thresholds
+    chosen = choose_operating_points(known, scores.of(VALIDATION, [example.square for example in known]))
+    calibration, thresholds = chosen.calibration, chosen.thresholds
 
     openings = note_opening(run, division, scores.fingerprint, again)
     unseen = read_part(run, TEST, config.input_size)
@@ -70,7 +70,7 @@ def evaluate(run: Path, bundle: Path, again: bool = False, small: bool = False) 
         "openings_of_the_test_part": openings,
         "calibration": asdict(calibration),
         "thresholds": asdict(thresholds),
-        "region_calibration": asdict(fixed.regions),
+        "region_calibration": asdict(chosen.regions),
         "fixed_on": fixed_on,
         **measure(test, thresholds),
         "int8_against_float32": change_of(test, exact),
@@ -80,7 +80,7 @@ def evaluate(run: Path, bundle: Path, again: bool = False, small: bool = False) 
     }
     cam = scores.grad_cam_of(TEST, squares)
     metrics["localisation"]["grad_cam"] = localise(test, cam, thresholds.low, _GRAD_CAM_THRESHOLD)
-    metrics = _without_nan(metrics)
+    metrics = without_nan(metrics)
     write_json(run / MEASURED, metrics)
     draw_plots(run, metrics, test, thresholds)
     public_report = write_report(run, metrics)
@@ -91,7 +91,7 @@ def evaluate(run: Path, bundle: Path, again: bool = False, small: bool = False) 
         input_size=config.input_size,
         thresholds=thresholds,
         calibration=calibration,
-        region_calibration=fixed.regions,
+        region_calibration=chosen.regions,
         metrics={
             "test": metrics["test"],
             "fixed_on": fixed_on,
@@ -127,15 +127,6 @@ def _of_ancestors(metrics: dict[str, Any], key: str, separator: str, own: list[s
     """List the run's own sources or licences, and those of every bundle that its network goes back to."""
     inherited = [one for bundle in metrics["ancestry"] for one in bundle[key].split(separator) if one]
     return list(dict.fromkeys([*own, *sorted(inherited)]))
-
-
-def _without_nan(values: Any) -> Any:
-    """Write what cannot be measured as null: JSON knows no NaN."""
-    if isinstance(values, dict):
-        return {key: _without_nan(value) for key, value in values.items()}
-    if isinstance(values, list | tuple):
-        return [_without_nan(value) for value in values]
-    return None if isinstance(values, float) and math.isnan(values) else values
 
 
 def _describe(run: Path) -> dict[str, Any]:

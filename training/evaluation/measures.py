@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import rankdata
 from sklearn.metrics import average_precision_score
 
 _BINS = 10
@@ -16,10 +17,7 @@ def auc(scores: np.ndarray, labels: np.ndarray) -> float:
     positives, negatives = int(labels.sum()), int((~labels).sum())
     if not positives or not negatives:
         return float("nan")
-    _, place, count = np.unique(scores, return_inverse=True, return_counts=True)
-    # Ties share the mean of their ranks.
-    ranks = (np.cumsum(count) - (count - 1) / 2)[place]
-    return float((ranks[labels].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+    return float((rankdata(scores)[labels].sum() - positives * (positives + 1) / 2) / (positives * negatives))
 
 
 def auc_within(scores: np.ndarray, labels: np.ndarray, sources: np.ndarray) -> float:

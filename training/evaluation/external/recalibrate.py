@@ -24,12 +24,13 @@ from model.bundle import (
     write_bundle,
 )
 from model.classifier import calibrate
-from training.evaluation.calibration import fit_calibration, high_threshold, low_threshold
+from training.evaluation.calibration import fit_calibration
 from training.evaluation.external.site import Site
 from training.evaluation.figures import Calls
 from training.evaluation.least_size import mark, mark_small
 from training.evaluation.report import REPORT
 from training.evaluation.sample import Sample
+from training.evaluation.thresholds import choose_thresholds
 from training.run.refused import Refused
 
 FOLDS = 5
@@ -81,9 +82,8 @@ def _folds(sample: Sample) -> list[tuple[np.ndarray, np.ndarray]]:
 
 def _fit(scores: np.ndarray, labels: np.ndarray, region: float) -> tuple[Calibration, Thresholds]:
     calibration = fit_calibration(scores, labels)
-    probabilities = calibrate(scores, calibration)
-    high = high_threshold(probabilities, labels)
-    return calibration, Thresholds(min(low_threshold(probabilities, labels), high), high, region)
+    low, high = choose_thresholds(calibrate(scores, calibration), labels)
+    return calibration, Thresholds(low, high, region)
 
 
 def write_recalibrated(
