@@ -46,7 +46,7 @@ def measure(bundle: Bundle) -> list[BenchmarkFigure]:
             works[_batches(name)] = (len(inputs), _running(engine.run, inputs))
     if find_spec(OPENVINO):
         works["without heatmap"] = (len(inputs), _without_heatmap(bundle, inputs))
-    rates = rates_of(works, ROUNDS)
+    rates = _measure_rates(works, ROUNDS)
     names = [name for name in rates if name not in (PREDICT, MATRICES, "without heatmap")]
     best = max(names, key=lambda name: rates[name])
     figures = [figure(f"engine: {PREDICT}", rates[PREDICT], "radiographs/s")] + [
@@ -76,7 +76,7 @@ def some_inputs(size: int) -> np.ndarray:
     return np.stack([to_input(draw_forearm(seed).pixels, size) for seed in range(LARGEST_BATCH)])
 
 
-def rates_of(works: dict[str, tuple[float, Work]], rounds: int) -> dict[str, float]:
+def _measure_rates(works: dict[str, tuple[float, Work]], rounds: int) -> dict[str, float]:
     """Radiographs (or whatever else is counted) a second by name, for works of so many each.
 
     They run in turn, round after round, so that a machine whose speed drifts favours none; the median counts.

@@ -88,20 +88,20 @@ class Bundle:
     sha256: str
 
 
-def read_bundle(folder: Path, to_learn_on: bool = False) -> Bundle:
+def read_bundle(folder: Path, for_training: bool = False) -> Bundle:
     """Read and verify a bundle; BundleRefused says which file is wrong and what to do.
 
-    `to_learn_on` takes one of another preprocessing, too: its weights are a beginning, not yet a model.
+    `for_training` takes one of another preprocessing, too: its weights are a beginning, not yet a model.
     """
     manifest = folder / MANIFEST
     try:
         values = json.loads(manifest.read_text(encoding="utf-8"))
-        checksums, description = values["files"], _description(values, to_learn_on)
+        checksums, description = values["files"], _description(values, for_training)
     except OSError as error:
         raise BundleRefused(f"no bundle in {folder}: {error.strerror}. Train one or set its path") from error
     except (ValueError, KeyError, TypeError) as error:
         raise BundleRefused(f"{manifest} is damaged ({error}); fetch the bundle again") from error
-    if not to_learn_on and description.preprocessing_version != PREPROCESSING_VERSION:
+    if not for_training and description.preprocessing_version != PREPROCESSING_VERSION:
         raise BundleRefused(
             f"{manifest} wants preprocessing {description.preprocessing_version}, this code does "
             f"{PREPROCESSING_VERSION}: use the code it was trained with, or train it again"
@@ -160,8 +160,8 @@ def write_bundle(
     return read_bundle(folder)
 
 
-def _description(values: dict[str, Any], to_learn_on: bool) -> Description:
-    if to_learn_on and values["format"] == _BEFORE:
+def _description(values: dict[str, Any], for_training: bool) -> Description:
+    if for_training and values["format"] == _BEFORE:
         values = values | {"format": _FORMAT, "region_calibration": {"slope": 1.0, "bias": 0.0}}
     if values["format"] != _FORMAT:
         raise ValueError(f"format {values['format']}, not {_FORMAT}")

@@ -11,7 +11,7 @@ from model.bundle import CHECK, Bundle, Calibration, Thresholds, read_bundle
 from model.bundle_summary import describe_bundle
 from model.decode.image import Radiograph
 from model.engines import Engine, choose, start
-from model.image_warnings import DISPLAY, UNUSUAL_IMAGE, ImageWarning, note_fitness
+from model.image_warnings import DISPLAY, UNUSUAL_IMAGE, ImageWarning, find_warnings
 from model.letterbox import Letterbox, to_input
 from model.prediction import Prediction
 from model.radiograph_check import RadiographCheck
@@ -122,7 +122,7 @@ class Classifier:
             cells=answer.cells,
             field=(field.left, field.top, field.width, field.height),
             model=f"{self.name} {self.version}",
-            warnings=(*unusual, *ignored, *note_fitness(radiograph.pixels, field)),
+            warnings=(*unusual, *ignored, *find_warnings(radiograph.pixels, field)),
         )
 
 

@@ -87,10 +87,10 @@ def _describe(trunk: "keras.Model", backbone: str) -> Any:
 
     pooled = []
     for stage, last in (("conv3", _LAST_BLOCK_AT_STRIDE_8), ("conv4", _LAST_BLOCK_AT_STRIDE_16)):
-        seen = trunk.get_layer(f"{stage}_block{last[backbone]}_preact_relu").output
+        features = trunk.get_layer(f"{stage}_block{last[backbone]}_preact_relu").output
         pooled += [
-            layers.GlobalAveragePooling2D(dtype="float32", name=f"{stage}_mean")(seen),
-            layers.GlobalMaxPooling2D(dtype="float32", name=f"{stage}_max")(seen),
+            layers.GlobalAveragePooling2D(dtype="float32", name=f"{stage}_mean")(features),
+            layers.GlobalMaxPooling2D(dtype="float32", name=f"{stage}_max")(features),
         ]
     return layers.Concatenate(dtype="float32", name=FEATURES)(pooled)
 

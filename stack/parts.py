@@ -68,7 +68,7 @@ def service_environment(
     }
 
 
-def of_role(service: Mapping[str, str], role: str) -> dict[str, str]:
+def _environment_of(service: Mapping[str, str], role: str) -> dict[str, str]:
     """The environment of one role: without the secrets that it does not need."""
     kept = SECRETS_OF_ROLE[role]
     return {name: value for name, value in service.items() if name in kept or name not in SECRETS}
@@ -102,7 +102,7 @@ def web(service: Mapping[str, str], addresses: Addresses) -> Command:
     """The API; what sweeps or delivers starts when it answers."""
     return _python(
         "api",
-        of_role(service, "api"),
+        _environment_of(service, "api"),
         answers.http(f"{addresses.api}/health/ready"),
         *("gunicorn", "--config", "api/gunicorn.conf.py", "--bind", f"{HOST}:{addresses.api_port}"),
     )
@@ -115,7 +115,7 @@ def others(service: Mapping[str, str], addresses: Addresses) -> list[Command]:
         _worker(service, "sweeper", "sweeper"),
         _python(
             "flower",
-            of_role({**service, "CELERY_BROKER_URL": service["REDIS_URL"]}, "flower"),
+            _environment_of({**service, "CELERY_BROKER_URL": service["REDIS_URL"]}, "flower"),
             answers.http(f"{addresses.flower}/healthcheck"),
             *("celery", "flower", "--conf=worker/flower.conf.py"),
             *(f"--address={HOST}", f"--port={addresses.flower_port}"),
@@ -129,7 +129,7 @@ def _python(name: str, environment: Mapping[str, str], answer: answers.Question,
 
 def _worker(service: Mapping[str, str], name: str, role: str) -> Command:
     return _python(
-        name, of_role(service, role), answers.heartbeat(service["REDIS_URL"], role), "worker", role
+        name, _environment_of(service, role), answers.heartbeat(service["REDIS_URL"], role), "worker", role
     )
 
 

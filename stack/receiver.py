@@ -73,9 +73,9 @@ class Receiver:
             except (WebhookVerificationError, ValueError) as error:
                 self.rejected.append(str(error))
                 return False
-            told = json.loads(body)
+            document = json.loads(body)
             identity = {name.lower(): value for name, value in headers.items()}["webhook-id"]
-            callback = ReceivedCallback(identity, told["type"], told["data"])
+            callback = ReceivedCallback(identity, document["type"], document["data"])
             self.callbacks.append(callback)
             self._by_job.setdefault(callback.job.get("id", ""), []).append(callback)
             self._arrived.notify_all()

@@ -17,13 +17,13 @@ from model.bundle import CARD, CHECK, MEASURED, Description, write_bundle
 from model.onnx_graph import to_onnx
 from model.weights import write_weights
 from training.batches.examples import entries_of, labels_of, read_part
-from training.data.ancestry import ancestry_of, known_before, refuse_overlap
+from training.data.ancestry import read_ancestry, read_known_before, refuse_overlap
 from training.data.known_xrays import FILE as KNOWN
 from training.data.known_xrays import known_of
 from training.data.manifest import read_manifest
 from training.data.split import TEST, TRAIN, VALIDATION, division_of, read_split
 from training.evaluation.card import write_card
-from training.evaluation.findings import ScoredPart, change_of, localise, measure
+from training.evaluation.findings import ScoredPart, compare, localise, measure
 from training.evaluation.intervals import without_nan
 from training.evaluation.least_size import describe_base, mark_small
 from training.evaluation.plots import draw_plots
@@ -36,8 +36,8 @@ from training.evaluation.thresholds import choose_operating_points
 from training.network.backend import prepare_backend
 from training.network.trained import beginning_of, config_of, refuse_another_division
 from training.run.atomic_file import write_json
-from training.run.refused import told_plainly
-from training.run.test_part_openings import note_opening
+from training.run.errors import exit_with_message
+from training.run.test_part_openings import record_opening
 
 
 def evaluate(run: Path, bundle: Path, again: bool = False, small: bool = False) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def evaluate(run: Path, bundle: Path, again: bool = False, small: bool = False) 
     config = config_of(run)
     division = division_of(run)
     refuse_another_division(run, division)
-    before = known_before(run)
+    before = read_known_before(run)
     refuse_overlap(run, before)
     scores = StoredScores(run, config)
     known = read_part(run, VALIDATION, config.input_size)
@@ -57,7 +57,7 @@ def evaluate(run: Path, bundle: Path, again: bool = False, small: bool = False) 
     chosen = choose_operating_points(known, scores.of(VALIDATION, [example.square for example in known]))
     calibration, thresholds = chosen.calibration, chosen.thresholds
 
-    openings = note_opening(run, division, scores.fingerprint, again)
+    openings = record_opening(run, division, scores.fingerprint, again)
     unseen = read_part(run, TEST, config.input_size)
     squares = [example.square for example in unseen]
     test = ScoredPart.of(unseen, scores.of(TEST, squares), calibration)
@@ -65,7 +65,7 @@ def evaluate(run: Path, bundle: Path, again: bool = False, small: bool = False) 
     metrics: dict[str, Any] = {
         "config": asdict(config),
         "began_with": beginning_of(run),
-        "ancestry": ancestry_of(run),
+        "ancestry": read_ancestry(run),
         "data": _describe(run),
         "openings_of_the_test_part": openings,
         "calibration": asdict(calibration),
@@ -73,7 +73,7 @@ def evaluate(run: Path, bundle: Path, again: bool = False, small: bool = False) 
         "region_calibration": asdict(chosen.regions),
         "fixed_on": fixed_on,
         **measure(test, thresholds),
-        "int8_against_float32": change_of(test, exact),
+        "int8_against_float32": compare(test, exact),
         "robustness": measure_robustness(run, test, scores),
         "size_only": size_only(run, test),
         "radiograph_check": _read_check(run)[1],
@@ -168,7 +168,7 @@ def main() -> None:
         "--small", action="store_true", help="fix thresholds on too few X-rays, and mark that"
     )
     options = parser.parse_args()
-    with told_plainly("evaluate"):
+    with exit_with_message("evaluate"):
         prepare_backend(config_of(options.run).threads)
         metrics = evaluate(options.run, options.bundle, options.again, options.small)
     value = metrics["test"]["auc"]

@@ -13,7 +13,7 @@ from training.evaluation.radiograph_check import METRICS, fit_and_measure
 from training.network.backend import prepare_backend
 from training.network.trained import config_of
 from training.run.atomic_file import write_json
-from training.run.refused import told_plainly
+from training.run.errors import exit_with_message
 
 _DATA = Path("../shared/data/photographs-128")
 _PHOTOGRAPHS = [_DATA / "caltech101.zip", _DATA / "imagenette.zip"]
@@ -30,7 +30,7 @@ def main() -> None:
         "--xrays", type=Path, nargs="*", default=[], help="the same, of X-rays from elsewhere"
     )
     options = parser.parse_args()
-    with told_plainly("fit_check"):
+    with exit_with_message("fit_check"):
         prepare_backend(config_of(options.run).threads)
         check, metrics = fit_and_measure(options.run, options.photographs, options.xrays)
     (options.run / CHECK).write_text(check.to_json(), encoding="utf-8")

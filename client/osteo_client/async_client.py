@@ -152,12 +152,12 @@ class AsyncJobHandle:
     @property
     def id(self) -> str:
         """The job's id, such as `job_01J...`."""
-        return self._steps.seen.id
+        return self._steps.job.id
 
     @property
     def job(self) -> Job:
         """The job as last seen; asks nobody."""
-        return self._steps.seen
+        return self._steps.job
 
     async def refresh(self) -> Job:
         """The job as it is now."""

@@ -17,7 +17,7 @@ class Settings(TypedDict):
     timeout: httpx2.Timeout
 
 
-def held_by_header(what: str, text: str) -> None:
+def check_header_value(what: str, text: str) -> None:
     """Return if a header can hold this text. Raises ValueError, without the text: it may be a secret."""
     wrong = next((c for c in text if not " " <= c <= "~"), None)
     if wrong is not None:
@@ -31,7 +31,7 @@ def settings(url: str, key: str) -> Settings:
     """The settings for a service and a key. Raises ValueError for an address or a key that is none."""
     if not url.startswith(("http://", "https://")):
         raise ValueError(f"{url!r} is no address of a service: it begins with https:// (or http:// at home)")
-    held_by_header("the API key", key.strip())
+    check_header_value("the API key", key.strip())
     return {
         "base_url": url.rstrip("/"),
         "headers": {

@@ -20,7 +20,7 @@ class Region:
 
 
 @dataclass(frozen=True)
-class Warned:
+class ResultWarning:
     """What makes an answer less reliable, such as `unusual-image`; `detail` is a sentence for a person."""
 
     type: str
@@ -36,7 +36,7 @@ class Result:
     probability: float
     """Of a fracture, calibrated, from 0 to 1."""
     regions: tuple[Region, ...]
-    warnings: tuple[Warned, ...]
+    warnings: tuple[ResultWarning, ...]
     """What makes the answer less reliable."""
     model: str
     """Name and version."""
@@ -50,7 +50,7 @@ class Result:
             finding=document["finding"],
             probability=document["probability"],
             regions=tuple(Region(tuple(r["box"]), r["score"]) for r in document["regions"]),
-            warnings=tuple(Warned(w["type"], w["detail"]) for w in document.get("warnings", ())),
+            warnings=tuple(ResultWarning(w["type"], w["detail"]) for w in document.get("warnings", ())),
             model=f"{document['model']['name']} {document['model']['version']}",
             document=document,
         )

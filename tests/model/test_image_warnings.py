@@ -8,7 +8,7 @@ import pytest
 from jobs.record.documents import ResultWarning
 from model.decode.image import decode
 from model.exposed_field import find_field
-from model.image_warnings import CLIPPED, CUT_OFF, DIM, DISPLAY, SMALL, UNUSUAL, note_fitness
+from model.image_warnings import CLIPPED, CUT_OFF, DIM, DISPLAY, SMALL, UNUSUAL, find_warnings
 from model.synthetic import draw_forearm
 from tests.xrays import XRAYS, needs_xrays
 
@@ -16,7 +16,7 @@ FOREARM = draw_forearm(3, size=(500, 400)).pixels
 
 
 def notes(pixels: np.ndarray) -> list[str]:
-    return [note.type for note in note_fitness(pixels, find_field(pixels))]
+    return [warning.type for warning in find_warnings(pixels, find_field(pixels))]
 
 
 def overexposed() -> np.ndarray:

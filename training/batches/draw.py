@@ -8,7 +8,7 @@ import numpy as np
 from training.batches.augment import augment
 from training.batches.examples import Example
 from training.run.config import Phase
-from training.run.refused import Refused
+from training.run.errors import StepRefused
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +90,7 @@ class Batches:
         """Say how many windows come from each class: sources that mark nothing leave theirs to the others."""
         classes = [one for one in self._classes if one.located]
         if {one.label for one in classes} != {True, False}:
-            raise Refused("windows need fractured images with boxes")
+            raise StepRefused("windows need fractured images with boxes")
         shared: list[_Class] = []
         for label in (True, False):
             of_label = [one for one in classes if one.label is label]
@@ -116,16 +116,18 @@ def _pools(
     for example in examples:
         sources.setdefault(example.entry.source, []).append(example)
     if {example.fractured for example in examples} != {True, False}:
-        raise Refused("the training part needs fractured and intact images")
+        raise StepRefused("the training part needs fractured and intact images")
     if missing := set(source_shares) - set(sources):
-        raise Refused(
+        raise StepRefused(
             f"source_shares names {', '.join(sorted(missing))}, of which the training part has nothing"
         )
     if sum(source_shares.values()) > 1:
-        raise Refused("source_shares add up to more than 1")
+        raise StepRefused("source_shares add up to more than 1")
     whole = {name: {e.fractured for e in pool} == {True, False} for name, pool in sources.items()}
     if lacking := [name for name in source_shares if not whole[name]]:
-        raise Refused(f"{', '.join(lacking)} has a share of each batch and lacks fractured or intact images")
+        raise StepRefused(
+            f"{', '.join(lacking)} has a share of each batch and lacks fractured or intact images"
+        )
     largest = max(sources, key=lambda name: (whole[name], len(sources[name])))
     for name in [name for name in sources if not whole[name] and name != largest]:
         sources[largest] += sources.pop(name)

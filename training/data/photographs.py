@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from training.run.refused import Refused
+from training.run.errors import StepRefused
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ def read_photographs(folder: Path) -> Photographs:
     """
     archives = sorted(folder.glob("*.zip"))
     if not archives:
-        raise Refused(
+        raise StepRefused(
             f"{folder} holds no zip of photographs; it should hold zips of files called CLASS_anything.webp"
         )
     pixels, names = [], []

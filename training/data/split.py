@@ -18,7 +18,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from training.data.manifest import ManifestRow, read_manifest
 from training.run.atomic_file import write_table
-from training.run.refused import Refused
+from training.run.errors import StepRefused
 
 SPLIT = "split.csv"
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
@@ -47,7 +47,7 @@ def split_by_group(entries: Sequence[ManifestRow], groups: Sequence[str], seed: 
     Refused if there are too few groups to divide.
     """
     if len(set(groups)) < _TWENTIETHS:
-        raise Refused(f"{len(set(groups))} groups cannot be divided; it takes {_TWENTIETHS} at least")
+        raise StepRefused(f"{len(set(groups))} groups cannot be divided; it takes {_TWENTIETHS} at least")
     strata = _strata(entries, groups)
     folds = StratifiedGroupKFold(_TWENTIETHS, shuffle=True, random_state=seed)
     part_of = np.empty(len(entries), dtype=object)

@@ -30,7 +30,7 @@ def _contrast(factor: float) -> Perturbation:
     return lambda pixels: np.clip((pixels - 127.5) * factor + 127.5, 0, 255).astype(np.uint8)
 
 
-def mask_border(pixels: np.ndarray) -> np.ndarray:
+def _mask_border(pixels: np.ndarray) -> np.ndarray:
     """Blacken the outer tenth on each side, where markers, letters and edges of the plate are."""
     height, width = pixels.shape
     y, x = round(height * _BORDER), round(width * _BORDER)
@@ -110,5 +110,5 @@ PERTURBATIONS: dict[str, Perturbation] = {
     "turned by quarters": _quarter,
     "dim, blurred, noisy, askew, JPEG": _wear_out,
     "inverted": lambda pixels: 255 - pixels,
-    "border masked": mask_border,
+    "border masked": _mask_border,
 }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from training.run.atomic_file import whole_file
-from training.run.refused import Refused
+from training.run.errors import StepRefused
 
 if TYPE_CHECKING:
     import keras
@@ -40,7 +40,7 @@ def position_of(path: Path, fingerprint: Callable[[int], str]) -> Position | Non
     with np.load(path, allow_pickle=False) as stored:
         position = Position(*(int(number) for number in stored["at"]))
         if str(stored["fingerprint"]) != fingerprint(position.phase):
-            raise Refused(f"{path} belongs to another config or division; choose another folder")
+            raise StepRefused(f"{path} belongs to another config or division; choose another folder")
         return position
 
 

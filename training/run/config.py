@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from training.run.refused import Refused
+from training.run.errors import StepRefused
 
 Shape = TypeVar("Shape")
 _PACE = ("checkpoint_every", "validate_every", "threads")
@@ -111,7 +111,7 @@ def read_config(path: Path) -> Config:
     """Read an experiment; Refused as by `read_toml`, or if it has no phase."""
     config = read_toml(path, to_config)
     if not config.phases:
-        raise Refused(f"{path} has no [[phases]]; a run has at least one")
+        raise StepRefused(f"{path} has no [[phases]]; a run has at least one")
     return config
 
 
@@ -125,6 +125,6 @@ def read_toml(path: Path, shape: Callable[[dict[str, Any]], Shape]) -> Shape:
     try:
         return shape(tomllib.loads(path.read_text(encoding="utf-8")))
     except KeyError as error:
-        raise Refused(f"{path} has no {error.args[0]}") from None
+        raise StepRefused(f"{path} has no {error.args[0]}") from None
     except (TypeError, ValueError) as error:
-        raise Refused(f"{path}: {error}") from None
+        raise StepRefused(f"{path}: {error}") from None

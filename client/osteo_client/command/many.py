@@ -71,7 +71,7 @@ class Sending:
             bar.step()
 
         with Bar("sending", len(found)) as bar:
-            await at_once(SENT_AT_ONCE, found, send)
+            await _run_at_once(SENT_AT_ONCE, found, send)
         return jobs
 
     async def _job_of(self, radiograph: Radiograph) -> str:
@@ -141,11 +141,11 @@ async def watch(
         bar.step(", ".join(f"{count} {state}" for state, count in sorted(states.items())))
 
     with Bar("analysing", len(job_ids)) as bar:
-        await at_once(WATCHED_AT_ONCE, job_ids, look)
+        await _run_at_once(WATCHED_AT_ONCE, job_ids, look)
     return status
 
 
-async def at_once(width: int, items: Iterable[T], work: Callable[[T], Awaitable[None]]) -> None:
+async def _run_at_once(width: int, items: Iterable[T], work: Callable[[T], Awaitable[None]]) -> None:
     """Do the work for all items, in order, for `width` of them at a time. The first error ends it."""
     left = iter(items)
 

@@ -23,7 +23,7 @@ class Output:
     def line(self, text: str, **fields: Any) -> None:
         """One thing, as text or as JSON. A bar steps aside for it."""
         with _beside_bars():
-            print(json.dumps(fields) if self.as_json else escaped(text), flush=True)
+            print(json.dumps(fields) if self.as_json else _escape(text), flush=True)
 
     def job(self, job: Job, file: str | None = None) -> None:
         """One job, and the file that was submitted."""
@@ -52,7 +52,7 @@ class Output:
             self.line("", **fields, error=said)
         else:
             with _beside_bars():
-                text = escaped(": ".join(["osteo", *fields.values(), why]))
+                text = _escape(": ".join(["osteo", *fields.values(), why]))
                 print(text, file=sys.stderr, flush=True)
 
 
@@ -92,10 +92,10 @@ class Waits(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line."""
         with _beside_bars():
-            print(escaped(f"osteo: {record.getMessage()}"), file=sys.stderr, flush=True)
+            print(_escape(f"osteo: {record.getMessage()}"), file=sys.stderr, flush=True)
 
 
-def escaped(text: str) -> str:
+def _escape(text: str) -> str:
     """The text, with escapes for what a terminal would obey: the name of a file may hold anything."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 

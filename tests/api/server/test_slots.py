@@ -5,7 +5,7 @@ import io
 import pytest
 
 from api.identity.key_store import Keys
-from model.decode_processes.client_slots import Turns
+from model.decode_processes.client_slots import ClientSlots
 from tests import pictures
 from tests.api.test_parts_down import client_of
 
@@ -38,7 +38,7 @@ def test_without_a_free_decode_process_a_submission_is_asked_to_come_again(
 ):
     client = client_of(settings, ledger, queue, Keys(ledger.records))
     with monkeypatch.context() as patched:
-        patched.setattr(Turns, "turn", _no_turn)
+        patched.setattr(ClientSlots, "hold", _no_slot)
         answer = client.post("/v1/jobs", data=PNG)
         study = client.post("/v1/studies", data={"image": (io.BytesIO(PNG), "x.png")})
     for refused in (answer, study):
@@ -48,5 +48,5 @@ def test_without_a_free_decode_process_a_submission_is_asked_to_come_again(
     assert client.post("/v1/jobs", data=PNG).status_code == 202
 
 
-def _no_turn(*_: object) -> object:
+def _no_slot(*_: object) -> object:
     raise TimeoutError

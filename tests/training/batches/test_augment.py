@@ -11,7 +11,7 @@ from training.batches.draw import Batches
 from training.batches.examples import Example
 from training.network.loss import UNKNOWN, cells_loss
 from training.run.config import Phase
-from training.run.refused import Refused
+from training.run.errors import StepRefused
 
 WHOLE = Phase("ResNet50V2", 64, 9, 0, 1e-4, 1.0, 0.0)
 WINDOWS, QUARTERS = replace(WHOLE, window=0.5), replace(WHOLE, window=0.25)
@@ -159,7 +159,7 @@ def test_a_batch_of_windows_calls_fractured_what_shows_a_fracture():
         chosen, _ = mixed.choose(step, WINDOWS)
         assert {one.entry.source for one in chosen} == {"drawn"}, "the look of a source says something"
         assert len(chosen) == 20
-    with pytest.raises(Refused, match="boxes"):
+    with pytest.raises(StepRefused, match="boxes"):
         Batches([unmarked, examples[-1]], 2, 0.5, seed=3).draw(0, WINDOWS)
 
 
@@ -198,7 +198,7 @@ def test_a_source_of_one_class_joins_the_largest():
 def test_shares_that_cannot_be_kept_are_refused(shares: dict[str, float], why: str):
     examples = [sourced("both", i, fractured=i < 5) for i in range(20)]
     examples += [sourced("intact", i, fractured=False) for i in range(9)]
-    with pytest.raises(Refused, match=why):
+    with pytest.raises(StepRefused, match=why):
         Batches(examples, 10, 0.5, seed=3, source_shares=shares)
 
 

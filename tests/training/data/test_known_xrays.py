@@ -11,10 +11,10 @@ from PIL import Image
 from tests.training.collections_of_xrays import an_entry
 from training.data.ancestry import (
     KnowsTheTest,
-    ancestry_of,
-    known_before,
-    note_ancestry,
+    read_ancestry,
+    read_known_before,
     refuse_overlap,
+    write_ancestry,
 )
 from training.data.fingerprints import Fingerprints
 from training.data.known_xrays import FILE, known_of, read_known
@@ -97,5 +97,5 @@ def test_what_a_network_knew_before_goes_into_what_it_knows_now(known, tmp_path:
 
 
 def test_a_run_without_a_bundle_has_no_ancestors(tmp_path: Path):
-    note_ancestry(tmp_path, None)
-    assert (ancestry_of(tmp_path), known_before(tmp_path)) == ([], None)
+    write_ancestry(tmp_path, None)
+    assert (read_ancestry(tmp_path), read_known_before(tmp_path)) == ([], None)

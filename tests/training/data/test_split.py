@@ -20,7 +20,7 @@ from training.data.manifest import read_manifest, write_manifest
 from training.data.near_duplicates import NEAR, distance, find_near_duplicates, fingerprint
 from training.data.split import FOLDS, SPLIT, join_groups, read_split, split_by_group
 from training.prepare import AUDIT, REPORT, prepare
-from training.run.refused import Refused
+from training.run.errors import StepRefused
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +158,7 @@ def test_parts_keep_their_share_of_each_stratum_and_a_seed_decides():
 
 
 def test_too_few_groups_are_not_divided():
-    with pytest.raises(Refused, match="at least"):
+    with pytest.raises(StepRefused, match="at least"):
         split_by_group([an_entry()] * 30, ["one"] * 30, 1)
 
 

@@ -17,10 +17,10 @@ from tests.training.collections_of_xrays import an_entry
 from training.data.manifest import write_manifest
 from training.data.split import SPLIT, division_of
 from training.network.trained import AnotherDivision, refuse_bundle_of_another_division
-from training.network.trunk import begin_with, bundle_of, told_of
+from training.network.trunk import begin_with, bundle_of, describe_beginning
 from training.run.config import read_config
-from training.run.refused import Refused
-from training.run.test_part_openings import OPENINGS, AlreadyOpened, inherit_openings, note_opening
+from training.run.errors import StepRefused
+from training.run.test_part_openings import OPENINGS, AlreadyOpened, inherit_openings, record_opening
 from training.select import read_comparison, select
 from training.train import train
 
@@ -72,12 +72,12 @@ def test_a_bundle_that_may_know_the_test_part_is_refused(tmp_path: Path):
 def test_whoever_goes_on_from_a_tested_bundle_has_opened_the_test_part(tmp_path: Path):
     bundle = a_bundle(tmp_path / "bundle", TESTED_TWICE)
     inherit_openings(tmp_path, "theirs", bundle)
-    assert note_opening(tmp_path, "theirs", "new", again=False) == 1
+    assert record_opening(tmp_path, "theirs", "new", again=False) == 1
     for _ in range(2):
         inherit_openings(tmp_path, "ours", bundle)
     with pytest.raises(AlreadyOpened, match="was tested"):
-        note_opening(tmp_path, "ours", "new", again=False)
-    assert note_opening(tmp_path, "ours", "new", again=True) == 3
+        record_opening(tmp_path, "ours", "new", again=False)
+    assert record_opening(tmp_path, "ours", "new", again=True) == 3
 
 
 def test_training_asks_what_a_bundle_knows_before_anything_else(tmp_path: Path):
@@ -125,7 +125,7 @@ def test_a_comparison_asks_what_a_bundle_knows_and_whether_a_candidate_can_take_
     theirs = a_bundle(tmp_path / "theirs", TESTED_TWICE).folder
     config = tmp_path / "select.toml"
     config.write_text(COMPARISON.format(begin=theirs, locate="false"))
-    with pytest.raises(Refused, match="'one' leaves out"):
+    with pytest.raises(StepRefused, match="'one' leaves out"):
         read_comparison(config)
     config.write_text(COMPARISON.format(begin=theirs, locate="true"))
     with pytest.raises(AnotherDivision):
@@ -136,10 +136,14 @@ def test_a_comparison_asks_what_a_bundle_knows_and_whether_a_candidate_can_take_
 
 
 def test_a_card_tells_what_a_network_began_with_and_what_that_had_begun_with(tmp_path: Path):
-    assert told_of("imagenet") == "imagenet"
-    assert told_of("var/trunk.npz") == "a backbone that was pre-trained on photographs, var/trunk.npz"
-    assert told_of("").startswith("random weights")
+    assert describe_beginning("imagenet") == "imagenet"
+    assert (
+        describe_beginning("var/trunk.npz") == "a backbone that was pre-trained on photographs, var/trunk.npz"
+    )
+    assert describe_beginning("").startswith("random weights")
     first = a_bundle(tmp_path / "first", {"config": {"begin": ""}})
-    assert told_of(str(first.folder)) == "untrained 0.0.0, which began with " + told_of("")
+    assert describe_beginning(str(first.folder)) == "untrained 0.0.0, which began with " + describe_beginning(
+        ""
+    )
     second = a_bundle(tmp_path / "second", {"config": {"begin": "gone"}, "began_with": "1.0, then"})
-    assert told_of(str(second.folder)) == "untrained 0.0.0, which began with 1.0, then"
+    assert describe_beginning(str(second.folder)) == "untrained 0.0.0, which began with 1.0, then"

@@ -31,7 +31,7 @@ from training.evaluation.least_size import mark, mark_small
 from training.evaluation.report import REPORT
 from training.evaluation.sample import Sample
 from training.evaluation.thresholds import choose_thresholds
-from training.run.refused import Refused
+from training.run.errors import StepRefused
 
 FOLDS = 5
 _SITE_LENGTH = 30
@@ -72,7 +72,7 @@ def recalibrate(site: Site, bundle: Bundle) -> Recalibrated:
 def _folds(sample: Sample) -> list[tuple[np.ndarray, np.ndarray]]:
     for label, name in ((True, "fractured"), (False, "intact")):
         if (count := len(np.unique(sample.groups[sample.labels == label]))) < FOLDS:
-            raise Refused(
+            raise StepRefused(
                 f"the {name} X-rays are of {count} groups; to recalibrate, and to measure that on other "
                 f"groups, takes {FOLDS}"
             )

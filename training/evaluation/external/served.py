@@ -102,13 +102,13 @@ def _refused(sha256: str, kind: str, error: ImageError, radiograph: Radiograph |
 
 
 def _facts(radiograph: Radiograph) -> dict[str, Any]:
-    said = radiograph.acquisition
+    acquisition = radiograph.acquisition
     return {
         "width": radiograph.width,
         "height": radiograph.height,
         "format": radiograph.format,
-        "body_part": said.body_part or "",
-        "view": said.view or "",
+        "body_part": acquisition.body_part or "",
+        "view": acquisition.view or "",
     }
 
 

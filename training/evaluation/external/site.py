@@ -21,7 +21,7 @@ from training.data.split import join_groups
 from training.evaluation.external.served import NO_RADIOGRAPH, UNREADABLE, Served, serve
 from training.evaluation.figures import FEWEST
 from training.evaluation.sample import Sample
-from training.run.refused import Refused
+from training.run.errors import StepRefused
 
 _CONFLICT = "copy-with-other-label"
 _VIEWS = {
@@ -105,10 +105,10 @@ class Site:
     def warnings(self) -> list[dict[str, Any]]:
         """Measure how many of those answered have each warning, the most frequent first."""
         sample = self.sample(self.scores)
-        said = [one.warnings for one in self.served if one.score is not None]
-        count = Counter(kind for kinds in said for kind in kinds)
+        of_each = [one.warnings for one in self.served if one.score is not None]
+        count = Counter(kind for kinds in of_each for kind in kinds)
         return [
-            {"type": kind, "of_answered": sample.share(np.array([kind in kinds for kinds in said]))}
+            {"type": kind, "of_answered": sample.share(np.array([kind in kinds for kinds in of_each]))}
             for kind, _ in count.most_common()
         ]
 
@@ -156,7 +156,7 @@ def read_site(folders: Sequence[Path], bundle: Path, run: Path) -> Site:
     answered = [entry.fractured for entry, yes in zip(site.entries, site.answered, strict=True) if yes]
     fractured, refused = sum(answered), sum(bool(one.refused) for one in site.served)
     if min(fractured, len(answered) - fractured) < FEWEST:
-        raise Refused(
+        raise StepRefused(
             f"{len(answered)} X-rays were answered, {fractured} of them fractured: a measurement takes "
             f"{FEWEST} fractured and {FEWEST} intact ones. Refused: {refused}; "
             f"left out: {sum(left_out.values())}"
