@@ -1,4 +1,4 @@
-"""How many workers a load and a deadline need: a simulation, calibrated with results.json.
+"""Simulates how many workers a load and a deadline need, calibrated with results.json.
 
 `python -m benchmarks.capacity` writes docs/capacity.md and docs/capacity.png anew.
 """
@@ -42,7 +42,7 @@ class _SimulatedWorker:
 
 
 def _calibrate(results: Path = RESULTS) -> _SimulatedWorker:
-    """A worker as it was measured end to end."""
+    """Read the times of a worker as measured end to end."""
     values = {entry["name"]: entry["value"] for entry in json.loads(results.read_text(encoding="utf-8"))}
     single = values["latency: bare inference, p50"]
     full = LARGEST_BATCH / values["end to end: throughput"]
@@ -53,16 +53,16 @@ def _calibrate(results: Path = RESULTS) -> _SimulatedWorker:
 
 
 def _draw_arrivals(rate: float, burst: float, seconds: float, seed: int = 1) -> np.ndarray:
-    """When radiographs come, sorted, in seconds: at random at `rate`, and in the middle `burst` at once."""
+    """Draw sorted times of arrival in seconds: at random at `rate`, and `burst` at once in the middle."""
     random = np.random.default_rng(seed)
     times = random.uniform(0, seconds, random.poisson(rate * seconds))
     return np.sort(np.concatenate([times, np.full(round(burst), seconds * BURST_AT)]))
 
 
 def _simulate(times: np.ndarray, workers: int, worker: _SimulatedWorker, batch: int) -> np.ndarray:
-    """Seconds from arrival to callback, for radiographs that come at `times` (n,), sorted.
+    """Compute seconds from arrival to callback, for radiographs that come at `times` (n,), sorted.
 
-    One line; a worker that is free takes what waits, at most `batch` radiographs.
+    One queue; a free worker takes at most `batch` of the radiographs that wait.
     """
     free = [0.0] * workers
     done = np.empty_like(times)
@@ -78,7 +78,7 @@ def _simulate(times: np.ndarray, workers: int, worker: _SimulatedWorker, batch: 
 
 
 def _count_workers_needed(rate: float, burst: float, deadline: float, worker: _SimulatedWorker) -> int | None:
-    """The fewest workers with which SHARE of the radiographs are answered within `deadline` seconds.
+    """Find the fewest workers that answer SHARE of the radiographs within `deadline` seconds.
 
     Batches are as large as the deadline leaves time for. None where no number of workers would do: a single
     radiograph on an idle service takes longer.
@@ -92,7 +92,7 @@ def _count_workers_needed(rate: float, burst: float, deadline: float, worker: _S
         within = _simulate(times, workers, worker, batch) <= deadline
         return bool(np.mean(within) >= SHARE)
 
-    # With fewer than the work alone takes the line grows for ever, which a short simulation does not show.
+    # With fewer than the work alone takes, the queue grows for ever, which a short simulation does not show.
     least = math.ceil(rate / worker.rate) - 1
     most = least + 1
     while not enough(most):

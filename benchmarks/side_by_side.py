@@ -1,4 +1,4 @@
-"""The whole service against what people would serve the same model with: same weights, images and machine."""
+"""Measures the whole service against other ways to serve the same model, on one machine."""
 
 import base64
 import os
@@ -15,7 +15,7 @@ import urllib3
 from celery import Celery
 
 from benchmarks.figures import BenchmarkFigure, figure
-from benchmarks.load import Seen, at_rate, saturate
+from benchmarks.load import MeasuredLoad, at_rate, saturate
 from benchmarks.radiographs import radiographs
 from benchmarks.service import running, stores_alone
 from model.bundle import Bundle
@@ -40,9 +40,9 @@ class _Rival:
 
 
 def measure(bundle: Bundle) -> list[BenchmarkFigure]:
-    """The figures of this group."""
+    """Measure the figures of this group."""
     many = radiographs(JOBS)
-    saturated: dict[str, Seen] = {}
+    saturated: dict[str, MeasuredLoad] = {}
     with stores_alone() as service:
         environment = {
             **service.settings,

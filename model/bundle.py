@@ -1,4 +1,4 @@
-"""A trained model as a folder: weights, graph.onnx, bundle.json, radiograph_check.json and MODEL_CARD.md.
+"""Reads and writes a bundle: the folder of a trained model, with its weights, graph, check and card.
 
 `training.evaluate` writes it, `model.classifier` reads it; checksums refuse what was altered on its way.
 """
@@ -25,7 +25,7 @@ _FORMAT, _BEFORE = 3, 2
 
 @dataclass(frozen=True)
 class Calibration:
-    """Makes a network's probability honest: sigmoid(logit / temperature + bias)."""
+    """Turns a network's score into a probability: sigmoid(logit / temperature + bias)."""
 
     temperature: float
     bias: float
@@ -33,10 +33,10 @@ class Calibration:
 
 @dataclass(frozen=True)
 class RegionCalibration:
-    """Makes a region's hottest cell an honest share: sigmoid(slope * logit + bias).
+    """Turns a region's hottest cell into a share: sigmoid(slope * logit + bias).
 
-    It is how often such a region of a fractured X-ray lies on a fracture. Times the X-ray's own probability
-    it is the region's score.
+    The share is how often such a region of a fractured X-ray lies on a fracture. The region's score is this
+    share times the X-ray's own probability.
     """
 
     slope: float
@@ -51,7 +51,7 @@ class RegionCalibration:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """On calibrated probabilities, fixed on the validation part.
+    """Thresholds on calibrated probabilities, chosen on the validation part.
 
     Below `low` (95 % sensitivity) there is no fracture, from `high` (95 % specificity) there is one, between
     them the model does not know. A cell of the localisation map counts from `region`.
@@ -64,7 +64,7 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Description:
-    """What bundle.json says of a model besides its files."""
+    """The entries of bundle.json about a model, besides its files."""
 
     name: str
     version: str

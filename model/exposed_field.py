@@ -1,4 +1,4 @@
-"""Finds what of a picture was exposed, its tones and its polarity, for the second half of the pixel path.
+"""Finds the exposed field of a picture, its tones and its polarity, for the second half of the pixel path.
 
 The same X-ray comes dim or bright, in negative, with the black of a collimator or the white border of a scan
 around it: all of these lead to one field of view here. No TensorFlow.
@@ -102,7 +102,7 @@ def _trim(small: np.ndarray) -> tuple[int, int, int, int]:
 
 
 def _spans(rows: np.ndarray) -> np.ndarray:
-    """From the 3rd to the 97th percentile of each row: a few pixels of dust or ink show nothing."""
+    """Measure from the 3rd to the 97th percentile of each row: a few pixels of dust or ink show nothing."""
     tones = np.sort(rows, axis=1)
     few = round(0.03 * (tones.shape[1] - 1))
     return tones[:, -1 - few].astype(int) - tones[:, few]

@@ -1,4 +1,4 @@
-"""The second half of the one pixel path: a radiograph becomes the network's input, and boxes come back.
+"""Fits a radiograph into the network's input, and boxes back: the second half of the one pixel path.
 
 Training, evaluation and serving all go through here; change a pixel and PREPROCESSING_VERSION changes too,
 so that a bundle trained before is refused.

@@ -1,4 +1,4 @@
-"""Holds what the model says of one radiograph: the classifier makes it, the overlay draws it."""
+"""Defines the model's answer about one radiograph: the classifier makes it, the overlay draws it."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from model.regions import ScoredRegion
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What the model says of one radiograph.
+    """The model's answer about one radiograph.
 
     `finding` is fracture, no_fracture or indeterminate (between the bundle's thresholds). `probability` is
     calibrated. `regions` is empty for no_fracture. `cells` is float32 (n, n) in 0..1, where, over the square

@@ -1,4 +1,4 @@
-"""A receiver of callbacks as a client would run one: a real HTTP server that verifies every signature."""
+"""Receives callbacks as a client would: an HTTP server that verifies every signature."""
 
 import json
 from dataclasses import dataclass
@@ -56,11 +56,11 @@ class Receiver:
         return f"http://{HOST}:{self._server.server_port}/callback"
 
     def of(self, job_id: str) -> list[ReceivedCallback]:
-        """The callbacks about one job so far, in the order of their arrival."""
+        """List the callbacks about one job so far, in the order of their arrival."""
         return self._by_job.get(job_id, [])
 
     def wait_for(self, job_id: str, seconds: float) -> ReceivedCallback:
-        """The first callback about this job, waited for. Raises TimeoutError."""
+        """Wait for the first callback about this job. Raises TimeoutError."""
         with self._arrived:
             if not self._arrived.wait_for(lambda: self.of(job_id), seconds):
                 raise TimeoutError(f"no valid callback about {job_id}; rejected: {self.rejected}")

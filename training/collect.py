@@ -1,7 +1,7 @@
 """First step: `python -m training.collect FOLDER ... --run RUN` turns collections into one manifest.
 
-Refuses, and counts, what would teach a model something false: images that are cut off, and copies of one
-image that carry both labels. Writes manifest.csv and collect.json; what a killed run had measured is kept.
+Images that are cut off, and copies of one image that carry both labels, would teach a model something false:
+they are refused and counted. Writes manifest.csv and collect.json, and keeps what a killed run has measured.
 """
 
 import argparse
@@ -43,7 +43,7 @@ def collect(
 ) -> list[ManifestRow]:
     """Look at every X-ray of the collections; write and return those that may be learned from.
 
-    `licences` says, by the folder's name, what a collection does not say of itself.
+    `licences` says, by the folder's name, what a collection itself leaves open.
     """
     run.mkdir(parents=True, exist_ok=True)
     found = [(folder, one) for folder in folders for one in find_xrays(folder)]
@@ -97,7 +97,7 @@ def _refuse_cut_off(data: bytes, pixels: np.ndarray) -> None:
 
 
 def _find_conflicts(entries: Sequence[ManifestRow], fingerprints: Sequence[Fingerprint]) -> set[int]:
-    """List the images that have a copy with the other label: nobody knows which of the two is right."""
+    """List the images that have a copy with the other label, of which one must be wrong."""
     pairs = find_near_duplicates(fingerprints)
     return {k for i, j, _ in pairs if entries[i].fractured != entries[j].fractured for k in (i, j)}
 

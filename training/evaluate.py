@@ -43,7 +43,7 @@ from training.run.test_part_openings import record_opening
 def evaluate(run: Path, bundle: Path, again: bool = False, small: bool = False) -> dict[str, Any]:
     """Measure the run's network, write its report and its bundle; return the metrics.
 
-    Refused where the validation part is too small to fix thresholds on, unless `small`: then all that is
+    StepRefused where the validation part is too small to fix thresholds on, unless `small`: then all that is
     written is marked.
     """
     config = config_of(run)

@@ -1,4 +1,4 @@
-"""Write a bundle's network as one ONNX file with its weights, for compilers such as IBM's zDLC.
+"""Writes a bundle's network as one ONNX file with its weights, for compilers such as IBM's zDLC.
 
 docs/linuxone.md says what for. On x86 or ARM, as all that writes ONNX:
 

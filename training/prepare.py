@@ -1,7 +1,7 @@
 """Second step: `python -m training.prepare --run RUN` divides the manifest, and proves that nothing leaks.
 
 Writes split.csv, prepare.json (the leakage report) and a contact sheet of each part. With --audit it judges
-somebody else's division instead, writes audit.json, and exits with 1 if that leaks.
+another division instead, writes audit.json, and exits with 1 if that leaks.
 """
 
 import argparse
@@ -88,7 +88,7 @@ def groups_in_two_parts(groups: Sequence[str], parts: Sequence[str]) -> int:
 
 
 def _report_leaks(entries: Sequence[ManifestRow], parts: Sequence[str], pairs: Pairs) -> dict[str, Any]:
-    """Say which copies stand on two sides; what is not in the division has no side."""
+    """List the copies that stand in two parts; an image outside of the division has no part."""
     leaks = [(i, j, apart) for i, j, apart in find_leaks(parts, pairs) if parts[i] and parts[j]]
     tested = {k for i, j, _ in leaks for k in (i, j) if parts[k] == TEST}
     return {

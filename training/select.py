@@ -61,7 +61,7 @@ class Comparison:
 
 
 def read_comparison(path: Path) -> Comparison:
-    """Read a comparison; Refused as by `read_toml`, or if a candidate cannot begin as all do."""
+    """Read a comparison; StepRefused as by `read_toml`, or if a candidate cannot begin as all do."""
 
     def shape(values: dict[str, Any]) -> Comparison:
         return Comparison(

@@ -96,7 +96,7 @@ def _run_phase(
 ) -> Iterator[Position]:
     """Run a phase from `start` to its end, the averaged weights in place; yield where a checkpoint is due.
 
-    What is noted of a step comes before its checkpoint: a step after which nothing was saved is done again.
+    A step is recorded before its checkpoint: a step after which nothing was saved is repeated.
     """
     phase = config.phases[start.phase]
     before = sum(earlier.steps for earlier in config.phases[: start.phase])

@@ -1,4 +1,4 @@
-"""A job and its result as the service describes them: what every answer and every callback is read into."""
+"""Reads a job and its result from every answer and every callback."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -41,7 +41,7 @@ class Result:
     model: str
     """Name and version."""
     document: dict[str, Any] = field(repr=False)
-    """All that the service said."""
+    """The service's whole document."""
 
     @classmethod
     def read(cls, document: dict[str, Any]) -> Self:
@@ -72,7 +72,7 @@ class Job:
     id: str
     state: State
     delivery: Delivery
-    """What came of the callback."""
+    """How the delivery of the callback stands."""
     reference: str | None
     own_id: str | None
     """The id of your own that it was submitted under."""
@@ -87,7 +87,7 @@ class Job:
     error: JobError | None
     result: Result | None
     document: dict[str, Any] = field(repr=False)
-    """All that the service said; what it has learned since this client was written is here."""
+    """The service's whole document, with fields that are newer than this client."""
 
     @property
     def ended(self) -> bool:

@@ -1,4 +1,4 @@
-"""What can be asked of the service and of one job, as steps that either client runs."""
+"""Asks the service about jobs, in steps that either client runs."""
 
 import uuid
 from collections.abc import Mapping
@@ -57,7 +57,7 @@ class ServiceSteps:
     def submit(
         self, image: Image, idempotency_key: str | None, upload: bool, **fields: str | int | None
     ) -> Steps["JobSteps"]:
-        """Submit an image once, however often it has to be sent; with `upload` past the API."""
+        """Submit an image once, also when it has to be sent again; with `upload` past the API."""
         # Names of files often hold names of patients, so none is sent.
         idempotency_key = idempotency_key or str(uuid.uuid4())
         check_header_value("the idempotency key", idempotency_key)
@@ -87,7 +87,7 @@ class ServiceSteps:
             raise NotTheService(
                 f"{response.url} answered with JSON that is no upload: is the address right?"
             ) from error
-        # The object store is another service: it is not told the API key.
+        # The object store is another service: it does not get the API key.
         del put.headers["Authorization"]
         yield from exchange(put, self.patience)
         return upload_id
@@ -100,7 +100,7 @@ class ServiceSteps:
     def page(
         self, cursor: str | None, filters: Mapping[str, str]
     ) -> Steps[tuple[list["JobSteps"], str | None]]:
-        """One page of this client's jobs, newest first, and where the next begins."""
+        """Fetch one page of this client's jobs, newest first, and where the next begins."""
         params = {**filters, **({"cursor": cursor} if cursor else {})}
         response = yield from exchange(self.build("GET", "/v1/jobs", params=params), self.patience)
         document = document_of(response)
@@ -110,17 +110,17 @@ class ServiceSteps:
 
 @dataclass
 class JobSteps:
-    """One job as last seen, and what can be asked of it."""
+    """One job as last fetched, and the requests about it."""
 
     service: ServiceSteps
     job: Job
 
     def refresh(self) -> Steps[Job]:
-        """See the job as it is now."""
+        """Fetch the job as it is now."""
         return self._look(0)
 
     def wait(self, seconds: float | None) -> Steps[Job]:
-        """See the job once it has ended. Raises NotEnded."""
+        """Wait until the job has ended. Raises NotEnded."""
         deadline = inf if seconds is None else monotonic() + seconds
         pace = FIRST_PAUSE
         while not self.job.ended:
@@ -128,7 +128,7 @@ class JobSteps:
             if asked >= deadline:
                 raise NotEnded(f"{self.job.id} is {self.job.state} after {seconds:g} s")
             yield from self._look(min(HOLD_SECONDS, deadline - asked))
-            # A service that holds its answers has taken its time; with another, this is polling.
+            # A service that holds its answers leaves no pause; with another, this is polling.
             pause = min(asked + pace, deadline) - monotonic()
             if not self.job.ended and pause > 0:
                 yield pause
@@ -182,7 +182,7 @@ def filters_of(
     created_after: datetime | None,
     created_before: datetime | None,
 ) -> dict[str, str]:
-    """The parameters of a listing."""
+    """Make the parameters of a listing."""
     given = {
         "state": state,
         "reference": reference,

@@ -44,7 +44,7 @@ _GRAY_DIFFERENCE = 2.0
 
 
 class DicomImage(NamedTuple):
-    """What a file shows: uint8 (height, width), bone white; chroma in 0..1; how it was taken.
+    """A decoded file: uint8 (height, width), bone white; chroma in 0..1; how it was taken.
 
     `left_out` has a sentence for each thing of how the file asks to be displayed that could not be applied.
     """
@@ -149,7 +149,7 @@ def _refuse_compressed(header: Dataset, syntax: UID) -> None:
 
 
 def _decoded_by(syntax: UID) -> str:
-    """The plug-in of pydicom's that decodes the transfer syntax; empty where none does, or may."""
+    """Name pydicom's plug-in for a transfer syntax; empty where none decodes it, or none may."""
     if syntax in dicom_codecs.CODECS:
         return dicom_codecs.PLUGIN if dicom_codecs.is_available(syntax) else ""
     return {JPEGBaseline8Bit: "pillow", RLELossless: "pydicom"}.get(syntax, "")

@@ -84,7 +84,7 @@ class Acquisition:
     spacing_plane: str | None = None
 
     def facts(self) -> dict[str, Any]:
-        """What is known, for JSON."""
+        """List the known fields, for JSON."""
         known: dict[str, Any] = {}
         if self.body_part:
             code, meaning = BODY_PARTS[self.body_part]
@@ -102,7 +102,7 @@ class Acquisition:
 
 
 def acquisition_of(header: Dataset) -> Acquisition:
-    """What `header` says; a value that is damaged or not in a table counts as not there."""
+    """Read the acquisition from `header`; a value that is damaged or in no table counts as missing."""
     spacing, plane = _spacing(header)
     return Acquisition(
         body_part=_body_part(header),

@@ -1,4 +1,4 @@
-"""A plug-in of pydicom's for JPEG of 12 bits, lossless JPEG, JPEG-LS and JPEG 2000, by imagecodecs.
+"""Decodes JPEG of 12 bits, lossless JPEG, JPEG-LS and JPEG 2000 for pydicom, by imagecodecs.
 
 imagecodecs (BSD) has them all; pydicom's own plug-ins need a GPL library for 12 bits, or GDCM, which leaves
 them out. It is not built for every processor: where it is missing, these files are refused. The decoders are

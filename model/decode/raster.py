@@ -134,7 +134,7 @@ def _refuse_frames(picture: Image.Image, name: str) -> None:
 
 
 def _upright(picture: Image.Image) -> Image.Image:
-    """The picture as a viewer shows it. Not by ImageOps: that writes all of the EXIF data anew."""
+    """Turn the picture as a viewer shows it. ImageOps would write all of the EXIF data anew."""
     described = picture.info.get("exif")
     if described is None:
         # As ImageMagick writes it into a PNG: hexadecimal, under three lines of its own.
@@ -204,7 +204,7 @@ def stretch(values: np.ndarray) -> np.ndarray:
 
 
 def chroma_of(colours: np.ndarray) -> float:
-    """Mean of (max - min) over the pixels of uint8 (height, width, 3), in 0..1."""
+    """Average (max - min) over the pixels of uint8 (height, width, 3), in 0..1."""
     red, green, blue = colours[..., 0], colours[..., 1], colours[..., 2]
     brightest = np.maximum(np.maximum(red, green), blue)
     darkest = np.minimum(np.minimum(red, green), blue)

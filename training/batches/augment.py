@@ -204,7 +204,7 @@ def _expose(example: Example, grays: np.ndarray) -> np.ndarray:
 def _draw_affine(
     shown: int, middle: np.ndarray, random: np.random.Generator, any_angle: float
 ) -> tuple[float, ...]:
-    """Coefficients that take a pixel of `shown` x `shown` around `middle` to its source, for Pillow."""
+    """Draw coefficients that take a pixel of `shown` x `shown` around `middle` to its source, for Pillow."""
     turned, quarters = random.random() < any_angle, random.integers(4)
     degrees = random.uniform(-_TURN, _TURN)
     if turned:

@@ -1,4 +1,4 @@
-"""Draws the batch of any step from the seed alone, so that a resumed run sees what it would have seen."""
+"""Draws the batch of any step from the seed alone, so that a resumed run sees the same X-rays."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -47,7 +47,7 @@ class Batches:
         seed: int,
         source_shares: Mapping[str, float] | None = None,
     ) -> None:
-        """Hold the training part; Refused if it, or a source that has a share, lacks a class."""
+        """Hold the training part; StepRefused if it, or a source that has a share, lacks a class."""
         self._classes: list[_Class] = []
         for pool, size in _pools(examples, batch_size, source_shares or {}):
             positives = round(size * positive_share)
@@ -63,8 +63,8 @@ class Batches:
     def draw(self, step: int, phase: Phase) -> Batch:
         """Make the batch of this step of the whole run, a step of `phase`, as `augment` varies it.
 
-        Of a phase of windows, only a window with a fracture in it counts as fractured; Refused if no image
-        says where its fractures are.
+        Of a phase of windows, only a window with a fracture in it counts as fractured; StepRefused if no
+        image has its fractures marked.
         """
         chosen, random = self.choose(step, phase)
         drawn = [augment(example, phase, random) for example in chosen]
@@ -77,7 +77,7 @@ class Batches:
         )
 
     def choose(self, step: int, phase: Phase) -> tuple[list[Example], np.random.Generator]:
-        """Choose the examples of a step, and what their variations are drawn from; Refused as by `draw`."""
+        """Choose the examples of a step, and the generator of their variations; StepRefused as by `draw`."""
         classes = self._windows() if phase.window < 1 else self._classes
         chosen = [
             self._nth(place, number, one.located if phase.window < 1 else one.examples)
@@ -87,7 +87,7 @@ class Batches:
         return chosen, np.random.default_rng([self._seed, step])
 
     def _windows(self) -> list[_Class]:
-        """Say how many windows come from each class: sources that mark nothing leave theirs to the others."""
+        """Count how many windows come from each class: sources without marks leave theirs to the others."""
         classes = [one for one in self._classes if one.located]
         if {one.label for one in classes} != {True, False}:
             raise StepRefused("windows need fractured images with boxes")

@@ -76,12 +76,12 @@ def _into(place: Letterbox, polygon: Polygon) -> Polygon:
 
 
 def labels_of(examples: Sequence[Example]) -> np.ndarray:
-    """Whether each is fractured, bool (n,)."""
+    """Return whether each is fractured, bool (n,)."""
     return np.array([example.fractured for example in examples], bool)
 
 
 def groups_of(examples: Sequence[Example]) -> np.ndarray:
-    """The group of each, str (n,)."""
+    """Return the group of each, str (n,)."""
     return np.array([example.group for example in examples])
 
 

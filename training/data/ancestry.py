@@ -57,7 +57,7 @@ def refuse_overlap(run: Path, known: KnownXrays | None) -> None:
     """Raise KnowsTheTest if `known` X-rays were learned from and are measured on in the run.
 
     The run's test part may hold none that was trained or validated on, its validation part none that was
-    trained on; by content, whatever files and folders are called.
+    trained on; by content, under any name of file or folder.
     """
     if known is None:
         return

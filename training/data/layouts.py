@@ -84,7 +84,7 @@ def _fracatlas(folder: Path) -> Iterator[Found]:
 
 
 def _neighbours(name: str) -> str:
-    """Tie images whose numbers follow each other: FracAtlas names no patients, but numbers them in a row."""
+    """Group images by their numbers: FracAtlas names no patients, but numbers them in a row."""
     digits = re.search(r"\d+", name)
     return str(int(digits[0]) // _NEIGHBOURS) if digits else ""
 
@@ -106,7 +106,7 @@ def _read_coco(path: Path) -> tuple[dict[str, list[Box]], dict[str, list[Polygon
 
 
 def _table(folder: Path) -> Iterator[Found]:
-    """Read labels.csv: `image` and `fractured`, and whatever else of `Found` is known."""
+    """Read labels.csv: `image` and `fractured`, and any other field of `Found`."""
     rows = list(_rows(folder / "labels.csv"))
     if rows and (missing := {"image", "fractured"} - set(rows[0])):
         raise LayoutError(f"{folder / 'labels.csv'} has no column {', '.join(sorted(missing))}")

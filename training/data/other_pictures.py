@@ -16,7 +16,7 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 def read_some(archives: Sequence[Path], most: int) -> tuple[list[np.ndarray], np.ndarray]:
     """Decode up to `most` pictures of each zip, and the kind of each: its file's name up to the underscore.
 
-    Refused if an archive is missing or holds no WebP.
+    StepRefused if an archive is missing or holds no WebP.
     """
     pictures, kinds = [], []
     for path in archives:

@@ -26,7 +26,7 @@ class Photographs:
 
 
 def read_photographs(folder: Path) -> Photographs:
-    """Decode every picture of the zips in `folder`, in the order of their names; Refused if none is there.
+    """Decode every picture of the zips in `folder`, in the order of their names; StepRefused for none.
 
     A file's class is its name up to the first underscore (a WordNet id in Tiny ImageNet).
     """

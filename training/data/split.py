@@ -42,9 +42,9 @@ def join_groups(entries: Sequence[ManifestRow], near_duplicates: Pairs) -> list[
 
 
 def split_by_group(entries: Sequence[ManifestRow], groups: Sequence[str], seed: int) -> list[str]:
-    """Give each image its part: groups stay whole, and each part gets its share of label x region x size.
+    """Assign each image its part: groups stay whole, and each part has its share of label x region x size.
 
-    Refused if there are too few groups to divide.
+    StepRefused if there are too few groups to divide.
     """
     if len(set(groups)) < _TWENTIETHS:
         raise StepRefused(f"{len(set(groups))} groups cannot be divided; it takes {_TWENTIETHS} at least")
@@ -57,7 +57,7 @@ def split_by_group(entries: Sequence[ManifestRow], groups: Sequence[str], seed: 
 
 
 def _strata(entries: Sequence[ManifestRow], groups: Sequence[str]) -> list[str]:
-    """Label x region x size; what is too rare for twenty folds goes by its label alone."""
+    """Name the strata, label x region x size; one that is too rare for twenty folds is its label alone."""
     fine = [f"{entry.fractured} {entry.region} {entry.size}" for entry in entries]
     spread = Counter(stratum for stratum, _ in set(zip(fine, groups, strict=True)))
     return [

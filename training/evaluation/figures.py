@@ -76,7 +76,7 @@ def _measure_operating_points(sample: Sample, calls: Calls) -> dict[str, Any]:
 
 
 def _predict(sample: Sample, called: np.ndarray, prevalence: float) -> dict[str, Any]:
-    """PPV and NPV of a call, bool (n,), where so many are fractured."""
+    """Compute PPV and NPV of a call, bool (n,), at a prevalence."""
     rates = sample.share(called, sample.labels), sample.share(~called, ~sample.labels)
 
     def value(which: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What is measured on the test part, for `training.evaluate`; every figure with its interval and its n."""
+"""Measures the test part for `training.evaluate`, every figure with its interval and its n."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from training.evaluation.scores import Scores
 
 @dataclass(frozen=True, eq=False)
 class ScoredPart(Sample):
-    """A part of the data, and what the network says of it, calibrated."""
+    """A part of the data, with the network's scores and its calibrated probabilities."""
 
     examples: Sequence[Example]
     scores: Scores

@@ -13,7 +13,7 @@ SMALL = "small"
 
 
 def describe_base(name: str, labels: np.ndarray, small: bool) -> dict[str, Any]:
-    """Describe the labels, bool (n,), that thresholds are fixed on; Refused if too few, unless `small`."""
+    """Describe the labels, bool (n,), that thresholds rest on; StepRefused if too few, unless `small`."""
     images, fractured = len(labels), int(labels.sum())
     enough = images >= _LEAST and min(fractured, images - fractured) >= _LEAST_OF_A_CLASS
     counted = f"the {name} has {images} X-rays, {fractured} fractured"

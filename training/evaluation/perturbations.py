@@ -1,4 +1,4 @@
-"""What happens to X-rays on their way, done on purpose for `training.evaluate`: pixels in, pixels out."""
+"""Changes X-rays as archives, scanners and phones do, for `training.evaluate`: pixels in, pixels out."""
 
 import io
 from collections.abc import Callable

@@ -1,5 +1,4 @@
-"""Asks what the network holds on to, for `training.evaluate`: after what happens to X-rays on their way, and
-with what ought to tell nothing."""
+"""Measures the network on perturbed X-rays, and the original size alone, for `training.evaluate`."""
 
 from pathlib import Path
 from typing import Any

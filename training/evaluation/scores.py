@@ -1,4 +1,4 @@
-"""What a network says of a part of the data: for the curves of `train`, for `select` and for `evaluate`."""
+"""Scores X-rays by a Keras network: for the curves of `train`, for `select` and for `evaluate`."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Scores of a run's network, kept on disk as they are made, so that a killed `training.evaluate` goes on."""
+"""Keeps the scores of a run's network on disk, so that a killed `training.evaluate` goes on."""
 
 import hashlib
 import tempfile

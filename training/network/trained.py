@@ -1,4 +1,4 @@
-"""A finished run's network as a file, float32: between `training.train` and `training.evaluate`."""
+"""Stores a finished run's network in float32: `training.train` writes it, `training.evaluate` reads it."""
 
 import json
 from dataclasses import asdict

@@ -27,7 +27,7 @@ def begin_with(source: str, model: "keras.Model") -> None:
     """Fill `model` from `source`: a bundle's folder, or the backbone alone: `imagenet`, a file, or nothing.
 
     A bundle may be of another depth, see `growth`. ImageNet's first convolution sees colours, ours
-    gray: its kernel is added up over them. Refused if a file of `write_trunk` is of another backbone,
+    gray: its kernel is added up over them. StepRefused if a file of `write_trunk` is of another backbone,
     BundleRefused if a bundle is damaged.
     """
     if bundle := bundle_of(source):

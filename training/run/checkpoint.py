@@ -31,7 +31,7 @@ def save(path: Path, fingerprint: str, position: Position, model: "keras.Model")
 
 
 def position_of(path: Path, fingerprint: Callable[[int], str]) -> Position | None:
-    """Read where the run stands, or None where none was begun; Refused if it is another experiment's.
+    """Read where the run stands, or None where none was begun; StepRefused if it is another experiment's.
 
     `fingerprint` names the experiment as far as the given phase.
     """

@@ -59,7 +59,7 @@ def draw_curves(run: Path) -> None:
 
 
 def _smooth(at: list[int], values: list[float]) -> tuple[np.ndarray, np.ndarray]:
-    """Average over windows: a single batch says little."""
+    """Average over windows, as a single batch says little."""
     window = min(_WINDOW, max(1, len(values)))
     if not values:
         return np.array([]), np.array([])

@@ -1,4 +1,4 @@
-"""The error of a training step that its operator can mend, and how a command reports it."""
+"""Defines the error of a step that its operator can mend, and ends a command with its message."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

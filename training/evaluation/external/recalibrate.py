@@ -52,7 +52,7 @@ class Recalibrated:
 
 
 def recalibrate(site: Site, bundle: Bundle) -> Recalibrated:
-    """Cross-fit to a place; Refused where its groups cannot be divided.
+    """Cross-fit to a place; StepRefused where its groups cannot be divided.
 
     The threshold of regions stays the bundle's own.
     """
@@ -142,7 +142,7 @@ def _copy_of(file: Path) -> Callable[[Path], None]:
 
 
 def _moved(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """Give the new figures and, as `as_trained`, what training's evaluation had in their place."""
+    """Return the new figures and, as `as_trained`, the figures of training's evaluation."""
     replaced = {name: old[name] for name in new if name in old}
     return new | {"as_trained": old.get("as_trained", replaced)}
 

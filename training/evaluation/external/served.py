@@ -130,7 +130,7 @@ def _asked(bundle: Path) -> str:
 
 @contextmanager
 def _stored(run: Path, asked: str) -> Iterator[tuple[dict[str, Served], Callable[[Sequence[Served]], None]]]:
-    """Give the answers that are kept, by digest, and what keeps more of them."""
+    """Open the kept answers: by digest, and a function that keeps more of them."""
     with closing(sqlite3.connect(run / _ANSWERS)) as file:
         file.execute(_TABLE)
         rows = file.execute("SELECT sha256, answer FROM answers WHERE asked = ?", (asked,))

@@ -36,7 +36,7 @@ _VIEWS = {
 
 @dataclass(frozen=True)
 class Site:
-    """The labelled X-rays of a place, and what a bundle says of each.
+    """The labelled X-rays of a place, and a bundle's answer about each.
 
     `entries`, `served` and `groups` (m,) are of all files that are there and carry one label; `left_out`
     counts the others by reason. `grouped` of the files have a group from their folder.
@@ -56,20 +56,20 @@ class Site:
 
     @cached_property
     def scores(self) -> np.ndarray:
-        """What the network says of those answered, not calibrated, float (n,)."""
+        """The network's scores of those answered, not calibrated, float (n,)."""
         return np.array([one.score for one in self.served if one.score is not None])
 
     def sample(self, probabilities: np.ndarray) -> Sample:
-        """Give those answered, with probabilities float (n,)."""
+        """Make a sample of those answered, with probabilities float (n,)."""
         kept = np.flatnonzero(self.answered)
         return Sample([self.entries[i] for i in kept.tolist()], self.groups[kept], probabilities)
 
     def transported(self, bundle: Bundle) -> Sample:
-        """Give those answered, with the bundle's own calibration."""
+        """Make a sample of those answered, with the bundle's own calibration."""
         return self.sample(calibrate(self.scores, bundle.description.calibration))
 
     def describe(self) -> dict[str, Any]:
-        """Say what the place is, without a name of a file; `digest` is one of all its images' digests."""
+        """Describe the place without a name of a file; `digest` is one of all its images' digests."""
         digests = sorted({entry.sha256 for entry in self.entries})
         return {
             "folders": list(self.folders),
@@ -132,7 +132,7 @@ class Site:
 
 
 def read_site(folders: Sequence[Path], bundle: Path, run: Path) -> Site:
-    """Ask the bundle about all X-rays of the folders; Refused where too few are answered to measure."""
+    """Ask the bundle about all X-rays of the folders; StepRefused where too few are answered to measure."""
     run.mkdir(parents=True, exist_ok=True)
     found = [(folder, one) for folder in folders for one in find_xrays(folder)]
     served = serve([one.path for _, one in found], bundle, run)
