@@ -85,7 +85,7 @@ def damaged(seed: int) -> Iterator[bytes]:
 
 
 def most_memory() -> int:
-    """The largest resident set of this process, in megabytes; ru_maxrss counts whoever started it, too."""
+    """Return the largest resident set in megabytes; ru_maxrss would count the parent process, too."""
     status = Path("/proc/self/status").read_text()
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) // 1024
 

@@ -1,4 +1,4 @@
-"""The layout: which folder may import which, how many modules it holds, and what must not be loaded where."""
+"""The layout: which folder may import which, how many modules it has, and how things are named."""
 
 import ast
 import re
@@ -50,6 +50,7 @@ INPUT_OR_OUTPUT = {"redis", "boto3", "botocore", "celery", "kombu", "flask", "so
 PACKAGES = {*TOP, "osteo_client"} - {"client"}
 """The names that are imported: the client is a distribution of its own, and its folder is no package."""
 MOST_MODULES = 20
+LONGEST_TEST_NAME = 70
 WORDS_TO_AVOID = {"utils", "util", "helpers", "helper", "manager", "common", "misc"}
 
 
@@ -128,20 +129,20 @@ def test_a_pure_folder_does_no_input_or_output(folder: str):
         assert not loaded & INPUT_OR_OUTPUT, module
 
 
-def test_training_holds_at_its_top_only_what_one_types():
+def test_the_top_of_training_has_commands_alone():
     for module in (ROOT / "training").glob("*.py"):
         assert module.stem == "__init__" or 'if __name__ == "__main__":' in module.read_text(), module
 
 
 @pytest.mark.parametrize("folder", [*TOP, "tests", "deploy"])
-def test_no_folder_holds_more_modules_than_one_can_overlook(folder: str):
+def test_no_folder_has_more_than_twenty_modules(folder: str):
     for path in {module.parent for module in modules(folder)}:
         held = [module for module in path.glob("*.py") if module.stem != "__init__"]
         assert len(held) <= MOST_MODULES, f"{path.relative_to(ROOT)} holds {len(held)} modules"
 
 
 @pytest.mark.parametrize("folder", TOP)
-def test_every_folder_says_in_one_sentence_what_it_holds(folder: str):
+def test_every_folder_has_a_docstring_of_one_sentence(folder: str):
     for path in {module.parent for module in modules(folder)}:
         if path != ROOT / "client":
             said = ast.get_docstring(ast.parse((path / "__init__.py").read_text())) or ""
@@ -163,7 +164,7 @@ def test_only_inference_loads_tensorflow(module: str):
 
 
 @pytest.mark.parametrize("folder", TOP)
-def test_every_module_says_where_it_stands_and_has_a_telling_name(folder: str):
+def test_every_module_has_a_docstring_and_a_telling_name(folder: str):
     for module in modules(folder):
         assert ast.get_docstring(ast.parse(module.read_text())), f"{module} has no docstring"
         assert module.stem not in WORDS_TO_AVOID
@@ -173,6 +174,16 @@ def test_every_module_says_where_it_stands_and_has_a_telling_name(folder: str):
 def test_annotations_are_written_in_one_style(folder: str):
     for module in modules(folder):
         assert "__future__" not in imported_by(module), f"{module}: quote what is not yet defined"
+
+
+def test_every_test_has_a_name_of_at_most_70_characters():
+    for module in modules("tests"):
+        for node in ast.walk(ast.parse(module.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+                length = len(node.name)
+                assert length <= LONGEST_TEST_NAME, (
+                    f"{module.relative_to(ROOT)}, line {node.lineno}: {length}"
+                )
 
 
 def test_every_folder_of_tests_is_a_package():

@@ -1,4 +1,4 @@
-"""Try to lose a job, and print what came of it: `python -m tests.chaos [--seeds N] [--only TEXT]`."""
+"""Tries to lose a job, and prints what it found: `python -m tests.chaos [--seeds N] [--only TEXT]`."""
 
 import argparse
 import random

@@ -55,7 +55,7 @@ def workers_killed(times: int, pause: float, chance: random.Random) -> Fault:
 
 
 def worker_told_to_stop(service: Service, enough: Event) -> float:
-    """An inference worker is told to end, as for a new version; another one starts in its place."""
+    """An inference worker gets SIGTERM, as for a new version; another one starts in its place."""
     enough.wait()
     service.tell(WORKERS[0], signal.SIGTERM)
     return time.monotonic()
@@ -109,7 +109,7 @@ def redis_fails_over(service: Service, enough: Event) -> float:
     finally:
         redis.replicaof("NO", "ONE")
         with suppress(RedisAway):
-            # As a failover ends: whoever was connected to the former one is cut off.
+            # As a failover ends: connections to the former primary are cut.
             redis.client_kill_filter(_type="normal", skipme=True)
     return time.monotonic()
 

@@ -37,7 +37,7 @@ SWEEPERS = ("sweeper-1", "sweeper-2")
 
 
 class Service:
-    """Runs while its context is open, in `folder`. `s3` stands before the S3 server, and fails as told."""
+    """Runs while its context is open, in `folder`. `s3` stands before the S3 server, and fails as set."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = Folder(folder)

@@ -1,4 +1,4 @@
-"""One trial: jobs are submitted as by a client, something breaks, and what became of the jobs is counted."""
+"""Runs one trial: jobs are submitted as by a client, something breaks, and their ends are counted."""
 
 import time
 from collections import Counter, defaultdict
@@ -39,11 +39,11 @@ class Row:
     ended: int
     failed: int
     again: int
-    """Analyses that were begun more than once; nobody outside sees that."""
+    """Analyses that were begun more than once; no client sees that."""
     overwritten: int
     """Jobs with more than one result."""
     called: int
-    """Jobs whose callback arrived under one webhook-id, however often."""
+    """Jobs whose callback arrived under one webhook-id, once or more often."""
     called_again: int
     refused: int
     """Answers other than 202, and connections that broke; the client sent these again."""

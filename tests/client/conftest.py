@@ -1,4 +1,4 @@
-"""Both clients over a real API, and a door before it that loses answers and turns requests away."""
+"""Both clients over a real API, and a proxy before it that loses answers and turns requests away."""
 
 import asyncio
 from collections.abc import Callable, Iterator

@@ -125,7 +125,7 @@ def test_a_wrong_key_and_an_unknown_job_are_told_apart(connect: Callable[..., An
         client.job("../health/live?")
 
 
-def test_an_address_that_is_not_the_service_is_said(connect: Callable[..., Any], door: Door):
+def test_an_address_of_another_server_is_not_the_service(connect: Callable[..., Any], door: Door):
     door.treat = lambda n: (200, {"Content-Type": "text/html"}, b"<p>Welcome to this hotel's network")
     with pytest.raises(NotTheService, match="is the address right"):
         connect(door.url, "key").submit(PNG)

@@ -1,4 +1,4 @@
-"""One picture, one answer: however it was wrapped, stretched or inverted, the same field is seen."""
+"""One picture, one answer: wrapped, stretched or inverted, it has the same exposed field."""
 
 import numpy as np
 import pytest

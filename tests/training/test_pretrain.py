@@ -72,8 +72,8 @@ def test_it_goes_on_after_a_kill_and_what_it_learned_begins_a_network(folder: Pa
     first.communicate()
     assert not (folder / "out" / TRUNK).exists()
     second = start(folder)
-    told = second.communicate()[1]
-    assert second.returncode == 0, told
+    output = second.communicate()[1]
+    assert second.returncode == 0, output
     steps = [json.loads(line)["step"] for line in history.read_text().splitlines()]
     assert sorted(set(steps)) == [0, 1, 2, 3]
     assert len(steps) <= 5

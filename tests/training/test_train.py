@@ -84,9 +84,9 @@ def train(run: Path) -> "subprocess.Popen[str]":
 
 
 def finish(process: "subprocess.Popen[str]") -> str:
-    told = process.communicate()[1]
-    assert process.returncode == 0, told
-    return told
+    output = process.communicate()[1]
+    assert process.returncode == 0, output
+    return output
 
 
 def history(run: Path) -> list[tuple[int, int]]:
@@ -105,8 +105,8 @@ def test_a_run_that_is_killed_goes_on_and_ends_as_if_it_had_not_been(run: Path):
     first.communicate()
     assert len(history(run)) < 6, "it had ended before it was killed: this has shown nothing"
     assert not (run / TRAINED).exists()
-    told = finish(train(run))
-    assert "step" in told, "no progress was shown"
+    output = finish(train(run))
+    assert "step" in output, "no progress was shown"
     steps = history(run)
     assert sorted(set(steps)) == [(0, 0), (0, 1), (0, 2), (0, 3), (1, 0), (1, 1)]
     assert len(steps) <= 7, "more than the step under way was done again"
@@ -124,7 +124,7 @@ def test_a_run_that_is_killed_goes_on_and_ends_as_if_it_had_not_been(run: Path):
         refuse_another_division(run, division_of(run))
 
 
-def test_a_test_part_is_opened_for_one_network_unless_one_insists(tmp_path: Path):
+def test_a_test_part_is_opened_for_one_network_unless_again(tmp_path: Path):
     assert record_opening(tmp_path, "division", "first", again=False) == 1
     assert record_opening(tmp_path, "division", "first", again=False) == 1
     with pytest.raises(AlreadyOpened, match="--again"):
@@ -217,7 +217,7 @@ def test_a_frozen_backbone_stays_and_rates_grow_with_depth(config: Config):
     assert level["conv2_block1"] == pytest.approx(level["conv5_block1"], rel=0.05)
 
 
-def test_the_moving_average_is_what_a_phase_passes_on(config: Config):
+def test_the_next_phase_takes_over_the_moving_average(config: Config):
     model = a_little_network(Phase("", 32, 9, 0, 1e-2, 1.0, 0.9), config)
     seen = []
     for _ in range(3):

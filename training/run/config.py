@@ -121,7 +121,7 @@ def to_config(values: dict[str, Any]) -> Config:
 
 
 def read_toml(path: Path, shape: Callable[[dict[str, Any]], Shape]) -> Shape:
-    """Read a TOML file into what `shape` makes of it; StepRefused names what is missing, unknown or malformed."""
+    """Read a TOML file through `shape`; StepRefused names what is missing, unknown or malformed."""
     try:
         return shape(tomllib.loads(path.read_text(encoding="utf-8")))
     except KeyError as error:

@@ -32,7 +32,7 @@ class Crowd:
             self.order.append(client)
 
 
-def test_a_client_that_comes_later_waits_for_one_of_a_crowd_and_not_for_all():
+def test_a_later_client_waits_for_one_file_of_a_crowd_not_for_all():
     slots = ClientSlots(1)
     crowd = Crowd(slots)
     with slots.hold("other", LONG):

@@ -1,4 +1,4 @@
-"""README.md and card lead with what is found by region, and say no other figures than metrics.json."""
+"""README.md and card begin with the figures by region, which are those of metrics.json."""
 
 from training.evaluation.summary import README, by_region, paragraph, write_readme
 
@@ -13,7 +13,7 @@ def test_the_readme_has_the_figures_of_the_bundle():
     )
 
 
-def test_regions_come_first_with_the_most_fractures_and_too_few_are_no_figure():
+def test_regions_are_sorted_by_fractures_and_too_few_have_no_figure():
     measured = {"value": 0.9, "low": 0.8, "high": 0.95, "n": 12}
     rows = by_region(
         {

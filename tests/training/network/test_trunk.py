@@ -1,4 +1,4 @@
-"""What a network begins with: a bundle, of its own depth or another, and what that says of the test part."""
+"""What a network begins with: a bundle, of its own depth or another, and its effect on the test part."""
 
 import json
 from collections.abc import Callable
@@ -39,7 +39,7 @@ def a_bundle(folder: Path, metrics: dict, write: Callable[[Path], None] = Path.t
 TESTED_TWICE = {"data": {"division": "ours"}, "openings_of_the_test_part": 2}
 
 
-def test_a_network_begins_with_all_that_a_bundle_knows(tmp_path: Path):
+def test_a_network_begins_with_the_weights_of_a_bundle(tmp_path: Path):
     known = build(64, "ResNet50V2")
     for name in ("conv4_block6_1_conv", "dense"):
         layer = known.get_layer(name)
@@ -52,7 +52,7 @@ def test_a_network_begins_with_all_that_a_bundle_knows(tmp_path: Path):
         assert all(np.allclose(weight, 0.5, atol=0.01) for weight in model.get_layer(name).get_weights())
 
 
-def test_what_is_no_bundle_is_not_taken_for_one(tmp_path: Path):
+def test_a_folder_without_a_manifest_is_no_bundle(tmp_path: Path):
     assert [bundle_of(source) for source in ("", "imagenet", str(tmp_path))] == [None, None, None]
 
 
@@ -69,7 +69,7 @@ def test_a_bundle_that_may_know_the_test_part_is_refused(tmp_path: Path):
     refuse_bundle_of_another_division(silent, tmp_path, "theirs")
 
 
-def test_whoever_goes_on_from_a_tested_bundle_has_opened_the_test_part(tmp_path: Path):
+def test_a_run_that_begins_with_a_tested_bundle_has_opened_its_test_part(tmp_path: Path):
     bundle = a_bundle(tmp_path / "bundle", TESTED_TWICE)
     inherit_openings(tmp_path, "theirs", bundle)
     assert record_opening(tmp_path, "theirs", "new", again=False) == 1
@@ -80,7 +80,7 @@ def test_whoever_goes_on_from_a_tested_bundle_has_opened_the_test_part(tmp_path:
     assert record_opening(tmp_path, "ours", "new", again=True) == 3
 
 
-def test_training_asks_what_a_bundle_knows_before_anything_else(tmp_path: Path):
+def test_training_refuses_a_bundle_that_knows_before_it_reads_xrays(tmp_path: Path):
     write_manifest(tmp_path, [an_entry()])
     (tmp_path / SPLIT).write_text("image,group,part\na.png,a,train\n")
     config = read_config(ROOT / "training/configs/onward.toml")
@@ -119,7 +119,7 @@ locate = {locate}
 """
 
 
-def test_a_comparison_asks_what_a_bundle_knows_and_whether_a_candidate_can_take_it(tmp_path: Path):
+def test_a_comparison_refuses_a_bundle_that_knows_or_does_not_fit(tmp_path: Path):
     write_manifest(tmp_path, [an_entry()])
     (tmp_path / SPLIT).write_text("image,group,part\na.png,a,train\n")
     theirs = a_bundle(tmp_path / "theirs", TESTED_TWICE).folder
@@ -135,7 +135,7 @@ def test_a_comparison_asks_what_a_bundle_knows_and_whether_a_candidate_can_take_
         select(read_comparison(config), tmp_path)
 
 
-def test_a_card_tells_what_a_network_began_with_and_what_that_had_begun_with(tmp_path: Path):
+def test_a_card_describes_a_networks_beginning_and_the_one_before(tmp_path: Path):
     assert describe_beginning("imagenet") == "imagenet"
     assert (
         describe_beginning("var/trunk.npz") == "a backbone that was pre-trained on photographs, var/trunk.npz"

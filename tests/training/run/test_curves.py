@@ -1,11 +1,11 @@
-"""The lines that a run keeps of its steps."""
+"""The lines that a run keeps, one for each step."""
 
 from pathlib import Path
 
 from training.run.curves import append_line, read_lines
 
 
-def test_a_line_that_was_cut_off_is_left_out_and_a_repeated_step_counts_as_it_came_out_last(tmp_path: Path):
+def test_a_cut_line_is_left_out_and_the_last_line_of_a_step_counts(tmp_path: Path):
     path = tmp_path / "history.jsonl"
     append_line(path, at=1, loss=0.5)
     append_line(path, at=2, loss=0.4)
