@@ -1,4 +1,4 @@
-"""Draws what the model saw onto the radiograph, when a reader asks for it. No TensorFlow."""
+"""Draws the model's heat, regions and finding onto the radiograph. No TensorFlow."""
 
 import io
 
@@ -54,7 +54,7 @@ def _warm(
 ) -> None:
     """Tint where the heat is, which lies over `field`, left, top, right and bottom of the picture.
 
-    What is cooler than the threshold stays as it was, and bone shows through.
+    Cooler pixels stay as they were, and bone shows through.
     """
     gray = gray.crop(field)
     heat = np.asarray(Image.fromarray(heat).resize(gray.size, Image.Resampling.BICUBIC))

@@ -1,6 +1,6 @@
 """Tells X-rays from other pictures: refuses what is certainly none, and doubts what may be none.
 
-A logistic regression on what the network's own backbone sees, which costs nothing beside the answer;
+It is a logistic regression on the features of the network's own backbone, which costs no time of its own.
 `training.fit_check` fits it. No TensorFlow.
 """
 

@@ -1,8 +1,8 @@
 """Fifth step: `python -m training.evaluate --run RUN --bundle FOLDER` measures a network, and bundles it.
 
-Calibration and thresholds are fixed on the validation part; only then is the test part opened, and how often
-it has been is written down. Writes metrics.json, plots, report.html and the bundle; what a killed run had
-scored is kept.
+Calibration and thresholds are chosen on the validation part. Only then is the test part opened, and each
+opening is recorded. Writes metrics.json, plots, report.html and the bundle, and keeps what a killed run has
+scored.
 """
 
 import argparse
@@ -150,7 +150,7 @@ def _describe(run: Path) -> dict[str, Any]:
 def _read_check(run: Path) -> tuple[str, dict[str, Any] | None]:
     """Read the radiograph check that the run fitted, and its measures; else one that refuses nothing.
 
-    Another bundle's check does not fit: it was fitted on what another network sees.
+    Another bundle's check does not fit: it was fitted on another network's features.
     """
     if not (run / CHECK).exists():
         return NO_CHECK.to_json(), None

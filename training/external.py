@@ -1,8 +1,8 @@
 """Measures a bundle on a hospital's own X-rays: `python -m training.external FOLDER --bundle BUNDLE`.
 
-Nothing is trained: each X-ray goes the way that it goes in service. Writes external.json, report.html and
-answers.csv to the run's folder; with --recalibrate, also a bundle with calibration and thresholds of there.
-What a killed call had answered is kept.
+Nothing is trained: each X-ray is answered as in service. Writes external.json, report.html and answers.csv to
+the run's folder, and with --recalibrate a bundle with the place's calibration and thresholds. The answers of
+a killed call are kept.
 """
 
 import argparse
@@ -73,7 +73,7 @@ def _measure_figures(sample: Sample, calls: Calls) -> dict[str, Any]:
 def _recalibrate_to(
     folder: Path, site: Site, bundle: Bundle, metrics: dict[str, Any], small: bool, run: Path
 ) -> None:
-    """Write the bundle with calibration and thresholds of there to `folder`, and measure it in `metrics`."""
+    """Write the bundle with the place's calibration and thresholds to `folder`; measure it in `metrics`."""
     base = describe_base(f"X-rays of {', '.join(site.folders)}", site.transported(bundle).labels, small)
     if metrics["test"]["auc"]["low"] <= 0.5:
         raise StepRefused(

@@ -1,7 +1,7 @@
-"""Fits `model.radiograph_check` on what the run's network sees: `python -m training.fit_check --run RUN`.
+"""Fits `model.radiograph_check` on features of the run's network: `python -m training.fit_check --run RUN`.
 
-After `training.train` and before `training.evaluate`, which puts radiograph_check.json into the bundle, with
-how it was measured.
+It runs after `training.train` and before `training.evaluate`, which puts radiograph_check.json and its
+measures into the bundle.
 """
 
 import argparse

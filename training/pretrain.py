@@ -1,6 +1,6 @@
-"""Pre-trains a backbone on gray photographs, for want of ImageNet weights: `python -m training.pretrain`.
+"""Pre-trains a backbone on gray photographs, without ImageNet weights: `python -m training.pretrain`.
 
-Before `training.train`, which begins with the file it writes. Killed at any moment, the same command goes on.
+`training.train` begins with the file that it writes. Killed at any moment, the same command goes on.
 """
 
 import argparse
@@ -35,7 +35,7 @@ _MARGIN = 8
 
 @dataclass(frozen=True)
 class Pretraining:
-    """Everything that decides what a pre-training yields; one TOML file each."""
+    """All settings that a pre-trained backbone depends on; one TOML file each."""
 
     seed: int
     backbone: str

@@ -70,7 +70,7 @@ class Decoders:
             process.end()
 
     def facts(self, data: bytes, client: str) -> Facts:
-        """Decode a file and say what it is; its pixels stay where they are."""
+        """Decode a file and describe it; its pixels stay in the decode process."""
         reply, _ = self._ask({"task": "facts"}, data, client, 0)
         digest = hashlib.sha256(data).hexdigest()
         return Facts(digest, reply["width"], reply["height"], reply["format"], reply["acquisition"])

@@ -1,6 +1,6 @@
 """Runs the network: by TensorFlow, by OpenVINO on x86 and ARM, or by ONNX Runtime.
 
-All give the same scores, up to rounding; which one is a matter of speed and of what is installed.
+All give the same scores, up to rounding; they differ in speed, and in what has to be installed.
 """
 
 from collections.abc import Callable

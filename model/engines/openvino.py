@@ -24,8 +24,8 @@ PIECE = 1 << 16
 class OpenVino:
     """See model.engines.Engine. What was compiled is kept in the folder `cache`, if there is one.
 
-    OpenVINO arranges the weights anew for the processor and goes on holding them as they came, too. Read from
-    a mapped file the latter need no memory: their pages are given back, and it rarely looks at them again.
+    OpenVINO arranges the weights for the processor, and keeps the original ones, too. Read from a mapped file
+    the original ones need no memory: their pages are given back, and OpenVINO rarely reads them again.
     """
 
     name = "openvino"
@@ -52,7 +52,7 @@ class OpenVino:
         size = inputs.shape[1]
         answers = self._compiled(inputs.reshape(-1, 1, size, size))
         if self._mapped and len(inputs) not in self._batches:
-            # The first batch of a size is what the weights are looked at again for.
+            # For the first batch of a size OpenVINO reads the original weights again.
             self._batches.add(len(inputs))
             self._mapped.madvise(mmap.MADV_DONTNEED)
         scores, cells, features = (np.asarray(answers[output], np.float32) for output in self._outputs)
@@ -85,7 +85,7 @@ def _read(
     progress("reading what was compiled before")
     try:
         with file.open("rb") as opened:
-            # OpenVINO takes only what may be written to; a page that is not written to stays the file's.
+            # OpenVINO takes only writable memory; a page that is not written to stays the file's.
             mapped = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_COPY)
         tensor = openvino.Tensor(np.frombuffer(mapped, np.uint8), shared_memory=True)
         return core.import_model(tensor, "CPU", _HINT), mapped

@@ -52,13 +52,13 @@ def augment(example: Example, phase: Phase, random: np.random.Generator) -> tupl
 
 @dataclass(frozen=True, eq=False)
 class _Variation:
-    """What is done to one example, in numbers: Pillow does it here, `training.loop` on an accelerator.
+    """The numbers of one variation, which Pillow applies.
 
-    `matrix` takes a pixel of the window to its source in the example's square. `grays` is uint8 (256,), what
-    each gray becomes inside the margins. `noise` is its deviation in grays. `blur` is a deviation in pixels
-    of the input, below 0 how much is sharpened. `cast` is by how much the light changes from left to right
-    and from top to bottom. `patches` are x, y, w, h in shares of the side, and the gray that hides what lies
-    there, as markers and letters do. `quality` is that of a JPEG in between, 0 for none.
+    `matrix` takes a pixel of the window to its source in the example's square. `grays` is uint8 (256,), the
+    new gray for each gray inside the margins. `noise` is its deviation in grays. `blur` is a deviation in
+    pixels of the input; below 0 it sharpens. `cast` is the change of light from left to right and from top to
+    bottom. `patches` are x, y, w, h in shares of the side, and the gray that hides this part, as markers and
+    letters do. `quality` is that of a JPEG in between, 0 for none.
     """
 
     matrix: tuple[float, ...]
@@ -71,7 +71,7 @@ class _Variation:
 
 
 def _draw_variation(example: Example, random: np.random.Generator, phase: Phase) -> _Variation:
-    """Draw one variation of an example, as far as the phase lets it go."""
+    """Draw one variation of an example, within the limits of the phase."""
     window, tones = phase.window, phase.tones
     side = example.square.shape[0]
     shown = round(side * window)
@@ -89,7 +89,7 @@ def _draw_variation(example: Example, random: np.random.Generator, phase: Phase)
 
 
 def _draw_wear(random: np.random.Generator, wear: float) -> dict[str, Any]:
-    """Draw each kind of wear for three in ten of the examples, so that most show one or two of them."""
+    """Draw each kind of wear for three in ten of the examples, so that most have one or two kinds."""
 
     def worn() -> bool:
         return bool(random.random() < _WORN)
@@ -114,7 +114,7 @@ def _draw_wear(random: np.random.Generator, wear: float) -> dict[str, Any]:
 
 
 def _wear(picture: Image.Image, variation: _Variation) -> np.ndarray:
-    """Do to a square what optics, markers and light do: uint8 of its size."""
+    """Apply blur, patches and cast to a square: uint8 of its size."""
     if variation.blur > 0:
         picture = picture.filter(ImageFilter.GaussianBlur(variation.blur))
     elif variation.blur < 0:

@@ -34,9 +34,9 @@ class _Class:
 
 
 class Batches:
-    """Batches with a fixed share of fractured images of each source; every image of a class as often.
+    """Batches with a fixed share of fractured images of each source; a class is drawn evenly.
 
-    Without regard to the source, a source of many fractures would teach that its look is one.
+    With another share for each source, the look of a source with many fractures would predict one.
     """
 
     def __init__(
@@ -51,8 +51,8 @@ class Batches:
         self._classes: list[_Class] = []
         for pool, size in _pools(examples, batch_size, source_shares or {}):
             positives = round(size * positive_share)
-            # Where a source marks nothing, its fractured images give no windows; nor may its intact ones, or
-            # the look of a source would say that nothing is broken.
+            # Fractured images without marks give no windows. Neither may the intact ones of their source, or
+            # its look would predict that there is no fracture.
             marked = {example.entry.source for example in pool if example.boxes}
             for label, count in ((True, positives), (False, size - positives)):
                 of_class = [example for example in pool if example.fractured is label]

@@ -49,7 +49,7 @@ def read_ancestry(run: Path) -> list[dict[str, Any]]:
 
 
 def read_known_before(run: Path) -> KnownXrays | None:
-    """Read the X-rays that the run's network knew when it began, as far as its bundle named them."""
+    """Read the X-rays that the run's network knew when it began; None where its bundle names none."""
     return read_known(run, BEFORE)
 
 

@@ -1,7 +1,7 @@
 """Recognises the X-rays that a bundle knows by content: by digests, and by sketches that copies share.
 
 `training.evaluate` writes them into the bundle; `training.train`, `training.evaluate` and `training.external`
-refuse or mark what overlaps. No X-ray can be drawn from a sketch of 128 numbers.
+refuse or mark what overlaps. No X-ray can be restored from a sketch of 128 numbers.
 """
 
 import hashlib
@@ -85,7 +85,7 @@ def known_of(
     if before is None:
         return own
     digests = {bytes(row) for row in own.sha256}
-    # What an ancestor was tested on it has not learned from.
+    # An ancestor has not learned from its test part.
     kept = (before.parts != PARTS.index(TEST)) & np.array(
         [bytes(row) not in digests for row in before.sha256]
     )

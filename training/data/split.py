@@ -1,7 +1,6 @@
-"""Divides a collection into training, validation and test part, and tells whether a division leaks.
+"""Divides a collection into training, validation and test part, and finds the leaks of a division.
 
-Before anything is learned, for `training.prepare`. Copies of one image, and images that may show one patient,
-never stand on two sides.
+`training.prepare` uses it. Copies of one image, and images that may show one patient, stay in one part.
 """
 
 import csv
@@ -80,7 +79,7 @@ def write_split(
 
 
 def division_of(run: Path) -> str:
-    """Name the labels and the division: what has learned from this one may be tested on no other."""
+    """Hash labels and division: a network that has learned from one division is tested on no other."""
     split = read_split(run)
     known = sorted((e.sha256, e.fractured, e.boxes, e.polygons, split[e.image]) for e in read_manifest(run))
     return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:16]

@@ -49,12 +49,12 @@ def _turn_all(degrees: float) -> Perturbation:
 
 
 def _quarter(pixels: np.ndarray) -> np.ndarray:
-    """Turn by 0, 90, 180 or 270 degrees, by what the picture shows: about as many each way."""
+    """Turn by 0, 90, 180 or 270 degrees, chosen by the pixels, about as many each way."""
     return np.ascontiguousarray(np.rot90(pixels, int(pixels[::7, ::7].sum()) % 4))
 
 
 def _wear_out(pixels: np.ndarray) -> np.ndarray:
-    """Make dim, a little blurred, noisy, askew and JPEG at quality 70: what a poor archive delivers."""
+    """Make a picture as of a poor archive: dim, a little blurred, noisy, askew, JPEG at quality 70."""
     random = np.random.default_rng(int(pixels[::7, ::7].sum()))
     picture = Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(max(pixels.shape) / 900))
     picture = picture.rotate(random.uniform(-8, 8), Image.Resampling.BILINEAR)

@@ -1,4 +1,4 @@
-"""Fits and measures `model.radiograph_check` on what the network of a run sees, for `training.fit_check`."""
+"""Fits and measures `model.radiograph_check` on features of a run's network, for `training.fit_check`."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass

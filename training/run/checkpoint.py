@@ -33,7 +33,7 @@ def save(path: Path, fingerprint: str, position: Position, model: "keras.Model")
 def position_of(path: Path, fingerprint: Callable[[int], str]) -> Position | None:
     """Read where the run stands, or None where none was begun; StepRefused if it is another experiment's.
 
-    `fingerprint` names the experiment as far as the given phase.
+    `fingerprint` names the experiment up to and with the given phase.
     """
     if not path.exists():
         return None
