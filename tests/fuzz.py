@@ -1,4 +1,4 @@
-"""Damaged radiographs for as long as one likes: `python -m tests.fuzz [--seconds 600] [--seed 1]`.
+"""Damages radiographs for any number of seconds: `python -m tests.fuzz [--seconds 600] [--seed 1]`.
 
 Each is a valid file of a format that is read, spoilt in a few places, and is decoded in this process.
 What counts as found: an error that is none of model.errors, a hang, memory without measure, and a

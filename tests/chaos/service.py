@@ -1,4 +1,4 @@
-"""The whole service on this machine, two inference workers in it, each part started again when it dies."""
+"""Runs the whole service on this machine with two inference workers; a part that dies is restarted."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A model that takes some milliseconds and finds nothing: what is tried here is everything around it."""
+"""Stands in for the model: takes some milliseconds and finds nothing."""
 
 import io
 import os

@@ -120,7 +120,7 @@ class Client:
 
 
 def run(service: Service, name: str, images: Sequence[bytes], after: int, fault: Fault) -> Row:
-    """Submit `images`; once `after` of them are accepted let `fault` begin, and count what became of all.
+    """Submit `images`; once `after` of them are accepted let `fault` begin, and count the ends of all.
 
     Raises AssertionError where the fault did not happen, or the API hung or broke.
     """
@@ -153,7 +153,7 @@ def _settled_at(client: Client) -> float:
 
 
 def counted(service: Service, name: str, client: Client, recovery: float) -> Row:
-    """What became of the jobs that the client has submitted."""
+    """Count how the jobs that the client has submitted ended."""
     ids_of_callbacks: dict[str, list[str]] = defaultdict(list)
     for callback in list(service.receiver.callbacks):
         ids_of_callbacks[callback.job["id"]].append(callback.webhook_id)

@@ -1,4 +1,4 @@
-"""A network that has grown and not learned since is cut back; one that has learned stays whole."""
+"""The idle blocks of a network that has grown and not learned since are left out; others stay."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""What x86 makes and the s390x root reads: pictures, a small bundle, and the facts about them."""
+"""Makes on x86 what the s390x root reads: pictures, a small bundle, and the facts about them."""
 
 import json
 import shutil
