@@ -48,12 +48,12 @@ def main() -> int:
     runs, said = {}, {}
     for name, environment in WHERE_IT_RUNS.items():
         print(f"timing: {name} ...", file=sys.stderr)
-        runs[name], _ = started(environment | QUIET, arguments.seconds)
+        runs[name], _ = _start(environment | QUIET, arguments.seconds)
         print(f"listening to zDNN: {name} ...", file=sys.stderr)
-        _, said[name] = started(environment | TALKING, 0)
+        _, said[name] = _start(environment | TALKING, 0)
     offload = offloaded(said)
     document = {
-        "machine": machine(),
+        "machine": _describe_machine(),
         "versions": {name: version(name) for name in PACKAGES},
         "runs": runs,
         "accuracy": differences(*runs.values()),
@@ -63,7 +63,7 @@ def main() -> int:
     return 0 if offload["seen"] else 1
 
 
-def started(environment: dict[str, str], seconds: float) -> tuple[dict[str, Any], list[str]]:
+def _start(environment: dict[str, str], seconds: float) -> tuple[dict[str, Any], list[str]]:
     """Start this script's `run` as a process; return its results, and every line that libraries wrote."""
     inherited = {name: value for name, value in os.environ.items() if name not in ("NNPA_DEVICES", *TALKING)}
     done = subprocess.run(
@@ -108,7 +108,7 @@ def run(seconds: float) -> dict[str, Any]:
     }
 
 
-def machine() -> dict[str, Any]:
+def _describe_machine() -> dict[str, Any]:
     """Describe the machine."""
     from worker.inference.accelerator import accelerator
 

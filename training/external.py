@@ -14,7 +14,7 @@ from typing import Any
 
 from model.bundle import Bundle, read_bundle
 from model.engines import choose
-from training.evaluation.external.fit_to_place import in_the_large, slope
+from training.evaluation.external.goodness_of_fit import in_the_large, slope
 from training.evaluation.external.recalibrate import FOLDS, Recalibrated, recalibrate, write_recalibrated
 from training.evaluation.external.site import Site, read_site
 from training.evaluation.external.site_report import write_section, write_site_report

@@ -20,7 +20,7 @@ from tests.model.conftest import DESCRIPTION, untrained, write
 from tests.training.collections_of_xrays import add_image, turned, write_rows
 from training import external
 from training.evaluation import intervals
-from training.evaluation.external.fit_to_place import in_the_large, slope
+from training.evaluation.external.goodness_of_fit import in_the_large, slope
 from training.evaluation.external.recalibrate import FOLDS, _folds
 from training.evaluation.external.served import serve
 from training.evaluation.external.site import read_site

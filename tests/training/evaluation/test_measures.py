@@ -3,7 +3,7 @@ import pytest
 
 from model.classifier import calibrate
 from training.evaluation.calibration import fit_calibration
-from training.evaluation.external.fit_to_place import in_the_large, slope
+from training.evaluation.external.goodness_of_fit import in_the_large, slope
 from training.evaluation.measures import (
     auc,
     auc_within,
