@@ -51,6 +51,7 @@ from jobs.store.receivers import Receivers
 from jobs.store.stores import Stores
 from jobs.store.uploads import Uploads
 from jobs.store.webhook_settings import Webhooks
+from model.library_logs import silence_pydicom
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +80,7 @@ class Collaborators:
 
 def create_app(settings: Settings, given: Collaborators) -> Flask:
     """Make the application over the given collaborators. It opens no other connection."""
+    silence_pydicom()
     stores, ledger, keys = given.stores, given.stores.ledger, given.keys
     app = Flask(__name__, static_folder=None, template_folder="openapi/pages")
     app.request_class = FormRequest

@@ -1,1 +1,1 @@
-"""What is measured, and how to measure it again."""
+"""Measures the service and the engines; benchmarks/README.md says how to measure again."""

@@ -1,4 +1,4 @@
-"""How many workers a load and a deadline need: a simulation, calibrated with results.json.
+"""Simulates how many workers a load and a deadline need, calibrated with results.json.
 
 `python -m benchmarks.capacity` writes docs/capacity.md and docs/capacity.png anew.
 """
@@ -9,12 +9,8 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import numpy as np
-from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from model.classifier import LARGEST_BATCH
@@ -29,7 +25,7 @@ SHARE = 0.99
 
 
 @dataclass(frozen=True)
-class SimulatedWorker:
+class _SimulatedWorker:
     """One worker of the kind that was measured: n radiographs take `start` + n * `each` seconds.
 
     `overhead` is what a job takes besides: intake, queue, stores and callback.
@@ -45,28 +41,28 @@ class SimulatedWorker:
         return LARGEST_BATCH / (self.start + LARGEST_BATCH * self.each)
 
 
-def calibrated(results: Path = RESULTS) -> SimulatedWorker:
-    """A worker as it was measured end to end."""
+def _calibrate(results: Path = RESULTS) -> _SimulatedWorker:
+    """Read the times of a worker as measured end to end."""
     values = {entry["name"]: entry["value"] for entry in json.loads(results.read_text(encoding="utf-8"))}
     single = values["latency: bare inference, p50"]
     full = LARGEST_BATCH / values["end to end: throughput"]
     each = (full - single) / (LARGEST_BATCH - 1)
-    return SimulatedWorker(
+    return _SimulatedWorker(
         max(single - each, 0.0), each, values["latency: idle service over bare inference, p50"]
     )
 
 
-def arrivals(rate: float, burst: float, seconds: float, seed: int = 1) -> np.ndarray:
-    """When radiographs come, sorted, in seconds: at random at `rate`, and in the middle `burst` at once."""
+def _draw_arrivals(rate: float, burst: float, seconds: float, seed: int = 1) -> np.ndarray:
+    """Draw sorted times of arrival in seconds: at random at `rate`, and `burst` at once in the middle."""
     random = np.random.default_rng(seed)
     times = random.uniform(0, seconds, random.poisson(rate * seconds))
     return np.sort(np.concatenate([times, np.full(round(burst), seconds * BURST_AT)]))
 
 
-def latencies(times: np.ndarray, workers: int, worker: SimulatedWorker, batch: int) -> np.ndarray:
-    """Seconds from arrival to callback, for radiographs that come at `times` (n,), sorted.
+def _simulate(times: np.ndarray, workers: int, worker: _SimulatedWorker, batch: int) -> np.ndarray:
+    """Compute seconds from arrival to callback, for radiographs that come at `times` (n,), sorted.
 
-    One line; a worker that is free takes what waits, at most `batch` radiographs.
+    One queue; a free worker takes at most `batch` of the radiographs that wait.
     """
     free = [0.0] * workers
     done = np.empty_like(times)
@@ -81,8 +77,8 @@ def latencies(times: np.ndarray, workers: int, worker: SimulatedWorker, batch: i
     return done - times + worker.overhead
 
 
-def workers_needed(rate: float, burst: float, deadline: float, worker: SimulatedWorker) -> int | None:
-    """The fewest workers with which SHARE of the radiographs are answered within `deadline` seconds.
+def _count_workers_needed(rate: float, burst: float, deadline: float, worker: _SimulatedWorker) -> int | None:
+    """Find the fewest workers that answer SHARE of the radiographs within `deadline` seconds.
 
     Batches are as large as the deadline leaves time for. None where no number of workers would do: a single
     radiograph on an idle service takes longer.
@@ -90,13 +86,13 @@ def workers_needed(rate: float, burst: float, deadline: float, worker: Simulated
     batch = min(LARGEST_BATCH, int((deadline - worker.overhead - worker.start) / worker.each))
     if batch < 1:
         return None
-    times = arrivals(rate, burst, min(MINUTES * 60, MOST_JOBS / rate))
+    times = _draw_arrivals(rate, burst, min(MINUTES * 60, MOST_JOBS / rate))
 
     def enough(workers: int) -> bool:
-        within = latencies(times, workers, worker, batch) <= deadline
+        within = _simulate(times, workers, worker, batch) <= deadline
         return bool(np.mean(within) >= SHARE)
 
-    # With fewer than the work alone takes the line grows for ever, which a short simulation does not show.
+    # With fewer than the work alone takes, the queue grows for ever, which a short simulation does not show.
     least = math.ceil(rate / worker.rate) - 1
     most = least + 1
     while not enough(most):
@@ -109,18 +105,21 @@ def workers_needed(rate: float, burst: float, deadline: float, worker: Simulated
 
 def main() -> None:
     """Run `python -m benchmarks.capacity`."""
-    worker = calibrated()
+    worker = _calibrate()
     needed: dict[tuple[bool, float, float], int | None] = {}
     for rate in tqdm(RATES, "rates"):
         for burst in (False, True):
             for deadline in DEADLINES:
-                needed[burst, rate, deadline] = workers_needed(rate, 60 * rate * burst, deadline, worker)
+                needed[burst, rate, deadline] = _count_workers_needed(
+                    rate, 60 * rate * burst, deadline, worker
+                )
     _draw(DOCS / "capacity.png", needed, worker)
     (DOCS / "capacity.md").write_text(_page(needed, worker), encoding="utf-8")
 
 
-def _draw(path: Path, needed: dict[tuple[bool, float, float], int | None], worker: SimulatedWorker) -> None:
-    drawing, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
+def _draw(path: Path, needed: dict[tuple[bool, float, float], int | None], worker: _SimulatedWorker) -> None:
+    drawing = Figure(figsize=(7, 4.2), layout="constrained")
+    axes = drawing.subplots()
     for burst, style in ((False, "-"), (True, "--")):
         for deadline, colour in zip(DEADLINES, ("#b3422f", "#3b6ea5", "#4b8b3b"), strict=True):
             counts = [needed[burst, rate, deadline] for rate in RATES]
@@ -137,10 +136,9 @@ def _draw(path: Path, needed: dict[tuple[bool, float, float], int | None], worke
     axes.set(xscale="log", yscale="log", xlabel="radiographs a second", ylabel="workers")
     axes.legend(fontsize=8)
     drawing.savefig(path, dpi=110)
-    plt.close(drawing)
 
 
-def _page(needed: dict[tuple[bool, float, float], int | None], worker: SimulatedWorker) -> str:
+def _page(needed: dict[tuple[bool, float, float], int | None], worker: _SimulatedWorker) -> str:
     rows = "\n".join(
         f"| {rate:g} | {'a minute of it at once' if burst else 'none'} | "
         + " | ".join(str(needed[burst, rate, deadline] or "none will do") for deadline in DEADLINES)

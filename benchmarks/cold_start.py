@@ -1,4 +1,4 @@
-"""From starting the inference worker to `ready`, against reading the weights and compiling alone."""
+"""Measures the start of the inference worker against reading the weights and compiling alone."""
 
 import time
 from statistics import median
@@ -15,7 +15,7 @@ STARTS = 3
 
 
 def measure(bundle: Bundle) -> list[BenchmarkFigure]:
-    """The figures of this group."""
+    """Measure the figures of this group."""
     name = choose(None)
     start(name, bundle, lambda _: None)  # Imports what it needs, and reads the files into the page cache.
     alone, whole = [], []

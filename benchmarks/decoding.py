@@ -1,4 +1,4 @@
-"""What a decode process costs a submission, beside decoding its image in place."""
+"""Measures what a decode process costs a submission, beside decoding its image in place."""
 
 import time
 from collections.abc import Callable

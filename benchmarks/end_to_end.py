@@ -1,4 +1,4 @@
-"""The whole service, from POST to callback, against the bare engine fed from memory; and its memory."""
+"""Measures the whole service, from POST to callback, against the bare engine; and its memory."""
 
 import os
 import time
@@ -27,7 +27,7 @@ APART_JOBS = 300
 
 
 def measure(bundle: Bundle, jobs: int) -> list[BenchmarkFigure]:
-    """The figures of this group."""
+    """Measure the figures of this group."""
     engine = start(choose(None), bundle, lambda _: None)
     inputs = some_inputs(bundle.description.input_size)
     bare = [_rate(engine, inputs)]
@@ -101,7 +101,7 @@ def _bare(folder: Path) -> float:
 
 
 def _idle(client: ServiceClient, engine: Engine, inputs: np.ndarray) -> tuple[list[float], list[float]]:
-    """Seconds of one job at a time, and of the bare engine with one radiograph, in turn."""
+    """Time one job at a time, and the bare engine with one radiograph, in turn."""
     through, bare = [], []
     for body in tqdm(radiographs(IDLE_JOBS), "one at a time", leave=False):
         began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Every engine against Keras's own `predict`, OpenVINO's `benchmark_app`, and itself without the heatmap."""
+"""Measures every engine against Keras's `predict`, OpenVINO's `benchmark_app`, and without the heatmap."""
 
 import re
 import subprocess
@@ -34,7 +34,7 @@ Work = Callable[[], object]
 
 
 def measure(bundle: Bundle) -> list[BenchmarkFigure]:
-    """The figures of this group."""
+    """Measure the figures of this group."""
     inputs = some_inputs(bundle.description.input_size)
     network = _network(bundle)
     works: dict[str, tuple[float, Work]] = {PREDICT: (1, lambda: network.predict(inputs[:1], verbose=0))}
@@ -46,7 +46,7 @@ def measure(bundle: Bundle) -> list[BenchmarkFigure]:
             works[_batches(name)] = (len(inputs), _running(engine.run, inputs))
     if find_spec(OPENVINO):
         works["without heatmap"] = (len(inputs), _without_heatmap(bundle, inputs))
-    rates = rates_of(works, ROUNDS)
+    rates = _measure_rates(works, ROUNDS)
     names = [name for name in rates if name not in (PREDICT, MATRICES, "without heatmap")]
     best = max(names, key=lambda name: rates[name])
     figures = [figure(f"engine: {PREDICT}", rates[PREDICT], "radiographs/s")] + [
@@ -72,12 +72,12 @@ def measure(bundle: Bundle) -> list[BenchmarkFigure]:
 
 
 def some_inputs(size: int) -> np.ndarray:
-    """One full batch of drawn radiographs as the network sees them."""
+    """Draw one full batch of radiographs as the network sees them."""
     return np.stack([to_input(draw_forearm(seed).pixels, size) for seed in range(LARGEST_BATCH)])
 
 
-def rates_of(works: dict[str, tuple[float, Work]], rounds: int) -> dict[str, float]:
-    """Radiographs (or whatever else is counted) a second by name, for works of so many each.
+def _measure_rates(works: dict[str, tuple[float, Work]], rounds: int) -> dict[str, float]:
+    """Measure radiographs (or other things) a second by name, for works of so many each.
 
     They run in turn, round after round, so that a machine whose speed drifts favours none; the median counts.
     """
@@ -92,7 +92,7 @@ def rates_of(works: dict[str, tuple[float, Work]], rounds: int) -> dict[str, flo
 
 
 def rate(count: float, work: Work) -> float:
-    """How many a second a work of `count` at a time does, by itself."""
+    """Measure how many a second a work of `count` at a time does, by itself."""
     began, done = time.perf_counter(), 0.0
     while (spent := time.perf_counter() - began) < RATE_SECONDS:
         work()
@@ -125,7 +125,7 @@ def _operations(network: Any) -> float:
 
 
 def _matrix_product(side: int = 2048) -> tuple[float, Work]:
-    """What a processor can do at most, nearly: operations of a large product in float32, and the product."""
+    """Measure operations a second of a large product in float32, which is nearly what a processor can do."""
     import tensorflow as tf
 
     matrix = tf.random.normal((side, side))
@@ -169,8 +169,10 @@ def _beside_benchmark_app(bundle: Bundle, work: tuple[float, Work]) -> tuple[flo
 
 
 def _throughput(command: list[object]) -> float:
-    told = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=True).stdout
-    found = re.search(r"Throughput:\s+([\d.]+) FPS", told)
+    output = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, check=True
+    ).stdout
+    found = re.search(r"Throughput:\s+([\d.]+) FPS", output)
     if not found:
-        raise RuntimeError(f"benchmark_app said nothing of its throughput:\n{told}")
+        raise RuntimeError(f"benchmark_app said nothing of its throughput:\n{output}")
     return float(found[1])

@@ -1,4 +1,4 @@
-"""A figure: what was measured, what it is held against, and whether it reaches its goal."""
+"""Keeps figures: what was measured, what it is compared with, and whether it reaches its goal."""
 
 import json
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ def figure(
     at_least: float | None = None,
     at_most: float | None = None,
 ) -> BenchmarkFigure:
-    """A figure with its ratio, and its goal judged by the unrounded numbers."""
+    """Make a figure with its ratio; its goal is judged by the unrounded numbers."""
     ratio = None if reference is None else value / reference
     # numpy's numbers compare to a bool of their own, which JSON does not know.
     judged = float(value if ratio is None else ratio)
@@ -52,14 +52,14 @@ def write_figures(path: Path, figures: Sequence[BenchmarkFigure]) -> None:
 
 
 def read_figures(path: Path) -> list[BenchmarkFigure]:
-    """What results.json holds; nothing where there is none."""
+    """Read results.json; an empty list where there is none."""
     if not path.exists():
         return []
     return [BenchmarkFigure(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
 
 
 def as_table(figures: Sequence[BenchmarkFigure]) -> str:
-    """The figures as lines to read."""
+    """Format the figures as lines to read."""
     marks = {True: "holds", False: "FALLS SHORT", None: ""}
     return "\n".join(
         f"{entry.name}: {entry.value:g} {entry.unit}"

@@ -1,4 +1,4 @@
-"""The API on one core against `put_object` on the same core, with the stores and the clients on the other."""
+"""Measures the API on one core against `put_object` on the same core, with the stores on the other."""
 
 import os
 import time
@@ -25,7 +25,7 @@ BURST = 500
 
 
 def measure() -> list[BenchmarkFigure]:
-    """The figures of this group; needs two cores."""
+    """Measure the figures of this group; needs two cores."""
     pinned, rest = {0}, set(os.sched_getaffinity(0)) - {0}
     every = os.sched_getaffinity(0)
     os.sched_setaffinity(0, rest)
@@ -60,7 +60,7 @@ def measure() -> list[BenchmarkFigure]:
 
 
 def _rate(service: Service, objects: list[bytes], cores: set[int]) -> float:
-    """How often a second the API's core, with as many processes and threads, puts these and does no more."""
+    """Measure how often a second the API's core, with as many processes and threads, puts these."""
     work = partial(_put, service.settings, objects, cores)
     with ProcessPoolExecutor(PROCESSES, get_context("spawn")) as processes:
         return sum(processes.map(work, range(PROCESSES))) / SECONDS

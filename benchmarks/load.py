@@ -10,19 +10,21 @@ from tqdm import tqdm
 
 
 @dataclass(frozen=True)
-class Seen:
+class MeasuredLoad:
     """What the clients saw: answers a second, and the seconds that each answer took."""
 
     rate: float
     seconds: tuple[float, ...]
 
     def percentile(self, p: int) -> float:
-        """The p-th percentile of the latencies, in seconds."""
+        """Compute the p-th percentile of the latencies, in seconds."""
         return quantiles(self.seconds, n=100, method="inclusive")[p - 1]
 
 
-def saturate(ask: Callable[[bytes], object], bodies: Sequence[bytes], clients: int, told: str) -> Seen:
-    """As many clients at once, each with its next body as soon as the last is answered."""
+def saturate(
+    ask: Callable[[bytes], object], bodies: Sequence[bytes], clients: int, label: str
+) -> MeasuredLoad:
+    """Send as many bodies at once as there are clients, each the next as soon as the last is answered."""
 
     def one(body: bytes) -> float:
         began = time.perf_counter()
@@ -31,13 +33,13 @@ def saturate(ask: Callable[[bytes], object], bodies: Sequence[bytes], clients: i
 
     with ThreadPoolExecutor(clients) as threads:
         began = time.perf_counter()
-        seconds = list(tqdm(threads.map(one, bodies), told, len(bodies), leave=False))
-        return Seen(len(bodies) / (time.perf_counter() - began), tuple(seconds))
+        seconds = list(tqdm(threads.map(one, bodies), label, len(bodies), leave=False))
+        return MeasuredLoad(len(bodies) / (time.perf_counter() - began), tuple(seconds))
 
 
 def at_rate(
-    ask: Callable[[bytes], object], bodies: Sequence[bytes], rate: float, clients: int, told: str
-) -> Seen:
+    ask: Callable[[bytes], object], bodies: Sequence[bytes], rate: float, clients: int, label: str
+) -> MeasuredLoad:
     """`rate` bodies a second, whether the service keeps up or not.
 
     A latency counts from when the body was due, so that a service that stalls pays for what it holds up.
@@ -51,5 +53,5 @@ def at_rate(
         return time.perf_counter() - due
 
     with ThreadPoolExecutor(clients) as threads:
-        seconds = list(tqdm(threads.map(one, enumerate(bodies)), told, len(bodies), leave=False))
-        return Seen(len(bodies) / (time.perf_counter() - start), tuple(seconds))
+        seconds = list(tqdm(threads.map(one, enumerate(bodies)), label, len(bodies), leave=False))
+        return MeasuredLoad(len(bodies) / (time.perf_counter() - start), tuple(seconds))

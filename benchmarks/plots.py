@@ -4,11 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
 from benchmarks.figures import BenchmarkFigure
 
@@ -20,16 +16,17 @@ def draw_plots(folder: Path, figures: Sequence[BenchmarkFigure]) -> None:
 
 
 def _bars(path: Path, figures: Sequence[BenchmarkFigure]) -> None:
-    drawing, axes = plt.subplots(figsize=(9, 0.3 * len(figures) + 1), layout="constrained")
+    drawing = Figure(figsize=(9, 0.3 * len(figures) + 1), layout="constrained")
+    axes = drawing.subplots()
     axes.barh([entry.name for entry in figures], [entry.value for entry in figures], color="#3b6ea5")
     axes.invert_yaxis()
     axes.set_xlabel("radiographs a second")
     drawing.savefig(path, dpi=110)
-    plt.close(drawing)
 
 
 def _queue(path: Path, figures: Sequence[BenchmarkFigure]) -> None:
-    drawing, axes = plt.subplots(figsize=(6, 3.5), layout="constrained")
+    drawing = Figure(figsize=(6, 3.5), layout="constrained")
+    axes = drawing.subplots()
     for what in ("submission", "status"):
         points = [
             (int(found[1]), entry.value)
@@ -43,4 +40,3 @@ def _queue(path: Path, figures: Sequence[BenchmarkFigure]) -> None:
     axes.set_ylabel("milliseconds, median")
     axes.legend()
     drawing.savefig(path, dpi=110)
-    plt.close(drawing)

@@ -1,4 +1,4 @@
-"""The radiographs that the benchmarks send: drawn, about as large as a telemedicine client's."""
+"""Draws the radiographs that the benchmarks send, about as large as a telemedicine client's."""
 
 import io
 from functools import cache

@@ -1,4 +1,4 @@
-"""Throughput by workers, batch and image, and what a job costs with up to 100,000 waiting before it."""
+"""Measures throughput by workers, batch and image, and a job with up to 100,000 waiting before it."""
 
 import time
 from statistics import median
@@ -25,7 +25,7 @@ ASKED = 60
 
 
 def measure() -> list[BenchmarkFigure]:
-    """The figures of this group."""
+    """Measure the figures of this group."""
     figures = []
     with running() as (service, client, _):
         one = _throughput(client, 100, "one worker")
@@ -43,13 +43,13 @@ def measure() -> list[BenchmarkFigure]:
     return figures + _by_queue()
 
 
-def _throughput(client: ServiceClient, kilobytes: int, told: str) -> float:
+def _throughput(client: ServiceClient, kilobytes: int, label: str) -> float:
     saturate(client.analyse, radiographs(8, kilobytes), CLIENTS, "warming up")
-    return saturate(client.analyse, radiographs(JOBS, kilobytes), CLIENTS, told).rate
+    return saturate(client.analyse, radiographs(JOBS, kilobytes), CLIENTS, label).rate
 
 
 def _by_queue() -> list[BenchmarkFigure]:
-    """Seconds of a submission and of a status, with so many jobs of other clients waiting."""
+    """Time a submission and a status, with so many jobs of other clients waiting."""
     figures: list[BenchmarkFigure] = []
     with stores_alone() as service:
         service.begin([web(service.settings, service.addresses)])

@@ -1,4 +1,4 @@
-"""The service itself, its stores real, in a folder of its own: as `make up` runs it, part by part."""
+"""Runs the service with real stores in a folder of its own, part by part."""
 
 import json
 import os
@@ -57,13 +57,13 @@ class Service:
         return parts
 
     def parts(self, commands: Sequence[Command]) -> list[Part]:
-        """Parts that nobody has started."""
+        """Make parts, and start none."""
         return [Part(command, self.folder.fresh_log(command.name), self.folder.lock) for command in commands]
 
 
 @contextmanager
 def stores_alone(**settings: str) -> Iterator[Service]:
-    """Redis and the object store, and nothing else yet."""
+    """Start Redis and the object store, and nothing else."""
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("OSTEO_")},
         **UNLIMITED,
@@ -94,7 +94,7 @@ def _trust(redis: Redis) -> None:
 def running(
     cores: set[int] | None = None, **settings: str
 ) -> Iterator[tuple[Service, "ServiceClient", Part]]:
-    """The whole service but Flower, a client of it, and its inference worker, on these `cores` if any."""
+    """Run the whole service but Flower, with a client, and its inference worker on these `cores` if any."""
     with stores_alone(**settings) as service:
         service.begin([web(service.settings, service.addresses)])
         service.begin(others(service.settings, service.addresses)[:2])
@@ -126,7 +126,7 @@ class ServiceClient:
         return str(answer.json()["id"])
 
     def status(self, job_id: str) -> dict[str, Any]:
-        """The job as it is now."""
+        """Read the job as it is now."""
         return dict(self._pool.request("GET", f"{self._url}/{job_id}").json())
 
     def analyse(self, body: bytes) -> None:

@@ -1,4 +1,4 @@
-"""The whole service against what people would serve the same model with: same weights, images and machine."""
+"""Measures the whole service against other ways to serve the same model, on one machine."""
 
 import base64
 import os
@@ -15,7 +15,7 @@ import urllib3
 from celery import Celery
 
 from benchmarks.figures import BenchmarkFigure, figure
-from benchmarks.load import Seen, at_rate, saturate
+from benchmarks.load import MeasuredLoad, at_rate, saturate
 from benchmarks.radiographs import radiographs
 from benchmarks.service import running, stores_alone
 from model.bundle import Bundle
@@ -31,7 +31,7 @@ Ask = Callable[[bytes], object]
 
 
 @dataclass(frozen=True)
-class Rival:
+class _Rival:
     """How a rival is run, on `{port}`, and how it is asked, given that port and its environment."""
 
     name: str
@@ -40,9 +40,9 @@ class Rival:
 
 
 def measure(bundle: Bundle) -> list[BenchmarkFigure]:
-    """The figures of this group."""
+    """Measure the figures of this group."""
     many = radiographs(JOBS)
-    saturated: dict[str, Seen] = {}
+    saturated: dict[str, MeasuredLoad] = {}
     with stores_alone() as service:
         environment = {
             **service.settings,
@@ -84,7 +84,7 @@ def measure(bundle: Bundle) -> list[BenchmarkFigure]:
 
 
 @contextmanager
-def _started(rival: Rival, environment: Mapping[str, str]) -> Iterator[Ask]:
+def _started(rival: _Rival, environment: Mapping[str, str]) -> Iterator[Ask]:
     """Run a rival until the context is left; the way to ask it, once it has answered."""
     (port,) = free_ports(1)
     ask = rival.asked(port, environment)
@@ -160,7 +160,7 @@ def _by_celery(_: int, environment: Mapping[str, str]) -> Ask:
 
 _RIVALS_PYTHON = str(ROOT / ".venv-rivals" / "bin" / "python")
 RIVALS = (
-    Rival(
+    _Rival(
         "Flask and model.predict",
         (
             *(sys.executable, "-m", "gunicorn", "--bind", f"{HOST}:{{port}}", "--threads", "8"),
@@ -168,7 +168,7 @@ RIVALS = (
         ),
         _by_http,
     ),
-    Rival(
+    _Rival(
         "Celery and model.predict",
         (
             *(sys.executable, "-m", "celery", "--app", "benchmarks.rivals.celery_predict", "worker"),
@@ -176,7 +176,7 @@ RIVALS = (
         ),
         _by_celery,
     ),
-    Rival(
+    _Rival(
         "BentoML",
         (
             *(_RIVALS_PYTHON, "-m", "bentoml", "serve", "benchmarks.rivals.bentoml_service:Radiographs"),
@@ -184,5 +184,5 @@ RIVALS = (
         ),
         _by_http,
     ),
-    Rival("LitServe", (_RIVALS_PYTHON, "-m", "benchmarks.rivals.litserve_api", "{port}"), _by_json),
+    _Rival("LitServe", (_RIVALS_PYTHON, "-m", "benchmarks.rivals.litserve_api", "{port}"), _by_json),
 )

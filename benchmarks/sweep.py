@@ -1,4 +1,4 @@
-"""What a round of the sweeper costs beside 100,000 jobs that wait for a late callback, and beside none."""
+"""Measures a round of the sweeper beside 100,000 jobs that wait for a late callback, and beside none."""
 
 import os
 import time
@@ -29,7 +29,7 @@ LATER = timedelta(hours=10)
 
 
 def measure(jobs: int = JOBS) -> list[BenchmarkFigure]:
-    """The figures of this group."""
+    """Measure the figures of this group."""
     with stores_alone() as service, patch.dict(os.environ, service.settings):
         settings = Settings.from_environment(os.environ)
         none = _sweeper(replace(settings, s3_bucket="none"))
@@ -54,7 +54,7 @@ def _sweeper(settings: Settings) -> Sweeper:
 
 
 def _seconds_a_round(sweeper: Sweeper) -> float:
-    """The median, once the first rounds have looked at what is new."""
+    """Time a round: the median, once the first rounds have looked at what is new."""
     seconds = []
     for _ in tqdm(range(ROUNDS), "rounds", leave=False):
         began = time.perf_counter()
@@ -64,7 +64,7 @@ def _seconds_a_round(sweeper: Sweeper) -> float:
 
 
 def _waiting(client: str) -> Job:
-    """A job that has ended, whose receiver did not answer, and that is due again in some hours."""
+    """Make a job that has ended, whose receiver did not answer, and that is due again in some hours."""
     at = now()
     image = ImageFacts("0" * 64, 640, 480, "JPEG", 100_000)
     url = f"https://{client}.example/hook"

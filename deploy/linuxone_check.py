@@ -1,4 +1,4 @@
-r"""What an operator runs once on LinuxONE's hardware, in the inference image: speed, accuracy and offload.
+r"""Measures speed, accuracy and offload on LinuxONE's hardware; an operator runs it in the inference image.
 
     docker compose -f docker-compose.linuxone.yml run --rm inference \
       python deploy/linuxone_check.py > linuxone.json
@@ -48,12 +48,12 @@ def main() -> int:
     runs, said = {}, {}
     for name, environment in WHERE_IT_RUNS.items():
         print(f"timing: {name} ...", file=sys.stderr)
-        runs[name], _ = started(environment | QUIET, arguments.seconds)
+        runs[name], _ = _start(environment | QUIET, arguments.seconds)
         print(f"listening to zDNN: {name} ...", file=sys.stderr)
-        _, said[name] = started(environment | TALKING, 0)
+        _, said[name] = _start(environment | TALKING, 0)
     offload = offloaded(said)
     document = {
-        "machine": machine(),
+        "machine": _describe_machine(),
         "versions": {name: version(name) for name in PACKAGES},
         "runs": runs,
         "accuracy": differences(*runs.values()),
@@ -63,8 +63,8 @@ def main() -> int:
     return 0 if offload["seen"] else 1
 
 
-def started(environment: dict[str, str], seconds: float) -> tuple[dict[str, Any], list[str]]:
-    """This script's `run` in a process of its own: what it found, and every line that libraries wrote."""
+def _start(environment: dict[str, str], seconds: float) -> tuple[dict[str, Any], list[str]]:
+    """Start this script's `run` as a process; return its results, and every line that libraries wrote."""
     inherited = {name: value for name, value in os.environ.items() if name not in ("NNPA_DEVICES", *TALKING)}
     done = subprocess.run(
         [sys.executable, __file__, "--run", "--seconds", str(seconds)],
@@ -108,8 +108,8 @@ def run(seconds: float) -> dict[str, Any]:
     }
 
 
-def machine() -> dict[str, Any]:
-    """What this runs on."""
+def _describe_machine() -> dict[str, Any]:
+    """Describe the machine."""
     from worker.inference.accelerator import accelerator
 
     return {
@@ -123,7 +123,7 @@ def machine() -> dict[str, Any]:
 
 
 def differences(alone: dict[str, Any], chosen: dict[str, Any]) -> dict[str, float]:
-    """How far the second run's answers are from the first one's. Scores and cells lie in 0..1."""
+    """Measure how far the second run's answers are from the first one's. Scores and cells lie in 0..1."""
     pairs = zip(alone["findings"], chosen["findings"], strict=True)
     return {"findings that differ": sum(one != other for one, other in pairs)} | {
         f"largest difference of {what}": float(np.abs(np.array(chosen[what]) - np.array(alone[what])).max())
@@ -132,7 +132,7 @@ def differences(alone: dict[str, Any], chosen: dict[str, Any]) -> dict[str, floa
 
 
 def offloaded(said: dict[str, list[str]]) -> dict[str, Any]:
-    """Whether zDNN spoke in the second run and was silent in the first, and what it said."""
+    """Compare what zDNN wrote: offload was seen where it wrote more in the second run than in the first."""
     calls = {name: [line for line in lines if "zdnn" in line.lower()] for name, lines in said.items()}
     remapped = {name: [line for line in lines if "remapper" in line] for name, lines in said.items()}
     alone, chosen = WHERE_IT_RUNS

@@ -1,1 +1,1 @@
-"""Pixels in, prediction out: decoding, the network, the bundle that carries it, and what it has to say."""
+"""Decodes X-rays, runs the network of a bundle on them, and says what it finds."""

@@ -1,4 +1,4 @@
-"""A trained model as a folder: weights, graph.onnx, bundle.json, radiograph_check.json and MODEL_CARD.md.
+"""Reads and writes a bundle: the folder of a trained model, with its weights, graph, check and card.
 
 `training.evaluate` writes it, `model.classifier` reads it; checksums refuse what was altered on its way.
 """
@@ -25,7 +25,7 @@ _FORMAT, _BEFORE = 3, 2
 
 @dataclass(frozen=True)
 class Calibration:
-    """Makes a network's probability honest: sigmoid(logit / temperature + bias)."""
+    """Turns a network's score into a probability: sigmoid(logit / temperature + bias)."""
 
     temperature: float
     bias: float
@@ -33,10 +33,10 @@ class Calibration:
 
 @dataclass(frozen=True)
 class RegionCalibration:
-    """Makes a region's hottest cell an honest share: sigmoid(slope * logit + bias).
+    """Turns a region's hottest cell into a share: sigmoid(slope * logit + bias).
 
-    It is how often such a region of a fractured X-ray lies on a fracture. Times the X-ray's own probability
-    it is the region's score.
+    The share is how often such a region of a fractured X-ray lies on a fracture. The region's score is this
+    share times the X-ray's own probability.
     """
 
     slope: float
@@ -51,7 +51,7 @@ class RegionCalibration:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """On calibrated probabilities, fixed on the validation part.
+    """Thresholds on calibrated probabilities, chosen on the validation part.
 
     Below `low` (95 % sensitivity) there is no fracture, from `high` (95 % specificity) there is one, between
     them the model does not know. A cell of the localisation map counts from `region`.
@@ -64,7 +64,7 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Description:
-    """What bundle.json says of a model besides its files."""
+    """The entries of bundle.json about a model, besides its files."""
 
     name: str
     version: str
@@ -88,20 +88,20 @@ class Bundle:
     sha256: str
 
 
-def read_bundle(folder: Path, to_learn_on: bool = False) -> Bundle:
+def read_bundle(folder: Path, for_training: bool = False) -> Bundle:
     """Read and verify a bundle; BundleRefused says which file is wrong and what to do.
 
-    `to_learn_on` takes one of another preprocessing, too: its weights are a beginning, not yet a model.
+    `for_training` takes one of another preprocessing, too: its weights are a beginning, not yet a model.
     """
     manifest = folder / MANIFEST
     try:
         values = json.loads(manifest.read_text(encoding="utf-8"))
-        checksums, description = values["files"], _description(values, to_learn_on)
+        checksums, description = values["files"], _description(values, for_training)
     except OSError as error:
         raise BundleRefused(f"no bundle in {folder}: {error.strerror}. Train one or set its path") from error
     except (ValueError, KeyError, TypeError) as error:
         raise BundleRefused(f"{manifest} is damaged ({error}); fetch the bundle again") from error
-    if not to_learn_on and description.preprocessing_version != PREPROCESSING_VERSION:
+    if not for_training and description.preprocessing_version != PREPROCESSING_VERSION:
         raise BundleRefused(
             f"{manifest} wants preprocessing {description.preprocessing_version}, this code does "
             f"{PREPROCESSING_VERSION}: use the code it was trained with, or train it again"
@@ -160,8 +160,8 @@ def write_bundle(
     return read_bundle(folder)
 
 
-def _description(values: dict[str, Any], to_learn_on: bool) -> Description:
-    if to_learn_on and values["format"] == _BEFORE:
+def _description(values: dict[str, Any], for_training: bool) -> Description:
+    if for_training and values["format"] == _BEFORE:
         values = values | {"format": _FORMAT, "region_calibration": {"slope": 1.0, "bias": 0.0}}
     if values["format"] != _FORMAT:
         raise ValueError(f"format {values['format']}, not {_FORMAT}")

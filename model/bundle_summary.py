@@ -1,4 +1,4 @@
-"""What a bundle says of itself to those who are given its answers, for `GET /v1/model`. No TensorFlow."""
+"""Describes a bundle to the clients that are given its answers, for `GET /v1/model`. No TensorFlow."""
 
 from typing import Any
 

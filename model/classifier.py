@@ -1,4 +1,4 @@
-"""Radiographs in, predictions out: what the worker holds one of. Set up once, run many times."""
+"""Turns radiographs into predictions: an inference worker has one Classifier, and runs it many times."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from model.bundle import CHECK, Bundle, Calibration, Thresholds, read_bundle
 from model.bundle_summary import describe_bundle
 from model.decode.image import Radiograph
 from model.engines import Engine, choose, start
-from model.image_warnings import DISPLAY, UNUSUAL_IMAGE, ImageWarning, note_fitness
+from model.image_warnings import DISPLAY, UNUSUAL_IMAGE, ImageWarning, find_warnings
 from model.letterbox import Letterbox, to_input
 from model.prediction import Prediction
 from model.radiograph_check import RadiographCheck
@@ -84,7 +84,7 @@ class Classifier:
         return [self.explain(*pair) for pair in zip(radiographs, answers, strict=True)]
 
     def prepare(self, radiograph: Radiograph) -> np.ndarray:
-        """What the network sees of it, float32 (size, size, 1). Any thread may call this."""
+        """Make the network's input of a radiograph, float32 (size, size, 1). Any thread may call this."""
         return to_input(radiograph.pixels, self.input_size, radiograph.exposed_field)
 
     def run(self, inputs: Sequence[np.ndarray]) -> list[NetworkOutput]:
@@ -96,7 +96,7 @@ class Classifier:
         return answers
 
     def explain(self, radiograph: Radiograph, answer: NetworkOutput) -> Prediction:
-        """What the network's answer means for this radiograph. Any thread may call this.
+        """Turn the network's answer into a prediction for this radiograph. Any thread may call this.
 
         Raises NotARadiograph where the answer says that the picture certainly is none.
         """
@@ -122,7 +122,7 @@ class Classifier:
             cells=answer.cells,
             field=(field.left, field.top, field.width, field.height),
             model=f"{self.name} {self.version}",
-            warnings=(*unusual, *ignored, *note_fitness(radiograph.pixels, field)),
+            warnings=(*unusual, *ignored, *find_warnings(radiograph.pixels, field)),
         )
 
 
@@ -134,7 +134,7 @@ def calibrate(scores: np.ndarray, calibration: Calibration) -> np.ndarray:
 
 
 def name_finding(probability: float, thresholds: Thresholds) -> str:
-    """Say fracture, no_fracture or, between the thresholds, indeterminate."""
+    """Return fracture, no_fracture or, between the thresholds, indeterminate."""
     if probability >= thresholds.high:
         return "fracture"
     return "no_fracture" if probability < thresholds.low else "indeterminate"

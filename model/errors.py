@@ -1,4 +1,4 @@
-"""What can be wrong with submitted bytes or with a bundle; each error says to a person what to do."""
+"""Defines what can be wrong with submitted bytes or with a bundle; each error says what to do."""
 
 
 class ImageError(ValueError):

@@ -1,7 +1,7 @@
-"""Finds what of a picture was exposed, its tones and its polarity, for the second half of the pixel path.
+"""Finds the exposed field of a picture, its tones and its polarity, for the second half of the pixel path.
 
-The same X-ray comes dim or bright, in negative, with the black of a collimator or the white border of a scan
-around it: all of these lead to one field of view here. No TensorFlow.
+The same X-ray may be dim or bright, a negative, or have the black of a collimator or the white border of a
+scan around it: all of these have one exposed field. No TensorFlow.
 """
 
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ _NARROWEST = 8
 _LEAST = 0.1
 """A field smaller than this share of the picture's area is not believed: the whole picture is taken."""
 _TONES = (0.5, 99.5)
-"""Percentiles of what is not flat that become black and white; ink and hot pixels lie beyond them."""
+"""Percentiles of the tones outside of flat areas that become black and white; ink lies beyond them."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def _trim(small: np.ndarray) -> tuple[int, int, int, int]:
 
 
 def _spans(rows: np.ndarray) -> np.ndarray:
-    """From the 3rd to the 97th percentile of each row: a few pixels of dust or ink show nothing."""
+    """Measure from the 3rd to the 97th percentile of each row: a few pixels of dust or ink show nothing."""
     tones = np.sort(rows, axis=1)
     few = round(0.03 * (tones.shape[1] - 1))
     return tones[:, -1 - few].astype(int) - tones[:, few]
@@ -119,11 +119,11 @@ def _tones(inside: np.ndarray) -> tuple[float, float]:
 
 
 def _is_negative(gray: np.ndarray) -> bool:
-    """Whether bones are dark in 0..1 (height, width), by what tells tissue from the air around it.
+    """Whether bones are dark in 0..1 (height, width), by features that tell tissue from the air around it.
 
-    Every term changes its sign with the polarity, so a picture and its negative are always turned alike. The
-    weights are a logistic regression's on 2,363 training X-rays and crops of them: of 515 others 99.4 % are
-    told right, of crops of theirs 98.5 %.
+    Every term changes its sign with the polarity, so a picture and its negative are always turned alike. A
+    logistic regression gave the weights, on 2,363 training X-rays and crops of them. The result is right for
+    99.4 % of 515 other X-rays, and for 98.5 % of crops of these.
     """
     down, right = np.gradient(gray)
     slope = np.hypot(down, right)

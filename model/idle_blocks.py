@@ -1,5 +1,7 @@
-"""Residual blocks that add nothing to what they are given, as those do that a network has grown by and not
-trained since: engines leave them out, which changes no answer and saves their time.
+"""Finds residual blocks that add nothing to their input, so that engines leave them out.
+
+A network that was made deeper has such blocks until it is trained again. Without them it answers the same,
+and faster.
 """
 
 import re
@@ -15,7 +17,7 @@ _BLOCK = re.compile(r"(conv\d_block\d+)_.+")
 
 
 def idle_layers(network: "keras.Model") -> set[str]:
-    """Name the layers of those blocks of a ResNetV2 that only pass on: the last convolution is zero."""
+    """Name the layers of a ResNetV2's idle blocks: last convolution zero, shortcut direct."""
     idle = set()
     for layer in network.layers:
         block, last, _ = layer.name.partition("_3_conv")
@@ -28,7 +30,7 @@ def idle_layers(network: "keras.Model") -> set[str]:
 
 
 def past_idle_layers(network: "keras.Model") -> Iterator[tuple["keras.layers.Layer", list[int], int]]:
-    """Go through the other layers in order: each with the ids of the tensors it is given, and of its own."""
+    """Yield the other layers in order, each with the ids of its input tensors and of its output tensor."""
     import keras
 
     idle = idle_layers(network)
@@ -46,7 +48,7 @@ def past_idle_layers(network: "keras.Model") -> Iterator[tuple["keras.layers.Lay
 
 
 def without_idle_layers(network: "keras.Model") -> "keras.Model":
-    """The same network, of the same layers, past its idle ones."""
+    """Connect the same layers to a network without its idle ones."""
     import keras
 
     tensors = {id(network.input): network.input}

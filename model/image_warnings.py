@@ -1,4 +1,4 @@
-"""Notes what of an X-ray makes its answer less reliable, for the `warnings` of a result. No TensorFlow."""
+"""Finds what in an X-ray makes the answer less reliable, for the `warnings` of a result. No TensorFlow."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ _CLIPPED_SHARE, _CUT_OFF_SHARE = 0.12, 0.08
 
 @dataclass(frozen=True)
 class ImageWarning:
-    """One note: `type` is stable, `detail` a sentence for the one who sent the X-ray."""
+    """One warning: `type` is stable, `detail` is a sentence for the sender of the X-ray."""
 
     type: str
     detail: str
@@ -35,12 +35,12 @@ UNUSUAL_IMAGE = ImageWarning(
 )
 
 
-def note_fitness(pixels: np.ndarray, field: ExposedField) -> tuple[ImageWarning, ...]:
-    """List what is wrong with uint8 (height, width), of which `field` was exposed."""
+def find_warnings(pixels: np.ndarray, field: ExposedField) -> tuple[ImageWarning, ...]:
+    """List the warnings about uint8 (height, width), of which `field` was exposed."""
     inside = field.cut(pixels)
-    notes = []
+    warnings = []
     if max(field.width, field.height) < _SMALL_SIDE:
-        notes.append(
+        warnings.append(
             ImageWarning(
                 SMALL,
                 f"The exposed field is {field.width} x {field.height} pixels; under {_SMALL_SIDE} pixels "
@@ -48,7 +48,7 @@ def note_fitness(pixels: np.ndarray, field: ExposedField) -> tuple[ImageWarning,
             )
         )
     if field.bright - field.dark < _FEWEST_LEVELS:
-        notes.append(
+        warnings.append(
             ImageWarning(
                 DIM,
                 f"The image uses {field.bright - field.dark:.0f} of 256 gray levels. Send it with its full "
@@ -56,7 +56,7 @@ def note_fitness(pixels: np.ndarray, field: ExposedField) -> tuple[ImageWarning,
             )
         )
     if _is_clipped(inside, field):
-        notes.append(
+        warnings.append(
             ImageWarning(
                 CLIPPED,
                 "A large part of the exposed field is of the brightest gray: bone may be overexposed or the "
@@ -64,14 +64,14 @@ def note_fitness(pixels: np.ndarray, field: ExposedField) -> tuple[ImageWarning,
             )
         )
     if _is_cut_off(pixels):
-        notes.append(
+        warnings.append(
             ImageWarning(
                 CUT_OFF,
                 "The lower part of the image is a single gray: it may have been cut off on its way. "
                 "Check that a viewer shows all of it.",
             )
         )
-    return tuple(notes)
+    return tuple(warnings)
 
 
 def _is_clipped(inside: np.ndarray, field: ExposedField) -> bool:

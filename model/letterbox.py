@@ -1,7 +1,7 @@
-"""The second half of the one pixel path: a radiograph becomes the network's input, and boxes come back.
+"""Fits a radiograph into the network's input, and boxes back: the second half of the one pixel path.
 
-Training, evaluation and serving all go through here; change a pixel and PREPROCESSING_VERSION changes too,
-so that a bundle trained before is refused.
+Training, evaluation and serving all use it. A change that changes a pixel needs a new PREPROCESSING_VERSION,
+so that bundles trained before are refused.
 """
 
 from dataclasses import dataclass
@@ -73,8 +73,8 @@ class Letterbox:
 def to_square(pixels: np.ndarray, size: int, field: ExposedField | None = None) -> np.ndarray:
     """Letter-box the exposed field of uint8 (height, width) to uint8 (size, size) on black, bones white.
 
-    The margins hide the original size, which tells how likely a fracture is in some collections. `field` is
-    found where it is not given.
+    The margins hide the original size, from which a fracture is predictable in some collections. Without
+    `field` it is found.
     """
     field = field or find_field(pixels)
     place = Letterbox.of_field(field, size)

@@ -1,4 +1,4 @@
-"""The network between pixels and scores: a ResNetV2, residual blocks at two of its scales, and two heads.
+"""Builds the network between pixels and scores: a ResNetV2, residual blocks at two scales, two heads.
 
 Pure Keras 3, so that it runs on any of its backends. Keras is imported on the first call, which keeps
 modules that only name an architecture light.
@@ -87,10 +87,10 @@ def _describe(trunk: "keras.Model", backbone: str) -> Any:
 
     pooled = []
     for stage, last in (("conv3", _LAST_BLOCK_AT_STRIDE_8), ("conv4", _LAST_BLOCK_AT_STRIDE_16)):
-        seen = trunk.get_layer(f"{stage}_block{last[backbone]}_preact_relu").output
+        features = trunk.get_layer(f"{stage}_block{last[backbone]}_preact_relu").output
         pooled += [
-            layers.GlobalAveragePooling2D(dtype="float32", name=f"{stage}_mean")(seen),
-            layers.GlobalMaxPooling2D(dtype="float32", name=f"{stage}_max")(seen),
+            layers.GlobalAveragePooling2D(dtype="float32", name=f"{stage}_mean")(features),
+            layers.GlobalMaxPooling2D(dtype="float32", name=f"{stage}_max")(features),
         ]
     return layers.Concatenate(dtype="float32", name=FEATURES)(pooled)
 
@@ -109,7 +109,7 @@ def build_trunk(input_size: int, backbone: str, batch_norm_momentum: float = 0.9
 
 
 def _residual_block(x: Any, filters: int, name: str, momentum: float) -> Any:
-    """Two 3x3 convolutions with batch normalisation beside a 1x1 projection of the input."""
+    """Add two 3x3 convolutions with batch normalisation beside a 1x1 projection of the input."""
     from keras import layers
 
     shortcut = layers.Conv2D(filters, 1, use_bias=False, name=f"{name}_shortcut")(x)
@@ -123,7 +123,7 @@ def _residual_block(x: Any, filters: int, name: str, momentum: float) -> Any:
 
 
 def _projection(x: Any, filters: int, name: str, momentum: float) -> Any:
-    """A 1x1 convolution with batch normalisation: as wide as a residual block, and nothing more."""
+    """Add a 1x1 convolution with batch normalisation: as wide as a residual block, and nothing more."""
     from keras import layers
 
     y = layers.Conv2D(filters, 1, use_bias=False, name=f"{name}_shortcut")(x)
@@ -132,7 +132,7 @@ def _projection(x: Any, filters: int, name: str, momentum: float) -> Any:
 
 
 def _rare(share: float) -> "keras.initializers.Initializer":
-    """Bias under which a sigmoid starts at `share`: fractured cells are few."""
+    """Set the bias under which a sigmoid starts at `share`: fractured cells are few."""
     import math
 
     import keras

@@ -1,8 +1,8 @@
-"""The network as an ONNX graph that names its weights without holding them: engines fill them in.
+"""Writes the network as an ONNX graph that names its weights; engines fill them in.
 
-The weights keep the names and the layout that Keras gives them; the graph turns them. Made where Keras is, at
-training; run by whatever reads ONNX. Pixels come in as (n, 1, size, size), which for one channel is the same
-memory as Keras's (n, size, size, 1). Idle blocks are left out.
+The weights keep the names and the layout that Keras gives them; the graph turns them. Training writes the
+graph, where Keras is; any engine that reads ONNX runs it. Pixels come in as (n, 1, size, size), which for one
+channel is the same memory as Keras's (n, size, size, 1). Idle blocks are left out.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ _OPSET, _IR_VERSION = 17, 9
 
 
 def to_onnx(network: "keras.Model") -> bytes:
-    """The graph of a network of `model.network.build`, whose weights say which of its blocks are idle.
+    """Write a network of `model.network.build`; its weights decide which of its blocks are idle.
 
     Raises ValueError for a layer that is not known.
     """
@@ -49,7 +49,7 @@ def to_onnx(network: "keras.Model") -> bytes:
 
 
 def with_weights(bundle: Bundle) -> bytes:
-    """The bundle's graph as an ONNX file with its weights in it: little-endian, as ONNX wants them."""
+    """Write the bundle's graph as an ONNX file with its weights, little-endian as ONNX wants them."""
     import onnx
 
     weights = dict(each_weight(bundle.folder / WEIGHTS))

@@ -1,4 +1,4 @@
-"""Draws what the model saw onto the radiograph, when a reader asks for it. No TensorFlow."""
+"""Draws the model's heat, regions and finding onto the radiograph. No TensorFlow."""
 
 import io
 
@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 from model.decode.image import Radiograph
 from model.letterbox import Letterbox
 from model.network import STRIDE
-from model.prediction import Prediction, in_words
+from model.prediction import Prediction, format_probability
 from model.regions import spread_heat
 
 LONGEST_SIDE = 1600
@@ -54,7 +54,7 @@ def _warm(
 ) -> None:
     """Tint where the heat is, which lies over `field`, left, top, right and bottom of the picture.
 
-    What is cooler than the threshold stays as it was, and bone shows through.
+    Cooler pixels stay as they were, and bone shows through.
     """
     gray = gray.crop(field)
     heat = np.asarray(Image.fromarray(heat).resize(gray.size, Image.Resampling.BICUBIC))
@@ -87,7 +87,7 @@ def _frame_regions(picture: Image.Image, prediction: Prediction, scale: float, u
         x, y, w, h = (value * scale for value in region.box)
         right, bottom = min(x + w, picture.width) - 1, min(y + h, picture.height) - 1
         pen.rectangle((x, y, right, bottom), outline=_FRAME, width=line)
-        label = in_words(region.score)
+        label = format_probability(region.score)
         left, top, label_right, label_bottom = pen.textbbox((0, 0), label, font=font)
         text_width, text_height = label_right - left + unit // 2, label_bottom - top + unit // 2
         # Above the box where there is room, else inside it.
@@ -100,7 +100,7 @@ def _caption(picture: Image.Image, prediction: Prediction, unit: int) -> None:
     """Write finding and model into the emptiest corner, on a veil that lets anatomy show through."""
     lines = (
         (_FINDINGS[prediction.finding], unit, _INK),
-        (f"fracture probability {in_words(prediction.probability)}", round(unit * 0.8), _INK),
+        (f"fracture probability {format_probability(prediction.probability)}", round(unit * 0.8), _INK),
         (prediction.model, round(unit * 0.7), _FAINT),
         ("not for diagnosis", round(unit * 0.7), _FAINT),
     )

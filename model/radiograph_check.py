@@ -1,6 +1,6 @@
-"""Tells X-rays from other pictures: what is certainly none is refused, what is doubtful is warned of.
+"""Tells X-rays from other pictures: refuses what is certainly none, and doubts what may be none.
 
-A logistic regression on what the network's own backbone sees, which costs nothing beside the answer;
+It is a logistic regression on the features of the network's own backbone, which costs no time of its own.
 `training.fit_check` fits it. No TensorFlow.
 """
 
@@ -56,7 +56,7 @@ class RadiographCheck:
             raise NotARadiograph(f"The image is blank: it has next to no contrast. {_ADVICE}")
 
     def score(self, features: np.ndarray) -> float:
-        """Say how much a picture with these features, float32 (FEATURE_COUNT,), looks like an X-ray."""
+        """Compute how much a picture with these features, float32 (FEATURE_COUNT,), looks like an X-ray."""
         return float(features.astype(np.float64) @ np.array(self.coefficients) + self.intercept)
 
     def is_doubtful(self, features: np.ndarray) -> bool:
@@ -68,7 +68,7 @@ class RadiographCheck:
 
 
 def contrast(pixels: np.ndarray) -> float:
-    """The standard deviation of uint8 (height, width), by its histogram: no float is made of every pixel."""
+    """Compute the standard deviation of uint8 (height, width) by its histogram, to save memory."""
     counts, levels = np.array(Image.fromarray(pixels).histogram()), np.arange(256)
     mean = float(counts @ levels) / pixels.size
     return float(np.sqrt(counts @ (levels - mean) ** 2 / pixels.size))

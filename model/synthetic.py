@@ -51,7 +51,7 @@ def draw_forearm(seed: int, fracture: bool = True, size: tuple[int, int] = (720,
 
 
 def _soft_tissue(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Path through an elliptical sleeve that widens from the wrist to the elbow, with muscle in it."""
+    """Add up the path through a sleeve that widens from the wrist to the elbow, with muscle in it."""
     half = 97 + 58 / (1 + np.exp(-(y - 440) / 85)) + 16 * np.exp(-(((y - 60) / 90) ** 2))
     middle = 254 + 18 / (1 + np.exp(-(y - 220) / 60)) + 4 * np.sin(y / 160)
     inside = np.clip(1 - ((x - middle) / half) ** 2, 0, None)
@@ -96,7 +96,7 @@ _CARPALS = (
 def _shaft(
     x: np.ndarray, y: np.ndarray, centre: np.ndarray, thin: float, end: float, end_y: float, grain: np.ndarray
 ) -> np.ndarray:
-    """Path through a tube of cortex around marrow that flares, thin-walled and spongy, towards y = end_y."""
+    """Add up the path through a tube of cortex around marrow, which flares towards y = end_y."""
     path = np.zeros(x.shape)
     near = (np.abs(x - centre) < max(thin, end)) & (y - end_y > -12)
     x, centre, along, grain = x[near], centre[near], (y - end_y)[near], grain[near]
@@ -116,7 +116,7 @@ def _shaft(
 
 
 def _blob(x: np.ndarray, y: np.ndarray, a: float, b: float, grain: np.ndarray) -> np.ndarray:
-    """Path through a rounded bone with a thin shell."""
+    """Add up the path through a rounded bone with a thin shell."""
     path = np.zeros(x.shape)
     near = (x / a) ** 2 + (y / b) ** 2 < 1.11**2
     x, y, grain = x[near], y[near], grain[near]
@@ -131,7 +131,7 @@ def _blob(x: np.ndarray, y: np.ndarray, a: float, b: float, grain: np.ndarray) -
 
 
 def _trabeculae(shape: tuple[int, int], random: np.random.Generator) -> np.ndarray:
-    """Band-passed noise, unit deviation, drawn out along the limb as the spongy lattice is."""
+    """Draw band-passed noise of unit deviation, stretched along the limb as the spongy lattice is."""
     noise = random.normal(0, 1, shape)
     band = _blur(noise, 0.8, 2.0) - _blur(noise, 2, 4)
     return band / band.std()

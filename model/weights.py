@@ -1,4 +1,4 @@
-"""The weight file of a bundle: kernels as int8 with a scale per output channel, the rest as float32.
+"""Reads and writes the weight file of a bundle: kernels in int8 with a scale per output channel.
 
 One .npz without pickle, little-endian whatever machine wrote it. Why int8: docs/decisions/0002.
 """

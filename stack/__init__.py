@@ -1,1 +1,1 @@
-"""The embedded stack of one machine: starts the service and its stores by command line, and stops them."""
+"""Starts the service and its stores on one machine by command line, and stops them."""

@@ -1,4 +1,4 @@
-"""The addresses of one stack: which ports its parts listen on, and where Redis and S3 come from."""
+"""Finds the addresses of one stack: the ports of its parts, and where Redis and S3 come from."""
 
 import errno
 import random
@@ -24,9 +24,9 @@ class Addresses:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Addresses":
-        """The addresses that PORT, FLOWER_PORT, REDIS_URL and S3_ENDPOINT_URL ask for.
+        """Read the addresses from PORT, FLOWER_PORT, REDIS_URL and S3_ENDPOINT_URL.
 
-        Raises Refused, naming the setting, for a port that is no port, or that is taken.
+        Raises StartRefused, naming the setting, for a port that is no port, or that is taken.
         """
         api_port = _port(environment, "PORT", 8000)
         flower_port = _port(environment, "FLOWER_PORT", 5555)
@@ -66,7 +66,7 @@ class Addresses:
 
 
 def free_ports(count: int, avoiding: tuple[int, ...] = ()) -> list[int]:
-    """As many ports on 127.0.0.1 that nobody listens on.
+    """Find `count` ports on 127.0.0.1 that no program listens on.
 
     They lie below the range that the kernel gives to outgoing connections, so that none takes them
     between this look and the server's start.
@@ -97,7 +97,7 @@ def _port(environment: Mapping[str, str], setting: str, default: int) -> int:
 
 
 def _refusal(port: int) -> int | None:
-    """The error that listening on `port` meets; None where it is free."""
+    """Return the error of listening on `port`; None where it is free."""
     with socket.socket() as probe:
         # As servers do it: connections of a stack that just ended are no obstacle, a listener is one.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,4 +1,4 @@
-"""How the stack finds out that a part answers: one short question each, asked again until it does."""
+"""Asks a part whether it answers, by HTTP, by a PING or by its heartbeat."""
 
 import socket
 from collections.abc import Callable
@@ -14,7 +14,7 @@ Question = Callable[[int], bool]
 
 
 def http(url: str, statuses: range = range(200, 300)) -> Question:
-    """Whether a GET of `url` is answered with one of `statuses`."""
+    """Ask whether a GET of `url` is answered with one of `statuses`."""
 
     def ask(_: int) -> bool:
         try:
@@ -26,7 +26,7 @@ def http(url: str, statuses: range = range(200, 300)) -> Question:
 
 
 def redis(url: str) -> Question:
-    """Whether the Redis at `url` answers a PING, which it does not while it still reads its data."""
+    """Ask whether the Redis at `url` answers a PING; it does not while it still reads its data."""
 
     def ask(_: int) -> bool:
         try:
@@ -39,7 +39,7 @@ def redis(url: str) -> Question:
 
 
 def heartbeat(url: str, role: str) -> Question:
-    """Whether the worker process has said in the Redis at `url` that it is ready in `role`."""
+    """Ask whether the worker process has a heartbeat in the Redis at `url`, as it has once it is ready."""
 
     def ask(pid: int) -> bool:
         try:

@@ -1,4 +1,4 @@
-"""What a developer at this machine starts with: an API key, and radiographs to submit."""
+"""Makes what a developer at this machine starts with: an API key, and radiographs to submit."""
 
 import json
 import subprocess
@@ -26,7 +26,7 @@ def make_bucket(service: Mapping[str, str]) -> None:
 def with_api_key(
     secrets: Secrets, folder: Folder, addresses: Addresses, service: Mapping[str, str]
 ) -> Secrets:
-    """The secrets with an API key that the running API takes: the one kept from last time, or a new one."""
+    """Return the secrets with an API key that the running API takes: the kept one, or a new one."""
     if secrets.api_key and _is_known(secrets.api_key, addresses):
         return secrets
     made = json.loads(_run(service, "admin.keys", "create", "--client", CLIENT))

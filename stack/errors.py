@@ -1,8 +1,8 @@
-"""Why a stack did not start or does not go on, said so that a person can act on it."""
+"""Defines why a stack does not start or go on; each message says what to do."""
 
 
 class StartRefused(Exception):
-    """Nothing was started: a port, a folder or a setting stands against it. Exit status 2."""
+    """Nothing was started, because of a port, a folder or a setting. Exit status 2."""
 
 
 class GaveUp(Exception):
@@ -10,4 +10,4 @@ class GaveUp(Exception):
 
 
 class StopRequested(Exception):
-    """Somebody asked the stack to stop, by Ctrl-C or a signal. Exit status 0."""
+    """The stack was asked to stop, by Ctrl-C or a signal. Exit status 0."""

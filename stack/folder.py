@@ -1,4 +1,4 @@
-"""The folder of one stack (OSTEO_VAR): its lock, its secrets, its logs, its data and the ready file."""
+"""Locks the folder of one stack (OSTEO_VAR); keeps its secrets, logs, data and ready file."""
 
 import fcntl
 import json
@@ -14,7 +14,7 @@ from stack.errors import StartRefused
 
 @dataclass(frozen=True)
 class Secrets:
-    """What this stack made up once and keeps, so that data and API keys outlive a restart."""
+    """The secrets that this stack makes once and keeps, so that data and API keys outlive a restart."""
 
     redis_password: str
     s3_access_key: str
@@ -28,14 +28,14 @@ class Secrets:
 class Folder:
     """The folder `path`, held by this process and its parts alone until all of them have ended.
 
-    Raises Refused where another stack holds it, or where it cannot be written.
+    Raises StartRefused where another stack holds it, or where it cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path.resolve()
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # Radiographs lie here: nobody else on this machine may read them, whatever the umask was.
+            # Radiographs lie here: no other user of this machine may read them, under any umask.
             self.path.chmod(0o700)
             for folder in ("log", "redis", "s3"):
                 (self.path / folder).mkdir(parents=True, exist_ok=True)
@@ -65,14 +65,14 @@ class Folder:
         return self._lock.fileno()
 
     def fresh_log(self, part: str) -> Path:
-        """An absent log file for `part`; the one of the run before is kept as `.1`."""
+        """Name an absent log file for `part`; the one of the run before is kept as `.1`."""
         log = self.path / "log" / f"{part}.log"
         if log.exists():
             log.replace(log.with_suffix(".log.1"))
         return log
 
     def secrets(self, signing_key: str | None = None) -> Secrets:
-        """This stack's secrets, made at the first call and read at every later one.
+        """Return this stack's secrets, made at the first call and read at every later one.
 
         Another `signing_key` than the one kept takes its place, and ends the development key. It is not
         kept before the service has taken it: it may not be the key of this stack's data.
@@ -114,7 +114,7 @@ class Folder:
         self._write("settings.json", settings)
 
     def private(self, name: str, text: str) -> Path:
-        """The file `name` in this folder with `text`, readable by its owner alone, replaced in one step."""
+        """Write `text` to the file `name` in this folder, for its owner alone, in one step."""
         file = self.path / name
         draft = file.with_name(f".{file.name}.{os.getpid()}")
         draft.touch(mode=0o600)

@@ -1,4 +1,4 @@
-"""The bond between this process and what it starts: a child ends with its parent, however that ends."""
+"""Ends a child process when its parent ends, in any way."""
 
 import ctypes
 import os
@@ -9,10 +9,10 @@ _PR_SET_PDEATHSIG = 1
 
 
 def end_with_parent() -> Callable[[], None]:
-    """What a child runs before its program, so that the kernel sends it SIGTERM when this process ends.
+    """Make the function that binds a child to this process: the kernel sends it SIGTERM when this one ends.
 
-    Start such children from the main thread and while there is no other: the kernel watches that thread,
-    and between fork and exec a child of several threads may hang.
+    A child runs it before its program. Start such children from the main thread and while there is no other:
+    the kernel watches that thread, and between fork and exec a child of several threads may hang.
     """
     parent, prctl = os.getpid(), ctypes.CDLL(None).prctl
 

@@ -1,4 +1,4 @@
-"""One part of the stack: a command line, and the process that runs it."""
+"""Runs one part of the stack: a command line and its process."""
 
 import json
 import os
@@ -21,7 +21,7 @@ _OWN_LOGGERS = ("api", "jobs", "model", "worker")
 
 @dataclass(frozen=True)
 class Command:
-    """How to run a part, and how to find out that it answers."""
+    """How to run a part, and how to ask whether it answers."""
 
     name: str
     arguments: tuple[str, ...]
@@ -32,7 +32,7 @@ class Command:
 class Part:
     """A command and its process, in a session of its own, with its output in `log`.
 
-    The process receives SIGTERM when this one ends, however that happens, and inherits the descriptor `lock`.
+    The process receives SIGTERM when this one ends in any way, and inherits the descriptor `lock`.
     """
 
     def __init__(self, command: Command, log: Path, lock: int) -> None:
@@ -67,11 +67,11 @@ class Part:
 
     @property
     def running(self) -> bool:
-        """Whether there is a process that `collect` has not taken leave of."""
+        """Whether there is a process that `collect` has not waited for."""
         return self._process is not None
 
     def look(self) -> bool:
-        """Ask whether the part answers, and remember it."""
+        """Ask whether the part answers, and keep the answer in `ready`."""
         self.ready = self._command.answers(self.pid)
         if self.ready:
             self.ready_since = time.monotonic()
@@ -86,9 +86,9 @@ class Part:
         os.killpg(self.pid, signal.SIGKILL)
 
     def collect(self) -> str:
-        """Take leave of a process that has ended or was killed, and say how it did."""
+        """Wait for a process that has ended or was killed, and say how it ended."""
         assert self._process is not None
-        # Nobody has waited for the leader yet, so the number of its group cannot belong to another one.
+        # The leader was not waited for yet, so the number of its group cannot belong to another one.
         self.kill()
         status = self._process.wait()
         os.close(self.ended)
@@ -99,7 +99,7 @@ class Part:
         return f"ended with exit status {status}"
 
     def progress(self) -> list[str]:
-        """What this project's own code has logged since the last call, or since the part's start."""
+        """Read what this project's own code has logged since the last call, or since the part's start."""
         with self.log.open("rb") as log:
             log.seek(self._read_to)
             whole, newline, _ = log.read().rpartition(b"\n")
@@ -107,7 +107,7 @@ class Part:
         return [message for line in whole.splitlines() if (message := _message(line))]
 
     def last_lines(self) -> str:
-        """The last lines of the log, indented, and where it lies."""
+        """Quote the last lines of the log, indented, and where it lies."""
         with self.log.open("rb") as log:
             log.seek(max(0, self.log.stat().st_size - _LAST_BYTES))
             lines = log.read().decode(errors="replace").splitlines()[-_LAST_LINES:]

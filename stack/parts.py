@@ -1,4 +1,4 @@
-"""The parts of the stack: how each is run, in which order they start, and in which order they stop."""
+"""Lists the parts of the stack: how each runs, and in which order they start and stop."""
 
 import shutil
 import sys
@@ -43,7 +43,7 @@ maxmemory-policy noeviction
 def service_environment(
     environment: Mapping[str, str], addresses: Addresses, secrets: Secrets, folder: Path
 ) -> dict[str, str]:
-    """All that the roles need: what the person set, completed by what this stack knows."""
+    """Make the environment of all roles: what the person set, completed by what this stack knows."""
     own = {
         "OSTEO_SIGNING_KEY": secrets.signing_key,
         "REDIS_URL": addresses.redis(secrets.redis_password),
@@ -68,14 +68,14 @@ def service_environment(
     }
 
 
-def of_role(service: Mapping[str, str], role: str) -> dict[str, str]:
-    """The environment of one role: without the secrets that it does not need."""
+def _environment_of(service: Mapping[str, str], role: str) -> dict[str, str]:
+    """Leave out the secrets that one role does not need."""
     kept = SECRETS_OF_ROLE[role]
     return {name: value for name, value in service.items() if name in kept or name not in SECRETS}
 
 
 def for_commands(service: Mapping[str, str]) -> dict[str, str]:
-    """The variables that the operator's commands need of it: stores, secrets and settings."""
+    """Keep the variables that the operator's commands need: stores, secrets and settings."""
     ours = ("OSTEO_", "AWS_", "S3_", "REDIS_URL")
     return {name: value for name, value in service.items() if name.startswith(ours) and name != "OSTEO_VAR"}
 
@@ -83,7 +83,7 @@ def for_commands(service: Mapping[str, str]) -> dict[str, str]:
 def stores(
     environment: Mapping[str, str], addresses: Addresses, secrets: Secrets, folder: Folder
 ) -> list[Command]:
-    """Redis and S3, as far as this stack runs them itself."""
+    """List Redis and S3, as far as this stack runs them itself."""
     environment = {name: value for name, value in environment.items() if name not in SECRETS}
     commands = []
     if addresses.redis_url is None:
@@ -94,28 +94,28 @@ def stores(
 
 
 def inference(service: Mapping[str, str]) -> Command:
-    """The inference worker, which answers once its model is loaded."""
+    """Make the inference worker, which answers once its model is loaded."""
     return _worker(service, "worker", "inference")
 
 
 def web(service: Mapping[str, str], addresses: Addresses) -> Command:
-    """The API; what sweeps or delivers starts when it answers."""
+    """Make the API; the sweeper and the delivery worker start once it answers."""
     return _python(
         "api",
-        of_role(service, "api"),
+        _environment_of(service, "api"),
         answers.http(f"{addresses.api}/health/ready"),
         *("gunicorn", "--config", "api/gunicorn.conf.py", "--bind", f"{HOST}:{addresses.api_port}"),
     )
 
 
 def others(service: Mapping[str, str], addresses: Addresses) -> list[Command]:
-    """The delivery worker, the sweeper and Flower."""
+    """List the delivery worker, the sweeper and Flower."""
     return [
         _worker(service, "delivery", "delivery"),
         _worker(service, "sweeper", "sweeper"),
         _python(
             "flower",
-            of_role({**service, "CELERY_BROKER_URL": service["REDIS_URL"]}, "flower"),
+            _environment_of({**service, "CELERY_BROKER_URL": service["REDIS_URL"]}, "flower"),
             answers.http(f"{addresses.flower}/healthcheck"),
             *("celery", "flower", "--conf=worker/flower.conf.py"),
             *(f"--address={HOST}", f"--port={addresses.flower_port}"),
@@ -129,7 +129,7 @@ def _python(name: str, environment: Mapping[str, str], answer: answers.Question,
 
 def _worker(service: Mapping[str, str], name: str, role: str) -> Command:
     return _python(
-        name, of_role(service, role), answers.heartbeat(service["REDIS_URL"], role), "worker", role
+        name, _environment_of(service, role), answers.heartbeat(service["REDIS_URL"], role), "worker", role
     )
 
 
@@ -177,7 +177,7 @@ def _s3(environment: Mapping[str, str], addresses: Addresses, secrets: Secrets, 
         "s3",
         (
             *(program, "serve", "s3", str(folder.path / "s3"), "--addr", f"{HOST}:{addresses.s3_port}"),
-            # No settings of the person's own rclone; empty folders stay; nobody else writes here.
+            # No settings of the person's own rclone; empty folders stay; no other program writes here.
             *("--config", "", "--no-cleanup", "--vfs-cache-mode", "off", "--dir-cache-time", "24h"),
         ),
         own,

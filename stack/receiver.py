@@ -1,4 +1,4 @@
-"""A receiver of callbacks as a client would run one: a real HTTP server that verifies every signature."""
+"""Receives callbacks as a client would: an HTTP server that verifies every signature."""
 
 import json
 from dataclasses import dataclass
@@ -56,11 +56,11 @@ class Receiver:
         return f"http://{HOST}:{self._server.server_port}/callback"
 
     def of(self, job_id: str) -> list[ReceivedCallback]:
-        """The callbacks about one job so far, in the order of their arrival."""
+        """List the callbacks about one job so far, in the order of their arrival."""
         return self._by_job.get(job_id, [])
 
     def wait_for(self, job_id: str, seconds: float) -> ReceivedCallback:
-        """The first callback about this job, waited for. Raises TimeoutError."""
+        """Wait for the first callback about this job. Raises TimeoutError."""
         with self._arrived:
             if not self._arrived.wait_for(lambda: self.of(job_id), seconds):
                 raise TimeoutError(f"no valid callback about {job_id}; rejected: {self.rejected}")
@@ -73,9 +73,9 @@ class Receiver:
             except (WebhookVerificationError, ValueError) as error:
                 self.rejected.append(str(error))
                 return False
-            told = json.loads(body)
+            document = json.loads(body)
             identity = {name.lower(): value for name, value in headers.items()}["webhook-id"]
-            callback = ReceivedCallback(identity, told["type"], told["data"])
+            callback = ReceivedCallback(identity, document["type"], document["data"])
             self.callbacks.append(callback)
             self._by_job.setdefault(callback.job.get("id", ""), []).append(callback)
             self._arrived.notify_all()

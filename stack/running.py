@@ -1,4 +1,4 @@
-"""A stack of its own for as long as somebody needs it: for `make demo`, for tests and for benchmarks."""
+"""Runs a stack of its own for `make demo`, for tests and for benchmarks."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from stack.part import ROOT
 
 @contextmanager
 def running(environment: Mapping[str, str], folder: Path) -> Iterator[dict[str, Any]]:
-    """A stack on free ports in `folder`; what its ready.json says. Leaving the context stops it.
+    """Run a stack on free ports in `folder`; yield what its ready.json says. Leaving the context stops it.
 
     Raises GaveUp where it does not start, or does not stop as it should.
     """

@@ -1,4 +1,4 @@
-"""The supervisor: one loop that starts parts, waits for their events, restarts what dies and stops all."""
+"""Supervises the parts: starts them, waits for their events, restarts what dies and stops all."""
 
 import selectors
 import signal

@@ -1,4 +1,4 @@
-"""`python -m stack up`: one machine's whole service in the foreground, until somebody stops it."""
+"""Runs the whole service of one machine in the foreground: `python -m stack up`."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ STORES = ("redis", "s3")
 
 
 def up(environment: Mapping[str, str]) -> int:
-    """Run the stack that `environment` describes; returns the exit status. Raises Refused first of all."""
+    """Run the stack that `environment` describes; return the exit status. Raises StartRefused."""
     addresses = Addresses.from_environment(environment)
     folder = Folder(Path(environment.get("OSTEO_VAR") or "var"))
     secrets = folder.secrets(environment.get("OSTEO_SIGNING_KEY"))

@@ -1,4 +1,4 @@
-"""Damaged radiographs for as long as one likes: `python -m tests.fuzz [--seconds 600] [--seed 1]`.
+"""Damages radiographs for any number of seconds: `python -m tests.fuzz [--seconds 600] [--seed 1]`.
 
 Each is a valid file of a format that is read, spoilt in a few places, and is decoded in this process.
 What counts as found: an error that is none of model.errors, a hang, memory without measure, and a
@@ -85,7 +85,7 @@ def damaged(seed: int) -> Iterator[bytes]:
 
 
 def most_memory() -> int:
-    """The largest resident set of this process, in megabytes; ru_maxrss counts whoever started it, too."""
+    """Return the largest resident set in megabytes; ru_maxrss would count the parent process, too."""
     status = Path("/proc/self/status").read_text()
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) // 1024
 

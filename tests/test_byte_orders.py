@@ -1,4 +1,4 @@
-"""Bytes that leave or enter say in which order they lie: LinuxONE's is not x86's, and no error tells."""
+"""Bytes that leave or enter the process have a named byte order: LinuxONE's is not that of x86."""
 
 import ast
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ def argument(call: ast.Call, place: int, name: str) -> ast.expr | None:
 
 
 def in_this_machines_order(source: str) -> Iterator[str]:
-    """Every call in `source` that reads or writes numbers in whatever order this machine has."""
+    """Every call in `source` that reads or writes numbers in the order of this machine."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Attribute) and ast.unparse(node) == "sys.byteorder":
             yield f"line {node.lineno}: {ast.unparse(node)}"
@@ -68,7 +68,7 @@ def in_this_machines_order(source: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_whatever_reads_or_writes_numbers_names_their_order(folder: str):
+def test_code_that_reads_or_writes_numbers_names_their_byte_order(folder: str):
     for module in (ROOT / folder).rglob("*.py"):
         found = list(in_this_machines_order(module.read_text()))
         assert not found, f"{module.relative_to(ROOT)}: {'; '.join(found)}: say < or >, little or big"
@@ -115,7 +115,7 @@ def test_what_names_its_order_is_let_through(source: str):
 
 
 @pytest.mark.parametrize("order", ["<f4", ">f4"])
-def test_engines_are_given_this_machines_order_whatever_lies_in_the_file(tmp_path: Path, order: str):
+def test_engines_get_this_machines_byte_order_from_any_file(tmp_path: Path, order: str):
     kernel = np.arange(6, dtype=np.int8).reshape(2, 3)
     bias, scale = np.array([1.5, -2], order), np.array([2, 3, 4], order)
     np.savez(tmp_path / "weights.npz", **{"bias": bias, "kernel": kernel, "kernel:scale": scale})

@@ -1,4 +1,4 @@
-"""docker-compose.yml and deploy/Dockerfile agree with the code and hold no open door; no engine runs here."""
+"""docker-compose.yml and deploy/Dockerfile agree with the code and publish no port but the proxy's."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The layout: which folder may import which, how many modules it holds, and what must not be loaded where."""
+"""The layout: which folder may import which, how many modules it has, and how things are named."""
 
 import ast
 import re
@@ -13,7 +13,15 @@ ROOT = Path(__file__).parents[1]
 TOP = ("admin", "api", "jobs", "worker", "model", "training", "stack", "client", "benchmarks")
 MAY_IMPORT = {
     "admin": {"admin", "api.identity", "jobs"},
-    "api": {"api", "jobs", "model.decode_processes", "model.errors", "model.prediction", "model.regions"},
+    "api": {
+        "api",
+        "jobs",
+        "model.decode_processes",
+        "model.errors",
+        "model.library_logs",
+        "model.prediction",
+        "model.regions",
+    },
     "jobs": {"jobs"},
     "worker": {"worker", "jobs", "model"},
     "model": {"model"},
@@ -42,6 +50,7 @@ INPUT_OR_OUTPUT = {"redis", "boto3", "botocore", "celery", "kombu", "flask", "so
 PACKAGES = {*TOP, "osteo_client"} - {"client"}
 """The names that are imported: the client is a distribution of its own, and its folder is no package."""
 MOST_MODULES = 20
+LONGEST_TEST_NAME = 70
 WORDS_TO_AVOID = {"utils", "util", "helpers", "helper", "manager", "common", "misc"}
 
 
@@ -69,6 +78,19 @@ def within(name: str, folder: str) -> bool:
 
 def name_of(module: Path) -> str:
     return ".".join(module.relative_to(ROOT).with_suffix("").parts)
+
+
+def is_definition(statement: ast.stmt) -> bool:
+    """Whether a statement of a module defines names, and calls nothing for its effect alone."""
+    match statement:
+        case ast.Expr(value=ast.Constant()):
+            return True
+        case ast.Assign(targets=targets):
+            return all(isinstance(target, ast.Name | ast.Tuple) for target in targets)
+        case ast.If(test=ast.Name(id="TYPE_CHECKING") | ast.Compare(left=ast.Name(id="__name__"))):
+            return True
+    definitions = (ast.AnnAssign, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    return isinstance(statement, (ast.Import, ast.ImportFrom, *definitions))
 
 
 @pytest.mark.parametrize("folder", MAY_IMPORT)
@@ -107,20 +129,20 @@ def test_a_pure_folder_does_no_input_or_output(folder: str):
         assert not loaded & INPUT_OR_OUTPUT, module
 
 
-def test_training_holds_at_its_top_only_what_one_types():
+def test_the_top_of_training_has_commands_alone():
     for module in (ROOT / "training").glob("*.py"):
         assert module.stem == "__init__" or 'if __name__ == "__main__":' in module.read_text(), module
 
 
 @pytest.mark.parametrize("folder", [*TOP, "tests", "deploy"])
-def test_no_folder_holds_more_modules_than_one_can_overlook(folder: str):
+def test_no_folder_has_more_than_twenty_modules(folder: str):
     for path in {module.parent for module in modules(folder)}:
         held = [module for module in path.glob("*.py") if module.stem != "__init__"]
         assert len(held) <= MOST_MODULES, f"{path.relative_to(ROOT)} holds {len(held)} modules"
 
 
 @pytest.mark.parametrize("folder", TOP)
-def test_every_folder_says_in_one_sentence_what_it_holds(folder: str):
+def test_every_folder_has_a_docstring_of_one_sentence(folder: str):
     for path in {module.parent for module in modules(folder)}:
         if path != ROOT / "client":
             said = ast.get_docstring(ast.parse((path / "__init__.py").read_text())) or ""
@@ -138,6 +160,14 @@ def test_the_architecture_page_lists_each_folder_with_its_sentence(folder: str):
         ), name
 
 
+@pytest.mark.parametrize("folder", TOP)
+def test_an_import_runs_no_statement_but_definitions(folder: str):
+    for module in modules(folder):
+        if not module.name.endswith(".conf.py"):  # what gunicorn and Flower read to configure themselves
+            for statement in ast.parse(module.read_text()).body:
+                assert is_definition(statement), f"{module.relative_to(ROOT)}, line {statement.lineno}"
+
+
 @pytest.mark.parametrize("module", ["admin.keys", "api.app", "worker.roles", "stack.up"])
 def test_only_inference_loads_tensorflow(module: str):
     code = f"import sys, {module}; sys.exit(bool({{'tensorflow', 'keras'}} & sys.modules.keys()))"
@@ -145,7 +175,7 @@ def test_only_inference_loads_tensorflow(module: str):
 
 
 @pytest.mark.parametrize("folder", TOP)
-def test_every_module_says_where_it_stands_and_has_a_telling_name(folder: str):
+def test_every_module_has_a_docstring_and_a_telling_name(folder: str):
     for module in modules(folder):
         assert ast.get_docstring(ast.parse(module.read_text())), f"{module} has no docstring"
         assert module.stem not in WORDS_TO_AVOID
@@ -157,15 +187,6 @@ def test_annotations_are_written_in_one_style(folder: str):
         assert "__future__" not in imported_by(module), f"{module}: quote what is not yet defined"
 
 
-@pytest.mark.parametrize("folder", ["api"])
-def test_the_import_of_a_module_changes_nothing(folder: str):
-    """No module calls a function for its effect when it is imported; entry points do."""
-    for module in modules(folder):
-        for statement in ast.parse(module.read_text()).body:
-            called = isinstance(statement, ast.Expr) and not isinstance(statement.value, ast.Constant)
-            assert not called, f"{module.relative_to(ROOT)}:{statement.lineno}"
-
-
 def test_only_routes_and_hooks_use_the_request_context_of_flask():
     """`flask.g` is read and written in api/routes and api/hooks.py alone; other modules take a Caller."""
     allowed = {ROOT / "api/hooks.py", *modules("api/routes")}
@@ -175,6 +196,16 @@ def test_only_routes_and_hooks_use_the_request_context_of_flask():
                 assert "g" not in {alias.name for alias in node.names}, module.relative_to(ROOT)
             else:
                 assert not isinstance(node, ast.Attribute) or ast.unparse(node) != "flask.g", module
+
+
+def test_every_test_has_a_name_of_at_most_70_characters():
+    for module in modules("tests"):
+        for node in ast.walk(ast.parse(module.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+                length = len(node.name)
+                assert length <= LONGEST_TEST_NAME, (
+                    f"{module.relative_to(ROOT)}, line {node.lineno}: {length}"
+                )
 
 
 def test_every_folder_of_tests_is_a_package():

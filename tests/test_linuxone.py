@@ -84,7 +84,7 @@ def test_the_table_of_operators_is_that_of_the_bundled_graph():
     assert f"opset {graph.opset_import[0].version}" in GUIDE
 
 
-def test_every_service_is_the_other_files_but_for_images_networks_and_stores():
+def test_services_differ_from_the_other_file_in_image_network_and_store():
     assert set(SERVICES) == set(test_compose.SERVICES) - {"seaweedfs", "bucket"}
     for name, service in SERVICES.items():
         other = test_compose.SERVICES[name]
@@ -131,7 +131,7 @@ def test_redis_is_reached_from_inside_only():
     )
 
 
-def test_ibms_image_is_required_and_nobody_guesses_its_tag():
+def test_ibms_image_is_required_and_has_no_default_tag():
     assert re.search(r"^ARG IBM_TENSORFLOW$", DOCKERFILE, re.MULTILINE)
     for service in SERVICES.values():
         if "build" in service:
@@ -159,7 +159,7 @@ def test_ibms_tensorflow_and_numpy_stay_as_they_are():
     assert inference.count("pip install") == inference.count("pip install --target /opt/osteo --no-deps") == 2
     assert "PATH=/opt/venv/bin:$PATH" in inference
     assert SERVICES["inference"]["environment"]["OSTEO_ENGINE"] == "tensorflow"
-    # Without a value Compose hands the variable on only where somebody has set it.
+    # Without a value Compose hands the variable on only where the operator has set it.
     assert SERVICES["inference"]["environment"]["NNPA_DEVICES"] is None
 
 

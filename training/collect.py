@@ -1,7 +1,7 @@
 """First step: `python -m training.collect FOLDER ... --run RUN` turns collections into one manifest.
 
-Refuses, and counts, what would teach a model something false: images that are cut off, and copies of one
-image that carry both labels. Writes manifest.csv and collect.json; what a killed run had measured is kept.
+Images that are cut off, and copies of one image that carry both labels, would teach a model something false:
+they are refused and counted. Writes manifest.csv and collect.json, and keeps what a killed run has measured.
 """
 
 import argparse
@@ -24,14 +24,14 @@ from training.data.layouts import describe, find_xrays
 from training.data.manifest import ManifestRow, write_manifest
 from training.data.near_duplicates import Fingerprint, find_near_duplicates
 from training.run.atomic_file import write_json
-from training.run.refused import told_plainly
+from training.run.errors import exit_with_message
 
 REPORT = "collect.json"
 _STRIP, _FLATNESS = 0.02, 1
 
 
 @dataclass(frozen=True)
-class RefusedXray:
+class _RefusedXray:
     """An image that does not enter the manifest, and why."""
 
     path: Path
@@ -43,29 +43,29 @@ def collect(
 ) -> list[ManifestRow]:
     """Look at every X-ray of the collections; write and return those that may be learned from.
 
-    `licences` says, by the folder's name, what a collection does not say of itself.
+    `licences` says, by the folder's name, what a collection itself leaves open.
     """
     run.mkdir(parents=True, exist_ok=True)
     found = [(folder, one) for folder in folders for one in find_xrays(folder)]
     entries: list[ManifestRow] = []
-    refused: list[RefusedXray] = []
+    refused: list[_RefusedXray] = []
     with Fingerprints(run) as fingerprints:
         taken: list[Fingerprint] = []
         for folder, one in tqdm(found, "collecting", unit="image"):
             try:
                 data = one.path.read_bytes()
                 pixels = decode(data).pixels
-                refuse_cut_off(data, pixels)
+                _refuse_cut_off(data, pixels)
             except (ImageError, OSError, ValueError) as error:
-                refused.append(RefusedXray(one.path, str(error)))
+                refused.append(_RefusedXray(one.path, str(error)))
                 continue
             licence = (licences or {}).get(folder.name, one.licence)
             digest, size = hashlib.sha256(data).hexdigest(), (pixels.shape[1], pixels.shape[0])
             entries.append(describe(folder, one, run, digest, size, licence))
             taken.append(fingerprints.take(entries[-1].sha256, pixels))
-    conflicting = find_conflicts(entries, taken)
+    conflicting = _find_conflicts(entries, taken)
     refused += [
-        RefusedXray(run / entries[i].image, "a copy of it carries the other label") for i in conflicting
+        _RefusedXray(run / entries[i].image, "a copy of it carries the other label") for i in conflicting
     ]
     kept = [entry for i, entry in enumerate(entries) if i not in conflicting]
     write_manifest(run, kept)
@@ -83,7 +83,7 @@ def collect(
     return kept
 
 
-def refuse_cut_off(data: bytes, pixels: np.ndarray) -> None:
+def _refuse_cut_off(data: bytes, pixels: np.ndarray) -> None:
     """Raise ValueError for an image that ends early, also one that was saved again after it had.
 
     A decoder fills what is missing of a JPEG with flat gray. 59 images of FracAtlas end so, none of them
@@ -96,8 +96,8 @@ def refuse_cut_off(data: bytes, pixels: np.ndarray) -> None:
         raise ValueError("the picture ends in a flat gray strip, as one does that was cut off")
 
 
-def find_conflicts(entries: Sequence[ManifestRow], fingerprints: Sequence[Fingerprint]) -> set[int]:
-    """List the images that have a copy with the other label: nobody knows which of the two is right."""
+def _find_conflicts(entries: Sequence[ManifestRow], fingerprints: Sequence[Fingerprint]) -> set[int]:
+    """List the images that have a copy with the other label, of which one must be wrong."""
     pairs = find_near_duplicates(fingerprints)
     return {k for i, j, _ in pairs if entries[i].fractured != entries[j].fractured for k in (i, j)}
 
@@ -125,7 +125,7 @@ def main() -> None:
         help="licence of the folder called NAME",
     )
     options = parser.parse_args()
-    with told_plainly("collect"):
+    with exit_with_message("collect"):
         entries = collect(options.folders, options.run, dict(options.licence))
     report = json.loads((options.run / REPORT).read_text(encoding="utf-8"))
     for why, count in report["refused_because"].items():

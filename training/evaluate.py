@@ -1,13 +1,12 @@
 """Fifth step: `python -m training.evaluate --run RUN --bundle FOLDER` measures a network, and bundles it.
 
-Calibration and thresholds are fixed on the validation part; only then is the test part opened, and how often
-it has been is written down. Writes metrics.json, plots, report.html and the bundle; what a killed run had
-scored is kept.
+Calibration and thresholds are chosen on the validation part. Only then is the test part opened, and each
+opening is recorded. Writes metrics.json, plots, report.html and the bundle, and keeps what a killed run has
+scored.
 """
 
 import argparse
 import json
-import math
 import sys
 from collections import Counter
 from dataclasses import asdict
@@ -18,14 +17,14 @@ from model.bundle import CARD, CHECK, MEASURED, Description, write_bundle
 from model.onnx_graph import to_onnx
 from model.weights import write_weights
 from training.batches.examples import entries_of, labels_of, read_part
-from training.data.ancestry import ancestry_of, known_before, refuse_overlap
+from training.data.ancestry import read_ancestry, read_known_before, refuse_overlap
 from training.data.known_xrays import FILE as KNOWN
 from training.data.known_xrays import known_of
 from training.data.manifest import read_manifest
 from training.data.split import TEST, TRAIN, VALIDATION, division_of, read_split
-from training.evaluation.calibration import fix
 from training.evaluation.card import write_card
-from training.evaluation.findings import ScoredPart, change_of, localise, measure
+from training.evaluation.findings import ScoredPart, compare, localise, measure
+from training.evaluation.intervals import without_nan
 from training.evaluation.least_size import describe_base, mark_small
 from training.evaluation.plots import draw_plots
 from training.evaluation.radiograph_check import METRICS as CHECK_METRICS
@@ -33,31 +32,32 @@ from training.evaluation.radiograph_check import NO_CHECK
 from training.evaluation.report import REPORT, write_report
 from training.evaluation.robustness import measure_robustness, size_only
 from training.evaluation.stored_scores import StoredScores
+from training.evaluation.thresholds import choose_operating_points
 from training.network.backend import prepare_backend
 from training.network.trained import beginning_of, config_of, refuse_another_division
 from training.run.atomic_file import write_json
-from training.run.refused import told_plainly
-from training.run.test_part_openings import note_opening
+from training.run.errors import exit_with_message
+from training.run.test_part_openings import record_opening
 
 
 def evaluate(run: Path, bundle: Path, again: bool = False, small: bool = False) -> dict[str, Any]:
     """Measure the run's network, write its report and its bundle; return the metrics.
 
-    Refused where the validation part is too small to fix thresholds on, unless `small`: then all that is
+    StepRefused where the validation part is too small to fix thresholds on, unless `small`: then all that is
     written is marked.
     """
     config = config_of(run)
     division = division_of(run)
     refuse_another_division(run, division)
-    before = known_before(run)
+    before = read_known_before(run)
     refuse_overlap(run, before)
     scores = StoredScores(run, config)
     known = read_part(run, VALIDATION, config.input_size)
     fixed_on = describe_base("validation part", labels_of(known), small)
-    fixed = fix(known, scores.of(VALIDATION, [example.square for example in known]))
-    calibration, thresholds = fixed.calibration, fixed.thresholds
+    chosen = choose_operating_points(known, scores.of(VALIDATION, [example.square for example in known]))
+    calibration, thresholds = chosen.calibration, chosen.thresholds
 
-    openings = note_opening(run, division, scores.fingerprint, again)
+    openings = record_opening(run, division, scores.fingerprint, again)
     unseen = read_part(run, TEST, config.input_size)
     squares = [example.square for example in unseen]
     test = ScoredPart.of(unseen, scores.of(TEST, squares), calibration)
@@ -65,22 +65,22 @@ def evaluate(run: Path, bundle: Path, again: bool = False, small: bool = False) 
     metrics: dict[str, Any] = {
         "config": asdict(config),
         "began_with": beginning_of(run),
-        "ancestry": ancestry_of(run),
+        "ancestry": read_ancestry(run),
         "data": _describe(run),
         "openings_of_the_test_part": openings,
         "calibration": asdict(calibration),
         "thresholds": asdict(thresholds),
-        "region_calibration": asdict(fixed.regions),
+        "region_calibration": asdict(chosen.regions),
         "fixed_on": fixed_on,
         **measure(test, thresholds),
-        "int8_against_float32": change_of(test, exact),
+        "int8_against_float32": compare(test, exact),
         "robustness": measure_robustness(run, test, scores),
         "size_only": size_only(run, test),
         "radiograph_check": _read_check(run)[1],
     }
     cam = scores.grad_cam_of(TEST, squares)
     metrics["localisation"]["grad_cam"] = localise(test, cam, thresholds.low, _GRAD_CAM_THRESHOLD)
-    metrics = _without_nan(metrics)
+    metrics = without_nan(metrics)
     write_json(run / MEASURED, metrics)
     draw_plots(run, metrics, test, thresholds)
     public_report = write_report(run, metrics)
@@ -91,7 +91,7 @@ def evaluate(run: Path, bundle: Path, again: bool = False, small: bool = False) 
         input_size=config.input_size,
         thresholds=thresholds,
         calibration=calibration,
-        region_calibration=fixed.regions,
+        region_calibration=chosen.regions,
         metrics={
             "test": metrics["test"],
             "fixed_on": fixed_on,
@@ -129,15 +129,6 @@ def _of_ancestors(metrics: dict[str, Any], key: str, separator: str, own: list[s
     return list(dict.fromkeys([*own, *sorted(inherited)]))
 
 
-def _without_nan(values: Any) -> Any:
-    """Write what cannot be measured as null: JSON knows no NaN."""
-    if isinstance(values, dict):
-        return {key: _without_nan(value) for key, value in values.items()}
-    if isinstance(values, list | tuple):
-        return [_without_nan(value) for value in values]
-    return None if isinstance(values, float) and math.isnan(values) else values
-
-
 def _describe(run: Path) -> dict[str, Any]:
     entries = {part: entries_of(run, part) for part in (TRAIN, VALIDATION, TEST)}
     everything = [entry for inside in entries.values() for entry in inside]
@@ -159,7 +150,7 @@ def _describe(run: Path) -> dict[str, Any]:
 def _read_check(run: Path) -> tuple[str, dict[str, Any] | None]:
     """Read the radiograph check that the run fitted, and its measures; else one that refuses nothing.
 
-    Another bundle's check does not fit: it was fitted on what another network sees.
+    Another bundle's check does not fit: it was fitted on another network's features.
     """
     if not (run / CHECK).exists():
         return NO_CHECK.to_json(), None
@@ -177,7 +168,7 @@ def main() -> None:
         "--small", action="store_true", help="fix thresholds on too few X-rays, and mark that"
     )
     options = parser.parse_args()
-    with told_plainly("evaluate"):
+    with exit_with_message("evaluate"):
         prepare_backend(config_of(options.run).threads)
         metrics = evaluate(options.run, options.bundle, options.again, options.small)
     value = metrics["test"]["auc"]

@@ -1,6 +1,6 @@
-"""Write a bundle's network as one ONNX file with its weights, for compilers such as IBM's zDLC.
+"""Writes a bundle's network as one ONNX file with its weights, for compilers such as IBM's zDLC.
 
-docs/linuxone.md says what for. On x86 or ARM, as all that writes ONNX:
+docs/linuxone.md says when it is needed. It runs on x86 and ARM, as every step that writes ONNX:
 
     python -m training.export_onnx model/bundle osteo.onnx
 """
@@ -13,7 +13,7 @@ from model.onnx_graph import INPUT, with_weights
 
 
 def main() -> None:
-    """Write the file, and say what its input is."""
+    """Write the file, and print the shape of its input."""
     parser = argparse.ArgumentParser(prog="python -m training.export_onnx", description=__doc__)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("onnx", type=Path)

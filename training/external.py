@@ -1,8 +1,8 @@
 """Measures a bundle on a hospital's own X-rays: `python -m training.external FOLDER --bundle BUNDLE`.
 
-Nothing is trained: each X-ray goes the way that it goes in service. Writes external.json, report.html and
-answers.csv to the run's folder; with --recalibrate, also a bundle with calibration and thresholds of there.
-What a killed call had answered is kept.
+Nothing is trained: each X-ray is answered as in service. Writes external.json, report.html and answers.csv to
+the run's folder, and with --recalibrate a bundle with the place's calibration and thresholds. The answers of
+a killed call are kept.
 """
 
 import argparse
@@ -14,22 +14,22 @@ from typing import Any
 
 from model.bundle import Bundle, read_bundle
 from model.engines import choose
-from training.evaluation.external.logits import in_the_large, slope
+from training.evaluation.external.goodness_of_fit import in_the_large, slope
 from training.evaluation.external.recalibrate import FOLDS, Recalibrated, recalibrate, write_recalibrated
 from training.evaluation.external.site import Site, read_site
 from training.evaluation.external.site_report import write_section, write_site_report
-from training.evaluation.figures import Calls, as_a_whole, subgroups
+from training.evaluation.figures import Calls, measure_subgroups, measure_whole
 from training.evaluation.intervals import without_nan
 from training.evaluation.least_size import describe_base
 from training.evaluation.report import REPORT, as_text
 from training.evaluation.sample import Sample
 from training.run.atomic_file import write_json, write_table
-from training.run.refused import Refused, told_plainly
+from training.run.errors import StepRefused, exit_with_message
 
 MEASURED, ANSWERED = "external.json", "answers.csv"
 
 
-def measure_site(site: Site, bundle: Bundle, run: Path) -> dict[str, Any]:
+def _measure_site(site: Site, bundle: Bundle, run: Path) -> dict[str, Any]:
     """Measure the bundle as it is, with the thresholds that it brings."""
     about, sample = bundle.description, site.transported(bundle)
     return {
@@ -48,11 +48,11 @@ def measure_site(site: Site, bundle: Bundle, run: Path) -> dict[str, Any]:
         "refusals": site.refusals(),
         "warnings": site.warnings(),
         "found_of_all_sent": site.found_of_all_sent(about.thresholds.low, sample.probabilities),
-        **figures_of(sample, Calls.of(sample.probabilities, about.thresholds)),
+        **_measure_figures(sample, Calls.of(sample.probabilities, about.thresholds)),
     }
 
 
-def figures_of(sample: Sample, calls: Calls) -> dict[str, Any]:
+def _measure_figures(sample: Sample, calls: Calls) -> dict[str, Any]:
     """Measure a sample as a whole and in subgroups, and how well its probabilities fit."""
     p, labels = sample.probabilities, sample.labels
 
@@ -60,28 +60,28 @@ def figures_of(sample: Sample, calls: Calls) -> dict[str, Any]:
         no_bounds = (float("nan"), float("nan"))
         return sample.measure(lambda i: statistic(p[i], labels[i]), lambda *_: no_bounds)
 
-    whole = as_a_whole(sample, calls)
+    whole = measure_whole(sample, calls)
     whole["test"] |= {
         "calibration_in_the_large": fit(in_the_large),
         "calibration_slope": fit(slope),
         "mean_probability": sample.mean(p),
         "share_fractured": sample.mean(labels),
     }
-    return {**whole, "subgroups": subgroups(sample, calls)}
+    return {**whole, "subgroups": measure_subgroups(sample, calls)}
 
 
-def recalibrate_to(
+def _recalibrate_to(
     folder: Path, site: Site, bundle: Bundle, metrics: dict[str, Any], small: bool, run: Path
 ) -> None:
-    """Write the bundle with calibration and thresholds of there to `folder`, and measure it in `metrics`."""
+    """Write the bundle with the place's calibration and thresholds to `folder`; measure it in `metrics`."""
     base = describe_base(f"X-rays of {', '.join(site.folders)}", site.transported(bundle).labels, small)
     if metrics["test"]["auc"]["low"] <= 0.5:
-        raise Refused(
+        raise StepRefused(
             f"the bundle's area under the ROC curve is {as_text(metrics['test']['auc'])} here: it may tell "
             "nothing, and no calibration can mend that"
         )
     fitted = recalibrate(site, bundle)
-    after = without_nan(figures_of(fitted.sample, fitted.calls))
+    after = without_nan(_measure_figures(fitted.sample, fitted.calls))
     metrics["recalibrated"] = _provenance(site, bundle, metrics, base, fitted, after)
     report = write_site_report(run, metrics, site.transported(bundle))
     write_recalibrated(
@@ -114,14 +114,14 @@ def _provenance(
     }
 
 
-def write_answers(run: Path, site: Site, probabilities: Any) -> None:
+def _write_answers(run: Path, site: Site, probabilities: Any) -> None:
     """Write answers.csv, a row for each X-ray with its file's name: it stays where the X-rays may be."""
-    said = iter(probabilities)
+    answers = iter(probabilities)
     rows = [
         {
             "image": entry.image,
             "fractured": int(entry.fractured),
-            "probability": "" if one.score is None else f"{next(said):.4f}",
+            "probability": "" if one.score is None else f"{next(answers):.4f}",
             "refused": one.refused,
             "why": one.why,
         }
@@ -140,16 +140,16 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="recalibrate on too few X-rays, and mark that")
     options = parser.parse_args()
     run = options.run or Path("var/external") / options.folders[0].resolve().name
-    with told_plainly("external"):
+    with exit_with_message("external"):
         bundle = read_bundle(options.bundle)
         site = read_site(options.folders, options.bundle, run)
-        metrics = without_nan(measure_site(site, bundle, run))
+        metrics = without_nan(_measure_site(site, bundle, run))
         sample = site.transported(bundle)
-        write_answers(run, site, sample.probabilities)
+        _write_answers(run, site, sample.probabilities)
         write_json(run / MEASURED, metrics)
         write_site_report(run, metrics, sample)
         if options.recalibrate:
-            recalibrate_to(options.recalibrate, site, bundle, metrics, options.small, run)
+            _recalibrate_to(options.recalibrate, site, bundle, metrics, options.small, run)
             write_json(run / MEASURED, metrics)
     print(f"AUC {as_text(metrics['test']['auc'])}; report: {run / REPORT}", file=sys.stderr)
     if options.recalibrate:

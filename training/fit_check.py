@@ -1,7 +1,7 @@
-"""Fits `model.radiograph_check` on what the run's network sees: `python -m training.fit_check --run RUN`.
+"""Fits `model.radiograph_check` on features of the run's network: `python -m training.fit_check --run RUN`.
 
-After `training.train` and before `training.evaluate`, which puts radiograph_check.json into the bundle, with
-how it was measured.
+It runs after `training.train` and before `training.evaluate`, which puts radiograph_check.json and its
+measures into the bundle.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from training.evaluation.radiograph_check import METRICS, fit_and_measure
 from training.network.backend import prepare_backend
 from training.network.trained import config_of
 from training.run.atomic_file import write_json
-from training.run.refused import told_plainly
+from training.run.errors import exit_with_message
 
 _DATA = Path("../shared/data/photographs-128")
 _PHOTOGRAPHS = [_DATA / "caltech101.zip", _DATA / "imagenette.zip"]
@@ -30,7 +30,7 @@ def main() -> None:
         "--xrays", type=Path, nargs="*", default=[], help="the same, of X-rays from elsewhere"
     )
     options = parser.parse_args()
-    with told_plainly("fit_check"):
+    with exit_with_message("fit_check"):
         prepare_backend(config_of(options.run).threads)
         check, metrics = fit_and_measure(options.run, options.photographs, options.xrays)
     (options.run / CHECK).write_text(check.to_json(), encoding="utf-8")

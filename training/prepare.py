@@ -1,7 +1,7 @@
 """Second step: `python -m training.prepare --run RUN` divides the manifest, and proves that nothing leaks.
 
 Writes split.csv, prepare.json (the leakage report) and a contact sheet of each part. With --audit it judges
-somebody else's division instead, writes audit.json, and exits with 1 if that leaks.
+another division instead, writes audit.json, and exits with 1 if that leaks.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from training.data.split import (
     write_split,
 )
 from training.run.atomic_file import write_json
-from training.run.refused import Refused, told_plainly
+from training.run.errors import StepRefused, exit_with_message
 
 REPORT, AUDIT = "prepare.json", "audit.json"
 _PART_FOLDERS = {
@@ -47,7 +47,7 @@ _PART_FOLDERS = {
 def prepare(run: Path, seed: int) -> dict[str, Any]:
     """Divide the run's manifest; write and return the report."""
     entries = read_manifest(run)
-    pairs = near_duplicates_of(run, entries)
+    pairs = _find_copies(run, entries)
     groups = join_groups(entries, pairs)
     parts = split_by_group(entries, groups, seed)
     report = {
@@ -62,7 +62,7 @@ def prepare(run: Path, seed: int) -> dict[str, Any]:
         "parts": {
             part: _describe([e for e, p in zip(entries, parts, strict=True) if p == part]) for part in FOLDS
         },
-        **leakage_report(entries, parts, pairs),
+        **_report_leaks(entries, parts, pairs),
     }
     for part in FOLDS:
         inside = [entry for entry, its in zip(entries, parts, strict=True) if its == part]
@@ -72,7 +72,7 @@ def prepare(run: Path, seed: int) -> dict[str, Any]:
     return report
 
 
-def near_duplicates_of(run: Path, entries: Sequence[ManifestRow]) -> Pairs:
+def _find_copies(run: Path, entries: Sequence[ManifestRow]) -> Pairs:
     """Find the copies among the manifest's images; fingerprints that `collect` took are not taken again."""
     with Fingerprints(run) as fingerprints:
         for entry in tqdm(entries, "fingerprints", unit="image"):
@@ -87,8 +87,8 @@ def groups_in_two_parts(groups: Sequence[str], parts: Sequence[str]) -> int:
     return sum(count > 1 for count in Counter(group for group, _ in sides).values())
 
 
-def leakage_report(entries: Sequence[ManifestRow], parts: Sequence[str], pairs: Pairs) -> dict[str, Any]:
-    """Say which copies stand on two sides; what is not in the division has no side."""
+def _report_leaks(entries: Sequence[ManifestRow], parts: Sequence[str], pairs: Pairs) -> dict[str, Any]:
+    """List the copies that stand in two parts; an image outside of the division has no part."""
     leaks = [(i, j, apart) for i, j, apart in find_leaks(parts, pairs) if parts[i] and parts[j]]
     tested = {k for i, j, _ in leaks for k in (i, j) if parts[k] == TEST}
     return {
@@ -110,13 +110,15 @@ def audit(run: Path, division: str) -> dict[str, Any]:
     entries = read_manifest(run)
     parts = _parts_by_folder(entries) if division == "folders" else _parts_by_table(entries, Path(division))
     if not any(parts):
-        raise Refused(f"none of the manifest's images is in {division}; it needs the columns image and part")
-    pairs = near_duplicates_of(run, entries)
+        raise StepRefused(
+            f"none of the manifest's images is in {division}; it needs the columns image and part"
+        )
+    pairs = _find_copies(run, entries)
     report = {
         "division": division,
         "parts": dict(Counter(part or "not divided" for part in parts)),
         "groups_in_two_parts": groups_in_two_parts(join_groups(entries, pairs), parts),
-        **leakage_report(entries, parts, pairs),
+        **_report_leaks(entries, parts, pairs),
     }
     write_json(run / AUDIT, report)
     return report
@@ -155,7 +157,7 @@ def main() -> None:
         "--audit", metavar="DIVISION", help="judge a CSV of image and part, or `folders`, instead"
     )
     options = parser.parse_args()
-    with told_plainly("prepare"):
+    with exit_with_message("prepare"):
         report = audit(options.run, options.audit) if options.audit else prepare(options.run, options.seed)
     for part, described in report["parts"].items():
         print(f"{part}: {described if options.audit else described['images']}", file=sys.stderr)

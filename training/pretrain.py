@@ -1,6 +1,6 @@
-"""Pre-trains a backbone on gray photographs, for want of ImageNet weights: `python -m training.pretrain`.
+"""Pre-trains a backbone on gray photographs, without ImageNet weights: `python -m training.pretrain`.
 
-Before `training.train`, which begins with the file it writes. Killed at any moment, the same command goes on.
+`training.train` begins with the file that it writes. Killed at any moment, the same command goes on.
 """
 
 import argparse
@@ -22,8 +22,8 @@ from training.network.trunk import start_at_identity, write_trunk
 from training.run.atomic_file import write_json
 from training.run.checkpoint import Position, position_of, restore, save
 from training.run.config import fingerprint_of, read_toml
-from training.run.curves import HISTORY, note
-from training.run.refused import told_plainly
+from training.run.curves import HISTORY, append_line
+from training.run.errors import exit_with_message
 
 if TYPE_CHECKING:
     import keras
@@ -35,7 +35,7 @@ _MARGIN = 8
 
 @dataclass(frozen=True)
 class Pretraining:
-    """Everything that decides what a pre-training yields; one TOML file each."""
+    """All settings that a pre-trained backbone depends on; one TOML file each."""
 
     seed: int
     backbone: str
@@ -76,7 +76,7 @@ def pretrain(config: Pretraining, data: Path, out: Path) -> None:
         model.reset_metrics()
         losses = {key: round(float(value), 4) for key, value in logs.items()}
         bar.set_postfix(losses)
-        note(out / HISTORY, step=step, **losses)
+        append_line(out / HISTORY, step=step, **losses)
         if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.steps:
             save(out / CHECKPOINT, config.fingerprint, Position(0, step + 1), model)
     write_trunk(out / TRUNK, model)
@@ -159,7 +159,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data/tiny-imagenet-gray"))
     parser.add_argument("--out", type=Path, default=Path("var/pretrained"), help="folder of the run")
     options = parser.parse_args()
-    with told_plainly("pretrain"):
+    with exit_with_message("pretrain"):
         config = read_toml(options.config, lambda values: Pretraining(**values))
         prepare_backend(config.threads)
         pretrain(config, options.data, options.out)

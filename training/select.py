@@ -29,7 +29,7 @@ from training.network.trained import refuse_bundle_of_another_division
 from training.network.trunk import begin_with, bundle_of
 from training.run.atomic_file import write_json
 from training.run.config import Config, Phase, read_toml
-from training.run.refused import Refused, told_plainly
+from training.run.errors import StepRefused, exit_with_message
 
 if TYPE_CHECKING:
     import keras
@@ -61,7 +61,7 @@ class Comparison:
 
 
 def read_comparison(path: Path) -> Comparison:
-    """Read a comparison; Refused as by `read_toml`, or if a candidate cannot begin as all do."""
+    """Read a comparison; StepRefused as by `read_toml`, or if a candidate cannot begin as all do."""
 
     def shape(values: dict[str, Any]) -> Comparison:
         return Comparison(
@@ -75,7 +75,7 @@ def read_comparison(path: Path) -> Comparison:
     if bundle_of(comparison.common.begin):
         for candidate in comparison.candidates:
             if not (candidate.blocks and candidate.locate):
-                raise Refused(
+                raise StepRefused(
                     f"{path}: {candidate.name!r} leaves out blocks or localisation, and cannot begin with "
                     f"{comparison.common.begin}, which has both; begin with a file of training.pretrain"
                 )
@@ -111,7 +111,7 @@ def _read(path: Path, budget: dict[str, Any]) -> list[dict[str, Any]]:
         return []
     values = json.loads(path.read_text(encoding="utf-8"))
     if values["budget"] != budget:
-        raise Refused(f"{path} compares under another budget or division; move it away first")
+        raise StepRefused(f"{path} compares under another budget or division; move it away first")
     return list(values["candidates"])
 
 
@@ -145,11 +145,11 @@ def _score(model: "keras.Model", examples: Sequence[Example]) -> dict[str, Any]:
     squares = [example.square for example in examples]
     score(model, squares[:1], "compiling")
     start = time.perf_counter()
-    said = score(model, squares, "measuring").fracture
+    scores = score(model, squares, "measuring").fracture
     seconds = time.perf_counter() - start
     labels, groups = labels_of(examples), groups_of(examples)
     interval = with_interval(
-        lambda i: auc(said[i], labels[i]),
+        lambda i: auc(scores[i], labels[i]),
         groups,
         lambda value: auc_bounds(value, labels, groups),
     )
@@ -162,7 +162,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True, help="folder of the run")
     parser.add_argument("--config", type=Path, default=Path("training/configs/select.toml"))
     options = parser.parse_args()
-    with told_plainly("select"):
+    with exit_with_message("select"):
         comparison = read_comparison(options.config)
         prepare_backend(comparison.common.threads)
         measured = select(comparison, options.run)

@@ -1,7 +1,7 @@
 """Draws a collection of synthetic wrists, half of them broken: `python -m training.synthetic_set FOLDER`.
 
-For `make train-smoke` and the tests, which must run without anybody's X-rays. What is learned from it says
-nothing about real ones.
+For `make train-smoke` and the tests, which must run without patients' X-rays. A network that is trained on it
+knows nothing about real ones.
 """
 
 import argparse

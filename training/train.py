@@ -21,7 +21,7 @@ from training.batches.draw import Batches
 from training.batches.examples import Example, labels_of, read_part, shrink
 from training.batches.prefetch import draw_ahead
 from training.batches.step import compile_phase, take_average, train_step
-from training.data.ancestry import note_ancestry, refuse_overlap
+from training.data.ancestry import refuse_overlap, write_ancestry
 from training.data.known_xrays import read_known
 from training.data.split import TRAIN, division_of
 from training.data.split import VALIDATION as VALIDATION_PART
@@ -29,11 +29,11 @@ from training.evaluation.scores import score
 from training.network.backend import prepare_backend
 from training.network.growth import transfer
 from training.network.trained import refuse_bundle_of_another_division, write_trained
-from training.network.trunk import begin_with, bundle_of, told_of
+from training.network.trunk import begin_with, bundle_of, describe_beginning
 from training.run.checkpoint import Position, position_of, restore, save
 from training.run.config import Config, Phase, read_config
-from training.run.curves import HISTORY, VALIDATION, draw_curves, note
-from training.run.refused import told_plainly
+from training.run.curves import HISTORY, VALIDATION, append_line, draw_curves
+from training.run.errors import exit_with_message
 from training.run.test_part_openings import inherit_openings
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def train(config: Config, run: Path) -> None:
             refuse_bundle_of_another_division(bundle, run, division)
             refuse_overlap(run, read_known(bundle.folder))
             inherit_openings(run, division, bundle)
-        note_ancestry(run, bundle)
+        write_ancestry(run, bundle)
         position = Position(0, 0)
     largest = max(phase.resolution for phase in config.phases)
     batches = Batches(
@@ -82,7 +82,7 @@ def train(config: Config, run: Path) -> None:
         transfer(model, grown)
         model = grown
         save(run / CHECKPOINT, experiment(position.phase), position, model)
-    write_trained(run, config, division, told_of(config.begin), model)
+    write_trained(run, config, division, describe_beginning(config.begin), model)
     draw_curves(run)
 
 
@@ -96,7 +96,7 @@ def _run_phase(
 ) -> Iterator[Position]:
     """Run a phase from `start` to its end, the averaged weights in place; yield where a checkpoint is due.
 
-    What is noted of a step comes before its checkpoint: a step after which nothing was saved is done again.
+    A step is recorded before its checkpoint: a step after which nothing was saved is repeated.
     """
     phase = config.phases[start.phase]
     before = sum(earlier.steps for earlier in config.phases[: start.phase])
@@ -108,18 +108,18 @@ def _run_phase(
     for step, batch in enumerate(bar, start.step):
         values = train_step(model, batch)
         bar.set_postfix(values)
-        note(run / HISTORY, at=before + step, phase=start.phase, step=step, **values)
+        append_line(run / HISTORY, at=before + step, phase=start.phase, step=step, **values)
         done = step + 1
         if done == phase.steps:
             take_average(model)
         if done % config.validate_every == 0 or done == phase.steps:
-            note(run / VALIDATION, at=before + step, **validate(model, validation, config, phase))
+            append_line(run / VALIDATION, at=before + step, **_validate(model, validation, config, phase))
             draw_curves(run)
         if done % config.checkpoint_every == 0 or done == phase.steps:
             yield Position(start.phase, done)
 
 
-def validate(
+def _validate(
     model: "keras.Model", validation: Sequence[Example], config: Config, phase: Phase
 ) -> dict[str, float]:
     """Measure on the validation part, or on windows of it, with the weights as they are."""
@@ -127,17 +127,17 @@ def validate(
         fixed = Batches(validation, config.batch_size, config.positive_share, config.seed)
         plain = replace(phase, tones=0.0, wear=0.0, any_angle=0.0)
         drawn = [fixed.draw(i, plain) for i in range(_WINDOW_BATCHES)]
-        said = np.concatenate([model.predict_on_batch(batch.x)[FRACTURE][:, 0] for batch in drawn])
+        scores = np.concatenate([model.predict_on_batch(batch.x)[FRACTURE][:, 0] for batch in drawn])
         labels = np.concatenate([batch.fracture[:, 0] for batch in drawn]) > 0
     else:
         squares = [shrink(example.square, phase.input_size) for example in validation]
-        said, labels = score(model, squares, "validating").fracture, labels_of(validation)
+        scores, labels = score(model, squares, "validating").fracture, labels_of(validation)
     # Batches are richer in fractures than the part: an accuracy at 0.5 would count that, too.
-    threshold = np.quantile(said, 1 - labels.mean())
+    threshold = np.quantile(scores, 1 - labels.mean())
     return {
-        "loss": round(float(log_loss(labels, np.clip(said, 1e-6, 1 - 1e-6))), 4),
-        "accuracy": round(float(((said >= threshold) == labels).mean()), 4),
-        "auc": round(float(roc_auc_score(labels, said)), 4),
+        "loss": round(float(log_loss(labels, np.clip(scores, 1e-6, 1 - 1e-6))), 4),
+        "accuracy": round(float(((scores >= threshold) == labels).mean()), 4),
+        "auc": round(float(roc_auc_score(labels, scores)), 4),
     }
 
 
@@ -149,7 +149,7 @@ def main() -> None:
         "--config", type=Path, required=True, help="the experiment, a file in training/configs"
     )
     options = parser.parse_args()
-    with told_plainly("train"):
+    with exit_with_message("train"):
         config = read_config(options.config)
         prepare_backend(config.threads)
         train(config, options.run)

@@ -1,1 +1,1 @@
-"""What people would serve this model with instead: each the way its own documentation shows it."""
+"""Serves the same model by other means, each as its own documentation shows it."""

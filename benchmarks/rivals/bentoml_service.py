@@ -1,4 +1,4 @@
-"""BentoML with adaptive batching: one service decodes, the one behind it runs the network in batches."""
+"""Serves by BentoML with adaptive batching: one service decodes, another runs the network in batches."""
 
 from typing import Any
 

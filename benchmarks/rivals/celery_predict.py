@@ -1,4 +1,4 @@
-"""A plain Celery task that calls `model.predict`; the image travels in the message, the answer by Redis."""
+"""Serves by a Celery task that calls `model.predict`; Redis carries image and answer."""
 
 import base64
 import os

@@ -1,4 +1,4 @@
-"""A plain Flask application that calls `model.predict`, for gunicorn."""
+"""Serves by a Flask application that calls `model.predict`, for gunicorn."""
 
 from flask import Flask, request
 

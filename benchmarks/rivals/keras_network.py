@@ -1,4 +1,4 @@
-"""The bundle's network in Keras, as every rival runs it: same weights, same pixels, same outputs."""
+"""Loads the bundle's network in Keras, as every rival runs it: same weights, pixels and outputs."""
 
 import os
 from pathlib import Path
@@ -18,7 +18,7 @@ SIZE = BUNDLE.description.input_size
 
 
 def load() -> keras.Model:
-    """The network, run once."""
+    """Load the network, and run it once."""
     network = build(SIZE, BUNDLE.description.backbone)
     read_weights(BUNDLE.folder / WEIGHTS, network)
     for batch in (1, BATCH):
@@ -27,12 +27,12 @@ def load() -> keras.Model:
 
 
 def prepare(image: bytes) -> np.ndarray:
-    """What the network sees of an image file, float32 (size, size, 1)."""
+    """Make the network's input of an image file, float32 (size, size, 1)."""
     return to_input(decode(image).pixels, SIZE)
 
 
 def predict(network: keras.Model, inputs: np.ndarray) -> list[dict[str, object]]:
-    """The answers to inputs (n, size, size, 1), as JSON has them."""
+    """Answer inputs (n, size, size, 1), as JSON has it."""
     outputs = network.predict(inputs, verbose=0)
     return [
         {"score": float(score), "cells": cells.round(3).tolist()}

@@ -1,4 +1,4 @@
-"""LitServe with batching."""
+"""Serves by LitServe with batching."""
 
 import base64
 import sys
@@ -18,11 +18,11 @@ class Radiographs(litserve.LitAPI):
         self._network = load()
 
     def decode_request(self, request: dict[str, str]) -> np.ndarray:
-        """What the network sees of the image, which LitServe wants inside JSON."""
+        """Make the network's input of the image, which LitServe wants inside JSON."""
         return prepare(base64.b64decode(request["image"]))
 
     def batch(self, inputs: list[np.ndarray]) -> np.ndarray:
-        """Several of them as one."""
+        """Stack several inputs."""
         return np.stack(inputs)
 
     def predict(self, inputs: np.ndarray) -> list[dict[str, Any]]:
@@ -30,11 +30,11 @@ class Radiographs(litserve.LitAPI):
         return predict(self._network, inputs)
 
     def unbatch(self, outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """One answer each."""
+        """Split the answers."""
         return outputs
 
     def encode_response(self, output: dict[str, Any]) -> dict[str, Any]:
-        """The answer as JSON has it."""
+        """Return the answer as JSON has it."""
         return output
 
 

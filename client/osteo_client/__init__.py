@@ -1,4 +1,4 @@
-"""Submit bone X-rays to Osteo-Synergy, wait for what it finds, and verify its callbacks."""
+"""Submits bone X-rays to Osteo-Synergy, waits for results, and verifies callbacks."""
 
 from osteo_client.async_client import AsyncClient, AsyncJobHandle
 from osteo_client.callbacks import Event, from_django, from_fastapi, from_flask, verify

@@ -1,4 +1,4 @@
-"""The same client for programs with an event loop: `await (await client.submit("wrist.png")).result()`."""
+"""Submits X-rays from programs with an event loop: `await (await client.submit("wrist.png")).result()`."""
 
 import asyncio
 import json
@@ -69,7 +69,7 @@ class AsyncClient(AsyncStudies):
         return AsyncJobHandle(self, await self._run(steps))
 
     async def job(self, job_id: str) -> "AsyncJobHandle":
-        """The job with this id. Raises NoSuchJob."""
+        """Look up the job with this id. Raises NoSuchJob."""
         return AsyncJobHandle(self, await self._run(self._steps.job(job_id)))
 
     async def jobs(
@@ -80,7 +80,7 @@ class AsyncClient(AsyncStudies):
         created_after: datetime | None = None,
         created_before: datetime | None = None,
     ) -> AsyncIterator["AsyncJobHandle"]:
-        """Your jobs, newest first. Times need a zone."""
+        """List your jobs, newest first. Times need a zone."""
         filters = filters_of(state, reference, created_after, created_before)
         cursor: str | None = None
         while True:
@@ -91,18 +91,18 @@ class AsyncClient(AsyncStudies):
                 return
 
     async def keys(self) -> list[ApiKey]:
-        """Your API keys, oldest first, ended ones too. This and the next three need the scope `admin`."""
+        """List your API keys, oldest first, ended ones too. This and the next three need scope `admin`."""
         return await self._run(self._keys.all())
 
     async def create_key(self, scopes: Collection[Scope] | None = None) -> NewKey:
-        """A new key with these scopes, of those that this client's own key has; all of them, unless given.
+        """Make a key with these scopes, of those that this client's own key has; all of them, unless given.
 
-        Where the answer is lost on its way, a second key is made: nobody has the first, and `keys` shows it.
+        Where the answer is lost on its way, a second key is made. The first is unused, and `keys` lists it.
         """
         return await self._run(self._keys.create(scopes))
 
     async def rotate_key(self, key_id: str) -> NewKey:
-        """A new key in this one's place, which ends in 24 hours. Raises NoSuchKey."""
+        """Make a key in this one's place, which ends in 24 hours. Raises NoSuchKey."""
         return await self._run(self._keys.rotate(key_id))
 
     async def revoke_key(self, key_id: str) -> None:
@@ -143,7 +143,7 @@ class AsyncClient(AsyncStudies):
 
 
 class AsyncJobHandle:
-    """One job of a client's. `job` holds it as last seen."""
+    """One job of a client; `job` is the job as last fetched."""
 
     def __init__(self, client: AsyncClient, steps: JobSteps) -> None:
         self._client = client
@@ -152,27 +152,27 @@ class AsyncJobHandle:
     @property
     def id(self) -> str:
         """The job's id, such as `job_01J...`."""
-        return self._steps.seen.id
+        return self._steps.job.id
 
     @property
     def job(self) -> Job:
-        """The job as last seen; asks nobody."""
-        return self._steps.seen
+        """The job as last fetched; sends no request."""
+        return self._steps.job
 
     async def refresh(self) -> Job:
-        """The job as it is now."""
+        """Fetch the job as it is now."""
         return await self._client._run(self._steps.refresh())
 
     async def wait(self, timeout: float | None = None) -> Job:
-        """The job once it has ended, whichever way. Raises NotEnded after `timeout` seconds."""
+        """Wait until the job has ended in any state. Raises NotEnded after `timeout` seconds."""
         return await self._client._run(self._steps.wait(timeout))
 
     async def result(self, timeout: float | None = None) -> Result:
-        """The result, waited for. Raises JobFailed where there is none, NotEnded after `timeout` seconds."""
+        """Wait for the result. Raises JobFailed where there is none, NotEnded after `timeout` seconds."""
         return await self._client._run(self._steps.result(timeout))
 
     async def heatmap(self, timeout: float | None = None) -> bytes:
-        """The overlay as a PNG, waited for. Raises as `result` does."""
+        """Wait for the overlay, and fetch it as a PNG. Raises as `result` does."""
         return await self._client._run(self._steps.heatmap(timeout))
 
     async def cancel(self) -> Job:

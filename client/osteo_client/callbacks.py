@@ -1,7 +1,7 @@
-"""The service's callbacks: verified in one call, whatever framework receives them.
+"""Verifies the service's callbacks in one call, under any framework.
 
-`verify` is all there is to it. The others take body and headers from where their framework keeps them,
-and answer a forged callback as each of these does; they import their framework when called.
+`verify` needs no framework. The other functions take body and headers from their framework, answer a forged
+callback in its way, and import it when called.
 """
 
 from collections.abc import Mapping
@@ -29,13 +29,13 @@ class Event:
     """`job.succeeded`, `job.failed` and so on; `webhook.test` for a test event."""
     timestamp: datetime
     job: Job | None
-    """None in a test event, and in that of a study, which `document` holds."""
+    """None in a test event, and in the event of a study, which is in `document`."""
     document: dict[str, Any] = field(repr=False)
-    """All that the service said."""
+    """The service's whole document."""
 
 
 def verify(secret: str, body: bytes, headers: Mapping[str, str]) -> Event:
-    """The event in a callback. `body` is what was received, byte for byte. Raises CallbackRejected."""
+    """Return the event of a callback. `body` is what was received, byte for byte. Raises CallbackRejected."""
     given = {name.lower(): value for name, value in headers.items()}
     try:
         document = Webhook(secret).verify(body, given)
@@ -53,7 +53,7 @@ def verify(secret: str, body: bytes, headers: Mapping[str, str]) -> Event:
 
 
 def from_flask(secret: str) -> Event:
-    """The event in the request that Flask is handling. A forged one is answered 401."""
+    """Return the event in the request that Flask is handling. A forged one is answered 401."""
     from flask import abort, request
 
     try:
@@ -63,7 +63,7 @@ def from_flask(secret: str) -> Event:
 
 
 async def from_fastapi(secret: str, request: "Request") -> Event:
-    """The event in a request to FastAPI. A forged one is answered 401."""
+    """Return the event in a request to FastAPI. A forged one is answered 401."""
     from fastapi import HTTPException
 
     try:
@@ -73,7 +73,7 @@ async def from_fastapi(secret: str, request: "Request") -> Event:
 
 
 def from_django(secret: str, request: "HttpRequest") -> Event:
-    """The event in a request to Django, whose view needs `@csrf_exempt`. A forged one is answered 403."""
+    """Return the event in a request to Django, whose view needs `@csrf_exempt`; 403 for a forged one."""
     from django.core.exceptions import PermissionDenied
 
     try:

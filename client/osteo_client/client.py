@@ -1,4 +1,4 @@
-"""The client for programs that wait: `Client(url, key).submit("wrist.png").result()`."""
+"""Submits X-rays from programs without an event loop: `Client(url, key).submit("wrist.png").result()`."""
 
 import json
 import time
@@ -69,7 +69,7 @@ class Client(Studies):
         return JobHandle(self, self._run(steps))
 
     def job(self, job_id: str) -> "JobHandle":
-        """The job with this id. Raises NoSuchJob."""
+        """Look up the job with this id. Raises NoSuchJob."""
         return JobHandle(self, self._run(self._steps.job(job_id)))
 
     def jobs(
@@ -80,7 +80,7 @@ class Client(Studies):
         created_after: datetime | None = None,
         created_before: datetime | None = None,
     ) -> Iterator["JobHandle"]:
-        """Your jobs, newest first. Times need a zone."""
+        """List your jobs, newest first. Times need a zone."""
         filters = filters_of(state, reference, created_after, created_before)
         cursor: str | None = None
         while True:
@@ -90,18 +90,18 @@ class Client(Studies):
                 return
 
     def keys(self) -> list[ApiKey]:
-        """Your API keys, oldest first, ended ones too. This and the next three need the scope `admin`."""
+        """List your API keys, oldest first, ended ones too. This and the next three need scope `admin`."""
         return self._run(self._keys.all())
 
     def create_key(self, scopes: Collection[Scope] | None = None) -> NewKey:
-        """A new key with these scopes, of those that this client's own key has; all of them, unless given.
+        """Make a key with these scopes, of those that this client's own key has; all of them, unless given.
 
-        Where the answer is lost on its way, a second key is made: nobody has the first, and `keys` shows it.
+        Where the answer is lost on its way, a second key is made. The first is unused, and `keys` lists it.
         """
         return self._run(self._keys.create(scopes))
 
     def rotate_key(self, key_id: str) -> NewKey:
-        """A new key in this one's place, which ends in 24 hours. Raises NoSuchKey."""
+        """Make a key in this one's place, which ends in 24 hours. Raises NoSuchKey."""
         return self._run(self._keys.rotate(key_id))
 
     def revoke_key(self, key_id: str) -> None:
@@ -142,7 +142,7 @@ class Client(Studies):
 
 
 class JobHandle:
-    """One job of a client's. `job` holds it as last seen."""
+    """One job of a client; `job` is the job as last fetched."""
 
     def __init__(self, client: Client, steps: JobSteps) -> None:
         self._client = client
@@ -151,27 +151,27 @@ class JobHandle:
     @property
     def id(self) -> str:
         """The job's id, such as `job_01J...`."""
-        return self._steps.seen.id
+        return self._steps.job.id
 
     @property
     def job(self) -> Job:
-        """The job as last seen; asks nobody."""
-        return self._steps.seen
+        """The job as last fetched; sends no request."""
+        return self._steps.job
 
     def refresh(self) -> Job:
-        """The job as it is now."""
+        """Fetch the job as it is now."""
         return self._client._run(self._steps.refresh())
 
     def wait(self, timeout: float | None = None) -> Job:
-        """The job once it has ended, whichever way. Raises NotEnded after `timeout` seconds."""
+        """Wait until the job has ended in any state. Raises NotEnded after `timeout` seconds."""
         return self._client._run(self._steps.wait(timeout))
 
     def result(self, timeout: float | None = None) -> Result:
-        """The result, waited for. Raises JobFailed where there is none, NotEnded after `timeout` seconds."""
+        """Wait for the result. Raises JobFailed where there is none, NotEnded after `timeout` seconds."""
         return self._client._run(self._steps.result(timeout))
 
     def heatmap(self, timeout: float | None = None) -> bytes:
-        """The overlay as a PNG, waited for. Raises as `result` does."""
+        """Wait for the overlay, and fetch it as a PNG. Raises as `result` does."""
         return self._client._run(self._steps.heatmap(timeout))
 
     def cancel(self) -> Job:

@@ -1,4 +1,4 @@
-"""How either client reaches the service: its address, its key and how long an answer may take."""
+"""Prepares the connection of either client: address, key, and how long an answer may take."""
 
 from importlib.metadata import version
 from typing import TypedDict
@@ -17,8 +17,8 @@ class Settings(TypedDict):
     timeout: httpx2.Timeout
 
 
-def held_by_header(what: str, text: str) -> None:
-    """Return if a header can hold this text. Raises ValueError, without the text: it may be a secret."""
+def check_header_value(what: str, text: str) -> None:
+    """Check that a header can carry this text. Raises ValueError, without the text: it may be a secret."""
     wrong = next((c for c in text if not " " <= c <= "~"), None)
     if wrong is not None:
         raise ValueError(
@@ -28,10 +28,10 @@ def held_by_header(what: str, text: str) -> None:
 
 
 def settings(url: str, key: str) -> Settings:
-    """The settings for a service and a key. Raises ValueError for an address or a key that is none."""
+    """Make the settings for a service and a key. Raises ValueError for an address or a key that is none."""
     if not url.startswith(("http://", "https://")):
         raise ValueError(f"{url!r} is no address of a service: it begins with https:// (or http:// at home)")
-    held_by_header("the API key", key.strip())
+    check_header_value("the API key", key.strip())
     return {
         "base_url": url.rstrip("/"),
         "headers": {

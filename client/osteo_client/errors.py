@@ -1,4 +1,4 @@
-"""What can go wrong, as exceptions: one for each kind of answer that a caller may want to tell apart."""
+"""Defines the exceptions of this package: one for each kind of answer that a caller may tell apart."""
 
 from email.utils import parsedate_to_datetime
 from time import time
@@ -134,7 +134,7 @@ BY_STATUS: dict[int, type[Problem]] = {
 
 
 def problem_of(response: httpx2.Response) -> Problem:
-    """The exception that stands for an answer of 4xx or 5xx, or for a redirect."""
+    """Make the exception for an answer of 4xx or 5xx, or for a redirect."""
     document: Any = None
     if response.headers.get("Content-Type", "").startswith(("application/problem+json", "application/json")):
         try:
@@ -150,7 +150,7 @@ def problem_of(response: httpx2.Response) -> Problem:
 
 
 def _seconds(text: str | None) -> float | None:
-    """Retry-After in seconds from now: it is a number of them, or a date."""
+    """Read Retry-After, a number of seconds or a date, as seconds from now."""
     if not text:
         return None
     try:

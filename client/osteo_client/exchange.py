@@ -1,4 +1,4 @@
-"""How one request gets its answer: sent again with pauses while the service is away or busy.
+"""Gets the answer to one request: sends it again with pauses while the service is away or busy.
 
 Nothing here sends or sleeps. A generator yields each request to send and is given the answer; where it yields
 a number, that many seconds go by. Both clients run the same generators, one with threads, one with asyncio.
@@ -24,7 +24,7 @@ SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 """Seconds before the first repetition, doubled from there; a Retry-After may ask for more."""
 COME_AGAIN = (429, 502, 503, 504)
 SILENCE = 60.0
-"""Seconds after which a service that does not answer at all is given up, however patient the client."""
+"""Seconds after which a service that does not answer at all is given up, for any `patience`."""
 
 
 def exchange(request: httpx2.Request, patience: float) -> Steps[httpx2.Response]:
@@ -62,7 +62,7 @@ def exchange(request: httpx2.Request, patience: float) -> Steps[httpx2.Response]
 
 
 def document_of(response: httpx2.Response) -> dict[str, Any]:
-    """The JSON object of an answer. Raises NotTheService."""
+    """Read the JSON object of an answer. Raises NotTheService."""
     try:
         document = response.json()
     except ValueError:

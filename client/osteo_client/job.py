@@ -1,4 +1,4 @@
-"""A job and its result as the service describes them: what every answer and every callback is read into."""
+"""Reads a job and its result from every answer and every callback."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,7 +20,7 @@ class Region:
 
 
 @dataclass(frozen=True)
-class Warned:
+class ResultWarning:
     """What makes an answer less reliable, such as `unusual-image`; `detail` is a sentence for a person."""
 
     type: str
@@ -36,12 +36,12 @@ class Result:
     probability: float
     """Of a fracture, calibrated, from 0 to 1."""
     regions: tuple[Region, ...]
-    warnings: tuple[Warned, ...]
+    warnings: tuple[ResultWarning, ...]
     """What makes the answer less reliable."""
     model: str
     """Name and version."""
     document: dict[str, Any] = field(repr=False)
-    """All that the service said."""
+    """The service's whole document."""
 
     @classmethod
     def read(cls, document: dict[str, Any]) -> Self:
@@ -50,7 +50,7 @@ class Result:
             finding=document["finding"],
             probability=document["probability"],
             regions=tuple(Region(tuple(r["box"]), r["score"]) for r in document["regions"]),
-            warnings=tuple(Warned(w["type"], w["detail"]) for w in document.get("warnings", ())),
+            warnings=tuple(ResultWarning(w["type"], w["detail"]) for w in document.get("warnings", ())),
             model=f"{document['model']['name']} {document['model']['version']}",
             document=document,
         )
@@ -72,7 +72,7 @@ class Job:
     id: str
     state: State
     delivery: Delivery
-    """What came of the callback."""
+    """How the delivery of the callback stands."""
     reference: str | None
     own_id: str | None
     """The id of your own that it was submitted under."""
@@ -87,7 +87,7 @@ class Job:
     error: JobError | None
     result: Result | None
     document: dict[str, Any] = field(repr=False)
-    """All that the service said; what it has learned since this client was written is here."""
+    """The service's whole document, with fields that are newer than this client."""
 
     @property
     def ended(self) -> bool:

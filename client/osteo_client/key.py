@@ -1,4 +1,4 @@
-"""An API key of this client's as the service describes it: what the routes about keys answer is read into."""
+"""Reads an API key from the answers of the routes about keys."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,7 +19,7 @@ class ApiKey:
     last_used_at: datetime | None
     """To the hour."""
     document: dict[str, Any] = field(repr=False)
-    """All that the service said."""
+    """The service's whole document."""
 
     @classmethod
     def read(cls, document: dict[str, Any]) -> Self:
@@ -43,7 +43,7 @@ class NewKey:
     scopes: tuple[Scope, ...]
     api_key: str = field(repr=False)
     document: dict[str, Any] = field(repr=False)
-    """All that the service said."""
+    """The service's whole document."""
 
     @classmethod
     def read(cls, document: dict[str, Any]) -> Self:

@@ -1,4 +1,4 @@
-"""What can be asked of the service about this client's API keys, as steps that either client runs."""
+"""Asks the service about this client's API keys, in steps that either client runs."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class KeySteps:
     patience: float
 
     def all(self) -> Steps[list[ApiKey]]:
-        """See this client's keys."""
+        """List this client's keys."""
         response = yield from exchange(self.build("GET", "/v1/keys"), self.patience)
         return _read(response, lambda document: [ApiKey.read(key) for key in document["keys"]])
 

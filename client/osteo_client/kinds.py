@@ -1,4 +1,4 @@
-"""How files of images begin, and the media type of each."""
+"""Tells the media type of an image by its first bytes."""
 
 BEGINNINGS = (
     (0, b"\x89PNG\r\n\x1a\n", "image/png"),
@@ -17,5 +17,5 @@ BEGINNINGS = (
 
 
 def media_type(image: bytes) -> str | None:
-    """The media type of the image that begins with these bytes (132 suffice); None for an unknown one."""
+    """Return the media type of an image by its first bytes (132 suffice); None for an unknown one."""
     return next((kind for at, mark, kind in BEGINNINGS if image[at:].startswith(mark)), None)

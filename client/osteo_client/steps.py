@@ -1,4 +1,4 @@
-"""What can be asked of the service and of one job, as steps that either client runs."""
+"""Asks the service about jobs, in steps that either client runs."""
 
 import uuid
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import httpx2
 
-from osteo_client.connection import held_by_header
+from osteo_client.connection import check_header_value
 from osteo_client.errors import AlreadyEnded, Gone, JobFailed, NotEnded, NotTheService
 from osteo_client.exchange import Steps, document_of, exchange
 from osteo_client.job import Job, Result, State
@@ -57,10 +57,10 @@ class ServiceSteps:
     def submit(
         self, image: Image, idempotency_key: str | None, upload: bool, **fields: str | int | None
     ) -> Steps["JobSteps"]:
-        """Submit an image once, however often it has to be sent; with `upload` past the API."""
+        """Submit an image once, also when it has to be sent again; with `upload` past the API."""
         # Names of files often hold names of patients, so none is sent.
         idempotency_key = idempotency_key or str(uuid.uuid4())
-        held_by_header("the idempotency key", idempotency_key)
+        check_header_value("the idempotency key", idempotency_key)
         data = image if isinstance(image, bytes) else Path(image).read_bytes()
         if upload:
             fields["upload_id"] = yield from self._upload(data)
@@ -87,7 +87,7 @@ class ServiceSteps:
             raise NotTheService(
                 f"{response.url} answered with JSON that is no upload: is the address right?"
             ) from error
-        # The object store is another service: it is not told the API key.
+        # The object store is another service: it does not get the API key.
         del put.headers["Authorization"]
         yield from exchange(put, self.patience)
         return upload_id
@@ -100,7 +100,7 @@ class ServiceSteps:
     def page(
         self, cursor: str | None, filters: Mapping[str, str]
     ) -> Steps[tuple[list["JobSteps"], str | None]]:
-        """One page of this client's jobs, newest first, and where the next begins."""
+        """Fetch one page of this client's jobs, newest first, and where the next begins."""
         params = {**filters, **({"cursor": cursor} if cursor else {})}
         response = yield from exchange(self.build("GET", "/v1/jobs", params=params), self.patience)
         document = document_of(response)
@@ -110,30 +110,30 @@ class ServiceSteps:
 
 @dataclass
 class JobSteps:
-    """One job as last seen, and what can be asked of it."""
+    """One job as last fetched, and the requests about it."""
 
     service: ServiceSteps
-    seen: Job
+    job: Job
 
     def refresh(self) -> Steps[Job]:
-        """See the job as it is now."""
+        """Fetch the job as it is now."""
         return self._look(0)
 
     def wait(self, seconds: float | None) -> Steps[Job]:
-        """See the job once it has ended. Raises NotEnded."""
+        """Wait until the job has ended. Raises NotEnded."""
         deadline = inf if seconds is None else monotonic() + seconds
         pace = FIRST_PAUSE
-        while not self.seen.ended:
+        while not self.job.ended:
             asked = monotonic()
             if asked >= deadline:
-                raise NotEnded(f"{self.seen.id} is {self.seen.state} after {seconds:g} s")
+                raise NotEnded(f"{self.job.id} is {self.job.state} after {seconds:g} s")
             yield from self._look(min(HOLD_SECONDS, deadline - asked))
-            # A service that holds its answers has taken its time; with another, this is polling.
+            # A service that holds its answers leaves no pause; with another, this is polling.
             pause = min(asked + pace, deadline) - monotonic()
-            if not self.seen.ended and pause > 0:
+            if not self.job.ended and pause > 0:
                 yield pause
             pace = min(SLOWEST_PAUSE, pace * 1.5)
-        return self.seen
+        return self.job
 
     def result(self, seconds: float | None) -> Steps[Result]:
         """Wait, and take the result. Raises JobFailed and NotEnded."""
@@ -145,24 +145,24 @@ class JobSteps:
     def heatmap(self, seconds: float | None) -> Steps[bytes]:
         """Wait, and fetch the overlay as a PNG. Raises JobFailed and NotEnded."""
         yield from self.result(seconds)
-        request = self.service.build("GET", _path(self.seen.id, "/heatmap"))
+        request = self.service.build("GET", _path(self.job.id, "/heatmap"))
         response = yield from exchange(request, self.service.patience)
         return response.content
 
     def cancel(self) -> Steps[Job]:
         """Give the analysis up. Raises AlreadyEnded."""
-        request = self.service.build("POST", _path(self.seen.id, "/cancel"))
+        request = self.service.build("POST", _path(self.job.id, "/cancel"))
         try:
-            self.seen = _job((yield from exchange(request, self.service.patience)))
+            self.job = _job((yield from exchange(request, self.service.patience)))
         except AlreadyEnded:
             # An answer that was lost on its way makes the second request come too late.
             if (yield from self.refresh()).state != "canceled":
                 raise
-        return self.seen
+        return self.job
 
     def delete(self) -> Steps[None]:
         """Erase the image and everything that was made of it."""
-        request = self.service.build("DELETE", _path(self.seen.id))
+        request = self.service.build("DELETE", _path(self.job.id))
         try:
             yield from exchange(request, self.service.patience)
         except Gone:
@@ -170,10 +170,10 @@ class JobSteps:
 
     def _look(self, hold: float) -> Steps[Job]:
         headers = {"Prefer": f"wait={int(hold)}"} if hold >= 1 else {}
-        request = self.service.build("GET", _path(self.seen.id), headers=headers)
+        request = self.service.build("GET", _path(self.job.id), headers=headers)
         response = yield from exchange(request, self.service.patience)
-        self.seen = _job(response)
-        return self.seen
+        self.job = _job(response)
+        return self.job
 
 
 def filters_of(
@@ -182,7 +182,7 @@ def filters_of(
     created_after: datetime | None,
     created_before: datetime | None,
 ) -> dict[str, str]:
-    """The parameters of a listing."""
+    """Make the parameters of a listing."""
     given = {
         "state": state,
         "reference": reference,

@@ -1,4 +1,4 @@
-"""Studies, test events and redelivery, for both clients."""
+"""Adds studies, test events and redelivery to both clients."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -36,11 +36,11 @@ class Studies(ABC):
         return self._run(self._studies.submit(images, idempotency_key, **fields))
 
     def study(self, study_id: str) -> Study:
-        """The study with this id, as it is now. Raises Problem for none."""
+        """Fetch the study with this id, as it is now. Raises Problem where there is none."""
         return self._run(self._studies.study(study_id))
 
     def wait_for_study(self, study_id: str, timeout: float | None = None) -> Study:
-        """The study once all of its views have ended. Raises NotEnded after `timeout` seconds."""
+        """Wait until all views of the study have ended. Raises NotEnded after `timeout` seconds."""
         return self._run(self._studies.wait(study_id, timeout))
 
     def redeliver(self, id_: str) -> None:
@@ -52,7 +52,7 @@ class Studies(ABC):
         return self._run(self._studies.send_probe(callback_url))
 
     def probe(self, probe_id: str) -> Probe:
-        """The test event with this id, with how its call ended. Raises Problem for none."""
+        """Fetch the test event with this id, and how its call ended. Raises Problem where there is none."""
         return self._run(self._studies.probe(probe_id))
 
 
@@ -79,11 +79,11 @@ class AsyncStudies(ABC):
         return await self._run(self._studies.submit(images, idempotency_key, **fields))
 
     async def study(self, study_id: str) -> Study:
-        """The study with this id, as it is now. Raises Problem for none."""
+        """Fetch the study with this id, as it is now. Raises Problem where there is none."""
         return await self._run(self._studies.study(study_id))
 
     async def wait_for_study(self, study_id: str, timeout: float | None = None) -> Study:
-        """The study once all of its views have ended. Raises NotEnded after `timeout` seconds."""
+        """Wait until all views of the study have ended. Raises NotEnded after `timeout` seconds."""
         return await self._run(self._studies.wait(study_id, timeout))
 
     async def redeliver(self, id_: str) -> None:
@@ -95,5 +95,5 @@ class AsyncStudies(ABC):
         return await self._run(self._studies.send_probe(callback_url))
 
     async def probe(self, probe_id: str) -> Probe:
-        """The test event with this id, with how its call ended. Raises Problem for none."""
+        """Fetch the test event with this id, and how its call ended. Raises Problem where there is none."""
         return await self._run(self._studies.probe(probe_id))

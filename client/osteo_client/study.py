@@ -1,4 +1,4 @@
-"""A study and a test event as the service tells of them."""
+"""Reads a study and a test event from the answers of the service."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
@@ -29,7 +29,7 @@ class Study:
     jobs: tuple[str, ...]
     """The ids of the views' jobs, in the order of their images."""
     document: dict[str, Any] = field(repr=False)
-    """All that the service said."""
+    """The service's whole document."""
 
     @property
     def ended(self) -> bool:

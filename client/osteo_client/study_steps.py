@@ -1,4 +1,4 @@
-"""What can be asked of studies, test events and callbacks, as steps that either client runs."""
+"""Asks the service about studies, test events and callbacks, in steps that either client runs."""
 
 import uuid
 from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ class StudySteps:
     def submit(
         self, images: Sequence[Image], idempotency_key: str | None, **fields: str | None
     ) -> Steps[Study]:
-        """Submit several images as one study once, however often they have to be sent."""
+        """Submit several images as one study once, also when they have to be sent again."""
         files = [("image", ("image", i if isinstance(i, bytes) else Path(i).read_bytes())) for i in images]
         request = self.build(
             "POST",
@@ -41,13 +41,13 @@ class StudySteps:
         return _read(Study.read, (yield from exchange(request, self.patience)))
 
     def study(self, study_id: str, hold: float = 0) -> Steps[Study]:
-        """See the study as it is now, or once it has ended within `hold` seconds."""
+        """Fetch the study as it is now, or once it has ended within `hold` seconds."""
         headers = {"Prefer": f"wait={int(hold)}"} if hold >= 1 else {}
         request = self.build("GET", f"/v1/studies/{quote(study_id, safe='')}", headers=headers)
         return _read(Study.read, (yield from exchange(request, self.patience)))
 
     def wait(self, study_id: str, seconds: float | None) -> Steps[Study]:
-        """See the study once it has ended. Raises NotEnded."""
+        """Wait until the study has ended. Raises NotEnded."""
         deadline, pace = inf if seconds is None else monotonic() + seconds, FIRST_PAUSE
         while True:
             asked = monotonic()
@@ -56,7 +56,7 @@ class StudySteps:
                 return study
             if monotonic() >= deadline:
                 raise NotEnded(f"{study_id} is {study.state} after {seconds:g} s")
-            # A service that holds its answers has taken its time; with another, this is polling.
+            # A service that holds its answers leaves no pause; with another, this is polling.
             if (pause := min(asked + pace, deadline) - monotonic()) > 0:
                 yield pause
             pace = min(SLOWEST_PAUSE, pace * 1.5)
@@ -73,7 +73,7 @@ class StudySteps:
         return _read(Probe.read, (yield from exchange(request, self.patience)))
 
     def probe(self, probe_id: str) -> Steps[Probe]:
-        """See how a test event's call ended."""
+        """Fetch how a test event's call ended."""
         request = self.build("GET", f"/v1/webhook/probes/{quote(probe_id, safe='')}")
         return _read(Probe.read, (yield from exchange(request, self.patience)))
 

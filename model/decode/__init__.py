@@ -1,1 +1,1 @@
-"""From the bytes of a submitted file to gray pixels, or to an error that says why not."""
+"""Decodes a submitted file to gray pixels, or raises an error that says what to do."""

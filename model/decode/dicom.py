@@ -1,14 +1,12 @@
 """Decodes DICOM for `image`: pydicom reads it, `dicom_windowing` shows it as a viewer does."""
 
 import io
-import logging
 import struct
-import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from pydicom import Dataset, config, dcmread
+from pydicom import Dataset, dcmread
 from pydicom.encaps import get_frame
 from pydicom.filereader import read_dataset
 from pydicom.pixels import pixel_array
@@ -32,6 +30,7 @@ from model.decode.headers.dicom import check_elements
 from model.decode.headers.jpeg import check_jpeg
 from model.decode.raster import chroma_of, stretch
 from model.errors import BrokenImage, ImageError, UnreadableFormat
+from model.library_logs import silence_pydicom
 
 _PREAMBLE, _MAGIC = 128, b"DICM"
 _FIRST_GROUPS = (2, 8)
@@ -45,7 +44,7 @@ _GRAY_DIFFERENCE = 2.0
 
 
 class DicomImage(NamedTuple):
-    """What a file shows: uint8 (height, width), bone white; chroma in 0..1; how it was taken.
+    """A decoded file: uint8 (height, width), bone white; chroma in 0..1; how it was taken.
 
     `left_out` has a sentence for each thing of how the file asks to be displayed that could not be applied.
     """
@@ -54,13 +53,6 @@ class DicomImage(NamedTuple):
     chroma: float
     acquisition: Acquisition
     left_out: tuple[str, ...]
-
-
-dicom_codecs.register()
-# What pydicom warns of holds the values of elements, so patients' names.
-config.settings.reading_validation_mode = config.IGNORE
-logging.getLogger("pydicom").disabled = True
-warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
 
 
 def is_dicom(data: bytes) -> bool:
@@ -79,6 +71,8 @@ def read(data: bytes, check_size: Callable[[int, int], None]) -> DicomImage:
     error of pydicom's becomes a BrokenImage here; damaged files make it raise nearly anything.
     UnreadableFormat where this machine has no decoder for the compression.
     """
+    silence_pydicom()
+    dicom_codecs.register()
     try:
         start = _PREAMBLE + 4 if data[_PREAMBLE : _PREAMBLE + 4] == _MAGIC else 0
         check_elements(data, start)
@@ -155,7 +149,7 @@ def _refuse_compressed(header: Dataset, syntax: UID) -> None:
 
 
 def _decoded_by(syntax: UID) -> str:
-    """The plug-in of pydicom's that decodes the transfer syntax; empty where none does, or may."""
+    """Name pydicom's plug-in for a transfer syntax; empty where none decodes it, or none may."""
     if syntax in dicom_codecs.CODECS:
         return dicom_codecs.PLUGIN if dicom_codecs.is_available(syntax) else ""
     return {JPEGBaseline8Bit: "pillow", RLELossless: "pydicom"}.get(syntax, "")

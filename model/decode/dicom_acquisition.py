@@ -1,7 +1,7 @@
 """Reads from a DICOM header how its image was acquired: coded values only, each checked.
 
-A field that may hold anything would carry a patient's name sooner or later: what is not in a table or not of
-its form is left out.
+A field of free text may carry a patient's name, so a value that is in no table, or not of its form, is left
+out.
 """
 
 import re
@@ -68,12 +68,12 @@ _DIRECTIONS = re.compile("[APLRHF]{1,3}")
 
 @dataclass(frozen=True)
 class Acquisition:
-    """How a picture was taken, as far as its file says so in codes; None for what it does not say.
+    """How a picture was taken, by the codes of its header; a field without a code is None.
 
-    `body_part` is a term of BODY_PARTS; `laterality` L, R or B (both); `view` a View Position;
-    `orientation` the directions that rows and columns run to. `pixel_spacing` is millimetres between rows
-    and between columns: in the patient where `spacing_plane` is "calibrated", on the "detector", which lies
-    further from the tube and so shows everything larger, or "unstated".
+    `body_part` is a term of BODY_PARTS; `laterality` is L, R or B (both); `view` is a View Position;
+    `orientation` has the directions that rows and columns run to. `pixel_spacing` is millimetres between rows
+    and between columns. `spacing_plane` says where: "calibrated" is in the patient; the "detector" lies
+    further from the tube, so that everything is larger on it; or "unstated".
     """
 
     body_part: str | None = None
@@ -84,7 +84,7 @@ class Acquisition:
     spacing_plane: str | None = None
 
     def facts(self) -> dict[str, Any]:
-        """What is known, for JSON."""
+        """List the known fields, for JSON."""
         known: dict[str, Any] = {}
         if self.body_part:
             code, meaning = BODY_PARTS[self.body_part]
@@ -102,7 +102,7 @@ class Acquisition:
 
 
 def acquisition_of(header: Dataset) -> Acquisition:
-    """What `header` says; a value that is damaged or not in a table counts as not there."""
+    """Read the acquisition from `header`; a value that is damaged or in no table counts as missing."""
     spacing, plane = _spacing(header)
     return Acquisition(
         body_part=_body_part(header),

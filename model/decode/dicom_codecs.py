@@ -1,4 +1,4 @@
-"""A plug-in of pydicom's for JPEG of 12 bits, lossless JPEG, JPEG-LS and JPEG 2000, by imagecodecs.
+"""Decodes JPEG of 12 bits, lossless JPEG, JPEG-LS and JPEG 2000 for pydicom, by imagecodecs.
 
 imagecodecs (BSD) has them all; pydicom's own plug-ins need a GPL library for 12 bits, or GDCM, which leaves
 them out. It is not built for every processor: where it is missing, these files are refused. The decoders are
@@ -6,6 +6,7 @@ C: on damaged data they may loop for hours or crash, which is what `model.decode
 """
 
 from importlib.util import find_spec
+from threading import Lock
 
 from pydicom import uid
 from pydicom.pixels import get_decoder
@@ -23,6 +24,9 @@ CODECS = {
 }
 _DECODER_DEPENDENCIES = dict.fromkeys(CODECS, (PLUGIN,))
 """What pydicom says is missing where it is."""
+_REGISTERED: set[str] = set()
+_REGISTERING = Lock()
+"""pydicom's `add_plugin` is not thread-safe, and raises where the plug-in is known."""
 
 
 def is_available(syntax: str) -> bool:
@@ -47,6 +51,9 @@ def decode_frame(source: bytes, runner: DecodeRunner) -> bytes:
 
 
 def register() -> None:
-    """Offer this plug-in to pydicom."""
-    for syntax in CODECS:
-        get_decoder(syntax).add_plugin(PLUGIN, (__name__, "decode_frame"))
+    """Offer this plug-in to pydicom, unless this process has done so. Any thread may call this."""
+    with _REGISTERING:
+        for syntax in CODECS:
+            if syntax not in _REGISTERED:
+                get_decoder(syntax).add_plugin(PLUGIN, (__name__, "decode_frame"))
+                _REGISTERED.add(syntax)

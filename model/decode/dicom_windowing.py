@@ -1,7 +1,7 @@
 """Shows stored DICOM values as a viewer does: modality, values of interest, polarity (PS3.3 C.11.1, C.11.2).
 
-How a file asks to be displayed never makes it unreadable: what cannot be applied is left out, and said. The
-steps of pydicom raise instead, and turn a window over a negative slope round.
+No display setting makes a file unreadable: what cannot be applied is left out, and a sentence says so.
+pydicom's own functions raise instead, and invert a window over a negative slope.
 """
 
 from math import isfinite
@@ -61,7 +61,7 @@ def show(stored: np.ndarray, header: Dataset) -> tuple[np.ndarray, tuple[str, ..
 
 
 def _levels_of(stored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """All levels from the lowest to the highest, and for each pixel the index of its own.
+    """List all levels from the lowest to the highest, and give each pixel the index of its own.
 
     The steps are taken once a level, not once a pixel. Of more than 16 bits the highest 16 count.
     """
@@ -83,11 +83,11 @@ class _Display:
         self._header = header
 
     def leave_out(self, what: str) -> None:
-        """Note what is left out."""
+        """Record a sentence about what is left out."""
         self.left_out.append(f"{what}: it was left out.")
 
     def padding(self, levels: np.ndarray, kind: np.dtype) -> np.ndarray:
-        """Which levels are padding (C.7.5.1.1.2): a value, or all from there to a limit."""
+        """Mark the levels that are padding (C.7.5.1.1.2): one value, or a range."""
         ends = [
             _as_stored(int(number), self._header, kind)
             for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit")
@@ -141,7 +141,7 @@ class _Display:
         return np.clip((values - (center - 0.5)) / (width - 1) + 0.5, 0, 1)
 
     def _look_up(self, table: Dataset, values: np.ndarray) -> np.ndarray | None:
-        """Map values by a table of 8 to 16 bits; None, and a note, where it cannot be read."""
+        """Map values by a table of 8 to 16 bits; None, and a sentence, where it cannot be read."""
         try:
             count, first, bits = (int(number) for number in table.LUTDescriptor)
             entries = _entries(table, count & 0xFFFF or _MOST_VALUES, bits, self._header)
@@ -158,7 +158,7 @@ class _Display:
 
 
 def _entries(table: Dataset, count: int, bits: int, header: Dataset) -> np.ndarray:
-    """The entries of a table: 8 bits packed or in words of their own, up to 16 bits in words (C.11.1.1.1)."""
+    """Read the entries of a table: of 8 bits, packed or in words, or of up to 16 bits (C.11.1.1.1)."""
     data = table.LUTData
     little = header.original_encoding[1] is not False
     if not isinstance(data, bytes):
@@ -175,14 +175,14 @@ def _entries(table: Dataset, count: int, bits: int, header: Dataset) -> np.ndarr
 
 
 def _as_stored(number: int, header: Dataset, kind: np.dtype) -> int:
-    """A padding value as pixels are stored: it may be written with the other sign."""
+    """Convert a padding value to the sign that pixels are stored with."""
     bits = int(header.get("BitsStored") or 8 * kind.itemsize)
     number &= (1 << bits) - 1
     return number - (1 << bits) if kind.kind == "i" and number >> (bits - 1) else number
 
 
 def frame_group(header: Dataset, sequence: str, keyword: str) -> Dataset:
-    """Return what holds an attribute: an item of an enhanced object's functional groups, or the header."""
+    """Return the dataset with an attribute: an item of the object's functional groups, or the header."""
     for groups in ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence"):
         for group in _items(header, groups)[:1]:
             for item in _items(group, sequence)[:1]:
@@ -197,7 +197,7 @@ def _items(header: Dataset, keyword: str) -> list[Dataset]:
 
 
 def _numbers(header: Dataset, keyword: str) -> list[float | None]:
-    """The values of an attribute as numbers, None for one that is none; a comma is taken for a point."""
+    """Read the values of an attribute as numbers, None for any other; a comma counts as a point."""
     found = header.get(keyword)
     if found is None:
         return []

@@ -1,4 +1,4 @@
-"""The first half of the one pixel path: submitted bytes become gray pixels, or an error that says why not.
+"""Decodes submitted bytes to gray pixels: the first half of the one pixel path.
 
 Training, evaluation and serving all decode here. No TensorFlow.
 """
@@ -92,7 +92,7 @@ _DEFAULT_LIMITS = Limits()
 
 
 def decode(data: bytes, limits: Limits = _DEFAULT_LIMITS, sha256: str | None = None) -> Radiograph:
-    """Decode PNG, JPEG, TIFF, BMP, WebP or DICOM, told by content; `sha256` is the digest where it is known.
+    """Decode PNG, JPEG, TIFF, BMP, WebP or DICOM, by content; `sha256` is the digest where it is known.
 
     Raises UnreadableFormat, TooManyPixels or BrokenImage, and nothing else but MemoryError. It may take up to
     20 bytes of memory a pixel for a moment, loop or crash: a server asks

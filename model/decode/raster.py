@@ -55,10 +55,9 @@ def format_of(data: bytes) -> str | None:
 def read(data: bytes, name: str, check_size: Callable[[int, int], None]) -> tuple[np.ndarray, float]:
     """Decode one picture of format `name` to uint8 (height, width) and its chroma in 0..1.
 
-    What the file's own headers declare is checked first, `check_size(width, height)` before a pixel is
-    decoded; both raise what does not fit. Every error
-    of Pillow's becomes a BrokenImage or TooManyPixels here: its plugins raise OSError, SyntaxError,
-    struct.error, EOFError, KeyError and more on damaged files, and all of them mean the same to the sender.
+    The headers of the file are checked first, and `check_size(width, height)` is called before a pixel is
+    decoded; both raise an ImageError. Every error of Pillow becomes BrokenImage or TooManyPixels: its plugins
+    raise OSError, SyntaxError, struct.error, EOFError, KeyError and more on damaged files.
     """
     try:
         if name == "TIFF":
@@ -134,7 +133,7 @@ def _refuse_frames(picture: Image.Image, name: str) -> None:
 
 
 def _upright(picture: Image.Image) -> Image.Image:
-    """The picture as a viewer shows it. Not by ImageOps: that writes all of the EXIF data anew."""
+    """Turn the picture as a viewer shows it. ImageOps would write all of the EXIF data anew."""
     described = picture.info.get("exif")
     if described is None:
         # As ImageMagick writes it into a PNG: hexadecimal, under three lines of its own.
@@ -169,7 +168,8 @@ def _to_gray(picture: Image.Image) -> tuple[np.ndarray, float]:
 def _from_bits(values: np.ndarray) -> np.ndarray:
     """Scale deep grays to uint8 by their bits, so that the same grays in 8, 12 or 16 bits are one picture.
 
-    What fills under a quarter of its bits' range is stretched, and so are floats and negative numbers.
+    Values that fill under a quarter of their bits' range are stretched, and so are floats and negative
+    numbers.
     """
     darkest, brightest = values.min(), values.max()
     if np.issubdtype(values.dtype, np.integer) and darkest >= 0:
@@ -182,7 +182,7 @@ def _from_bits(values: np.ndarray) -> np.ndarray:
 def stretch(values: np.ndarray) -> np.ndarray:
     """Scale any numbers linearly from the min..max found to uint8 0..255; no contrast at all gives zeros.
 
-    What is no number, or infinite, is black and takes no contrast from the rest.
+    NaN and infinity are black, and take no contrast from the rest.
     """
     if np.issubdtype(values.dtype, np.integer) and int(values.max()) - int(values.min()) < 2**16:
         # The same numbers by a table: floats would take eight bytes more a pixel.
@@ -204,7 +204,7 @@ def stretch(values: np.ndarray) -> np.ndarray:
 
 
 def chroma_of(colours: np.ndarray) -> float:
-    """Mean of (max - min) over the pixels of uint8 (height, width, 3), in 0..1."""
+    """Average (max - min) over the pixels of uint8 (height, width, 3), in 0..1."""
     red, green, blue = colours[..., 0], colours[..., 1], colours[..., 2]
     brightest = np.maximum(np.maximum(red, green), blue)
     darkest = np.minimum(np.minimum(red, green), blue)

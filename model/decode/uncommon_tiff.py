@@ -4,19 +4,16 @@ These have samples in other numbers, of other bits or in another byte order.
 """
 
 import io
-import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from model.errors import UnreadableFormat
+from model.library_logs import silence_tifffile
 
 _ORIENTATION = 274
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
-
-# What tifffile tells the log may hold the values of tags, so patients' names.
-logging.getLogger("tifffile").disabled = True
 
 
 class Samples(NamedTuple):
@@ -35,6 +32,8 @@ def read_uncommon_tiff(data: bytes, page: int, check_size: Callable[[int, int], 
     """
     # Late: few files need it.
     from tifffile import TiffFile
+
+    silence_tifffile()
 
     with TiffFile(io.BytesIO(data)) as file:
         picture = file.pages[page].aspage()

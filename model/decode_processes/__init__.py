@@ -1,1 +1,1 @@
-"""Decodes submitted files in processes of their own: what is hostile harms one of them, and nothing else."""
+"""Decodes submitted files in separate processes, so that a hostile file harms one of them alone."""

@@ -1,6 +1,6 @@
-"""Decodes file after file: `model.decode_processes.process` runs this module as a process of its own.
+"""Decodes one file after another in a separate process, which `model.decode_processes.process` starts.
 
-Whatever a file does to it, this process alone is lost: it has no secrets, and limits that the kernel holds.
+A hostile file ends this process alone, which has no secrets; the kernel enforces its limits.
 """
 
 import base64
@@ -36,7 +36,7 @@ class _Metered(Limits):
     seconds: int = 4
 
     def check(self, width: int, height: int) -> None:
-        """As Limits.check."""
+        """Check as Limits.check does, and allow the processor time of this size."""
         super().check(width, height)
         _allow(self.seconds * (1 + width * height // _PIXELS_PER_ALLOWANCE))
 

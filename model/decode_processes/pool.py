@@ -12,7 +12,7 @@ import numpy as np
 from model import errors
 from model.decode.dicom_acquisition import Acquisition
 from model.decode.image import Radiograph
-from model.decode_processes.client_slots import Turns
+from model.decode_processes.client_slots import ClientSlots
 from model.decode_processes.process import Bounds, Ended, Process
 from model.errors import BrokenImage, NoDecoder
 from model.prediction import Prediction, cells_to_bytes
@@ -49,7 +49,7 @@ class Decoders:
     def __init__(self, bounds: Bounds, processes: int = 3, wait_seconds: float = 10.0) -> None:
         """Start nothing yet: processes are started when they are needed, and stay."""
         self._bounds = bounds
-        self._turns = Turns(processes)
+        self._slots = ClientSlots(processes)
         self._wait_seconds = wait_seconds
         self._idle: list[Process] = []
         self._lock = Lock()
@@ -70,7 +70,7 @@ class Decoders:
             process.end()
 
     def facts(self, data: bytes, client: str) -> Facts:
-        """Decode a file and say what it is; its pixels stay where they are."""
+        """Decode a file and describe it; its pixels stay in the decode process."""
         reply, _ = self._ask({"task": "facts"}, data, client, 0)
         digest = hashlib.sha256(data).hexdigest()
         return Facts(digest, reply["width"], reply["height"], reply["format"], reply["acquisition"])
@@ -104,7 +104,7 @@ class Decoders:
 
     def _ask(self, header: dict[str, Any], data: bytes, client: str, most: int) -> Answer:
         try:
-            with self._turns.turn(client, self._wait_seconds):
+            with self._slots.hold(client, self._wait_seconds):
                 reply, body = self._answered(header, data, most)
         except TimeoutError as error:
             raise NoDecoder(f"no decode process is free within {self._wait_seconds:g} s") from error

@@ -1,4 +1,4 @@
-"""One decode process, as the server sees it: started, asked, and ended where it does not answer."""
+"""Starts one decode process, sends it files, and ends it where it does not answer."""
 
 import subprocess
 import sys

@@ -12,7 +12,7 @@ _MOST_HEADER = 64 * 1024
 
 
 def connected() -> tuple[socket.socket, socket.socket]:
-    """Both ends of a connection that keeps messages apart."""
+    """Make both ends of a connection that keeps messages apart."""
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 

@@ -1,6 +1,6 @@
-"""What runs the network: TensorFlow everywhere, OpenVINO on x86 and ARM, ONNX Runtime where neither is.
+"""Runs the network: by TensorFlow, by OpenVINO on x86 and ARM, or by ONNX Runtime.
 
-All give the same scores, up to rounding; which one is a matter of speed and of what is installed.
+All give the same scores, up to rounding; they differ in speed, and in what has to be installed.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ ENGINES = (OPENVINO, _TENSORFLOW, ONNX_RUNTIME)
 
 
 class Outputs(NamedTuple):
-    """What the network says of n pictures, all float32; model.network.build tells what each is."""
+    """The network's outputs for n pictures, all float32; model.network.build describes each."""
 
     scores: np.ndarray
     """(n,)"""
@@ -39,7 +39,7 @@ class Engine(Protocol):
 
 
 def choose(wanted: str | None) -> str:
-    """The name of the engine to use: the one `wanted`, else the best that is installed. Raises NoEngine."""
+    """Name the engine to use: the one `wanted`, else the best that is installed. Raises NoEngine."""
     if wanted and wanted not in ENGINES:
         raise NoEngine(f"there is no engine {wanted!r}; take one of {', '.join(ENGINES)}")
     for name in [wanted] if wanted else ENGINES:
@@ -49,9 +49,9 @@ def choose(wanted: str | None) -> str:
 
 
 def start(name: str, bundle: Bundle, progress: Callable[[str], object], cache: Path | None = None) -> Engine:
-    """Load the bundle's network into the engine `name`; `progress` hears what is being done.
+    """Load the bundle's network into the engine `name`; `progress` is called with each thing that is done.
 
-    An engine that compiles for long keeps what came of it in the folder `cache`, if there is one.
+    An engine that compiles for long keeps the compiled network in the folder `cache`, if there is one.
     """
     if name == OPENVINO:
         from model.engines.openvino import OpenVino

@@ -1,4 +1,4 @@
-"""ONNX Runtime: portable, LinuxONE included; it needs no TensorFlow."""
+"""Runs the network by ONNX Runtime: on every processor, LinuxONE included, without TensorFlow."""
 
 from collections.abc import Callable
 
@@ -37,7 +37,7 @@ class OnnxRuntime:
         )
 
     def run(self, inputs: np.ndarray) -> Outputs:
-        """See model.engines.Engine."""
+        """Run the network, as model.engines.Engine describes."""
         size = inputs.shape[1]
         scores, cells, features = self._session.run(
             [FRACTURE, WHERE, FEATURES], {INPUT: inputs.reshape(-1, 1, size, size)}

@@ -1,4 +1,4 @@
-"""OpenVINO: the fastest on x86 and ARM; behind the stem it takes bfloat16 where the processor has it."""
+"""Runs the network by OpenVINO: the fastest engine on x86 and ARM."""
 
 import hashlib
 import json
@@ -24,8 +24,8 @@ PIECE = 1 << 16
 class OpenVino:
     """See model.engines.Engine. What was compiled is kept in the folder `cache`, if there is one.
 
-    OpenVINO arranges the weights anew for the processor and goes on holding them as they came, too. Read from
-    a mapped file the latter need no memory: their pages are given back, and it rarely looks at them again.
+    OpenVINO arranges the weights for the processor, and keeps the original ones, too. Read from a mapped file
+    the original ones need no memory: their pages are given back, and OpenVINO rarely reads them again.
     """
 
     name = "openvino"
@@ -48,11 +48,11 @@ class OpenVino:
         self._batches: set[int] = set()
 
     def run(self, inputs: np.ndarray) -> Outputs:
-        """See model.engines.Engine."""
+        """Run the network, as model.engines.Engine describes."""
         size = inputs.shape[1]
         answers = self._compiled(inputs.reshape(-1, 1, size, size))
         if self._mapped and len(inputs) not in self._batches:
-            # The first batch of a size is what the weights are looked at again for.
+            # For the first batch of a size OpenVINO reads the original weights again.
             self._batches.add(len(inputs))
             self._mapped.madvise(mmap.MADV_DONTNEED)
         scores, cells, features = (np.asarray(answers[output], np.float32) for output in self._outputs)
@@ -60,7 +60,7 @@ class OpenVino:
 
 
 def read_network(bundle: Bundle) -> openvino.Model:
-    """The bundle's graph with the bundle's weights in it, its stem kept from bfloat16."""
+    """Read the bundle's graph with its weights; its stem stays in float32."""
     core = openvino.Core()
     network = core.read_model(with_weights(bundle))
     rounds = core.get_property("CPU", "INFERENCE_PRECISION_HINT") == openvino.Type.bf16
@@ -68,7 +68,7 @@ def read_network(bundle: Bundle) -> openvino.Model:
 
 
 def _fingerprint(core: openvino.Core, bundle: Bundle) -> str:
-    """Changes with whatever makes another program of the network: bundle, OpenVINO, processor."""
+    """Hash all that the compiled network depends on: bundle, OpenVINO, processor."""
     processor = [core.get_property("CPU", name) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")]
     graph = hashlib.sha256((bundle.folder / GRAPH).read_bytes()).hexdigest()
     how = [_HINT, IN_FLOAT32]
@@ -79,13 +79,13 @@ def _fingerprint(core: openvino.Core, bundle: Bundle) -> str:
 def _read(
     core: openvino.Core, file: Path, progress: Callable[[str], object]
 ) -> tuple[openvino.CompiledModel, mmap.mmap] | None:
-    """What was kept, and the file that it lies in; None where there is nothing that can be used."""
+    """Read a kept network, and map the file that it lies in; None where there is none that can be used."""
     if not file.exists():
         return None
     progress("reading what was compiled before")
     try:
         with file.open("rb") as opened:
-            # OpenVINO takes only what may be written to; a page that is not written to stays the file's.
+            # OpenVINO takes only writable memory; a page that is not written to stays the file's.
             mapped = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_COPY)
         tensor = openvino.Tensor(np.frombuffer(mapped, np.uint8), shared_memory=True)
         return core.import_model(tensor, "CPU", _HINT), mapped
@@ -95,7 +95,7 @@ def _read(
 
 
 def _keep(compiled: openvino.CompiledModel, file: Path, progress: Callable[[str], object]) -> bool:
-    """Write what was compiled; whether that went well."""
+    """Write the compiled network; False where the disk takes no writes."""
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Whole or not at all: two workers may start at once.

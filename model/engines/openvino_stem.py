@@ -1,6 +1,6 @@
-"""The network's stem in float32 where OpenVINO computes in bfloat16: decision 8 says why.
+"""Keeps the network's stem in float32 where OpenVINO computes in bfloat16: decision 8 says why.
 
-What says so is an attribute of a node, which Python cannot set: it is written into the network's file.
+The mark is an attribute of a node, which Python cannot set: it is written into the network's file.
 """
 
 import xml.etree.ElementTree as ET
@@ -12,11 +12,11 @@ from openvino import opset1
 from openvino._offline_transformations import apply_moc_transformations
 
 IN_FLOAT32 = {"name": "DisablePrecisionConversion", "version": "0", "value": "dynamic:f16"}
-"""OpenVINO names it after float16; it holds for bfloat16 as well."""
+"""OpenVINO names it after float16; it applies to bfloat16 as well."""
 
 
 def with_exact_stem(network: openvino.Model) -> openvino.Model:
-    """The same network, with all that comes before its first activation marked to stay in float32."""
+    """Mark all that comes before the first activation of a network to stay in float32."""
     # What OpenVINO rewrites when it compiles loses its mark; so that is rewritten first.
     apply_moc_transformations(network, cf=False)
     stem = set()
@@ -39,7 +39,7 @@ def with_exact_stem(network: openvino.Model) -> openvino.Model:
 
 
 def _plain(node: openvino.Node) -> openvino.Node:
-    """The node, or what it is replaced by: a border or a pool of the set of operations that is compiled."""
+    """Replace a border or a pool by an operation that is compiled as it is; return it, or the node itself."""
     given = node.input_values()
     match node.get_type_name():
         case "Pad":

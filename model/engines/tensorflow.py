@@ -1,4 +1,4 @@
-"""TensorFlow: the default, and on LinuxONE the one that the accelerator runs. A graph frozen to constants."""
+"""Runs the network by TensorFlow, as a graph frozen to constants: the engine for LinuxONE's accelerator."""
 
 from collections.abc import Callable
 
@@ -43,7 +43,7 @@ class TensorFlow:
         self._frozen = convert_variables_to_constants_v2(traced)
 
     def run(self, inputs: np.ndarray) -> Outputs:
-        """See model.engines.Engine."""
+        """Run the network, as model.engines.Engine describes."""
         return Outputs(*(output.numpy() for output in self._frozen(tf.constant(inputs))))
 
 
@@ -56,7 +56,7 @@ def _take_bfloat16(network: keras.Model) -> None:
 
 
 def multiplies_in_bfloat16() -> bool:
-    """Whether the processor has instructions for it; elsewhere bfloat16 would be slower, not faster."""
+    """Whether the processor multiplies in bfloat16; on others bfloat16 would be slower."""
     try:
         with open("/proc/cpuinfo") as file:
             flags = next((line for line in file if line.startswith(("flags", "Features"))), "")

@@ -1,4 +1,4 @@
-"""Try to lose a job, and print what came of it: `python -m tests.chaos [--seeds N] [--only TEXT]`."""
+"""Tries to lose a job, and prints what it found: `python -m tests.chaos [--seeds N] [--only TEXT]`."""
 
 import argparse
 import random
@@ -19,11 +19,11 @@ JOBS = 50
 MANY_JOBS = 2000
 WORKER_KILLS = 5
 RECOVERY_SECONDS = 30
-"""What a killed process may cost a job."""
+"""Seconds that a killed process may delay a job."""
 OUTAGE_SECONDS = 60
-"""What may pass after an outage: locks whose answers were lost run out."""
+"""Seconds that may pass after an outage: locks whose answers were lost run out."""
 NEIGHBOUR_SECONDS = 1
-"""What a hostile neighbour may add to a submission, a result and a callback."""
+"""Seconds that a hostile neighbour may add to a submission, a result and a callback."""
 
 HEAD = (
     "| What broke | Trials | Accepted | Ended | Lost | Overwritten | Run twice | Callbacks missing"
@@ -45,7 +45,7 @@ class Trial:
 
 
 def trials(seed: int) -> Iterator[Trial]:
-    """Every trial, each with the chances of this `seed`."""
+    """List every trial, with the random choices of this `seed`."""
     chance = random.Random(seed)
     yield Trial("nothing", faults.nothing)
     for window in WINDOWS:
@@ -81,7 +81,7 @@ def attempt(service: Service, trial: Trial, seed: int) -> Row:
 
 
 def faults_of(row: Row, trial: Trial) -> list[str]:
-    """What the row shows that must not be."""
+    """List what a row shows and must not."""
     return [
         what
         for what, wrong in {
@@ -96,7 +96,7 @@ def faults_of(row: Row, trial: Trial) -> list[str]:
 
 
 def line(rows: list[Row]) -> str:
-    """One line of the table for all trials of a kind: sums, and the longest times."""
+    """Make one line of the table for all trials of a kind: sums, and the longest times."""
     sums = [
         sum(values)
         for values in zip(

@@ -1,4 +1,4 @@
-"""What breaks in a trial: processes die, Redis and S3 fail, an image is poison."""
+"""Breaks something in a trial: processes die, Redis and S3 fail, an image is poison."""
 
 import random
 import signal
@@ -19,13 +19,13 @@ REACHED_SECONDS = 60
 
 
 def nothing(service: Service, enough: Event) -> float:
-    """All is well."""
+    """Break nothing."""
     enough.wait()
     return time.monotonic()
 
 
 def killed_in(window: Window) -> Fault:
-    """The next process that comes to `window` is killed there."""
+    """Kill the next process that comes to `window`."""
 
     def fault(service: Service, enough: Event) -> float:
         enough.wait()
@@ -40,7 +40,7 @@ def killed_in(window: Window) -> Fault:
 
 
 def workers_killed(times: int, pause: float, chance: random.Random) -> Fault:
-    """One of the inference workers is killed, `times`, `pause` seconds apart."""
+    """Kill one of the inference workers, `times`, `pause` seconds apart."""
 
     def fault(service: Service, enough: Event) -> float:
         enough.wait()
@@ -55,14 +55,14 @@ def workers_killed(times: int, pause: float, chance: random.Random) -> Fault:
 
 
 def worker_told_to_stop(service: Service, enough: Event) -> float:
-    """An inference worker is told to end, as for a new version; another one starts in its place."""
+    """Send SIGTERM to an inference worker, as for a new version; another one starts in its place."""
     enough.wait()
     service.tell(WORKERS[0], signal.SIGTERM)
     return time.monotonic()
 
 
 def redis_killed(service: Service, enough: Event) -> float:
-    """Redis is killed and stays away for a while."""
+    """Kill Redis for a while."""
     enough.wait()
     with service.down("redis"):
         _outage(service, "redis")
@@ -70,7 +70,7 @@ def redis_killed(service: Service, enough: Event) -> float:
 
 
 def redis_frozen(service: Service, enough: Event) -> float:
-    """Redis takes connections and answers nothing."""
+    """Make Redis take connections and answer nothing."""
     enough.wait()
     service.send("redis", signal.SIGSTOP)
     try:
@@ -81,14 +81,14 @@ def redis_frozen(service: Service, enough: Event) -> float:
 
 
 def redis_wiped(service: Service, enough: Event) -> float:
-    """Redis loses all that it holds."""
+    """Make Redis lose all of its data."""
     enough.wait()
     service.redis().flushall()
     return time.monotonic()
 
 
 def redis_full(service: Service, enough: Event) -> float:
-    """Redis refuses every write."""
+    """Make Redis refuse every write."""
     enough.wait()
     redis = service.redis()
     redis.config_set("maxmemory", 1)
@@ -100,7 +100,7 @@ def redis_full(service: Service, enough: Event) -> float:
 
 
 def redis_fails_over(service: Service, enough: Event) -> float:
-    """Redis becomes the replica of another that is not there yet: it takes no writes until it is promoted."""
+    """Make Redis the replica of another that is not there yet: it takes no writes until it is promoted."""
     enough.wait()
     redis = service.redis()
     redis.replicaof("127.0.0.1", "1")
@@ -109,13 +109,13 @@ def redis_fails_over(service: Service, enough: Event) -> float:
     finally:
         redis.replicaof("NO", "ONE")
         with suppress(RedisAway):
-            # As a failover ends: whoever was connected to the former one is cut off.
+            # As a failover ends: connections to the former primary are cut.
             redis.client_kill_filter(_type="normal", skipme=True)
     return time.monotonic()
 
 
 def s3_killed(service: Service, enough: Event) -> float:
-    """The S3 server is killed and stays away for a while."""
+    """Kill the S3 server for a while."""
     enough.wait()
     with service.down("s3"):
         _outage(service, "object-store")
@@ -123,7 +123,7 @@ def s3_killed(service: Service, enough: Event) -> float:
 
 
 def s3_fails(mode: str, seen: bool = True) -> Fault:
-    """The S3 server is in this `mode` for a while; `seen` says whether it is then not ready."""
+    """Set the S3 server to this `mode` for a while; with `seen` it must then be not ready."""
 
     def fault(service: Service, enough: Event) -> float:
         enough.wait()

@@ -1,4 +1,4 @@
-"""A hostile neighbour: one client does all that a client can at once, and another works beside it."""
+"""Runs a hostile neighbour: one client does all that a client can at once, and another works beside it."""
 
 import json
 import socket

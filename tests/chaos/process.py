@@ -1,4 +1,4 @@
-"""A process of the service, with the model's stand-in, that may die in windows: `api`, or a worker's role."""
+"""Runs a process of the service with a stand-in for the model, which may die in windows."""
 
 import os
 import sys

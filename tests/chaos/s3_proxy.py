@@ -1,4 +1,4 @@
-"""Stands before the S3 server and lets it be slow, broken, forbidden or full, as it is told."""
+"""Stands before the S3 server and makes it slow, broken, forbidden or full, as a trial sets it."""
 
 import http.client
 import sys

@@ -1,4 +1,4 @@
-"""The whole service on this machine, two inference workers in it, each part started again when it dies."""
+"""Runs the whole service on this machine with two inference workers; a part that dies is restarted."""
 
 import json
 import os
@@ -37,7 +37,7 @@ SWEEPERS = ("sweeper-1", "sweeper-2")
 
 
 class Service:
-    """Runs while its context is open, in `folder`. `s3` stands before the S3 server, and fails as told."""
+    """Runs while its context is open, in `folder`. `s3` stands before the S3 server, and fails as set."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = Folder(folder)

@@ -1,4 +1,4 @@
-"""A model that takes some milliseconds and finds nothing: what is tried here is everything around it."""
+"""Stands in for the model: takes some milliseconds and finds nothing."""
 
 import io
 import os
@@ -35,7 +35,7 @@ class StandIn:
         return cls()
 
     def refuse_unless_gray(self, radiograph: Radiograph) -> None:
-        """Whatever decodes will do."""
+        """Accept any picture that decodes."""
 
     def prepare(self, radiograph: Radiograph) -> int:
         """The width, which tells what to do."""

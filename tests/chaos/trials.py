@@ -1,4 +1,4 @@
-"""One trial: jobs are submitted as by a client, something breaks, and what became of the jobs is counted."""
+"""Runs one trial: jobs are submitted as by a client, something breaks, and their ends are counted."""
 
 import time
 from collections import Counter, defaultdict
@@ -39,11 +39,11 @@ class Row:
     ended: int
     failed: int
     again: int
-    """Analyses that were begun more than once; nobody outside sees that."""
+    """Analyses that were begun more than once; no client sees that."""
     overwritten: int
     """Jobs with more than one result."""
     called: int
-    """Jobs whose callback arrived under one webhook-id, however often."""
+    """Jobs whose callback arrived under one webhook-id, once or more often."""
     called_again: int
     refused: int
     """Answers other than 202, and connections that broke; the client sent these again."""
@@ -120,7 +120,7 @@ class Client:
 
 
 def run(service: Service, name: str, images: Sequence[bytes], after: int, fault: Fault) -> Row:
-    """Submit `images`; once `after` of them are accepted let `fault` begin, and count what became of all.
+    """Submit `images`; once `after` of them are accepted let `fault` begin, and count the ends of all.
 
     Raises AssertionError where the fault did not happen, or the API hung or broke.
     """
@@ -153,7 +153,7 @@ def _settled_at(client: Client) -> float:
 
 
 def counted(service: Service, name: str, client: Client, recovery: float) -> Row:
-    """What became of the jobs that the client has submitted."""
+    """Count how the jobs that the client has submitted ended."""
     ids_of_callbacks: dict[str, list[str]] = defaultdict(list)
     for callback in list(service.receiver.callbacks):
         ids_of_callbacks[callback.job["id"]].append(callback.webhook_id)

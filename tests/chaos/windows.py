@@ -1,4 +1,4 @@
-"""The moments at which a process is killed: each is a call of ours, before or after which it dies at once."""
+"""Kills a process at a chosen moment: before or after one call of the project's code."""
 
 import http.client
 import os

@@ -1,4 +1,4 @@
-"""Both clients over a real API, and a door before it that loses answers and turns requests away."""
+"""Both clients over a real API, and a proxy before it that loses answers and turns requests away."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -92,7 +92,7 @@ def worker(api: Api, servers: Any) -> Worker:
 
 @dataclass(frozen=True)
 class Seen:
-    """A request as it came to the door."""
+    """A request as it came to the proxy."""
 
     method: str
     path: str
@@ -102,7 +102,7 @@ class Seen:
 
 
 class Door:
-    """A proxy before the API. `treat` says what becomes of the n-th request; None lets it through.
+    """A proxy before the API. `treat` returns the answer to the n-th request; None lets it through.
 
     A status and headers are answered in place of the API; "lose" lets a request through and loses its answer.
     """

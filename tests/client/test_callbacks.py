@@ -31,8 +31,8 @@ def callback(
 ) -> tuple[bytes, dict[str, str]]:
     """A callback as the service sends it."""
     job = a_job().started("w", now()).failed("not-a-radiograph", "It is a photograph.", now())
-    told = event or event_of(job, None, "", now())
-    return signed("msg_1", told, secrets or [SECRET], at or now())
+    document = event or event_of(job, None, "", now())
+    return signed("msg_1", document, secrets or [SECRET], at or now())
 
 
 def test_a_callback_of_the_service_is_read():
@@ -44,11 +44,11 @@ def test_a_callback_of_the_service_is_read():
 
 
 def test_a_test_event_has_no_job():
-    told = {"type": "webhook.test", "timestamp": moment_text(now()), "data": {"id": "probe_1"}}
-    assert verify(SECRET, *callback(event=told)).job is None
+    document = {"type": "webhook.test", "timestamp": moment_text(now()), "data": {"id": "probe_1"}}
+    assert verify(SECRET, *callback(event=document)).job is None
 
 
-def test_while_a_secret_is_rotated_the_old_and_the_new_one_hold():
+def test_while_a_secret_is_rotated_both_secrets_verify():
     body, headers = callback(OTHER, SECRET)
     assert verify(SECRET, body, headers) == verify(OTHER, body, headers)
 
@@ -76,7 +76,7 @@ FORGERIES = (
 
 
 @pytest.mark.parametrize("name", FORGERIES)
-def test_what_is_not_of_the_service_is_rejected(name: str):
+def test_a_callback_that_the_service_did_not_sign_is_rejected(name: str):
     with pytest.raises(CallbackRejected, match="this secret"):
         verify(SECRET, *forged(name))
 

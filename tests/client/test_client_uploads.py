@@ -20,7 +20,7 @@ def test_an_image_is_uploaded_past_the_api_and_submitted(connect, api: Api, door
     assert handle.job.reference == "R 1"
 
 
-def test_the_object_store_is_not_told_the_api_key(api: Api):
+def test_the_object_store_does_not_get_the_api_key(api: Api):
     steps = ServiceSteps(httpx2.Client(**settings(api.url, api.key)).build_request, 0)
     going = steps.submit(PNG, None, True)
     order = next(going)

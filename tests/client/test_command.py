@@ -70,21 +70,21 @@ def lines(run: "subprocess.CompletedProcess[str]") -> list[dict[str, Any]]:
 
 def test_a_file_is_submitted_and_followed_to_its_end(osteo: Any, worker: Worker, tmp_path: Path):
     (tmp_path / "x.png").write_bytes(PNG)
-    (told,) = lines(osteo("submit", "x.png", "--priority", "stat", "--json"))
-    assert told["file"] == "x.png"
-    assert worker.job(told["id"]).priority == "stat"
-    (status,) = lines(osteo("status", told["id"], "--json"))
+    (printed,) = lines(osteo("submit", "x.png", "--priority", "stat", "--json"))
+    assert printed["file"] == "x.png"
+    assert worker.job(printed["id"]).priority == "stat"
+    (status,) = lines(osteo("status", printed["id"], "--json"))
     assert status["job"]["state"] == "queued"
-    worker.succeed(told["id"])
-    result = osteo("result", told["id"])
+    worker.succeed(printed["id"])
+    result = osteo("result", printed["id"])
     assert (result.returncode, result.stdout) == (
         0,
-        f"{told['id']}  succeeded  fracture 0.90  {tmp_path / 'x.png'}\n",
+        f"{printed['id']}  succeeded  fracture 0.90  {tmp_path / 'x.png'}\n",
     )
-    heatmap = osteo("heatmap", told["id"], "-o", "overlay.png")
+    heatmap = osteo("heatmap", printed["id"], "-o", "overlay.png")
     assert (heatmap.returncode, heatmap.stdout) == (0, "overlay.png\n")
     assert (tmp_path / "overlay.png").read_bytes().startswith(b"\x89PNG")
-    assert told["id"] in osteo("status").stdout
+    assert printed["id"] in osteo("status").stdout
 
 
 def test_a_folder_is_sent_once_without_what_is_no_image(osteo: Any, folder: Path, door: Door):
@@ -127,7 +127,7 @@ def test_an_interrupted_folder_goes_on_where_it_stood(
     assert len(lines(osteo("status", "--json"))) == COUNT
 
 
-def test_what_was_sent_is_known_after_a_crash_in_the_middle_of_a_line(tmp_path: Path):
+def test_submissions_are_known_after_a_crash_in_the_middle_of_a_line(tmp_path: Path):
     submitted = Submitted(tmp_path, "https://osteo.example")
     submitted.add(key_of(b"1"), "job_1")
     submitted.add(key_of(b"2"), "job_2")
@@ -185,7 +185,7 @@ def test_a_bar_shows_at_a_terminal_what_is_done(osteo: Any, folder: Path, api: A
     assert len(out.splitlines()) == COUNT
 
 
-def test_one_bad_file_among_many_is_said_and_the_rest_is_sent(osteo: Any, folder: Path):
+def test_one_bad_file_among_many_is_reported_and_the_rest_sent(osteo: Any, folder: Path):
     (folder / "broken.jpg").write_bytes(pictures.truncated_jpeg())
     run = osteo("submit", folder)
     assert run.returncode == 3
@@ -213,7 +213,7 @@ def test_errors_say_what_to_do_and_their_exit_status_tells_them_apart(osteo: Any
     assert osteo("status", url=door.url).returncode == 4
 
 
-def test_a_reader_that_goes_away_is_no_error_to_complain_of(osteo: Any, api: Api, key: str, folder: Path):
+def test_a_reader_that_goes_away_causes_no_error_message(osteo: Any, api: Api, key: str, folder: Path):
     osteo("submit", folder)
     run = subprocess.run(
         f"{OSTEO} status | head -n 1",
@@ -226,7 +226,7 @@ def test_a_reader_that_goes_away_is_no_error_to_complain_of(osteo: Any, api: Api
     assert run.stderr == ""
 
 
-def test_jobs_are_canceled_and_deleted_whatever_becomes_of_the_others(
+def test_jobs_are_canceled_and_deleted_also_where_others_fail(
     osteo: Any, folder: Path, worker: Worker, tmp_path: Path
 ):
     ids = [line["id"] for line in lines(osteo("submit", folder, "--json"))]
@@ -274,7 +274,7 @@ def osteo_without_rights(api: Api, key: str, tmp_path: Path) -> Callable[..., An
     return run
 
 
-def test_a_folder_that_takes_no_writes_is_sent_and_that_is_said_once(osteo_without_rights: Any, folder: Path):
+def test_a_read_only_folder_is_sent_and_reported_once(osteo_without_rights: Any, folder: Path):
     folder.chmod(0o555)
     first, second = (osteo_without_rights("submit", folder) for _ in range(2))
     assert (first.returncode, second.returncode) == (0, 0), first.stderr
@@ -284,7 +284,7 @@ def test_a_folder_that_takes_no_writes_is_sent_and_that_is_said_once(osteo_witho
     assert f"{folder}: what was sent is not kept here (Permission denied)" in first.stderr
 
 
-def test_what_cannot_be_read_is_said_by_name_and_stops_nothing_else(osteo_without_rights: Any, folder: Path):
+def test_an_unreadable_file_is_named_and_stops_no_other(osteo_without_rights: Any, folder: Path):
     hidden, closed = folder / "closed.png", folder / "closed"
     hidden.write_bytes(PNG)
     hidden.chmod(0)
@@ -321,7 +321,7 @@ def test_a_name_that_a_terminal_would_obey_is_shown_with_escapes(osteo: Any, tmp
 
 
 @pytest.mark.parametrize("key", ["osteo_ключ", "osteo_\x1b[A", "osteo_a\nb"])
-def test_a_key_that_no_header_can_hold_is_said_without_showing_it(osteo: Any, key: str):
+def test_a_key_that_no_header_can_carry_is_refused_without_its_text(osteo: Any, key: str):
     run = osteo("status", key=key)
     assert run.returncode == 2
     assert "the API key holds " in run.stderr

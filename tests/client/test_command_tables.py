@@ -24,8 +24,8 @@ def test_status_names_the_file_that_a_job_came_from(osteo: Any, tmp_path: Path):
     (tmp_path / "x.png").write_bytes(PNG)
     (sent,) = lines(osteo("submit", "x.png", "--json"))
     for arguments in ([], [sent["id"]]):
-        (told,) = lines(osteo("status", *arguments, "--json"))
-        assert (told["id"], told["file"]) == (sent["id"], str(tmp_path / "x.png"))
+        (printed,) = lines(osteo("status", *arguments, "--json"))
+        assert (printed["id"], printed["file"]) == (sent["id"], str(tmp_path / "x.png"))
     kept = tmp_path / "state" / "osteo" / "files.jsonl"
     assert kept.stat().st_mode & 0o077 == 0, "names of files may be names of patients"
 
@@ -37,16 +37,16 @@ def test_a_table_has_a_row_for_each_xray(osteo: Any, folder: Path, worker: Worke
     for line in sent[1:]:
         worker.succeed(line["id"])
     assert osteo("submit", folder, "--csv", "t.csv").returncode == 3
-    told = {row["file"]: row for row in rows(tmp_path / "t.csv")}
-    assert set(told) == {line["file"] for line in sent} | {str(folder / "empty.dcm")}
-    assert told[str(folder / "empty.dcm")]["error"] == "it is empty"
-    assert told[sent[0]["file"]]["error"] == "not-a-radiograph: It is a photograph."
-    good = told[sent[1]["file"]]
+    printed = {row["file"]: row for row in rows(tmp_path / "t.csv")}
+    assert set(printed) == {line["file"] for line in sent} | {str(folder / "empty.dcm")}
+    assert printed[str(folder / "empty.dcm")]["error"] == "it is empty"
+    assert printed[sent[0]["file"]]["error"] == "not-a-radiograph: It is a photograph."
+    good = printed[sent[1]["file"]]
     assert (good["job"], good["state"], good["finding"]) == (sent[1]["id"], "succeeded", "fracture")
     assert (good["probability"], good["model"]) == ("0.9", "osteo-test 1")
     osteo("result", *(line["id"] for line in sent), "--csv", "r.csv")
     assert {row["file"]: row for row in rows(tmp_path / "r.csv")} == {
-        line["file"]: told[line["file"]] for line in sent
+        line["file"]: printed[line["file"]] for line in sent
     }
 
 

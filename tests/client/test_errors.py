@@ -1,4 +1,4 @@
-"""Errors of the client: they survive pickling, as processes hand them on, and say what is wrong in words."""
+"""Errors of the client survive pickling, as processes hand them on, and say what is wrong."""
 
 import copy
 import pickle
@@ -54,12 +54,12 @@ def test_every_error_is_the_same_in_another_process(error: OsteoError, handed_on
 
 
 @pytest.mark.parametrize("text", ["besök-17", "a\nb", "\x7f"])
-def test_an_idempotency_key_that_no_header_can_hold_is_refused_in_words(client: Any, text: str):
+def test_an_idempotency_key_that_no_header_can_carry_is_refused(client: Any, text: str):
     with pytest.raises(ValueError, match=r"the idempotency key holds .* at place \d"):
         client.submit(PNG, idempotency_key=text)
 
 
-def test_an_api_key_that_no_header_can_hold_is_refused_in_words(connect: Callable[..., Any]):
+def test_an_api_key_that_no_header_can_carry_is_refused(connect: Callable[..., Any]):
     with pytest.raises(ValueError, match=r"the API key holds '.u2026' at place 7"):
         connect("https://osteo.example", "osteo_…")
     Client("https://osteo.example", " osteo_a\n").close()  # as a file's last line has it

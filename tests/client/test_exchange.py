@@ -63,7 +63,7 @@ def test_patience_ends_at_once_where_the_service_asks_for_more(
     assert len(door.seen) == 1
 
 
-def test_a_service_that_is_not_there_is_said(connect: Callable[..., Any]):
+def test_a_service_that_does_not_answer_is_unreachable(connect: Callable[..., Any]):
     (port,) = free_ports(1)
     with pytest.raises(Unreachable, match=r"127\.0\.0\.1 does not answer"):
         connect(f"http://127.0.0.1:{port}", "key", patience=SHORTEST_PAUSE * 1.5).submit(PNG)

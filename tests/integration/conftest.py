@@ -138,7 +138,7 @@ def await_that(condition: Callable[[], bool]) -> None:
 
 
 def processes_of(folder: Path) -> dict[int, str]:
-    """Every process of a stack in `folder` or below it, told by the lock that all of them inherit."""
+    """Every process of a stack in `folder` or below it, found by the lock that all of them inherit."""
     found = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:

@@ -1,4 +1,4 @@
-"""What has been accepted ends, once, whatever dies in between: a short cut of `make chaos`."""
+"""Every accepted job ends once, also where a process dies: a short cut of `make chaos`."""
 
 from collections.abc import Iterator
 
@@ -36,7 +36,7 @@ def test_every_accepted_job_ends_once_and_its_callback_arrives(service: Service,
     assert faults_of(row, trial) == []
 
 
-def test_a_hostile_neighbour_keeps_nobody_from_its_results(service: Service):
+def test_a_hostile_neighbour_keeps_no_client_from_its_results(service: Service):
     few = Hostility(lingering=100, half_sent=100, bombs=10, probes=50)
     trial = Trial("a hostile neighbour", faults.nothing, jobs=3, seconds=LATER, neighbour=few)
     row = attempt(service, trial, seed=0)

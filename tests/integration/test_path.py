@@ -53,7 +53,7 @@ def test_a_study_becomes_one_summary_and_one_signed_callback(stack: Stack, recei
     assert receiver.rejected == []
 
 
-def test_a_dicom_radiograph_comes_back_as_a_report_in_its_study_and_as_fhir(stack: Stack):
+def test_a_dicom_radiograph_yields_a_report_in_its_study_and_fhir(stack: Stack):
     pixels = np.asarray(Image.open(io.BytesIO(stack.radiograph)).convert("L"))
     image = pictures.dicom_of_a_study(pixels, BodyPartExamined="FOREARM", ImagerPixelSpacing=[0.5, 0.25])
     job = stack.settled(stack.submit(image)["id"])

@@ -118,9 +118,9 @@ def refuses_a_second_one(stack: Stack) -> None:
     port = stack.ready["api"].rpartition(":")[2]
     same_port = launch(stack.folder / "other", PORT=port)
     assert same_port.process.wait(SECONDS) == 2
-    told = same_port.process.communicate()[1]
-    assert f"port {port}" in told
-    assert "PORT" in told
+    output = same_port.process.communicate()[1]
+    assert f"port {port}" in output
+    assert "PORT" in output
     same_folder = launch(stack.folder)
     assert same_folder.process.wait(SECONDS) == 2
     assert f"process id {stack.process.pid} holds" in same_folder.process.communicate()[1]
@@ -139,8 +139,8 @@ def restarts_what_is_killed(stack: Stack, part: str) -> None:
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl to paste its line to")
 def test_the_curl_lines_work_as_pasted(stack: Stack) -> None:
     assert stack.process.stdout is not None
-    told = os.read(stack.process.stdout.fileno(), 65_536).decode()
-    submit, read = (line for line in told.splitlines() if line.strip().startswith("curl "))
+    output = os.read(stack.process.stdout.fileno(), 65_536).decode()
+    submit, read = (line for line in output.splitlines() if line.strip().startswith("curl "))
     answer = json.loads(subprocess.check_output(shlex.split(submit), cwd=ROOT))
     assert answer["state"] == "queued"
     read = read.replace("/ID", "/" + answer["id"])
@@ -149,7 +149,7 @@ def test_the_curl_lines_work_as_pasted(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize(("image", "size"), [([], (454, 373)), (["synthetic"], (540, 720))])
-def test_the_demo_prints_the_finished_job_and_leaves_nothing_else(
+def test_the_demo_prints_the_finished_job_alone_and_leaves_nothing(
     tmp_path: Path, image: list[str], size: tuple[int, int]
 ) -> None:
     done = run_demo(tmp_path, *image)
@@ -195,7 +195,7 @@ def test_a_stop_while_starting_leaves_no_process(tmp_path: Path, number: signal.
 def test_a_stack_without_its_model_says_so_and_stops(tmp_path: Path) -> None:
     stack = launch(tmp_path, OSTEO_BUNDLE=str(tmp_path / "no-bundle"))
     assert stack.process.wait(SECONDS) == 1
-    told = stack.process.communicate()[1]
-    assert re.search(r"worker \(process \d+\) died: ended with exit status \d", told)
-    assert "no-bundle" in told
+    output = stack.process.communicate()[1]
+    assert re.search(r"worker \(process \d+\) died: ended with exit status \d", output)
+    assert "no-bundle" in output
     assert not stack.processes()

@@ -43,7 +43,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 @pytest.fixture(scope="session")
 def grown(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """The same network grown to ResNet101V2, whose new blocks only pass on what they get."""
+    """The same network grown to ResNet101V2, whose new blocks are idle."""
     deeper = replace(DESCRIPTION, backbone="ResNet101V2")
     network = build(deeper.input_size, deeper.backbone)
     transfer(untrained(), network)

@@ -1,4 +1,4 @@
-"""One picture, one answer: however it was wrapped, stretched or inverted, the same field is seen."""
+"""One picture, one answer: wrapped, stretched or inverted, it has the same exposed field."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ FOREARM = draw_forearm(3, size=(400, 300)).pixels
 
 
 def apart(one: np.ndarray, other: np.ndarray) -> float:
-    """Mean difference of what the network sees of two pictures, in grays of 255."""
+    """Mean difference of the network's inputs of two pictures, in grays of 255."""
     return float(np.abs(to_square(one, 96).astype(float) - to_square(other, 96)).mean())
 
 

@@ -1,4 +1,4 @@
-"""A network that has grown and not learned since is cut back; one that has learned stays whole."""
+"""The idle blocks of a network that has grown and not learned since are left out; others stay."""
 
 import keras
 import numpy as np
@@ -13,7 +13,7 @@ def convolutions(network: keras.Model) -> int:
     return sum(isinstance(layer, keras.layers.Conv2D) for layer in network.layers)
 
 
-def test_what_a_network_has_grown_by_is_left_out_and_nobody_can_tell():
+def test_idle_blocks_are_left_out_and_the_answer_stays():
     shallow, deep = untrained(), build(64, "ResNet101V2")
     transfer(shallow, deep)
     cut = without_idle_layers(deep)

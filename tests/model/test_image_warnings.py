@@ -1,4 +1,4 @@
-"""The notes on an X-ray's fitness: each on a picture that deserves it, none on one that does not."""
+"""The warnings about an X-ray: each on a picture that deserves it, none on one that does not."""
 
 from typing import get_type_hints
 
@@ -8,15 +8,15 @@ import pytest
 from jobs.record.documents import ResultWarning
 from model.decode.image import decode
 from model.exposed_field import find_field
-from model.image_warnings import CLIPPED, CUT_OFF, DIM, DISPLAY, SMALL, UNUSUAL, note_fitness
+from model.image_warnings import CLIPPED, CUT_OFF, DIM, DISPLAY, SMALL, UNUSUAL, find_warnings
 from model.synthetic import draw_forearm
 from tests.xrays import XRAYS, needs_xrays
 
 FOREARM = draw_forearm(3, size=(500, 400)).pixels
 
 
-def notes(pixels: np.ndarray) -> list[str]:
-    return [note.type for note in note_fitness(pixels, find_field(pixels))]
+def warning_types(pixels: np.ndarray) -> list[str]:
+    return [warning.type for warning in find_warnings(pixels, find_field(pixels))]
 
 
 def overexposed() -> np.ndarray:
@@ -42,14 +42,14 @@ def cut_off() -> np.ndarray:
     ids=["fit", "small", "dim", "overexposed", "overexposed negative", "cut off"],
 )
 def test_each_fault_has_its_note(pixels: np.ndarray, expected: list[str]):
-    assert notes(pixels) == expected
+    assert warning_types(pixels) == expected
 
 
 @needs_xrays
 def test_few_real_xrays_have_a_note():
     paths = sorted(XRAYS.iterdir())[::30]
-    noted = [found for path in paths if (found := notes(decode(path.read_bytes()).pixels))]
-    assert len(noted) <= 0.06 * len(paths), noted
+    found_in = [found for path in paths if (found := warning_types(decode(path.read_bytes()).pixels))]
+    assert len(found_in) <= 0.06 * len(paths), found_in
 
 
 def test_the_api_describes_every_type_of_warning():

@@ -1,4 +1,4 @@
-"""The one pixel path, pinned: a stray division by 255 would ruin a model in silence."""
+"""The pixels of the one pixel path, pinned: a wrong division by 255 would ruin a model without an error."""
 
 import numpy as np
 import pytest

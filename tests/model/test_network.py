@@ -6,7 +6,7 @@ import pytest
 from model.network import FEATURE_COUNT, FEATURES, FRACTURE, STRIDE, WHERE, build
 
 
-def test_the_network_is_resnet152v2_with_blocks_at_two_scales_and_two_heads():
+def test_the_network_has_blocks_at_two_scales_of_resnet152v2_and_two_heads():
     import keras
 
     network = build(128)

@@ -6,7 +6,7 @@ from PIL import Image
 
 from model.decode.image import Radiograph
 from model.overlay import LONGEST_SIDE, draw_overlay
-from model.prediction import Prediction, in_words
+from model.prediction import Prediction, format_probability
 from model.regions import ScoredRegion
 from model.synthetic import draw_forearm
 
@@ -53,7 +53,7 @@ def test_heat_lies_over_the_field_that_the_network_saw():
     [(0.004, "< 0.01"), (0.01, "0.01"), (0.5, "0.50"), (0.99, "0.99"), (0.995, "> 0.99")],
 )
 def test_a_probability_at_the_edge_is_shown_as_a_bound(probability: float, words: str):
-    assert in_words(probability) == words
+    assert format_probability(probability) == words
 
 
 def test_no_fracture_leaves_the_radiograph_as_it_is_but_for_its_caption():

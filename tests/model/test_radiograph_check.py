@@ -1,4 +1,4 @@
-"""The check that comes with the bundle, on X-rays and on what is none."""
+"""The check that comes with the bundle, on X-rays and on other pictures."""
 
 from pathlib import Path
 

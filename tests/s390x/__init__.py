@@ -1,1 +1,1 @@
-"""What can differ on a big-endian machine: made on this one, compared on an emulated s390x."""
+"""Compares what can differ on a big-endian machine: made on this one, and on an emulated s390x."""

@@ -1,4 +1,4 @@
-"""Build an s390x Debian, and have it agree with this machine: `python -m tests.s390x [--full]`, as root."""
+"""Builds an s390x Debian, and compares it with this machine: `python -m tests.s390x [--full]`, as root."""
 
 import argparse
 import sys

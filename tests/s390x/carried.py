@@ -1,4 +1,4 @@
-"""What x86 makes and the s390x root reads: pictures, a small bundle, and the facts about them."""
+"""Makes on x86 what the s390x root reads: pictures, a small bundle, and the facts about them."""
 
 import json
 import shutil
@@ -40,7 +40,7 @@ def carry(folder: Path, full: bool) -> None:
 def small_bundle(folder: Path) -> Bundle:
     """An untrained network that emulation runs in seconds. ONNX graphs are made on x86 alone.
 
-    Its vectors are drawn, too: as Keras makes them, it would answer much the same whatever it is shown.
+    Its vectors are drawn, too: as Keras makes them, it would answer much the same to any picture.
     """
     import keras
     import numpy as np

@@ -1,4 +1,4 @@
-"""What must be the same whatever the order of bytes: asked on x86, asked again on s390x, compared as JSON."""
+"""Collects what must be the same in either byte order: on x86 and on s390x, compared as JSON."""
 
 import hashlib
 from datetime import UTC, datetime
@@ -84,10 +84,10 @@ def of_jobs() -> Facts:
         "timestamp": MOMENT.isoformat(),
         "data": document(JOB, "https://x.example"),
     }
-    told = {
+    fields = {
         name: getattr(JOB, name) for name in ("image", "callback_url", "reference", "priority", "metadata")
     }
-    sent = Submission(b"", acquisition=None, deadline_seconds=60, retention_seconds=None, **told)
+    sent = Submission(b"", acquisition=None, deadline_seconds=60, retention_seconds=None, **fields)
     body, headers = signed(f"{JOB.id}.1", event, secrets, MOMENT)
     return {
         "record": hashlib.sha256(job_to_json(JOB)).hexdigest(),

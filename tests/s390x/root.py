@@ -27,7 +27,7 @@ LOCK = ROOT / "deploy" / "linuxone.lock"
 SERVICE = (ROOT / "deploy" / "linuxone.packages").read_text().split()
 FOR_TESTS = ["python3-onnxruntime", "python3-pytest", "redis-server"]
 LEFT_OUT = ("doc", "info", "locale", "man")
-"""Folders of /usr/share that nobody reads here."""
+"""Folders of /usr/share that are not needed here."""
 CHECKOUT = Path("/srv/osteo")
 """Where this repository appears inside, read-only."""
 ENTER = f"""
@@ -98,7 +98,7 @@ def add_pure_packages(root: Path) -> None:
     site = root / f"usr/local/lib/python{PYTHON}/dist-packages"
     shutil.rmtree(site, ignore_errors=True)
     pip = (sys.executable, "-m", "pip", "install", "-qq", "--disable-pip-version-check")
-    # "any": whatever is not pure Python is refused.
+    # "any": what is not pure Python is refused.
     target = ("--only-binary=:all:", "--platform=any", f"--python-version={PYTHON}", f"--target={site}")
     _run(*pip, *target, "--no-deps", "--require-hashes", f"--requirement={LOCK}")
     # A static program of this machine's, which the kernel runs inside as well: Debian's would be emulated.

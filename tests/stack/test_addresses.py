@@ -11,7 +11,7 @@ from stack.errors import StartRefused
 
 @pytest.fixture
 def taken() -> Iterator[int]:
-    """A port that somebody listens on."""
+    """A port that a program listens on."""
     (port,) = free_ports(1)
     with socket.create_server((HOST, port)):
         yield port

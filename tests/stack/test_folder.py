@@ -69,7 +69,7 @@ def test_a_ready_file_left_behind_does_not_outlive_the_next_start(tmp_path: Path
     assert not (tmp_path / "ready.json").exists()
 
 
-def test_a_second_stack_in_the_same_folder_is_told_who_holds_it(tmp_path: Path) -> None:
+def test_a_second_stack_in_the_same_folder_learns_the_holder(tmp_path: Path) -> None:
     hold = (
         "import sys; from pathlib import Path; from stack.folder import Folder;"
         "folder = Folder(Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"

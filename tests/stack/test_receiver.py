@@ -1,4 +1,4 @@
-"""The receiver takes what carries a valid signature and nothing else."""
+"""The receiver takes callbacks with a valid signature and no others."""
 
 import json
 from datetime import UTC, datetime

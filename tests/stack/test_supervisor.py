@@ -88,10 +88,10 @@ def test_parts_that_start_answer_and_leave_nothing_when_the_context_ends(
         pids = supervisor.pids
         assert set(pids) == {"first", "second"}
     assert all(group_is_empty(pid) for pid in pids.values())
-    told = capsys.readouterr().err
-    assert "first ok in" in told
-    assert told.index("stopping second") < told.index("stopping first")
-    assert "killed" not in told
+    output = capsys.readouterr().err
+    assert "first ok in" in output
+    assert output.index("stopping second") < output.index("stopping first")
+    assert "killed" not in output
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -112,7 +112,7 @@ def test_a_stop_signal_is_heard_while_a_part_is_still_silent(workshop: Workshop)
     assert group_is_empty(part.pid)
 
 
-def test_a_part_that_dies_before_it_was_ready_is_given_up_with_its_last_words(
+def test_a_part_that_dies_unready_is_given_up_with_its_last_lines(
     workshop: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:
     part = workshop.part("part", DIES, answers=lambda _: False)
@@ -121,7 +121,7 @@ def test_a_part_that_dies_before_it_was_ready_is_given_up_with_its_last_words(
     assert "the reason why" in capsys.readouterr().err
 
 
-def test_a_part_that_is_killed_is_named_and_restarted_and_a_change_is_told(
+def test_a_killed_part_is_named_and_restarted_and_a_change_is_reported(
     workshop: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:
     part = workshop.part("part", LIVES)
@@ -139,9 +139,9 @@ def test_a_part_that_is_killed_is_named_and_restarted_and_a_change_is_told(
             supervisor.watch(changed)
     assert changes == [part.pid]
     assert part.pid != before
-    told = capsys.readouterr().err
-    assert f"part (process {before}) died: was killed by SIGKILL" in told
-    assert "restarting part" in told
+    output = capsys.readouterr().err
+    assert f"part (process {before}) died: was killed by SIGKILL" in output
+    assert "restarting part" in output
 
 
 def test_a_part_that_dies_a_fourth_time_within_a_minute_is_given_up(workshop: Workshop) -> None:

@@ -16,7 +16,7 @@ from PIL import Image
 
 from training.data.photographs import hold_out, read_photographs
 from training.pretrain import CHECKPOINT, METRICS, TRUNK, Pretraining, draw
-from training.run.refused import Refused
+from training.run.errors import StepRefused
 
 ROOT = Path(__file__).parents[2]
 CONFIG = """
@@ -72,8 +72,8 @@ def test_it_goes_on_after_a_kill_and_what_it_learned_begins_a_network(folder: Pa
     first.communicate()
     assert not (folder / "out" / TRUNK).exists()
     second = start(folder)
-    told = second.communicate()[1]
-    assert second.returncode == 0, told
+    output = second.communicate()[1]
+    assert second.returncode == 0, output
     steps = [json.loads(line)["step"] for line in history.read_text().splitlines()]
     assert sorted(set(steps)) == [0, 1, 2, 3]
     assert len(steps) <= 5
@@ -89,7 +89,7 @@ def test_it_goes_on_after_a_kill_and_what_it_learned_begins_a_network(folder: Pa
             for variable in model.get_layer(layer).weights:
                 assert np.array_equal(variable.numpy(), stored[variable.path])
     assert np.array_equal(head, model.get_layer("dense").get_weights()[0])
-    with pytest.raises(Refused, match="another backbone"):
+    with pytest.raises(StepRefused, match="another backbone"):
         begin_with(str(folder / "out" / TRUNK), build(32, "ResNet101V2"))
 
 
@@ -109,5 +109,5 @@ def test_every_photograph_comes_up_once_a_round_from_its_step_alone(folder: Path
 
 
 def test_a_folder_without_photographs_says_so(tmp_path: Path):
-    with pytest.raises(Refused, match="no zip"):
+    with pytest.raises(StepRefused, match="no zip"):
         read_photographs(tmp_path)

@@ -42,7 +42,7 @@ def test_it_learns_the_drawn_wrists(run: Path):
     assert metrics["localisation"]["head"]["peak_hits"]["value"] > 0.5
 
 
-def test_every_figure_has_its_interval_and_stands_in_card_report_and_bundle(run: Path):
+def test_every_figure_has_an_interval_in_card_report_and_bundle(run: Path):
     metrics = json.loads((run / MEASURED).read_text())
     assert {"value", "low", "high", "n"} == set(metrics["test"]["auc"])
     assert metrics["openings_of_the_test_part"] == 1
@@ -66,7 +66,7 @@ def test_every_figure_has_its_interval_and_stands_in_card_report_and_bundle(run:
     assert (run / CURVES).exists()
 
 
-def test_few_xrays_fix_thresholds_only_when_told_so_and_are_marked(run: Path):
+def test_few_xrays_set_thresholds_only_by_option_and_are_marked(run: Path):
     command = [sys.executable, "-m", "training.evaluate", "--run", str(run), "--bundle", str(run / "no")]
     refused = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert refused.returncode == 1

@@ -20,9 +20,9 @@ from training.network.optimizer import make_optimizer
 from training.network.trained import TRAINED, AnotherDivision, config_of, refuse_another_division
 from training.prepare import prepare
 from training.run.config import Config, Phase, read_config
-from training.run.curves import CURVES, HISTORY, VALIDATION, read
-from training.run.refused import Refused
-from training.run.test_part_openings import OPENINGS, AlreadyOpened, note_opening
+from training.run.curves import CURVES, HISTORY, VALIDATION, read_lines
+from training.run.errors import StepRefused
+from training.run.test_part_openings import OPENINGS, AlreadyOpened, record_opening
 
 if TYPE_CHECKING:
     import keras
@@ -84,9 +84,9 @@ def train(run: Path) -> "subprocess.Popen[str]":
 
 
 def finish(process: "subprocess.Popen[str]") -> str:
-    told = process.communicate()[1]
-    assert process.returncode == 0, told
-    return told
+    output = process.communicate()[1]
+    assert process.returncode == 0, output
+    return output
 
 
 def history(run: Path) -> list[tuple[int, int]]:
@@ -105,13 +105,13 @@ def test_a_run_that_is_killed_goes_on_and_ends_as_if_it_had_not_been(run: Path):
     first.communicate()
     assert len(history(run)) < 6, "it had ended before it was killed: this has shown nothing"
     assert not (run / TRAINED).exists()
-    told = finish(train(run))
-    assert "step" in told, "no progress was shown"
+    output = finish(train(run))
+    assert "step" in output, "no progress was shown"
     steps = history(run)
     assert sorted(set(steps)) == [(0, 0), (0, 1), (0, 2), (0, 3), (1, 0), (1, 1)]
     assert len(steps) <= 7, "more than the step under way was done again"
-    assert [line["at"] for line in read(run / VALIDATION)] == [1, 3, 5]
-    assert {"loss", "accuracy", "auc"} <= set(read(run / VALIDATION)[0])
+    assert [line["at"] for line in read_lines(run / VALIDATION)] == [1, 3, 5]
+    assert {"loss", "accuracy", "auc"} <= set(read_lines(run / VALIDATION)[0])
     assert (run / CURVES).read_bytes()[:4] == b"\x89PNG"
     trained = (run / TRAINED).read_bytes()
     finish(train(run))
@@ -124,13 +124,13 @@ def test_a_run_that_is_killed_goes_on_and_ends_as_if_it_had_not_been(run: Path):
         refuse_another_division(run, division_of(run))
 
 
-def test_a_test_part_is_opened_for_one_network_unless_one_insists(tmp_path: Path):
-    assert note_opening(tmp_path, "division", "first", again=False) == 1
-    assert note_opening(tmp_path, "division", "first", again=False) == 1
+def test_a_test_part_is_opened_for_one_network_unless_again(tmp_path: Path):
+    assert record_opening(tmp_path, "division", "first", again=False) == 1
+    assert record_opening(tmp_path, "division", "first", again=False) == 1
     with pytest.raises(AlreadyOpened, match="--again"):
-        note_opening(tmp_path, "division", "second", again=False)
-    assert note_opening(tmp_path, "division", "second", again=True) == 2
-    assert note_opening(tmp_path, "another", "third", again=False) == 1
+        record_opening(tmp_path, "division", "second", again=False)
+    assert record_opening(tmp_path, "division", "second", again=True) == 2
+    assert record_opening(tmp_path, "another", "third", again=False) == 1
     assert len(json.loads((tmp_path / OPENINGS).read_text())) == 3
 
 
@@ -149,19 +149,19 @@ def test_a_checkpoint_of_another_experiment_is_not_continued(tmp_path: Path):
     other_machine = replace(config, threads=16, checkpoint_every=5, validate_every=50)
     assert position_of(checkpoint, other_machine.fingerprint) == Position(0, 3)
     for other in (replace(config, seed=2), replace(config, phases=(replace(first, steps=9), second))):
-        with pytest.raises(Refused, match="another config or division"):
+        with pytest.raises(StepRefused, match="another config or division"):
             position_of(checkpoint, other.fingerprint)
     assert position_of(tmp_path / "nothing.npz", config.fingerprint) is None
 
 
 def test_a_config_with_an_unknown_key_is_refused(tmp_path: Path):
     (tmp_path / "config.toml").write_text(CONFIG.replace("threads", "threats"))
-    with pytest.raises(Refused, match=r"config\.toml.*threats"):
+    with pytest.raises(StepRefused, match=r"config\.toml.*threats"):
         read_config(tmp_path / "config.toml")
     without_phases, _, _ = CONFIG.partition("[[phases]]")
     for broken, said in ((without_phases, "phases"), (CONFIG.replace("=", ":"), r"config\.toml: .*line")):
         (tmp_path / "config.toml").write_text(broken)
-        with pytest.raises(Refused, match=said):
+        with pytest.raises(StepRefused, match=said):
             read_config(tmp_path / "config.toml")
     for name in ("reference", "onward", "longer", "steadier", "sharper"):
         assert read_config(ROOT / f"training/configs/{name}.toml").backbone == "ResNet152V2"
@@ -217,7 +217,7 @@ def test_a_frozen_backbone_stays_and_rates_grow_with_depth(config: Config):
     assert level["conv2_block1"] == pytest.approx(level["conv5_block1"], rel=0.05)
 
 
-def test_the_moving_average_is_what_a_phase_passes_on(config: Config):
+def test_the_next_phase_takes_over_the_moving_average(config: Config):
     model = a_little_network(Phase("", 32, 9, 0, 1e-2, 1.0, 0.9), config)
     seen = []
     for _ in range(3):

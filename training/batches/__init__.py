@@ -1,1 +1,1 @@
-"""Training batches: X-rays are read, varied and drawn into batches."""
+"""Reads, varies and draws X-rays into training batches."""

@@ -32,10 +32,10 @@ def augment(example: Example, phase: Phase, random: np.random.Generator) -> tupl
     fracture. A window of the phase lies where there is tissue, and mostly on the fracture if there is one.
     """
     size = phase.input_size
-    variation = draw_variation(example, random, phase)
-    seen = round(example.square.shape[0] * phase.window)
+    variation = _draw_variation(example, random, phase)
+    side = round(example.square.shape[0] * phase.window)
     exposed = Image.fromarray(_expose(example, variation.grays))
-    picture = _warp(exposed, seen, variation.matrix, Image.Resampling.BILINEAR)
+    picture = _warp(exposed, side, variation.matrix, Image.Resampling.BILINEAR)
     square = _wear(picture.resize((size, size), Image.Resampling.HAMMING), variation)
     if variation.noise:
         grain = random.normal(0, variation.noise, square.shape)
@@ -43,22 +43,22 @@ def augment(example: Example, phase: Phase, random: np.random.Generator) -> tupl
     if variation.quality:
         square = _as_jpeg(square, variation.quality)
     if not example.located:
-        return scale_pixels(square), nowhere(size)
+        return scale_pixels(square), _unknown_cells(size)
     if not example.boxes:
-        return scale_pixels(square), np.zeros_like(nowhere(size))
-    mask = _warp(draw_fractures(example), seen, variation.matrix, Image.Resampling.NEAREST)
+        return scale_pixels(square), np.zeros_like(_unknown_cells(size))
+    mask = _warp(draw_fractures(example), side, variation.matrix, Image.Resampling.NEAREST)
     return scale_pixels(square), cells(np.asarray(mask), size)
 
 
 @dataclass(frozen=True, eq=False)
-class Variation:
-    """What is done to one example, in numbers: Pillow does it here, `training.loop` on an accelerator.
+class _Variation:
+    """The numbers of one variation, which Pillow applies.
 
-    `matrix` takes a pixel of the window to its source in the example's square. `grays` is uint8 (256,), what
-    each gray becomes inside the margins. `noise` is its deviation in grays. `blur` is a deviation in pixels
-    of the input, below 0 how much is sharpened. `cast` is by how much the light changes from left to right
-    and from top to bottom. `patches` are x, y, w, h in shares of the side, and the gray that hides what lies
-    there, as markers and letters do. `quality` is that of a JPEG in between, 0 for none.
+    `matrix` takes a pixel of the window to its source in the example's square. `grays` is uint8 (256,), the
+    new gray for each gray inside the margins. `noise` is its deviation in grays. `blur` is a deviation in
+    pixels of the input; below 0 it sharpens. `cast` is the change of light from left to right and from top to
+    bottom. `patches` are x, y, w, h in shares of the side, and the gray that hides this part, as markers and
+    letters do. `quality` is that of a JPEG in between, 0 for none.
     """
 
     matrix: tuple[float, ...]
@@ -70,18 +70,18 @@ class Variation:
     quality: int = 0
 
 
-def draw_variation(example: Example, random: np.random.Generator, phase: Phase) -> Variation:
-    """Draw one variation of an example, as far as the phase lets it go."""
+def _draw_variation(example: Example, random: np.random.Generator, phase: Phase) -> _Variation:
+    """Draw one variation of an example, within the limits of the phase."""
     window, tones = phase.window, phase.tones
     side = example.square.shape[0]
-    seen = round(side * window)
+    shown = round(side * window)
     middle = np.full(2, side / 2) + random.uniform(-_SHIFT, _SHIFT, 2) * side
     if window < 1:
         aimed = example.boxes and random.random() < _AIMED
         middle = (_on_fracture if aimed else _on_tissue)(example, random)
-        middle += random.uniform(-_OFF_CENTRE, _OFF_CENTRE, 2) * seen
-    return Variation(
-        matrix=_draw_affine(seen, middle, random, phase.any_angle),
+        middle += random.uniform(-_OFF_CENTRE, _OFF_CENTRE, 2) * shown
+    return _Variation(
+        matrix=_draw_affine(shown, middle, random, phase.any_angle),
         grays=_draw_grays(random, tones),
         noise=tones * random.uniform(0, _NOISE) if tones and random.random() < _NOISY else 0.0,
         **(_draw_wear(random, phase.wear) if phase.wear else {}),
@@ -89,7 +89,7 @@ def draw_variation(example: Example, random: np.random.Generator, phase: Phase) 
 
 
 def _draw_wear(random: np.random.Generator, wear: float) -> dict[str, Any]:
-    """Draw each kind of wear for three in ten of the examples, so that most show one or two of them."""
+    """Draw each kind of wear for three in ten of the examples, so that most have one or two kinds."""
 
     def worn() -> bool:
         return bool(random.random() < _WORN)
@@ -113,8 +113,8 @@ def _draw_wear(random: np.random.Generator, wear: float) -> dict[str, Any]:
     }
 
 
-def _wear(picture: Image.Image, variation: Variation) -> np.ndarray:
-    """Do to a square what optics, markers and light do: uint8 of its size."""
+def _wear(picture: Image.Image, variation: _Variation) -> np.ndarray:
+    """Apply blur, patches and cast to a square: uint8 of its size."""
     if variation.blur > 0:
         picture = picture.filter(ImageFilter.GaussianBlur(variation.blur))
     elif variation.blur < 0:
@@ -152,8 +152,8 @@ def draw_fractures(example: Example) -> Image.Image:
     return mask
 
 
-def nowhere(input_size: int) -> np.ndarray:
-    """Cells of an X-ray whose fracture nobody has marked: UNKNOWN, float32 as of `cells`."""
+def _unknown_cells(input_size: int) -> np.ndarray:
+    """Make the cells of an X-ray whose fractures are not marked: UNKNOWN, float32 as of `cells`."""
     return np.full((input_size // STRIDE, input_size // STRIDE, 1), UNKNOWN, np.float32)
 
 
@@ -202,9 +202,9 @@ def _expose(example: Example, grays: np.ndarray) -> np.ndarray:
 
 
 def _draw_affine(
-    seen: int, middle: np.ndarray, random: np.random.Generator, any_angle: float
+    shown: int, middle: np.ndarray, random: np.random.Generator, any_angle: float
 ) -> tuple[float, ...]:
-    """Coefficients that take a pixel of `seen` x `seen` around `middle` to its source, for Pillow."""
+    """Draw coefficients that take a pixel of `shown` x `shown` around `middle` to its source, for Pillow."""
     turned, quarters = random.random() < any_angle, random.integers(4)
     degrees = random.uniform(-_TURN, _TURN)
     if turned:
@@ -215,7 +215,7 @@ def _draw_affine(
     flip = random.choice([-1.0, 1.0])
     cos, sin = np.cos(turn) / scale, np.sin(turn) / scale
     linear = np.array([[cos * flip, -sin], [sin * flip, cos]])
-    offset = middle - linear @ np.full(2, seen / 2)
+    offset = middle - linear @ np.full(2, shown / 2)
     return (linear[0, 0], linear[0, 1], offset[0], linear[1, 0], linear[1, 1], offset[1])
 
 

@@ -1,4 +1,4 @@
-"""Draws the batch of any step from the seed alone, so that a resumed run sees what it would have seen."""
+"""Draws the batch of any step from the seed alone, so that a resumed run sees the same X-rays."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +8,7 @@ import numpy as np
 from training.batches.augment import augment
 from training.batches.examples import Example
 from training.run.config import Phase
-from training.run.refused import Refused
+from training.run.errors import StepRefused
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,9 +34,9 @@ class _Class:
 
 
 class Batches:
-    """Batches with a fixed share of fractured images of each source; every image of a class as often.
+    """Batches with a fixed share of fractured images of each source; a class is drawn evenly.
 
-    Without regard to the source, a source of many fractures would teach that its look is one.
+    With another share for each source, the look of a source with many fractures would predict one.
     """
 
     def __init__(
@@ -47,12 +47,12 @@ class Batches:
         seed: int,
         source_shares: Mapping[str, float] | None = None,
     ) -> None:
-        """Hold the training part; Refused if it, or a source that has a share, lacks a class."""
+        """Hold the training part; StepRefused if it, or a source that has a share, lacks a class."""
         self._classes: list[_Class] = []
         for pool, size in _pools(examples, batch_size, source_shares or {}):
             positives = round(size * positive_share)
-            # Where a source marks nothing, its fractured images give no windows; nor may its intact ones, or
-            # the look of a source would say that nothing is broken.
+            # Fractured images without marks give no windows. Neither may the intact ones of their source, or
+            # its look would predict that there is no fracture.
             marked = {example.entry.source for example in pool if example.boxes}
             for label, count in ((True, positives), (False, size - positives)):
                 of_class = [example for example in pool if example.fractured is label]
@@ -63,8 +63,8 @@ class Batches:
     def draw(self, step: int, phase: Phase) -> Batch:
         """Make the batch of this step of the whole run, a step of `phase`, as `augment` varies it.
 
-        Of a phase of windows, only a window with a fracture in it counts as fractured; Refused if no image
-        says where its fractures are.
+        Of a phase of windows, only a window with a fracture in it counts as fractured; StepRefused if no
+        image has its fractures marked.
         """
         chosen, random = self.choose(step, phase)
         drawn = [augment(example, phase, random) for example in chosen]
@@ -77,7 +77,7 @@ class Batches:
         )
 
     def choose(self, step: int, phase: Phase) -> tuple[list[Example], np.random.Generator]:
-        """Choose the examples of a step, and what their variations are drawn from; Refused as by `draw`."""
+        """Choose the examples of a step, and the generator of their variations; StepRefused as by `draw`."""
         classes = self._windows() if phase.window < 1 else self._classes
         chosen = [
             self._nth(place, number, one.located if phase.window < 1 else one.examples)
@@ -87,10 +87,10 @@ class Batches:
         return chosen, np.random.default_rng([self._seed, step])
 
     def _windows(self) -> list[_Class]:
-        """Say how many windows come from each class: sources that mark nothing leave theirs to the others."""
+        """Count how many windows come from each class: sources without marks leave theirs to the others."""
         classes = [one for one in self._classes if one.located]
         if {one.label for one in classes} != {True, False}:
-            raise Refused("windows need fractured images with boxes")
+            raise StepRefused("windows need fractured images with boxes")
         shared: list[_Class] = []
         for label in (True, False):
             of_label = [one for one in classes if one.label is label]
@@ -116,16 +116,18 @@ def _pools(
     for example in examples:
         sources.setdefault(example.entry.source, []).append(example)
     if {example.fractured for example in examples} != {True, False}:
-        raise Refused("the training part needs fractured and intact images")
+        raise StepRefused("the training part needs fractured and intact images")
     if missing := set(source_shares) - set(sources):
-        raise Refused(
+        raise StepRefused(
             f"source_shares names {', '.join(sorted(missing))}, of which the training part has nothing"
         )
     if sum(source_shares.values()) > 1:
-        raise Refused("source_shares add up to more than 1")
+        raise StepRefused("source_shares add up to more than 1")
     whole = {name: {e.fractured for e in pool} == {True, False} for name, pool in sources.items()}
     if lacking := [name for name in source_shares if not whole[name]]:
-        raise Refused(f"{', '.join(lacking)} has a share of each batch and lacks fractured or intact images")
+        raise StepRefused(
+            f"{', '.join(lacking)} has a share of each batch and lacks fractured or intact images"
+        )
     largest = max(sources, key=lambda name: (whole[name], len(sources[name])))
     for name in [name for name in sources if not whole[name] and name != largest]:
         sources[largest] += sources.pop(name)

@@ -44,7 +44,7 @@ def read_part(run: Path, part: str, size: int) -> list[Example]:
     """Read one part of the run's split as squares of `size` pixels, in the manifest's order."""
     split = read_split(run)
     return [
-        read_example(run, entry, split[entry.image][0], size)
+        _read_example(run, entry, split[entry.image][0], size)
         for entry in tqdm(entries_of(run, part), f"reading {part}", unit="image")
     ]
 
@@ -55,7 +55,7 @@ def entries_of(run: Path, part: str) -> list[ManifestRow]:
     return [entry for entry in read_manifest(run) if split[entry.image][1] == part]
 
 
-def read_example(run: Path, entry: ManifestRow, group: str, size: int) -> Example:
+def _read_example(run: Path, entry: ManifestRow, group: str, size: int) -> Example:
     """Decode one X-ray of the run's manifest."""
     radiograph = decode((run / entry.image).read_bytes())
     field = radiograph.exposed_field
@@ -76,12 +76,12 @@ def _into(place: Letterbox, polygon: Polygon) -> Polygon:
 
 
 def labels_of(examples: Sequence[Example]) -> np.ndarray:
-    """Whether each is fractured, bool (n,)."""
+    """Return whether each is fractured, bool (n,)."""
     return np.array([example.fractured for example in examples], bool)
 
 
 def groups_of(examples: Sequence[Example]) -> np.ndarray:
-    """The group of each, str (n,)."""
+    """Return the group of each, str (n,)."""
     return np.array([example.group for example in examples])
 
 

@@ -1,4 +1,4 @@
-"""Draws the batches of the steps to come on threads of their own, while the present one is learned from."""
+"""Draws the batches of later steps on threads, while the network learns from the present one."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator

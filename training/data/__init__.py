@@ -1,1 +1,1 @@
-"""Collections of X-rays: manifest, division into parts, copies, and pictures of other kinds."""
+"""Describes collections of X-rays: manifest, division into parts, copies, and pictures of other kinds."""

@@ -1,4 +1,4 @@
-"""Notes what the network of a run began with, and what that had learned from, for the card."""
+"""Records what the network of a run began with, and what that had learned from, for the card."""
 
 import json
 import shutil
@@ -10,17 +10,17 @@ from training.data.known_xrays import FILE, PARTS, KnownXrays, coarse_of, read_k
 from training.data.manifest import read_manifest
 from training.data.split import TEST, TRAIN, VALIDATION, read_split
 from training.run.atomic_file import write_json
-from training.run.refused import Refused
+from training.run.errors import StepRefused
 
 _ANCESTRY, BEFORE = "ancestry.json", f"before_{FILE}"
 
 
-class KnowsTheTest(Refused):
+class KnowsTheTest(StepRefused):
     """The bundle to begin with has learned from what the run measures on; says how many and what to do."""
 
 
-def note_ancestry(run: Path, bundle: Bundle | None) -> None:
-    """Note the bundles that a run's network goes back to, nearest first, and the X-rays that they know."""
+def write_ancestry(run: Path, bundle: Bundle | None) -> None:
+    """Write the bundles that a run's network goes back to, nearest first, and the X-rays that they know."""
     ancestors: list[dict[str, Any]] = []
     if bundle is not None:
         metrics, described = read_metrics(bundle), bundle.description
@@ -41,15 +41,15 @@ def note_ancestry(run: Path, bundle: Bundle | None) -> None:
     write_json(run / _ANCESTRY, ancestors)
 
 
-def ancestry_of(run: Path) -> list[dict[str, Any]]:
-    """Read what `note_ancestry` noted; nothing where the network began with no bundle."""
+def read_ancestry(run: Path) -> list[dict[str, Any]]:
+    """Read what `write_ancestry` wrote; an empty list where the network began with no bundle."""
     path = run / _ANCESTRY
     ancestors: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     return ancestors
 
 
-def known_before(run: Path) -> KnownXrays | None:
-    """Read the X-rays that the run's network knew when it began, as far as its bundle named them."""
+def read_known_before(run: Path) -> KnownXrays | None:
+    """Read the X-rays that the run's network knew when it began; None where its bundle names none."""
     return read_known(run, BEFORE)
 
 
@@ -57,7 +57,7 @@ def refuse_overlap(run: Path, known: KnownXrays | None) -> None:
     """Raise KnowsTheTest if `known` X-rays were learned from and are measured on in the run.
 
     The run's test part may hold none that was trained or validated on, its validation part none that was
-    trained on; by content, whatever files and folders are called.
+    trained on; by content, under any name of file or folder.
     """
     if known is None:
         return

@@ -1,4 +1,4 @@
-"""Draws a sample of X-rays side by side, for people to look at what a part, or a mistake, consists of."""
+"""Draws a sample of X-rays side by side, so that people see what a part, or a set of mistakes, shows."""
 
 from collections.abc import Sequence
 from pathlib import Path

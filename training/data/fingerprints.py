@@ -1,4 +1,4 @@
-"""Keeps the fingerprints of a run's images on disk, so that a killed step does not take them twice."""
+"""Keeps the fingerprints of a run's images on disk, so that a killed step does not compute them twice."""
 
 from pathlib import Path
 from typing import Self
@@ -26,24 +26,24 @@ class Fingerprints:
                 self._held = {str(sha256): Fingerprint(coarse, fine) for sha256, coarse, fine in rows}
 
     def __enter__(self) -> Self:
-        """Give itself."""
+        """Return itself."""
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Save what was taken."""
+        """Save what was computed."""
         if self._new:
             self._save()
 
     def __contains__(self, sha256: str) -> bool:
-        """Whether an image's fingerprint has been taken."""
+        """Whether an image's fingerprint has been computed."""
         return sha256 in self._held
 
     def __getitem__(self, sha256: str) -> Fingerprint:
-        """Give one that has been taken."""
+        """Return one that has been computed."""
         return self._held[sha256]
 
     def take(self, sha256: str, pixels: np.ndarray) -> Fingerprint:
-        """Give the fingerprint of an image of uint8 (height, width), measured if it is not known."""
+        """Return the fingerprint of uint8 (height, width), computed where it is not known yet."""
         if sha256 not in self._held:
             self._held[sha256] = fingerprint(pixels)
             self._new += 1

@@ -1,7 +1,7 @@
-"""The X-rays that a bundle knows, told by content: digests, and sketches that copies share.
+"""Recognises the X-rays that a bundle knows by content: by digests, and by sketches that copies share.
 
 `training.evaluate` writes them into the bundle; `training.train`, `training.evaluate` and `training.external`
-refuse or mark what overlaps. No X-ray can be drawn from a sketch of 128 numbers.
+refuse or mark what overlaps. No X-ray can be restored from a sketch of 128 numbers.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ class KnownXrays:
     centre: np.ndarray
 
     def find(self, digests: Sequence[str], coarse: np.ndarray) -> np.ndarray:
-        """Say which known X-ray each of n is, int (n,), or -1: of `digests` in hex, `coarse` float32 (n, m).
+        """Find the known X-ray, or -1, of each of n, int (n,): by `digests` in hex, `coarse` float32 (n, m).
 
         Found are the same file, and a copy that was scaled, flipped, brightened or compressed again; a crop
         is not.
@@ -62,7 +62,7 @@ class KnownXrays:
 
 
 def read_known(folder: Path, file: str = FILE) -> KnownXrays | None:
-    """Read what a bundle's folder says of the X-rays that it knows; None where it says nothing."""
+    """Read which X-rays a bundle's folder names as known; None where it names none."""
     path = folder / file
     if not path.exists():
         return None
@@ -85,7 +85,7 @@ def known_of(
     if before is None:
         return own
     digests = {bytes(row) for row in own.sha256}
-    # What an ancestor was tested on it has not learned from.
+    # An ancestor has not learned from its test part.
     kept = (before.parts != PARTS.index(TEST)) & np.array(
         [bytes(row) not in digests for row in before.sha256]
     )

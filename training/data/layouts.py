@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from training.data.manifest import Box, ManifestRow, Polygon
-from training.run.refused import Refused
+from training.run.errors import StepRefused
 
 _FRACTURED = {"fractured", "fracture", "positive", "1"}
 _INTACT = {"not_fractured", "non_fractured", "no_fracture", "normal", "intact", "negative", "0"}
@@ -40,7 +40,7 @@ class Found:
     polygons: tuple[Polygon, ...] = ()
 
 
-class LayoutError(Refused):
+class LayoutError(StepRefused):
     """A folder that has none of the forms, or breaks the one it has; says what to do."""
 
 
@@ -64,7 +64,7 @@ def _fracatlas(folder: Path) -> Iterator[Found]:
         raise LayoutError(
             f"{folder} has FracAtlas's dataset.csv but no Annotations/COCO JSON/*.json; unpack all of it"
         )
-    boxes, polygons = read_coco(annotated)
+    boxes, polygons = _read_coco(annotated)
     for row in _rows(folder / "dataset.csv"):
         name, fractured = row["image_id"], row["fractured"] == "1"
         regions = [region for region in ("hand", "leg", "hip", "shoulder") if row[region] == "1"]
@@ -84,12 +84,12 @@ def _fracatlas(folder: Path) -> Iterator[Found]:
 
 
 def _neighbours(name: str) -> str:
-    """Tie images whose numbers follow each other: FracAtlas names no patients, but numbers them in a row."""
+    """Group images by their numbers: FracAtlas names no patients, but numbers them in a row."""
     digits = re.search(r"\d+", name)
     return str(int(digits[0]) // _NEIGHBOURS) if digits else ""
 
 
-def read_coco(path: Path) -> tuple[dict[str, list[Box]], dict[str, list[Polygon]]]:
+def _read_coco(path: Path) -> tuple[dict[str, list[Box]], dict[str, list[Polygon]]]:
     """Read a COCO file: boxes and polygons by the name of the image file."""
     values = json.loads(path.read_text(encoding="utf-8"))
     names = {image["id"]: Path(image["file_name"]).name for image in values["images"]}
@@ -106,7 +106,7 @@ def read_coco(path: Path) -> tuple[dict[str, list[Box]], dict[str, list[Polygon]
 
 
 def _table(folder: Path) -> Iterator[Found]:
-    """Read labels.csv: `image` and `fractured`, and whatever else of `Found` is known."""
+    """Read labels.csv: `image` and `fractured`, and any other field of `Found`."""
     rows = list(_rows(folder / "labels.csv"))
     if rows and (missing := {"image", "fractured"} - set(rows[0])):
         raise LayoutError(f"{folder / 'labels.csv'} has no column {', '.join(sorted(missing))}")

@@ -1,4 +1,4 @@
-"""One row for each X-ray of a collection: what `training.collect` writes and every later step reads."""
+"""Reads and writes the manifest of a collection, one row for each X-ray: every later step reads it."""
 
 import csv
 import json

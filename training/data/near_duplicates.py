@@ -1,7 +1,7 @@
 """Finds X-rays that are the same picture, also turned by any angle, flipped, brightened or compressed again.
 
-`training.collect` and `training.prepare` look through it. Two radiographs of two patients may look alike from
-afar, so the coarse likeness only proposes pairs, and the fine structure of the bone decides.
+`training.collect` and `training.prepare` use it. Radiographs of two patients may have a coarse likeness, so
+that only proposes pairs, and the fine structure of the bone decides.
 """
 
 from collections.abc import Sequence

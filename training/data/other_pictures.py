@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from training.run.refused import Refused
+from training.run.errors import StepRefused
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -16,16 +16,16 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 def read_some(archives: Sequence[Path], most: int) -> tuple[list[np.ndarray], np.ndarray]:
     """Decode up to `most` pictures of each zip, and the kind of each: its file's name up to the underscore.
 
-    Refused if an archive is missing or holds no WebP.
+    StepRefused if an archive is missing or holds no WebP.
     """
     pictures, kinds = [], []
     for path in archives:
         if not path.exists():
-            raise Refused(f"{path} is missing; name zips of WebP files called KIND_anything.webp")
+            raise StepRefused(f"{path} is missing; name zips of WebP files called KIND_anything.webp")
         with zipfile.ZipFile(path) as archive:
             names = sorted(name for name in archive.namelist() if name.endswith(".webp"))
             if not names:
-                raise Refused(f"{path} holds no WebP; it should hold files called KIND_anything.webp")
+                raise StepRefused(f"{path} holds no WebP; it should hold files called KIND_anything.webp")
             for i in np.sort(np.random.default_rng(len(names)).permutation(len(names))[:most]):
                 with Image.open(io.BytesIO(archive.read(names[i])), formats=("WEBP",)) as picture:
                     pictures.append(np.asarray(picture.convert("L")))

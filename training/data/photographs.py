@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from training.run.refused import Refused
+from training.run.errors import StepRefused
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,13 +26,13 @@ class Photographs:
 
 
 def read_photographs(folder: Path) -> Photographs:
-    """Decode every picture of the zips in `folder`, in the order of their names; Refused if none is there.
+    """Decode every picture of the zips in `folder`, in the order of their names; StepRefused for none.
 
     A file's class is its name up to the first underscore (a WordNet id in Tiny ImageNet).
     """
     archives = sorted(folder.glob("*.zip"))
     if not archives:
-        raise Refused(
+        raise StepRefused(
             f"{folder} holds no zip of photographs; it should hold zips of files called CLASS_anything.webp"
         )
     pixels, names = [], []

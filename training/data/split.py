@@ -1,7 +1,6 @@
-"""Divides a collection into training, validation and test part, and tells whether a division leaks.
+"""Divides a collection into training, validation and test part, and finds the leaks of a division.
 
-Before anything is learned, for `training.prepare`. Copies of one image, and images that may show one patient,
-never stand on two sides.
+`training.prepare` uses it. Copies of one image, and images that may show one patient, stay in one part.
 """
 
 import csv
@@ -18,7 +17,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from training.data.manifest import ManifestRow, read_manifest
 from training.run.atomic_file import write_table
-from training.run.refused import Refused
+from training.run.errors import StepRefused
 
 SPLIT = "split.csv"
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
@@ -42,12 +41,12 @@ def join_groups(entries: Sequence[ManifestRow], near_duplicates: Pairs) -> list[
 
 
 def split_by_group(entries: Sequence[ManifestRow], groups: Sequence[str], seed: int) -> list[str]:
-    """Give each image its part: groups stay whole, and each part gets its share of label x region x size.
+    """Assign each image its part: groups stay whole, and each part has its share of label x region x size.
 
-    Refused if there are too few groups to divide.
+    StepRefused if there are too few groups to divide.
     """
     if len(set(groups)) < _TWENTIETHS:
-        raise Refused(f"{len(set(groups))} groups cannot be divided; it takes {_TWENTIETHS} at least")
+        raise StepRefused(f"{len(set(groups))} groups cannot be divided; it takes {_TWENTIETHS} at least")
     strata = _strata(entries, groups)
     folds = StratifiedGroupKFold(_TWENTIETHS, shuffle=True, random_state=seed)
     part_of = np.empty(len(entries), dtype=object)
@@ -57,7 +56,7 @@ def split_by_group(entries: Sequence[ManifestRow], groups: Sequence[str], seed: 
 
 
 def _strata(entries: Sequence[ManifestRow], groups: Sequence[str]) -> list[str]:
-    """Label x region x size; what is too rare for twenty folds goes by its label alone."""
+    """Name the strata, label x region x size; one that is too rare for twenty folds is its label alone."""
     fine = [f"{entry.fractured} {entry.region} {entry.size}" for entry in entries]
     spread = Counter(stratum for stratum, _ in set(zip(fine, groups, strict=True)))
     return [
@@ -80,7 +79,7 @@ def write_split(
 
 
 def division_of(run: Path) -> str:
-    """Name the labels and the division: what has learned from this one may be tested on no other."""
+    """Hash labels and division: a network that has learned from one division is tested on no other."""
     split = read_split(run)
     known = sorted((e.sha256, e.fractured, e.boxes, e.polygons, split[e.image]) for e in read_manifest(run))
     return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:16]

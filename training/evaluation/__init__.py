@@ -1,1 +1,1 @@
-"""What a network is worth: scores, thresholds, figures with their intervals, report and card."""
+"""Measures what a network is worth: scores, thresholds, figures with intervals, report and card."""

@@ -35,7 +35,7 @@ class Calls:
         return cls(probabilities >= thresholds.low, probabilities >= thresholds.high)
 
 
-def as_a_whole(sample: Sample, calls: Calls) -> dict[str, Any]:
+def measure_whole(sample: Sample, calls: Calls) -> dict[str, Any]:
     """Measure all X-rays together."""
     p, labels = sample.probabilities, sample.labels
     decided = ~calls.at_low | calls.at_high
@@ -45,7 +45,7 @@ def as_a_whole(sample: Sample, calls: Calls) -> dict[str, Any]:
             "auc": sample.auc(),
             "auc_within_sources": sample.area(lambda i: auc_within(p[i], labels[i], sources[i])),
             "average_precision": sample.area(lambda i: average_precision(p[i], labels[i])),
-            **operating_points(sample, calls),
+            **_measure_operating_points(sample, calls),
             "sensitivity_where_decided": sample.share(calls.at_high, labels & decided),
             "specificity_where_decided": sample.share(~calls.at_low, ~labels & decided),
             "brier": sample.mean((p - labels) ** 2),
@@ -64,7 +64,7 @@ def as_a_whole(sample: Sample, calls: Calls) -> dict[str, Any]:
     }
 
 
-def operating_points(sample: Sample, calls: Calls) -> dict[str, Any]:
+def _measure_operating_points(sample: Sample, calls: Calls) -> dict[str, Any]:
     """Measure what the calls are worth."""
     return {
         "sensitivity_at_low": sample.share(calls.at_low, sample.labels),
@@ -76,7 +76,7 @@ def operating_points(sample: Sample, calls: Calls) -> dict[str, Any]:
 
 
 def _predict(sample: Sample, called: np.ndarray, prevalence: float) -> dict[str, Any]:
-    """PPV and NPV of a call, bool (n,), where so many are fractured."""
+    """Compute PPV and NPV of a call, bool (n,), at a prevalence."""
     rates = sample.share(called, sample.labels), sample.share(~called, ~sample.labels)
 
     def value(which: int) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def _predict(sample: Sample, called: np.ndarray, prevalence: float) -> dict[str,
     return {"ppv": value(0), "npv": value(1)}
 
 
-def subgroups(sample: Sample, calls: Calls) -> list[dict[str, Any]]:
+def measure_subgroups(sample: Sample, calls: Calls) -> list[dict[str, Any]]:
     """Measure by region, view, hardware, size and source.
 
     A figure is left out where fewer than FEWEST X-rays of a class that it needs are in the subgroup.

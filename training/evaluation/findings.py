@@ -1,4 +1,4 @@
-"""What is measured on the test part, for `training.evaluate`; every figure with its interval and its n."""
+"""Measures the test part for `training.evaluate`, every figure with its interval and its n."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy as np
 from model.bundle import Calibration, Thresholds
 from model.classifier import calibrate
 from training.batches.examples import Example, groups_of
-from training.evaluation.figures import Calls, as_a_whole, subgroups
+from training.evaluation.figures import Calls, measure_subgroups, measure_whole
 from training.evaluation.intervals import Measure, difference_bounds
 from training.evaluation.localisation import overlap, peak_hits
 from training.evaluation.measures import auc
@@ -19,7 +19,7 @@ from training.evaluation.scores import Scores
 
 @dataclass(frozen=True, eq=False)
 class ScoredPart(Sample):
-    """A part of the data, and what the network says of it, calibrated."""
+    """A part of the data, with the network's scores and its calibrated probabilities."""
 
     examples: Sequence[Example]
     scores: Scores
@@ -37,9 +37,9 @@ def measure(test: ScoredPart, thresholds: Thresholds) -> dict[str, Any]:
     """Measure everything that takes no further look at the pixels."""
     calls = Calls.of(test.probabilities, thresholds)
     return {
-        **as_a_whole(test, calls),
+        **measure_whole(test, calls),
         "localisation": {"head": localise(test, test.scores.where, thresholds.low, thresholds.region)},
-        "subgroups": subgroups(test, calls),
+        "subgroups": measure_subgroups(test, calls),
     }
 
 
@@ -62,7 +62,7 @@ def localise(test: ScoredPart, heat: np.ndarray, low: float, threshold: float) -
     }
 
 
-def change_of(one: ScoredPart, other: ScoredPart) -> dict[str, Any]:
+def compare(one: ScoredPart, other: ScoredPart) -> dict[str, Any]:
     """Compare the same X-rays scored twice: how `one` differs from `other`."""
     change = np.abs(one.probabilities - other.probabilities)
     areas = one.auc(), other.auc()

@@ -1,4 +1,4 @@
-"""Gives every figure a 95 % interval: a bootstrap of whole groups, or an exact one where that is a point."""
+"""Computes 95 % intervals: by a bootstrap of whole groups, or exactly where that has no width."""
 
 import math
 from collections.abc import Callable, Iterator

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from training.run.refused import Refused
+from training.run.errors import StepRefused
 
 _LEAST, _LEAST_OF_A_CLASS = 100, 30
 """X-rays, and fractured as well as intact ones among them. Of 30 fractured X-rays one or two lie below a
@@ -13,17 +13,17 @@ SMALL = "small"
 
 
 def describe_base(name: str, labels: np.ndarray, small: bool) -> dict[str, Any]:
-    """Describe the labels, bool (n,), that thresholds are fixed on; Refused if too few, unless `small`."""
+    """Describe the labels, bool (n,), that thresholds rest on; StepRefused if too few, unless `small`."""
     images, fractured = len(labels), int(labels.sum())
     enough = images >= _LEAST and min(fractured, images - fractured) >= _LEAST_OF_A_CLASS
-    told = f"the {name} has {images} X-rays, {fractured} fractured"
+    counted = f"the {name} has {images} X-rays, {fractured} fractured"
     if not min(fractured, images - fractured):
-        raise Refused(f"{told}: calibration and thresholds take both kinds")
+        raise StepRefused(f"{counted}: calibration and thresholds take both kinds")
     if not enough and not small:
-        raise Refused(
-            f"{told}; calibration and thresholds take {_LEAST} X-rays, {_LEAST_OF_A_CLASS} of them fractured "
-            f"and {_LEAST_OF_A_CLASS} intact. Add X-rays, or call it with --small: the bundle's version then "
-            f"ends in {SMALL}, and its card and report say why"
+        raise StepRefused(
+            f"{counted}; calibration and thresholds take {_LEAST} X-rays, {_LEAST_OF_A_CLASS} of them "
+            f"fractured and {_LEAST_OF_A_CLASS} intact. Add X-rays, or call it with --small: the bundle's "
+            f"version then ends in {SMALL}, and its card and report say why"
         )
     return {
         "name": name,

@@ -1,4 +1,4 @@
-"""Measures where the network looks, for `training.evaluate`: by its localisation head, and by Grad-CAM."""
+"""Measures where the network looks, for `training.evaluate`: by its localisation head and by Grad-CAM."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -21,10 +21,10 @@ _BATCH = 16
 
 
 def grad_cam(network: "keras.Model", squares: Sequence[np.ndarray]) -> np.ndarray:
-    """Grad-CAM (Selvaraju et al., 2017) of the fracture score on the deepest map: float32 (n, h, w), 0..1.
+    """Compute Grad-CAM (Selvaraju et al., 2017) of the fracture score: float32 (n, h, w), 0..1.
 
-    Behind that map stand only a mean, a maximum and two dense layers, so the gradient is written down here
-    in closed form: it needs no backend's own tape.
+    It is taken on the deepest map. Only a mean, a maximum and two dense layers follow that map, so the
+    gradient has a closed form, and needs no backend's tape.
     """
     import keras
 
@@ -46,7 +46,7 @@ def grad_cam(network: "keras.Model", squares: Sequence[np.ndarray]) -> np.ndarra
 
 
 def peak_hits(example: Example, heat: np.ndarray, margin: float = MARGIN) -> bool:
-    """Pointing game: whether the middle of the hottest cell of `heat` (h, w) lies in a fracture's box."""
+    """Whether the middle of the hottest cell of `heat` (h, w) lies in a fracture's box: the pointing game."""
     side = example.square.shape[0]
     row, column = np.unravel_index(int(heat.argmax()), heat.shape)
     return _is_inside(
@@ -69,7 +69,7 @@ def _is_inside(example: Example, x: float, y: float, margin: float) -> bool:
 
 
 def overlap(example: Example, heat: np.ndarray, threshold: float) -> float:
-    """Intersection over union of the cells from `threshold` and the marked fractures, by pixels."""
+    """Compute intersection over union of the cells from `threshold` and the marked fractures, by pixels."""
     truth = np.asarray(draw_fractures(example)) > 0
     cells = Image.fromarray((heat >= threshold).astype(np.uint8) * 255)
     marked = np.asarray(cells.resize(truth.shape[::-1], Image.Resampling.NEAREST)) > 0

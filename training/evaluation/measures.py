@@ -1,29 +1,30 @@
-"""What is measured on a part of the data; `training.evaluation.intervals` adds the intervals."""
+"""Computes measures of a part of the data; `training.evaluation.intervals` adds the intervals."""
 
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import rankdata
 from sklearn.metrics import average_precision_score
 
 _BINS = 10
 
 
 def auc(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Area under the ROC curve of float (n,) against bool (n,); nan where a class is missing.
+    """Compute the area under the ROC curve of float (n,) against bool (n,); nan where a class is missing.
 
     By ranks, which is thirty times faster than scikit-learn's curve: bootstraps ask for thousands.
     """
     positives, negatives = int(labels.sum()), int((~labels).sum())
     if not positives or not negatives:
         return float("nan")
-    _, place, count = np.unique(scores, return_inverse=True, return_counts=True)
-    # Ties share the mean of their ranks.
-    ranks = (np.cumsum(count) - (count - 1) / 2)[place]
-    return float((ranks[labels].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+    return float((rankdata(scores)[labels].sum() - positives * (positives + 1) / 2) / (positives * negatives))
 
 
 def auc_within(scores: np.ndarray, labels: np.ndarray, sources: np.ndarray) -> float:
-    """Area under the ROC curve over pairs of one source, str (n,): telling sources apart earns nothing."""
+    """Compute the area under the ROC curve over pairs of one source, str (n,).
+
+    A score that tells sources apart, and nothing else, has 0.5.
+    """
     inside = [sources == source for source in np.unique(sources)]
     pairs = [int(labels[i].sum()) * int((~labels[i]).sum()) for i in inside]
     if not sum(pairs):
@@ -33,7 +34,7 @@ def auc_within(scores: np.ndarray, labels: np.ndarray, sources: np.ndarray) -> f
 
 
 def average_precision(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Average precision of float (n,) against bool (n,); nan where nothing is fractured."""
+    """Compute the average precision of float (n,) against bool (n,); nan where nothing is fractured."""
     return float(average_precision_score(labels, scores)) if labels.any() else float("nan")
 
 
@@ -43,12 +44,12 @@ def share(marked: np.ndarray, among: np.ndarray) -> float:
 
 
 def predictive_values(called: np.ndarray, labels: np.ndarray, prevalence: float) -> tuple[float, float]:
-    """PPV and NPV that sensitivity and specificity give at a prevalence; `called` bool (n,)."""
+    """Compute PPV and NPV at a prevalence from sensitivity and specificity; `called` bool (n,)."""
     return from_rates(share(called, labels), share(~called, ~labels), prevalence)
 
 
 def from_rates(sensitivity: float, specificity: float, prevalence: float) -> tuple[float, float]:
-    """PPV and NPV at a prevalence, by Bayes."""
+    """Compute PPV and NPV at a prevalence, by Bayes."""
     positives = sensitivity * prevalence + (1 - specificity) * (1 - prevalence)
     negatives = specificity * (1 - prevalence) + (1 - sensitivity) * prevalence
     return (
@@ -67,12 +68,12 @@ class Bin:
 
 
 def reliability(probabilities: np.ndarray, labels: np.ndarray) -> list[Bin]:
-    """Compare what was said with what was found, in ten bins of equal width; empty ones are left out."""
+    """Compare predicted with observed shares in ten bins of equal width; empty ones are left out."""
     bins = np.minimum((probabilities * _BINS).astype(int), _BINS - 1)
     inside = [bins == number for number in np.unique(bins)]
     return [Bin(float(probabilities[i].mean()), float(labels[i].mean()), int(i.sum())) for i in inside]
 
 
 def calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Expected calibration error: the mean distance of said and found over the images."""
+    """Compute the expected calibration error: the mean distance of predicted and observed shares."""
     return sum(abs(one.said - one.found) * one.n for one in reliability(probabilities, labels)) / len(labels)

@@ -1,4 +1,4 @@
-"""What happens to X-rays on their way, done on purpose for `training.evaluate`: pixels in, pixels out."""
+"""Changes X-rays as archives, scanners and phones do, for `training.evaluate`: pixels in, pixels out."""
 
 import io
 from collections.abc import Callable
@@ -30,7 +30,7 @@ def _contrast(factor: float) -> Perturbation:
     return lambda pixels: np.clip((pixels - 127.5) * factor + 127.5, 0, 255).astype(np.uint8)
 
 
-def mask_border(pixels: np.ndarray) -> np.ndarray:
+def _mask_border(pixels: np.ndarray) -> np.ndarray:
     """Blacken the outer tenth on each side, where markers, letters and edges of the plate are."""
     height, width = pixels.shape
     y, x = round(height * _BORDER), round(width * _BORDER)
@@ -49,12 +49,12 @@ def _turn_all(degrees: float) -> Perturbation:
 
 
 def _quarter(pixels: np.ndarray) -> np.ndarray:
-    """Turn by 0, 90, 180 or 270 degrees, by what the picture shows: about as many each way."""
+    """Turn by 0, 90, 180 or 270 degrees, chosen by the pixels, about as many each way."""
     return np.ascontiguousarray(np.rot90(pixels, int(pixels[::7, ::7].sum()) % 4))
 
 
 def _wear_out(pixels: np.ndarray) -> np.ndarray:
-    """Make dim, a little blurred, noisy, askew and JPEG at quality 70: what a poor archive delivers."""
+    """Make a picture as of a poor archive: dim, a little blurred, noisy, askew, JPEG at quality 70."""
     random = np.random.default_rng(int(pixels[::7, ::7].sum()))
     picture = Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(max(pixels.shape) / 900))
     picture = picture.rotate(random.uniform(-8, 8), Image.Resampling.BILINEAR)
@@ -110,5 +110,5 @@ PERTURBATIONS: dict[str, Perturbation] = {
     "turned by quarters": _quarter,
     "dim, blurred, noisy, askew, JPEG": _wear_out,
     "inverted": lambda pixels: 255 - pixels,
-    "border masked": mask_border,
+    "border masked": _mask_border,
 }

@@ -1,4 +1,4 @@
-"""Fits and measures `model.radiograph_check` on what the network of a run sees, for `training.fit_check`."""
+"""Fits and measures `model.radiograph_check` on features of a run's network, for `training.fit_check`."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -90,23 +90,25 @@ def fit_and_measure(
     network = StoredScores(run, config_of(run))
     size = config_of(run).input_size
 
-    def seen(name: str, pictures: Sequence[np.ndarray]) -> np.ndarray:
+    def features_of(name: str, pictures: Sequence[np.ndarray]) -> np.ndarray:
         return network.features_of(name, [to_square(pixels, size) for pixels in tqdm(pictures, name)])
 
     learned = _xrays(run, TRAIN, _XRAYS)
     drawings = [draw_forearm(seed, fracture=seed % 2 == 0).pixels for seed in range(_DRAWINGS)]
     pages = [draw_page(seed) for seed in range(_PAGES)]
-    photos = _Pictures(seen("check photographs", pictures), kinds)
+    photos = _Pictures(features_of("check photographs", pictures), kinds)
     names = np.unique(kinds)
     unseen = np.isin(kinds, np.random.default_rng(20261128).permutation(names)[: len(names) // _HELD_OUT])
-    paged = seen("check pages", pages)
+    paged = features_of("check pages", pages)
     half = len(paged) // 2
-    elsewhere = seen("check other X-rays", read_some(other_xrays, _OTHER_XRAYS)[0]) if other_xrays else None
+    elsewhere = (
+        features_of("check other X-rays", read_some(other_xrays, _OTHER_XRAYS)[0]) if other_xrays else None
+    )
     check = fit(
         np.vstack(
             [
-                seen("check X-rays", [pixels for pixels, _ in learned]),
-                seen("check drawings", drawings),
+                features_of("check X-rays", [pixels for pixels, _ in learned]),
+                features_of("check drawings", drawings),
                 *([] if elsewhere is None else [elsewhere[::2]]),
             ]
         ),
@@ -114,7 +116,8 @@ def fit_and_measure(
     )
     held = _xrays(run, VALIDATION, None)
     x_out = _Pictures(
-        seen("check X-rays held out", [pixels for pixels, _ in held]), np.array([group for _, group in held])
+        features_of("check X-rays held out", [pixels for pixels, _ in held]),
+        np.array([group for _, group in held]),
     )
 
     def passing(features: np.ndarray, groups: np.ndarray | None = None) -> dict[str, Any]:

@@ -23,7 +23,7 @@ _MISTAKES = {
 
 
 def write_report(run: Path, metrics: dict[str, Any]) -> str:
-    """Write report.html to the run's folder, mistakes and all; return the one without anybody's X-rays."""
+    """Write report.html to the run's folder, with mistakes; return the one without X-rays."""
     (run / REPORT).write_text(_render(run, metrics, PLOTS | _OTHERS | _MISTAKES), encoding="utf-8")
     return _render(run, metrics, PLOTS | _OTHERS)
 

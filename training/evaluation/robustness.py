@@ -1,5 +1,4 @@
-"""Asks what the network holds on to, for `training.evaluate`: after what happens to X-rays on their way, and
-with what ought to tell nothing."""
+"""Measures the network on perturbed X-rays, and the original size alone, for `training.evaluate`."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from model.decode.image import decode
 from model.letterbox import to_square
 from training.batches.examples import entries_of
 from training.data.split import TRAIN
-from training.evaluation.findings import ScoredPart, change_of
+from training.evaluation.findings import ScoredPart, compare
 from training.evaluation.measures import auc
 from training.evaluation.perturbations import PERTURBATIONS, Perturbation
 from training.evaluation.scores import Scores
@@ -29,7 +28,7 @@ def measure_robustness(run: Path, test: ScoredPart, scores: StoredScores) -> lis
         test.calibration,
     )
     return [
-        {"perturbation": name} | change_of(_perturbed(run, test, scores, name, perturb), test)
+        {"perturbation": name} | compare(_perturbed(run, test, scores, name, perturb), test)
         for name, perturb in PERTURBATIONS.items()
     ]
 
@@ -56,5 +55,5 @@ def size_only(run: Path, test: ScoredPart) -> dict[str, Any]:
         np.array([(entry.width, entry.height) for entry in learned]), np.array([e.fractured for e in learned])
     )
     sizes = np.array([(example.entry.width, example.entry.height) for example in test.examples])
-    said = model.predict_proba(sizes)[:, 1]
-    return test.area(lambda i: auc(said[i], test.labels[i]))
+    probabilities = model.predict_proba(sizes)[:, 1]
+    return test.area(lambda i: auc(probabilities[i], test.labels[i]))

@@ -1,4 +1,4 @@
-"""Labelled X-rays and the probabilities that they were given: what all figures are measured on."""
+"""Measures labelled X-rays with their probabilities: all figures are taken of such a sample."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -55,12 +55,12 @@ class Sample:
         return self.area(lambda i: auc(self.probabilities[i], self.labels[i]), among)
 
     def mean(self, values: np.ndarray, among: np.ndarray | None = None) -> dict[str, Any]:
-        """Give the mean of values in 0..1, (n,), of those `among`, bool (n,), or of all."""
+        """Average values in 0..1, (n,), of those `among`, bool (n,), or of all."""
         kept = self._kept(among)
         return asdict(mean_with_interval(values[kept], self.groups[kept]) if len(kept) else UNKNOWN)
 
     def share(self, marked: np.ndarray, among: np.ndarray | None = None) -> dict[str, Any]:
-        """Give the share of those `among` that are `marked`, both bool (n,)."""
+        """Measure the share of those `among` that are `marked`, both bool (n,)."""
         return self.mean(marked, among)
 
     def _kept(self, among: np.ndarray | None) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What a network says of a part of the data: for the curves of `train`, for `select` and for `evaluate`."""
+"""Scores X-rays by a Keras network: for the curves of `train`, for `select` and for `evaluate`."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,16 +24,16 @@ class Scores:
     where: np.ndarray
 
 
-def score(network: "keras.Model", squares: Sequence[np.ndarray], told: str) -> Scores:
-    """Run the network over squares, uint8 (size, size), of its input size; `told` names the progress bar."""
-    outputs = list(_outputs(network, squares, told))
+def score(network: "keras.Model", squares: Sequence[np.ndarray], label: str) -> Scores:
+    """Run the network over squares, uint8 (size, size), of its input size; `label` names the progress bar."""
+    outputs = list(_outputs(network, squares, label))
     return Scores(np.concatenate([f for f, _ in outputs]), np.concatenate([w for _, w in outputs]))
 
 
 def _outputs(
-    network: "keras.Model", squares: Sequence[np.ndarray], told: str
+    network: "keras.Model", squares: Sequence[np.ndarray], label: str
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    for start in tqdm(range(0, len(squares), _BATCH), told, unit="batch"):
+    for start in tqdm(range(0, len(squares), _BATCH), label, unit="batch"):
         inputs = scale_pixels(np.stack(squares[start : start + _BATCH]))
         missing = _BATCH - len(inputs)
         # One shape for all batches: a backend that compiles would compile the last one anew.

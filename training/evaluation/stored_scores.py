@@ -1,4 +1,4 @@
-"""Scores of a run's network, kept on disk as they are made, so that a killed `training.evaluate` goes on."""
+"""Keeps the scores of a run's network on disk, so that a killed `training.evaluate` goes on."""
 
 import hashlib
 import tempfile
@@ -113,10 +113,10 @@ def _network_alone(config: Config) -> Description:
     )
 
 
-def _run(engine: Engine, squares: Squares, told: str) -> dict[str, np.ndarray]:
+def _run(engine: Engine, squares: Squares, label: str) -> dict[str, np.ndarray]:
     outputs = [
         engine.run(scale_pixels(np.stack(squares[first : first + _BATCH])))
-        for first in tqdm(range(0, len(squares), _BATCH), told, unit="batch")
+        for first in tqdm(range(0, len(squares), _BATCH), label, unit="batch")
     ]
     fracture, where, features = (np.concatenate(parts) for parts in zip(*outputs, strict=True))
     return {"fracture": fracture, "where": where, "features": features}

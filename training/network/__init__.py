@@ -1,1 +1,1 @@
-"""The network while it is trained: what it begins with, its loss and its optimizer."""
+"""Fills, trains and stores the network: its beginning, its loss and its optimizer."""

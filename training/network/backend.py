@@ -1,10 +1,10 @@
-"""Sets up whichever backend Keras runs on (KERAS_BACKEND: tensorflow, or jax), for the steps that train."""
+"""Sets up the backend of Keras (KERAS_BACKEND: tensorflow, or jax) for the steps that train."""
 
 import os
 
 
 def prepare_backend(threads: int) -> None:
-    """Give the backend so many threads, as far as the machine has them; before its first operation only."""
+    """Set the threads of the backend, as far as the machine has them, before its first operation."""
     # Off by default on CPUs without AVX-512, yet it halves the time of the backward pass there (measured).
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     import keras
@@ -17,7 +17,7 @@ def prepare_backend(threads: int) -> None:
 
 
 def jit_compile() -> bool:
-    """Whether a step is compiled whole: JAX always does; TensorFlow on a CPU is four times slower so."""
+    """Whether to compile a step whole: JAX always does; TensorFlow on a CPU is four times slower so."""
     import keras
 
     return keras.backend.backend() == "jax"

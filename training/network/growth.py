@@ -14,10 +14,10 @@ _BLOCK = re.compile(r"(conv[2-5])_block(\d+)_(.+)")
 def transfer(source: "keras.Model", target: "keras.Model") -> None:
     """Copy the weights of `source` into their places in `target`; blocks only `target` has become identity.
 
-    In a ResNetV2 a block adds to its input, so one whose last convolution is zero passes it on unchanged: at
-    first the deeper network computes just what the shallower one did. The last block of a stage halves the
-    map and goes to the last block. Blocks only `source` has are left out: the less they have learned since
-    they were identity, the less a shallower network misses them.
+    In a ResNetV2 a block adds to its input, so one whose last convolution is zero returns its input: at first
+    the deeper network computes what the shallower one did. The last block of a stage halves the map, so its
+    weights go to the last block. Blocks that only `source` has are left out: the less they have learned since
+    they were identity, the less the answers change.
     """
     ends_source, ends_target = _stage_ends(source), _stage_ends(target)
     taken = set()

@@ -1,10 +1,10 @@
-"""What a training step minimises: one loss a head, written in Keras operations of any backend."""
+"""Defines the loss of a training step, one for each head, in Keras operations of any backend."""
 
 from collections.abc import Callable
 from typing import Any
 
 UNKNOWN = -1.0
-"""In place of 0 or 1 in a cell of which nobody knows whether it is fractured; the loss leaves it out."""
+"""In place of 0 or 1 in a cell that is not known to be fractured or intact; the loss leaves it out."""
 
 
 def cells_loss(cell_weight: float) -> Callable[[Any, Any], Any]:

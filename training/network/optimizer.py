@@ -13,7 +13,7 @@ _STAGE = re.compile(r"conv([1-5])_")
 _LAST_STAGE = 5
 
 
-def rate_of(layer_name: str, phase: Phase) -> float:
+def _rate_of(layer_name: str, phase: Phase) -> float:
     """Return the share of the phase's rate that a layer learns at: all of it outside the backbone."""
     if layer_name.startswith("post_"):
         return phase.trunk_rate
@@ -26,9 +26,9 @@ def make_optimizer(config: Config, phase: Phase, model: "keras.Model") -> "keras
     import keras
 
     for layer in model.layers:
-        layer.trainable = rate_of(layer.name, phase) > 0
+        layer.trainable = _rate_of(layer.name, phase) > 0
     rate_by_path = {
-        variable.path: rate_of(layer.name, phase)
+        variable.path: _rate_of(layer.name, phase)
         for layer in model.layers
         for variable in layer.trainable_variables
     }

@@ -1,4 +1,4 @@
-"""A finished run's network as a file, float32: between `training.train` and `training.evaluate`."""
+"""Stores a finished run's network in float32: `training.train` writes it, `training.evaluate` reads it."""
 
 import json
 from dataclasses import asdict
@@ -11,7 +11,7 @@ from model.bundle import Bundle
 from training.data.manifest import read_manifest
 from training.run.atomic_file import whole_file
 from training.run.config import Config, to_config
-from training.run.refused import Refused
+from training.run.errors import StepRefused
 from training.run.test_part_openings import division_learned_by
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ TRAINED = "trained.npz"
 _CONFIG, _DIVISION, _BEGAN_WITH = "config", "division", "began_with"
 
 
-class AnotherDivision(Refused):
+class AnotherDivision(StepRefused):
     """The network has learned from another division than the run has now; says what to do."""
 
 
@@ -31,13 +31,13 @@ def write_trained(run: Path, config: Config, division: str, began_with: str, mod
     `began_with` tells a reader of the card what they began with.
     """
     arrays = {variable.path: np.asarray(variable, dtype="<f4") for variable in model.weights}
-    said = {
+    origin = {
         _CONFIG: np.array(json.dumps(asdict(config))),
         _DIVISION: np.array(division),
         _BEGAN_WITH: np.array(began_with),
     }
     with whole_file(run / TRAINED) as file:
-        np.savez(file, **said, **arrays)  # type: ignore[arg-type]
+        np.savez(file, **origin, **arrays)  # type: ignore[arg-type]
 
 
 def config_of(run: Path) -> Config:

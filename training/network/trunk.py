@@ -1,4 +1,4 @@
-"""What a network begins with: a bundle, or a backbone that `training.pretrain` keeps here as a file."""
+"""Fills a network before training: from a bundle, from a file of `training.pretrain`, or at identity."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ from model.network import BACKBONES, build
 from model.weights import read_weights
 from training.network.growth import transfer
 from training.run.atomic_file import whole_file
-from training.run.refused import Refused
+from training.run.errors import StepRefused
 
 if TYPE_CHECKING:
     import keras
@@ -27,7 +27,7 @@ def begin_with(source: str, model: "keras.Model") -> None:
     """Fill `model` from `source`: a bundle's folder, or the backbone alone: `imagenet`, a file, or nothing.
 
     A bundle may be of another depth, see `growth`. ImageNet's first convolution sees colours, ours
-    gray: its kernel is added up over them. Refused if a file of `write_trunk` is of another backbone,
+    gray: its kernel is added up over them. StepRefused if a file of `write_trunk` is of another backbone,
     BundleRefused if a bundle is damaged.
     """
     if bundle := bundle_of(source):
@@ -45,17 +45,19 @@ def begin_with(source: str, model: "keras.Model") -> None:
 def bundle_of(source: str) -> Bundle | None:
     """Read the bundle that `source` names, or return None where it names something else."""
     return (
-        read_bundle(Path(source), to_learn_on=True) if source and (Path(source) / MANIFEST).exists() else None
+        read_bundle(Path(source), for_training=True)
+        if source and (Path(source) / MANIFEST).exists()
+        else None
     )
 
 
-def told_of(source: str) -> str:
-    """Say what a network begins with, for its card: of a bundle, also what that had begun with."""
+def describe_beginning(source: str) -> str:
+    """Describe what a network begins with, for its card. A bundle's own beginning is part of it."""
     if not (bundle := bundle_of(source)):
         known = {"": "random weights, every block at identity", "imagenet": source}
         return known.get(source, f"a backbone that was pre-trained on photographs, {source}")
     metrics = read_metrics(bundle)
-    before = metrics.get("began_with") or told_of(metrics.get("config", {}).get("begin", ""))
+    before = metrics.get("began_with") or describe_beginning(metrics.get("config", {}).get("begin", ""))
     return f"{bundle.description.name} {bundle.description.version}, which began with {before}"
 
 
@@ -63,7 +65,7 @@ def _begin_with_file(path: Path, model: "keras.Model") -> None:
     with np.load(path, allow_pickle=False) as stored:
         wanted = {v.path: v for layer in _trunk_layers(model) for v in layer.weights}
         if odd := set(wanted) ^ set(stored.files):
-            raise Refused(f"{path} is of another backbone than {model.name}: they differ in {min(odd)}")
+            raise StepRefused(f"{path} is of another backbone than {model.name}: they differ in {min(odd)}")
         for name, variable in wanted.items():
             variable.assign(stored[name])
 

@@ -1,1 +1,1 @@
-"""The folder of one training run: config, checkpoint, curves, and files written whole or not at all."""
+"""Keeps the folder of one training run: config, checkpoint, curves, and files written whole or not at all."""

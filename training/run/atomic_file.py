@@ -1,4 +1,4 @@
-"""Writes a run's files whole or not at all: whoever is killed while writing one leaves the old one."""
+"""Writes a run's files whole or not at all: a process killed while it writes leaves the old file."""
 
 import csv
 import io

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from training.run.atomic_file import whole_file
-from training.run.refused import Refused
+from training.run.errors import StepRefused
 
 if TYPE_CHECKING:
     import keras
@@ -31,16 +31,16 @@ def save(path: Path, fingerprint: str, position: Position, model: "keras.Model")
 
 
 def position_of(path: Path, fingerprint: Callable[[int], str]) -> Position | None:
-    """Read where the run stands, or None where none was begun; Refused if it is another experiment's.
+    """Read where the run stands, or None where none was begun; StepRefused if it is another experiment's.
 
-    `fingerprint` names the experiment as far as the given phase.
+    `fingerprint` names the experiment up to and with the given phase.
     """
     if not path.exists():
         return None
     with np.load(path, allow_pickle=False) as stored:
         position = Position(*(int(number) for number in stored["at"]))
         if str(stored["fingerprint"]) != fingerprint(position.phase):
-            raise Refused(f"{path} belongs to another config or division; choose another folder")
+            raise StepRefused(f"{path} belongs to another config or division; choose another folder")
         return position
 
 

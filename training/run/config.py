@@ -1,4 +1,4 @@
-"""One experiment is one TOML file in training/configs; this is its shape, read first by `training.train`."""
+"""Reads an experiment from one TOML file of training/configs, for `training.train`."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from training.run.refused import Refused
+from training.run.errors import StepRefused
 
 Shape = TypeVar("Shape")
 _PACE = ("checkpoint_every", "validate_every", "threads")
@@ -16,24 +16,24 @@ _PACE = ("checkpoint_every", "validate_every", "threads")
 
 @dataclass(frozen=True)
 class Phase:
-    """One stretch of a run: a backbone at an input size for so many steps.
+    """One part of a run: a backbone at an input size for a number of steps.
 
-    The next phase takes over every weight; a deeper backbone starts with its new blocks at identity, which
-    makes the cheap early steps count for the dear late ones. The blocks and heads learn at `peak_rate`, the
-    backbone's last stage at `trunk_rate` times that. At 0 the backbone is frozen: head first, as long as the
-    head only knows noise.
+    The next phase takes over every weight. A deeper backbone starts with its new blocks at identity, so that
+    it keeps what the cheap early steps have taught. The blocks and heads learn at `peak_rate`, the backbone's
+    last stage at `trunk_rate` times that. A `trunk_rate` of 0 freezes the backbone, while the heads are still
+    random.
     """
 
     backbone: str
     input_size: int
     steps: int
-    """None only take the weights over, which say the same in a deeper backbone: it has yet to learn there."""
+    """With 0 steps the phase only takes the weights over: a deeper backbone then answers the same."""
     warmup_steps: int
     peak_rate: float
     trunk_rate: float
     average: float
-    """Momentum of the moving average of the weights, which the phase then passes on; 0 for none. It costs a
-    quarter of a small network's step on a CPU, and matters where the rate is high at the end."""
+    """Momentum of the moving average of the weights, which the next phase takes over; 0 for none. The average
+    costs a quarter of a small network's step on a CPU, and matters where the rate is high at the end."""
     window: float = 1.0
     """Share of a radiograph's side that an example shows. Below 1 the phase learns from windows, which are as
     sharp as the whole radiograph is at `input_size / window` pixels and cost a fraction of it."""
@@ -41,8 +41,8 @@ class Phase:
     """Rate of each stage of the backbone as a share of the next deeper one's: below 1 where the backbone was
     pre-trained on something else, whose edges and textures serve here as well; 1 where it was not."""
     tones: float = 0.0
-    """How far contrast, inversion and noise vary, from 0, not at all, to 1. A network that knows nothing yet
-    learns the slower for it."""
+    """How far contrast, inversion and noise vary, from 0, not at all, to 1. An untrained network learns more
+    slowly with them."""
     wear: float = 0.0
     """How far sharpness, light, markers and JPEG's losses vary, from 0, not at all, to 1."""
     any_angle: float = 0.0
@@ -57,7 +57,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Config:
-    """Everything that decides what a run yields; two runs of equal configs see the same images in order."""
+    """All settings that a network depends on: two runs of equal configs see the same images in order."""
 
     version: str
     seed: int
@@ -95,8 +95,8 @@ class Config:
     def fingerprint(self, phase: int) -> str:
         """Name the experiment up to and with a phase, so that a checkpoint of another one is not continued.
 
-        Later phases are left out: they may still be changed, or be added to a finished run. So is what only
-        decides how fast it goes and how often it is looked at.
+        Later phases do not count: they may still be changed, or be added to a finished run. The settings of
+        speed and of validation do not count either.
         """
         values = asdict(self) | {"phases": [asdict(one) for one in self.phases[: phase + 1]]}
         return fingerprint_of({key: value for key, value in values.items() if key not in _PACE})
@@ -108,23 +108,23 @@ def fingerprint_of(values: dict[str, Any]) -> str:
 
 
 def read_config(path: Path) -> Config:
-    """Read an experiment; Refused as by `read_toml`, or if it has no phase."""
+    """Read an experiment; StepRefused as by `read_toml`, or if it has no phase."""
     config = read_toml(path, to_config)
     if not config.phases:
-        raise Refused(f"{path} has no [[phases]]; a run has at least one")
+        raise StepRefused(f"{path} has no [[phases]]; a run has at least one")
     return config
 
 
 def to_config(values: dict[str, Any]) -> Config:
-    """Make an experiment of what TOML or JSON says of it; TypeError names a missing or unknown key."""
+    """Make a config from the values of TOML or JSON; TypeError names a missing or unknown key."""
     return Config(**(values | {"phases": tuple(Phase(**phase) for phase in values.get("phases", ()))}))
 
 
 def read_toml(path: Path, shape: Callable[[dict[str, Any]], Shape]) -> Shape:
-    """Read a TOML file into what `shape` makes of it; Refused names what is missing, unknown or malformed."""
+    """Read a TOML file through `shape`; StepRefused names what is missing, unknown or malformed."""
     try:
         return shape(tomllib.loads(path.read_text(encoding="utf-8")))
     except KeyError as error:
-        raise Refused(f"{path} has no {error.args[0]}") from None
+        raise StepRefused(f"{path} has no {error.args[0]}") from None
     except (TypeError, ValueError) as error:
-        raise Refused(f"{path}: {error}") from None
+        raise StepRefused(f"{path}: {error}") from None

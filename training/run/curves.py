@@ -1,4 +1,4 @@
-"""Keeps a run's losses and accuracies, a line of JSON each, and draws them: for `training.train`."""
+"""Appends a run's losses and accuracies to files, a line of JSON each, and draws them as curves."""
 
 import json
 import os
@@ -11,8 +11,8 @@ HISTORY, VALIDATION, CURVES = "history.jsonl", "validation.jsonl", "curves.png"
 _WINDOW = 25
 
 
-def note(path: Path, **values: Any) -> None:
-    """Add a line, below what a full disk or a power cut left of another."""
+def append_line(path: Path, **values: Any) -> None:
+    """Append the values as a line of JSON, below a line that a full disk or a power cut left unfinished."""
     with path.open("ab+") as file:
         if file.tell():
             file.seek(-1, os.SEEK_END)
@@ -21,8 +21,8 @@ def note(path: Path, **values: Any) -> None:
         file.write(json.dumps(values).encode() + b"\n")
 
 
-def read(path: Path) -> list[dict[str, Any]]:
-    """Read the lines of a file, each step once: what a killed run repeats counts as it came out last."""
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Read the lines of a file, each step once: the last line counts of a step that a killed run repeated."""
     if not path.exists():
         return []
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
@@ -33,7 +33,7 @@ def draw_curves(run: Path) -> None:
     """Draw losses and accuracies of training and validation over the steps, to curves.png."""
     from matplotlib.figure import Figure
 
-    history, validation = read(run / HISTORY), read(run / VALIDATION)
+    history, validation = read_lines(run / HISTORY), read_lines(run / VALIDATION)
     figure = Figure(figsize=(10, 4), layout="constrained")
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         key = "fracture_loss" if name == "loss" else "accuracy"
@@ -59,7 +59,7 @@ def draw_curves(run: Path) -> None:
 
 
 def _smooth(at: list[int], values: list[float]) -> tuple[np.ndarray, np.ndarray]:
-    """Average over windows: a single batch says little."""
+    """Average over windows, as a single batch says little."""
     window = min(_WINDOW, max(1, len(values)))
     if not values:
         return np.array([]), np.array([])

@@ -1,4 +1,4 @@
-"""Writes down when a run's test part is opened: a part that one looks at twice is no test any more."""
+"""Records each opening of a run's test part: a part that is measured on twice is no test any more."""
 
 import json
 from datetime import UTC, datetime
@@ -6,19 +6,19 @@ from pathlib import Path
 
 from model.bundle import Bundle, read_metrics
 from training.run.atomic_file import write_json
-from training.run.refused import Refused
+from training.run.errors import StepRefused
 
 OPENINGS = "openings.json"
 
 
-class AlreadyOpened(Refused):
+class AlreadyOpened(StepRefused):
     """The test part has been opened for another network; says what to do."""
 
 
-def note_opening(run: Path, division: str, network: str, again: bool) -> int:
-    """Note that a network is about to be tested; return for how many this division's test part has been.
+def record_opening(run: Path, division: str, network: str, again: bool) -> int:
+    """Record that a network is about to be tested; return how many networks this test part was opened for.
 
-    The same network may be measured as often as one likes. AlreadyOpened for another one, unless `again`.
+    The same network may be measured any number of times. Raises AlreadyOpened for another, unless `again`.
     """
     openings = _read(run)
     of_division = [opening for opening in openings if opening["division"] == division]
@@ -36,20 +36,20 @@ def note_opening(run: Path, division: str, network: str, again: bool) -> int:
 
 
 def inherit_openings(run: Path, division: str, bundle: Bundle) -> None:
-    """Note how often the test part had been opened for a bundle of this division that a network begins with.
+    """Record the openings for a bundle of this division that a network begins with.
 
-    Whoever goes on from a network that was tested knows its figures: the test part is not fresh any more.
+    The figures of a tested bundle are known: the test part is not fresh for a network that begins with it.
     """
     if division_learned_by(bundle) != division:
         return
-    noted = _read(run)
-    known = {opening["network"] for opening in noted}
+    openings = _read(run)
+    known = {opening["network"] for opening in openings}
     at = f"when {bundle.description.version} was tested"
     for number in range(read_metrics(bundle)["openings_of_the_test_part"]):
         network = f"{bundle.sha256[:16]} {number}"
         if network not in known:
-            noted.append({"division": division, "network": network, "at": at})
-    write_json(run / OPENINGS, noted)
+            openings.append({"division": division, "network": network, "at": at})
+    write_json(run / OPENINGS, openings)
 
 
 def division_learned_by(bundle: Bundle) -> str | None:

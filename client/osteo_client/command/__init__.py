@@ -1,1 +1,1 @@
-"""The command `osteo`: submit X-rays and whole folders of them, watch them, and fetch what came of them."""
+"""Runs the command `osteo`: it submits X-rays and whole folders, watches them, and fetches results."""

@@ -1,4 +1,4 @@
-"""`osteo study`, `probe` and `redeliver`: several views of one bone, and the calls to a receiver."""
+"""Runs `osteo study`, `probe` and `redeliver`: several views of one bone, and calls to a receiver."""
 
 import argparse
 

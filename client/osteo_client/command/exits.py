@@ -1,4 +1,4 @@
-"""The exit statuses of `osteo`, for scripts."""
+"""Defines the exit statuses of `osteo`, for scripts."""
 
 from osteo_client.errors import Busy, JobFailed, OsteoError, Unreachable
 
@@ -19,7 +19,7 @@ exit status:
 
 
 def status_of(error: OsteoError | OSError) -> int:
-    """The exit status that an error ends with."""
+    """Return the exit status of an error."""
     if isinstance(error, JobFailed):
         return ENDED_WITHOUT_RESULT
     return UNAVAILABLE if isinstance(error, Unreachable | Busy) else REFUSED

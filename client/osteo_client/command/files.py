@@ -1,4 +1,4 @@
-"""Which file each job was made from: a list in the user's own folder, since names are never sent."""
+"""Keeps which file each job was made from, in the user's own folder: names of files are never sent."""
 
 import json
 import os
@@ -26,7 +26,7 @@ class Files:
                         self._files.setdefault(entry["job"], []).append(entry["file"])
 
     def of(self, job_id: str) -> list[str]:
-        """The absolute paths of the files that this job was made from; none for a job of another machine."""
+        """List the absolute paths of this job's files; none for a job of another machine."""
         return self._files.get(job_id, [])
 
     def add(self, job_id: str, file: Path) -> None:

@@ -1,4 +1,4 @@
-"""`osteo keys`: see, make, replace and end the API keys of one's own client."""
+"""Runs `osteo keys`: shows, makes, replaces and ends the API keys of the user's client."""
 
 import argparse
 
@@ -8,7 +8,7 @@ from osteo_client.key import NewKey
 
 
 def show(client: Client, given: argparse.Namespace, output: Output) -> None:
-    """A line for each key."""
+    """Print a line for each key."""
     known = client.keys()
     for key in known:
         used = f"used {key.last_used_at:%Y-%m-%d %H:%M}" if key.last_used_at else "never used"

@@ -1,4 +1,4 @@
-"""`osteo`: reads the command line, runs one command, and ends with its exit status."""
+"""Runs `osteo`: reads the command line, runs one command, and ends with its exit status."""
 
 import argparse
 import asyncio
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return status
     except (OsteoError, OSError) as error:
         if isinstance(error, BrokenPipeError):
-            # Whoever read the output has gone, and Python would complain once more at its end.
+            # The reader of the output has gone, and Python would complain once more at its end.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return REFUSED
         output.error(error)
@@ -181,7 +181,7 @@ def _event(do: Callable[[Client, argparse.Namespace, Output], int]) -> Run:
 
 
 def _of_each(given: argparse.Namespace, output: Output, do: Callable[[JobHandle], None]) -> int:
-    """Do the same with each job that is named, whatever becomes of the others."""
+    """Do the same with each job that is named; one that fails ends none of the others."""
     status, files = 0, Files(given.url)
     with Client(given.url, given.key, patience=PATIENCE) as client:
         for job_id in given.job:
@@ -197,7 +197,7 @@ def _of_each(given: argparse.Namespace, output: Output, do: Callable[[JobHandle]
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="osteo",
-        description="Submit bone X-rays, watch their analysis, and fetch what came of it.",
+        description="Submit bone X-rays, watch their analysis, and fetch the results.",
         epilog=EXPLAINED,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -1,4 +1,4 @@
-"""Many X-rays at once: send them, and watch their jobs until they have ended."""
+"""Sends many X-rays at once, and watches their jobs until they have ended."""
 
 import asyncio
 from collections import Counter
@@ -26,7 +26,7 @@ WATCHED_AT_ONCE = 16
 
 @dataclass
 class Sending:
-    """Sends X-rays, each once, however often it is started over the same folders."""
+    """Sends X-rays, each once, also when it is started again over the same folders."""
 
     client: AsyncClient
     url: str
@@ -35,7 +35,7 @@ class Sending:
     output: Output
     files: Files
     say_jobs: bool
-    """Whether each job is said as soon as it is accepted."""
+    """Whether each job is printed as soon as it is accepted."""
     upload: bool = False
     """Whether images go past the API."""
     status: int = 0
@@ -43,12 +43,12 @@ class Sending:
     _submitted: dict[Path, Submitted] = field(default_factory=dict)
 
     def refuse(self, file: Path, error: OSError) -> None:
-        """Say of a file or folder that it is not sent, and why."""
+        """Report that a file or folder is not sent, and why."""
         self.output.error(error, file=str(file))
         self.status = REFUSED
 
     async def all(self, found: Sequence[Radiograph]) -> dict[str, list[str]]:
-        """Send what has not been sent; the files of each job. What the service refuses is said."""
+        """Send what has not been sent; return the files of each job. What the service refuses is reported."""
         jobs: dict[str, list[str]] = {}
 
         async def send(radiograph: Radiograph) -> None:
@@ -71,7 +71,7 @@ class Sending:
             bar.step()
 
         with Bar("sending", len(found)) as bar:
-            await at_once(SENT_AT_ONCE, found, send)
+            await _run_at_once(SENT_AT_ONCE, found, send)
         return jobs
 
     async def _job_of(self, radiograph: Radiograph) -> str:
@@ -118,7 +118,7 @@ async def watch(
     output: Output,
     overlays: Overlays | None = None,
 ) -> int:
-    """Say of each job how it ended, as soon as it has; returns the exit status. `files` gives a job's."""
+    """Print how each job ended, as soon as it has; return the exit status. `files` lists a job's files."""
     status = 0
     seen: dict[str, AsyncJobHandle] = {}
 
@@ -141,11 +141,11 @@ async def watch(
         bar.step(", ".join(f"{count} {state}" for state, count in sorted(states.items())))
 
     with Bar("analysing", len(job_ids)) as bar:
-        await at_once(WATCHED_AT_ONCE, job_ids, look)
+        await _run_at_once(WATCHED_AT_ONCE, job_ids, look)
     return status
 
 
-async def at_once(width: int, items: Iterable[T], work: Callable[[T], Awaitable[None]]) -> None:
+async def _run_at_once(width: int, items: Iterable[T], work: Callable[[T], Awaitable[None]]) -> None:
     """Do the work for all items, in order, for `width` of them at a time. The first error ends it."""
     left = iter(items)
 

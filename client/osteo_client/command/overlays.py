@@ -1,4 +1,4 @@
-"""The overlays that `--heatmaps` writes: a picture for each file whose job has a result."""
+"""Writes the overlays of `--heatmaps`: a picture for each file whose job has a result."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the person at the terminal sees while many X-rays are on their way: a bar, and a line for each."""
+"""Shows the progress of many X-rays at the terminal: a bar, and a line for each."""
 
 import json
 import logging
@@ -18,15 +18,15 @@ class Output:
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
         self.rows: list[dict[str, object]] = []
-        """What was said of each X-ray, for a table."""
+        """A row for each X-ray that was printed, for a table."""
 
     def line(self, text: str, **fields: Any) -> None:
-        """One thing, as text or as JSON. A bar steps aside for it."""
+        """Print one thing, as text or as JSON. A bar steps aside for it."""
         with _beside_bars():
-            print(json.dumps(fields) if self.as_json else escaped(text), flush=True)
+            print(json.dumps(fields) if self.as_json else _escape(text), flush=True)
 
     def job(self, job: Job, file: str | None = None) -> None:
-        """One job, and the file that was submitted."""
+        """Print one job, and the file that was submitted."""
         self.rows.append(row_of(job, file))
         parts = [job.id, job.state]
         if job.result:
@@ -38,7 +38,7 @@ class Output:
         self.line("  ".join([*parts, *fields.values()]), id=job.id, **fields, job=job.document)
 
     def error(self, error: OsteoError | OSError, **fields: str) -> None:
-        """What went wrong with one thing; as text to standard error."""
+        """Print what went wrong with one thing; as text to standard error."""
         # A system's error names its file once more, in a form of its own.
         why = error.strerror if isinstance(error, OSError) and error.strerror and fields else str(error)
         said = {"type": type(error).__name__, "detail": why}
@@ -52,7 +52,7 @@ class Output:
             self.line("", **fields, error=said)
         else:
             with _beside_bars():
-                text = escaped(": ".join(["osteo", *fields.values(), why]))
+                text = _escape(": ".join(["osteo", *fields.values(), why]))
                 print(text, file=sys.stderr, flush=True)
 
 
@@ -68,7 +68,7 @@ class Bar:
             self._bar = tqdm(total=total, desc=what, unit="X-ray", disable=None, file=sys.stderr)
 
     def step(self, beside: str = "") -> None:
-        """One more is done."""
+        """Count one more that is done."""
         if self._bar is not None:
             self._bar.set_postfix_str(beside, refresh=False)
             self._bar.update()
@@ -92,11 +92,11 @@ class Waits(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line."""
         with _beside_bars():
-            print(escaped(f"osteo: {record.getMessage()}"), file=sys.stderr, flush=True)
+            print(_escape(f"osteo: {record.getMessage()}"), file=sys.stderr, flush=True)
 
 
-def escaped(text: str) -> str:
-    """The text, with escapes for what a terminal would obey: the name of a file may hold anything."""
+def _escape(text: str) -> str:
+    """Escape what a terminal would obey: the name of a file may contain anything."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

@@ -1,4 +1,4 @@
-"""Which files are X-rays to submit: all that are named, and of a folder those that begin as images do."""
+"""Finds the X-rays to submit: all files that are named, and the images in named folders."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -17,14 +17,14 @@ class Radiograph:
 
 
 Refuse = Callable[[Path, OSError], None]
-"""Told of each file or folder that cannot be read; the others go on."""
+"""Called with each file or folder that cannot be read; the others go on."""
 
 
 def radiographs(paths: list[Path], refuse: Refuse) -> Iterator[Radiograph]:
-    """The files among `paths`, and the images below its folders, in order.
+    """Find the files among `paths`, and the images below its folders, in order.
 
     A folder may hold lists of patients and the like beside its X-rays; those are not for sending. Files and
-    folders that cannot be read, and files without a byte, are told to `refuse`.
+    folders that cannot be read, and empty files, are passed to `refuse`.
     """
     for path in paths:
         files = _files_below(path, refuse) if path.is_dir() else [path]

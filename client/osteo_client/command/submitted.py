@@ -1,4 +1,4 @@
-"""What has been submitted from a folder: a file beside the X-rays, so that an interrupted run can go on."""
+"""Keeps what was submitted from a folder, beside the X-rays, so that an interrupted run can go on."""
 
 import hashlib
 import json
@@ -9,7 +9,7 @@ NAME = ".osteo-submitted.jsonl"
 
 
 def key_of(image: bytes, *fields: str | None) -> str:
-    """The idempotency key of a submission: in any run the same for the same image with the same fields."""
+    """Make the idempotency key of a submission: the same in any run for the same image and fields."""
     digest = hashlib.sha256(json.dumps(fields).encode())
     digest.update(hashlib.sha256(image).digest())
     return digest.hexdigest()
@@ -26,7 +26,7 @@ class Submitted:
         self._url = url
         self._jobs: dict[str, str] = {}
         self.unread: OSError | None = None
-        """Why it is not known what earlier runs have kept."""
+        """Why the file of earlier runs could not be read."""
         try:
             self._load()
         except OSError as error:
@@ -43,7 +43,7 @@ class Submitted:
                 continue
 
     def job_of(self, key: str) -> str | None:
-        """The id of the job that was made with this key."""
+        """Return the id of the job that was made with this key."""
         return self._jobs.get(key)
 
     def add(self, key: str, job_id: str) -> None:

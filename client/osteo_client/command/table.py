@@ -1,4 +1,4 @@
-"""The table that `--csv` writes: a row for each X-ray."""
+"""Writes the table of `--csv`: a row for each X-ray."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def row_of(job: Job, file: str | None) -> dict[str, object]:
-    """The row of a job as last seen."""
+    """Make the row of a job as last fetched."""
     row: dict[str, object] = {"file": file, "job": job.id, "state": job.state}
     if job.result:
         row |= {
@@ -26,7 +26,7 @@ def row_of(job: Job, file: str | None) -> dict[str, object]:
 
 
 def table(rows: Sequence[Mapping[str, object]]) -> bytes:
-    """The rows as CSV in UTF-8. A cell that a spreadsheet would take for a formula gets an apostrophe."""
+    """Write the rows as CSV in UTF-8. A cell that a spreadsheet would run as a formula gets an apostrophe."""
     text = StringIO(newline="")
     writer = csv.DictWriter(text, COLUMNS, restval="")
     writer.writeheader()

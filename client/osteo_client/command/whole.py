@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and names that any file system takes."""
+"""Writes files whole or not at all, under names that any file system takes."""
 
 import os
 import re
@@ -13,7 +13,7 @@ def write_whole(file: Path, data: bytes) -> None:
     """Write a file beside its place, and move it there. Raises OSError, and leaves what was there then."""
     handle, name = tempfile.mkstemp(prefix=".osteo-", dir=file.parent)
     try:
-        # The umask holds, which mkstemp does not ask.
+        # The umask applies, which mkstemp does not ask.
         mask = os.umask(0)
         os.umask(mask)
         os.fchmod(handle, 0o666 & ~mask)
@@ -28,5 +28,5 @@ def write_whole(file: Path, data: bytes) -> None:
 
 
 def safe_name(text: str) -> str:
-    """The text as part of a file's name: letters, digits and ` ._-`; all else is an underscore."""
+    """Make a text part of a file's name: letters, digits and ` ._-`; all else is an underscore."""
     return re.sub(r"[^\w .-]", "_", text)[:LONGEST].strip(" .") or "_"

@@ -1,1 +1,1 @@
-"""What a file's own headers declare, read before a decoder sees the file: cheap, and bounded for any file."""
+"""Reads what the headers of a file declare, before a decoder does: cheap, and bounded for any file."""

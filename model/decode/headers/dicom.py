@@ -30,7 +30,7 @@ _LITTLE, _BIG = _Order("<"), _Order(">")
 def check_elements(data: bytes, at: int) -> None:
     """Raise BrokenImage for more elements than a radiograph has, the first of them `at` this byte.
 
-    A value that begins with an item is gone into, whatever its element is called: pydicom may do that later.
+    A value that begins with an item is counted as a sequence, under any tag: pydicom may do that later.
     Where elements break off or are deflated, nothing more is counted.
     """
     order, syntax, in_pixels = _LITTLE, b"", False
@@ -61,7 +61,7 @@ def check_elements(data: bytes, at: int) -> None:
 
 
 def _value(data: bytes, at: int, order: _Order) -> tuple[int, int]:
-    """Where the value of the element at `at` begins, and its length; a VR is two capital letters."""
+    """Find where the value of the element at `at` begins, and its length; a VR is two capital letters."""
     kind = data[at + 4 : at + 6]
     if not (kind.isalpha() and kind.isupper()):
         return at + 8, order.long.unpack_from(data, at + 4)[0]

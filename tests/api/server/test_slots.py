@@ -5,7 +5,7 @@ import io
 import pytest
 
 from api.identity.key_store import Keys
-from model.decode_processes.client_slots import Turns
+from model.decode_processes.client_slots import ClientSlots
 from tests import pictures
 from tests.api.test_parts_down import client_of
 
@@ -36,7 +36,7 @@ def test_a_submission_without_a_free_slot_is_asked_to_retry(client, ledger, path
 def test_a_submission_without_a_free_decode_process_is_asked_to_retry(settings, ledger, queue, monkeypatch):
     client = client_of(settings, ledger, queue, Keys(ledger.records))
     with monkeypatch.context() as patched:
-        patched.setattr(Turns, "turn", _no_slot)
+        patched.setattr(ClientSlots, "hold", _no_slot)
         answer = client.post("/v1/jobs", data=PNG)
         study = client.post("/v1/studies", data={"image": (io.BytesIO(PNG), "x.png")})
     for refused in (answer, study):

@@ -1,4 +1,4 @@
-"""Files that unfold into more than the memory holds, in every format that is read: they are not unfolded."""
+"""Files that unfold into more than the memory has, in every format that is read, are not unfolded."""
 
 import io
 import os
@@ -217,7 +217,7 @@ def outcome(data: bytes) -> str:
     return f"{grown} {used.ru_utime + used.ru_stime}"
 
 
-def test_no_bomb_costs_more_memory_or_processor_time_than_an_honest_picture():
+def test_no_bomb_costs_more_memory_or_time_than_an_honest_picture():
     command = (sys.executable, "-m", "tests.model.decode.test_bombs")
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""Files that were misread once, of `../shared/cases`: each shows the same X-ray and gets its answer."""
+"""Files of `../shared/cases` that were misread once: each shows the same X-ray and gets its answer."""
 
 import csv
 from pathlib import Path

@@ -126,9 +126,7 @@ def test_compressed_pixels_are_windowed_and_turned_as_plain_ones(name: str):
 
 
 @pytest.mark.parametrize("name", COMPRESSED)
-def test_a_codestream_larger_than_its_header_says_is_refused_before_it_is_decoded(
-    name: str, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_codestream_larger_than_its_header_is_refused_undecoded(name: str, monkeypatch: pytest.MonkeyPatch):
     def decoded(*_: object, **__: object) -> None:
         pytest.fail("it was decoded")
 
@@ -154,14 +152,14 @@ def test_a_few_bytes_of_rle_cannot_fill_the_memory(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("syntax", [HTJ2K, MPEG2MPML, "1.2.3.4.5.6.7"])
-def test_a_compression_without_a_decoder_is_named_and_refused(syntax: str):
+def test_a_compression_without_a_decoder_is_refused_by_name(syntax: str):
     data = pictures.dicom(GRAY, syntax=syntax, codestream=b"\xff\x4f\xff\x51" + b"\0" * 60)
     with pytest.raises(UnreadableFormat, match="export it as PNG") as refusal:
         decode(data)
     assert "1.2.3.4" not in refusal.value.detail
 
 
-def test_where_imagecodecs_is_missing_its_compressions_are_refused_by_name_and_the_others_read(
+def test_without_imagecodecs_its_compressions_alone_are_refused_by_name(
     monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.setattr(dicom_codecs, "PLUGIN", "not-installed-here")
@@ -212,9 +210,7 @@ def test_damage_to_a_codestream_is_a_broken_image_and_nothing_else(name: str, de
 
 
 @pytest.mark.parametrize("name", COMPRESSED)
-def test_a_codestream_of_another_kind_than_the_transfer_syntax_is_not_decoded(
-    name: str, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_codestream_of_another_transfer_syntax_is_not_decoded(name: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(dicom, "pixel_array", lambda *_, **__: pytest.fail("it was decoded"))
     syntax, _, bits, _ = COMPRESSED[name]
     other = "JPEG-LS, 12 bits" if name.startswith("JPEG 2000") else "JPEG 2000, 8 bits"
@@ -222,7 +218,7 @@ def test_a_codestream_of_another_kind_than_the_transfer_syntax_is_not_decoded(
         decode(pictures.dicom(GRAY, syntax=syntax, codestream=COMPRESSED[other][1], **bits))
 
 
-def test_what_pydicom_finds_wrong_is_not_told_to_the_log(caplog: pytest.LogCaptureFixture):
+def test_warnings_of_pydicom_do_not_reach_the_log(caplog: pytest.LogCaptureFixture):
     with warnings.catch_warnings(record=True) as warned:
         decode(pictures.dicom(GRAY, BodyPartExamined="doe^jane, born 1.4.1950"))
     assert not caplog.records

@@ -64,7 +64,7 @@ def test_the_laterality_of_the_series_counts_where_the_image_has_none():
         ({"PixelSpacing": [0.1, 0.1]}, "unstated"),
     ],
 )
-def test_it_is_said_where_a_spacing_holds(given: dict[str, object], plane: str):
+def test_a_spacing_names_the_plane_it_is_measured_in(given: dict[str, object], plane: str):
     found = acquisition_of(header(**given))
     assert (found.pixel_spacing, found.spacing_plane) == ((0.1, 0.1), plane)
 

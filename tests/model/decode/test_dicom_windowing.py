@@ -1,4 +1,4 @@
-"""Every way to say how one picture is displayed leads to the same grays, or is left out with a sentence."""
+"""Every display setting of one picture leads to the same grays, or is left out with a sentence."""
 
 import io
 
@@ -75,13 +75,13 @@ def test_an_empty_slope_is_one_and_an_empty_intercept_zero(slope: int | None, in
 @pytest.mark.parametrize(
     ("center", "width"), [("0", "0"), ("100", "-5"), ("", ""), ("90000", "10"), ("", "10")]
 )
-def test_a_window_that_shows_nothing_is_left_out_and_said(center: str, width: str):
+def test_a_window_without_contrast_is_left_out_with_a_sentence(center: str, width: str):
     radiograph = decode(stored(TWELVE, WindowCenter=center or None, WindowWidth=width or None))
     assert_shows_gray(radiograph)
     assert len(radiograph.left_out) == (0 if not center and not width else 1)
 
 
-def test_a_slope_of_zero_is_left_out_and_said():
+def test_a_slope_of_zero_is_left_out_with_a_sentence():
     radiograph = decode(stored(TWELVE, RescaleSlope=0, RescaleIntercept=7))
     assert_shows_gray(radiograph)
     assert radiograph.left_out == ("The Rescale Slope is 0: it was left out.",)
@@ -110,12 +110,14 @@ def test_the_first_window_that_can_be_applied_is():
     assert radiograph.left_out == ()
 
 
-@pytest.mark.parametrize(("function", "notes"), [("", 0), ("LINEAR", 0), ("LINEAR_EXACT", 0), ("CUBIC", 1)])
-def test_an_empty_or_unknown_window_function_is_linear(function: str, notes: int):
+@pytest.mark.parametrize(
+    ("function", "sentences"), [("", 0), ("LINEAR", 0), ("LINEAR_EXACT", 0), ("CUBIC", 1)]
+)
+def test_an_empty_or_unknown_window_function_is_linear(function: str, sentences: int):
     file = stored(TWELVE, WindowCenter="2040", WindowWidth="4081", VOILUTFunction=function)
     radiograph = decode(file)
     assert_shows_gray(radiograph)
-    assert len(radiograph.left_out) == notes
+    assert len(radiograph.left_out) == sentences
 
 
 def test_a_sigmoid_window_bends_the_grays():
@@ -232,7 +234,7 @@ def test_more_bytes_than_the_header_asks_for_are_left_out():
     assert_shows_gray(decode(pictures.dicom(GRAY, PixelData=TWELVE.tobytes() + b"\7" * 512)))
 
 
-def test_a_missing_pad_byte_is_not_missed():
+def test_a_missing_pad_byte_changes_nothing():
     odd = GRAY[:95, :127]
     whole = pictures.dicom(GRAY, PixelData=odd.tobytes(), Rows=95, Columns=127, **EIGHT_BITS)
     at = whole.rindex(b"\xe0\x7f\x10\x00OW") + 8
@@ -266,7 +268,7 @@ def test_pixels_need_no_delimiter_but_have_to_be_whole(kept: str):
 
 @pytest.mark.parametrize("said", ["RGB", "YBR_FULL_422", "YBR_FULL"])
 @pytest.mark.parametrize("kept_rgb", [True, False])
-def test_a_gray_jpeg_is_gray_whatever_its_samples_are_called(said: str, kept_rgb: bool):
+def test_a_gray_jpeg_is_gray_under_any_name_of_its_samples(said: str, kept_rgb: bool):
     file = io.BytesIO()
     options = {"keep_rgb": True} if kept_rgb else {}
     pictures.Image.fromarray(GRAY).convert("RGB").save(file, "JPEG", quality=95, **options)

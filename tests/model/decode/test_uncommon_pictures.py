@@ -142,7 +142,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 
 LARGE = zlib.compress(np.random.default_rng(1).bytes(2_000_000), 1)
-NOTES = {
+ANCILLARY_CHUNKS = {
     "iCCP": b"profile\0\0" + LARGE,
     "zTXt": b"Comment\0\0" + LARGE,
     "iTXt": b"Comment\0\1\0\0\0" + LARGE,
@@ -150,11 +150,11 @@ NOTES = {
 }
 
 
-@pytest.mark.parametrize("kind", NOTES)
+@pytest.mark.parametrize("kind", ANCILLARY_CHUNKS)
 def test_a_large_note_in_a_png_is_left_out(kind: str):
     file = pictures.encoded(GRAY)
     first = file.index(b"IDAT") - 4
-    assert_shows_gray(file[:first] + chunk(kind.encode(), NOTES[kind]) + file[first:])
+    assert_shows_gray(file[:first] + chunk(kind.encode(), ANCILLARY_CHUNKS[kind]) + file[first:])
 
 
 def test_an_alpha_channel_that_is_empty_is_left_out():
@@ -166,7 +166,7 @@ def test_an_alpha_channel_that_is_empty_is_left_out():
         assert_shows_gray(file.getvalue())
 
 
-def test_what_tifffile_finds_wrong_is_not_told_to_the_log(caplog: pytest.LogCaptureFixture):
+def test_warnings_of_tifffile_do_not_reach_the_log(caplog: pytest.LogCaptureFixture):
     file = tiff({"data": np.stack([NUMBERS["16 bits"]] * 2, axis=-1), "extrasamples": ["unspecified"]})
     offsets = struct.pack("<HHI", 273, 4, 1)
     assert offsets in file

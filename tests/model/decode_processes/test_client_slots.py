@@ -1,41 +1,41 @@
-"""Places are given to clients in turn, whoever comes with a crowd."""
+"""Slots are lent to clients in turn, also where one client has a crowd of files."""
 
 from contextlib import ExitStack
 from threading import Event, Thread
 
 import pytest
 
-from model.decode_processes.client_slots import Turns
+from model.decode_processes.client_slots import ClientSlots
 
 LONG = 30.0
 
 
 class Crowd:
-    """Threads that each take a turn, note it, and hold it until they are let go."""
+    """Threads that each take a slot, record it, and hold it until they are released."""
 
-    def __init__(self, turns: Turns) -> None:
-        self.turns = turns
+    def __init__(self, slots: ClientSlots) -> None:
+        self.slots = slots
         self.order: list[str] = []
         self.threads: list[Thread] = []
 
     def comes(self, client: str) -> None:
-        """One more of this client's waits for its turn."""
-        waiting = self.turns.waiting(client)
+        """One more of this client's waits for a slot."""
+        waiting = self.slots.waiting(client)
         thread = Thread(target=self._take, args=[client])
         self.threads.append(thread)
         thread.start()
-        while self.turns.waiting(client) == waiting:
+        while self.slots.waiting(client) == waiting:
             Event().wait(0.001)
 
     def _take(self, client: str) -> None:
-        with self.turns.turn(client, LONG):
+        with self.slots.hold(client, LONG):
             self.order.append(client)
 
 
-def test_a_client_that_comes_later_waits_for_one_of_a_crowd_and_not_for_all():
-    turns = Turns(1)
-    crowd = Crowd(turns)
-    with turns.turn("other", LONG):
+def test_a_later_client_waits_for_one_file_of_a_crowd_not_for_all():
+    slots = ClientSlots(1)
+    crowd = Crowd(slots)
+    with slots.hold("other", LONG):
         for client in ("crowd", "crowd", "crowd", "crowd", "single"):
             crowd.comes(client)
     for thread in crowd.threads:
@@ -44,30 +44,30 @@ def test_a_client_that_comes_later_waits_for_one_of_a_crowd_and_not_for_all():
 
 
 def test_one_client_never_holds_the_last_place():
-    turns = Turns(3)
+    slots = ClientSlots(3)
     with ExitStack() as held:
         for _ in range(2):
-            held.enter_context(turns.turn("crowd", 0))
-        with pytest.raises(TimeoutError), turns.turn("crowd", 0.01):
+            held.enter_context(slots.hold("crowd", 0))
+        with pytest.raises(TimeoutError), slots.hold("crowd", 0.01):
             pytest.fail("the last place was given to the same client")
-        with turns.turn("single", 0):
+        with slots.hold("single", 0):
             pass
 
 
 def test_who_leaves_the_queue_is_given_nothing():
-    turns = Turns(1)
-    with turns.turn("first", 0):
+    slots = ClientSlots(1)
+    with slots.hold("first", 0):
         for _ in range(3):
-            with pytest.raises(TimeoutError), turns.turn("second", 0.001):
+            with pytest.raises(TimeoutError), slots.hold("second", 0.001):
                 pytest.fail("a place that is held was given twice")
-        assert turns.waiting("second") == 0
-    with turns.turn("second", 0):
+        assert slots.waiting("second") == 0
+    with slots.hold("second", 0):
         pass
 
 
-def test_a_turn_that_ends_in_an_error_gives_its_place_back():
-    turns = Turns(1)
-    with pytest.raises(ValueError, match="broken"), turns.turn("first", 0):
+def test_a_block_that_ends_in_an_error_frees_its_slot():
+    slots = ClientSlots(1)
+    with pytest.raises(ValueError, match="broken"), slots.hold("first", 0):
         raise ValueError("broken")
-    with turns.turn("second", 0):
+    with slots.hold("second", 0):
         pass

@@ -93,7 +93,7 @@ def test_a_process_has_none_of_the_servers_environment_and_no_tensorflow(monkeyp
 
 
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGXCPU, signal.SIGKILL])
-def test_a_file_that_ends_its_process_is_broken_and_the_process_is_replaced(number: int):
+def test_a_file_that_ends_its_process_is_broken_and_a_process_starts(number: int):
     decoders = Decoders(Bounds())
     lost = only_process_of(decoders)
     os.kill(lost.pid, signal.SIGSTOP)
@@ -121,7 +121,7 @@ def test_a_file_that_takes_too_long_is_broken_and_its_process_is_gone():
     decoders.close()
 
 
-def test_a_file_that_takes_too_much_memory_is_broken_and_the_next_one_is_read():
+def test_a_file_over_the_memory_bound_is_broken_and_the_next_is_read():
     decoders = Decoders(Bounds(megabytes=320))
     large = pictures.dicom(np.zeros((4_000, 4_000), np.uint8), WindowCenter=1000, WindowWidth=1000)
     with pytest.raises(BrokenImage, match="takes more time or memory"):

@@ -72,7 +72,7 @@ def test_an_engine_gives_what_keras_gives_for_any_size_of_batch(bundle: Bundle, 
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_blocks_that_only_pass_on_are_left_out_and_nobody_can_tell(grown: Bundle, bundle: Bundle, name: str):
+def test_engines_leave_idle_blocks_out_and_answer_the_same(grown: Bundle, bundle: Bundle, name: str):
     convolutions = [(one.folder / GRAPH).read_bytes().count(b"/turned") for one in (bundle, grown)]
     assert convolutions[0] == convolutions[1]
     inputs = np.stack([to_input(draw_forearm(seed).pixels, 64) for seed in range(3)])
@@ -182,7 +182,7 @@ def test_openvino_computes_the_stem_in_float32_and_the_rest_in_bfloat16():
     assert set(runs_in[1:]) == {"bf16"}
 
 
-def test_what_openvino_has_compiled_is_kept_and_what_is_damaged_is_made_anew(bundle: Bundle, tmp_path: Path):
+def test_a_compiled_network_is_kept_and_a_damaged_one_is_made_anew(bundle: Bundle, tmp_path: Path):
     inputs = np.stack([to_input(draw_forearm(seed).pixels, 64) for seed in range(3)])
     cache = tmp_path / "cache"
     expected = start("openvino", bundle, lambda _: None, cache).run(inputs)

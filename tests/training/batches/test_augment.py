@@ -11,7 +11,7 @@ from training.batches.draw import Batches
 from training.batches.examples import Example
 from training.network.loss import UNKNOWN, cells_loss
 from training.run.config import Phase
-from training.run.refused import Refused
+from training.run.errors import StepRefused
 
 WHOLE = Phase("ResNet50V2", 64, 9, 0, 1e-4, 1.0, 0.0)
 WINDOWS, QUARTERS = replace(WHOLE, window=0.5), replace(WHOLE, window=0.25)
@@ -51,7 +51,7 @@ def test_a_picture_is_flipped_left_to_right_and_never_upside_down():
     assert 8 < sum(lefts) < 32
 
 
-def test_tones_vary_and_the_margins_stay_black_also_where_a_radiograph_is_inverted(
+def test_tones_vary_and_margins_stay_black_also_in_an_inverted_picture(
     monkeypatch: pytest.MonkeyPatch,
 ):
     square = np.zeros((128, 128), np.uint8)
@@ -95,7 +95,7 @@ def test_a_batch_is_drawn_from_its_step_alone_and_keeps_its_share():
     assert not np.array_equal(batches.draw(1, WHOLE).x, batches.draw(1, replace(WHOLE, tones=1.0)).x)
 
 
-def test_an_outline_says_more_than_a_box_and_no_mark_at_all_says_that_nobody_knows():
+def test_an_outline_marks_cells_before_a_box_and_no_mark_is_unknown():
     random = np.random.default_rng(0)
     boxed = example()
     outlined = Example(boxed.entry, "g", boxed.square, boxed.boxes, ((60.0, 40.0, 91.0, 40.0, 60.0, 71.0),))
@@ -109,7 +109,7 @@ def test_an_outline_says_more_than_a_box_and_no_mark_at_all_says_that_nobody_kno
     assert (augment(example(fractured=False), WHOLE, random)[1] == 0).all()
 
 
-def test_what_nobody_knows_costs_nothing():
+def test_an_unknown_cell_adds_no_loss():
     known, truth = np.full((2, 4, 4, 1), 0.3, np.float32), np.zeros((2, 4, 4, 1), np.float32)
     truth[0, 1, 1] = 1
     loss = cells_loss(8.0)
@@ -121,7 +121,7 @@ def test_what_nobody_knows_costs_nothing():
     assert float(loss(truth, known)) != float(loss(truth, changed))
 
 
-def test_a_window_shows_its_share_of_the_picture_where_there_is_something_to_see():
+def test_a_window_shows_its_share_of_the_picture_where_tissue_is():
     random = np.random.default_rng(0)
     boxed, intact = example(side=256), example(fractured=False, side=256)
     drawn = [augment(boxed, QUARTERS, random) for _ in range(60)]
@@ -159,11 +159,11 @@ def test_a_batch_of_windows_calls_fractured_what_shows_a_fracture():
         chosen, _ = mixed.choose(step, WINDOWS)
         assert {one.entry.source for one in chosen} == {"drawn"}, "the look of a source says something"
         assert len(chosen) == 20
-    with pytest.raises(Refused, match="boxes"):
+    with pytest.raises(StepRefused, match="boxes"):
         Batches([unmarked, examples[-1]], 2, 0.5, seed=3).draw(0, WINDOWS)
 
 
-def test_each_source_has_as_many_fractured_whatever_its_own_share():
+def test_each_source_gives_a_batch_the_same_share_of_fractured():
     few = [sourced("few", i, fractured=i < 3) for i in range(90)]
     many = [sourced("many", i, fractured=i < 25) for i in range(30)]
     batches = Batches([*few, *many], 24, 0.5, seed=3, source_shares={"many": 0.25})
@@ -198,7 +198,7 @@ def test_a_source_of_one_class_joins_the_largest():
 def test_shares_that_cannot_be_kept_are_refused(shares: dict[str, float], why: str):
     examples = [sourced("both", i, fractured=i < 5) for i in range(20)]
     examples += [sourced("intact", i, fractured=False) for i in range(9)]
-    with pytest.raises(Refused, match=why):
+    with pytest.raises(StepRefused, match=why):
         Batches(examples, 10, 0.5, seed=3, source_shares=shares)
 
 

@@ -20,7 +20,7 @@ def test_the_first_batch_may_take_longer_than_the_second():
     assert list(draw_ahead(draw, range(5), 2)) == [0, 1, 2, 3, 4]
 
 
-def test_what_cannot_be_drawn_fails_at_its_step():
+def test_a_batch_that_cannot_be_drawn_fails_at_its_step():
     coming = draw_ahead(lambda step: 6 // (2 - step), range(5), 3)
     assert [next(coming), next(coming)] == [3, 6]
     with pytest.raises(ZeroDivisionError):

@@ -1,4 +1,4 @@
-"""What a bundle knows is told by content: copies are found, whatever files and folders are called."""
+"""A bundle knows X-rays by content: copies are found, under any name of file or folder."""
 
 import io
 from dataclasses import replace
@@ -11,10 +11,10 @@ from PIL import Image
 from tests.training.collections_of_xrays import an_entry
 from training.data.ancestry import (
     KnowsTheTest,
-    ancestry_of,
-    known_before,
-    note_ancestry,
+    read_ancestry,
+    read_known_before,
     refuse_overlap,
+    write_ancestry,
 )
 from training.data.fingerprints import Fingerprints
 from training.data.known_xrays import FILE, known_of, read_known
@@ -66,7 +66,7 @@ def test_a_copy_is_found_and_another_picture_is_not(known):
     assert known.find([digest(9), digest(99)], coarse[[1, 1]]).tolist() == [9, -1], "the same file"
 
 
-def test_what_is_known_survives_being_stored(known, tmp_path: Path):
+def test_known_xrays_are_the_same_after_storage(known, tmp_path: Path):
     known.write(tmp_path / FILE)
     stored = read_known(tmp_path)
     assert all(np.array_equal(getattr(stored, name), getattr(known, name)) for name in vars(known))
@@ -86,7 +86,7 @@ def test_a_network_that_has_learned_from_the_test_part_is_refused(known, tmp_pat
     refuse_overlap(tmp_path / "tested", known)
 
 
-def test_what_a_network_knew_before_goes_into_what_it_knows_now(known, tmp_path: Path):
+def test_the_known_xrays_of_a_bundle_are_known_to_its_successor(known, tmp_path: Path):
     entries = a_run(tmp_path / "own", wrists(3, 70), {3: "train", 70: "test"})
     split = {"3.png": ("3", "train"), "70.png": ("70", "test")}
     both = known_of(tmp_path / "own", entries, split, known)
@@ -97,5 +97,5 @@ def test_what_a_network_knew_before_goes_into_what_it_knows_now(known, tmp_path:
 
 
 def test_a_run_without_a_bundle_has_no_ancestors(tmp_path: Path):
-    note_ancestry(tmp_path, None)
-    assert (ancestry_of(tmp_path), known_before(tmp_path)) == ([], None)
+    write_ancestry(tmp_path, None)
+    assert (read_ancestry(tmp_path), read_known_before(tmp_path)) == ([], None)

@@ -62,7 +62,9 @@ def test_a_folder_for_each_class_needs_nothing_else(wrists: Path, tmp_path: Path
         ({"readme.txt": ""}, "no X-rays"),
     ],
 )
-def test_a_folder_of_another_form_is_told_what_to_do(content: dict[str, str], said: str, tmp_path: Path):
+def test_a_folder_of_another_form_is_refused_with_what_to_do(
+    content: dict[str, str], said: str, tmp_path: Path
+):
     for name, text in content.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -93,7 +95,7 @@ def test_broken_images_and_copies_with_both_labels_are_refused_and_counted(tmp_p
     assert (report["found"], report["kept"], report["refused"]) == (16, 11, 5) == (16, len(kept), 5)
 
 
-def test_a_licence_that_the_collection_does_not_state_is_told_to_it(wrists: Path, tmp_path: Path):
+def test_a_licence_that_a_collection_does_not_state_is_an_option(wrists: Path, tmp_path: Path):
     kept = collect([wrists], tmp_path, {"wrists": "CC-BY 4.0, Somebody et al."})
     assert {entry.licence for entry in read_manifest(tmp_path)} == {"CC-BY 4.0, Somebody et al."}
     assert len(kept) == 24
@@ -107,9 +109,9 @@ def test_a_licence_that_the_collection_does_not_state_is_told_to_it(wrists: Path
         "--licence",
         "x",
     ]
-    told = subprocess.run(command, capture_output=True, text=True)
-    assert told.returncode == 2
-    assert "NAME=LICENCE" in told.stderr
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "NAME=LICENCE" in done.stderr
 
 
 def test_what_a_killed_run_had_measured_is_not_measured_again(
@@ -125,13 +127,13 @@ def test_what_a_killed_run_had_measured_is_not_measured_again(
     assert collect([folder], tmp_path / "run") == kept
 
 
-def test_the_command_says_what_it_refused(tmp_path: Path):
+def test_the_collect_command_prints_what_it_refused(tmp_path: Path):
     folder = a_collection(tmp_path / "wrists", 4)
     (folder / "images/synthetic-0003.png").write_bytes(b"no picture")
     command = [sys.executable, "-m", "training.collect", str(folder), "--run", str(tmp_path / "run")]
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stderr
-    assert "3 X-rays, 2 fractured" in told
-    assert "refused 1: " in told
+    done = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    assert "3 X-rays, 2 fractured" in done
+    assert "refused 1: " in done
     wrong = subprocess.run(
         [*command[:3], str(tmp_path), "--run", str(tmp_path)], capture_output=True, text=True
     )

@@ -20,7 +20,7 @@ from training.data.manifest import read_manifest, write_manifest
 from training.data.near_duplicates import NEAR, distance, find_near_duplicates, fingerprint
 from training.data.split import FOLDS, SPLIT, join_groups, read_split, split_by_group
 from training.prepare import AUDIT, REPORT, prepare
-from training.run.refused import Refused
+from training.run.errors import StepRefused
 
 
 @pytest.fixture(scope="module")
@@ -69,35 +69,35 @@ def test_each_part_has_a_contact_sheet(run: Path):
         assert red.any(), "no fractured X-ray is marked"
 
 
-def test_a_split_made_to_leak_is_said_to_leak(run: Path, tmp_path: Path):
+def test_an_audit_finds_the_leak_of_a_split(run: Path, tmp_path: Path):
     with (tmp_path / "theirs.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["image", "part"])
         for image in read_split(run):
             name = Path(image).name
             writer.writerow([name, "test" if name.startswith("other") else "train"])
-    told = audit(run, str(tmp_path / "theirs.csv"))
-    assert told.returncode == 1
-    assert "THIS DIVISION LEAKS" in told.stderr
+    done = audit(run, str(tmp_path / "theirs.csv"))
+    assert done.returncode == 1
+    assert "THIS DIVISION LEAKS" in done.stderr
     report = json.loads((run / AUDIT).read_text())
     assert report["test_images_with_a_copy_elsewhere"] == 8
     assert {"train", "test"} == set(report["leaking_pairs"][0]["parts"])
 
 
-def test_a_split_that_does_not_leak_is_said_not_to(run: Path):
-    told = audit(run, str(run / SPLIT))
-    assert told.returncode == 0, told.stderr
-    assert "no image has a copy in another part" in told.stderr
+def test_an_audit_finds_no_leak_in_a_clean_split(run: Path):
+    done = audit(run, str(run / SPLIT))
+    assert done.returncode == 0, done.stderr
+    assert "no image has a copy in another part" in done.stderr
 
 
-def test_a_division_that_tears_what_a_source_ties_together_is_said_to_leak(run: Path, tmp_path: Path):
+def test_an_audit_finds_groups_that_a_division_tears_apart(run: Path, tmp_path: Path):
     entries = read_manifest(run)
     write_manifest(tmp_path, [replace(entry, group="one patient") for entry in entries])
     shutil.copy(run / FILE, tmp_path)
-    told = audit(tmp_path, str(run / SPLIT))
-    assert told.returncode == 1
-    assert "0 pairs of copies" in told.stderr
-    assert "1 groups are torn apart" in told.stderr
+    done = audit(tmp_path, str(run / SPLIT))
+    assert done.returncode == 1
+    assert "0 pairs of copies" in done.stderr
+    assert "1 groups are torn apart" in done.stderr
 
 
 def test_a_division_by_folders_is_judged_too(wrists: Path, tmp_path: Path):
@@ -158,12 +158,12 @@ def test_parts_keep_their_share_of_each_stratum_and_a_seed_decides():
 
 
 def test_too_few_groups_are_not_divided():
-    with pytest.raises(Refused, match="at least"):
+    with pytest.raises(StepRefused, match="at least"):
         split_by_group([an_entry()] * 30, ["one"] * 30, 1)
 
 
 @needs_xrays
-def test_fracatlas_is_collected_whole_and_divided_with_the_copies_that_its_own_groups_miss(tmp_path: Path):
+def test_fracatlas_is_divided_with_the_copies_that_its_groups_miss(tmp_path: Path):
     assert (XRAYS / "IMG0000000.jpg").read_bytes() == (XRAYS / "IMG0002292.jpg").read_bytes()
     kept = collect([FRACATLAS], tmp_path)
     assert (len(kept), sum(entry.fractured for entry in kept)) == (3208, 575)

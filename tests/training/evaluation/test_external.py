@@ -20,7 +20,7 @@ from tests.model.conftest import DESCRIPTION, untrained, write
 from tests.training.collections_of_xrays import add_image, turned, write_rows
 from training import external
 from training.evaluation import intervals
-from training.evaluation.external.logits import in_the_large, slope
+from training.evaluation.external.goodness_of_fit import in_the_large, slope
 from training.evaluation.external.recalibrate import FOLDS, _folds
 from training.evaluation.external.served import serve
 from training.evaluation.external.site import read_site
@@ -119,7 +119,7 @@ def test_figures_are_those_of_what_the_service_answers(
     assert figures["test"]["sensitivity_at_low"]["value"] == pytest.approx(1 - missed, abs=0.02)
     sure = called[False].count("fracture") / len(called[False])
     assert figures["test"]["specificity_at_high"]["value"] == pytest.approx(1 - sure, abs=0.02)
-    # The colour picture is labelled fractured, and nobody hears of it.
+    # The colour picture is labelled fractured, and is refused.
     fractured = figures["found_of_all_sent"]["n"]
     assert fractured == figures["test"]["sensitivity_at_low"]["n"] + 1
 

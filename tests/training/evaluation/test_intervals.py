@@ -6,12 +6,12 @@ import pytest
 from model.bundle import Thresholds
 from tests.training.collections_of_xrays import an_entry
 from training.evaluation import intervals
-from training.evaluation.figures import FEWEST, Calls, as_a_whole, subgroups
+from training.evaluation.figures import FEWEST, Calls, measure_subgroups, measure_whole
 from training.evaluation.intervals import Measure, auc_bounds, mean_with_interval, share_bounds, with_interval
 from training.evaluation.least_size import describe_base, mark_small
 from training.evaluation.measures import share
 from training.evaluation.sample import Sample
-from training.run.refused import Refused
+from training.run.errors import StepRefused
 
 
 def a_sample(probabilities: np.ndarray, labels: np.ndarray, **same: object) -> Sample:
@@ -103,7 +103,7 @@ def test_no_figure_has_an_interval_without_width(said: str, monkeypatch: pytest.
     sample = a_sample(probabilities, labels)
     if said == "one group":
         sample = replace(sample, groups=np.zeros(80))
-    figures = [as_a_whole(sample, called(sample)), *subgroups(sample, called(sample))]
+    figures = [measure_whole(sample, called(sample)), *measure_subgroups(sample, called(sample))]
     measured = [one for one in every_measure(figures) if not np.isnan(one.value)]
     assert len(measured) > 20
     for one in measured:
@@ -115,20 +115,20 @@ def test_a_subgroup_has_no_figure_that_rests_on_too_few(monkeypatch: pytest.Monk
     monkeypatch.setattr(intervals, "ROUNDS", 30)
     labels = np.arange(60) < FEWEST - 1
     sample = a_sample(np.where(labels, 0.9, 0.1), labels)
-    few = next(one for one in subgroups(sample, called(sample)) if one["name"] == "region: hand")
+    few = next(one for one in measure_subgroups(sample, called(sample)) if one["name"] == "region: hand")
     assert {"auc", "sensitivity_at_low", "sensitivity_at_high"}.isdisjoint(few)
     assert few["specificity_at_low"]["n"] == 60 - FEWEST + 1
     assert (few["n"], few["fractured"]) == (60, FEWEST - 1)
     labels = np.arange(60) < FEWEST
     sample = a_sample(np.where(labels, 0.9, 0.1), labels)
-    enough = subgroups(sample, called(sample))[0]
+    enough = measure_subgroups(sample, called(sample))[0]
     assert {"auc", "sensitivity_at_low", "specificity_at_high"} <= set(enough)
 
 
 @pytest.mark.parametrize(("images", "fractured"), [(99, 40), (120, 29), (120, 91), (6, 3)])
 def test_thresholds_on_too_few_xrays_are_refused_or_marked(images: int, fractured: int):
     labels = np.arange(images) < fractured
-    with pytest.raises(Refused, match=f"{images} X-rays, {fractured} fractured; .* --small"):
+    with pytest.raises(StepRefused, match=f"{images} X-rays, {fractured} fractured; .* --small"):
         describe_base("validation part", labels, small=False)
     marked = describe_base("validation part", labels, small=True)
     assert not marked["enough"]
@@ -139,5 +139,5 @@ def test_a_hundred_xrays_with_thirty_of_a_class_are_enough():
     enough = describe_base("validation part", np.arange(100) < 30, small=False)
     assert enough["enough"]
     assert mark_small("1.4.0", enough) == "1.4.0"
-    with pytest.raises(Refused, match="both kinds"):
+    with pytest.raises(StepRefused, match="both kinds"):
         describe_base("validation part", np.ones(200, bool), small=True)

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from model.classifier import calibrate
-from training.evaluation.calibration import fit_calibration, high_threshold, low_threshold, region_threshold
+from training.evaluation.calibration import fit_calibration
+from training.evaluation.external.goodness_of_fit import in_the_large, slope
 from training.evaluation.measures import (
     auc,
     auc_within,
@@ -10,6 +11,7 @@ from training.evaluation.measures import (
     predictive_values,
     reliability,
 )
+from training.evaluation.thresholds import choose_thresholds, high_threshold, low_threshold, region_threshold
 
 
 def test_auc_counts_pairs_and_halves_ties():
@@ -46,6 +48,54 @@ def test_a_worthless_score_is_flattened_and_never_turned_around():
     found = fit_calibration(scores, scores < 0.5)
     assert found.temperature > 0
     assert np.ptp(calibrate(scores, found)) < 0.3
+
+
+BEFORE = (
+    (0, 60, 1.5, (0.8511358881687, -0.6592340022283, 0.0620503795521, 0.5378330695429)),
+    (1, 600, 1.0, (1.1716779076670, -0.3306419566540, 0.1413152986450, 0.5718165085001)),
+    (2, 3000, 3.0, (0.3202322666689, -2.6187114959035, 0.2054535060552, 0.3961935771613)),
+)
+"""Seed, X-rays and worth of scores; temperature, bias, low and high as our own Newton's method had them."""
+BEFORE_AT_A_PLACE = (
+    (0, 60, 1.5, (-0.6699799620884, 1.1749005228197, 0.7811217510259918)),
+    (1, 600, 1.0, (-0.2678312443067, 0.8534768757321, 0.7320048372679951)),
+    (2, 3000, 3.0, (-1.1739210178709, 3.1227334159737, 0.9844589469361071)),
+)
+"""The same; calibration in the large and slope by that method, and AUC by ranks of our own."""
+
+
+def scores_and_labels(seed: int, n: int, worth: float) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(seed)
+    labels = random.random(n) < 0.3
+    logits = random.normal(-1, 1, n) + worth * labels
+    return np.round(1 / (1 + np.exp(-logits)), 3).astype(np.float32), labels
+
+
+@pytest.mark.parametrize(("seed", "n", "worth", "before"), BEFORE)
+def test_scikit_learn_calibrates_as_our_own_regression_did(
+    seed: int, n: int, worth: float, before: tuple[float, ...]
+):
+    scores, labels = scores_and_labels(seed, n, worth)
+    found = fit_calibration(scores, labels)
+    low, high = choose_thresholds(calibrate(scores, found), labels)
+    assert (found.temperature, found.bias, low, high) == pytest.approx(before, abs=1e-8)
+
+
+@pytest.mark.parametrize(("seed", "n", "worth", "before"), BEFORE_AT_A_PLACE)
+def test_scipy_measures_the_fit_and_the_auc_as_our_own_code_did(
+    seed: int, n: int, worth: float, before: tuple[float, ...]
+):
+    scores, labels = scores_and_labels(seed, n, worth)
+    assert (in_the_large(scores, labels), slope(scores, labels)) == pytest.approx(before[:2], abs=1e-8)
+    assert auc(scores, labels) == before[2]
+
+
+def test_scores_that_a_threshold_separates_are_calibrated_in_order():
+    labels = np.arange(100) < 40
+    for spread in (0.0, 0.05):
+        scores = np.where(labels, 0.9, 0.1) + spread * np.random.default_rng(0).uniform(-1, 1, 100)
+        probabilities = calibrate(scores, fit_calibration(scores, labels))
+        assert probabilities[~labels].max() < 0.01 < 0.99 < probabilities[labels].min()
 
 
 @pytest.mark.parametrize("n", [20, 99, 1000])

@@ -13,7 +13,7 @@ def test_the_readme_has_the_figures_of_the_bundle():
     )
 
 
-def test_regions_stand_by_their_fractures_and_too_few_are_no_figure():
+def test_regions_are_sorted_by_fractures_and_too_few_have_no_figure():
     measured = {"value": 0.9, "low": 0.8, "high": 0.95, "n": 12}
     rows = by_region(
         {

@@ -4,7 +4,7 @@ from model.network import FRACTURE, WHERE, build
 from training.network.growth import transfer
 
 
-def test_a_deeper_network_first_says_what_the_shallower_one_said_and_so_does_a_shallower_one_made_of_it():
+def test_a_deeper_or_shallower_copy_of_a_network_answers_the_same():
     shallow, deep, again = (build(64, f"ResNet{depth}V2") for depth in (50, 101, 50))
     random = np.random.default_rng(0)
     for weight in shallow.weights:

@@ -1,4 +1,4 @@
-"""What a network begins with: a bundle, of its own depth or another, and what that says of the test part."""
+"""What a network begins with: a bundle, of its own depth or another, and its effect on the test part."""
 
 import json
 from collections.abc import Callable
@@ -17,10 +17,10 @@ from tests.training.collections_of_xrays import an_entry
 from training.data.manifest import write_manifest
 from training.data.split import SPLIT, division_of
 from training.network.trained import AnotherDivision, refuse_bundle_of_another_division
-from training.network.trunk import begin_with, bundle_of, told_of
+from training.network.trunk import begin_with, bundle_of, describe_beginning
 from training.run.config import read_config
-from training.run.refused import Refused
-from training.run.test_part_openings import OPENINGS, AlreadyOpened, inherit_openings, note_opening
+from training.run.errors import StepRefused
+from training.run.test_part_openings import OPENINGS, AlreadyOpened, inherit_openings, record_opening
 from training.select import read_comparison, select
 from training.train import train
 
@@ -39,7 +39,7 @@ def a_bundle(folder: Path, metrics: dict, write: Callable[[Path], None] = Path.t
 TESTED_TWICE = {"data": {"division": "ours"}, "openings_of_the_test_part": 2}
 
 
-def test_a_network_begins_with_all_that_a_bundle_knows(tmp_path: Path):
+def test_a_network_begins_with_the_weights_of_a_bundle(tmp_path: Path):
     known = build(64, "ResNet50V2")
     for name in ("conv4_block6_1_conv", "dense"):
         layer = known.get_layer(name)
@@ -52,7 +52,7 @@ def test_a_network_begins_with_all_that_a_bundle_knows(tmp_path: Path):
         assert all(np.allclose(weight, 0.5, atol=0.01) for weight in model.get_layer(name).get_weights())
 
 
-def test_what_is_no_bundle_is_not_taken_for_one(tmp_path: Path):
+def test_a_folder_without_a_manifest_is_no_bundle(tmp_path: Path):
     assert [bundle_of(source) for source in ("", "imagenet", str(tmp_path))] == [None, None, None]
 
 
@@ -69,18 +69,18 @@ def test_a_bundle_that_may_know_the_test_part_is_refused(tmp_path: Path):
     refuse_bundle_of_another_division(silent, tmp_path, "theirs")
 
 
-def test_whoever_goes_on_from_a_tested_bundle_has_opened_the_test_part(tmp_path: Path):
+def test_a_run_that_begins_with_a_tested_bundle_has_opened_its_test_part(tmp_path: Path):
     bundle = a_bundle(tmp_path / "bundle", TESTED_TWICE)
     inherit_openings(tmp_path, "theirs", bundle)
-    assert note_opening(tmp_path, "theirs", "new", again=False) == 1
+    assert record_opening(tmp_path, "theirs", "new", again=False) == 1
     for _ in range(2):
         inherit_openings(tmp_path, "ours", bundle)
     with pytest.raises(AlreadyOpened, match="was tested"):
-        note_opening(tmp_path, "ours", "new", again=False)
-    assert note_opening(tmp_path, "ours", "new", again=True) == 3
+        record_opening(tmp_path, "ours", "new", again=False)
+    assert record_opening(tmp_path, "ours", "new", again=True) == 3
 
 
-def test_training_asks_what_a_bundle_knows_before_anything_else(tmp_path: Path):
+def test_training_refuses_a_bundle_that_knows_before_it_reads_xrays(tmp_path: Path):
     write_manifest(tmp_path, [an_entry()])
     (tmp_path / SPLIT).write_text("image,group,part\na.png,a,train\n")
     config = read_config(ROOT / "training/configs/onward.toml")
@@ -119,13 +119,13 @@ locate = {locate}
 """
 
 
-def test_a_comparison_asks_what_a_bundle_knows_and_whether_a_candidate_can_take_it(tmp_path: Path):
+def test_a_comparison_refuses_a_bundle_that_knows_or_does_not_fit(tmp_path: Path):
     write_manifest(tmp_path, [an_entry()])
     (tmp_path / SPLIT).write_text("image,group,part\na.png,a,train\n")
     theirs = a_bundle(tmp_path / "theirs", TESTED_TWICE).folder
     config = tmp_path / "select.toml"
     config.write_text(COMPARISON.format(begin=theirs, locate="false"))
-    with pytest.raises(Refused, match="'one' leaves out"):
+    with pytest.raises(StepRefused, match="'one' leaves out"):
         read_comparison(config)
     config.write_text(COMPARISON.format(begin=theirs, locate="true"))
     with pytest.raises(AnotherDivision):
@@ -135,11 +135,15 @@ def test_a_comparison_asks_what_a_bundle_knows_and_whether_a_candidate_can_take_
         select(read_comparison(config), tmp_path)
 
 
-def test_a_card_tells_what_a_network_began_with_and_what_that_had_begun_with(tmp_path: Path):
-    assert told_of("imagenet") == "imagenet"
-    assert told_of("var/trunk.npz") == "a backbone that was pre-trained on photographs, var/trunk.npz"
-    assert told_of("").startswith("random weights")
+def test_a_card_describes_a_networks_beginning_and_the_one_before(tmp_path: Path):
+    assert describe_beginning("imagenet") == "imagenet"
+    assert (
+        describe_beginning("var/trunk.npz") == "a backbone that was pre-trained on photographs, var/trunk.npz"
+    )
+    assert describe_beginning("").startswith("random weights")
     first = a_bundle(tmp_path / "first", {"config": {"begin": ""}})
-    assert told_of(str(first.folder)) == "untrained 0.0.0, which began with " + told_of("")
+    assert describe_beginning(str(first.folder)) == "untrained 0.0.0, which began with " + describe_beginning(
+        ""
+    )
     second = a_bundle(tmp_path / "second", {"config": {"begin": "gone"}, "began_with": "1.0, then"})
-    assert told_of(str(second.folder)) == "untrained 0.0.0, which began with 1.0, then"
+    assert describe_beginning(str(second.folder)) == "untrained 0.0.0, which began with 1.0, then"

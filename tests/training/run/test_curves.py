@@ -1,14 +1,14 @@
-"""The lines that a run keeps of its steps."""
+"""The lines that a run keeps, one for each step."""
 
 from pathlib import Path
 
-from training.run.curves import note, read
+from training.run.curves import append_line, read_lines
 
 
-def test_a_line_that_was_cut_off_is_left_out_and_a_repeated_step_counts_as_it_came_out_last(tmp_path: Path):
+def test_a_cut_line_is_left_out_and_the_last_line_of_a_step_counts(tmp_path: Path):
     path = tmp_path / "history.jsonl"
-    note(path, at=1, loss=0.5)
-    note(path, at=2, loss=0.4)
+    append_line(path, at=1, loss=0.5)
+    append_line(path, at=2, loss=0.4)
     path.write_text(path.read_text() + '{"at": 3, "lo')
-    note(path, at=2, loss=0.3)
-    assert read(path) == [{"at": 1, "loss": 0.5}, {"at": 2, "loss": 0.3}]
+    append_line(path, at=2, loss=0.3)
+    assert read_lines(path) == [{"at": 1, "loss": 0.5}, {"at": 2, "loss": 0.3}]

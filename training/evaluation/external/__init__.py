@@ -1,1 +1,1 @@
-"""External validation: a bundle measured, and recalibrated, on a hospital's own X-rays."""
+"""Measures, and recalibrates, a bundle on a hospital's own X-rays."""

@@ -24,13 +24,14 @@ from model.bundle import (
     write_bundle,
 )
 from model.classifier import calibrate
-from training.evaluation.calibration import fit_calibration, high_threshold, low_threshold
+from training.evaluation.calibration import fit_calibration
 from training.evaluation.external.site import Site
 from training.evaluation.figures import Calls
 from training.evaluation.least_size import mark, mark_small
 from training.evaluation.report import REPORT
 from training.evaluation.sample import Sample
-from training.run.refused import Refused
+from training.evaluation.thresholds import choose_thresholds
+from training.run.errors import StepRefused
 
 FOLDS = 5
 _SITE_LENGTH = 30
@@ -51,7 +52,7 @@ class Recalibrated:
 
 
 def recalibrate(site: Site, bundle: Bundle) -> Recalibrated:
-    """Cross-fit to a place; Refused where its groups cannot be divided.
+    """Cross-fit to a place; StepRefused where its groups cannot be divided.
 
     The threshold of regions stays the bundle's own.
     """
@@ -71,7 +72,7 @@ def recalibrate(site: Site, bundle: Bundle) -> Recalibrated:
 def _folds(sample: Sample) -> list[tuple[np.ndarray, np.ndarray]]:
     for label, name in ((True, "fractured"), (False, "intact")):
         if (count := len(np.unique(sample.groups[sample.labels == label]))) < FOLDS:
-            raise Refused(
+            raise StepRefused(
                 f"the {name} X-rays are of {count} groups; to recalibrate, and to measure that on other "
                 f"groups, takes {FOLDS}"
             )
@@ -81,9 +82,8 @@ def _folds(sample: Sample) -> list[tuple[np.ndarray, np.ndarray]]:
 
 def _fit(scores: np.ndarray, labels: np.ndarray, region: float) -> tuple[Calibration, Thresholds]:
     calibration = fit_calibration(scores, labels)
-    probabilities = calibrate(scores, calibration)
-    high = high_threshold(probabilities, labels)
-    return calibration, Thresholds(min(low_threshold(probabilities, labels), high), high, region)
+    low, high = choose_thresholds(calibrate(scores, calibration), labels)
+    return calibration, Thresholds(low, high, region)
 
 
 def write_recalibrated(
@@ -142,7 +142,7 @@ def _copy_of(file: Path) -> Callable[[Path], None]:
 
 
 def _moved(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """Give the new figures and, as `as_trained`, what training's evaluation had in their place."""
+    """Return the new figures and, as `as_trained`, the figures of training's evaluation."""
     replaced = {name: old[name] for name in new if name in old}
     return new | {"as_trained": old.get("as_trained", replaced)}
 

@@ -102,13 +102,13 @@ def _refused(sha256: str, kind: str, error: ImageError, radiograph: Radiograph |
 
 
 def _facts(radiograph: Radiograph) -> dict[str, Any]:
-    said = radiograph.acquisition
+    acquisition = radiograph.acquisition
     return {
         "width": radiograph.width,
         "height": radiograph.height,
         "format": radiograph.format,
-        "body_part": said.body_part or "",
-        "view": said.view or "",
+        "body_part": acquisition.body_part or "",
+        "view": acquisition.view or "",
     }
 
 
@@ -130,7 +130,7 @@ def _asked(bundle: Path) -> str:
 
 @contextmanager
 def _stored(run: Path, asked: str) -> Iterator[tuple[dict[str, Served], Callable[[Sequence[Served]], None]]]:
-    """Give the answers that are kept, by digest, and what keeps more of them."""
+    """Open the kept answers: by digest, and a function that keeps more of them."""
     with closing(sqlite3.connect(run / _ANSWERS)) as file:
         file.execute(_TABLE)
         rows = file.execute("SELECT sha256, answer FROM answers WHERE asked = ?", (asked,))

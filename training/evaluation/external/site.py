@@ -21,7 +21,7 @@ from training.data.split import join_groups
 from training.evaluation.external.served import NO_RADIOGRAPH, UNREADABLE, Served, serve
 from training.evaluation.figures import FEWEST
 from training.evaluation.sample import Sample
-from training.run.refused import Refused
+from training.run.errors import StepRefused
 
 _CONFLICT = "copy-with-other-label"
 _VIEWS = {
@@ -36,7 +36,7 @@ _VIEWS = {
 
 @dataclass(frozen=True)
 class Site:
-    """The labelled X-rays of a place, and what a bundle says of each.
+    """The labelled X-rays of a place, and a bundle's answer about each.
 
     `entries`, `served` and `groups` (m,) are of all files that are there and carry one label; `left_out`
     counts the others by reason. `grouped` of the files have a group from their folder.
@@ -56,20 +56,20 @@ class Site:
 
     @cached_property
     def scores(self) -> np.ndarray:
-        """What the network says of those answered, not calibrated, float (n,)."""
+        """The network's scores of those answered, not calibrated, float (n,)."""
         return np.array([one.score for one in self.served if one.score is not None])
 
     def sample(self, probabilities: np.ndarray) -> Sample:
-        """Give those answered, with probabilities float (n,)."""
+        """Make a sample of those answered, with probabilities float (n,)."""
         kept = np.flatnonzero(self.answered)
         return Sample([self.entries[i] for i in kept.tolist()], self.groups[kept], probabilities)
 
     def transported(self, bundle: Bundle) -> Sample:
-        """Give those answered, with the bundle's own calibration."""
+        """Make a sample of those answered, with the bundle's own calibration."""
         return self.sample(calibrate(self.scores, bundle.description.calibration))
 
     def describe(self) -> dict[str, Any]:
-        """Say what the place is, without a name of a file; `digest` is one of all its images' digests."""
+        """Describe the place without a name of a file; `digest` is one of all its images' digests."""
         digests = sorted({entry.sha256 for entry in self.entries})
         return {
             "folders": list(self.folders),
@@ -105,10 +105,10 @@ class Site:
     def warnings(self) -> list[dict[str, Any]]:
         """Measure how many of those answered have each warning, the most frequent first."""
         sample = self.sample(self.scores)
-        said = [one.warnings for one in self.served if one.score is not None]
-        count = Counter(kind for kinds in said for kind in kinds)
+        of_each = [one.warnings for one in self.served if one.score is not None]
+        count = Counter(kind for kinds in of_each for kind in kinds)
         return [
-            {"type": kind, "of_answered": sample.share(np.array([kind in kinds for kinds in said]))}
+            {"type": kind, "of_answered": sample.share(np.array([kind in kinds for kinds in of_each]))}
             for kind, _ in count.most_common()
         ]
 
@@ -132,7 +132,7 @@ class Site:
 
 
 def read_site(folders: Sequence[Path], bundle: Path, run: Path) -> Site:
-    """Ask the bundle about all X-rays of the folders; Refused where too few are answered to measure."""
+    """Ask the bundle about all X-rays of the folders; StepRefused where too few are answered to measure."""
     run.mkdir(parents=True, exist_ok=True)
     found = [(folder, one) for folder in folders for one in find_xrays(folder)]
     served = serve([one.path for _, one in found], bundle, run)
@@ -156,7 +156,7 @@ def read_site(folders: Sequence[Path], bundle: Path, run: Path) -> Site:
     answered = [entry.fractured for entry, yes in zip(site.entries, site.answered, strict=True) if yes]
     fractured, refused = sum(answered), sum(bool(one.refused) for one in site.served)
     if min(fractured, len(answered) - fractured) < FEWEST:
-        raise Refused(
+        raise StepRefused(
             f"{len(answered)} X-rays were answered, {fractured} of them fractured: a measurement takes "
             f"{FEWEST} fractured and {FEWEST} intact ones. Refused: {refused}; "
             f"left out: {sum(left_out.values())}"

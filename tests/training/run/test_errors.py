@@ -1,4 +1,4 @@
-"""A step of training that cannot go on says so in one sentence, as whoever calls it sees it."""
+"""A step of training that cannot go on ends with one sentence, as its caller sees it."""
 
 import subprocess
 import sys
