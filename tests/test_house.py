@@ -208,6 +208,16 @@ def test_every_test_has_a_name_of_at_most_70_characters():
                 )
 
 
+def test_every_text_names_the_component_that_acts():
+    for path in [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *(m for top in TOP for m in modules(top)),
+    ]:
+        found = re.search(r"\b(whoever|nobody|somebody)\b", path.read_text(), re.IGNORECASE)
+        assert not found, f"{path.relative_to(ROOT)}: {found} does not name who acts"
+
+
 def test_every_folder_of_tests_is_a_package():
     folders = {path.parent for path in (ROOT / "tests").rglob("test_*.py")}
     assert all((folder / "__init__.py").exists() for folder in folders)

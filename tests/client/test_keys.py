@@ -48,7 +48,7 @@ def test_keys_that_are_not_there_or_not_allowed_are_told_apart(
     connect: Callable[..., Any], api: Api, key: str, door: Door
 ):
     client = connect(api.url, key)
-    for key_id in (id_of(api.key), "nobody"):
+    for key_id in (id_of(api.key), "unknown"):
         with pytest.raises(NoSuchKey):
             client.rotate_key(key_id)
         with pytest.raises(NoSuchKey):

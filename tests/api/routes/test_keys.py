@@ -168,7 +168,7 @@ def test_a_key_that_is_still_trusted_after_its_end_makes_no_other(
 
 def test_another_clients_key_does_not_exist(api: Api, keys: Keys, client: str, key: str):
     others = id_of(keys.create("stranger"))
-    for key_id in (others, "0" * 16, others[:15], "nobody"):
+    for key_id in (others, "0" * 16, others[:15], "unknown"):
         for method, path in (("POST", f"/v1/keys/{key_id}/rotate"), ("DELETE", f"/v1/keys/{key_id}")):
             refused(api.request(method, path, key=key), 404, "no-such-key")
     assert keys.one("stranger", others).ends_at is None

@@ -18,7 +18,7 @@ from jobs.store.ledger import Ledger
 from jobs.store.objects import Objects
 from tests.conftest import a_job, only_a_tombstone_is_left
 
-NOBODY = "redis://127.0.0.1:1/0"
+NO_REDIS = "redis://127.0.0.1:1/0"
 
 
 def test_an_accepted_job_reads_back_from_view_and_ledger(ledger):
@@ -214,7 +214,7 @@ def test_the_latest_of_more_than_nine_versions_is_read(ledger):
 
 
 def test_a_job_is_accepted_while_redis_is_away(ledger):
-    without = Ledger(ledger.objects, View.connect(NOBODY, 60))
+    without = Ledger(ledger.objects, View.connect(NO_REDIS, 60))
     job = a_job()
     without.accept(job, b"image")
     assert without.current(job.id) == job

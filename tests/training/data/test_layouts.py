@@ -96,8 +96,8 @@ def test_broken_images_and_copies_with_both_labels_are_refused_and_counted(tmp_p
 
 
 def test_a_licence_that_a_collection_does_not_state_is_an_option(wrists: Path, tmp_path: Path):
-    kept = collect([wrists], tmp_path, {"wrists": "CC-BY 4.0, Somebody et al."})
-    assert {entry.licence for entry in read_manifest(tmp_path)} == {"CC-BY 4.0, Somebody et al."}
+    kept = collect([wrists], tmp_path, {"wrists": "CC-BY 4.0, Their names"})
+    assert {entry.licence for entry in read_manifest(tmp_path)} == {"CC-BY 4.0, Their names"}
     assert len(kept) == 24
     command = [
         sys.executable,

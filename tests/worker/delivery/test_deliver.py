@@ -122,7 +122,7 @@ def test_a_receiver_that_is_gone_is_not_called_again(ledger, context, receiver):
 
 
 def test_a_delivery_fails_after_the_last_attempt_of_the_schedule(ledger, context, redis):
-    job = ended_job(ledger, "http://127.0.0.1:1/nobody")
+    job = ended_job(ledger, "http://127.0.0.1:1/closed")
     for attempt in range(len(SCHEDULE) + 1):
         redis.delete("paused")
         deliver(job.id, context)
@@ -292,7 +292,7 @@ def trickle(server: socket.socket) -> None:
 
 
 def test_an_attempt_is_counted_before_the_call(ledger, context, monkeypatch):
-    job = ended_job(ledger, "http://127.0.0.1:1/nobody")
+    job = ended_job(ledger, "http://127.0.0.1:1/closed")
     seen = []
 
     def look(*_: object) -> CallResult:

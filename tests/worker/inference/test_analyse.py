@@ -346,7 +346,7 @@ def test_the_result_of_a_job_that_was_canceled_meanwhile_is_void(analysis, ledge
     analyse(job.id, replace(analysis, predict=slow))
     done = ledger.read(job.id)
     assert (done.state, done.result, done.version) == (State.CANCELED, None, 3)
-    assert redis.llen(DELIVER) == 0, "whoever canceled it sees to the callback"
+    assert redis.llen(DELIVER) == 0, "the request that canceled it enqueues the callback"
 
 
 def test_a_job_deleted_during_its_analysis_stays_deleted(analysis, ledger, redis):
