@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from admin.command import print_lines, settings_of_command
-from jobs.lifecycle.retry import retry_job
+from jobs.lifecycle.manual_retry import retry_job
 from jobs.record.errors import Conflict, IllegalMove, NotStored, QueueUnavailable, TransientError
 from jobs.record.ids import is_id
 from jobs.record.job import Job, moment_text

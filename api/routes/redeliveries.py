@@ -11,7 +11,7 @@ from flask import g
 from api.http.problem import Problem
 from api.http.problem_kinds import Slug
 from api.intake.admission import Admission
-from jobs.lifecycle.retry import redeliver
+from jobs.lifecycle.manual_retry import redeliver
 from jobs.record.documents import DeliveryAttempt
 from jobs.record.errors import Conflict, QueueUnavailable
 from jobs.record.ids import made_at

@@ -11,9 +11,9 @@ from typing import Any
 
 from redis import Redis
 
-from jobs.redis.circuit_breaker import FAILURES
 from jobs.redis.client import translated
 from jobs.redis.heartbeats import HEARTBEAT_SECONDS
+from jobs.redis.receiver_circuit_breaker import FAILURES
 from jobs.redis.script import script
 
 DELIVERY_THREADS = 16

@@ -16,11 +16,11 @@ from jobs.record.job import Job
 from jobs.record.job_json import job_from_json, job_to_json
 from jobs.record.states import Kind, State
 from jobs.redis.agenda import Agenda, check_at
-from jobs.redis.circuit_breaker import CircuitBreaker
 from jobs.redis.client import connect, translated
 from jobs.redis.client_queues import ClientQueues, client_queue_key, drained_key, window_key
 from jobs.redis.delivery_queues import DeliveryQueues, delivery_queue_key, receivers_key
 from jobs.redis.heartbeats import Heartbeats
+from jobs.redis.receiver_circuit_breaker import CircuitBreaker
 from jobs.redis.script import script
 
 log = logging.getLogger(__name__)

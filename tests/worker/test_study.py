@@ -8,8 +8,8 @@ import pytest
 from standardwebhooks import Webhook
 
 from jobs.lifecycle.deletion import delete
+from jobs.lifecycle.manual_retry import retry_job
 from jobs.lifecycle.next_step import start_next_step
-from jobs.lifecycle.retry import retry_job
 from jobs.record.errors import NotStored, StoreUnavailable
 from jobs.record.job import LEFTOVER_GRACE, Job, now
 from jobs.record.states import Delivery, State

@@ -1,7 +1,6 @@
 """Delivers one job's callback, signed by Standard Webhooks, on a schedule of several days."""
 
 import logging
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,21 +13,18 @@ from jobs.record.errors import Conflict, NotStored
 from jobs.record.job import Job, moment_text, now
 from jobs.record.states import Delivery, Kind
 from jobs.record.study import study_document
-from jobs.redis.circuit_breaker import CircuitBreaker
 from jobs.redis.delivery_queues import CallSlot, DeliveryQueues
 from jobs.redis.queue import JobQueue
+from jobs.redis.receiver_circuit_breaker import CircuitBreaker
 from jobs.store.ledger import Ledger
 from jobs.store.receivers import ReceiverRecord, Receivers
 from jobs.store.webhook_settings import Webhooks, WebhookSettings
 from jobs.trace import continue_trace, log_with_trace
 from worker.delivery.call import CallResult, call
+from worker.delivery.retry_schedule import is_over, pause_after
 
 log = logging.getLogger(__name__)
 
-SCHEDULE = tuple(
-    timedelta(seconds=seconds) for seconds in (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
-)
-"""Pauses after the first, second, ... failed attempt. The attempt after the last pause is the last one."""
 
 _GONE = 410
 
@@ -122,7 +118,7 @@ def _attempt(job: Job, context: DeliveryContext) -> Job:
     chosen = context.webhooks.of(job.client)
     if job.event not in chosen.events:
         return ledger.append(job.delivery_given_up(Delivery.NONE))
-    if job.delivery_attempts > len(SCHEDULE):
+    if is_over(job.delivery_attempts):
         # The last attempt was begun, and its outcome was not recorded.
         return _after(job, CallResult(0.0, error="the outcome was lost with the worker"), None, context)
     try:
@@ -140,9 +136,7 @@ def _attempt(job: Job, context: DeliveryContext) -> Job:
 
 
 def _begin(job: Job, context: DeliveryContext) -> Job:
-    # Jitter spreads the callbacks that come back after an outage.
-    pause = SCHEDULE[min(job.delivery_attempts, len(SCHEDULE) - 1)] * random.uniform(0.8, 1.2)
-    return context.ledger.append(job.delivery_begun(now() + pause))
+    return context.ledger.append(job.delivery_begun(now() + pause_after(job.delivery_attempts)))
 
 
 def _call(
@@ -168,7 +162,7 @@ def _after(begun: Job, answer: CallResult, receiver: ReceiverRecord | None, cont
         receiver = context.receivers.failed(receiver, at, gone=answer.status == _GONE)
         if receiver.disabled_at:
             return context.ledger.append(begun.delivery_given_up(Delivery.DISABLED, entry))
-    if begun.delivery_attempts > len(SCHEDULE):
+    if is_over(begun.delivery_attempts):
         return context.ledger.append(begun.delivery_given_up(Delivery.FAILED, entry))
     assert begun.next_delivery_at
     due = max(begun.next_delivery_at, at + (answer.retry_after or timedelta(0)))

@@ -2,9 +2,9 @@ import pytest
 
 from jobs.lifecycle.deletion import delete
 from jobs.record.job import Job, now
-from jobs.redis.circuit_breaker import FAILURES
 from jobs.redis.delivery_queues import CLIENT_CALLS, MESSAGE_SECONDS, RECEIVER_CALLS
 from jobs.redis.queue import DELIVER
+from jobs.redis.receiver_circuit_breaker import FAILURES
 from jobs.store.ledger import Ledger
 from tests.conftest import a_job
 

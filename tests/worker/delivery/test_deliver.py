@@ -16,12 +16,12 @@ from standardwebhooks import Webhook
 from jobs.callbacks.signing import signed, webhook_secret
 from jobs.callbacks.url import origin_of
 from jobs.lifecycle.deletion import delete
-from jobs.lifecycle.retry import redeliver
+from jobs.lifecycle.manual_retry import redeliver
 from jobs.record.errors import StoreUnavailable
 from jobs.record.job import now
 from jobs.record.states import Delivery
-from jobs.redis.circuit_breaker import FAILURES
 from jobs.redis.delivery_queues import RECEIVER_CALLS
+from jobs.redis.receiver_circuit_breaker import FAILURES
 from jobs.store.ledger import Ledger
 from jobs.store.receivers import PATIENCE
 from jobs.store.webhook_settings import OVERLAP
@@ -29,7 +29,7 @@ from jobs.trace import continue_trace, name_trace, trace_id
 from tests.conftest import SIGNING_KEY, a_job, only_a_tombstone_is_left
 from tests.worker.conftest import deliver
 from worker.delivery.call import CallResult
-from worker.delivery.deliver import SCHEDULE
+from worker.delivery.retry_schedule import SCHEDULE
 
 RESULT = {"finding": "fracture", "probability": 0.9}
 DYING = "delivery:elsewhere:1:abcd"

@@ -10,8 +10,8 @@ from jobs.record.errors import QueueUnavailable
 from jobs.record.job import LEFTOVER_GRACE, Job, now
 from jobs.record.states import Delivery, Priority, State
 from jobs.redis.agenda import AGENDA, DOUBT
-from jobs.redis.circuit_breaker import FAILURES
 from jobs.redis.queue import INFER_ROUTINE
+from jobs.redis.receiver_circuit_breaker import FAILURES
 from jobs.store.ledger import Ledger
 from jobs.store.ledger_keys import image_key
 from tests.conftest import a_job, a_study
