@@ -119,9 +119,9 @@ def _program(environment: Mapping[str, str], name: str) -> str:
 def _welcome(api: str, alerts: str, ports: tuple[int, int], folder: Folder) -> str:
     return f"""\
 ready
-  alerts         http://{HOST}:{ports[0]}/alerts
-  figures        http://{HOST}:{ports[0]}/graph
-  Alertmanager   http://{HOST}:{ports[1]}
+  alerts         http://{HOST}:{ports[0]}/classic/alerts
+  figures        http://{HOST}:{ports[0]}/classic/graph
+  what was sent  amtool --alertmanager.url=http://{HOST}:{ports[1]} alert
   watched        http://{api}/metrics
   alerts go to   {alerts}/page and {alerts}/ticket (ALERTS_URL)
 

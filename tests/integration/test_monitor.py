@@ -178,11 +178,16 @@ def test_monitor_watches_the_stack_on_loopback_until_it_is_stopped(stack: Stack)
         await_that(lambda: get(f"{base}/alertmanagers")["activeAlertmanagers"] != [])
         (alertmanager,) = get(f"{base}/alertmanagers")["activeAlertmanagers"]
         assert alertmanager["url"].startswith(f"http://{HOST}:{ports[1]}/")
+        for page in ("alerts", "graph", "targets"):
+            answer = urllib3.request("GET", f"http://{HOST}:{ports[0]}/classic/{page}", redirect=False)
+            assert answer.status == 200
         for port in ports:
             with pytest.raises(ConnectionRefusedError):
                 socket.create_connection(("127.0.0.2", port))
         process.send_signal(signal.SIGINT)
+        told = process.stdout.read()
         assert process.wait(60) == 0
+    assert f"http://{HOST}:{ports[0]}/classic/alerts\n" in told
     assert not processes_of(stack.folder / "monitor")
     assert {path.name for path in (stack.folder / "monitor").iterdir()} >= {"prometheus", "alertmanager"}
 
