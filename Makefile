@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-clients test-s390x bench chaos train-smoke lint audit lock clean
+.PHONY: help demo up monitor monitor-check test test-clients test-s390x bench chaos train-smoke lint audit lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -10,13 +10,25 @@ RUN ?= var/smoke
 LOCKED := .venv/requirements.lock.installed
 
 help: ## List what can be made
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(LOCKED) ## Analyse the example X-ray and print its job as JSON (IMAGE=path or IMAGE=synthetic: another)
 	@exec $(BIN)/python -m stack demo $(if $(IMAGE),"$$IMAGE")
 
 up: $(LOCKED) ## Run the service on 127.0.0.1:8000 (PORT, FLOWER_PORT and OSTEO_VAR move it)
 	@exec $(BIN)/python -m stack up
+
+monitor: $(LOCKED) ## Run Debian's Prometheus and Alertmanager beside `make up` (PROMETHEUS_PORT, ALERTMANAGER_PORT, ALERTS_URL)
+	@exec $(BIN)/python -m stack monitor
+
+monitor-check: ## Check the rules of alerts, their tests and where alerts go
+	@command -v promtool amtool | wc -l | grep -qx 2 || { \
+		echo "This needs promtool and amtool. On Debian: apt-get install prometheus prometheus-alertmanager" >&2; exit 1; }
+	@promtool check config deploy/monitoring/prometheus.yml
+	@promtool test rules deploy/monitoring/rules/osteo_test.yml
+	@amtool check-config deploy/monitoring/alertmanager.yml
+	@amtool config routes test --config.file=deploy/monitoring/alertmanager.yml --verify.receivers=page severity=page
+	@amtool config routes test --config.file=deploy/monitoring/alertmanager.yml --verify.receivers=ticket severity=ticket
 
 test: lint ## Run every check and every test
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder

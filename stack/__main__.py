@@ -1,4 +1,4 @@
-"""The command line of the stack: `python -m stack up` and `python -m stack demo [IMAGE]`."""
+"""The command line of the stack: `python -m stack up`, `demo [IMAGE]` and `monitor`."""
 
 import argparse
 import os
@@ -8,6 +8,7 @@ from pathlib import Path
 from stack.demo import SYNTHETIC, demo
 from stack.development import EXAMPLE
 from stack.errors import StartRefused
+from stack.monitor import monitor
 from stack.say import say
 from stack.up import up
 
@@ -25,10 +26,13 @@ def main() -> int:
         default=EXAMPLE,
         help=f"the radiograph; the example unless given, a drawn one by the name `{SYNTHETIC}`",
     )
+    commands.add_parser("monitor", help="run Prometheus and Alertmanager beside `up`, until Ctrl-C")
     arguments = parser.parse_args()
     try:
         if arguments.command == "up":
             return up(os.environ)
+        if arguments.command == "monitor":
+            return monitor(os.environ)
         return demo(os.environ, arguments.image)
     except StartRefused as reason:
         say(f"cannot start: {reason}")

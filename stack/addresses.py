@@ -28,8 +28,8 @@ class Addresses:
 
         Raises StartRefused, naming the setting, for a port that is no port, or that is taken.
         """
-        api_port = _port(environment, "PORT", 8000)
-        flower_port = _port(environment, "FLOWER_PORT", 5555)
+        api_port = port_of(environment, "PORT", 8000)
+        flower_port = port_of(environment, "FLOWER_PORT", 5555)
         if api_port == flower_port:
             raise StartRefused(f"PORT and FLOWER_PORT are both {api_port}; give them two different ports.")
         redis_url = environment.get("REDIS_URL", "").strip() or None
@@ -80,7 +80,8 @@ def free_ports(count: int, avoiding: tuple[int, ...] = ()) -> list[int]:
     return found
 
 
-def _port(environment: Mapping[str, str], setting: str, default: int) -> int:
+def port_of(environment: Mapping[str, str], setting: str, default: int) -> int:
+    """The port that a setting asks for. Raises StartRefused, naming it, for one that is none or is taken."""
     text = environment.get(setting, "").strip() or str(default)
     if not text.isascii() or not text.isdigit() or not 0 < int(text) < 65_536:
         raise StartRefused(f"{setting}={text!r} is not a port; give a number from 1 to 65535.")

@@ -4,7 +4,7 @@ import fcntl
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -28,16 +28,17 @@ class Secrets:
 class Folder:
     """The folder `path`, held by this process and its parts alone until all of them have ended.
 
-    Raises StartRefused where another stack holds it, or where it cannot be written.
+    `data` are the names of the folders in it that parts keep their data in. Raises StartRefused where another
+    stack holds it, or where it cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, data: Sequence[str] = ("redis", "s3")) -> None:
         self.path = path.resolve()
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             # Radiographs lie here: no other user of this machine may read them, under any umask.
             self.path.chmod(0o700)
-            for folder in ("log", "redis", "s3"):
+            for folder in ("log", *data):
                 (self.path / folder).mkdir(parents=True, exist_ok=True)
             self._lock = (self.path / "stack.lock").open("a+")
         except OSError as error:

@@ -1,0 +1,96 @@
+"""Alerts and dashboards as files: each alert has its section and its cases, each dashboard is generated."""
+
+import json
+import re
+import shutil
+import subprocess
+
+import pytest
+import yaml
+
+from stack.part import ROOT
+from tests.monitoring import ALERTS, FOLDER, expressions, generated, rules
+from tests.test_docs import anchors_of
+
+PAGE = ROOT / "docs/operate.md"
+CASES = [
+    (case["alertname"], bool(case.get("exp_alerts")))
+    for test in yaml.safe_load((FOLDER / "rules/osteo_test.yml").read_text())["tests"]
+    for case in test["alert_rule_test"]
+]
+DASHBOARDS = sorted(path.stem for path in (FOLDER / "dashboards").iterdir())
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_an_alert_has_a_summary_a_severity_and_a_section_of_its_own(alert: str):
+    rule = ALERTS[alert]
+    assert rule["labels"]["severity"] in ("page", "ticket")
+    assert rule["annotations"]["summary"]
+    page, _, anchor = rule["annotations"]["runbook_url"].partition("#")
+    assert ROOT / page == PAGE
+    assert anchor == alert.lower()
+    assert anchor in anchors_of(PAGE)
+    section = re.findall(rf"^### {alert}\n(.*?)(?=^##)", PAGE.read_text(), re.DOTALL | re.MULTILINE)[0]
+    told = re.findall(r"^- (Symptom|Meaning|What to do): ", section, re.MULTILINE)
+    assert told == ["Symptom", "Meaning", "What to do"]
+
+
+def test_the_table_of_alerts_is_that_of_the_rules():
+    table = re.findall(r"^\| \[(Osteo\w+)\]\(#\w+\) \| (page|ticket) \|", PAGE.read_text(), re.MULTILINE)
+    assert table == [(alert, rule["labels"]["severity"]) for alert, rule in ALERTS.items()]
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_an_alert_has_a_case_that_fires_and_one_that_is_silent(alert: str):
+    assert {fires for name, fires in CASES if name == alert} == {True, False}
+
+
+@pytest.mark.skipif(
+    None in (shutil.which("promtool"), shutil.which("amtool")),
+    reason="there are no promtool and amtool: apt-get install prometheus prometheus-alertmanager",
+)
+def test_make_monitor_check_finds_rules_cases_and_routes_right():
+    done = subprocess.run(["make", "monitor-check"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{len(rules())} rules found" in done.stdout
+    assert done.stdout.endswith("page\nticket\n")
+
+
+def test_make_monitor_check_without_its_tools_says_what_to_install(tmp_path):
+    for program in ("bash", "wc", "grep"):
+        (tmp_path / program).symlink_to(str(shutil.which(program)))
+    done = subprocess.run(
+        [str(shutil.which("make")), "monitor-check"],
+        cwd=ROOT,
+        env={"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "apt-get install prometheus prometheus-alertmanager" in done.stderr
+
+
+def test_the_dashboards_are_what_their_module_generates():
+    written = {name: (FOLDER / f"dashboards/{name}.json").read_text() for name in DASHBOARDS}
+    assert written == generated(), "run python deploy/monitoring/dashboards.py"
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_a_dashboard_is_understood_by_the_models_of_grafana(name: str):
+    from grafana_foundation_sdk.cog.encoder import JSONEncoder
+    from grafana_foundation_sdk.cog.plugins import register_default_plugins
+    from grafana_foundation_sdk.models.dashboard import Dashboard
+
+    register_default_plugins()
+    document = json.loads((FOLDER / f"dashboards/{name}.json").read_text())
+    assert json.loads(json.dumps(Dashboard.from_json(document), cls=JSONEncoder)) == document
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_a_dashboard_can_be_imported_beside_others(name: str):
+    document = json.loads((FOLDER / f"dashboards/{name}.json").read_text())
+    assert "id" not in document
+    assert [variable["type"] for variable in document["templating"]["list"]] == ["datasource"]
+    assert {panel["datasource"]["uid"] for panel in document["panels"]} == {"${datasource}"}
+    for expression in expressions(document):
+        assert "rate(" not in expression or "[$__rate_interval]" in expression
