@@ -24,7 +24,7 @@ _API, _ALERTMANAGER, _ALERTS = "127.0.0.1:8000", "127.0.0.1:9093", "http://127.0
 
 
 def monitor(environment: Mapping[str, str]) -> int:
-    """Watch the stack in OSTEO_VAR until somebody stops this; returns the exit status.
+    """Watch the stack in OSTEO_VAR until a signal stops this, and return the exit status.
 
     Raises StartRefused where no stack runs there, a program is missing or a port is taken.
     """
