@@ -9,7 +9,7 @@ from redis import Redis
 
 from jobs.record.errors import TransientError
 from jobs.redis.client import connect, refusal
-from jobs.redis.queue import JobQueue, celery_app
+from jobs.redis.queue import JobQueue
 from jobs.redis.view import View
 from jobs.settings import Settings, SettingsError
 from jobs.store.audit import Audit
@@ -50,7 +50,7 @@ class Stores:
                 "REDIS_URL is no address of Redis; write / # ? and @ in a password as %2F %23 %3F %40"
             ) from None
         ledger = Ledger(objects, View(redis, settings.view_seconds), may_delete)
-        queue = JobQueue(celery_app(settings.redis_url), redis)
+        queue = JobQueue.connect(settings.redis_url)
         return cls(objects, redis, ledger, queue, settings.signing_key)
 
     @property

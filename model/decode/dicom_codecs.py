@@ -22,8 +22,8 @@ CODECS = {
     uid.JPEG2000Lossless: "jpeg2k_decode",
     uid.JPEG2000: "jpeg2k_decode",
 }
-_DECODER_DEPENDENCIES = dict.fromkeys(CODECS, (PLUGIN,))
-"""What pydicom says is missing where it is."""
+DECODER_DEPENDENCIES = dict.fromkeys(CODECS, (PLUGIN,))
+"""pydicom reads this name, and says what is missing where the plug-in is not available."""
 _REGISTERED: set[str] = set()
 _REGISTERING = Lock()
 """pydicom's `add_plugin` is not thread-safe, and raises where the plug-in is known."""

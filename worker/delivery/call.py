@@ -24,7 +24,6 @@ _ANSWER_BYTES = 1024
 """Most bytes of an answer's body that are kept."""
 LONGEST_PAUSE = timedelta(hours=1)
 """Longest pause that a receiver can ask for by Retry-After."""
-_RETRY_AFTER = Retry(retry_after_max=int(LONGEST_PAUSE.total_seconds()))
 _CONNECT_SECONDS = 5.0
 
 
@@ -156,6 +155,7 @@ def _cut_off(handle: socket.socket) -> None:
 def _retry_after(text: str | None) -> timedelta | None:
     """Return the pause that Retry-After asks for, as seconds or a date; None where it is not valid."""
     try:
-        return timedelta(seconds=_RETRY_AFTER.parse_retry_after(text or ""))
+        seconds = Retry().parse_retry_after(text or "")
     except (InvalidHeader, ValueError, OverflowError):
         return None
+    return timedelta(seconds=min(seconds, LONGEST_PAUSE.total_seconds()))

@@ -1,8 +1,11 @@
 import contextlib
 import io
 import struct
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -34,6 +37,7 @@ from tests import pictures
 imagecodecs = pytest.importorskip(
     "imagecodecs", reason="COMPRESSED DICOM WAS NOT TRIED: imagecodecs is missing"
 )
+ROOT = Path(__file__).parents[3]
 GRAY = pictures.gray()
 TWELVE = GRAY.astype(np.uint16) * 16
 SIXTEEN = GRAY.astype(np.uint16) * 257
@@ -166,6 +170,31 @@ def test_without_imagecodecs_its_compressions_alone_are_refused_by_name(
     with pytest.raises(UnreadableFormat, match="JPEG Lossless"):
         decode(compressed("JPEG lossless, 12 bits"))
     assert decode(compressed("JPEG baseline")).width == decode(compressed("RLE, 12 bits")).width == 128
+
+
+def test_a_process_that_never_had_imagecodecs_decodes_all_other_dicom(tmp_path: Path):
+    """As on s390x, where there is no imagecodecs: the plug-in is registered and not available."""
+    (tmp_path / "plain.dcm").write_bytes(pictures.dicom(GRAY, **EIGHT_BITS))
+    (tmp_path / "lossless.dcm").write_bytes(compressed("JPEG lossless, 12 bits"))
+    code = """
+import importlib.util as util, sys
+from pathlib import Path
+found = util.find_spec
+util.find_spec = lambda name, *rest: None if name == "imagecodecs" else found(name, *rest)
+from model.decode.image import decode
+from model.errors import UnreadableFormat
+print(decode(Path(sys.argv[1], "plain.dcm").read_bytes()).width)
+try:
+    decode(Path(sys.argv[1], "lossless.dcm").read_bytes())
+except UnreadableFormat as error:
+    print(error.detail)
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stderr
+    width, refusal = ran.stdout.splitlines()
+    assert (int(width), "JPEG Lossless" in refusal) == (GRAY.shape[1], True)
 
 
 def test_a_codestream_in_several_fragments_is_one_picture():
