@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from jobs.callbacks import url
-from tests.deploy.manifests import Object, build, container, labels, of_kind, selected, workloads
+from tests.deploy.manifests import Object, build, container, labels, named, of_kind, selected, workloads
 from tests.test_compose import COMPOSE, SERVICES
 
 SMALL = build("overlays/small")
+NAMESPACE = "kubernetes.io/metadata.name"
 LISTENS = {"api": 8000, "proxy": 8080, "flower": 5555, "redis": 6379, "seaweedfs": 8333}
 CALLS = {("proxy", "api"), ("seaweedfs", "seaweedfs")}
 """Who calls whom, beside those who are in a network with a store."""
@@ -72,7 +73,7 @@ def blocks(objects: list[Object]) -> dict[str, list[dict[str, Any]]]:
 def test_delivery_alone_calls_hosts_outside():
     assert set(blocks(SMALL)) == {"names", "receivers"}
     assert [block["cidr"] for block in blocks(SMALL)["names"]] == ["169.254.20.10/32"]
-    (policy,) = (o for o in of_kind(SMALL, "NetworkPolicy") if o["metadata"]["name"] == "receivers")
+    policy = named(SMALL, "NetworkPolicy", "receivers")
     assert selected(policy["spec"]["podSelector"], SMALL) == {"delivery"}
     assert "outside" in SERVICES["delivery"]["networks"]
 
@@ -84,11 +85,23 @@ def test_what_compose_has_outside_calls_out_or_is_called():
     assert into | {"delivery", "flower"} == outside
 
 
-def test_prometheus_reaches_the_api_and_nothing_else():
-    for name in SERVICES:
-        named = [peer for rule in policies_of(name, "Ingress") for peer in rule.get("from", [])]
-        namespaces = [peer for peer in named if "namespaceSelector" in peer]
-        assert bool(namespaces) is (name == "api")
+def test_prometheus_and_dns_alone_are_reached_in_other_namespaces():
+    found = {
+        (policy["metadata"]["name"], direction, peer["namespaceSelector"]["matchLabels"][NAMESPACE])
+        for policy in of_kind(SMALL, "NetworkPolicy")
+        for direction, peers in (("ingress", "from"), ("egress", "to"))
+        for rule in policy["spec"].get(direction, [])
+        for peer in rule.get(peers, [])
+        if "namespaceSelector" in peer
+    }
+    assert found == {("names", "egress", "kube-system"), ("api", "ingress", "monitoring")}
+    assert selected(named(SMALL, "NetworkPolicy", "api")["spec"]["podSelector"], SMALL) == {"api"}
+
+
+def test_the_proxy_alone_is_reached_from_anywhere_and_no_part_reaches_everything():
+    open_to_all = {name for name in SERVICES for rule in policies_of(name, "Ingress") if not rule.get("from")}
+    assert open_to_all == {"proxy"}
+    assert all(rule.get("to") for name in SERVICES for rule in policies_of(name, "Egress"))
 
 
 def test_before_an_operator_sets_them_the_stores_are_nowhere():
@@ -99,7 +112,7 @@ def test_before_an_operator_sets_them_the_stores_are_nowhere():
 
 
 def test_receivers_have_the_ports_and_addresses_that_callbacks_may_have():
-    (policy,) = (o for o in of_kind(SMALL, "NetworkPolicy") if o["metadata"]["name"] == "receivers")
+    policy = named(SMALL, "NetworkPolicy", "receivers")
     (rule,) = policy["spec"]["egress"]
     assert {p["port"] for p in rule["ports"]} == url._PORTS
     four, six = (block["ipBlock"] for block in rule["to"])
