@@ -14,6 +14,7 @@ from api.hooks import (
     authenticate_requests,
     harden_answers,
     identify_requests,
+    measure_requests,
     refuse_without_slot,
     trace_requests,
 )
@@ -89,6 +90,7 @@ def create_app(settings: Settings, given: Collaborators) -> Flask:
     app.config["PREFIX"] = urlsplit(settings.public_url).path.rstrip("/")
     app.url_map.merge_slashes = False  # a path with two slashes is another path, without a redirect
     app.json.sort_keys = False  # type: ignore[attr-defined]  # members stay in the order of the documentation
+    measure_requests(app)
     identify_requests(app)
     answer_problems(app)
     pictures = Pictures.of(settings)

@@ -3,8 +3,10 @@
 import os
 import re
 import resource
+import shutil
 import signal
 import sys
+import tempfile
 from functools import partial
 from typing import Any
 from urllib.parse import quote
@@ -46,8 +48,7 @@ graceful_timeout = 15
 keepalive = 75
 control_socket_disable = True
 # Gunicorn kills a worker whose heartbeat file is out of date, as it may be on a slow disk.
-if os.access("/dev/shm", os.W_OK):  # noqa: S108 - gunicorn makes a file of its own there
-    worker_tmp_dir = "/dev/shm"  # noqa: S108
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - a file of its own
 # A raw submission has its fields in the query. 8190 bytes are the most that gunicorn supports.
 limit_request_line = 8190
 logger_class = AccessLog
@@ -71,6 +72,13 @@ def on_starting(_: Arbiter) -> None:
         sys.exit(2)
     except TransientError:
         pass  # /health/ready reports it, and the API compares the stores once they answer.
+    # prometheus_client keeps a file for each worker here. Bodies of requests may fill /tmp, but not /dev/shm.
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="osteo-metrics-", dir=worker_tmp_dir)
+
+
+def on_exit(_: Arbiter) -> None:
+    """Remove the metrics of the workers, all of which have ended."""
+    shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
 
 
 def post_worker_init(worker: Worker) -> None:

@@ -2,10 +2,12 @@
 
 import re
 import secrets
+import time
 
 from flask import Flask, Response, g, request
 
-from api.http.problem import RETRY_SECONDS, Problem
+from api.http import request_metrics
+from api.http.problem import RETRY_SECONDS, Problem, ProblemResponse
 from api.http.problem_kinds import Slug
 from api.identity.caller import Caller
 from api.identity.credentials import DICOMWEB, key_of
@@ -29,10 +31,31 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._~:/+=@-]{1,128}")
 """The form of a client's own request id: no other text goes into logs."""
 
 
+def measure_requests(app: Flask) -> None:
+    """Count and measure each request, once.
+
+    Registered before every other hook: Flask calls `count` after the others, and not where one of them fails.
+    """
+    request_metrics.begin()
+
+    @app.before_request
+    def begin() -> None:
+        g.began = time.monotonic()
+
+    @app.after_request
+    def count(response: Response) -> Response:
+        route = request.url_rule.rule if request.url_rule else None
+        seconds = time.monotonic() - g.began
+        request_metrics.count_request(route, request.method, response.status_code, seconds)
+        if isinstance(response, ProblemResponse):
+            request_metrics.count_refusal(response.slug)
+        return response
+
+
 def identify_requests(app: Flask) -> None:
     """Give each request its id, the client's own or a new one.
 
-    Registered before every other hook, as any of them may answer.
+    Registered before every hook that may answer.
     """
 
     @app.before_request

@@ -153,6 +153,10 @@ class Settings:
     """How long a job stays in Redis after its last change; the object store keeps it."""
     log_level: str = _setting("OSTEO_LOG_LEVEL", "INFO", _log_level)
     """DEBUG, INFO, WARNING, ERROR or CRITICAL."""
+    metrics_port: int = _setting("OSTEO_METRICS_PORT", 0, int, (0, 65_535))
+    """Port at which a worker serves its metrics; 0 serves none. Each worker of a machine needs its own."""
+    metrics_address: str = _setting("OSTEO_METRICS_ADDRESS", "127.0.0.1")
+    """Address of that port; `0.0.0.0` lets other machines ask, without a password."""
 
     def retention_of(self, client: str) -> int | None:
         """Return for how many seconds after their end a client's jobs are kept; None is for ever."""

@@ -15,6 +15,9 @@ STOP_ORDER = (("api",), ("worker", "delivery", "sweeper"), ("flower",), ("redis"
 """Nothing new comes in, what runs is finished, and only then do the stores go."""
 
 FLOWER_USER = "operator"
+METRICS_PORT = "OSTEO_METRICS_PORT"
+WORKERS = ("inference", "delivery", "sweeper")
+"""The worker roles, in the order of their metrics' ports: the port that is set, and the two after it."""
 
 _S3_KEYS = frozenset({"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"})
 SIGNING_KEY = "OSTEO_SIGNING_KEY"
@@ -128,9 +131,12 @@ def _python(name: str, environment: Mapping[str, str], answer: answers.Question,
 
 
 def _worker(service: Mapping[str, str], name: str, role: str) -> Command:
-    return _python(
-        name, _environment_of(service, role), answers.heartbeat(service["REDIS_URL"], role), "worker", role
-    )
+    environment = _environment_of(service, role)
+    first = environment.get(METRICS_PORT, "")
+    # Another value stays as it is: the worker says what is wrong with it.
+    if first.isascii() and first.isdigit() and int(first):
+        environment[METRICS_PORT] = str(int(first) + WORKERS.index(role))
+    return _python(name, environment, answers.heartbeat(service["REDIS_URL"], role), "worker", role)
 
 
 def _redis(environment: Mapping[str, str], addresses: Addresses, secrets: Secrets, folder: Folder) -> Command:

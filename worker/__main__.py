@@ -32,17 +32,18 @@ def main() -> int:
     try:
         # Inference has no right to write a mark; the other roles have it.
         Stores.connect(settings).await_answers(may_mark=role != "inference")
-    except SettingsError as error:
+        _run(role, settings)
+    except (SettingsError, BundleRefused, NoEngine) as error:
         print(error, file=sys.stderr)
         return 2
+    return 0
+
+
+def _run(role: str, settings: Settings) -> None:
     if role == "inference":
         if description := accelerator(os.environ):
             log.info(description)
-        try:
-            run_inference(settings)
-        except (BundleRefused, NoEngine) as error:
-            print(error, file=sys.stderr)
-            return 2
+        run_inference(settings)
     elif role == "delivery":
         run_delivery(settings)
     else:
@@ -50,7 +51,6 @@ def main() -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
         run_sweeper(settings, stop)
-    return 0
 
 
 if __name__ == "__main__":

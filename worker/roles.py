@@ -18,9 +18,11 @@ from jobs.store.served_model import publish
 from jobs.store.stores import Stores
 from jobs.store.webhook_settings import Webhooks
 from worker.celery_tasks import register_delivery, register_inference
+from worker.delivery import metrics as delivery_metrics
 from worker.delivery.deliver import DeliveryContext
 from worker.heartbeat import Heartbeat
 from worker.inference.memory import give_back, keep_heaps_small
+from worker.metrics_port import serve_metrics
 from worker.sweeper.purge import purge_until
 from worker.sweeper.reconcile import reconcile_until
 from worker.sweeper.sweep import Sweeper, sweep
@@ -34,23 +36,29 @@ _REMEMBERED = 1.0
 
 
 def run_inference(settings: Settings) -> None:
-    """Load the model, then analyse jobs until the process is to stop."""
+    """Load the model, then analyse jobs until the process is to stop.
+
+    Raises SettingsError for the port of its metrics, and BundleRefused or NoEngine for the model.
+    """
     # Only this role needs TensorFlow.
     from model.classifier import Classifier
     from model.decode.image import Radiograph
     from model.decode_processes.pool import Decoders
     from model.decode_processes.process import Bounds
     from model.prediction import Prediction
+    from worker.inference import metrics
     from worker.inference.analyse import AnalysisContext
     from worker.inference.batcher import Batcher
     from worker.inference.serial_analysis import SerialAnalysis
     from worker.inference.watchdog import Watchdog
 
     keep_heaps_small()
+    serve_metrics(settings, metrics.REGISTRY)
     log.info("loading the model from %s", settings.bundle)
     classifier = Classifier.load(settings.bundle, settings.engine, log.info, settings.engine_cache)
     give_back()
     log.info("model %s %s is ready in %s", classifier.name, classifier.version, classifier.engine)
+    metrics.begin(classifier)
     batcher = Batcher(classifier.run, settings.batch)
 
     def predict(radiograph: Radiograph) -> Prediction:
@@ -95,7 +103,9 @@ def run_inference(settings: Settings) -> None:
 
 
 def run_delivery(settings: Settings) -> None:
-    """Deliver callbacks until the process is to stop."""
+    """Deliver callbacks until the process is to stop. Raises SettingsError for the port of its metrics."""
+    delivery_metrics.begin()
+    serve_metrics(settings, delivery_metrics.REGISTRY)
     stores = Stores.connect(settings)
     ledger = stores.ledger
     heartbeat = Heartbeat(ledger.view.heartbeats, "delivery")
@@ -115,7 +125,8 @@ def run_delivery(settings: Settings) -> None:
 
 
 def run_sweeper(settings: Settings, stop: Event) -> None:
-    """Sweep until `stop` is set."""
+    """Sweep until `stop` is set. Raises SettingsError for the port of its metrics."""
+    serve_metrics(settings)
     stores = Stores.connect(settings)
     ledger = stores.ledger
     heartbeat = Heartbeat(ledger.view.heartbeats, "sweeper")

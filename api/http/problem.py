@@ -46,6 +46,12 @@ class ProblemDocument(TypedDict):
     request_id: Annotated[str, "Of this request, as in X-Request-ID: the operator finds it in the log."]
 
 
+class ProblemResponse(Response):
+    """The answer that a problem is."""
+
+    slug: Slug
+
+
 class Problem(Exception):
     """An answer that is an error: the `slug` of its type, and a `detail` for the developer.
 
@@ -81,7 +87,8 @@ class Problem(Exception):
             "request_id": request_id_of_thread.get(),
             **self.extra,
         }
-        response = Response(json.dumps(body), self.status, content_type="application/problem+json")
+        response = ProblemResponse(json.dumps(body), self.status, content_type="application/problem+json")
+        response.slug = self.slug
         response.headers.update(self.headers)
         if self.retry_after is not None:
             response.headers["Retry-After"] = str(self.retry_after)

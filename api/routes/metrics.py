@@ -1,4 +1,4 @@
-"""Serves the metrics in Prometheus' text format, read from Redis and the object store at each request."""
+"""Serves the metrics in Prometheus' text format: of the API's requests, and of what the stores hold now."""
 
 import time
 from collections import Counter
@@ -9,7 +9,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from api.http.request_metrics import request_metrics
 from api.openapi.describe import Answer, describe
+from jobs.metrics import BuildInfo
 from jobs.record.errors import TransientError
 from jobs.store.ledger import Ledger
 from jobs.store.receivers import Receivers
@@ -22,6 +24,8 @@ def metrics_routes(ledger: Ledger, receivers: Receivers) -> Blueprint:
     """Make the blueprint of /metrics. It leaves out the figures of a store that does not answer."""
     routes = Blueprint("metrics", __name__)
     registry = CollectorRegistry(auto_describe=False)
+    registry.register(BuildInfo())
+    registry.register(request_metrics())
     registry.register(_Part("redis", lambda: _of_redis(ledger)))
     registry.register(_Part("object-store", lambda: _of_objects(ledger, receivers)))
 
@@ -31,7 +35,7 @@ def metrics_routes(ledger: Ledger, receivers: Receivers) -> Blueprint:
         "Metrics for Prometheus",
         {
             200: Answer(
-                "The metrics of the whole service, without those of a store that does not answer.",
+                "The metrics of the API and of the stores, without those of a store that does not answer.",
                 {"text/plain": str},
             )
         },

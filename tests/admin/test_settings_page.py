@@ -42,4 +42,6 @@ def test_roles_that_read_the_signing_key_are_those_that_compose_gives_it():
 
 
 def test_a_method_of_settings_counts_as_what_it_reads():
-    assert {"client_retention", "retention_seconds"} <= settings_read_from("api.intake.submission:checked")
+    assert {"client_retention", "retention_seconds"} <= settings_read_from(
+        "api.intake.submission:check_submission"
+    )

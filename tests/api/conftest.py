@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -98,9 +98,12 @@ class Api:
 
 @contextmanager
 def serving(
-    servers: Servers, folder: Path, *arguments: str, **changed: Any
+    servers: Servers, folder: Path, *arguments: str, within: Sequence[str] = (), **changed: Any
 ) -> Iterator[tuple[Api, "subprocess.Popen[bytes]"]]:
-    """Run an API, with more `arguments` for gunicorn and changed settings; gives it and its process."""
+    """Run an API, with more `arguments` for gunicorn and changed settings; gives it and its process.
+
+    `within` is a command that becomes the one that follows it.
+    """
     settings = replace(
         Settings(
             signing_key=SIGNING_KEY,
@@ -125,6 +128,7 @@ def serving(
     log = (folder / "api.log").open("wb")
     process = subprocess.Popen(
         [
+            *within,
             *(sys.executable, "-m", "gunicorn", "--config", "api/gunicorn.conf.py"),
             *("--bind", f"127.0.0.1:{port}"),
             *arguments,

@@ -45,7 +45,7 @@ WINDOWS = (
     Window("after the marker", "api", f"{OBJECTS}.put", "after", _key("pending/")),
     Window("after the image is stored", "api", f"{OBJECTS}.put", "after", _key("clients/")),
     Window("after the enqueue", "api", "jobs.redis.queue:JobQueue.feed", "after"),
-    Window("popped but not recorded", "inference", "worker.inference.analyse:_take_up", "before"),
+    Window("popped but not recorded", "inference", "worker.inference.analyse:_take", "before"),
     Window("before inference", "inference", f"{STAND_IN}.run", "before"),
     Window("after inference", "inference", f"{STAND_IN}.run", "after"),
     Window("before the result is stored", "inference", f"{OBJECTS}.put_new", "before", _result),

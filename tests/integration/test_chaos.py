@@ -1,6 +1,8 @@
 """Every accepted job ends once, also where a process dies: a short cut of `make chaos`."""
 
 from collections.abc import Iterator
+from importlib import import_module
+from operator import attrgetter
 
 import pytest
 
@@ -8,6 +10,7 @@ from tests.chaos import faults
 from tests.chaos.__main__ import Trial, attempt, faults_of, trials
 from tests.chaos.neighbour import Hostility
 from tests.chaos.service import Service
+from tests.chaos.windows import WINDOWS, Window
 
 CUT = (
     "api killed after the image is stored",
@@ -20,6 +23,12 @@ CUT = (
 )
 LATER = 10
 """Seconds that a neighbour may cost here, beside other work: sockets closed in turn would cost 100."""
+
+
+@pytest.mark.parametrize("window", WINDOWS, ids=lambda window: window.name)
+def test_every_window_names_code_that_exists(window: Window):
+    module, _, path = window.target.partition(":")
+    attrgetter(path)(import_module(module))
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from stack.part import ROOT
+from stack.parts import WORKERS
 from tests.integration.conftest import Stack, launch, running
 
 PAGE = (ROOT / "docs/operate.md").read_text()
@@ -38,7 +39,7 @@ def test_the_commands_for_3_am_tell_what_a_well_stack_is(stack: Stack):
 
 
 def test_every_figure_that_the_page_names_is_served(stack: Stack):
-    served = stack.request("GET", "/metrics").data.decode()
+    served = "".join(map(stack.metrics, ("api", *WORKERS)))
     named = re.findall(r"`(osteo_[a-z_]+)[`{]", PAGE)
     assert len(named) > 8
     assert [name for name in named if f"# TYPE {name} " not in served] == []
@@ -93,6 +94,6 @@ def test_the_lines_that_make_secrets_make_all_that_compose_requires(file: str, t
 
 def test_every_block_of_the_page_is_run():
     assert len(BLOCKS) == 4
-    assert PAGE.count("\n```") == 2 * (len(BLOCKS) + 1), (
-        "and the rights that tests/jobs/redis/test_peers.py gives"
+    assert PAGE.count("\n```") == 2 * (len(BLOCKS) + 2), (
+        "and two queries, and the rights that tests/jobs/redis/test_peers.py gives"
     )

@@ -21,6 +21,7 @@ from jobs.store.receivers import ReceiverRecord, Receivers
 from jobs.store.webhook_settings import Webhooks, WebhookSettings
 from jobs.trace import continue_trace, log_with_trace
 from worker.delivery.call import CallResult, call
+from worker.delivery.metrics import count_call
 from worker.delivery.retry_schedule import is_over, pause_after
 
 log = logging.getLogger(__name__)
@@ -147,7 +148,9 @@ def _call(
     secrets = context.webhooks.secrets(job.client, chosen, at)
     body, headers = signed(message_id(job), event, secrets, at)
     headers["traceparent"] = continue_trace(job.traceparent)
-    return call(callback, body, headers, context.exceptions, context.seconds)
+    answer = call(callback, body, headers, context.exceptions, context.seconds)
+    count_call(answer)
+    return answer
 
 
 def _after(begun: Job, answer: CallResult, receiver: ReceiverRecord | None, context: DeliveryContext) -> Job:

@@ -19,6 +19,7 @@ from jobs.trace import log_with_trace
 from model.decode.image import Radiograph
 from model.errors import ImageError, NoDecoder, NotARadiograph
 from model.prediction import Prediction, cells_to_bytes
+from worker.inference.metrics import count_broken_attempt, count_end, count_start
 from worker.inference.serial_analysis import SerialAnalysis
 from worker.inference.watchdog import Watchdog
 
@@ -97,6 +98,7 @@ def _run(job: Job, context: AnalysisContext) -> None:
         raise
     except Exception:
         log.exception("the analysis broke", extra={"job": job.id})
+        count_broken_attempt()
         ended = after_lost_attempt(
             job, context.max_attempts, "internal-error", "The analysis broke several times."
         )
@@ -104,6 +106,7 @@ def _run(job: Job, context: AnalysisContext) -> None:
         _end(ended, context)
     except StoreRefused:
         log.exception("this result can never be stored", extra={"job": job.id})
+        count_broken_attempt()
         _end(job.failed("internal-error", _NOT_STORED, now()), context)
 
 
@@ -113,6 +116,7 @@ def _end(ended: Job, context: AnalysisContext) -> None:
             "another process ended this job first", extra={"job": ended.id, "attempt": ended.attempts}
         )
         return
+    count_end(ended)
     log.info("job %s", ended.state, extra={"job": ended.id, "attempt": ended.attempts})
     start_next_step(ended, context.ledger, context.queue)
 
@@ -154,7 +158,10 @@ def _waiting(job_id: str, context: AnalysisContext) -> Job | None:
 
 def _take(job: Job, context: AnalysisContext) -> Job | None:
     started = job.started(context.runner, now())
-    return started if _record(started, context) else None
+    if not _record(started, context):
+        return None
+    count_start(started)
+    return started
 
 
 def _examine(job: Job, context: AnalysisContext) -> Job:

@@ -7,6 +7,8 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Generic, TypeVar
 
+from worker.inference.metrics import count_batch
+
 log = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
@@ -41,6 +43,7 @@ class Batcher(Generic[Item, Answer]):
     def _answer(self, batch: list[tuple[Item, "Future[Answer]"]]) -> None:
         try:
             answers = self._work([item for item, _ in batch])
+            count_batch(len(batch))
         except Exception as error:
             if len(batch) > 1:
                 # One bad item must not fail the others: each is tried alone.

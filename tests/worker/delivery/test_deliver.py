@@ -29,6 +29,7 @@ from jobs.trace import continue_trace, name_trace, trace_id
 from tests.conftest import SIGNING_KEY, a_job, only_a_tombstone_is_left
 from tests.worker.conftest import deliver
 from worker.delivery.call import CallResult
+from worker.delivery.metrics import REGISTRY
 from worker.delivery.retry_schedule import SCHEDULE
 
 RESULT = {"finding": "fracture", "probability": 0.9}
@@ -50,6 +51,20 @@ def test_a_callback_is_signed_by_standard_webhooks_and_settles_the_job(ledger, c
     assert (event["data"]["id"], event["data"]["reference"]) == (job.id, "R 1")
     assert ledger.read(job.id).delivery is Delivery.DELIVERED
     assert list(ledger.pending()) == []
+
+
+@pytest.mark.parametrize(("status", "outcome"), [(204, "accepted"), (500, "refused"), (None, "unanswered")])
+def test_a_call_is_measured_by_its_outcome(ledger, context, receiver, status, outcome):
+    def calls() -> dict[str, float]:
+        names = ("accepted", "refused", "unanswered")
+        name = "osteo_delivery_seconds_count"
+        return {known: REGISTRY.get_sample_value(name, {"outcome": known}) or 0.0 for known in names}
+
+    before = calls()
+    receiver.status = status
+    job = ended_job(ledger, receiver.url if status else "http://127.0.0.1:1/hook")
+    deliver(job.id, context)
+    assert calls() == before | {outcome: before[outcome] + 1}
 
 
 def test_a_job_deleted_during_its_callback_stays_deleted(ledger, context, receiver):

@@ -3,6 +3,7 @@
 import base64
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import islice
@@ -27,6 +28,7 @@ from model.regions import ScoredRegion
 from tests import pictures
 from tests.conftest import a_job, only_a_tombstone_is_left
 from worker.inference.analyse import PAUSES, AnalysisContext, _pauses, analyse
+from worker.inference.metrics import REGISTRY
 from worker.inference.serial_analysis import SerialAnalysis
 from worker.inference.watchdog import Watchdog
 
@@ -65,6 +67,11 @@ def answering(answer: Prediction | Exception):
         return answer
 
     return predict
+
+
+def counted(name: str, **labels: str) -> float:
+    """What this process has counted."""
+    return REGISTRY.get_sample_value(name, labels) or 0.0
 
 
 def decoded(data: bytes, client: str) -> Radiograph:
@@ -112,6 +119,51 @@ def test_a_radiograph_gets_its_result_and_its_place_in_the_next_queue(analysis, 
     assert base64.b64decode(done.heat) == b"\xff" * 64
     assert redis.llen(DELIVER) == 1
     assert list(ledger.pending()) == [job.id], "its callback is still to be delivered"
+
+
+def test_a_result_is_counted_with_its_warnings_and_its_times(analysis, ledger):
+    series = {
+        ("osteo_results_total", "finding", "fracture"): 1,
+        ("osteo_warnings_total", "type", "clipped"): 1,
+        ("osteo_job_queue_seconds_count", "priority", "routine"): 1,
+        ("osteo_job_queue_seconds_sum", "priority", "routine"): pytest.approx(100, abs=10),
+        ("osteo_job_queue_seconds_bucket", "le", "60.0", "priority", "routine"): 0,
+        ("osteo_job_queue_seconds_bucket", "le", "300.0", "priority", "routine"): 1,
+        ("osteo_job_analysis_seconds_count",): 1,
+        ("osteo_result_probability_bucket", "le", "0.9"): 0,
+        ("osteo_result_probability_bucket", "le", "0.95"): 1,
+    }
+
+    def figures() -> dict[tuple[str, ...], float]:
+        return {key: counted(key[0], **dict(zip(key[1::2], key[2::2], strict=True))) for key in series}
+
+    before = figures()
+    analyse(accepted(ledger, queued_at=now() - timedelta(seconds=100)).id, analysis)
+    after = figures()
+    assert {key: after[key] - before[key] for key in series} == series
+
+
+@pytest.mark.parametrize(
+    ("change", "counts"),
+    [
+        ({"analyst": Analyst(refusal=NotARadiograph("Send an X-ray."))}, {"not-a-radiograph": 1}),
+        ({"predict": answering(RuntimeError("out of memory"))}, {"broken": 1}),
+        ({"predict": answering(StoreUnavailable("away"))}, {}),
+    ],
+)
+def test_a_refusal_and_a_broken_attempt_are_counted_apart(analysis, ledger, change, counts):
+    def figures() -> dict[str, float]:
+        return {
+            "not-a-radiograph": counted("osteo_refusals_total", type="not-a-radiograph"),
+            "broken": counted("osteo_attempts_broken_total"),
+            "result": counted("osteo_result_probability_count"),
+        }
+
+    before = figures()
+    with suppress(StoreUnavailable):
+        analyse(accepted(ledger).id, replace(analysis, **change))
+    after = figures()
+    assert {name: after[name] - before[name] for name in before if after[name] > before[name]} == counts
 
 
 def test_where_the_source_gives_a_spacing_regions_are_in_millimetres_too(analysis, ledger):
@@ -232,7 +284,7 @@ def test_jobs_that_lost_a_worker_go_one_at_a_time(analysis, ledger):
         at_work[0] -= 1
         return answering(PREDICTION)(_)
 
-    counted = replace(analysis, predict=counting)
+    watched = replace(analysis, predict=counting)
     for lost, together in ((False, True), (True, False)):
         jobs = [accepted(ledger) for _ in range(4)]
         if lost:
@@ -240,7 +292,7 @@ def test_jobs_that_lost_a_worker_go_one_at_a_time(analysis, ledger):
                 ledger.append(ledger.append(job.started("inference:gone:1", now())).handed_back(now()))
         most[0] = 0
         with ThreadPoolExecutor(4) as threads:
-            list(threads.map(lambda job: analyse(job.id, counted), jobs))
+            list(threads.map(lambda job: analyse(job.id, watched), jobs))
         assert [ledger.read(job.id).state for job in jobs] == [State.SUCCEEDED] * 4
         assert (most[0] > 1) is together
 
