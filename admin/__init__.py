@@ -1,1 +1,2 @@
-"""The operator's commands: `python -m admin.bucket`, `keys`, `audit`, `dead_letters` and `signing_key`."""
+"""The operator's commands: `python -m admin.bucket`, `keys`, `audit`, `story`, `dead_letters` and
+`signing_key`."""

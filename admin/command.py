@@ -41,13 +41,18 @@ def settings_of_command(signs: bool = False, needs: Iterable[str] = ("REDIS_URL"
 
 
 def print_lines(lines: Iterable[Mapping[str, Any]]) -> None:
-    """Print each as a line of JSON. Where the reader has closed the pipe, stop without an error.
+    """Print each as a line of JSON, as `print_text` does."""
+    print_text(map(json.dumps, lines))
+
+
+def print_text(lines: Iterable[str]) -> None:
+    """Print each line. Where the reader has closed the pipe, stop without an error.
 
     Not all `lines` are read then, so a command makes its changes before it prints.
     """
     try:
         for line in lines:
-            print(json.dumps(line), flush=True)
+            print(line, flush=True)
     except BrokenPipeError:
         # Else Python reports the closed pipe once more when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

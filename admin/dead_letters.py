@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from admin.command import print_lines, settings_of_command
+from admin.history import versions_of
 from jobs.lifecycle.manual_retry import retry_job
 from jobs.record.errors import Conflict, IllegalMove, NotStored, QueueUnavailable, TransientError
 from jobs.record.ids import is_id
@@ -28,20 +29,6 @@ def summary_of(job: Job) -> dict[str, Any]:
         "created_at": moment_text(job.created_at),
         "finished_at": moment_text(job.finished_at) if job.finished_at else None,
     }
-
-
-def history_of(job_id: str, ledger: Ledger) -> Iterator[dict[str, Any]]:
-    """Return each version of a job: its state, its runner, since when, and the error. Raises NotStored."""
-    for job in ledger.history(job_id):
-        since = job.finished_at or job.started_at or job.queued_at
-        yield {
-            "version": job.version,
-            "state": job.state,
-            "at": moment_text(since),
-            "runner": job.runner,
-            "attempts": job.attempts,
-            "error": job.error,
-        }
 
 
 def retry(ledger: Ledger, queue: JobQueue, jobs: Iterable[Job]) -> Iterator[Job | str]:
@@ -83,7 +70,7 @@ def main() -> int:
         if arguments.command == "list":
             print_lines(map(summary_of, ledger.dead_letters()))
         else:
-            print_lines(history_of(arguments.job, ledger))
+            print_lines(versions_of(ledger.history(arguments.job)))
     except NotStored as error:
         print(f"there is no job {error}", file=sys.stderr)
         return 1

@@ -9,7 +9,7 @@ from flask import Flask, Response, g, request
 from api.http import request_metrics
 from api.http.problem import RETRY_SECONDS, Problem, ProblemResponse
 from api.http.problem_kinds import Slug
-from api.identity.caller import Caller
+from api.identity.caller import CLIENT, KEY, Caller
 from api.identity.credentials import DICOMWEB, key_of
 from api.identity.key import Key
 from api.identity.key_store import Keys
@@ -107,6 +107,7 @@ def authenticate_requests(app: Flask, settings: Settings, keys: Keys, compatibil
             return
         key, text = read_key()
         g.caller = Caller(key.client, key, g.traceparent)
+        request.environ |= {CLIENT: key.client, KEY: key.id}
         g.key_holds = lambda: keys.holder_of(text) is not None
         if operation:
             _check_scope(operation, key)

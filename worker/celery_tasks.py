@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from celery import Celery
+from celery.exceptions import Ignore
 
 from jobs.redis.queue import ANALYSE_TASK, DELIVER_TASK, PROBE_TASK
 from worker.delivery.deliver import DeliveryContext, deliver, with_call_slot
@@ -12,14 +13,23 @@ if TYPE_CHECKING:
     from worker.inference.analyse import AnalysisContext
 
 
+class AttemptFailed(Exception):
+    """An attempt ended without a result. Flower then shows its task as failed."""
+
+
 def register_inference(app: Celery, context: "AnalysisContext") -> None:
     """Register the task of the inference role."""
     # Only this role has the packages that an analysis imports.
-    from worker.inference.analyse import analyse
+    from worker.inference.analyse import Attempt, analyse
 
-    @app.task(name=ANALYSE_TASK)
+    # Celery acknowledges the message however the task ends, and does not repeat it: our record decides.
+    @app.task(name=ANALYSE_TASK, throws=(AttemptFailed,))
     def analyse_job(job_id: str) -> None:
-        analyse(job_id, context)
+        attempt = analyse(job_id, context)
+        if attempt is Attempt.FAILED:
+            raise AttemptFailed(attempt.value)
+        if attempt is Attempt.NONE:
+            raise Ignore(attempt.value)  # A second message of the attempt: the first one reports its end.
 
 
 def register_delivery(app: Celery, context: DeliveryContext) -> None:

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from api.identity.key import Key
 
+CLIENT, KEY = "api.client", "api.key"
+"""Where the WSGI environment of an authenticated request has client and id of the key, for the access log."""
+
 
 @dataclass(frozen=True)
 class Caller:

@@ -14,9 +14,9 @@ from api.intake.decode import Pictures
 from api.intake.fields import SubmissionFields, malformed, single_values
 from api.intake.submission import Submission, check_submission
 from api.openapi.schema import CLOSED
+from jobs.record.study import MOST_IMAGES
 from jobs.settings import Settings
 
-MOST_IMAGES = 20
 _OF_ONE_IMAGE = (Slug.IMAGE_TOO_LARGE, Slug.TOO_MANY_PIXELS, Slug.UNSUPPORTED_IMAGE, Slug.BROKEN_IMAGE)
 
 

@@ -12,7 +12,7 @@ from api.http.problem_kinds import Slug
 from api.intake.accept import Intake, done_with_body
 from api.intake.admission import RATE_LIMIT
 from api.intake.idempotency import claim_key
-from api.intake.study import MOST_IMAGES, StudyForm, read_study
+from api.intake.study import StudyForm, read_study
 from api.intake.submission import SUBMISSION_PROBLEMS
 from api.openapi.describe import Answer, DescribedCallback, Size, describe
 from api.routes.job_answers import POLL_SECONDS
@@ -23,7 +23,7 @@ from jobs.lifecycle.deletion import delete
 from jobs.record.errors import IllegalMove, NotStored, TransientError
 from jobs.record.events import STUDY_EVENTS
 from jobs.record.job import Job
-from jobs.record.study import StudyDocument, StudyEvent
+from jobs.record.study import MOST_IMAGES, StudyDocument, StudyEvent
 
 log = logging.getLogger(__name__)
 

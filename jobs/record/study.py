@@ -16,6 +16,9 @@ from jobs.record.events import STUDY_EVENTS
 from jobs.record.job import NO_IMAGE, Job, moment_text, now
 from jobs.record.states import Delivery, State
 
+MOST_IMAGES = 20
+"""Most images, and so most jobs, of a study."""
+
 
 class Summary(TypedDict):
     """The view with the highest probability of a fracture."""
@@ -64,6 +67,11 @@ def member_id(study_id: str, number: int) -> str:
     """Return the id of a study's job. It is always the same, so that a second intake makes no other job."""
     made = ULID.from_str(study_id.removeprefix("study_")).bytes[:6]
     return f"job_{ULID(made + hashlib.sha256(f'{study_id} {number}'.encode()).digest()[:10])}"
+
+
+def is_member(job_id: str, study_id: str) -> bool:
+    """Return whether this is the id of a job of the study, as the two ids say."""
+    return any(member_id(study_id, number) == job_id for number in range(MOST_IMAGES))
 
 
 def study_of(study_id: str, jobs: list[Job], callback_url: str | None, claim: str | None) -> Job:

@@ -85,6 +85,15 @@ class Agenda:
         with translated(self._redis):
             self._forget(keys=[AGENDA, f"job:{job_id}"], args=[job_id, version, AGAIN.total_seconds()])
 
+    def due_at(self, job_id: str) -> float | None:
+        """Return when a job is checked, in seconds since the epoch: `inf` where it waits in a queue instead.
+
+        Returns None where the job is not on the agenda.
+        """
+        with translated(self._redis):
+            at: Any = self._redis.zscore(AGENDA, job_id)
+        return at
+
     def size(self) -> int:
         """Return how many jobs are on the agenda."""
         with translated(self._redis):

@@ -88,6 +88,12 @@ class DeliveryQueues:
             )
         return CallSlot(item, found[0].decode(), found[1].decode(), token) if found else None
 
+    def holder(self, item: str) -> str | None:
+        """Return the process that holds the call slot of `item`, as the name of its heartbeat, or None."""
+        with translated(self._redis):
+            token: Any = self._redis.hget(f"turn:{item}", "holder")
+        return token.decode().rpartition("/")[0] if token else None
+
     def leave(self, slot: CallSlot) -> None:
         """Remove what this slot is for from its queue: no call is left to make."""
         with translated(self._redis):

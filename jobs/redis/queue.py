@@ -1,19 +1,24 @@
 """Sends messages to workers by Celery over Redis. A message carries an id and nothing else."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Self
 
 from celery import Celery
+from celery.utils import uuid
 from kombu import Queue
 from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
 
 from jobs.record.errors import QueueAway
+from jobs.record.job import Job
 from jobs.record.states import Priority
 from jobs.redis.address import broker_of
-from jobs.redis.client import connect
+from jobs.redis.client import connect, translated
 from jobs.redis.client_queues import ClientQueues
 from jobs.redis.delivery_queues import DeliveryQueues
+from jobs.redis.task_ids import analysis_task_id, probe_task_id
 
 INFER_STAT = "infer.stat"
 INFER_ROUTINE = "infer.routine"
@@ -71,6 +76,7 @@ class JobQueue:
 
     def __init__(self, app: Celery, redis: Redis) -> None:
         self._app = app
+        self._redis = redis
         self._client_queues = ClientQueues(redis)
         self._deliveries = DeliveryQueues(redis)
 
@@ -85,13 +91,15 @@ class JobQueue:
 
     def feed(self, client: str, priority: Priority) -> None:
         """Send the next jobs of a client's queue to workers, as many as its window has room for."""
-        for job_id in self._client_queues.next_jobs(client, priority):
-            self._send(ANALYSE_TASK, job_id, QUEUE_OF_PRIORITY[priority])
+        job_ids = self._client_queues.next_jobs(client, priority)
+        for job_id, task_id in zip(job_ids, self._task_ids(job_ids), strict=True):
+            self._send(ANALYSE_TASK, job_id, QUEUE_OF_PRIORITY[priority], task_id)
 
     def feed_deliveries(self, client: str) -> None:
         """Send the next callbacks of a client to workers, as many as it has room for."""
-        for item in self._deliveries.next(client, DELIVER):
-            self._send(PROBE_TASK if item.startswith("probe_") else DELIVER_TASK, item, DELIVER)
+        items = self._deliveries.next(client, DELIVER)
+        for item, task_id in zip(items, self._task_ids(items), strict=True):
+            self._send(PROBE_TASK if item.startswith("probe_") else DELIVER_TASK, item, DELIVER, task_id)
 
     def probe(self, client: str, probe_id: str) -> None:
         """Queue this test event of a client."""
@@ -106,8 +114,35 @@ class JobQueue:
             for job_id in self._client_queues.lost(priority, queue)
         }
 
-    def _send(self, task: str, job_id: str, queue: str) -> None:
-        try:
-            self._app.send_task(task, args=[job_id], queue=queue, retry=False)
-        except (OperationalError, RedisError, OSError) as error:
-            raise QueueAway(f"Redis does not answer: {type(error).__name__}") from error
+    def report_lost(self, job: Job) -> None:
+        """Tell Flower that this attempt at a running job is lost: its worker can report nothing any more."""
+        role, host = [*(job.runner or "").split(":"), ""][:2]
+        task_id = analysis_task_id(job, job.attempts)
+        with _translated(), self._app.events.default_dispatcher(hostname=f"{role}@{host}") as events:
+            events.send("task-failed", uuid=task_id, exception="the attempt was lost", traceback="")
+
+    def _task_ids(self, items: Sequence[str]) -> list[str]:
+        """Return the task id of each, as the view has it; one that the view lacks is a probe, or random."""
+        if not items:
+            return []
+        with translated(self._redis):
+            pipe = self._redis.pipeline(transaction=False)
+            for item in items:
+                pipe.hget(f"job:{item}", "task")
+            found = pipe.execute()
+        return [
+            task_id.decode() if task_id else probe_task_id(item) if item.startswith("probe_") else uuid()
+            for item, task_id in zip(items, found, strict=True)
+        ]
+
+    def _send(self, task: str, job_id: str, queue: str, task_id: str) -> None:
+        with _translated():
+            self._app.send_task(task, args=[job_id], queue=queue, task_id=task_id, retry=False)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, RedisError, OSError) as error:
+        raise QueueAway(f"Redis does not answer: {type(error).__name__}") from error

@@ -22,6 +22,7 @@ from jobs.redis.delivery_queues import DeliveryQueues, delivery_queue_key, recei
 from jobs.redis.heartbeats import Heartbeats
 from jobs.redis.receiver_circuit_breaker import CircuitBreaker
 from jobs.redis.script import script
+from jobs.redis.task_ids import next_task_id
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +102,7 @@ class View:
                     *(job.id, job.version, job_to_json(job), self._seconds, waits_since, job.client),
                     *(job.state, int(_counts(job)), job.delivery, origin, due),
                     *(job.priority, check_at(job), runner or "", job.study or ""),
+                    next_task_id(job),
                 ],
             )
 

@@ -77,6 +77,12 @@ class Audit:
             with translated(self._redis):
                 self._redis.xdel(STREAM, *(number for number, _ in found))
 
+    def waiting(self) -> Iterator[dict[str, Any]]:
+        """Return the acts that are not in the object store yet, oldest first. Raises QueueUnavailable."""
+        with translated(self._redis):
+            found: Any = self._redis.xrange(STREAM)
+        return (json.loads(fields[b"entry"]) for _, fields in found)
+
     def entries(self, since: datetime) -> Iterator[dict[str, Any]]:
         """Return the acts since then, oldest first within a batch. Raises StoreUnavailable."""
         seen: set[str] = set()

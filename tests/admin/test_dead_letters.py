@@ -57,7 +57,7 @@ def test_a_dead_letter_is_listed_with_its_reason(given_up, command):
     assert lines[0]["error"] == {"type": "worker-lost", "detail": "It broke."}
     assert "patient" not in json.dumps(lines)
     _, versions, _ = command("show", dead[0].id)
-    assert [version["state"] for version in versions] == ["running", *["failed"] * 3]
+    assert [version["state"] for version in versions] == ["queued", "running", *["failed"] * 3]
 
 
 def test_all_dead_letters_are_retried_and_end_anew(given_up, command, ledger, redis):

@@ -87,6 +87,12 @@ class Api:
             time.sleep(0.02)
         return log
 
+    def accessed(self, answer: urllib3.BaseHTTPResponse) -> dict[str, Any]:
+        """Return the line of the access log for the request of this answer."""
+        name = answer.headers["X-Request-ID"]
+        lines = map(json.loads, self.logged(f'"request": "{name}", "address"').splitlines()[::-1])
+        return next(line for line in lines if line.get("request") == name and "address" in line)
+
     def submit(self, data: bytes, name: str = "x.png", **fields: str) -> urllib3.BaseHTTPResponse:
         return self.request("POST", "/v1/jobs", fields={"image": (name, data), **fields})
 

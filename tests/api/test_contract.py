@@ -13,13 +13,13 @@ import pytest
 from api.http.problem_kinds import JOB_ERRORS, KINDS, Kind
 from api.http.threads import WAITING_OF_ONE
 from api.intake.fields import SubmissionFields
-from api.intake.study import MOST_IMAGES
 from api.openapi.json_body import MOST_BYTES
 from api.openapi.parameters import HEADERS
 from api.routes.job_list import MOST_A_PAGE
 from api.routes.waiting import LONGEST
 from jobs.record.events import EVENTS
 from jobs.record.states import SEEN, Delivery
+from jobs.record.study import MOST_IMAGES
 from jobs.settings import Settings
 from tests.api.conftest import ROOT, Api
 

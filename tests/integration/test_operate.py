@@ -54,6 +54,17 @@ def test_the_commands_for_keys_and_the_audit_log_run_as_printed(stack: Stack):
     assert [act["action"] for act in acts] == ["createKey", "rotateKey", "revokeKey"]
 
 
+def test_the_command_for_the_story_of_a_job_runs_as_printed(stack: Stack):
+    (block,) = (text for text in BLOCKS if "admin.story" in text)
+    job = stack.settled(stack.submit()["id"])["id"]
+    *past, now = pasted(f"JOB={job}\n{block}", stack).splitlines()
+    assert [row.split("state ")[1].split(",")[0] for row in past if "  version " in row] == [
+        *("queued", "running", "succeeded"),
+    ]
+    assert "action submitJob, client development" in "".join(past)
+    assert "state succeeded, priority routine, on agenda" in now
+
+
 def test_the_commands_for_dead_letters_run_as_printed(stack: Stack):
     (block,) = (text for text in BLOCKS if "dead_letters retry" in text)
     assert pasted(block, stack) == ""
@@ -93,7 +104,7 @@ def test_the_lines_that_make_secrets_make_all_that_compose_requires(file: str, t
 
 
 def test_every_block_of_the_page_is_run():
-    assert len(BLOCKS) == 4
+    assert len(BLOCKS) == 5
     assert PAGE.count("\n```") == 2 * (len(BLOCKS) + 2), (
         "and two queries, and the rights that tests/jobs/redis/test_peers.py gives"
     )

@@ -15,10 +15,13 @@ from typing import Any
 import pytest
 import urllib3
 from PIL import Image
+from redis import Redis
 
 from stack.part import ROOT
 from stack.parts import SECRETS, SECRETS_OF_ROLE, SIGNING_KEY
 from stack.receiver import Receiver
+from tests import pictures
+from tests.conftest import QUEUES
 from tests.integration.conftest import SECONDS, Stack, await_that, launch, processes_of, running
 
 PARTS = {"api", "worker", "delivery", "sweeper", "flower", "redis", "s3"}
@@ -34,15 +37,60 @@ def test_flower_shows_the_worker_that_analysed_and_the_task_that_it_did(
     names = {worker["hostname"].partition("@")[0]: worker for worker in workers}
     assert set(names) == {"inference", "delivery"}
     assert names["inference"]["status"] is True
-    await_that(lambda: ("analyse", "SUCCESS", "inference") in tasks_in_flower(stack, job["id"]))
-    await_that(lambda: ("deliver", "SUCCESS", "delivery") in tasks_in_flower(stack, job["id"]))
+    await_that(
+        lambda: (
+            tasks_in_flower(stack, job["id"])
+            == {
+                f"{job['id']}-1": ("analyse", "SUCCESS", "inference"),
+                f"{job['id']}-deliver-1": ("deliver", "SUCCESS", "delivery"),
+            }
+        )
+    )
 
 
-def tasks_in_flower(stack: Stack, job_id: str) -> set[tuple[str, str, str]]:
-    """Name, state and worker of the tasks that Flower's page of tasks finds for a job."""
+def test_flower_shows_a_failed_job_as_a_failure_and_its_message_is_gone(stack: Stack) -> None:
+    job = stack.settled(stack.submit(pictures.encoded(pictures.colours()))["id"])
+    assert (job["state"], job["error"]["type"]) == ("failed", "not-a-radiograph")
+    failed = {f"{job['id']}-1": ("analyse", "FAILURE", "inference")}
+    await_that(lambda: tasks_in_flower(stack, job["id"]) == failed)
+    redis = Redis.from_url(stack.ready["redis"])
+    await_that(lambda: not any(job["id"].encode() in message for message in redis.hvals("unacked")))
+
+
+def test_flower_shows_a_lost_attempt_as_failed_and_the_next_as_succeeded(stack: Stack) -> None:
+    redis = Redis.from_url(stack.ready["redis"])
+    with redis.pubsub(ignore_subscribe_messages=True) as changes:
+        changes.subscribe("changes")
+        job = stack.submit()["id"]
+        while redis.hget(f"job:{job}", "state") != b"running":
+            changes.get_message(timeout=SECONDS)
+        os.kill(stack.ready["pids"]["worker"], signal.SIGKILL)
+    assert stack.settled(job)["state"] == "succeeded"
+    await_that(
+        lambda: (
+            tasks_in_flower(stack, job)
+            == {
+                f"{job}-1": ("analyse", "FAILURE", "inference"),
+                f"{job}-2": ("analyse", "SUCCESS", "inference"),
+            }
+        )
+    )
+
+
+def test_flower_shows_all_queues_on_its_broker_page(stack: Stack) -> None:
+    page = flower(stack, "/broker").data.decode()
+    named = re.findall(r"infer\.stat|infer\.routine|deliver|>celery<", page)
+    assert set(named) == set(QUEUES)
+
+
+def tasks_in_flower(stack: Stack, job_id: str) -> dict[str, tuple[str, str, str]]:
+    """Name, state and worker of the tasks that Flower's page of tasks finds for a job, by their ids."""
     query = {"draw": 1, "start": 0, "length": 10, "order[0][column]": 0, "search[value]": f"args:{job_id}"}
     page = flower(stack, "/tasks/datatable", fields=query).json()
-    return {(task["name"], task["state"], str(task["worker"]).partition("@")[0]) for task in page["data"]}
+    return {
+        task["uuid"]: (task["name"], task["state"], str(task["worker"]).partition("@")[0])
+        for task in page["data"]
+    }
 
 
 def flower(stack: Stack, path: str, method: str = "GET", **kwargs: Any) -> urllib3.BaseHTTPResponse:

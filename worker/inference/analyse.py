@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from enum import Enum
 from itertools import chain, repeat
 from threading import Event
 from typing import Any, Protocol
@@ -59,37 +60,52 @@ class AnalysisContext:
     """Set once this worker is to end."""
 
 
-def analyse(job_id: str, context: AnalysisContext) -> None:
+class Attempt(Enum):
+    """How an attempt at a job has ended."""
+
+    SUCCEEDED = "the job has its result"
+    FAILED = "the job has no result"
+    NONE = "another message or thread has made this attempt"
+
+
+def analyse(job_id: str, context: AnalysisContext) -> Attempt:
     """Analyse the job if it waits. It then has ended, or is back in the queue.
 
     Raises TransientError where a store does not answer, and StoreRefused. The sweeper restarts the job then.
     """
     waiting = _waiting(job_id, context)
     if waiting is None:
-        return
-    if waiting.attempts:
-        # The job may have killed its worker, and must not do so to the jobs that run beside it.
-        context.serial_analysis.analyse(job_id, lambda id_: _analyse(_waiting(id_, context), context))
-    else:
-        _analyse(waiting, context)
+        return _attempt_by_another_message(job_id, context)
+    if not waiting.attempts:
+        return _analyse(waiting, context)
+    # The job may have killed its worker, and must not do so to the jobs that run beside it.
+    attempts: dict[str, Attempt] = {}
+
+    def work(id_: str) -> None:
+        attempts[id_] = Attempt.FAILED  # Unless it ends.
+        attempts[id_] = _analyse(_waiting(id_, context), context)
+
+    context.serial_analysis.analyse(job_id, work)
+    return attempts.get(job_id, Attempt.NONE)
 
 
-def _analyse(waiting: Job | None, context: AnalysisContext) -> None:
+def _analyse(waiting: Job | None, context: AnalysisContext) -> Attempt:
     if waiting is None:
-        return
+        return Attempt.NONE
     if waiting.overdue(now()) and waiting.overdue(context.ledger.clock.earliest()):
         _end(waiting.expired(now()), context)
-        return
+        return Attempt.FAILED
     job = _take(waiting, context)
     with suppress(TransientError):
         # The queue has room for one more job of this client. The sweeper sends it where this fails.
         context.queue.feed(waiting.client, waiting.priority)
-    if job is not None:
-        with log_with_trace(job.traceparent):
-            _run(job, context)
+    if job is None:
+        return Attempt.NONE
+    with log_with_trace(job.traceparent):
+        return _run(job, context)
 
 
-def _run(job: Job, context: AnalysisContext) -> None:
+def _run(job: Job, context: AnalysisContext) -> Attempt:
     try:
         with context.watchdog.at_work(job.id):
             ended = _examine(job, context)
@@ -103,22 +119,26 @@ def _run(job: Job, context: AnalysisContext) -> None:
             job, context.max_attempts, "internal-error", "The analysis broke several times."
         )
     try:
-        _end(ended, context)
+        recorded = _end(ended, context)
     except StoreRefused:
         log.exception("this result can never be stored", extra={"job": job.id})
         count_broken_attempt()
         _end(job.failed("internal-error", _NOT_STORED, now()), context)
+        return Attempt.FAILED
+    return Attempt.SUCCEEDED if recorded and ended.state is State.SUCCEEDED else Attempt.FAILED
 
 
-def _end(ended: Job, context: AnalysisContext) -> None:
+def _end(ended: Job, context: AnalysisContext) -> bool:
+    """Record the end and start the next step. Return False if another process ended the job first."""
     if not _record(ended, context):
         log.warning(
             "another process ended this job first", extra={"job": ended.id, "attempt": ended.attempts}
         )
-        return
+        return False
     count_end(ended)
     log.info("job %s", ended.state, extra={"job": ended.id, "attempt": ended.attempts})
     start_next_step(ended, context.ledger, context.queue)
+    return True
 
 
 def _record(job: Job, context: AnalysisContext) -> bool:
@@ -154,6 +174,13 @@ def _waiting(job_id: str, context: AnalysisContext) -> Job | None:
         log.warning("a message names a job that does not exist", extra={"job": job_id})
         return None
     return job if job.state is State.QUEUED else None
+
+
+def _attempt_by_another_message(job_id: str, context: AnalysisContext) -> Attempt:
+    with suppress(NotStored):
+        if context.ledger.current(job_id).state in (State.RUNNING, State.SUCCEEDED, State.FAILED):
+            return Attempt.NONE
+    return Attempt.FAILED  # It was canceled or deleted, or has waited too long.
 
 
 def _take(job: Job, context: AnalysisContext) -> Job | None:

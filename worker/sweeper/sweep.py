@@ -156,6 +156,7 @@ def _restart(job_id: str, this_round: Round, sweeper: Sweeper) -> None:
     sweeper.ledger.view.put(job)
     if not is_stuck(job, this_round, sweeper):
         return
+    lost = None
     try:
         if job.kind is Kind.STUDY and not job.state.final:
             ended = concluded(job, _members(job, sweeper.ledger))
@@ -163,7 +164,7 @@ def _restart(job_id: str, this_round: Round, sweeper: Sweeper) -> None:
                 return
             job = sweeper.ledger.append(ended)
         elif job.state is State.RUNNING:
-            job = sweeper.ledger.append(_after_lost_worker(job, sweeper))
+            lost, job = job, sweeper.ledger.append(_after_lost_worker(job, sweeper))
         elif job.overdue(this_round.at):
             job = sweeper.ledger.append(job.expired(this_round.at))
     except Conflict:
@@ -174,6 +175,9 @@ def _restart(job_id: str, this_round: Round, sweeper: Sweeper) -> None:
     level = logging.DEBUG if job.settled else logging.WARNING
     log.log(level, "a job is restarted: %s", job.state, extra={"job": job_id, "attempt": job.attempts})
     start_next_step(job, sweeper.ledger, sweeper.queue)
+    if lost:
+        with suppress(QueueUnavailable):  # Flower alone misses it.
+            sweeper.queue.report_lost(lost)
 
 
 def _members(study: Job, ledger: Ledger) -> Iterator[Job]:

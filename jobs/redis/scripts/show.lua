@@ -15,17 +15,18 @@
 --       5 queued since, or '' 6 client              7 state               8 whether it ended and is counted: 1 or 0
 --       9 delivery           10 origin, or ''      11 callback due at, or ''
 --      12 priority           13 time of its check  14 runner, or ''      15 study, or ''
+--      16 id of its next task at the broker
 -- Times are seconds since the epoch.
 -- Returns 1 if the version is shown now, 0 if it or a later one was shown before.
 local job, waiting, queue, sent, clients_waiting, drained, counts, callbacks, receivers, clients = unpack(KEYS)
 local id, version, record, seconds, since, client, state, final, delivery, origin, due = unpack(ARGV)
-local priority, check_at, runner, study = unpack(ARGV, 12)
+local priority, check_at, runner, study, task = unpack(ARGV, 12)
 local old, was, owed, called, by = unpack(
   redis.call('HMGET', job, 'version', 'state', 'delivery', 'origin', 'runner')
 )
 if old and tonumber(old) >= tonumber(version) then return 0 end
 redis.call('HSET', job, 'version', version, 'record', record, 'state', state, 'delivery', delivery)
-redis.call('HSET', job, 'origin', origin, 'runner', runner)
+redis.call('HSET', job, 'origin', origin, 'runner', runner, 'task', task)
 -- A tombstone does not name its study, which has to be checked after it.
 if study ~= '' then redis.call('HSET', job, 'study', study) end
 redis.call('ZADD', 'agenda', check_at, id)

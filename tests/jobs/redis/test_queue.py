@@ -1,12 +1,15 @@
 import base64
 import json
+from contextlib import suppress
+from datetime import timedelta
 
 import pytest
 
 from jobs.record.errors import QueueUnavailable
-from jobs.record.job import Job
+from jobs.record.job import Job, now
 from jobs.record.states import Priority
-from jobs.redis.queue import INFER_ROUTINE, INFER_STAT, JobQueue
+from jobs.redis.queue import DELIVER, INFER_ROUTINE, INFER_STAT, JobQueue, celery_app
+from jobs.redis.task_ids import next_task_id
 from tests.conftest import a_job
 
 
@@ -46,3 +49,48 @@ def test_a_wipe_of_redis_does_not_stop_the_sender(waiting, redis):
 def test_a_send_without_redis_raises_and_does_not_wait():
     with pytest.raises(QueueUnavailable):
         JobQueue.connect("redis://127.0.0.1:1/0").feed_deliveries("clinic")
+
+
+def task_ids(redis, name: str) -> list[str]:
+    """The task ids of the messages in a queue, the last one sent first."""
+    return [json.loads(message)["headers"]["id"] for message in redis.lrange(name, 0, -1)]
+
+
+def test_the_task_id_of_an_analysis_is_its_jobs_with_the_attempt(waiting, queue, ledger, redis):
+    job = waiting()
+    running = job.started("inference:here:1:a", now())
+    again = running.handed_back(now())
+    ended = again.started("inference:here:1:a", now()).failed("worker-lost", "It died.", now())
+    for shown in (running, again, ended, ended.retried(now())):
+        ledger.view.put(shown)
+        queue.feed(job.client, job.priority)
+    assert task_ids(redis, INFER_ROUTINE) == [f"{job.id}_1-1", f"{job.id}-2", f"{job.id}-1"]
+
+
+def test_the_task_id_of_a_call_is_its_jobs_with_the_attempt(waiting, queue, ledger, redis):
+    job = waiting(callback_url="https://clinic.example/")
+    ended = job.started("inference:here:1:a", now()).succeeded({}, now())
+    ledger.view.put(ended)
+    queue.feed_deliveries(job.client)
+    queue.probe(job.client, "probe_7")
+    assert task_ids(redis, DELIVER) == ["probe_7-1", f"{job.id}-deliver-1"]
+    begun = ended.delivery_begun(now())
+    assert next_task_id(begun.delivery_postponed(now() + timedelta(1), {})) == f"{job.id}-deliver-2"
+
+
+def test_messages_of_jobs_that_the_view_lacks_have_different_task_ids(queue, redis):
+    assert len(set(queue._task_ids(["job_1", "job_1"]))) == 2
+
+
+def test_a_lost_attempt_is_reported_as_the_failure_of_its_worker(queue, settings):
+    job, events = a_job().started("inference:here:1:a", now()), []
+    app = celery_app(settings.redis_url)
+    with app.connection_for_read() as connection:
+        receiver = app.events.Receiver(connection, handlers={"task-failed": events.append})
+        with receiver.consumer_context(wakeup=False) as (listening, *_):
+            while not events:  # What is sent before the receiver listens is lost.
+                queue.report_lost(job)
+                with suppress(TimeoutError):
+                    listening.drain_events(timeout=1)
+    event = events[0]
+    assert (event["uuid"], event["hostname"]) == (f"{job.id}-1", "inference@here")

@@ -27,7 +27,7 @@ from model.prediction import Prediction
 from model.regions import ScoredRegion
 from tests import pictures
 from tests.conftest import a_job, only_a_tombstone_is_left
-from worker.inference.analyse import PAUSES, AnalysisContext, _pauses, analyse
+from worker.inference.analyse import PAUSES, AnalysisContext, Attempt, _pauses, analyse
 from worker.inference.metrics import REGISTRY
 from worker.inference.serial_analysis import SerialAnalysis
 from worker.inference.watchdog import Watchdog
@@ -447,3 +447,23 @@ def test_a_job_without_a_free_decode_process_is_requeued_uncounted(analysis, led
         analyse(job.id, replace(analysis, decode=none_free))
     again = ledger.current(job.id)
     assert (again.state, again.attempts) == (State.QUEUED, 0)
+
+
+def test_an_attempt_counts_as_a_success_only_where_the_job_has_its_result(analysis, ledger):
+    good, bad, broken, canceled = (accepted(ledger) for _ in range(4))
+    assert analyse(good.id, analysis) is Attempt.SUCCEEDED
+    refusing = replace(analysis, analyst=Analyst(refusal=NotARadiograph("Send an X-ray.")))
+    assert analyse(bad.id, refusing) is Attempt.FAILED
+    breaking = replace(analysis, predict=answering(ValueError("bug")))
+    assert analyse(broken.id, breaking) is Attempt.FAILED
+    assert analyse(broken.id, analysis) is Attempt.SUCCEEDED, "alone, after a lost attempt"
+    change_job(canceled.id, lambda job: job.canceled(now()), ledger)
+    assert analyse(canceled.id, analysis) is Attempt.FAILED
+    assert analyse(new_id("job"), analysis) is Attempt.FAILED
+
+
+def test_a_second_message_of_an_attempt_counts_as_neither(analysis, ledger):
+    job = accepted(ledger)
+    analyse(job.id, analysis)
+    assert analyse(job.id, analysis) is Attempt.NONE
+    assert ledger.read(job.id).attempts == 1
