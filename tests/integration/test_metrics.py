@@ -3,6 +3,7 @@
 import re
 from collections import defaultdict
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from stack.part import ROOT
@@ -43,7 +44,7 @@ def test_a_job_moves_the_histograms_of_inference_and_delivery(stack: Stack, rece
     await_that(lambda: increased("inference")["osteo_results_total", result["finding"]] == 1)
     inference = increased("inference")
     assert {name: inference[name] for name in counts} == dict.fromkeys(counts, 1)
-    assert inference["osteo_result_probability_sum",] == result["probability"]
+    assert inference["osteo_result_probability_sum",] == pytest.approx(result["probability"])
     assert 0 < inference["osteo_job_analysis_seconds_sum",] < SECONDS
     assert increased("delivery")["osteo_delivery_seconds_count", "accepted"] == 1
 

@@ -94,7 +94,7 @@ def test_a_signing_key_is_replaced_as_printed_and_the_stack_goes_on(tmp_path: Pa
 @pytest.mark.parametrize("file", ["docs/deploy.md", ".env.example"])
 def test_the_lines_that_make_secrets_make_all_that_compose_requires(file: str, tmp_path: Path):
     text = re.sub(r"^#   ", "", (ROOT / file).read_text(), flags=re.MULTILINE)
-    (block,) = re.findall(r"^\(umask 077\n.*?\)$", text, re.DOTALL | re.MULTILINE)
+    (block,) = re.findall(r"^\(umask 077\n for name.*?\)$", text, re.DOTALL | re.MULTILINE)
     subprocess.run(["bash", "-euo", "pipefail", "-c", block], cwd=tmp_path, check=True)
     made = dict(line.split("=", 1) for line in (tmp_path / ".env").read_text().splitlines())
     required = set(re.findall(r"\$\{([A-Z0-9_]+):\?", (ROOT / "docker-compose.yml").read_text()))

@@ -53,6 +53,8 @@ class Watchdog:
             if self._stopped.wait(_ROUND_SECONDS):
                 faulthandler.cancel_dump_traceback_later()
                 return
+        # Two threads that write at the same time would mix their lines.
+        faulthandler.cancel_dump_traceback_later()
         faulthandler.dump_traceback(error)
         os._exit(1)
 

@@ -14,7 +14,7 @@ import re
 from threading import Event
 from worker.inference.watchdog import Watchdog
 
-watchdog = Watchdog(1.0)
+watchdog = Watchdog(1.5)
 watchdog.start()
 with watchdog.at_work("job_a"):
     pass
