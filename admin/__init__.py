@@ -1,2 +1,2 @@
-"""The operator's commands: `python -m admin.bucket`, `keys`, `audit`, `story`, `dead_letters` and
-`signing_key`."""
+"""The operator's commands: `python -m admin.alive`, `audit`, `bucket`, `dead_letters`, `keys`, `signing_key`
+and `story`."""

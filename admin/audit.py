@@ -3,7 +3,7 @@
 import argparse
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from itertools import takewhile
 from typing import Any
@@ -48,11 +48,11 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         settings = settings_of_command()
-        stores = Stores.connect(settings)
-        stores.check()
-        with suppress(QueueUnavailable):  # Then no new entry is there either.
-            stores.audit.carry_over()
-        print_lines(acts_of(stores.audit, stores.ledger, arguments.client, arguments.since))
+        with closing(Stores.connect(settings)) as stores:
+            stores.check()
+            with suppress(QueueUnavailable):  # Then no new entry is there either.
+                stores.audit.carry_over()
+            print_lines(acts_of(stores.audit, stores.ledger, arguments.client, arguments.since))
     except (SettingsError, TransientError) as error:
         print(error, file=sys.stderr)
         return 2

@@ -3,7 +3,7 @@
 import argparse
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 
 from admin.command import print_lines, settings_of_command
@@ -62,15 +62,15 @@ def main() -> int:
         parser.error(f"not a job's id: {wrong[0]}")
     try:
         settings = settings_of_command()
-        stores = Stores.connect(settings)
-        stores.check()
-        ledger = stores.ledger
-        if arguments.command == "retry":
-            return _retry(arguments.jobs, ledger, stores.queue)
-        if arguments.command == "list":
-            print_lines(map(summary_of, ledger.dead_letters()))
-        else:
-            print_lines(versions_of(ledger.history(arguments.job)))
+        with closing(Stores.connect(settings)) as stores:
+            stores.check()
+            ledger = stores.ledger
+            if arguments.command == "retry":
+                return _retry(arguments.jobs, ledger, stores.queue)
+            if arguments.command == "list":
+                print_lines(map(summary_of, ledger.dead_letters()))
+            else:
+                print_lines(versions_of(ledger.history(arguments.job)))
     except NotStored as error:
         print(f"there is no job {error}", file=sys.stderr)
         return 1

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
@@ -24,11 +25,11 @@ def main() -> int:
     arguments = _parser().parse_args()
     try:
         settings = settings_of_command(signs=True)
-        stores = Stores.connect(settings)
-        stores.check()
-        lines = _lines(arguments, settings, stores)
-        # All changes are made before the first is printed. A list may be long, and changes nothing.
-        print_lines(lines if arguments.command == "list" else list(lines))
+        with closing(Stores.connect(settings)) as stores:
+            stores.check()
+            lines = _lines(arguments, settings, stores)
+            # All changes are made before the first is printed. A list may be long, and changes nothing.
+            print_lines(lines if arguments.command == "list" else list(lines))
     except LookupError as error:
         print(error.args[0], file=sys.stderr)
         return 1

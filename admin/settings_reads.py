@@ -53,7 +53,7 @@ def _fields(attributes: set[str]) -> set[str]:
 
 
 def _attributes_of(node: ast.AST, owner: str) -> set[str]:
-    """The attributes of whatever `node` calls `owner`: a variable, or an attribute itself."""
+    """Return the attributes that `node` reads of a variable, or of an attribute, with the name `owner`."""
     read = (found for found in ast.walk(node) if isinstance(found, ast.Attribute))
     return {found.attr for found in read if ast.unparse(found.value).rpartition(".")[2] == owner}
 

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from api.identity.key_store import Keys
 from jobs.callbacks.signing import webhook_secret
 from jobs.record.errors import TransientError
 from jobs.record.job import now
-from jobs.settings import Settings, SettingsError
+from jobs.settings import SettingsError
 from jobs.store.audit import AuditEntry
 from jobs.store.compatibility import fingerprint
 from jobs.store.stores import Stores
@@ -28,7 +29,10 @@ def main() -> int:
     parser.parse_args()
     try:
         settings = settings_of_command(signs=True)
-        print_lines(list(_replace(settings)))
+        with closing(Stores.connect(replace(settings, signing_key=""))) as stores:
+            stores.check()  # The layout alone: the signing key is to differ.
+        with closing(Stores.connect(settings)) as stores:
+            print_lines(list(_replace(stores)))
     except (SettingsError, TransientError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -36,16 +40,13 @@ def main() -> int:
     return 0
 
 
-def _replace(settings: Settings) -> Iterator[dict[str, Any]]:
-    # Checks the layout alone: the signing key is to differ.
-    Stores.connect(replace(settings, signing_key="")).check()
-    stores = Stores.connect(settings)
+def _replace(stores: Stores) -> Iterator[dict[str, Any]]:
     before = stores.compatibility().replace_signing_key()
-    yield {"signing_key": fingerprint(settings.signing_key), "replaces": before}
-    webhooks, audit = Webhooks(stores.records, settings.signing_key), stores.audit
+    yield {"signing_key": fingerprint(stores.signing_key), "replaces": before}
+    webhooks, audit = Webhooks(stores.records, stores.signing_key), stores.audit
     for client in sorted({key.client for key, _ in Keys(stores.records).all() if not key.ended(now())}):
         audit.record_durably(AuditEntry(client, "replaceSigningKey"))
-        secret = webhook_secret(settings.signing_key, client, webhooks.of(client).generation)
+        secret = webhook_secret(stores.signing_key, client, webhooks.of(client).generation)
         yield {"client": client, "webhook_secret": secret}
 
 

@@ -3,7 +3,7 @@
 import argparse
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 
 from admin.command import print_lines, print_text, settings_of_command
 from admin.history import Line, Story
@@ -34,14 +34,14 @@ def main() -> int:
     if not (is_id("job", arguments.id) or is_id("study", arguments.id)):
         parser.error(f"not an id of a job or a study: {arguments.id}")
     try:
-        stores = Stores.connect(settings_of_command())
-        with suppress(TransientError):  # The story names the store that does not answer.
-            stores.check(may_mark=False)
-        lines = Story(arguments.id, stores).lines()
-        if arguments.text:
-            print_text(table_of(lines))
-        else:
-            print_lines(lines)
+        with closing(Stores.connect(settings_of_command())) as stores:
+            with suppress(TransientError):  # The story names the store that does not answer.
+                stores.check(may_mark=False)
+            lines = Story(arguments.id, stores).lines()
+            if arguments.text:
+                print_text(table_of(lines))
+            else:
+                print_lines(lines)
     except NotStored:
         print(f"there is no {arguments.id.partition('_')[0]} {arguments.id}", file=sys.stderr)
         return 1

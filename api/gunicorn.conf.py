@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from contextlib import closing
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -82,7 +83,9 @@ def on_starting(_: Arbiter) -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     try:
-        Stores.connect(Settings.from_environment(os.environ)).check()
+        # The workers, which this process forks, must not inherit its connections.
+        with closing(Stores.connect(Settings.from_environment(os.environ))) as stores:
+            stores.check()
     except SettingsError as error:
         print(error, file=sys.stderr)
         sys.exit(2)

@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+from contextlib import closing
 from threading import Event
 
 from jobs.logs import log_as_json
@@ -30,8 +31,9 @@ def main() -> int:
     log_as_json(settings.log_level)
     warn_of_unknown(os.environ)
     try:
-        # Inference has no right to write a mark; the other roles have it.
-        Stores.connect(settings).await_answers(may_mark=role != "inference")
+        with closing(Stores.connect(settings)) as stores:
+            # Inference has no right to write a mark; the other roles have it.
+            stores.await_answers(may_mark=role != "inference")
         _run(role, settings)
     except (SettingsError, BundleRefused, NoEngine) as error:
         print(error, file=sys.stderr)

@@ -90,6 +90,11 @@ def connect(url: str) -> Redis:
     return Redis(connection_pool=_Pool.from_url(url, **bounds, **given))
 
 
+def disconnect(redis: Redis) -> None:
+    """Close all connections of a client. `Redis.close` leaves those of a pool that it was given."""
+    redis.connection_pool.disconnect()
+
+
 def refusal(redis: Redis) -> str | None:
     """Return why this Redis will never accept this process; None where it answers, or may answer later."""
     try:

@@ -15,7 +15,7 @@ from jobs.record.errors import QueueAway
 from jobs.record.job import Job
 from jobs.record.states import Priority
 from jobs.redis.address import broker_of
-from jobs.redis.client import connect, translated
+from jobs.redis.client import connect, disconnect, translated
 from jobs.redis.client_queues import ClientQueues
 from jobs.redis.delivery_queues import DeliveryQueues
 from jobs.redis.task_ids import analysis_task_id, probe_task_id
@@ -86,8 +86,9 @@ class JobQueue:
         return cls(celery_app(redis_url), connect(redis_url))
 
     def close(self) -> None:
-        """Close the connections to the broker."""
+        """Close the connections to Redis, Celery's and our own."""
         self._app.close()
+        disconnect(self._redis)
 
     def feed(self, client: str, priority: Priority) -> None:
         """Send the next jobs of a client's queue to workers, as many as its window has room for."""

@@ -8,7 +8,7 @@ from typing import Self
 from redis import Redis
 
 from jobs.record.errors import TransientError
-from jobs.redis.client import connect, refusal
+from jobs.redis.client import connect, disconnect, refusal
 from jobs.redis.queue import JobQueue
 from jobs.redis.view import View
 from jobs.settings import Settings, SettingsError
@@ -93,5 +93,5 @@ class Stores:
     def close(self) -> None:
         """Close the connections to both stores."""
         self.queue.close()
-        self.redis.close()
+        disconnect(self.redis)
         self.objects.close()
