@@ -138,7 +138,7 @@ def run_sweeper(settings: Settings, stop: Event) -> None:
         running_limit=timedelta(seconds=settings.running_seconds),
     )
     # In threads of their own, so that no job waits while thousands are deleted or markers are listed.
-    purging = (stop, ledger, settings.rewrite_seconds)
+    purging = (stop, ledger, stores.queue, settings.rewrite_seconds)
     Thread(target=purge_until, args=purging, name="purge", daemon=True).start()
     reconciling = (stop, sweeper, settings.reconcile_seconds)
     Thread(target=reconcile_until, args=reconciling, name="reconcile", daemon=True).start()

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from jobs.lifecycle.compare_and_set import change_job
+from jobs.reading.readings import Readings
 from jobs.record.errors import IllegalMove, NotStored
 from jobs.record.job import LEFTOVER_GRACE, Job, now
 from jobs.store.ledger import Ledger
@@ -29,6 +30,7 @@ def delete(job_id: str, ledger: Ledger) -> None:
 def erase_deleted(tombstone: Job, ledger: Ledger) -> None:
     """Erase all that belongs to a tombstone: the jobs of a study first, because its marker leads to them."""
     _delete_all(tombstone.members, ledger)
+    Readings(ledger).erase_of(tombstone.id)
     ledger.erase(tombstone)
 
 

@@ -3,6 +3,7 @@
 from contextlib import suppress
 
 from jobs.lifecycle.deletion import erase_deleted
+from jobs.lifecycle.reading_request import request_reading, settle
 from jobs.record.errors import Conflict, NotStored
 from jobs.record.job import Job, now
 from jobs.record.states import State
@@ -25,11 +26,12 @@ def start_next_step(job: Job, ledger: Ledger, queue: JobQueue) -> None:
     elif job.state is State.ERASED:
         erase_deleted(job, ledger)
     elif job.owes_callback:
+        request_reading(job, ledger, queue)
         queue.feed_deliveries(job.client)
     else:
         if job.study:
             _conclude(job.study, ledger, queue)
-        ledger.settle(job)
+        settle(job, ledger, queue)
 
 
 def _conclude(study_id: str, ledger: Ledger, queue: JobQueue) -> None:

@@ -81,6 +81,12 @@ class Job:
     """The study that it is a view of."""
     members: tuple[str, ...] = ()
     """The ids of a study's jobs, in the order of their images. Empty for a job."""
+    reading: dict[str, Any] | None = None
+    """When a person is to read it, as the client wished: `wish`, `due_seconds`, `question`."""
+    training_use: str | None = None
+    """`allowed` where the client allows that models learn from it."""
+    announces: dict[str, Any] | None = None
+    """The type and the data of an event. None for a job and a study."""
     later: dict[str, Any] = field(default_factory=dict)
     """Fields of a later version of this program. They are kept: both versions may run side by side."""
 
@@ -197,11 +203,15 @@ class Job:
         """What the record stands for."""
         if self.state is State.ERASED:
             return Kind.TOMBSTONE
+        if self.announces:
+            return Kind.EVENT
         return Kind.STUDY if self.members else Kind.JOB
 
     @property
     def event(self) -> str:
         """The type of the event of its end: `job.succeeded`, `study.failed` and so on."""
+        if self.announces:
+            return str(self.announces["type"])
         return f"{self.id.partition('_')[0]}.{self.state}"
 
     @property

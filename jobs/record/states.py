@@ -10,6 +10,8 @@ class Kind(StrEnum):
     """One radiograph, alone or as a view of a study."""
     STUDY = "study"
     """Several jobs, with one summary and one callback."""
+    EVENT = "event"
+    """An event of a reading: it has a callback, and nothing else."""
     TOMBSTONE = "tombstone"
     """A job or a study that was deleted. That of a study still names the jobs to delete with it."""
 

@@ -3,13 +3,15 @@
     pending/<job id>                  the marker: the job's first record; there while something is left to do
     clients/<client>/jobs/<inverted>  the radiograph as submitted; lists a client's jobs newest first
     clients/<client>/studies/<inverted>  empty; there once a study and all of its jobs are accepted
+    clients/<client>/events/<inverted>  empty; there once an event of a reading has a callback to deliver
     clients/<client>/claims/<key|id>-<hash>/  which job an idempotency key or an own id stands for
     jobs/<job id>/ledger/<version>    the job's record at that version, from the second on, JSON
     unseen/<job id>                   empty; the sweeper has to put this job on the agenda in Redis
     due/<day>/<time>-<job id>         empty; the job has to be looked at then (or an upload, or a probe)
     dead-letters/<job id>             empty; there while an operator may have the job retried
 
-A study (see jobs.record.study) has a record, a marker and an end as a job has, under its own id.
+A study (see jobs.record.study), and an event of a reading (see jobs.reading.events), has a record, a marker
+and an end as a job has, under its own id.
 """
 
 from jobs.record.job import Job
@@ -17,7 +19,7 @@ from jobs.record.job import Job
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # pragma: allowlist secret
 INVERTED = str.maketrans(_CROCKFORD, _CROCKFORD[::-1])
 
-FOLDERS = {"job": "jobs", "study": "studies"}
+FOLDERS = {"job": "jobs", "study": "studies", "event": "events"}
 MARKERS = "pending/"
 DEAD_LETTERS = "dead-letters/"
 

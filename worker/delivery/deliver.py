@@ -8,6 +8,8 @@ from typing import Any
 
 from jobs.callbacks.signing import signed
 from jobs.callbacks.url import CallbackTarget, CallbackUrlRefused, parse
+from jobs.lifecycle.reading_request import settle
+from jobs.reading.documents import links_of_reading
 from jobs.record.documents import DeliveryAttempt, document
 from jobs.record.errors import Conflict, NotStored
 from jobs.record.job import Job, moment_text, now
@@ -92,13 +94,16 @@ def _deliver(job: Job, context: DeliveryContext) -> None:
         context.ledger.view.put(context.ledger.read(job.id))
         return
     if after.settled:
-        context.ledger.settle(after)
+        settle(after, context.ledger, context.queue)
 
 
 def event_of(job: Job, ledger: Ledger, public_url: str, at: datetime) -> dict[str, Any]:
     """Return the event of an ended job or study, which its callback carries."""
     data: dict[str, Any]
-    if job.kind is Kind.STUDY:
+    if job.announces:
+        data = {**job.announces["data"]}
+        data["links"] = links_of_reading(data["id"], data["job"], public_url)
+    elif job.kind is Kind.STUDY:
         data = {**study_document(job, ledger.current_many(job.members), public_url)}
     else:
         data = {**document(job, public_url)}

@@ -1,4 +1,4 @@
-"""Deletes jobs, uploads and probes that are kept no longer, and late objects of deleted jobs."""
+"""Deletes what is kept no longer, and late objects of deleted jobs; does what is due for a reading."""
 
 import logging
 from datetime import datetime, timedelta
@@ -6,10 +6,13 @@ from functools import partial
 from threading import Event
 
 from jobs.lifecycle.deletion import delete, erase_deleted
+from jobs.reading.follow_up import follow_up
+from jobs.reading.readings import reading_due
 from jobs.record.errors import IllegalMove, NotStored, TransientError
 from jobs.record.ids import made_at
 from jobs.record.job import LEFTOVER_GRACE
 from jobs.record.states import State
+from jobs.redis.queue import JobQueue
 from jobs.store.clock import ClocksDisagree
 from jobs.store.due_index import DueEntry
 from jobs.store.ledger import Ledger
@@ -22,10 +25,13 @@ PAUSE = 15.0
 """Seconds between two rounds."""
 
 
-def purge_until(stop: Event, ledger: Ledger, rewrite_seconds: int) -> None:
+def purge_until(stop: Event, ledger: Ledger, queue: JobQueue, rewrite_seconds: int) -> None:
     """Purge round after round, and have Redis rewrite its file after erasures, until `stop` is set."""
     while not stop.wait(PAUSE):
-        for work in (partial(purge, ledger), partial(ledger.append_only_file.rewrite, rewrite_seconds)):
+        for work in (
+            partial(purge, ledger, queue),
+            partial(ledger.append_only_file.rewrite, rewrite_seconds),
+        ):
             try:
                 work()
             except ClocksDisagree as error:
@@ -36,12 +42,12 @@ def purge_until(stop: Event, ledger: Ledger, rewrite_seconds: int) -> None:
                 log.exception("this round of purging broke")
 
 
-def purge(ledger: Ledger) -> None:
+def purge(ledger: Ledger, queue: JobQueue) -> None:
     """Make one round over what is due. Two purgers may run at once. Raises ClocksDisagree, TransientError."""
     at = ledger.clock.agreed()
     for entry in list(ledger.due_index.passed(at)):
         try:
-            again = _purge_one(entry, at, ledger)
+            again = _purge_one(entry, at, ledger, queue)
         except TransientError:
             raise
         except Exception:
@@ -52,12 +58,14 @@ def purge(ledger: Ledger) -> None:
         ledger.due_index.remove(entry)
 
 
-def _purge_one(entry: DueEntry, at: datetime, ledger: Ledger) -> datetime | None:
-    """Do what is due for one job, upload or probe. Return when to check it again, if ever."""
+def _purge_one(entry: DueEntry, at: datetime, ledger: Ledger, queue: JobQueue) -> datetime | None:
+    """Do what is due for one job, upload, probe or reading. Return when to check it again, if ever."""
     if upload := upload_due(entry.name):
         for key in upload:
             ledger.objects.delete(key)
         return None
+    if reading := reading_due(entry.name):
+        return follow_up(reading[0], at, ledger, queue)
     if probe := probe_due(entry.name):
         ledger.records.change(probe, lambda _: None)
         return None

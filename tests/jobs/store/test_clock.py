@@ -23,27 +23,27 @@ def jumped(monkeypatch, by: timedelta) -> None:
 
 
 @pytest.mark.parametrize("by", [JUMP, -JUMP, timedelta(seconds=90), timedelta(seconds=-90)])
-def test_nothing_is_erased_while_the_clocks_disagree(ledger, monkeypatch, by):
+def test_nothing_is_erased_while_the_clocks_disagree(ledger, queue, monkeypatch, by):
     over = ended(ledger, retention_seconds=60)
     kept = ended(ledger, at=now(), retention_seconds=86_400)
     with monkeypatch.context() as patched:
         jumped(patched, by)
         with pytest.raises(ClocksDisagree, match="set the clocks right"):
-            purge(ledger)
+            purge(ledger, queue)
         assert ledger.read(over.id) == over
         assert {round(seconds / 10) for seconds in ledger.clock.reported().values()} == {
             round(by.total_seconds() / 10)
         }
-    purge(ledger)
+    purge(ledger, queue)
     assert ledger.read(over.id).state is State.ERASED, "once they agree again"
     assert ledger.read(kept.id) == kept
 
 
-def test_a_store_with_another_date_erases_nothing(ledger, monkeypatch):
+def test_a_store_with_another_date_erases_nothing(ledger, queue, monkeypatch):
     over = ended(ledger, retention_seconds=60)
     monkeypatch.setattr(ledger.objects, "date", lambda: now() + JUMP)
     with pytest.raises(ClocksDisagree, match="object-store"):
-        purge(ledger)
+        purge(ledger, queue)
     assert ledger.read(over.id) == over
 
 

@@ -36,48 +36,48 @@ def later(monkeypatch, by: timedelta) -> None:
     monkeypatch.setattr("jobs.store.clock.Clock.agreed", lambda _: now() + by)
 
 
-def test_a_job_is_deleted_at_the_end_of_its_retention(ledger):
+def test_a_job_is_deleted_at_the_end_of_its_retention(ledger, queue):
     over = ended(ledger, retention_seconds=60)
     for_ever = ended(ledger)
-    purge(ledger)
+    purge(ledger, queue)
     assert only_a_tombstone_is_left(over.id, ledger)
     assert ledger.read(for_ever.id) == for_ever
     assert due(ledger) == [over.id], "once more, for what comes late"
 
 
-def test_a_job_is_kept_from_its_end_on_and_not_from_its_beginning(ledger, monkeypatch):
+def test_a_job_is_kept_from_its_end_on_and_not_from_its_beginning(ledger, queue, monkeypatch):
     job = ended(ledger, at=now(), retention_seconds=3600)
     for _ in range(2):
-        purge(ledger)
+        purge(ledger, queue)
         assert ledger.read(job.id) == job
         assert due(ledger) == [job.id]
     later(monkeypatch, timedelta(hours=1, minutes=1))
-    purge(ledger)
+    purge(ledger, queue)
     assert only_a_tombstone_is_left(job.id, ledger)
 
 
-def test_a_job_that_has_not_ended_is_looked_at_again(ledger, monkeypatch):
+def test_a_job_that_has_not_ended_is_looked_at_again(ledger, queue, monkeypatch):
     job = accepted(ledger, retention_seconds=60)
-    purge(ledger)
+    purge(ledger, queue)
     assert ledger.read(job.id) == job
     ledger.append(ledger.append(job.started("w", now())).succeeded(RESULT, now()))
     later(monkeypatch, timedelta(minutes=3))
-    purge(ledger)
+    purge(ledger, queue)
     assert ledger.read(job.id).state is State.ERASED
 
 
-def test_an_object_written_after_a_deletion_is_erased_in_the_end(ledger, redis, monkeypatch):
+def test_an_object_written_after_a_deletion_is_erased_in_the_end(ledger, queue, redis, monkeypatch):
     job = accepted(ledger)
     running = ledger.append(job.started("w", now()))
     delete(job.id, ledger)
     late = f"dead-letters/{job.id}"
     ledger.objects.put(late, b"")
-    purge(ledger)
+    purge(ledger, queue)
     assert ledger.objects.exists(late), "others may still come"
     redis.delete(f"job:{job.id}")
     ledger.view.put(running)
     later(monkeypatch, LEFTOVER_GRACE + timedelta(seconds=2))
-    purge(ledger)
+    purge(ledger, queue)
     assert only_a_tombstone_is_left(job.id, ledger)
     assert due(ledger) == []
 
@@ -103,27 +103,27 @@ def test_a_deletion_is_finished_wherever_it_was_cut_off(ledger, queue, redis, mo
         assert only_a_tombstone_is_left(job.id, ledger)
 
 
-def test_a_job_that_is_not_there_yet_is_not_forgotten(ledger):
+def test_a_job_that_is_not_there_yet_is_not_forgotten(ledger, queue):
     job = a_job(retention_seconds=1)
     ledger.due_index.put(job.id, LONG_AGO)
-    purge(ledger)
+    purge(ledger, queue)
     assert due(ledger) == [job.id]
 
 
-def test_a_record_that_cannot_be_read_does_not_stop_the_others(ledger):
+def test_a_record_that_cannot_be_read_does_not_stop_the_others(ledger, queue):
     broken, over = ended(ledger, retention_seconds=60), ended(ledger, retention_seconds=60)
     ledger.objects.put(f"jobs/{broken.id}/ledger/000009", b"{")
-    purge(ledger)
+    purge(ledger, queue)
     assert ledger.read(over.id).state is State.ERASED
     assert broken.id in due(ledger)
 
 
-def test_a_round_costs_the_same_however_many_jobs_are_kept(ledger):
+def test_a_round_costs_the_same_however_many_jobs_are_kept(ledger, queue):
     requests: list[str] = []
     events = ledger.objects._client.meta.events
     events.register("before-call.s3", lambda model, **_: requests.append(model.name))
     for number in range(12):
         ended(ledger, at=now(), retention_seconds=86_400 * (number + 1))
     requests.clear()
-    purge(ledger)
+    purge(ledger, queue)
     assert requests == ["ListObjectsV2"] * 2, "for the clock, and for what is due"

@@ -1,0 +1,40 @@
+"""Requests the reading that a job asks for, and settles a job only once its reading is requested."""
+
+from datetime import timedelta
+
+from jobs.reading.events import tell
+from jobs.reading.policy import Policies
+from jobs.reading.reading import DUE_SECONDS
+from jobs.reading.readings import Readings, reading_id_of
+from jobs.record.job import Job
+from jobs.redis.queue import JobQueue
+from jobs.store.ledger import Ledger
+
+
+def request_reading(job: Job, ledger: Ledger, queue: JobQueue) -> None:
+    """Request the reading of this job that its wish, its client's policy and its result ask for, once.
+
+    Raises StoreUnavailable and QueueUnavailable: the sweeper then tries again.
+    """
+    if job.reading is None:
+        return
+    policy = Policies(ledger.records).of(job.client)
+    if not policy.asks_for(job):
+        return
+    seconds = job.reading.get("due_seconds") or DUE_SECONDS[job.priority]
+    reading = Readings(ledger).request(
+        job,
+        policy,
+        reading_id_of(job),
+        # From the submission on: the time that the model took is not added.
+        due_at=job.created_at + timedelta(seconds=seconds),
+        question=job.reading.get("question"),
+        callback_url=job.callback_url,
+    )
+    tell(reading, ledger, queue)
+
+
+def settle(job: Job, ledger: Ledger, queue: JobQueue) -> None:
+    """Remove the marker of a job for which nothing is left to do. Raises as `request_reading` does."""
+    request_reading(job, ledger, queue)
+    ledger.settle(job)

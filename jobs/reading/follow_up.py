@@ -1,0 +1,44 @@
+"""Does what a reading is due for: a claim that lapses, the note that it is overdue, its end, its events."""
+
+import logging
+from contextlib import suppress
+from datetime import datetime
+
+from jobs.reading.events import tell
+from jobs.reading.reading import KEPT_OPEN, Reading
+from jobs.reading.readings import Readings
+from jobs.record.errors import IllegalMove, NotStored
+from jobs.redis.queue import JobQueue
+from jobs.store.ledger import Ledger
+
+log = logging.getLogger(__name__)
+
+
+def follow_up(reading_id: str, at: datetime, ledger: Ledger, queue: JobQueue) -> datetime | None:
+    """Do what is due for a reading at this time, and return when to check it again, if ever."""
+    readings = Readings(ledger)
+    try:
+        reading = readings.read(reading_id)
+        due = _next(reading, at)
+        if due != reading:
+            # A reader may act at the same time: the present version decides once more.
+            reading = readings.change(reading, lambda present: _next(present, at))
+            log.info("reading: %s", reading.history[-1]["type"], extra={"job": reading.job})
+        tell(reading, ledger, queue)
+        if reading.told < (number := len(reading.history)):
+            reading = readings.save(reading, lambda present: present.told_until(number))
+        return readings.check_again(reading)
+    except NotStored:
+        return None
+
+
+def _next(reading: Reading, at: datetime) -> Reading:
+    with suppress(IllegalMove):
+        if reading.state.open and reading.due_at + KEPT_OPEN <= at:
+            return reading.expired(at)
+        lapses = reading.lapses_at()
+        if lapses and lapses <= at:
+            return reading.released(at, lapsed=True)
+        if reading.overdue(at) and not any(entry["type"] == "overdue" for entry in reading.history):
+            return reading.told_overdue(at)
+    return reading

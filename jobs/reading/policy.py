@@ -1,0 +1,64 @@
+"""Keeps, for each client, which groups of readers read its jobs, how, and how many at random."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+
+from jobs.reading.states import Mode, Wish
+from jobs.record.job import Job
+from jobs.record.states import State
+from jobs.store.records import Records
+
+_PREFIX = "reading-policies/"
+
+
+@dataclass(frozen=True)
+class ReadingPolicy:
+    """How a client's jobs are read. Without groups the client's jobs are read by no person."""
+
+    groups: tuple[str, ...] = ()
+    mode: Mode = Mode.BLIND
+    wish: Wish = Wish.NONE
+    """That of a submission that names none. Intake writes it into the job."""
+    sample: float = 0.0
+    """Share of the jobs with the wish `sample` that are read, from 0 to 1."""
+
+    def asks_for(self, job: Job) -> bool:
+        """Return whether this job is to be read, as its wish and its result say."""
+        wish = Wish(job.reading["wish"]) if job.reading else Wish.NONE
+        if not self.groups or wish is Wish.NONE or job.state in (State.CANCELED, State.ERASED):
+            return False
+        if wish is Wish.REQUESTED:
+            return True
+        if job.result is None:
+            return False
+        if wish is Wish.SAMPLE:
+            return _drawn(job.id) < self.sample
+        positive = job.result["finding"] == "fracture" and wish is Wish.IF_POSITIVE
+        return positive or job.result["finding"] == "indeterminate"
+
+
+class Policies:
+    """The policies, at `reading-policies/<client>`. Every method may raise StoreUnavailable."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+
+    def of(self, client: str) -> ReadingPolicy:
+        """Return the client's policy; one without groups where the operator has set none."""
+        record = self._records.read(f"{_PREFIX}{client}/")
+        return _read(record) if record else ReadingPolicy()
+
+    def put(self, client: str, policy: ReadingPolicy) -> None:
+        """Set the client's policy."""
+        self._records.change(f"{_PREFIX}{client}/", lambda _: json.dumps(asdict(policy)).encode())
+
+
+def _read(record: bytes) -> ReadingPolicy:
+    raw = json.loads(record)
+    return ReadingPolicy(tuple(raw["groups"]), Mode(raw["mode"]), Wish(raw["wish"]), raw["sample"])
+
+
+def _drawn(job_id: str) -> float:
+    """Return a number from 0 to 1 that is always the same for a job."""
+    return int.from_bytes(hashlib.sha256(f"{job_id} sample".encode()).digest()[:6], "big") / 2**48

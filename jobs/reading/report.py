@@ -1,0 +1,90 @@
+"""Defines the report of a reading: the finding, where it lies, and the reader's words."""
+
+import json
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
+
+from jobs.record.job import ImageFacts
+
+FINDINGS = ("fracture", "no_fracture", "not_sure", "not_diagnostic")
+MOST_TEXT, MOST_ADVICE, MOST_SITES = 4000, 500, 20
+
+
+class ReportInvalid(ValueError):
+    """This is no report. The message says what to correct."""
+
+
+class Site(TypedDict):
+    """Where a fracture lies, as the reader marked it."""
+
+    box: NotRequired[
+        Annotated[
+            list[float],
+            {"minItems": 4, "maxItems": 4},
+            "x, y, width, height in pixels of the submitted image; a site has a box or a point.",
+        ]
+    ]
+    point: NotRequired[
+        Annotated[list[float], {"minItems": 2, "maxItems": 2}, "x, y in pixels of the submitted image."]
+    ]
+    bone: NotRequired[Annotated[str, {"maxLength": 64}, "The bone, in the reader's words."]]
+
+
+class Report(TypedDict):
+    """A report. Its text goes to those who read the report, and never into a callback."""
+
+    finding: Annotated[
+        Literal["fracture", "no_fracture", "not_sure", "not_diagnostic"],
+        "`not_diagnostic`: the radiograph allows no answer.",
+    ]
+    sites: Annotated[list[Site], {"maxItems": MOST_SITES}, "Where the fractures lie."]
+    text: Annotated[str, {"maxLength": MOST_TEXT}]
+    urgent: bool
+    advice: Annotated[str, {"maxLength": MOST_ADVICE}, "What to do next."]
+
+
+def checked_report(given: dict[str, Any], image: ImageFacts) -> Report:
+    """Return the report that is `given` for an image, with every member. Raises ReportInvalid."""
+    finding, sites = checked_finding(given, image)
+    text, advice = str(given.get("text") or "").strip(), str(given.get("advice") or "").strip()
+    if len(text) > MOST_TEXT or len(advice) > MOST_ADVICE:
+        raise ReportInvalid(f"`text` takes {MOST_TEXT} characters at most, `advice` {MOST_ADVICE}")
+    return {
+        "finding": finding,  # type: ignore[typeddict-item]  # it is one of FINDINGS
+        "sites": sites,
+        "text": text,
+        "urgent": bool(given.get("urgent")),
+        "advice": advice,
+    }
+
+
+def checked_finding(given: dict[str, Any], image: ImageFacts) -> tuple[str, list[Site]]:
+    """Return the finding and the sites that are `given` for an image. Raises ReportInvalid."""
+    finding, sites = given.get("finding"), given.get("sites") or []
+    if finding not in FINDINGS:
+        raise ReportInvalid(f"`finding` is one of {', '.join(FINDINGS)}")
+    if len(sites) > MOST_SITES:
+        raise ReportInvalid(f"`sites` takes {MOST_SITES} at most")
+    if sites and finding not in ("fracture", "not_sure"):
+        raise ReportInvalid("a report has sites where its finding is `fracture` or `not_sure`")
+    return str(finding), [_site(site, image) for site in sites]
+
+
+def canonical(value: Any) -> bytes:
+    """Return JSON in one form: members sorted, without spaces, UTF-8. Its SHA-256 stands for the value."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode()
+
+
+def _site(site: dict[str, Any], image: ImageFacts) -> Site:
+    if ("box" in site) == ("point" in site):
+        raise ReportInvalid("a site has either a `box` or a `point`")
+    numbers = [float(number) for number in site.get("box") or site["point"]]
+    x, y, *size = numbers
+    width, height = size or (0.0, 0.0)
+    inside = x >= 0 and y >= 0 and x + width <= image.width and y + height <= image.height
+    if not inside or (size and not (width > 0 and height > 0)):
+        raise ReportInvalid(f"a site lies in the image, which has {image.width} x {image.height} pixels")
+    checked: Site = {"box": numbers} if size else {"point": numbers}
+    if bone := str(site.get("bone") or "").strip():
+        checked["bone"] = bone[:64]
+    return checked
