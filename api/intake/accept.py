@@ -181,5 +181,7 @@ def _new_job(
         claim=claim_key,
         key=caller.key.id,
         upload=submission.upload,
+        reading=submission.reading,
+        training_use=submission.training_use,
         traceparent=caller.traceparent,
     )

@@ -1,18 +1,21 @@
 """Describes and checks the fields that a submission may have in addition to its image."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, Literal, TypedDict
 
 from api.http.problem import Problem
 from api.http.problem_kinds import Slug
 from api.openapi.json_body import loads
 from jobs.callbacks.url import MAX_LENGTH, CallbackUrlRefused, parse
+from jobs.reading.states import Wish
 from jobs.record.states import Priority
 from jobs.settings import Settings
 
 _MAX_REFERENCE = 200
 _MAX_METADATA = 4096
 _MAX_METADATA_DEPTH = 16
+MOST_QUESTION = 500
+MOST_DUE = 30 * 86_400
 _MOST_RETENTION = 100 * 366 * 86_400
 """A hundred years, in seconds."""
 
@@ -42,6 +45,25 @@ class SubmissionFields(TypedDict, total=False):
         "How long the job is kept after its end, before it is deleted. At most, and by default, the time that"
         " the operator has set.",
     ]
+    read: Annotated[
+        Wish,
+        "Whether a person reads it, too: at once (`requested`), as the model answers, for a share of the jobs"
+        " that the operator sets (`sample`), or not. By default as the operator has set for the client.",
+    ]
+    due_seconds: Annotated[
+        int,
+        {"minimum": 60, "maximum": MOST_DUE},
+        "How long after the submission the reading is due: 3600 for `stat` and 86400 for `routine`, unless"
+        " given.",
+    ]
+    question: Annotated[
+        str, {"maxLength": MOST_QUESTION}, "What the reader is to answer. It stands in no log or callback."
+    ]
+    training_use: Annotated[
+        Literal["allowed", "denied"],
+        {"default": "denied"},
+        "Whether models may learn from the radiograph and its signed readings.",
+    ]
 
 
 def read_fields(given: Mapping[str, str], settings: Settings, longest_kept: int | None) -> dict[str, Any]:
@@ -61,6 +83,8 @@ def read_fields(given: Mapping[str, str], settings: Settings, longest_kept: int 
         "metadata": _metadata(given.get("metadata")),
         "deadline_seconds": _seconds(given, "deadline_seconds", int(settings.deadline_seconds)),
         "retention_seconds": _seconds(given, "retention_seconds", longest_kept or _MOST_RETENTION),
+        "reading": _reading(given),
+        "training_use": _training_use(given.get("training_use")),
     }
 
 
@@ -114,10 +138,40 @@ def _metadata(text: str | None) -> dict[str, Any] | None:
     return value
 
 
-def _seconds(fields: Mapping[str, str], name: str, most: int) -> int | None:
+def question_of(text: str | None) -> str | None:
+    """Return a question to a reader. Raises Problem 400 for one that is too long."""
+    if text and len(text) > MOST_QUESTION:
+        raise malformed(f"`question` takes at most {MOST_QUESTION} characters.")
+    return (text or "").strip() or None
+
+
+def _reading(given: Mapping[str, str]) -> dict[str, Any] | None:
+    names = [name for name in ("due_seconds", "question") if given.get(name)]
+    try:
+        wish = Wish(given["read"]) if given.get("read") else None
+    except ValueError as error:
+        raise malformed(f"`read` is one of {', '.join(Wish)}.") from error
+    if names and wish in (None, Wish.NONE):
+        raise malformed(f"`{names[0]}` is for a reading: say with `read` when a person is to read the job.")
+    if wish is None:
+        return None
+    return {
+        "wish": wish,
+        "due_seconds": _seconds(given, "due_seconds", MOST_DUE, 60),
+        "question": question_of(given.get("question")),
+    }
+
+
+def _training_use(text: str | None) -> str | None:
+    if text not in (None, "", "allowed", "denied"):
+        raise malformed("`training_use` is `allowed` or `denied`.")
+    return "allowed" if text == "allowed" else None
+
+
+def _seconds(fields: Mapping[str, str], name: str, most: int, least: int = 1) -> int | None:
     text = fields.get(name)
     if not text:
         return None
-    if not (text.isascii() and text.isdigit() and len(text) < 12 and 1 <= int(text) <= most):
-        raise malformed(f"`{name}` takes a whole number of seconds between 1 and {most}.")
+    if not (text.isascii() and text.isdigit() and len(text) < 12 and least <= int(text) <= most):
+        raise malformed(f"`{name}` takes a whole number of seconds between {least} and {most}.")
     return int(text)

@@ -65,6 +65,9 @@ class Submission:
     metadata: dict[str, Any] | None
     deadline_seconds: int | None
     retention_seconds: int | None
+    reading: dict[str, Any] | None = None
+    """The client's wish for a reading: see `Job.reading`."""
+    training_use: str | None = None
     upload: str | None = None
     """The id of the upload that the image was read from, if any."""
 
