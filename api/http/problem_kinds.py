@@ -21,6 +21,14 @@ class Slug(StrEnum):
     METHOD_NOT_ALLOWED = "method-not-allowed"
     NOT_ACCEPTABLE = "not-acceptable"
     JOB_FAILED = "job-failed"
+    NO_SUCH_READING = "no-such-reading"
+    READING_CLAIMED = "reading-claimed"
+    READING_MOVED = "reading-moved"
+    DRAFT_CHANGED = "draft-changed"
+    REPORT_INVALID = "report-invalid"
+    CODE_REFUSED = "code-refused"
+    ANSWER_HIDDEN = "answer-hidden"
+    NOT_READ = "not-read"
     NOT_READY = "not-ready"
     JOB_ENDED = "job-ended"
     IN_INTAKE = "in-intake"
@@ -99,6 +107,30 @@ KINDS: dict[str, Kind] = {
         409,
         "The job has ended without a result.",
         "See `error`; correct the image and submit it as a new job.",
+    ),
+    Slug.NO_SUCH_READING: Kind(
+        404, "This client or reader has no such reading.", "Check the id, and whose key it is."
+    ),
+    Slug.READING_CLAIMED: Kind(
+        409, "Another reader works on this reading.", "Take another; see `reader_name` and `claimed_at`."
+    ),
+    Slug.READING_MOVED: Kind(
+        409, "The reading is in a state in which this cannot be done.", "Read it again; see `detail`."
+    ),
+    Slug.DRAFT_CHANGED: Kind(
+        412, "The reading has changed since it was read.", "Read it again, and send its new `ETag`."
+    ),
+    Slug.REPORT_INVALID: Kind(422, "This is no report of this radiograph.", "Correct what `detail` names."),
+    Slug.CODE_REFUSED: Kind(
+        403, "The one-time code is wrong, or was used before.", "Send the next one; see `detail`."
+    ),
+    Slug.ANSWER_HIDDEN: Kind(
+        403,
+        "The model's answer is hidden until the reader commits a finding.",
+        "Commit a finding; the answer is shown then.",
+    ),
+    Slug.NOT_READ: Kind(
+        422, "No reader reads for this client.", "Ask the operator, or leave `read` out."
     ),
     Slug.NOT_READY: Kind(
         409,

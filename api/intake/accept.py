@@ -16,7 +16,10 @@ from api.intake.decode import Pictures
 from api.intake.idempotency import headers_of, take_claim
 from api.intake.study import Picture
 from api.intake.submission import Submission
-from jobs.record.errors import QueueUnavailable
+from jobs.lifecycle.reading_request import request_reading
+from jobs.reading.policy import Policies
+from jobs.reading.states import Wish
+from jobs.record.errors import QueueUnavailable, TransientError
 from jobs.record.ids import made_at, new_id
 from jobs.record.job import Job
 from jobs.record.states import Delivery
@@ -49,6 +52,7 @@ class Intake:
     queue: JobQueue
     admission: Admission
     pictures: Pictures
+    policies: Policies
 
     def admit(self, caller: Caller, claim_key: str | None = None) -> dict[str, str]:
         """Count one submission of the caller, and return the RateLimit headers.
@@ -82,6 +86,7 @@ class Intake:
         the settings. Raises StoreUnavailable, and Problem: 409 while the same submission is in intake, 422
         where another submission has the claim.
         """
+        submission = self._with_reading(submission, caller.client)
         if claim_key is None:
             job = _new_job(new_id("job"), submission, caller, self.settings)
             return Accepted(self._store(job, submission.data))
@@ -133,9 +138,29 @@ class Intake:
             self.ledger.due_index.put(claim.job_id, claim.expires_at)
         return claim, job
 
+    def _with_reading(self, submission: Submission, client: str) -> Submission:
+        """Return the submission with the wish for a reading that the client's policy has, if it names none.
+
+        Raises Problem 422 where it names one, and no reader reads for the client.
+        """
+        wish = Wish(submission.reading["wish"]) if submission.reading else None
+        if wish is Wish.NONE:
+            return replace(submission, reading=None)
+        policy = self.policies.of(client)
+        if wish and not policy.groups:
+            raise Problem(Slug.NOT_READ, "No reader reads for this client. Leave `read` out, or ask the operator.")
+        if wish or policy.wish is Wish.NONE:
+            return submission
+        return replace(submission, reading={"wish": policy.wish, "due_seconds": None, "question": None})
+
     def _store(self, job: Job, image: bytes) -> Job:
         self.ledger.accept(job, image)
         self._enqueue(job)
+        if job.reading and job.reading["wish"] == Wish.REQUESTED:
+            try:  # A person need not wait for the model.
+                request_reading(job, self.ledger, self.queue)
+            except TransientError as error:
+                log.warning("the reading is requested once the job ends: %s", error, extra={"job": job.id})
         log.info("job accepted", extra={"job": job.id, "client": job.client})
         return job
 

@@ -7,6 +7,7 @@ from api.http.problem_kinds import JOB_ERRORS, KINDS
 
 HEADERS: Mapping[str, Any] = {
     "ETag": Annotated[str, "Changes whenever the answer changes."],
+    "If-Match": Annotated[str, "The `ETag` of the version to change."],
     "If-None-Match": Annotated[str, "The `ETag` of an earlier answer."],
     "Idempotency-Expires": Annotated[str, "The time until which the key identifies this job."],
     "Idempotency-Key": Annotated[
@@ -40,6 +41,7 @@ PATH: Mapping[str, Any] = {
     ],
     "key_id": Annotated[str, {"pattern": "^[0-9a-f]{16}$"}],
     "problem": Annotated[str, {"enum": sorted(map(str, KINDS | JOB_ERRORS))}],
+    "reading_id": Annotated[str, {"pattern": "^reading_[0-9A-HJKMNP-TV-Z]{26}$"}],
     "study": Annotated[str, "The UID of the study. Instances of another study are refused."],
     "study_id": Annotated[str, {"pattern": "^study_[0-9A-HJKMNP-TV-Z]{26}$"}],
     "probe_id": Annotated[str, {"pattern": "^probe_[0-9A-HJKMNP-TV-Z]{26}$"}],

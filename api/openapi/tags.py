@@ -3,6 +3,7 @@
 _TAGS = {
     "/v1/jobs": ("jobs", "Jobs: each analyses one radiograph."),
     "/v1/uploads": ("uploads", "Large images, uploaded directly into the object store."),
+    "/v1/readings": ("readings", "Readings: what people find in radiographs, and sign."),
     "/v1/studies": ("studies", "Several views of one bone, submitted and answered as one."),
     "/dicom-web": ("dicomweb", "DICOMweb STOW-RS, by which a PACS pushes images."),
     "/v1/webhook": ("webhook", "Callbacks: the events that are sent, their signatures, and test events."),

@@ -4,6 +4,7 @@ import logging
 from contextlib import suppress
 from datetime import datetime
 
+from jobs.reading.arbitration import arbitrate
 from jobs.reading.events import tell
 from jobs.reading.reading import KEPT_OPEN, Reading
 from jobs.reading.readings import Readings
@@ -24,6 +25,7 @@ def follow_up(reading_id: str, at: datetime, ledger: Ledger, queue: JobQueue) ->
             # A reader may act at the same time: the present version decides once more.
             reading = readings.change(reading, lambda present: _next(present, at))
             log.info("reading: %s", reading.history[-1]["type"], extra={"job": reading.job})
+        arbitrate(reading, ledger, queue)
         tell(reading, ledger, queue)
         if reading.told < (number := len(reading.history)):
             reading = readings.save(reading, lambda present: present.told_until(number))

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from jobs.reading.states import Mode, Wish
 from jobs.record.job import Job
 from jobs.record.states import State
+from jobs.store.recent import Recent
 from jobs.store.records import Records
 
 _PREFIX = "reading-policies/"
@@ -41,20 +42,26 @@ class ReadingPolicy:
 class Policies:
     """The policies, at `reading-policies/<client>`. Every method may raise StoreUnavailable."""
 
-    def __init__(self, records: Records) -> None:
+    def __init__(self, records: Records, trust_seconds: float = 0.0) -> None:
+        """`trust_seconds`: how long a policy that was read is trusted, which may have changed meanwhile."""
         self._records = records
+        self._trusted = Recent[ReadingPolicy](trust_seconds)
 
     def of(self, client: str) -> ReadingPolicy:
         """Return the client's policy; one without groups where the operator has set none."""
-        record = self._records.read(f"{_PREFIX}{client}/")
-        return _read(record) if record else ReadingPolicy()
+        return self._trusted.get(client, lambda: self._read(client))
 
     def put(self, client: str, policy: ReadingPolicy) -> None:
         """Set the client's policy."""
         self._records.change(f"{_PREFIX}{client}/", lambda _: json.dumps(asdict(policy)).encode())
+        self._trusted.put(client, policy)
+
+    def _read(self, client: str) -> ReadingPolicy:
+        record = self._records.read(f"{_PREFIX}{client}/")
+        return _policy(record) if record else ReadingPolicy()
 
 
-def _read(record: bytes) -> ReadingPolicy:
+def _policy(record: bytes) -> ReadingPolicy:
     raw = json.loads(record)
     return ReadingPolicy(tuple(raw["groups"]), Mode(raw["mode"]), Wish(raw["wish"]), raw["sample"])
 

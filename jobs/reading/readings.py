@@ -18,6 +18,7 @@ from ulid import ULID
 
 from jobs.reading.policy import ReadingPolicy
 from jobs.reading.reading import DUE_SECONDS, KEPT_OPEN, Reading
+from jobs.reading.states import Mode
 from jobs.reading.reading_json import reading_from_json, reading_to_json
 from jobs.record.errors import Conflict, NotStored, QueueUnavailable
 from jobs.record.ids import is_id, new_id
@@ -39,6 +40,12 @@ def reading_id_of(job: Job) -> str:
     """Return the id of the reading that a job asks for itself. It is always the same."""
     made = ULID.from_str(job.id.removeprefix("job_")).bytes[:6]
     return f"reading_{ULID(made + hashlib.sha256(f'{job.id} reading'.encode()).digest()[:10])}"
+
+
+def arbitration_id_of(reading: Reading) -> str:
+    """Return the id of the reading that decides the disagreement of this one. It is always the same."""
+    made = ULID.from_str(reading.id.removeprefix("reading_")).bytes[:6]
+    return f"reading_{ULID(made + hashlib.sha256(f'{reading.id} arbitration'.encode()).digest()[:10])}"
 
 
 def reading_due(name: str) -> tuple[str, str] | None:
@@ -78,7 +85,8 @@ class Readings:
             job=job.id,
             client=job.client,
             groups=policy.groups,
-            mode=policy.mode,
+            # Who decides a disagreement has to see both sides of it.
+            mode=Mode.ASSISTED if arbitrates else policy.mode,
             priority=Priority(priority),
             requested_at=at,
             due_at=due_at,

@@ -1,0 +1,304 @@
+"""What clients and readers do with readings: the JSON routes and the pages call the same functions."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from api.http.problem import Problem
+from api.http.problem_kinds import Slug
+from api.identity.totp import CodeRefused, Codes
+from api.readings.signature import Signer, digest_of
+from jobs.reading.arbitration import arbitrate
+from jobs.reading.disagreement import disagreement, graded
+from jobs.reading.events import tell
+from jobs.reading.policy import Policies
+from jobs.reading.reader import Reader
+from jobs.reading.readers import CodesLocked
+from jobs.reading.reading import Reading
+from jobs.reading.readings import Readings
+from jobs.reading.report import ReportInvalid, checked_finding, checked_report
+from jobs.reading.states import Mode, ReadingState
+from jobs.record.errors import IllegalMove, NotStored, TransientError
+from jobs.record.job import Job, moment_text, now
+from jobs.record.states import State
+from jobs.redis.queue import JobQueue
+from jobs.store.ledger import Ledger
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ReadingActions:
+    """What may be done with readings. Every method raises Problem, and TransientError of the stores."""
+
+    ledger: Ledger
+    queue: JobQueue
+    readings: Readings
+    policies: Policies
+    codes: Codes
+    signer: Signer
+
+    def request(self, job: Job, **wishes: Any) -> tuple[Reading, bool]:
+        """Request a reading of a client's job. Returns it, and whether it is new.
+
+        While a reading of the job is open it is returned instead.
+        """
+        policy = self.policies.of(job.client)
+        if not policy.groups:
+            raise Problem(Slug.NOT_READ, "No reader reads for this client. The operator sets who does.")
+        for present in self.readings.of_job(job.id):
+            if present.state.open and not present.arbitrates:
+                return present, False
+        if seconds := wishes.pop("due_seconds", None):
+            wishes["due_at"] = now() + timedelta(seconds=seconds)
+        try:
+            reading = self.readings.request(job, policy, **wishes)
+        except NotStored as error:
+            raise Problem(Slug.GONE, "This job was deleted, with all that belonged to it.") from error
+        return self._told(reading), True
+
+    def cancel(self, reading: Reading) -> Reading:
+        """Cancel an open reading."""
+        return self._change(reading, lambda present: present.canceled(now()))
+
+    def of_client(self, reading_id: str, client: str) -> Reading:
+        """Return a reading of this client's."""
+        reading = self._read(reading_id)
+        if reading.client != client:
+            raise no_such_reading()
+        return reading
+
+    def of_reader(self, reading_id: str, reader: Reader) -> Reading:
+        """Return a reading that this reader may see."""
+        reading = self._read(reading_id)
+        if not reader.reads_for(frozenset(reading.groups)) and reading.reader != reader.id:
+            raise no_such_reading()
+        return reading
+
+    def worklist(self, reader: Reader) -> list[Reading]:
+        """List the open readings of the reader's groups: overdue, then urgent ones, then those due first."""
+        at = now()
+        found = [one for one in self.readings.open(reader.groups) if reader.id not in one.excluded]
+        return sorted(found, key=lambda one: (not one.overdue(at), one.priority != "stat", one.due_at))
+
+    def job_of_reader(self, job_id: str, reader: Reader) -> tuple[Job, list[Reading]]:
+        """Return a job that this reader may open, and its readings as far as the reader may see them."""
+        try:
+            job = self.ledger.current(job_id)
+        except (NotStored, ValueError):
+            raise no_such_job() from None
+        readings = [
+            reading
+            for reading in self.readings.of_job(job_id)
+            if reader.reads_for(frozenset(reading.groups)) or reading.reader == reader.id
+        ]
+        if job.state is State.ERASED or (reader.client != job.client and not readings):
+            raise no_such_job()
+        return job, readings
+
+    def answer_hidden(self, readings: list[Reading], reader: Reader) -> bool:
+        """Whether the model's answer to the job with these readings is hidden from the reader."""
+        return any(reading.hides_answer_from(reader.id, reader.groups) for reading in readings)
+
+    def claim(self, reading: Reading, reader: Reader) -> Reading:
+        """Give the reading to this reader: the first one gets it."""
+        if reading.state is ReadingState.CLAIMED and reading.reader == reader.id:
+            return reading
+        return self._change(reading, lambda present: present.claimed(reader.id, reader.name, now()), reader)
+
+    def release(self, reading: Reading, reader: Reader) -> Reading:
+        """Let the reading wait again, for any reader."""
+        return self._change(self._own(reading, reader), lambda present: present.released(now()), reader)
+
+    def give_back(self, reading: Reading, reader: Reader, reason: str, text: str) -> Reading:
+        """Return the reading to its client, with a reason."""
+        own = self._own(reading, reader)
+        return self._change(own, lambda present: present.returned_for(reason, text, now()), reader)
+
+    def save_draft(self, reading: Reading, reader: Reader, draft: dict[str, Any], version: int) -> Reading:
+        """Save the draft of a report over this `version` of the reading. Raises Problem 412 for another."""
+
+        def change(present: Reading) -> Reading:
+            if present.version != version:
+                raise _Changed(present.version)
+            return present.drafted(draft, now())
+
+        try:
+            return self._change(self._own(reading, reader), change, reader, told=False)
+        except _Changed as changed:
+            detail = "The reading has changed since this draft was begun, perhaps in another window."
+            raise Problem(Slug.DRAFT_CHANGED, detail, version=changed.version) from changed
+
+    def commit(self, reading: Reading, reader: Reader, given: dict[str, Any]) -> Reading:
+        """Commit the reader's first finding. The model's answer is shown from then on."""
+        own, job = self._own(reading, reader), self._job(reading)
+        finding, sites = _valid(lambda: checked_finding(given, job.image))
+        blind = own.mode is Mode.BLIND and not self.readings.has_seen(own.job, reader.id)
+        differs = graded(disagreement(finding, [{**site} for site in sites], job.result), None)
+        return self._change(
+            own,
+            lambda present: present.committed_with(finding, sites, blind, {**differs}, now()),
+            reader,
+            told=False,
+        )
+
+    def sign(
+        self, reading: Reading, reader: Reader, given: dict[str, Any], code: str, grade: str | None = None
+    ) -> Reading:
+        """Sign the report. In assisted mode its finding is committed with it, if none was.
+
+        Opens an arbitration where the reader's `grade` of the model's answer calls for one.
+        """
+        own, job = self._own(reading, reader), self._job(reading)
+        report = _valid(lambda: checked_report(given, job.image))
+        if not own.committed:
+            if own.mode is Mode.BLIND:
+                detail = "Commit a finding first: this reading is blind to the model's answer until then."
+                raise Problem(Slug.READING_MOVED, detail)
+            own = self.commit(own, reader, given)
+        signed = self._signed_report(own, job, reader, {**report}, code, None)
+        return self._change(own, lambda present: present.signed(signed, grade, now()), reader)
+
+    def amend(
+        self, reading: Reading, reader: Reader, given: dict[str, Any], code: str, reason: str
+    ) -> Reading:
+        """Sign a later version of the report, with a reason."""
+        if reading.reader != reader.id:
+            raise Problem(Slug.READING_MOVED, "A report is amended by the reader who signed it.")
+        if not reading.reports:
+            raise Problem(Slug.READING_MOVED, "There is no signed report to amend.")
+        job = self._job(reading)
+        report = _valid(lambda: checked_report(given, job.image))
+        if not reason.strip():
+            raise Problem(Slug.REPORT_INVALID, "Say with `reason` why the report is amended.")
+        signed = self._signed_report(reading, job, reader, {**report}, code, reason.strip()[:500])
+
+        def change(present: Reading) -> Reading:
+            if len(present.reports) != len(reading.reports):
+                raise IllegalMove(f"{present.id} was amended meanwhile")
+            return present.amended(signed, reader.id, now())
+
+        return self._change(reading, change, reader)
+
+    def note_seen(self, job: Job, reader: Reader) -> None:
+        """Write down that the reader has seen the model's answer."""
+        self.readings.note_seen(job.id, reader.id)
+
+    def _signed_report(
+        self, reading: Reading, job: Job, reader: Reader, report: dict[str, Any], code: str, reason: str | None
+    ) -> dict[str, Any]:
+        step, at, number = self._take_code(reader, code), now(), len(reading.reports) + 1
+        claims = {
+            "reading": reading.id,
+            "job": job.id,
+            "number": number,
+            "report_sha256": digest_of(report),
+            "image_sha256": job.image.sha256,
+            "model_sha256": job.result["model"]["sha256"] if job.result else None,
+            "reader": reader.id,
+            "reader_name": reader.name,
+            "at": moment_text(at),
+            "totp_step": step,
+        }
+        return {
+            "number": number,
+            "report": report,
+            "reason": reason,
+            "at": moment_text(at),
+            "reader": reader.id,
+            "reader_name": reader.name,
+            "jws": self.signer.sign(claims),
+        }
+
+    def _take_code(self, reader: Reader, code: str) -> int:
+        try:
+            return self.codes.check(reader.id, code)
+        except CodeRefused as refused:
+            raise Problem(Slug.CODE_REFUSED, str(refused)) from refused
+        except CodesLocked as locked:
+            seconds = max(1, round((locked.until - now()).total_seconds()))
+            detail = "Too many wrong codes were sent. Wait, then send the present one."
+            raise Problem(Slug.CODE_REFUSED, detail, retry_after=seconds) from locked
+
+    def _own(self, reading: Reading, reader: Reader) -> Reading:
+        """Return the reading if this reader has claimed it. Raises Problem 409."""
+        if reading.state is not ReadingState.CLAIMED:
+            raise Problem(Slug.READING_MOVED, f"The reading is {reading.state}. Claim it first, if it is open.")
+        if reading.reader != reader.id:
+            raise _claimed(reading)
+        return reading
+
+    def _change(
+        self,
+        reading: Reading,
+        change: Callable[[Reading], Reading],
+        reader: Reader | None = None,
+        told: bool = True,
+    ) -> Reading:
+        def checked(present: Reading) -> Reading:
+            if reader and present.state is ReadingState.CLAIMED and present.reader != reader.id:
+                raise _claimed(present)
+            return change(present)
+
+        try:
+            after = (self.readings.change if told else self.readings.save)(reading, checked)
+        except IllegalMove as error:
+            state = self._read(reading.id).state
+            raise Problem(Slug.READING_MOVED, f"This cannot be done: the reading is {state}.") from error
+        except NotStored as error:
+            raise no_such_reading() from error
+        return self._told(after) if told else after
+
+    def _told(self, reading: Reading) -> Reading:
+        try:
+            arbitrate(reading, self.ledger, self.queue)
+            tell(reading, self.ledger, self.queue)
+        except TransientError as error:
+            log.warning("the sweeper will tell of this reading: %s", error, extra={"job": reading.job})
+        return reading
+
+    def _read(self, reading_id: str) -> Reading:
+        try:
+            return self.readings.read(reading_id)
+        except NotStored as error:
+            raise no_such_reading() from error
+
+    def _job(self, reading: Reading) -> Job:
+        try:
+            return self.ledger.current(reading.job)
+        except NotStored as error:
+            raise no_such_reading() from error
+
+
+class _Changed(Exception):
+    def __init__(self, version: int) -> None:
+        super().__init__(version)
+        self.version = version
+
+
+def no_such_reading() -> Problem:
+    """Make the problem of a reading that is not there, or is not the caller's."""
+    return Problem(Slug.NO_SUCH_READING, "There is no such reading. Check the id, and whose key it is.")
+
+
+def no_such_job() -> Problem:
+    """Make the problem of a job that a reader may not open."""
+    return Problem(Slug.NO_SUCH_JOB, "There is no such job, or it is not yours to read.")
+
+
+def _claimed(reading: Reading) -> Problem:
+    return Problem(
+        Slug.READING_CLAIMED,
+        f"{reading.reader_name} works on this reading. Take another one.",
+        reader_name=reading.reader_name,
+        claimed_at=moment_text(reading.claimed_at) if isinstance(reading.claimed_at, datetime) else None,
+    )
+
+
+def _valid(check: Callable[[], Any]) -> Any:
+    try:
+        return check()
+    except (ReportInvalid, TypeError, ValueError) as error:
+        raise Problem(Slug.REPORT_INVALID, f"{str(error)[:1].upper()}{str(error)[1:]}.") from error

@@ -1,0 +1,99 @@
+"""Serves the readings of a client's jobs: request, list, read and cancel."""
+
+from typing import Annotated, TypedDict
+
+from flask import Blueprint, Response, g, jsonify
+
+from api.http.problem_kinds import Slug
+from api.intake.fields import MOST_DUE, MOST_QUESTION, question_of
+from api.openapi.describe import Answer, describe
+from api.openapi.json_body import json_body
+from api.openapi.schema import CLOSED
+from api.readings.actions import ReadingActions
+from api.routes.job_answers import OWN_JOB_PROBLEMS, own_job
+from jobs.reading.documents import ReadingDocument, reading_document
+from jobs.reading.reading import Reading
+from jobs.record.job import now
+from jobs.record.states import Priority
+
+
+class ReadingRequest(TypedDict, total=False):
+    """What a client asks of a reader."""
+
+    priority: Annotated[Priority, "That of the job, unless given."]
+    due_seconds: Annotated[
+        int,
+        {"minimum": 60, "maximum": MOST_DUE},
+        "When it is due, from now: 3600 for `stat` and 86400 for `routine`, unless given.",
+    ]
+    question: Annotated[str, {"maxLength": MOST_QUESTION}, "What the reader is to answer."]
+
+
+class ReadingList(TypedDict):
+    """Readings."""
+
+    readings: list[ReadingDocument]
+
+
+def client_reading_routes(actions: ReadingActions, public_url: str) -> Blueprint:
+    """Make the blueprint of these routes."""
+    routes = Blueprint("client_readings", __name__, url_prefix="/v1")
+
+    @routes.post("/jobs/<job_id>/readings")
+    @describe(
+        "requestReading",
+        "Have a person read the radiograph of a job",
+        {
+            200: Answer("A reading of this job is open already.", ReadingDocument, ("ETag", "Location")),
+            201: Answer("The new reading.", ReadingDocument, ("ETag", "Location")),
+        },
+        (*OWN_JOB_PROBLEMS, Slug.NOT_READ),
+        description="The reading's events go to the job's `callback_url`.",
+        body=Annotated[ReadingRequest, CLOSED],
+        body_required=False,
+    )
+    def request_reading(job_id: str) -> Response:
+        job, given = own_job(job_id, actions.ledger), json_body()
+        reading, new = actions.request(
+            job,
+            priority=given.get("priority"),
+            due_seconds=given.get("due_seconds"),
+            question=question_of(given.get("question")),
+            callback_url=job.callback_url,
+        )
+        response = reading_answer(reading, public_url, 201 if new else 200)
+        response.headers["Location"] = f"{public_url}/v1/readings/{reading.id}"
+        return response
+
+    @routes.get("/jobs/<job_id>/readings")
+    @describe(
+        "listReadingsOfJob",
+        "List the readings of a job, oldest first",
+        {200: Answer("The readings.", ReadingList)},
+        OWN_JOB_PROBLEMS,
+    )
+    def list_of_job(job_id: str) -> Response:
+        job, at = own_job(job_id, actions.ledger), now()
+        found = actions.readings.of_job(job.id)
+        return jsonify(readings=[reading_document(reading, at, public_url) for reading in found])
+
+    @routes.post("/readings/<reading_id>/cancel")
+    @describe(
+        "cancelReading",
+        "Cancel a reading that is not signed",
+        {200: Answer("The canceled reading.", ReadingDocument, ("ETag",))},
+        (Slug.NO_SUCH_READING, Slug.READING_MOVED),
+    )
+    def cancel(reading_id: str) -> Response:
+        reading = actions.of_client(reading_id, g.caller.client)
+        return reading_answer(actions.cancel(reading), public_url)
+
+    return routes
+
+
+def reading_answer(reading: Reading, public_url: str, status: int = 200) -> Response:
+    """Make an answer of a reading, as its client sees it."""
+    response = jsonify(reading_document(reading, now(), public_url))
+    response.status_code = status
+    response.set_etag(str(reading.version))
+    return response

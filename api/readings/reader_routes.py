@@ -1,0 +1,217 @@
+"""Serves readings to readers, by a reader key: worklist, claim, draft, finding, signature, return.
+
+The pages of the reading room call the same actions.
+"""
+
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
+
+from flask import Blueprint, Response, g, jsonify, request
+
+from api.http.problem import Problem
+from api.http.problem_kinds import Slug
+from api.openapi.describe import Answer, describe
+from api.openapi.json_body import json_body
+from api.openapi.schema import CLOSED
+from api.readings.actions import ReadingActions
+from api.readings.client_routes import ReadingList, reading_answer
+from jobs.reading.documents import ReadingDocument, reading_document
+from jobs.reading.reading import Reading
+from jobs.reading.report import Report, Site
+from jobs.record.job import now
+
+_CODE = {"pattern": "^[0-9]{6}$"}
+_OWN = (Slug.NO_SUCH_READING, Slug.READING_CLAIMED, Slug.READING_MOVED)
+
+
+class Finding(TypedDict):
+    """A finding to commit."""
+
+    finding: Literal["fracture", "no_fracture", "not_sure", "not_diagnostic"]
+    sites: NotRequired[list[Site]]
+
+
+class Draft(TypedDict):
+    """The draft of a report: any of its members."""
+
+    draft: Annotated[dict[str, Any], "As far as it is written. It is not checked."]
+
+
+class Signature(TypedDict):
+    """A report to sign."""
+
+    report: Report
+    code: Annotated[str, _CODE, "The reader's one-time code."]
+    grade: NotRequired[
+        Annotated[
+            Literal["1", "2a", "2b", "3a", "3b"],
+            "The model's answer by RADPEER; from 2b on another reader decides.",
+        ]
+    ]
+
+
+class Amendment(TypedDict):
+    """A later version of a signed report."""
+
+    report: Report
+    code: Annotated[str, _CODE, "The reader's one-time code."]
+    reason: Annotated[str, {"minLength": 1, "maxLength": 500}, "Why it is amended."]
+
+
+class ReturnOrder(TypedDict):
+    """Why a reading goes back to its client."""
+
+    reason: Literal["not_diagnostic", "wrong_side", "other_view"]
+    text: NotRequired[Annotated[str, {"maxLength": 500}]]
+
+
+def reader_routes(actions: ReadingActions, public_url: str) -> Blueprint:
+    """Make the blueprint of these routes."""
+    routes = Blueprint("readings", __name__, url_prefix="/v1/readings")
+    answer = {200: Answer("The reading.", ReadingDocument, ("ETag",))}
+
+    def readers_answer(reading: Reading) -> Response:
+        """Make an answer of a reading as its reader sees it: with the draft."""
+        document = readers_document(reading, actions, public_url)
+        response = jsonify(document)
+        response.set_etag(str(reading.version))
+        return response
+
+    def own(reading_id: str) -> Reading:
+        return actions.of_reader(reading_id, g.reader)
+
+    @routes.get("")
+    @describe(
+        "listReadings",
+        "List the open readings of the reader's groups, those to do first first",
+        {200: Answer("The readings: overdue ones, then `stat`, then those due soonest.", ReadingList)},
+        readers=True,
+    )
+    def worklist() -> Response:
+        if "reader" not in g:
+            raise Problem(Slug.UNAUTHORIZED, "This takes a reader key; a client lists by /v1/jobs/{id}/readings.")
+        found = actions.worklist(g.reader)
+        return jsonify(readings=[readers_document(reading, actions, public_url) for reading in found])
+
+    @routes.get("/<reading_id>")
+    @describe(
+        "getReading",
+        "Get a reading, with its report once it is signed",
+        {**answer, 304: Answer("The reading has not changed.")},
+        (Slug.NO_SUCH_READING,),
+        headers=("If-None-Match",),
+        readers=True,
+    )
+    def show(reading_id: str) -> Response:
+        if "reader" in g:
+            response = readers_answer(own(reading_id))
+        else:
+            response = reading_answer(actions.of_client(reading_id, g.caller.client), public_url)
+        response.make_conditional(request)
+        return response
+
+    @routes.post("/<reading_id>/claim")
+    @describe(
+        "claimReading",
+        "Claim a reading: the first reader gets it. The claim lapses 30 minutes after the last draft",
+        answer,
+        _OWN,
+        readers=True,
+    )
+    def claim(reading_id: str) -> Response:
+        return readers_answer(actions.claim(own(reading_id), g.reader))
+
+    @routes.post("/<reading_id>/release")
+    @describe("releaseReading", "Give a claimed reading up, for other readers", answer, _OWN, readers=True)
+    def release(reading_id: str) -> Response:
+        return readers_answer(actions.release(own(reading_id), g.reader))
+
+    @routes.put("/<reading_id>/draft")
+    @describe(
+        "saveDraft",
+        "Save the draft of a report",
+        answer,
+        (*_OWN, Slug.DRAFT_CHANGED),
+        headers=("If-Match",),
+        body=Annotated[Draft, CLOSED],
+        readers=True,
+    )
+    def save_draft(reading_id: str) -> Response:
+        draft = json_body()["draft"]
+        return readers_answer(actions.save_draft(own(reading_id), g.reader, draft, matched_version()))
+
+    @routes.post("/<reading_id>/commit")
+    @describe(
+        "commitFinding",
+        "Commit the first finding. In a blind reading the model's answer is shown from then on",
+        answer,
+        (*_OWN, Slug.REPORT_INVALID),
+        body=Annotated[Finding, CLOSED],
+        readers=True,
+    )
+    def commit(reading_id: str) -> Response:
+        return readers_answer(actions.commit(own(reading_id), g.reader, json_body()))
+
+    @routes.post("/<reading_id>/sign")
+    @describe(
+        "signReport",
+        "Sign the report with a one-time code",
+        answer,
+        (*_OWN, Slug.REPORT_INVALID, Slug.CODE_REFUSED),
+        body=Annotated[Signature, CLOSED],
+        readers=True,
+    )
+    def sign(reading_id: str) -> Response:
+        given = json_body()
+        signed = actions.sign(own(reading_id), g.reader, given["report"], given["code"], given.get("grade"))
+        return readers_answer(signed)
+
+    @routes.post("/<reading_id>/amend")
+    @describe(
+        "amendReport",
+        "Sign a later version of a report, with a reason. The earlier versions stay",
+        answer,
+        (*_OWN, Slug.REPORT_INVALID, Slug.CODE_REFUSED),
+        body=Annotated[Amendment, CLOSED],
+        readers=True,
+    )
+    def amend(reading_id: str) -> Response:
+        given = json_body()
+        amended = actions.amend(own(reading_id), g.reader, given["report"], given["code"], given["reason"])
+        return readers_answer(amended)
+
+    @routes.post("/<reading_id>/return")
+    @describe(
+        "returnReading",
+        "Return a reading to its client, with a reason",
+        answer,
+        _OWN,
+        body=Annotated[ReturnOrder, CLOSED],
+        readers=True,
+    )
+    def give_back(reading_id: str) -> Response:
+        given = json_body()
+        returned = actions.give_back(own(reading_id), g.reader, given["reason"], given.get("text", ""))
+        return readers_answer(returned)
+
+    return routes
+
+
+def readers_document(reading: Reading, actions: ReadingActions, public_url: str) -> ReadingDocument:
+    """Return the JSON of a reading as this reader sees it: with the draft, without a hidden answer."""
+    document = reading_document(reading, now(), public_url)
+    if reading.reader == g.reader.id:
+        document["draft"] = reading.draft
+    if reading.committed and reading.reader == g.reader.id:
+        document["committed"], document["disagreement"] = reading.committed, reading.disagreement  # type: ignore[typeddict-item]
+    elif reading.reports and actions.answer_hidden(actions.readings.of_job(reading.job), g.reader):
+        # What another reader found, and whether the model agreed, would show the answer.
+        document |= {"committed": None, "disagreement": None, "report": None, "reports": []}  # type: ignore[typeddict-item]
+    return document
+
+
+def matched_version() -> int:
+    """Return the version that `If-Match` names. Raises Problem 400 without one."""
+    tags = [tag for tag in request.if_match.as_set() if tag.isascii() and tag.isdigit() and len(tag) < 9]
+    if len(tags) != 1:
+        raise Problem(Slug.MALFORMED, "Send `If-Match` with the `ETag` of the reading that was read last.")
+    return int(tags[0])
