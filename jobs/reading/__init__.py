@@ -1,0 +1,1 @@
+"""Readings: the people who read, and what they sign about a job's radiograph."""
