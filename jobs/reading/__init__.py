@@ -1,1 +1,1 @@
-"""Readings: what people find in a radiograph, from the request to the signed report."""
+"""Readings: the people who read, and what they sign about a job's radiograph."""
