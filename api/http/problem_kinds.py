@@ -129,9 +129,7 @@ KINDS: dict[str, Kind] = {
         "The model's answer is hidden until the reader commits a finding.",
         "Commit a finding; the answer is shown then.",
     ),
-    Slug.NOT_READ: Kind(
-        422, "No reader reads for this client.", "Ask the operator, or leave `read` out."
-    ),
+    Slug.NOT_READ: Kind(422, "No reader reads for this client.", "Ask the operator, or leave `read` out."),
     Slug.NOT_READY: Kind(
         409,
         "The job has not ended yet; with status 503, from /health/ready, no submissions are taken.",

@@ -148,7 +148,9 @@ class Intake:
             return replace(submission, reading=None)
         policy = self.policies.of(client)
         if wish and not policy.groups:
-            raise Problem(Slug.NOT_READ, "No reader reads for this client. Leave `read` out, or ask the operator.")
+            raise Problem(
+                Slug.NOT_READ, "No reader reads for this client. Leave `read` out, or ask the operator."
+            )
         if wish or policy.wish is Wish.NONE:
             return submission
         return replace(submission, reading={"wish": policy.wish, "due_seconds": None, "question": None})

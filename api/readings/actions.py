@@ -187,7 +187,13 @@ class ReadingActions:
         self.readings.note_seen(job.id, reader.id)
 
     def _signed_report(
-        self, reading: Reading, job: Job, reader: Reader, report: dict[str, Any], code: str, reason: str | None
+        self,
+        reading: Reading,
+        job: Job,
+        reader: Reader,
+        report: dict[str, Any],
+        code: str,
+        reason: str | None,
     ) -> dict[str, Any]:
         step, at, number = self._take_code(reader, code), now(), len(reading.reports) + 1
         claims = {
@@ -225,7 +231,9 @@ class ReadingActions:
     def _own(self, reading: Reading, reader: Reader) -> Reading:
         """Return the reading if this reader has claimed it. Raises Problem 409."""
         if reading.state is not ReadingState.CLAIMED:
-            raise Problem(Slug.READING_MOVED, f"The reading is {reading.state}. Claim it first, if it is open.")
+            raise Problem(
+                Slug.READING_MOVED, f"The reading is {reading.state}. Claim it first, if it is open."
+            )
         if reading.reader != reader.id:
             raise _claimed(reading)
         return reading

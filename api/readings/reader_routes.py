@@ -3,7 +3,7 @@
 The pages of the reading room call the same actions.
 """
 
-from typing import Annotated, Any, Literal, NotRequired, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict, cast
 
 from flask import Blueprint, Response, g, jsonify, request
 
@@ -14,7 +14,9 @@ from api.openapi.json_body import json_body
 from api.openapi.schema import CLOSED
 from api.readings.actions import ReadingActions
 from api.readings.client_routes import ReadingList, reading_answer
-from jobs.reading.documents import ReadingDocument, reading_document
+from jobs.reading.disagreement import Disagreement
+from jobs.reading.documents import Commitment, ReadingDocument, reading_document
+from jobs.reading.reader import Reader
 from jobs.reading.reading import Reading
 from jobs.reading.report import Report, Site
 from jobs.record.job import now
@@ -77,7 +79,7 @@ def reader_routes(actions: ReadingActions, public_url: str) -> Blueprint:
         return response
 
     def own(reading_id: str) -> Reading:
-        return actions.of_reader(reading_id, g.reader)
+        return actions.of_reader(reading_id, _reader())
 
     @routes.get("")
     @describe(
@@ -88,7 +90,9 @@ def reader_routes(actions: ReadingActions, public_url: str) -> Blueprint:
     )
     def worklist() -> Response:
         if "reader" not in g:
-            raise Problem(Slug.UNAUTHORIZED, "This takes a reader key; a client lists by /v1/jobs/{id}/readings.")
+            raise Problem(
+                Slug.UNAUTHORIZED, "This takes a reader key; a client lists by /v1/jobs/{id}/readings."
+            )
         found = actions.worklist(g.reader)
         return jsonify(readings=[readers_document(reading, actions, public_url) for reading in found])
 
@@ -196,16 +200,26 @@ def reader_routes(actions: ReadingActions, public_url: str) -> Blueprint:
     return routes
 
 
+def _reader() -> Reader:
+    """Return the reader who makes this request. Raises Problem 403 for a request by an API key."""
+    if "reader" not in g:
+        raise Problem(Slug.INSUFFICIENT_SCOPE, "This takes the key of a reader.", scope="reader")
+    reader: Reader = g.reader
+    return reader
+
+
 def readers_document(reading: Reading, actions: ReadingActions, public_url: str) -> ReadingDocument:
     """Return the JSON of a reading as this reader sees it: with the draft, without a hidden answer."""
     document = reading_document(reading, now(), public_url)
     if reading.reader == g.reader.id:
         document["draft"] = reading.draft
     if reading.committed and reading.reader == g.reader.id:
-        document["committed"], document["disagreement"] = reading.committed, reading.disagreement  # type: ignore[typeddict-item]
+        document["committed"] = cast(Commitment, reading.committed)
+        document["disagreement"] = cast(Disagreement, reading.disagreement)
     elif reading.reports and actions.answer_hidden(actions.readings.of_job(reading.job), g.reader):
         # What another reader found, and whether the model agreed, would show the answer.
-        document |= {"committed": None, "disagreement": None, "report": None, "reports": []}  # type: ignore[typeddict-item]
+        document["committed"] = document["disagreement"] = document["report"] = None
+        document["reports"] = []
     return document
 
 

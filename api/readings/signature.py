@@ -4,11 +4,10 @@ import hashlib
 import hmac
 from typing import Any
 
-from joserfc import jws
-from joserfc.jwk import OKPKey
-
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from joserfc import jws
+from joserfc.jwk import OKPKey
 
 from jobs.reading.report import canonical
 

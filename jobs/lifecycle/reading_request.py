@@ -1,11 +1,13 @@
 """Requests the reading that a job asks for, and settles a job only once its reading is requested."""
 
+from contextlib import suppress
 from datetime import timedelta
 
 from jobs.reading.events import tell
 from jobs.reading.policy import Policies
 from jobs.reading.reading import DUE_SECONDS
 from jobs.reading.readings import Readings, reading_id_of
+from jobs.record.errors import StoreUnavailable
 from jobs.record.job import Job
 from jobs.redis.queue import JobQueue
 from jobs.store.ledger import Ledger
@@ -31,7 +33,9 @@ def request_reading(job: Job, ledger: Ledger, queue: JobQueue) -> None:
         question=job.reading.get("question"),
         callback_url=job.callback_url,
     )
-    tell(reading, ledger, queue)
+    # Inference has no right to write events. The sweeper tells of the reading then.
+    with suppress(StoreUnavailable):
+        tell(reading, ledger, queue)
 
 
 def settle(job: Job, ledger: Ledger, queue: JobQueue) -> None:

@@ -18,8 +18,8 @@ from ulid import ULID
 
 from jobs.reading.policy import ReadingPolicy
 from jobs.reading.reading import DUE_SECONDS, KEPT_OPEN, Reading
-from jobs.reading.states import Mode
 from jobs.reading.reading_json import reading_from_json, reading_to_json
+from jobs.reading.states import Mode
 from jobs.record.errors import Conflict, NotStored, QueueUnavailable
 from jobs.record.ids import is_id, new_id
 from jobs.record.job import Job, moment_text, now
