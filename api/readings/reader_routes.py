@@ -89,11 +89,7 @@ def reader_routes(actions: ReadingActions, public_url: str) -> Blueprint:
         readers=True,
     )
     def worklist() -> Response:
-        if "reader" not in g:
-            raise Problem(
-                Slug.UNAUTHORIZED, "This takes a reader key; a client lists by /v1/jobs/{id}/readings."
-            )
-        found = actions.worklist(g.reader)
+        found = actions.worklist(_reader())
         return jsonify(readings=[readers_document(reading, actions, public_url) for reading in found])
 
     @routes.get("/<reading_id>")
