@@ -35,7 +35,7 @@ def pixel_routes(ledger: Ledger, answers: PixelAnswers) -> Blueprint:
             206: Answer("The bytes that `Range` names.", _BODY, (*_HEADERS, "Content-Range")),
             304: Answer("The client has them."),
         },
-        (*OWN_JOB_PROBLEMS, Slug.OBJECT_MISSING, Slug.BROKEN_IMAGE, Slug.TOO_BUSY),
+        (*OWN_JOB_PROBLEMS, Slug.OBJECT_MISSING, Slug.TOO_BUSY),
         headers=("Accept-Encoding", "If-None-Match", "If-Range", "Range"),
         description=_DESCRIPTION,
     )
