@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -39,6 +40,8 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 """What turns a picture of each EXIF orientation."""
+_FLIPS = {2: (1, -1), 3: (-1, -1), 4: (-1, 1), 6: (1, -1), 7: (-1, -1), 8: (-1, 1)}
+"""The same in steps through rows and columns; 5 to 8 exchange both before."""
 
 
 def format_of(data: bytes) -> str | None:
@@ -52,8 +55,31 @@ def format_of(data: bytes) -> str | None:
     return None
 
 
+class Grays(NamedTuple):
+    """A decoded file (height, width) and its chroma in 0..1: uint8, or numbers of any type if it is `deep`.
+
+    Deep numbers may count from white.
+    """
+
+    values: np.ndarray
+    chroma: float = 0.0
+    deep: bool = False
+    white_is_zero: bool = False
+
+
 def read(data: bytes, name: str, check_size: Callable[[int, int], None]) -> tuple[np.ndarray, float]:
-    """Decode one picture of format `name` to uint8 (height, width) and its chroma in 0..1.
+    """Decode as `read_grays` does, to uint8 (height, width) and its chroma in 0..1."""
+    grays = read_grays(data, name, check_size)
+    if not grays.deep:
+        return grays.values, grays.chroma
+    gray = _from_bits(grays.values)
+    return (255 - gray if grays.white_is_zero else gray), grays.chroma
+
+
+def read_grays(
+    data: bytes, name: str, check_size: Callable[[int, int], None], least: int | None = None
+) -> Grays:
+    """Decode one picture of format `name`. A JPEG may come smaller, with a longer side of `least` or more.
 
     The headers of the file are checked first, and `check_size(width, height)` is called before a pixel is
     decoded; both raise an ImageError. Every error of Pillow becomes BrokenImage or TooManyPixels: its plugins
@@ -67,6 +93,10 @@ def read(data: bytes, name: str, check_size: Callable[[int, int], None]) -> tupl
         with Image.open(file, formats=(name,)) as picture:
             check_size(*picture.size)
             _refuse_frames(picture, name)
+            if least is not None:
+                # libjpeg decodes half, a quarter or an eighth.
+                share = least / max(picture.size)
+                picture.draft(None, (round(picture.width * share), round(picture.height * share)))
             picture.load()
             return _to_gray(_upright(picture))
     except (ImageError, MemoryError):
@@ -80,7 +110,7 @@ def read(data: bytes, name: str, check_size: Callable[[int, int], None]) -> tupl
         ) from error
 
 
-def _read_tiff(data: bytes, check_size: Callable[[int, int], None]) -> tuple[np.ndarray, float]:
+def _read_tiff(data: bytes, check_size: Callable[[int, int], None]) -> Grays:
     page = find_page(data)
     try:
         read = _read_common_tiff(data, page, check_size)
@@ -91,13 +121,10 @@ def _read_tiff(data: bytes, check_size: Callable[[int, int], None]) -> tuple[np.
     values, white_is_zero, orientation = read_uncommon_tiff(data, page, check_size)
     if values.ndim == 3:
         return _to_gray(_turned(Image.fromarray(stretch(values)), orientation))
-    gray = np.array(_turned(Image.fromarray(_from_bits(values)), orientation))
-    return (255 - gray if white_is_zero else gray), 0.0
+    return Grays(_turned_numbers(values, orientation), deep=True, white_is_zero=white_is_zero)
 
 
-def _read_common_tiff(
-    data: bytes, page: int, check_size: Callable[[int, int], None]
-) -> tuple[np.ndarray, float] | None:
+def _read_common_tiff(data: bytes, page: int, check_size: Callable[[int, int], None]) -> Grays | None:
     """Read a page by Pillow; None for what Pillow misreads, always or in one byte order."""
     with TiffImageFile(io.BytesIO(data)) as picture:
         picture.seek(page)
@@ -106,16 +133,16 @@ def _read_common_tiff(
         bits, kinds = tags.get(_BITS, (1,)), tags.get(_SAMPLE_FORMAT, (_UNSIGNED,))
         if (max(bits) > 8 and len(bits) > 1) or (max(bits) <= 8 and set(kinds) != {_UNSIGNED}):
             return None
-        deep = picture.mode in _DEEP_MODES
         picture.load()
-        upright = _upright(picture)
-        if not deep:
-            return _to_gray(upright)
-        values = np.asarray(upright)
+        grays = _to_gray(_upright(picture))
+    if not grays.deep:
+        return grays
     # Pillow takes the highest of 32 bits for a sign, and turns only 8 bits and fewer that count from white.
     unsigned = bits == (32,) and kinds == (_UNSIGNED,)
-    gray = _from_bits(values.view(np.uint32) if unsigned else values)
-    return (255 - gray if tags.get(_PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO else gray), 0.0
+    return grays._replace(
+        values=grays.values.view(np.uint32) if unsigned else grays.values,
+        white_is_zero=tags.get(_PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO,
+    )
 
 
 def _refuse_frames(picture: Image.Image, name: str) -> None:
@@ -148,13 +175,19 @@ def _turned(picture: Image.Image, orientation: int) -> Image.Image:
     return picture if turn is None else picture.transpose(turn)
 
 
-def _to_gray(picture: Image.Image) -> tuple[np.ndarray, float]:
+def _turned_numbers(values: np.ndarray, orientation: int) -> np.ndarray:
+    """Turn numbers of any type as `_turned` turns a picture."""
+    down, along = _FLIPS.get(orientation, (1, 1))
+    return (values.T if 5 <= orientation <= 8 else values)[::down, ::along]
+
+
+def _to_gray(picture: Image.Image) -> Grays:
     if picture.mode in _DEEP_MODES:
-        return _from_bits(np.asarray(picture)), 0.0
+        return Grays(np.asarray(picture), deep=True)
     if picture.mode == "L":
-        return np.array(picture), 0.0
+        return Grays(np.array(picture))
     if picture.mode == "1":
-        return np.array(picture.convert("L")), 0.0
+        return Grays(np.array(picture.convert("L")))
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
     if picture.mode == "RGBA" and picture.getchannel("A").getextrema() != (0, 0):
@@ -162,7 +195,7 @@ def _to_gray(picture: Image.Image) -> tuple[np.ndarray, float]:
         black = Image.new("RGBA", picture.size, (0, 0, 0, 255))
         picture = Image.alpha_composite(black, picture)
     colours = picture.convert("RGB")
-    return np.array(colours.convert("L")), chroma_of(np.asarray(colours))
+    return Grays(np.array(colours.convert("L")), chroma_of(np.asarray(colours)))
 
 
 def _from_bits(values: np.ndarray) -> np.ndarray:
