@@ -38,7 +38,7 @@ _REPORT_VIOLATIONS = """addEventListener("securitypolicyviolation", event =>
 
 @contextmanager
 def chromium() -> Iterator["Browser"]:
-    """Chromium, headless. Playwright keeps an event loop in this thread until the end: no asyncio.run within."""
+    """Chromium, headless. Playwright keeps an event loop in this thread: call no asyncio.run meanwhile."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -67,7 +67,7 @@ def watched_page(browser: "Browser", origin: str, **options: object) -> Iterator
     """
     found = Offences()
     context = browser.new_context(base_url=origin, **options)  # type: ignore[arg-type]
-    context.expose_function("noteViolation", found.violations.append)
+    context.expose_function("noteViolation", lambda text: found.violations.append(text))
     context.add_init_script(_REPORT_VIOLATIONS)
     context.route(
         lambda url: (
