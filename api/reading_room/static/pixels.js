@@ -19,8 +19,7 @@ export function firstWindow(info) {
 
 /** DICOM's linear window (PS3.3 C.11.2.1.2): gray is (value - low) * slope, clipped to 0..1. */
 export function ramp([centre, width]) {
-  const span = Math.max(width - 1, 1e-3);
-  return {low: centre - 0.5 - span / 2, slope: 1 / span};
+  return {low: centre - 0.5 - (width - 1) / 2, slope: 1 / Math.max(width - 1, 1e-6)};
 }
 
 /** The picture and its halves, each the mean of 2 x 2, down to one pixel: [{data, columns, rows}]. */

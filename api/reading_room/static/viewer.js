@@ -75,7 +75,6 @@ export class Viewer {
 
   #startPainter() {
     try {
-      if (this.root.dataset.paint === "cpu") throw new Error("asked for");
       this.painter = gpuPainter(this.part("canvas"), this.levels, () => this.#paintOnCpu());
     } catch {
       this.#paintOnCpu();

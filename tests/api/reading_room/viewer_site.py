@@ -35,7 +35,7 @@ PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>A ra
 {% if views|length > 1 %}</div>{% endif %}
 <form><label>Text of the report <input name="text"></label></form>
 <a rel="next" href="#next">Next</a></main>{% include "_viewer_keys.html" %}</body></html>"""
-PAGE_STYLE = "body { margin: .5rem; background: #101214; color: #e6e9ec } h1 { font-size: 1.2rem } a { color: #9cf }"
+PAGE_STYLE = "body { margin: .5rem; background: #101214; color: #e6e9ec } a { color: #9cf }"
 ANSWER: dict[str, Any] = {
     "finding": "fracture",
     "probability": 0.873,
@@ -69,7 +69,7 @@ def bones(rows: int, columns: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Radiograph:
-    """A radiograph as its addresses serve it; `answer` None is one that is hidden while the reading is blind."""
+    """A radiograph as its addresses serve it; `answer` None is hidden, as in a blind reading."""
 
     pixels: np.ndarray
     info: dict[str, Any] = field(default_factory=dict)
