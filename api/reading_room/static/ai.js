@@ -1,10 +1,9 @@
 // The model's answer: over the picture as outlines and heat, and beside it as text.
 import {apply} from "./geometry.js";
 import {sizeText} from "./measure.js";
-import {corners, html, path, svg} from "./svg.js";
+import {button, corners, item, path, svg} from "./svg.js";
 
 const FINDINGS = {fracture: "Fracture", no_fracture: "No fracture", indeterminate: "Indeterminate"};
-const HIDDEN = "The answer is hidden until you commit a finding.";
 
 function share(value) {
   if (value < 0.01) return "< 0.01";
@@ -13,31 +12,31 @@ function share(value) {
 
 export class AiLayer {
   on = true;
-  answer = null;
   #regions = [];
 
   constructor(viewer) {
     this.viewer = viewer;
-    this.slider = viewer.part("heat");
-    this.slider.addEventListener("input", () => this.#show());
+    this.heat = viewer.part("heat");
+    this.heat.addEventListener("input", () => this.#show());
   }
 
   /** Ask for the answer, and show it; status 403 hides it until a finding is committed. */
   async load() {
     const {viewer} = this;
-    const response = await fetch(viewer.root.dataset.answer).catch(() => null);
-    this.answer = response?.ok ? await response.json() : null;
-    viewer.write("note", response?.status === 403 ? HIDDEN : "There is no answer of the model to show.");
-    if (this.answer) this.#write();
+    const response = await fetch(viewer.root.dataset.answer).catch(() => ({}));
+    this.answer = response.ok && await response.json();
+    this.note = response.status === 403 ? "The answer is hidden until you commit a finding."
+      : "There is no answer of the model to show.";
+    if (this.answer) this.#write(this.answer);
     this.#show();
-    viewer.queue();
   }
 
+  /** Switch the heat map on or off, or all that comes from the model. */
   toggle(heat) {
     if (!this.answer) return;
     this.on = heat || !this.on;
-    if (heat) this.slider.value = Number(this.slider.value) ? 0 : 50;
-    this.viewer.say(heat ? `Heat map ${this.slider.value} %` : `AI ${this.on ? "shown" : "off"}`);
+    if (heat) this.heat.value = this.heat.value > 0 ? 0 : 50;
+    this.viewer.say(heat ? `Heat map ${this.heat.value} %` : `AI ${this.on ? "on" : "off"}`);
     this.#show();
   }
 
@@ -54,63 +53,60 @@ export class AiLayer {
   }
 
   #show() {
-    const {viewer, slider} = this;
-    const shown = Boolean(this.answer) && this.on;
-    viewer.root.classList.toggle("answered", Boolean(this.answer));
+    const {viewer, heat} = this;
+    const known = Boolean(this.answer);
+    const shown = known && this.on;
+    viewer.root.classList.toggle("answered", known);
     viewer.root.classList.toggle("ai-off", !shown);
     viewer.part("badge").hidden = viewer.part("ai").hidden = !shown;
-    viewer.part("note").hidden = shown;
-    if (this.answer && !shown) viewer.write("note", "All AI is off.");
-    viewer.write("heat-value", `${slider.value} %`);
-    this.image?.setAttribute("opacity", slider.value / 100);
+    viewer.write("note", shown ? "" : known ? "All AI is off." : this.note);
+    viewer.write("heat-value", `${heat.value} %`);
+    this.image?.setAttribute("opacity", heat.value / 100);
     viewer.press("ai", !shown);
-    viewer.press("heat", shown && slider.value > 0);
+    viewer.press("heat", shown && heat.value > 0);
+    viewer.queue();
   }
 
-  #write() {
-    const {viewer, answer} = this;
-    const {columns, rows} = viewer.info;
-    const [low, high] = ["low", "high"].map(name => answer.operating_points.find(point => point.name === name));
-    const probability = share(answer.probability);
-    viewer.write("finding", `${FINDINGS[answer.finding]}, probability ${probability}`);
-    viewer.write("low-name", `Lower operating point ${share(low.threshold)}`);
-    viewer.write("high-name", `Upper operating point ${share(high.threshold)}`);
-    viewer.write("low-meaning", low.meaning);
-    viewer.write("high-meaning", high.meaning);
-    viewer.write("model", `Model ${answer.model.name} ${answer.model.version}. AI, not reviewed.`);
-    viewer.part("scale").setAttribute("aria-label", `Probability of a fracture ${probability}, of 0 to 1; lower `
-      + `operating point ${share(low.threshold)}, upper ${share(high.threshold)}`);
-    for (const [name, {threshold}] of [["low", low], ["between", low], ["high", high], ["above", high],
-      ["here", {threshold: answer.probability}]]) {
-      viewer.part(name).setAttribute("transform", `translate(${300 * threshold})`);
-    }
-    const warnings = answer.warnings ?? [];
+  #write({finding, probability, regions, warnings = [], model, operating_points}) {
+    const {viewer} = this;
+    const [low, high] = ["low", "high"].map(name => operating_points.find(point => point.name === name));
+    const outlined = regions.filter(({score}) => score >= low.threshold);
+    const below = regions.length - outlined.length;
+    for (const [name, text] of Object.entries({
+      finding: `${FINDINGS[finding]}, probability ${share(probability)}`,
+      "low-name": `Lower operating point ${share(low.threshold)}`,
+      "low-meaning": low.meaning,
+      "high-name": `Upper operating point ${share(high.threshold)}`,
+      "high-meaning": high.meaning,
+      model: `Model ${model.name} ${model.version}. AI, not reviewed.`,
+      unlisted: (outlined.length ? "" : "No region is outlined. ")
+        + (below ? `Below the lower operating point, so not outlined: ${below}.` : ""),
+    })) viewer.write(name, text);
+    viewer.part("scale").setAttribute("aria-label", `Probability of a fracture ${share(probability)}, of 0 to 1; `
+      + `lower operating point ${share(low.threshold)}, upper ${share(high.threshold)}`);
+    for (const [name, at] of Object.entries({
+      low: low.threshold, between: low.threshold, high: high.threshold, above: high.threshold, here: probability,
+    })) viewer.part(name).setAttribute("transform", `translate(${300 * at})`);
     viewer.part("warned").hidden = !warnings.length;
-    viewer.part("warnings").replaceChildren(...warnings.map(({detail}) => html("li", {}, detail)));
+    viewer.part("warnings").replaceChildren(...warnings.map(({detail}) => item(detail)));
 
-    const outlined = answer.regions.filter(({score}) => score >= low.threshold);
-    const below = answer.regions.length - outlined.length;
-    viewer.write("unlisted", (outlined.length ? "" : "No region is outlined. ")
-      + (below ? `Below the lower operating point, and so not outlined: ${below}.` : ""));
-    this.#regions = outlined.map((region, n) => this.#region(region, n + 1, region.score >= high.threshold));
-    this.image = svg("image", {href: viewer.root.dataset.heat, width: columns, height: rows, preserveAspectRatio: "none"});
+    this.#regions = outlined.map(({box, score}, n) => {
+      const certain = score >= high.threshold;
+      const d = path(corners(box), true);
+      const outline = svg("g", {class: certain ? "region" : "region doubtful"},
+        svg("path", {d, class: "halo"}), svg("path", {d, class: "line"}));
+      const label = svg("text", {class: "label"}, `${n + 1}: ${share(score)}`);
+      const listed = button(`Region ${n + 1}: ${share(score)}, ${sizeText(box, viewer.info)}, `
+        + (certain ? "solid" : "dashed: doubtful"), () => viewer.lookAt(box));
+      for (const [event, lit] of [["focus", true], ["mouseenter", true], ["blur", false], ["mouseleave", false]]) {
+        listed.addEventListener(event, () => [outline, label].forEach(part => part.classList.toggle("lit", lit)));
+      }
+      return {box, outline, label, listed};
+    });
+    const {columns: width, rows: height} = viewer.info;
+    this.image = svg("image", {href: viewer.root.dataset.heat, width, height, preserveAspectRatio: "none"});
     viewer.part("image").replaceChildren(this.image, ...this.#regions.map(({outline}) => outline));
     viewer.part("outlines").replaceChildren(...this.#regions.map(({label}) => label));
-    viewer.part("regions").replaceChildren(...this.#regions.map(({button}) => html("li", {}, button)));
-  }
-
-  #region({box, score}, number, certain) {
-    const {viewer} = this;
-    const d = path(corners(box), true);
-    const outline = svg("g", {class: certain ? "region" : "region doubtful"},
-      svg("path", {d, class: "halo"}), svg("path", {d, class: "line"}));
-    const label = svg("text", {class: "label"}, `${number}: ${share(score)}`);
-    const button = html("button", {type: "button"}, `Region ${number}: ${share(score)}, ${sizeText(box, viewer.info)}, `
-      + `${certain ? "solid" : "dashed: doubtful"}`);
-    for (const [event, lit] of [["focus", true], ["mouseenter", true], ["blur", false], ["mouseleave", false]]) {
-      button.addEventListener(event, () => [outline, label].forEach(part => part.classList.toggle("lit", lit)));
-    }
-    button.addEventListener("click", () => viewer.lookAt(box));
-    return {outline, label, button, box};
+    viewer.part("regions").replaceChildren(...this.#regions.map(({listed}) => item(listed)));
   }
 }

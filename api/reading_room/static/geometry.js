@@ -2,6 +2,9 @@
 
 const OPPOSITE = {A: "P", P: "A", L: "R", R: "L", H: "F", F: "H"};
 
+/** The image of a point under an affine matrix, written as SVG and canvas do. */
+export const apply = ([a, b, c, d, e, f], [x, y]) => [a * x + c * y + e, b * x + d * y + f];
+
 /** canvas = m (image - centre) scale + canvas / 2: x right, y down, in pixels of the image and of the device. */
 export class Geometry {
   m = [1, 0, 0, 1];
@@ -16,11 +19,11 @@ export class Geometry {
 
   get mirrored() {
     const [a, b, c, d] = this.m;
-    return a * d - b * c < 0;
+    return a * d < b * c;
   }
 
   get fitScale() {
-    const [w, h] = this.m[0] ? this.size : [this.size[1], this.size[0]];
+    const [w, h] = this.m[0] ? this.size : this.size.toReversed();
     return Math.min(this.view[0] / w, this.view[1] / h);
   }
 
@@ -35,7 +38,6 @@ export class Geometry {
     this.centre = this.size.map(side => side / 2);
   }
 
-  /** [a, b, c, d, e, f]: x' = a x + c y + e and y' = b x + d y + f, as SVG and canvas write it. */
   toCanvas() {
     const [a, b, c, d] = this.m.map(part => part * this.scale);
     const [x, y] = this.centre;
@@ -44,9 +46,8 @@ export class Geometry {
   }
 
   toImage() {
-    const [e, f] = this.toCanvas().slice(4);
-    const [a, b, c, d] = this.m.map(part => part / this.scale);
-    return [a, b, c, d, -(a * e + c * f), -(b * e + d * f)];
+    const [e, f] = this.step(...this.toCanvas().slice(4));
+    return [...this.m.map(part => part / this.scale), -e, -f];
   }
 
   /** A step on the canvas as one in the image. */
@@ -55,24 +56,23 @@ export class Geometry {
     return [(a * dx + c * dy) / this.scale, (b * dx + d * dy) / this.scale];
   }
 
-  pan(dx, dy) {
-    const moved = this.step(dx, dy);
-    this.centre = this.within(this.centre.map((at, axis) => at - moved[axis]));
-    this.fitted = false;
-  }
-
   /** The nearest point of the image. */
   within(point) {
     return point.map((at, axis) => Math.min(this.size[axis], Math.max(0, at)));
   }
 
+  pan(dx, dy) {
+    const [x, y] = this.step(dx, dy);
+    this.centre = this.within([this.centre[0] - x, this.centre[1] - y]);
+    this.fitted = false;
+  }
+
   /** Zoom by `factor`; what lies at (x, y) of the canvas stays there. */
   zoom(factor, x = this.view[0] / 2, y = this.view[1] / 2) {
     const scale = Math.min(64, Math.max(this.fitScale / 8, this.scale * factor));
-    const at = apply(this.toImage(), [x, y]);
+    const away = this.step(x - this.view[0] / 2, y - this.view[1] / 2).map(at => at * (1 - this.scale / scale));
+    this.centre = this.centre.map((at, axis) => at + away[axis]);
     this.scale = scale;
-    const away = this.step(x - this.view[0] / 2, y - this.view[1] / 2);
-    this.centre = at.map((value, axis) => value - away[axis]);
     this.fitted = false;
   }
 
@@ -87,15 +87,13 @@ export class Geometry {
     this.m = [-a, -b, c, d];
   }
 
-  /** What of the patient lies at the canvas's right, bottom, left and top; "" where `orientation` does not say. */
+  /** What of the patient lies right, below, left and above on the canvas; "" where `orientation` is unknown. */
   sides(orientation) {
-    const [right, down] = (orientation ?? "").toUpperCase().match(/[APLRHF]+/g) ?? [];
-    return [[1, 0], [0, 1], [-1, 0], [0, -1]].map(([x, y]) => {
-      const [dx, dy] = this.step(x, y);
-      const [letters, sign] = dx ? [right, dx] : [down, dy];
-      return sign > 0 ? letters ?? "" : (letters ?? "").replace(/./g, letter => OPPOSITE[letter]);
+    const [across = "", down = ""] = orientation?.match(/[APLRHF]+/g) ?? [];
+    return [[1, 0], [0, 1], [-1, 0], [0, -1]].map(step => {
+      const [x, y] = this.step(...step);
+      const letters = x ? across : down;
+      return x + y > 0 ? letters : letters.replace(/./g, letter => OPPOSITE[letter]);
     });
   }
 }
-
-export const apply = ([a, b, c, d, e, f], [x, y]) => [a * x + c * y + e, b * x + d * y + f];

@@ -1,31 +1,29 @@
-// Measures in a radiograph. `millimetres` alone turns pixels into lengths, for rulers, angles and regions.
+// Measures in a radiograph. `millimetres` alone makes lengths of pixels: for rulers, angles and regions.
 
 const PLANES = {detector: " at detector", patient: " in patient (calibrated)"};
 
 /** The step from `a` to `b` in millimetres, or in pixels where the source gives no spacing.
  *
- * `info.spacing_mm` is millimetres between rows and between columns. The server reads it from the header, with
- * the plane in which it holds: the detector shows all larger than it is; "patient" is corrected for that. Its
- * DICOM SR and FHIR answers state the same spacing. A length is never given without its plane.
+ * `spacing_mm` is millimetres between rows and between columns. The server reads it from the header, with the
+ * plane in which it holds: the detector shows all larger than it is, and "patient" is corrected for that. Its
+ * DICOM SR and FHIR state the same spacing. No length is given without its plane.
  */
-export function millimetres(a, b, info) {
-  const [rows, columns] = info.spacing_mm ?? [1, 1];
+export function millimetres(a, b, {spacing_mm}) {
+  const [rows, columns] = spacing_mm ?? [1, 1];
   return [(b[0] - a[0]) * columns, (b[1] - a[1]) * rows];
 }
 
-const unit = info =>
-  info.spacing_mm ? ` mm${PLANES[info.spacing_plane] ?? " (plane not stated)"}` : " px (no scale)";
-const digits = (value, info) => value.toFixed(info.spacing_mm ? 1 : 0);
+const written = (lengths, {spacing_mm, spacing_plane}) =>
+  lengths.map(length => length.toFixed(spacing_mm ? 1 : 0)).join(" × ")
+  + (spacing_mm ? ` mm${PLANES[spacing_plane] ?? " (plane not stated)"}` : " px (no scale)");
 
-export const lengthText = (a, b, info) => digits(Math.hypot(...millimetres(a, b, info)), info) + unit(info);
+export const lengthText = (a, b, info) => written([Math.hypot(...millimetres(a, b, info))], info);
 
 /** Width and height of [x, y, width, height]. */
-export const sizeText = ([x, y, w, h], info) =>
-  millimetres([x, y], [x + w, y + h], info).map(side => digits(side, info)).join(" × ") + unit(info);
+export const sizeText = ([x, y, w, h], info) => written(millimetres([x, y], [x + w, y + h], info), info);
 
-function degrees([ax, ay], [bx, by]) {
-  return Math.abs(Math.atan2(ax * by - ay * bx, ax * bx + ay * by)) * 180 / Math.PI;
-}
+const degrees = ([ax, ay], [bx, by]) =>
+  Math.abs(Math.atan2(ax * by - ay * bx, ax * bx + ay * by)) * 180 / Math.PI;
 
 /** The angle at `corner`. */
 export const angleText = (a, corner, b, info) =>

@@ -1,21 +1,28 @@
-// Makes elements of SVG and HTML. Attributes only: the content policy allows no inline style.
+// Makes elements by attributes and properties alone: the content policy allows no inline style.
 
-/** Make an SVG element with these attributes and children. */
-export function svg(name, attributes = {}, ...children) {
+export function svg(name, attributes, ...children) {
   const made = document.createElementNS("http://www.w3.org/2000/svg", name);
   for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
   made.append(...children);
   return made;
 }
 
-/** Make an HTML element with these properties and children. */
-export function html(name, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(name), properties);
+/** A list item of HTML. */
+export function item(...children) {
+  const made = document.createElement("li");
   made.append(...children);
   return made;
 }
 
+export function button(text, click) {
+  const made = document.createElement("button");
+  made.type = "button";
+  made.textContent = text;
+  made.addEventListener("click", click);
+  return made;
+}
+
 /** A path through points; `closed` leads back to the first. */
-export const path = (points, closed) => `M${points.map(p => p.join()).join("L")}${closed ? "Z" : ""}`;
+export const path = (points, closed) => `M${points.join("L")}${closed ? "Z" : ""}`;
 
 export const corners = ([x, y, w, h]) => [[x, y], [x + w, y], [x + w, y + h], [x, y + h]];

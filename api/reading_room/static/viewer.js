@@ -12,7 +12,8 @@ import {fetchPixels, firstWindow, pyramid, ramp} from "./pixels.js";
 import {listen} from "./pointer.js";
 
 export const viewers = new Map();
-const MEASURES = ["length", "angle", "cobb"];
+const SLIDERS = ["centre", "width"];
+const MEASURES = ["length", "angle", "cobb", "window"];
 const whole = Math.round;
 let active;
 
@@ -27,11 +28,9 @@ export class Viewer {
     this.root = root;
     this.surface = this.part("surface");
     const {columns, rows} = root.dataset;
-    this.info = {columns: Number(columns), rows: Number(rows)};
-    this.geometry = new Geometry(this.info);
+    this.#use({columns: Number(columns), rows: Number(rows)});
     this.marks = new Marks(this);
     this.ai = new AiLayer(this);
-    root.classList.add("on");
     listen(this);
     for (const event of ["pointerdown", "focusin"]) root.addEventListener(event, () => (active = this));
     root.addEventListener("click", ({target}) => {
@@ -39,8 +38,11 @@ export class Viewer {
       if (tool) this.choose(tool);
       else if (action) this.act(action);
     });
+    SLIDERS.forEach((name, n) => this.part(name).addEventListener("input", ({target}) =>
+      this.setWindow(this.window.with(n, Number(target.value)))));
+    root.classList.add("on");
     new ResizeObserver(() => this.draw()).observe(this.surface);
-    this.ready = this.#load();
+    this.#load();
   }
 
   part(name) {
@@ -55,15 +57,19 @@ export class Viewer {
     this.root.querySelector(`[data-action="${action}"]`).setAttribute("aria-pressed", pressed);
   }
 
+  #use(info) {
+    this.info = info;
+    this.geometry = new Geometry(info);
+  }
+
   async #load() {
     try {
       const {info, data} = await fetchPixels(this.root.dataset.pixels);
-      this.info = info;
-      this.geometry = new Geometry(info);
-      this.first = this.window = firstWindow(info);
-      this.levels = pyramid(data, info);
-      this.#startPainter();
-      this.#prepareSliders();
+      this.#use(info);
+      const [centre, width] = this.first = this.window = firstWindow(info);
+      [[Math.min(info.min, centre), Math.max(info.max, centre)], [1, 2 * Math.max(info.max - info.min, width)]]
+        .forEach((limits, n) => ([this.part(SLIDERS[n]).min, this.part(SLIDERS[n]).max] = limits));
+      this.#startPainter(pyramid(data, info));
       this.write("state", info.voi === "LUT" ? "full, without the source’s display table" : "full");
       this.root.classList.add("full");
       this.draw();
@@ -73,31 +79,19 @@ export class Viewer {
     await this.ai.load();
   }
 
-  #startPainter() {
+  #startPainter(levels) {
+    const onCpu = () => {
+      // A canvas that has had WebGL gives no other context: another takes its place.
+      const canvas = this.part("canvas").cloneNode();
+      this.part("canvas").replaceWith(canvas);
+      this.painter = cpuPainter(canvas, levels);
+      this.queue();
+    };
     try {
-      this.painter = gpuPainter(this.part("canvas"), this.levels, () => this.#paintOnCpu());
+      this.painter = gpuPainter(this.part("canvas"), levels, onCpu);
     } catch {
-      this.#paintOnCpu();
+      onCpu();
     }
-  }
-
-  #paintOnCpu() {
-    // A canvas that has had WebGL gives no other context: another takes its place.
-    const canvas = this.part("canvas").cloneNode();
-    this.part("canvas").replaceWith(canvas);
-    this.painter = cpuPainter(canvas, this.levels);
-    this.queue();
-  }
-
-  #prepareSliders() {
-    const {min, max} = this.info;
-    const [centre, width] = this.first;
-    const limits = [[Math.min(min, centre), Math.max(max, centre)], [1, 2 * Math.max(max - min, width)]];
-    ["centre", "width"].forEach((name, n) => {
-      const slider = this.part(name);
-      [slider.min, slider.max] = limits[n];
-      slider.addEventListener("input", () => this.setWindow(this.window.with(n, Number(slider.value))));
-    });
   }
 
   /** Draw before the next frame, once, however often this is called. */
@@ -108,16 +102,14 @@ export class Viewer {
   draw() {
     cancelAnimationFrame(this.#frame);
     this.#frame = 0;
-    const {geometry, info, inverted, surface} = this;
+    const {geometry, info, surface} = this;
     const canvas = this.part("canvas");
     const size = [surface.clientWidth, surface.clientHeight].map(side => whole(side * devicePixelRatio));
     if (canvas.width !== size[0] || canvas.height !== size[1]) [canvas.width, canvas.height] = size;
     geometry.resize(size);
     if (this.painter) {
-      this.painter({
-        toImage: geometry.toImage(), scale: geometry.scale, ...ramp(this.window),
-        inverted: inverted !== (info.photometric === "MONOCHROME1"),
-      });
+      const inverted = this.inverted !== (info.photometric === "MONOCHROME1");
+      this.painter({toImage: geometry.toImage(), scale: geometry.scale, ...ramp(this.window), inverted});
       this.#write();
     }
     this.ai.draw();
@@ -126,10 +118,9 @@ export class Viewer {
 
   #write() {
     const {geometry, info} = this;
-    this.window.forEach((value, n) => {
-      const name = ["centre", "width"][n];
-      this.part(name).value = value;
-      this.write(`${name}-value`, whole(value));
+    SLIDERS.forEach((name, n) => {
+      this.part(name).value = this.window[n];
+      this.write(`${name}-value`, whole(this.window[n]));
     });
     this.write("window", `C ${whole(this.window[0])} W ${whole(this.window[1])}`);
     this.write("zoom", `${whole(geometry.scale * 100)} %`);
@@ -160,8 +151,8 @@ export class Viewer {
   /** Bring [x, y, width, height] of the image into the middle, with its surroundings. */
   lookAt([x, y, w, h]) {
     const {geometry} = this;
-    geometry.centre = [x + w / 2, y + h / 2];
     geometry.zoom(Math.min(...geometry.view) / (3 * Math.max(w, h) * geometry.scale));
+    geometry.centre = [x + w / 2, y + h / 2];
     this.moved();
   }
 
@@ -183,54 +174,42 @@ export class Viewer {
     this.queue();
   }
 
-  /** Take this tool; the one that is in use is put away. */
+  /** Take this tool, or put it away. */
   choose(tool) {
     this.marks.cancel();
     this.tool = this.tool === tool ? "window" : tool;
     for (const button of this.root.querySelectorAll("[data-tool]")) {
-      button.setAttribute("aria-pressed", button.dataset.tool === this.tool);
-      if (button.dataset.tool === this.tool) this.say(`Tool: ${button.textContent}`);
+      button.ariaPressed = button.dataset.tool === this.tool;
     }
+    this.say(`Tool: ${this.tool}`);
   }
 
   /** Do what a key or a button stands for. */
   act(action) {
-    const {geometry, window: [centre, width]} = this;
+    const {geometry, window: [centre, width], first = [0, 1]} = this;
     const far = Math.min(...geometry.view) / 8;
-    const step = this.first?.[1] / 20;
-    const zoom = factor => {
-      geometry.zoom(factor);
-      this.say(`Zoom ${whole(geometry.scale * 100)} %`);
-    };
-    const seen = {
+    const move = (x, y) => () => geometry.pan(x * far, y * far);
+    const zoom = factor => () => geometry.zoom(factor);
+    const shift = (c, w) => () => this.setWindow([centre + c * first[1] / 20, width + w * first[1] / 20]);
+    const actions = {
       invert: () => (this.inverted = !this.inverted),
       turn: () => geometry.turn(true),
       turnBack: () => geometry.turn(false),
       flip: () => geometry.flip(),
       fit: () => geometry.fit(),
-      actual: () => zoom(1 / geometry.scale),
-      zoomIn: () => zoom(1.25),
-      zoomOut: () => zoom(0.8),
-      left: () => geometry.pan(far, 0),
-      right: () => geometry.pan(-far, 0),
-      up: () => geometry.pan(0, far),
-      down: () => geometry.pan(0, -far),
-      narrower: () => this.setWindow([centre, width - step]),
-      wider: () => this.setWindow([centre, width + step]),
-      centreDown: () => this.setWindow([centre - step, width]),
-      centreUp: () => this.setWindow([centre + step, width]),
-      reset: () => this.setWindow(this.first),
+      actual: zoom(1 / geometry.scale), zoomIn: zoom(1.25), zoomOut: zoom(0.8),
+      left: move(1, 0), right: move(-1, 0), up: move(0, 1), down: move(0, -1),
+      narrower: shift(0, -1), wider: shift(0, 1), centreDown: shift(-1, 0), centreUp: shift(1, 0),
+      reset: () => this.setWindow(first),
       heat: () => this.ai.toggle(true),
       ai: () => this.ai.toggle(),
-      measure: () => this.choose([...MEASURES, "window"][MEASURES.indexOf(this.tool) + 1]),
-    };
-    const always = {
+      measure: () => this.choose(MEASURES[(MEASURES.indexOf(this.tool) + 1) % 4]),
       keys: openKeys,
       next: () => document.querySelector("a[rel~=next]")?.click(),
       previous: () => document.querySelector("a[rel~=prev]")?.click(),
     };
     if (this.root.querySelector(`[data-tool="${action}"]`)) this.choose(action);
-    else (always[action] ?? (this.painter && seen[action]))?.();
+    else actions[action]?.();
     this.moved();
   }
 
@@ -247,8 +226,7 @@ for (const root of document.querySelectorAll("[data-viewer]")) viewers.set(root,
 [active] = viewers.values();
 document.addEventListener("keydown", event => {
   const action = actionOf(event);
-  if (action && active) {
-    event.preventDefault();
-    active.act(action);
-  }
+  if (!action) return;
+  event.preventDefault();
+  active.act(action);
 });
