@@ -23,7 +23,7 @@ COPY LICENSE NOTICE ./
 FROM base AS light-packages
 COPY deploy/linuxone.lock /tmp/
 RUN python3 -m venv --system-site-packages /opt/venv \
-    && pip install --no-deps --only-binary :all: --require-hashes -r /tmp/linuxone.lock
+    && pip install --no-deps --only-binary :all: --no-binary http-ece --require-hashes -r /tmp/linuxone.lock
 
 FROM base AS light
 COPY --from=light-packages /opt/venv /opt/venv
@@ -56,7 +56,8 @@ COPY deploy/linuxone.lock deploy/light.lock /tmp/
 RUN dnf install -y gcc python3-devel freetype-devel libjpeg-turbo-devel libtiff-devel libwebp-devel zlib-devel \
     && dnf clean all \
     && sed -n '/^pillow==/,/^[a-z]/p' /tmp/light.lock | sed '$d' > /tmp/pillow.lock \
-    && pip install --target /opt/osteo --no-deps --only-binary :all: --require-hashes -r /tmp/linuxone.lock \
+    && pip install --target /opt/osteo --no-deps --only-binary :all: --no-binary http-ece --require-hashes \
+        -r /tmp/linuxone.lock \
     && pip install --target /opt/osteo --no-deps --no-binary pillow --require-hashes -r /tmp/pillow.lock \
     && echo /opt/osteo > "$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/osteo.pth"
 RUN useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin osteo

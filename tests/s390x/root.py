@@ -99,7 +99,13 @@ def add_pure_packages(root: Path) -> None:
     shutil.rmtree(site, ignore_errors=True)
     pip = (sys.executable, "-m", "pip", "install", "-qq", "--disable-pip-version-check")
     # "any": what is not pure Python is refused.
-    target = ("--only-binary=:all:", "--platform=any", f"--python-version={PYTHON}", f"--target={site}")
+    target = (
+        "--only-binary=:all:",
+        "--no-binary=http-ece",
+        "--platform=any",
+        f"--python-version={PYTHON}",
+        f"--target={site}",
+    )
     _run(*pip, *target, "--no-deps", "--require-hashes", f"--requirement={LOCK}")
     # A static program of this machine's, which the kernel runs inside as well: Debian's would be emulated.
     shutil.copy2(Path(sys.executable).with_name("rclone"), root / "usr/local/bin/rclone")

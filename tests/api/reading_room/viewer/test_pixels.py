@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.api.reading_room.conftest import Pages
-from tests.api.reading_room.viewer_site import Site, bones
+from tests.api.reading_room.viewer.conftest import Pages
+from tests.api.reading_room.viewer.site import Site, bones
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -20,7 +20,7 @@ HTMLCanvasElement.prototype.getContext = function (kind, ...rest) {
     return kind === "webgl2" ? null : real.call(this, kind, ...rest);
 };"""
 PAINTED = """async steps => {
-    const {viewers} = await import("/static/viewer.js");
+    const {viewers} = await import("/read/static/viewer.js");
     const [viewer] = viewers.values();
     return steps.map(({window, scale, actions}) => {
         if (window) viewer.window = window;

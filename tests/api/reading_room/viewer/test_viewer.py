@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from tests.api.reading_room.conftest import Pages
-from tests.api.reading_room.viewer_site import ANSWER, ROOM, Site
+from tests.api.reading_room.viewer.conftest import Pages
+from tests.api.reading_room.viewer.site import ANSWER, ROOM, Site
 from tests.browser import accessibility_faults
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
 STATE = """async number => {
-    const {viewers} = await import("/static/viewer.js");
+    const {viewers} = await import("/read/static/viewer.js");
     const {geometry, window, inverted, tool, sites} = [...viewers.values()][number];
     return {...geometry, window, inverted, tool, sites};
 }"""
@@ -59,7 +59,7 @@ def on_screen(page: "Page", number: int, x: float, y: float) -> tuple[float, flo
     """Where a point of the image is on the page."""
     left, top = page.evaluate(
         """async ([number, x, y]) => {
-            const {viewers} = await import("/static/viewer.js");
+            const {viewers} = await import("/read/static/viewer.js");
             const viewer = [...viewers.values()][number];
             const [a, b, c, d, e, f] = viewer.toScreen();
             const frame = viewer.surface.getBoundingClientRect();
@@ -100,7 +100,7 @@ def test_the_pointer_windows_moves_zooms_and_fits(site: Site, pages: Pages):
         first = state(page)
         assert first["window"] == pytest.approx([1320, 2640])
         assert part(page, "window").text_content() == "C 1320 W 2640"
-        x, y = middle(page)
+        x, y = map(round, middle(page))
         page.mouse.move(x + 30, y - 20)
         under = page.evaluate(IMAGE_POINT, [x + 30, y - 20])
         page.mouse.wheel(0, -600)
@@ -123,8 +123,8 @@ def test_the_pointer_windows_moves_zooms_and_fits(site: Site, pages: Pages):
 
 
 IMAGE_POINT = """async ([x, y]) => {
-    const {viewers} = await import("/static/viewer.js");
-    const {inImage} = await import("/static/pointer.js");
+    const {viewers} = await import("/read/static/viewer.js");
+    const {inImage} = await import("/read/static/pointer.js");
     return inImage([...viewers.values()][0], {clientX: x, clientY: y});
 }"""
 
@@ -306,7 +306,7 @@ def test_a_blind_reader_is_told_only_that_the_answer_is_hidden(site: Site, pages
         assert not accessibility_faults(page)
         site.put("blind")
         page.evaluate("""async () => {
-            const {viewers} = await import("/static/viewer.js");
+            const {viewers} = await import("/read/static/viewer.js");
             await [...viewers.values()][0].ai.load();
         }""")
         assert part(page, "finding").is_visible()
@@ -328,8 +328,8 @@ def test_a_length_names_its_unit_and_its_plane(
         opened(page, site.put("scaled", spacing_mm=spacing, spacing_plane=plane))
         found = page.evaluate(
             """async () => {
-                const {viewers} = await import("/static/viewer.js");
-                const {lengthText} = await import("/static/measure.js");
+                const {viewers} = await import("/read/static/viewer.js");
+                const {lengthText} = await import("/read/static/measure.js");
                 return lengthText([10, 20], [110, 70], [...viewers.values()][0].info);
             }"""
         )
@@ -377,7 +377,7 @@ def test_a_measure_is_placed_moved_and_removed_by_keyboard(site: Site, pages: Pa
         assert length() == pytest.approx(before - 11, abs=0.1)
         page.wait_for_function(
             "text => document.querySelector('[data-part=said]').textContent === text",
-            arg=entry.text_content(),
+            arg=f"Length: {length():.1f} mm at detector",
         )
         page.keyboard.press("Tab")
         assert "end 2" in page.evaluate("() => document.activeElement.getAttribute('aria-label')")
@@ -404,7 +404,7 @@ def test_marked_sites_are_told_to_the_page_and_shown_from_it(site: Site, pages: 
         given = [{"point": [50, 60], "bone": "radius"}, {"box": [10, 20, 30, 40], "bone": None}]
         page.evaluate(
             """async sites => {
-                const {viewers} = await import("/static/viewer.js");
+                const {viewers} = await import("/read/static/viewer.js");
                 [...viewers.values()][0].sites = sites;
             }""",
             given,

@@ -18,24 +18,21 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader
 from PIL import Image
 
-ROOM = Path(__file__).parents[3] / "api" / "reading_room"
+ROOM = Path(__file__).parents[4] / "api" / "reading_room"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
 TYPES = {".js": "text/javascript", ".css": "text/css"}
-PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>A radiograph</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<link rel="stylesheet" href="/static/viewer.css">
-<link rel="stylesheet" href="/static/page.css">
-<script type="module" src="/static/viewer.js"></script></head>
-<body><main><h1>Reading room</h1>
+PAGE = """{% extends "base.html" %}{% block title %}A radiograph{% endblock %}
+{% block head %}<link rel="stylesheet" href="{{ room }}/static/viewer.css">{% endblock %}
+{% block scripts %}<script type="module" src="{{ room }}/static/viewer.js"></script>{% endblock %}
+{% block main %}<h1>A radiograph</h1>
 {% if views|length > 1 %}<div class="viewers">{% endif %}
 {% for view in views %}{% include "_viewer.html" %}{% endfor %}
 {% if views|length > 1 %}</div>{% endif %}
 <form><label>Text of the report <input name="text"></label></form>
-<a rel="next" href="#next">Next</a></main>{% include "_viewer_keys.html" %}</body></html>"""
-PAGE_STYLE = "body { margin: .5rem; background: #101214; color: #e6e9ec } a { color: #9cf }"
+<a rel="next" href="#next">Next</a>{% include "_viewer_keys.html" %}{% endblock %}"""
 ANSWER: dict[str, Any] = {
     "finding": "fracture",
     "probability": 0.873,
@@ -131,7 +128,7 @@ class Site:
     def page(self, names: str) -> str:
         views = [self._view(name, n, names.count("+")) for n, name in enumerate(names.split("+"), 1)]
         environment = Environment(loader=FileSystemLoader(ROOM / "templates"), autoescape=True)
-        return environment.from_string(PAGE).render(views=views)
+        return environment.from_string(PAGE).render(views=views, room="/read")
 
     def _view(self, name: str, number: int, others: int) -> dict[str, Any]:
         radiograph = self.radiographs[name]
@@ -178,9 +175,7 @@ def viewer_site() -> Iterator[Site]:
             self.wfile.write(body)
 
         def _found(self, path: str) -> tuple[int, str, bytes, dict[str, str]]:
-            if path == "/static/page.css":
-                return 200, "text/css", PAGE_STYLE.encode(), {}
-            if path.startswith("/static/"):
+            if path.startswith("/read/static/"):
                 file = ROOM / "static" / Path(path).name
                 return 200, TYPES[file.suffix], file.read_bytes(), {}
             name, _, part = path.removeprefix("/read/").partition("/")

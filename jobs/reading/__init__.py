@@ -1,0 +1,1 @@
+"""Readings: what people find in a radiograph, from the request to the signed report."""
