@@ -29,6 +29,13 @@ from api.intake.decode import Pictures
 from api.intake.submission import FORM_OVERHEAD
 from api.reading_room.blueprint import reading_room
 from api.reading_room.page import answer_browsers
+from api.reading_room.pages import add_pages
+from api.reading_room.parts import Room
+from api.readings.actions import ReadingActions
+from api.readings.client_routes import client_reading_routes
+from api.readings.key_set_routes import key_set_routes
+from api.readings.reader_routes import reader_routes
+from api.readings.signature import Signer
 from api.results.dicom_report import silence_highdicom
 from api.results.pixels import PixelAnswers
 from api.routes.dicomweb import dicomweb_routes
@@ -48,6 +55,8 @@ from api.routes.uploads import upload_routes
 from api.routes.waiting import Waiting
 from api.routes.webhook import WebhookContext, webhook_routes
 from jobs.logs import log_as_json
+from jobs.reading.policy import Policies
+from jobs.reading.readings import Readings
 from jobs.record.errors import NotStored, StoreUnavailable
 from jobs.redis.changes import Changes
 from jobs.settings import Settings, warn_of_unknown
@@ -101,7 +110,8 @@ def create_app(settings: Settings, given: Collaborators) -> Flask:
     pictures = Pictures.of(settings)
     app.extensions["pictures"] = pictures
     admission = Admission.over(settings, ledger.view.client_queues)
-    intake = Intake(settings, ledger, stores.queue, admission, pictures)
+    policies = Policies(ledger.records, settings.key_seconds)
+    intake = Intake(settings, ledger, stores.queue, admission, pictures, policies)
     redeliveries = Redeliveries(ledger, stores.queue, admission)
     app.extensions["changes"] = given.changes
     waiting = Waiting(ledger, given.changes, settings.public_url)
@@ -111,7 +121,8 @@ def create_app(settings: Settings, given: Collaborators) -> Flask:
     app.register_blueprint(upload_routes(intake, uploads))
     app.register_blueprint(job_routes(ledger, stores.queue, redeliveries, waiting, settings.public_url))
     app.register_blueprint(result_routes(ledger, pictures, settings.public_url))
-    app.register_blueprint(pixel_routes(ledger, PixelAnswers(pictures)))
+    pixels = PixelAnswers(pictures)
+    app.register_blueprint(pixel_routes(ledger, pixels))
     app.register_blueprint(study_routes(intake, redeliveries, waiting))
     app.register_blueprint(dicomweb_routes(intake))
     webhooks, receivers = Webhooks(ledger.records, settings.signing_key), Receivers(ledger.records)
@@ -127,7 +138,14 @@ def create_app(settings: Settings, given: Collaborators) -> Flask:
     app.register_blueprint(metrics_routes(ledger, receivers))
     app.register_blueprint(problem_routes())
     people = People.over(settings, stores)
-    app.register_blueprint(reading_room(people, compatibility))
+    signer = Signer(stores.signing_key)
+    actions = ReadingActions(ledger, stores.queue, Readings(ledger), policies, people.codes, signer)
+    app.register_blueprint(client_reading_routes(actions, settings.public_url))
+    app.register_blueprint(reader_routes(actions, settings.public_url))
+    app.register_blueprint(key_set_routes(signer))
+    pages = reading_room(people, compatibility)
+    add_pages(pages, Room(actions, intake, waiting, pixels, people))
+    app.register_blueprint(pages)
     document_routes(app, settings.public_url)
 
     allow_origins(app, settings.cors_origins)
