@@ -35,7 +35,6 @@ from api.readings.actions import ReadingActions
 from api.readings.client_routes import client_reading_routes
 from api.readings.key_set_routes import key_set_routes
 from api.readings.reader_routes import reader_routes
-from api.readings.signature import Signer
 from api.results.dicom_report import silence_highdicom
 from api.results.pixels import PixelAnswers
 from api.routes.dicomweb import dicomweb_routes
@@ -55,8 +54,6 @@ from api.routes.uploads import upload_routes
 from api.routes.waiting import Waiting
 from api.routes.webhook import WebhookContext, webhook_routes
 from jobs.logs import log_as_json
-from jobs.reading.policy import Policies
-from jobs.reading.readings import Readings
 from jobs.record.errors import NotStored, StoreUnavailable
 from jobs.redis.changes import Changes
 from jobs.settings import Settings, warn_of_unknown
@@ -110,8 +107,9 @@ def create_app(settings: Settings, given: Collaborators) -> Flask:
     pictures = Pictures.of(settings)
     app.extensions["pictures"] = pictures
     admission = Admission.over(settings, ledger.view.client_queues)
-    policies = Policies(ledger.records, settings.key_seconds)
-    intake = Intake(settings, ledger, stores.queue, admission, pictures, policies)
+    people = People.over(settings, stores)
+    readings = ReadingActions.over(settings, stores, people)
+    intake = Intake(settings, ledger, stores.queue, admission, pictures, readings.policies)
     redeliveries = Redeliveries(ledger, stores.queue, admission)
     app.extensions["changes"] = given.changes
     waiting = Waiting(ledger, given.changes, settings.public_url)
@@ -137,14 +135,11 @@ def create_app(settings: Settings, given: Collaborators) -> Flask:
     app.register_blueprint(health_routes(ledger, compatibility))
     app.register_blueprint(metrics_routes(ledger, receivers))
     app.register_blueprint(problem_routes())
-    people = People.over(settings, stores)
-    signer = Signer(stores.signing_key)
-    actions = ReadingActions(ledger, stores.queue, Readings(ledger), policies, people.codes, signer)
-    app.register_blueprint(client_reading_routes(actions, settings.public_url))
-    app.register_blueprint(reader_routes(actions, settings.public_url))
-    app.register_blueprint(key_set_routes(signer))
+    app.register_blueprint(client_reading_routes(readings, settings.public_url))
+    app.register_blueprint(reader_routes(readings, settings.public_url))
+    app.register_blueprint(key_set_routes(readings.signer))
     pages = reading_room(people, compatibility)
-    add_pages(pages, Room(actions, intake, waiting, pixels, people))
+    add_pages(pages, Room(readings, intake, waiting, pixels, people))
     app.register_blueprint(pages)
     document_routes(app, settings.public_url)
 

@@ -35,7 +35,13 @@ _AUDITED = {
 }
 _LEAVES = ("release", "return")
 """The acts after which the worklist is shown."""
-_FIELDS = {"`finding`": "finding", "site": "sites", "`sites`": "sites", "`text`": "text", "`reason`": "reason"}
+_FIELDS = {
+    "`finding`": "finding",
+    "site": "sites",
+    "`sites`": "sites",
+    "`text`": "text",
+    "`reason`": "reason",
+}
 """What a report's problem speaks of, and the field of the form that it is shown beside."""
 
 
@@ -79,7 +85,9 @@ def _field_of(problem: Problem) -> str:
     if problem.slug is Slug.CODE_REFUSED:
         return "code"
     if problem.slug is Slug.REPORT_INVALID:
-        named = [(problem.detail.find(word), field) for word, field in _FIELDS.items() if word in problem.detail]
+        named = [
+            (problem.detail.find(word), field) for word, field in _FIELDS.items() if word in problem.detail
+        ]
         return min(named, default=(0, "form"))[1]
     return "form"
 

@@ -73,9 +73,13 @@ class Typed:
         if len(self.text) > MOST_TEXT:
             raise invalid("text", f"The text takes {MOST_TEXT} characters; this has {len(self.text)}.")
         if len(self.advice) > MOST_ADVICE:
-            raise invalid("advice", f"The advice takes {MOST_ADVICE} characters; this has {len(self.advice)}.")
+            raise invalid(
+                "advice", f"The advice takes {MOST_ADVICE} characters; this has {len(self.advice)}."
+            )
         if self.sites and self.finding not in ("fracture", "not_sure"):
-            detail = "Only the findings Fracture and Not sure have sites. Remove the sites, or change the finding."
+            detail = (
+                "Only the findings Fracture and Not sure have sites. Remove the sites, or change the finding."
+            )
             raise invalid("sites", detail)
         sites = [_site(number, row) for number, row in enumerate(self.sites, start=1)]
         return {

@@ -1,6 +1,5 @@
 """Takes radiographs from the worklist: dropped onto the page or chosen, many files at once."""
 
-
 from flask import Blueprint, Request, g, jsonify, redirect, request
 from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import RequestEntityTooLarge
@@ -72,6 +71,8 @@ def _accept(file: FileStorage, fields: dict[str, str], caller: Caller, parts: Ro
 def _caller(reader: Reader) -> Caller:
     """Return the reader as who submits for a client. Raises Problem 403 for a reader of no client."""
     if reader.client is None:
-        raise Problem(Slug.INSUFFICIENT_SCOPE, "You submit for no client: readers of groups only read.", scope="submit")
+        raise Problem(
+            Slug.INSUFFICIENT_SCOPE, "You submit for no client: readers of groups only read.", scope="submit"
+        )
     key = Key(reader.id, reader.client, frozenset({Scope.SUBMIT}), reader.created_at)
     return Caller(reader.client, key, g.traceparent)
