@@ -4,7 +4,8 @@ Each works without script: it leads back to the page, or shows the page with wha
 was typed. A script that asks for JSON gets the same as JSON.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from flask import Blueprint, g, jsonify, redirect, request
 from werkzeug.wrappers import Response
@@ -35,13 +36,7 @@ _AUDITED = {
 }
 _LEAVES = ("release", "return")
 """The acts after which the worklist is shown."""
-_FIELDS = {
-    "`finding`": "finding",
-    "site": "sites",
-    "`sites`": "sites",
-    "`text`": "text",
-    "`reason`": "reason",
-}
+_FIELDS = {"`finding`": "finding", "site": "sites", "`text`": "text", "`reason`": "reason"}
 """What a report's problem speaks of, and the field of the form that it is shown beside."""
 
 
@@ -85,10 +80,10 @@ def _field_of(problem: Problem) -> str:
     if problem.slug is Slug.CODE_REFUSED:
         return "code"
     if problem.slug is Slug.REPORT_INVALID:
-        named = [
-            (problem.detail.find(word), field) for word, field in _FIELDS.items() if word in problem.detail
-        ]
-        return min(named, default=(0, "form"))[1]
+        named = {
+            problem.detail.find(word): field for word, field in _FIELDS.items() if word in problem.detail
+        }
+        return named[min(named)] if named else "form"
     return "form"
 
 
@@ -124,7 +119,8 @@ def _save(actions: ReadingActions, reading: Reading, reader: Reader, typed: Type
 def _commit(actions: ReadingActions, reading: Reading, reader: Reader, typed: Typed) -> Reading:
     report = typed.report()
     saved = _save(actions, reading, reader, typed)
-    return actions.commit(saved, reader, report)
+    with _over(saved):
+        return actions.commit(saved, reader, report)
 
 
 def _sign(actions: ReadingActions, reading: Reading, reader: Reader, typed: Typed) -> Reading:
@@ -132,7 +128,18 @@ def _sign(actions: ReadingActions, reading: Reading, reader: Reader, typed: Type
     if grade not in (None, *GRADES):
         raise invalid("grade", "Choose one of the grades, or none.")
     saved = _save(actions, reading, reader, typed)
-    return actions.sign(saved, reader, report, code, grade)
+    with _over(saved):
+        return actions.sign(saved, reader, report, code, grade)
+
+
+@contextmanager
+def _over(saved: Reading) -> Iterator[None]:
+    """Tell the page which draft it has saved, where the act that follows is refused."""
+    try:
+        yield
+    except Problem as problem:
+        problem.extra["tag"] = draft_tag(saved)
+        raise
 
 
 def _amend(actions: ReadingActions, reading: Reading, reader: Reader, typed: Typed) -> Reading:

@@ -77,9 +77,7 @@ class Typed:
                 "advice", f"The advice takes {MOST_ADVICE} characters; this has {len(self.advice)}."
             )
         if self.sites and self.finding not in ("fracture", "not_sure"):
-            detail = (
-                "Only the findings Fracture and Not sure have sites. Remove the sites, or change the finding."
-            )
+            detail = "Sites go with the findings Fracture and Not sure. Remove them, or change the finding."
             raise invalid("sites", detail)
         sites = [_site(number, row) for number, row in enumerate(self.sites, start=1)]
         return {

@@ -33,7 +33,7 @@ def add_viewer_pages(pages: Blueprint, parts: Room) -> None:
         return viewer_page(opened_id, parts)
 
     @pages.get("/own/<own_id>")
-    def own(own_id: str) -> Response:
+    def by_own_id(own_id: str) -> Response:
         client = g.reader.client
         job_id = id_of(own_id, client, parts.ledger) if client else None
         if job_id is None:
@@ -57,6 +57,8 @@ def viewer_page(
     reading = opened.reading_of(g.reader)
     mine = reading is not None and reading.reader == g.reader.id
     working = mine and reading is not None and reading.state is ReadingState.CLAIMED
+    blind = reading is not None and reading.mode is Mode.BLIND and not reading.committed
+    field = problem.extra.get("field", "form") if problem else ""
     answer = parts.answer(opened)
     before, after = _neighbours(job_id, parts)
     return page(
@@ -69,12 +71,13 @@ def viewer_page(
         reading=reading,
         mine=mine,
         working=working,
-        blind=reading is not None and reading.mode is Mode.BLIND and not reading.committed,
+        blind=blind,
         form=typed or (Typed.of_reading(reading) if reading and mine else None),
         kept=typed is not None,
         tag=draft_tag(reading) if reading else "",
         others=[_shown(one, opened) for one in opened.readings if one is not reading],
-        fault=(problem.extra.get("field", "form"), problem.detail) if problem else ("", ""),
+        # A blind form has no field for a code or a grade.
+        fault=("form" if blind and field in ("code", "grade") else field, problem.detail if problem else ""),
         act=act,
         at=now(),
         before=before,

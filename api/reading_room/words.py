@@ -35,7 +35,7 @@ DISAGREEMENTS = {
     "missed": "The reader finds a fracture; the model finds none.",
     "overcalled": "The model finds a fracture; the reader finds none.",
     "location": "Both find a fracture, at different places.",
-    "not_comparable": "They cannot be compared: one of the two is not sure, or there is no answer of the model.",
+    "not_comparable": "They cannot be compared: one of the two is not sure, or the model has no answer.",
 }
 GRADES = {
     "1": "Agree with the model",
@@ -57,7 +57,7 @@ _SIDES = {"L": "left", "R": "right", "B": "both sides"}
 def span(time: timedelta) -> str:
     """Say a length of time in its two largest units, such as `3 h 10 min`."""
     seconds = abs(int(time.total_seconds()))
-    parts = []
+    parts: list[str] = []
     for size, unit in _UNITS:
         number, seconds = divmod(seconds, size)
         if number or (unit == "min" and not parts):

@@ -1,4 +1,4 @@
-"""Shows the worklist at /read: what is to be read, what the reader has signed, and the client's radiographs."""
+"""Shows the worklist at /read: what is to be read, what the reader signed, and the client's radiographs."""
 
 from dataclasses import dataclass
 from typing import Any
