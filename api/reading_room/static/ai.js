@@ -58,9 +58,7 @@ export class AiLayer {
     const shown = known && this.on;
     viewer.root.classList.toggle("answered", known);
     viewer.root.classList.toggle("ai-off", !shown);
-    viewer.part("badge").hidden = viewer.part("ai").hidden = !shown;
-    viewer.write("note", shown ? "" : known ? "All AI is off." : this.note);
-    viewer.write("heat-value", `${heat.value} %`);
+    viewer.write({note: shown ? "" : known ? "All AI is off." : this.note, "heat-value": `${heat.value} %`});
     this.image?.setAttribute("opacity", heat.value / 100);
     viewer.press("ai", !shown);
     viewer.press("heat", shown && heat.value > 0);
@@ -72,7 +70,7 @@ export class AiLayer {
     const [low, high] = ["low", "high"].map(name => operating_points.find(point => point.name === name));
     const outlined = regions.filter(({score}) => score >= low.threshold);
     const below = regions.length - outlined.length;
-    for (const [name, text] of Object.entries({
+    viewer.write({
       finding: `${FINDINGS[finding]}, probability ${share(probability)}`,
       "low-name": `Lower operating point ${share(low.threshold)}`,
       "low-meaning": low.meaning,
@@ -81,9 +79,9 @@ export class AiLayer {
       model: `Model ${model.name} ${model.version}. AI, not reviewed.`,
       unlisted: (outlined.length ? "" : "No region is outlined. ")
         + (below ? `Below the lower operating point, so not outlined: ${below}.` : ""),
-    })) viewer.write(name, text);
-    viewer.part("scale").setAttribute("aria-label", `Probability of a fracture ${share(probability)}, of 0 to 1; `
-      + `lower operating point ${share(low.threshold)}, upper ${share(high.threshold)}`);
+    });
+    viewer.part("scale").ariaLabel = `Probability of a fracture ${share(probability)}, of 0 to 1; `
+      + `lower operating point ${share(low.threshold)}, upper ${share(high.threshold)}`;
     for (const [name, at] of Object.entries({
       low: low.threshold, between: low.threshold, high: high.threshold, above: high.threshold, here: probability,
     })) viewer.part(name).setAttribute("transform", `translate(${300 * at})`);

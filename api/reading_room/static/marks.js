@@ -14,6 +14,8 @@ const KINDS = {
 };
 const STEPS = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]};
 
+const whole = Math.round;
+
 /** Whole pixels [x, y, width, height] around two points. */
 function boxOf([ax, ay], [bx, by]) {
   const [x, y] = [Math.floor(Math.min(ax, bx)), Math.floor(Math.min(ay, by))];
@@ -76,12 +78,10 @@ export class Marks {
   /** Put a whole mark into the middle of what is seen, for the keyboard. */
   place(kind) {
     this.cancel();
-    const {view, centre, step} = this.viewer.geometry;
-    const reach = Math.min(...view) / 6;
-    const mark = this.#open = this.#add(kind, KINDS[kind][1].map(end => {
-      const away = step.call(this.viewer.geometry, ...end.map(at => at * reach));
-      return centre.map((at, axis) => at + away[axis]);
-    }));
+    const {geometry} = this.viewer;
+    const reach = Math.min(...geometry.view) / 6;
+    const mark = this.#open = this.#add(kind, KINDS[kind][1].map(end =>
+      apply(geometry.toImage(), geometry.view.map((side, axis) => side / 2 + end[axis] * reach))));
     this.release();
     mark.handles[0].focus();
   }
@@ -97,8 +97,7 @@ export class Marks {
       for (const line of lines) line.setAttribute("d", shape);
       handles.forEach((handle, n) => {
         handle.setAttribute("transform", `translate(${at[n]})`);
-        handle.setAttribute("aria-label",
-          `${name()}, end ${n + 1} at ${points[n].map(Math.round)}. Arrows move it, Delete removes it.`);
+        handle.ariaLabel = `${name()}, end ${n + 1} at ${points[n].map(whole)}. Arrows move it, Delete removes it.`;
       });
       const [x, y] = [0, 1].map(axis => Math.max(...at.map(point => point[axis])));
       label.setAttribute("x", Math.min(x + 10, this.viewer.surface.clientWidth - 130));
