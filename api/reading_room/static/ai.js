@@ -1,7 +1,7 @@
 // The model's answer: over the picture as outlines and heat, and beside it as text.
 import {apply} from "./geometry.js";
 import {sizeText} from "./measure.js";
-import {button, corners, item, path, svg} from "./svg.js";
+import {button, corners, item, on, path, set, svg} from "./svg.js";
 
 const share = value => (value < 0.01 ? "< 0.01" : value > 0.99 ? "> 0.99" : value.toFixed(2));
 
@@ -12,7 +12,7 @@ export class AiLayer {
 	constructor(viewer) {
 		this.viewer = viewer;
 		this.heat = viewer.part("heat");
-		this.heat.addEventListener("input", () => this.#show());
+		on(this.heat, "input", () => this.#show());
 	}
 
 	/** Ask for the answer, and show it; status 403 hides it until a finding is committed. */
@@ -36,13 +36,13 @@ export class AiLayer {
 
 	draw() {
 		const toScreen = this.viewer.toScreen();
-		this.viewer.part("image").setAttribute("transform", `matrix(${toScreen})`);
+		set(this.viewer.part("image"), {transform: `matrix(${toScreen})`});
 		for (const {label, box} of this.#regions) {
 			const at = corners(box).map(corner => apply(toScreen, corner));
 			const [x, y] = [0, 1].map(axis => at.map(point => point[axis]));
-			label.setAttribute("x", Math.max(4, Math.min(...x)));
 			// Beside the outline, never within it.
-			label.setAttribute("y", Math.min(...y) > 60 ? Math.min(...y) - 6 : Math.max(...y) + 18);
+			const above = Math.min(...y) - 6;
+			set(label, {x: Math.max(4, Math.min(...x)), y: above > 54 ? above : Math.max(...y) + 18});
 		}
 	}
 
@@ -53,7 +53,7 @@ export class AiLayer {
 		viewer.root.classList.toggle("answered", known);
 		viewer.root.classList.toggle("ai-off", !shown);
 		viewer.write({note: shown ? "" : known ? "All AI is off." : this.note, "heat-value": `${heat.value} %`});
-		this.image?.setAttribute("opacity", heat.value / 100);
+		if (known) set(this.image, {opacity: heat.value / 100});
 		viewer.press("ai", !shown);
 		viewer.press("heat", shown && heat.value > 0);
 		viewer.queue();
@@ -71,7 +71,7 @@ export class AiLayer {
 		});
 		for (const [name, at] of Object.entries({
 			low: low.threshold, between: low.threshold, high: high.threshold, above: high.threshold, here: probability,
-		})) viewer.part(name).setAttribute("transform", `translate(${300 * at})`);
+		})) set(viewer.part(name), {transform: `translate(${300 * at})`});
 		viewer.part("warnings").replaceChildren(...warnings.map(({detail}) => item(detail)));
 
 		this.#regions = outlined.map(({box, score}, n) => {
@@ -82,10 +82,8 @@ export class AiLayer {
 			const label = svg("text", {class: "label"}, `${n + 1}: ${share(score)}`);
 			const listed = button(`Region ${n + 1}: ${share(score)}, ${sizeText(box, viewer.info)}, `
 				+ (certain ? "solid" : "dashed: doubtful"), () => viewer.lookAt(box));
-			for (const event of ["focus", "mouseenter", "blur", "mouseleave"]) {
-				const lit = /us|en/.test(event);
-				listed.addEventListener(event, () => [outline, label].forEach(part => part.classList.toggle("lit", lit)));
-			}
+			on(listed, "focus mouseenter blur mouseleave", ({type}) =>
+				[outline, label].forEach(part => part.classList.toggle("lit", /focus|enter/.test(type))));
 			return {box, outline, label, listed};
 		});
 		const {columns: width, rows: height} = viewer.info;

@@ -1,4 +1,5 @@
 // The keys of the viewer. The reader may choose others: localStorage keeps them as {action: key}.
+import {on} from "./svg.js";
 
 const STORED = "osteo-keys";
 const dialog = document.getElementById("viewer-keys");
@@ -52,13 +53,13 @@ function change(choose) {
 	show();
 }
 
-dialog.addEventListener("keydown", event => {
+on(dialog, "keydown", event => {
 	const {target, key} = event;
 	if (target.tagName !== "INPUT" || ["Tab", "Escape", "Enter", "Shift"].includes(key)) return;
 	event.preventDefault();
 	change(() => ({...keys, [target.name]: ["Backspace", "Delete"].includes(key) ? "" : nameOf(event)}));
 });
-dialog.addEventListener("click", ({target}) => {
+on(dialog, "click", ({target}) => {
 	({
 		import: () => change(() => JSON.parse(text.value)),
 		first: () => change(() => first),

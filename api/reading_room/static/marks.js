@@ -2,23 +2,26 @@
 import {apply} from "./geometry.js";
 import {angleText, cobbText, lengthText, sizeText} from "./measure.js";
 import {inImage} from "./pointer.js";
-import {button, corners, item, path, svg} from "./svg.js";
+import {button, corners, item, on, path, set, svg} from "./svg.js";
 
 /** Of each kind: its name, where its ends lie if the keyboard places it, its text, and whether it is a site. */
 const KINDS = {
 	length: ["Length", [[-1, 0], [1, 0]], lengthText],
 	angle: ["Angle", [[-1, -1], [-1, 1], [1, 1]], angleText],
 	cobb: ["Cobb angle", [[-1, -1], [1, -1], [-1, 1], [1, 1]], cobbText],
-	box: ["Site", [[-1, -1], [1, 1]], (a, b, info) => sizeText(boxOf(a, b), info), true],
-	point: ["Site", [[0, 0]], at => `point at ${at.map(Math.floor).join(", ")}`, true],
+	box: ["Site", [[-1, -1], [1, 1]], (a, b, info) => sizeText(boxOf(a, b, info), info), true],
+	point: ["Site", [[0, 0]], (at, info) => `point at ${pixelOf(at, info).join(", ")}`, true],
 };
 const STEPS = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]};
 
 const whole = Math.round;
 
+/** The pixel in which a point lies: one on the right or lower edge is in the last. */
+const pixelOf = ([x, y], {columns, rows}) => [Math.min(Math.floor(x), columns - 1), Math.min(Math.floor(y), rows - 1)];
+
 /** Whole pixels [x, y, width, height] around two points. */
-function boxOf([ax, ay], [bx, by]) {
-	const [x, y] = [Math.floor(Math.min(ax, bx)), Math.floor(Math.min(ay, by))];
+function boxOf([ax, ay], [bx, by], info) {
+	const [x, y] = pixelOf([Math.min(ax, bx), Math.min(ay, by)], info);
 	return [x, y, Math.max(1, Math.ceil(Math.max(ax, bx)) - x), Math.max(1, Math.ceil(Math.max(ay, by)) - y)];
 }
 
@@ -31,8 +34,9 @@ export class Marks {
 	}
 
 	get sites() {
-		return this.#marks.filter(mark => mark.isSite).map(({kind, points, site}) =>
-			({...site, ...(kind === "box" ? {box: boxOf(...points)} : {point: points[0].map(Math.floor)})}));
+		const {info} = this.viewer;
+		return this.#marks.filter(mark => mark.isSite && mark.whole()).map(({kind, points, site}) =>
+			({...site, ...(kind === "box" ? {box: boxOf(...points, info)} : {point: pixelOf(points[0], info)})}));
 	}
 
 	/** Show these sites alone; what a site holds besides its place is kept. */
@@ -93,14 +97,13 @@ export class Marks {
 			let shape = path(at);
 			if (kind === "cobb" && at[3]) shape = path(at.slice(0, 2)) + path(at.slice(2));
 			if (kind === "box" && end) shape = path(corners([x0, y0, end[0] - x0, end[1] - y0]), true);
-			for (const line of lines) line.setAttribute("d", shape);
+			for (const line of lines) set(line, {d: shape});
 			handles.forEach((handle, n) => {
-				handle.setAttribute("transform", `translate(${at[n]})`);
+				set(handle, {transform: `translate(${at[n]})`});
 				handle.ariaLabel = `${name()}, end ${n + 1} at ${points[n].map(whole)}. Arrows move it, Delete removes it.`;
 			});
 			const [x, y] = [0, 1].map(axis => Math.max(...at.map(point => point[axis])));
-			label.setAttribute("x", Math.min(x + 10, this.viewer.surface.clientWidth - 130));
-			label.setAttribute("y", y + 20);
+			set(label, {x: Math.min(x + 10, this.viewer.surface.clientWidth - 130), y: y + 20});
 			label.textContent = isSite ? name() : text();
 		}
 	}
@@ -125,12 +128,11 @@ export class Marks {
 		const n = mark.points.push(point) - 1;
 		const handle = svg("g", {class: "handle", tabindex: 0, role: "button"},
 			svg("circle", {r: 12, class: "reach"}), svg("circle", {r: 4}));
-		const on = (event, listener) => handle.addEventListener(event, listener);
 		const move = to => {
 			mark.points[n] = viewer.geometry.within(to);
 			viewer.queue();
 		};
-		on("keydown", event => {
+		on(handle, "keydown", event => {
 			const {key, shiftKey} = event;
 			const [x, y] = mark.points[n];
 			if (["Delete", "Backspace"].includes(key)) this.#remove(mark);
@@ -141,13 +143,13 @@ export class Marks {
 			} else return;
 			event.preventDefault();
 		});
-		on("pointerdown", event => {
+		on(handle, "pointerdown", event => {
 			if (this.#open || event.button) return;
 			event.stopPropagation();
 			handle.setPointerCapture(event.pointerId);
 		});
-		on("pointermove", event => handle.hasPointerCapture(event.pointerId) && move(inImage(viewer, event)));
-		on("lostpointercapture", () => this.#changed(mark));
+		on(handle, "pointermove", event => handle.hasPointerCapture(event.pointerId) && move(inImage(viewer, event)));
+		on(handle, "lostpointercapture", () => this.#changed(mark));
 		mark.handles.push(handle);
 		mark.group.append(handle);
 		this.draw();

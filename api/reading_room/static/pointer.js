@@ -1,5 +1,6 @@
 // Mouse and touch: left for the tool, right or Shift-left moves, the wheel zooms, two fingers pinch.
 import {apply} from "./geometry.js";
+import {on} from "./svg.js";
 
 const isMark = tool => !["window", "pan"].includes(tool);
 
@@ -14,10 +15,9 @@ export const inImage = (viewer, event) =>
 export function listen(viewer) {
 	const {surface, marks} = viewer;
 	const fingers = new Map();
-	const on = (event, listener) => surface.addEventListener(event, listener, {passive: false});
 	let doing;
 
-	on("pointerdown", event => {
+	on(surface, "pointerdown", event => {
 		if (!viewer.painter) return;
 		surface.setPointerCapture(event.pointerId);
 		surface.focus({preventScroll: true});
@@ -28,7 +28,7 @@ export function listen(viewer) {
 			marks.cancel();
 		} else if (isMark(doing)) marks.press(doing, inImage(viewer, event));
 	});
-	on("pointermove", event => {
+	on(surface, "pointermove", event => {
 		const {geometry, window, first} = viewer;
 		const [x, y] = onCanvas(viewer, event);
 		const before = fingers.get(event.pointerId);
@@ -48,17 +48,17 @@ export function listen(viewer) {
 		}
 		viewer.moved();
 	});
-	for (const end of ["pointerup", "pointercancel"]) {
-		on(end, event => fingers.delete(event.pointerId) && !fingers.size && marks.release());
-	}
-	on("wheel", event => {
+	on(surface, "pointerup pointercancel", event => {
+		if (fingers.delete(event.pointerId) && !fingers.size) marks.release();
+	});
+	on(surface, "wheel", event => {
 		event.preventDefault();
 		viewer.geometry.zoom(Math.exp(-event.deltaY * (event.deltaMode ? 0.03 : 0.0015)), ...onCanvas(viewer, event));
 		viewer.moved();
 	});
-	on("dblclick", () => viewer.act("fit"));
-	on("contextmenu", event => event.preventDefault());
-	on("keydown", ({key}) => {
+	on(surface, "dblclick", () => viewer.act("fit"));
+	on(surface, "contextmenu", event => event.preventDefault());
+	on(surface, "keydown", ({key}) => {
 		if (key === "Enter" && viewer.painter && isMark(viewer.tool)) marks.place(viewer.tool);
 		if (key === "Escape") viewer.choose("window");
 	});

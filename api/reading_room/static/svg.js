@@ -1,10 +1,19 @@
 // Makes elements by attributes and properties alone: the content policy allows no inline style.
 
+export function set(element, attributes) {
+	for (const name in attributes) element.setAttribute(name, attributes[name]);
+	return element;
+}
+
 export function svg(name, attributes, ...children) {
-	const made = document.createElementNS("http://www.w3.org/2000/svg", name);
-	for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+	const made = set(document.createElementNS("http://www.w3.org/2000/svg", name), attributes);
 	made.append(...children);
 	return made;
+}
+
+/** Listen to events, which are separated by spaces. */
+export function on(target, events, listener) {
+	for (const event of events.split(" ")) target.addEventListener(event, listener, {passive: false});
 }
 
 export function item(...children) {
@@ -17,7 +26,7 @@ export function button(text, click) {
 	const made = document.createElement("button");
 	made.type = "button";
 	made.textContent = text;
-	made.addEventListener("click", click);
+	on(made, "click", click);
 	return made;
 }
 

@@ -10,6 +10,7 @@ import {Marks} from "./marks.js";
 import {cpuPainter, gpuPainter} from "./painter.js";
 import {fetchPixels, firstWindow, pyramid, ramp} from "./pixels.js";
 import {listen} from "./pointer.js";
+import {on} from "./svg.js";
 
 export const viewers = new Map();
 const MEASURES = ["length", "angle", "cobb", "window"];
@@ -29,14 +30,13 @@ class Viewer {
 		this.marks = new Marks(this);
 		this.ai = new AiLayer(this);
 		listen(this);
-		for (const event of ["pointerdown", "focusin"]) root.addEventListener(event, () => (active = this));
-		root.addEventListener("click", ({target}) => {
+		on(root, "pointerdown focusin", () => (active = this));
+		on(root, "click", ({target}) => {
 			const {tool, action} = target.closest("button")?.dataset ?? {};
 			if (tool || action) this.act(tool ?? action);
 		});
-		for (const slider of this.sliders) {
-			slider.addEventListener("input", () => this.setWindow(this.sliders.map(({value}) => +value)));
-		}
+		this.sliders.forEach((slider, n) =>
+			on(slider, "input", () => this.setWindow(this.window.with(n, +slider.value))));
 		root.classList.add("on");
 		new ResizeObserver(() => this.draw()).observe(this.surface);
 		this.#load();
@@ -219,7 +219,7 @@ class Viewer {
 
 for (const root of document.querySelectorAll("[data-viewer]")) viewers.set(root, new Viewer(root));
 [active] = viewers.values();
-document.addEventListener("keydown", event => {
+on(document, "keydown", event => {
 	const action = actionOf(event);
 	if (!action) return;
 	event.preventDefault();
