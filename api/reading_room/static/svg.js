@@ -1,25 +1,33 @@
 // Makes elements by attributes and properties alone: the content policy allows no inline style.
 
-export function svg(name, attributes, ...children) {
-  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...children);
-  return made;
+export function set(element, attributes) {
+	for (const name in attributes) element.setAttribute(name, attributes[name]);
+	return element;
 }
 
-/** A list item of HTML. */
+export function svg(name, attributes, ...children) {
+	const made = set(document.createElementNS("http://www.w3.org/2000/svg", name), attributes);
+	made.append(...children);
+	return made;
+}
+
+/** Listen to events, which are separated by spaces. */
+export function on(target, events, listener) {
+	for (const event of events.split(" ")) target.addEventListener(event, listener, {passive: false});
+}
+
 export function item(...children) {
-  const made = document.createElement("li");
-  made.append(...children);
-  return made;
+	const made = document.createElement("li");
+	made.append(...children);
+	return made;
 }
 
 export function button(text, click) {
-  const made = document.createElement("button");
-  made.type = "button";
-  made.textContent = text;
-  made.addEventListener("click", click);
-  return made;
+	const made = document.createElement("button");
+	made.type = "button";
+	made.textContent = text;
+	on(made, "click", click);
+	return made;
 }
 
 /** A path through points; `closed` leads back to the first. */

@@ -18,6 +18,8 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader
 from PIL import Image
 
+from api.reading_room.static_files import body_of
+
 ROOM = Path(__file__).parents[4] / "api" / "reading_room"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
@@ -145,7 +147,6 @@ class Site:
             "heat": f"{at}/heat.png",
             "facts": [("Format", "DICOM"), ("Side", radiograph.header()["laterality"] or "unknown")],
             "result": radiograph.answer,
-            "probability": "0.87",
             "lock": others > 0,
             "sites": True,
         }
@@ -177,7 +178,7 @@ def viewer_site() -> Iterator[Site]:
         def _found(self, path: str) -> tuple[int, str, bytes, dict[str, str]]:
             if path.startswith("/read/static/"):
                 file = ROOM / "static" / Path(path).name
-                return 200, TYPES[file.suffix], file.read_bytes(), {}
+                return 200, TYPES[file.suffix], body_of(file), {}
             name, _, part = path.removeprefix("/read/").partition("/")
             if not part:
                 return 200, "text/html", site.page(name).encode(), {}
