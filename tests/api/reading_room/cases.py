@@ -72,9 +72,11 @@ def put_job(
     return ledger.append(ledger.append(job.started("w", now())).succeeded(result, now(), heat[:256]))
 
 
-def put_reading(ledger: Ledger, job: Job, mode: Mode = Mode.BLIND, **wishes: object) -> Reading:
-    """Request a reading of a job by the group `msk`."""
-    policy = ReadingPolicy(("msk",), mode)
+def put_reading(
+    ledger: Ledger, job: Job, mode: Mode = Mode.BLIND, group: str = "msk", **wishes: object
+) -> Reading:
+    """Request a reading of a job by a group."""
+    policy = ReadingPolicy((group,), mode)
     Policies(ledger.records).put(job.client, policy)
     return Readings(ledger).request(job, policy, **{"question": "Scaphoid?", **wishes})
 
