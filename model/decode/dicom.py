@@ -31,7 +31,7 @@ from model.decode.dicom_windowing import mask_to_stored_bits, show
 from model.decode.headers.dicom import check_elements
 from model.decode.headers.jpeg import check_jpeg
 from model.decode.pixel_values import PixelValues, values_of_grays
-from model.decode.raster import chroma_of, stretch
+from model.decode.scaling import chroma_of, stretch
 from model.errors import BrokenImage, ImageError, UnreadableFormat
 from model.library_logs import silence_pydicom
 

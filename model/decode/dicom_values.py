@@ -5,7 +5,7 @@ from pydicom import Dataset
 
 from model.decode.dicom_windowing import Display, Voi, levels_of
 from model.decode.pixel_values import MOST, PixelValues
-from model.decode.raster import stretch
+from model.decode.scaling import stretch
 
 
 def values_of(stored: np.ndarray, header: Dataset) -> PixelValues:

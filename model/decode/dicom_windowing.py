@@ -11,7 +11,7 @@ import numpy as np
 from pydicom import Dataset
 from pydicom.sequence import Sequence
 
-from model.decode.raster import stretch
+from model.decode.scaling import stretch
 
 _MOST_VALUES = 2**16
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from model.decode import dicom, raster
 from model.decode.dicom_acquisition import Acquisition
-from model.decode.pixel_values import PixelValues, values_of_grays
+from model.decode.pixel_values import PixelValues
 from model.errors import (
     BrokenImage,
     ImageError,
@@ -118,8 +118,7 @@ def decode_values(data: bytes, limits: Limits = _DEFAULT_LIMITS, least: int | No
     name = _format_of(data)
     if name == "DICOM":
         return dicom.read_values(data, limits.check)
-    grays = raster.read_grays(data, name, limits.check, least)
-    return values_of_grays(grays.values, 16 if grays.deep else 8, grays.white_is_zero)
+    return raster.read_values(data, name, limits.check, least)
 
 
 def _format_of(data: bytes) -> str:

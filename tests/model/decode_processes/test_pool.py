@@ -72,6 +72,14 @@ def test_values_and_preview_are_made_as_without_a_process(name: str, decoders: D
     assert decoders.preview(FILES[name], "clinic") == draw_preview(FILES[name], Limits())
 
 
+def test_a_picture_of_12_megapixels_comes_whole_within_the_bounds(decoders: Decoders):
+    stored = (np.arange(12_000_000, dtype=np.uint32) % 4_093).astype("<u2").reshape(3_000, 4_000)
+    file = pictures.dicom(np.zeros((3_000, 4_000), np.uint8), PixelData=stored.tobytes(), WindowWidth=0)
+    _, body = decoders.values(file, "clinic", gzip=True)
+    assert zlib.decompress(body, 31) == stored.tobytes()
+    assert decoders.preview(file, "clinic").startswith(b"\xff\xd8\xff")
+
+
 @pytest.mark.parametrize(
     ("data", "refusal"),
     [(b"text", UnreadableFormat), (pictures.bomb(7_000), TooManyPixels), (PNG[:-400], BrokenImage)],
