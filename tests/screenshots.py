@@ -1,4 +1,4 @@
-"""Makes the pictures of docs/reading.md from a running `make up`: `python -m tests.screenshots READY.json`."""
+"""Makes the pictures of docs/reading.md from a running service: `python -m tests.screenshots READY.json`."""
 
 import json
 import sys
@@ -56,6 +56,7 @@ def _submitted(ready: dict[str, Any]) -> str:
 
 
 def _keep(page: Page, name: str) -> None:
+    page.evaluate("scrollTo(0, 0)")
     page.screenshot(path=ROOT / "docs" / f"reading-{name}.png")
 
 
