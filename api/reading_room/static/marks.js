@@ -105,7 +105,7 @@ export class Marks {
 			const [x, y] = [0, 1].map(axis => Math.max(...at.map(point => point[axis])));
 			label.textContent = isSite ? name() : text();
 			const {clientWidth, clientHeight} = this.viewer.surface;
-			const right = clientWidth - label.getComputedTextLength() - 6;
+			const right = clientWidth - label.getComputedTextLength() - 40;
 			set(label, {x: Math.max(6, Math.min(x + 10, right)), y: Math.min(y + 20, clientHeight - 8)});
 		}
 	}
