@@ -2,8 +2,8 @@
 
 jobs/<job id>/readings/<reading id>/      the record, changed by compare-and-set
 readings/jobs/<reading id>                the id of its job
-readings/queue/<group>/<due>-<reading id> empty; there while a reader of the group may work on it
-readings/signed/<reader>/<time>-<reading id> empty; what the reader has signed, the last one first
+readings/queue/<group>/<due>-<job id>.<reading id>   empty; while a reader of the group may work on it
+readings/signed/<reader>/<time>-<reading id>   empty; what the reader has signed, the last one first
 due/<day>/<time>-<reading id>.<job id>    the sweeper checks this reading then
 """
 
@@ -130,16 +130,17 @@ class Readings:
 
     def open(self, groups: Iterable[str]) -> list[Reading]:
         """Return the open readings that readers of these groups may work on, those due first."""
-        ids: dict[str, str] = {}
+        ids: dict[tuple[str, str], str] = {}
         for group in groups:
             prefix = _queue(group)
             for key in islice(self._objects.keys(prefix), MOST_OPEN):
-                due, _, reading_id = key.removeprefix(prefix).partition("-")
-                ids[reading_id] = due
+                due, _, names = key.removeprefix(prefix).partition("-")
+                job_id, _, reading_id = names.partition(".")
+                ids[job_id, reading_id] = due
         found = []
-        for reading_id in sorted(ids, key=lambda one: (ids[one], one))[:MOST_OPEN]:
+        for names in sorted(ids, key=lambda one: (ids[one], one))[:MOST_OPEN]:
             with suppress(NotStored):
-                reading = self.read(reading_id)
+                reading = self._of(*names)
                 if reading.state.open:
                     found.append(reading)
         return found
@@ -264,7 +265,7 @@ def _queue(group: str) -> str:
 
 
 def _listed(group: str, reading: Reading) -> str:
-    return f"{_queue(group)}{reading.due_at:%Y%m%dT%H%M%S}-{reading.id}"
+    return f"{_queue(group)}{reading.due_at:%Y%m%dT%H%M%S}-{reading.job}.{reading.id}"
 
 
 def _signed_folder(reader_id: str) -> str:
