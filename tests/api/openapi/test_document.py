@@ -56,6 +56,7 @@ def test_the_document_is_valid_and_describes_exactly_the_routes_that_exist(docum
     exist = {
         (re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", str(rule)), method)
         for rule in app.url_map.iter_rules()
+        if not rule.endpoint.startswith("reading_room.")
         for method in rule.methods - {"HEAD", "OPTIONS"}
     }
     assert described == exist
