@@ -1,4 +1,4 @@
-"""Makes, lists, disables and equips readers: `python -m admin.readers create|list|disable|rotate|totp|quiet`."""
+"""Makes, lists and changes readers: `python -m admin.readers create|list|disable|rotate|totp|quiet`."""
 
 import argparse
 import sys
@@ -53,9 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     rotate.add_argument("id")
     totp = commands.add_parser("totp", help="replace the secret of the one-time codes, as for a new phone")
     totp.add_argument("id")
-    quiet = commands.add_parser(
-        "quiet", help="set the hours in which a reader is told of stat readings alone"
-    )
+    quiet = commands.add_parser("quiet", help="set the hours in which only stat readings are told")
     quiet.add_argument("id")
     quiet.add_argument("hours", nargs="?", help="such as '22:00-07:00 Europe/Berlin'; none without it")
     return parser

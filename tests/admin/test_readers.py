@@ -65,7 +65,14 @@ def test_an_operator_makes_lists_equips_rotates_and_disables_readers(settings, l
     assert readers.of_key(rotated["reader_key"]) is None
     assert [*readers.in_group("night")] == []
     acts = [(act["action"], act["subject"]) for act in Audit(ledger.objects, redis).entries(since)]
-    names = ("createReader", "replaceReaderCodes", "rotateReaderKey", "disableReader")
+    names = (
+        "createReader",
+        "replaceReaderCodes",
+        "rotateReaderKey",
+        "setQuietHours",
+        "setQuietHours",
+        "disableReader",
+    )
     assert acts == [(name, reader.id) for name in names]
     listed = command(settings, "list").stdout
     assert made["reader_key"] not in listed

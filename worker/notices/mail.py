@@ -57,7 +57,7 @@ class MailServer:
                 connection.quit()
 
     def _connection(self, seconds: float) -> "_Smtp":
-        return _SmtpTls(seconds) if self.tls else _Smtp(seconds)
+        return (_SmtpTls if self.tls else _Smtp)(self.host, seconds)
 
 
 class _Smtp(smtplib.SMTP):
@@ -65,8 +65,9 @@ class _Smtp(smtplib.SMTP):
 
     handle: socket.socket | None = None
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, host: str, seconds: float) -> None:
         super().__init__(timeout=seconds)
+        self._host = host  # whose certificate STARTTLS demands; smtplib sets it where it connects at once
 
     def _get_socket(self, host: str, port: int, timeout: float) -> Any:
         plain = socket.create_connection((host, port), timeout)
