@@ -72,5 +72,5 @@ def test_metrics_follow_readings(api: Api, servers):
     assert 0 < after["osteo_readings_oldest_seconds", "stat"] < 60
     assert (after["osteo_readings_overdue", "stat"], after["osteo_readings_overdue_total", "stat"]) == (1, 1)
     assert after["osteo_reading_turnaround_seconds_count", "stat"] == 1
-    assert after["osteo_reading_turnaround_seconds_bucket", "stat", "300.0"] == 1
+    assert after["osteo_reading_turnaround_seconds_bucket", "300.0", "stat"] == 1
     assert after["osteo_reading_disagreement_total", "missed"] == 1
