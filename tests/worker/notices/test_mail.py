@@ -40,7 +40,7 @@ def test_starttls_comes_before_the_login_and_the_message(inbox, tls):
     assert len(inbox.mails) == 1
 
 
-def test_a_server_elsewhere_without_starttls_gets_neither_login_nor_message(inbox):
+def test_a_server_elsewhere_without_starttls_gets_no_login_and_no_mail(inbox):
     with mail_server(inbox, "0.0.0.0", auth_require_tls=False) as address, pytest.raises(NoTls):
         send(f"smtp://{LOGIN}{address}")
     assert (inbox.logins, inbox.mails) == ([], [])
