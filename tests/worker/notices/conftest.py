@@ -155,10 +155,12 @@ def a_reader(ledger: Ledger, name: str = "ada", email: bool = True, **more: Any)
     return Readers(ledger.records).create(name, frozenset({"bones"}), None, address, **more)[1].id
 
 
-def a_reading(ledger: Ledger, **wishes: Any) -> Reading:
+def a_reading(ledger: Ledger, groups: tuple[str, ...] = POLICY.groups, **wishes: Any) -> Reading:
     job = a_job(reference="patient-4711", metadata={"name": "Erika Mustermann"})
     ledger.accept(job, b"image")
-    return Readings(ledger).request(job, POLICY, question="Fracture of Erika's wrist?", **wishes)
+    return Readings(ledger).request(
+        job, replace(POLICY, groups=groups), question="Fracture of Erika's wrist?", **wishes
+    )
 
 
 def tell(context: NoticeContext, at: Any = None, outbox: Outbox | None = None) -> Outbox:
