@@ -8,6 +8,8 @@ import urllib3
 
 from api.identity.key import id_of
 from api.identity.key_store import Keys
+from jobs.reading.policy import ReadingPolicy
+from jobs.reading.readings import Readings
 from jobs.record.job import Job, now
 from jobs.store.probes import Probes
 from tests.api.conftest import RESULT, Api, problem_of
@@ -47,6 +49,7 @@ def owned(api: Api, servers) -> dict[str, str]:
         "job_id": job.id,
         "study_id": study.id,
         "key_id": id_of(api.key),
+        "reading_id": Readings(ledger).request(ended, ReadingPolicy(("bones",)), question=MARK).id,
         "probe_id": Probes(api.records).create("clinic", url),
     }
 
