@@ -14,6 +14,8 @@ HL7 = "http://terminology.hl7.org/CodeSystem"
 DICOM_CODES = "http://dicom.nema.org/resources/ontology/DCM"
 FRACTURE = ("125605004", "Fracture of bone")
 LATERALITY = {"L": ("7771000", "left"), "R": ("24028007", "right"), "B": ("51440002", "right and left")}
+_WITHOUT_IDENTIFIER = frozenset({"Provenance"})
+"""Resources to which FHIR gives no identifier: a server finds them by a tag."""
 _BOX = ("Left edge", "Upper edge", "Width", "Height")
 """The numbers of a box, from the upper left corner of the image. Those of a point are the first two."""
 
@@ -32,10 +34,15 @@ def assembled(
     """
     entries = []
     for address, resource in resources.items():
-        resource["identifier"] = [*resource.get("identifier", ()), {"system": URI, "value": address}]
+        kind = resource["resourceType"]
+        if kind in _WITHOUT_IDENTIFIER:
+            resource["meta"], parameter = {"tag": [{"system": URI, "code": address}]}, "_tag"
+        else:
+            identifiers = [*resource.get("identifier", ()), {"system": URI, "value": address}]
+            resource["identifier"], parameter = identifiers, "identifier"
         entry = {"fullUrl": address, "resource": resource}
         if transaction:
-            kind, condition = resource["resourceType"], f"identifier={quote(f'{URI}|{address}', safe='')}"
+            condition = f"{parameter}={quote(f'{URI}|{address}', safe='')}"
             entry["request"] = (
                 {"method": "PUT", "url": f"{kind}?{condition}"}
                 if address in changing
