@@ -129,7 +129,7 @@ def create_app(settings: Settings, given: Collaborators) -> Flask:
     app.register_blueprint(health_routes(ledger, compatibility))
     app.register_blueprint(metrics_routes(ledger, receivers))
     app.register_blueprint(problem_routes())
-    app.register_blueprint(client_reading_routes(readings, settings.public_url))
+    app.register_blueprint(client_reading_routes(readings, settings))
     app.register_blueprint(reader_routes(readings, settings.public_url))
     app.register_blueprint(key_set_routes(readings.signer))
     app.register_blueprint(reading_room(people, compatibility))
