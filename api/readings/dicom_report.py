@@ -32,7 +32,6 @@ _PRESENCE = {
     "no_fracture": PRESENCE["no_fracture"],
     "not_sure": PRESENCE["indeterminate"],
 }
-_NOT_IN_TEXT = re.compile(r"[^\S \n]|[\x00-\x08\x0e-\x1f\x7f]")
 _NOT_IN_NAMES = re.compile(r"[\\^=\x00-\x1f\x7f]")
 _LONGEST_NAME = 63
 """A group of a name has 64 characters, one of which ends the family name."""
@@ -110,8 +109,8 @@ def _groups(sr: Any, reading: Reading, job: Job, report: dict[str, Any], header:
             finding_type=fracture,
             finding_sites=body,
         )
-        if bone := _text(site.get("bone", "")):
-            group[0].ContentSequence.append(sr.TextContentItem(_COMMENT, bone, "CONTAINS"))
+        if "bone" in site:
+            group[0].ContentSequence.append(sr.TextContentItem(_COMMENT, site["bone"], "CONTAINS"))
         groups.append(group)
     return groups
 
@@ -124,7 +123,7 @@ def _graphic(site: dict[str, Any]) -> tuple[str, np.ndarray]:
 
 def _texts(sr: Any, report: dict[str, Any]) -> list[Any]:
     said = [(_IMPRESSION, impression(report)), (_RECOMMENDATION, report["advice"])]
-    return [sr.TextContentItem(name, _text(text), "CONTAINS") for name, text in said if _text(text)]
+    return [sr.TextContentItem(name, text, "CONTAINS") for name, text in said if text]
 
 
 def _predecessor(
@@ -155,8 +154,3 @@ def _dated(made: Dataset, moment: datetime) -> Dataset:
 def _person(name: str) -> str:
     """Return a reader's name as DICOM has names. It is not taken apart: all of it is the family name."""
     return f"{_NOT_IN_NAMES.sub(' ', name).strip()[:_LONGEST_NAME]}^"
-
-
-def _text(text: str) -> str:
-    """Return a text without the control characters that DICOM forbids."""
-    return _NOT_IN_TEXT.sub(" ", text).strip()

@@ -145,12 +145,6 @@ def test_any_name_of_a_reader_is_written(name: str):
     assert (written.count("^"), written.count("="), len(written) <= 64) == (1, 0, True)
 
 
-def test_control_characters_of_a_text_are_left_out():
-    version = {**SIGNED.reports[0], "report": {**readings.REPORT, "text": "a\x00b\x1b$Bc\td\r\ne\x85"}}
-    (said,) = named(made(replace(SIGNED, reports=(version,))), "Impression")
-    assert said.TextValue == "There is a fracture. Urgent. a b $Bc d \ne"
-
-
 def test_a_source_without_a_study_is_refused():
     with pytest.raises(NotFileable, match="no study"):
         signed_report(SIGNED, JOB, pictures.dicom(pictures.gray()), SYSTEM)
