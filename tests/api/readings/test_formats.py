@@ -169,7 +169,7 @@ def test_a_verifier_needs_the_published_key_alone_and_sees_each_change(api: Api,
     assert claims["report_sha256"] != hashlib.sha256(signed.replace(b"Displaced", b"Undisplaced")).hexdigest()
     assert claims["image_sha256"] == hashlib.sha256(SOURCE).hexdigest()
     assert claims["model_sha256"] == RESULT["model"]["sha256"]
-    assert (claims["job"], claims["number"], claims["reader"]) == (job.id, 1, ada.reader)
+    assert (claims["job"], claims["number"], claims["reader"]) == (job.id, 1, ada.reader.id)
     head, payload, signature = token.split(".")
     changed = json.dumps(claims | {"report_sha256": "0" * 64}).encode()
     forged = jws.serialize_compact({"alg": "Ed25519"}, changed, OKPKey.generate_key("Ed25519"), ["Ed25519"])
