@@ -3,8 +3,13 @@
 import hashlib
 import io
 import json
+import os
+import re
+import shutil
+import subprocess
 import urllib.request
 from base64 import b64decode
+from pathlib import Path
 
 import pytest
 from joserfc import jws
@@ -17,7 +22,7 @@ from jobs.reading.policy import Policies, ReadingPolicy
 from jobs.reading.states import Mode
 from jobs.record.job import Job, now
 from tests import pictures, readings
-from tests.api.conftest import Api, problem_of
+from tests.api.conftest import ROOT, Api, problem_of
 from tests.api.readings.test_fhir import check, of_kind
 from tests.api.readings.test_routes import Person, requested
 from tests.api.routes.test_jobs import PNG
@@ -189,3 +194,41 @@ def test_the_description_says_that_it_is_no_qualified_signature(api: Api):
     asked = document["paths"]["/v1/readings/{reading_id}"]["get"]
     assert "no qualified electronic signature" in asked["description"]
     assert asked["responses"]["200"]["content"].keys() == {"application/json", FHIR, DICOM}
+
+
+def block_of(page: str, word: str) -> str:
+    """The block of a page that has this word."""
+    blocks = re.findall(r"```(?:python|sh)\n(.*?)```", (ROOT / "docs" / page).read_text(), re.DOTALL)
+    return next(block for block in blocks if word in block)
+
+
+def test_the_python_of_the_page_verifies_a_report_and_no_changed_one(api: Api, ada: Person):
+    here, block = read(ada, analysed(api)), block_of("http.md", "KeySet")
+    reading = of_client(api, here, "application/json").json()
+    key_set = api.request("GET", "/.well-known/jwks.json", key="").json()
+    exec(block, {"reading": reading, "key_set": key_set, "image": SOURCE})
+    version = reading["reports"][-1]
+    other_text = version | {"report": version["report"] | {"text": "Intact."}}
+    other_site = version | {"report": version["report"] | {"sites": [{"point": [1, 1]}]}}
+    for changed in (other_text, other_site, version | {"number": 2}, version | {"reader": "reader_2"}):
+        with pytest.raises(AssertionError):
+            exec(block, {"reading": reading | {"reports": [changed]}, "key_set": key_set, "image": SOURCE})
+    with pytest.raises(AssertionError, match="another image"):
+        exec(block, {"reading": reading, "key_set": key_set, "image": SOURCE + b"x"})
+    another = OKPKey.generate_key("Ed25519", {"kid": key_set["keys"][0]["kid"]}).as_dict(private=False)
+    with pytest.raises(JoseError):
+        exec(block, {"reading": reading, "key_set": {"keys": [another]}, "image": SOURCE})
+
+
+@pytest.mark.skipif(
+    not (shutil.which("curl") and shutil.which("dsrdump")),
+    reason="THE BLOCK OF DICOM.MD WAS NOT RUN: curl or dsrdump is missing. On Debian: curl, dcmtk",
+)
+def test_the_block_of_the_page_shows_the_report(api: Api, ada: Person, tmp_path: Path):
+    named = {"KEY": api.key, "API": api.url, "READING": read(ada, analysed(api)).rpartition("/")[2]}
+    command = ["bash", "-euo", "pipefail", "-c", block_of("dicom.md", "$READING")]
+    shown = subprocess.run(
+        command, cwd=tmp_path, env=os.environ | named, capture_output=True, text=True, check=True
+    )
+    assert "VERIFIED" in shown.stdout
+    assert "Displaced." in shown.stdout
