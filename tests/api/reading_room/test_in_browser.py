@@ -117,7 +117,7 @@ def test_a_doctor_uploads_looks_signs_blind_and_another_one_arbitrates(pages: Pa
         page.get_by_role("button", name="Send").click()
         sent = page.get_by_role("list", name="Files being sent")
         expect(sent.get_by_role("listitem").nth(0)).to_contain_text("a.png sent")
-        expect(sent.get_by_role("listitem").nth(1)).to_contain_text("recognized")
+        expect(sent.get_by_role("listitem").nth(1)).to_contain_text("not an image that we read")
         rows = page.get_by_role("row", name="wrist 4")
         expect(rows).to_have_count(2)
         expect(rows.nth(1)).to_contain_text("waits for the model")
