@@ -237,6 +237,8 @@ def readers_document(reading: Reading, actions: ReadingActions, public_url: str)
         # What another reader found, and whether the model agreed, would show the answer.
         document["committed"] = document["disagreement"] = document["report"] = None
         document["reports"] = []
+    if document["disagreement"]:  # It tells what the model answered.
+        actions.readings.note_seen(reading.job, g.reader.id)
     return document
 
 

@@ -115,10 +115,11 @@ def test_another_readers_report_is_hidden_while_blind_in_any_format(api: Api, ad
     assert of_reader(bob, here, DICOM).status == 200
 
 
-def test_a_reader_who_saw_the_answer_as_fhir_is_not_blind_afterwards(api: Api, ada: Person):
+@pytest.mark.parametrize(("accept", "seen"), [(FHIR, RESULT["model"]["name"]), ("*/*", "disagreement")])
+def test_a_reader_who_saw_the_answer_is_not_blind_afterwards(api: Api, ada: Person, accept: str, seen: str):
     job, bob = analysed(api), Person(api, "Bob Bone")
     here = read(ada, job)
-    assert RESULT["model"]["name"] in of_reader(bob, here, FHIR).data.decode()
+    assert seen in of_reader(bob, here, accept).data.decode()
     second = f"/v1/readings/{requested(api, job)['id']}"
     bob.ask("POST", f"{second}/claim")
     committed = bob.ask("POST", f"{second}/commit", {"finding": "fracture"}).json()
