@@ -22,10 +22,13 @@ from api.http.cors import allow_origins
 from api.http.multipart_form import FormRequest
 from api.http.problem import answer_problems
 from api.identity.key_store import Keys
+from api.identity.people import People
 from api.intake.accept import Intake
 from api.intake.admission import Admission
 from api.intake.decode import Pictures
 from api.intake.submission import FORM_OVERHEAD
+from api.reading_room.blueprint import reading_room
+from api.reading_room.page import answer_browsers
 from api.results.dicom_report import silence_highdicom
 from api.routes.dicomweb import dicomweb_routes
 from api.routes.docs import document_routes
@@ -120,12 +123,15 @@ def create_app(settings: Settings, given: Collaborators) -> Flask:
     app.register_blueprint(health_routes(ledger, compatibility))
     app.register_blueprint(metrics_routes(ledger, receivers))
     app.register_blueprint(problem_routes())
+    people = People.over(settings, stores)
+    app.register_blueprint(reading_room(people, compatibility))
     document_routes(app, settings.public_url)
 
     allow_origins(app, settings.cors_origins)
+    answer_browsers(app, settings.frame_ancestors)
     audit_requests(app, stores.audit)
     trace_requests(app)
-    authenticate_requests(app, settings, keys, compatibility)
+    authenticate_requests(app, settings, keys, people, compatibility)
     refuse_without_slot(app)
     harden_answers(app)
     return app

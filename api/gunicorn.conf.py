@@ -19,7 +19,7 @@ from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 
 from api.http.threads import CONNECTIONS, THREADS
-from api.identity.caller import CLIENT, KEY
+from api.identity.caller import CLIENT, KEY, READER
 from jobs.record.errors import TransientError
 from jobs.record.job import moment_text, now
 from jobs.redis.changes import Changes
@@ -44,6 +44,7 @@ class AccessLog(Logger):
             "time": moment_text(now()),
             "client": environ.get(CLIENT),
             "key": environ.get(KEY),
+            "reader": environ.get(READER),
             "request": {name.lower(): value for name, value in resp.headers}.get("x-request-id"),
             "address": environ.get("REMOTE_ADDR"),
             "method": environ["REQUEST_METHOD"],

@@ -9,14 +9,17 @@ from flask import Flask, Response, g, request
 from api.http import request_metrics
 from api.http.problem import RETRY_SECONDS, Problem, ProblemResponse
 from api.http.problem_kinds import Slug
-from api.identity.caller import CLIENT, KEY, Caller
+from api.identity.caller import CLIENT, KEY, READER, Caller
 from api.identity.credentials import DICOMWEB, key_of
 from api.identity.key import Key
 from api.identity.key_store import Keys
+from api.identity.people import People
 from api.identity.scopes import Scope
-from api.intake.body_limits import BodyLimits
+from api.identity.session import COOKIE
+from api.intake.body_limits import BodyLimits, Form
 from api.openapi.describe import Operation, operation_of
 from api.routes.health import check_compatibility
+from jobs.reading.reader import Reader
 from jobs.settings import Settings
 from jobs.store.audit import Audit, AuditEntry
 from jobs.store.compatibility import Compatibility
@@ -86,36 +89,55 @@ def trace_requests(app: Flask) -> None:
         trace_of_thread.set(None)  # The thread continues with another request.
 
 
-def authenticate_requests(app: Flask, settings: Settings, keys: Keys, compatibility: Compatibility) -> None:
-    """Refuse a request without a valid API key (401), or whose key has not the needed scope (403)."""
+def authenticate_requests(
+    app: Flask, settings: Settings, keys: Keys, people: People, compatibility: Compatibility
+) -> None:
+    """Refuse a request without a valid key (401), or whose key has not the needed scope (403).
 
-    def read_key() -> tuple[Key, str]:
+    The key of a reader opens only the routes that are described with `readers`. Pages for people are left to
+    the reading room.
+    """
+
+    def read_key(operation: Operation | None) -> tuple[Key | Reader, str]:
         check_compatibility(compatibility)
-        text = key_of(request)
-        key = keys.holder_of(text) if text else None
-        if text is None or key is None:
+        text = key_of(request) or ""
+        holder: Key | Reader | None = keys.holder_of(text)
+        if holder is None and operation and operation.readers:
+            holder = people.readers.of_key(text)
+        if holder is None:
             detail = (
                 "Send a valid API key as `Authorization: Bearer <api key>`; the operator makes one for you."
             )
             raise Problem(Slug.UNAUTHORIZED, detail)
-        return key, text
+        if operation and isinstance(holder, Key):
+            _check_scope(operation, holder)
+        return holder, text
 
     @app.before_request
     def authenticate() -> None:
         operation = operation_of(app.view_functions.get(request.endpoint or ""))
         if operation.public if operation else not request.path.startswith(("/v1/", DICOMWEB)):
             return
-        key, text = read_key()
-        g.caller = Caller(key.client, key, g.traceparent)
-        request.environ |= {CLIENT: key.client, KEY: key.id}
-        g.key_holds = lambda: keys.holder_of(text) is not None
-        if operation:
-            _check_scope(operation, key)
+        holder, text = read_key(operation)
+        if isinstance(holder, Key):
+            g.caller = Caller(holder.client, holder, g.traceparent)
+            request.environ |= {CLIENT: holder.client, KEY: holder.id}
+            g.key_holds = lambda: keys.holder_of(text) is not None
+        else:
+            g.reader = holder
+            request.environ |= {CLIENT: holder.client, READER: holder.id}
+            g.key_holds = lambda: people.readers.of_key(text) is not None
 
-    def check_permission(operation: Operation) -> Key:
-        key, _ = read_key()
-        _check_scope(operation, key)
-        return key
+    def check_permission(taken: Operation | Form) -> str:
+        if isinstance(taken, Operation):
+            holder, _ = read_key(taken)
+            return holder.client if isinstance(holder, Key) else holder.id
+        if taken.public:
+            return request.remote_addr or ""
+        check_compatibility(compatibility)
+        if session := people.sessions.of(request.cookies.get(COOKIE)):
+            return session.reader.id
+        raise Problem(Slug.UNAUTHORIZED, "No one is signed in.")
 
     app.extensions["body_limits"] = BodyLimits(app, check_permission, settings)
 
@@ -150,27 +172,34 @@ def harden_answers(app: Flask) -> None:
 
 
 def audit_requests(app: Flask, audit: Audit) -> None:
-    """Write each request by a key into the audit log that succeeded or lacked a scope; no other."""
+    """Write each request by a key into the audit log that succeeded or lacked a scope; no other.
+
+    A page for people is written where it sets `g.action`. `g.acted_for` is the client whose job a reader acts
+    on, if any.
+    """
 
     @app.after_request
     def write_audit_entries(response: Response) -> Response:
         operation = operation_of(app.view_functions.get(request.endpoint or ""))
+        caller, reader = g.get("caller"), g.get("reader")
         written = response.status_code < 300 or response.status_code == 403
-        if operation and written and "caller" in g:
+        action = operation.id if operation and written and (caller or reader) else g.get("action")
+        if action:
+            own = caller.client if caller else (reader and reader.client) or ""
+            durable = operation is not None and operation.needs(request.method) is Scope.ADMIN
             for subject in _subjects(response):
                 entry = AuditEntry(
-                    client=g.caller.client,
-                    key=g.caller.key.id,
-                    action=operation.id,
+                    client=g.get("acted_for", own),
+                    key=caller and caller.key.id,
+                    reader=reader and reader.id,
+                    action=action,
                     subject=subject,
                     status=response.status_code,
                     trace=trace_id(g.traceparent),
                     request=request_id_of_thread.get(),
                 )
                 # Requests that erase or change are rare: each is written before it is answered.
-                (audit.record_durably if operation.needs(request.method) is Scope.ADMIN else audit.record)(
-                    entry
-                )
+                (audit.record_durably if durable else audit.record)(entry)
         return response
 
 
@@ -181,7 +210,8 @@ def _subjects(response: Response) -> list[str | None]:
     """
     if "key_acted_on" in g:
         return [str(g.key_acted_on)]
-    made = response.headers.get("Location", "").rpartition("/")[2]
+    # A page that leads elsewhere has made nothing.
+    made = response.headers.get("Location", "").rpartition("/")[2] if response.status_code < 300 else ""
     named = [made, *map(str, (request.view_args or {}).values())]
     first = next((text for text in named if _OUR_ID.fullmatch(text)), None)
     accepted = [job_id for job_id in g.get("accepted", ()) if job_id != first]

@@ -149,6 +149,8 @@ class Settings:
     """Time for which a key that was read is trusted: so long a revoked one may still be taken."""
     cors_origins: frozenset[str] = _setting("OSTEO_CORS_ORIGINS", frozenset(), list_of_origins)
     """Origins whose pages may use the API from a browser, separated by commas; none unless set."""
+    frame_ancestors: frozenset[str] = _setting("OSTEO_FRAME_ANCESTORS", frozenset(), list_of_origins)
+    """Origins of the same site whose pages may show the reading room in a frame; none unless set."""
     view_seconds: int = _setting("OSTEO_VIEW_SECONDS", 86_400, int, (60, _CENTURY))
     """How long a job stays in Redis after its last change; the object store keeps it."""
     log_level: str = _setting("OSTEO_LOG_LEVEL", "INFO", _log_level)

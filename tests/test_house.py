@@ -31,8 +31,11 @@ MAY_IMPORT = {
 }
 """What the modules of each top-level folder may import of the project."""
 ORDERS = (
-    ("api.http", "api.identity", "api.openapi", "api.intake", "api.results", "api.routes", "api.server"),
-    ("jobs.record", "jobs.callbacks", "jobs.redis", "jobs.store", "jobs.lifecycle"),
+    (
+        *("api.http", "api.identity", "api.openapi", "api.intake", "api.results", "api.readings"),
+        *("api.routes", "api.reading_room", "api.server"),
+    ),
+    ("jobs.record", "jobs.callbacks", "jobs.redis", "jobs.store", "jobs.reading", "jobs.lifecycle"),
     (
         "training.run",
         "training.data",
@@ -188,8 +191,9 @@ def test_annotations_are_written_in_one_style(folder: str):
 
 
 def test_only_routes_and_hooks_use_the_request_context_of_flask():
-    """`flask.g` is read and written in api/routes and api/hooks.py alone; other modules take a Caller."""
-    allowed = {ROOT / "api/hooks.py", *modules("api/routes")}
+    """`flask.g` is read and written in these folders and api/hooks.py alone; other modules take a Caller."""
+    folders = ("api/routes", "api/readings", "api/reading_room")
+    allowed = {ROOT / "api/hooks.py", *(module for folder in folders for module in modules(folder))}
     for module in set(modules("api")) - allowed:
         for node in ast.walk(ast.parse(module.read_text())):
             if isinstance(node, ast.ImportFrom) and node.module == "flask":

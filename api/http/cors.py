@@ -14,7 +14,7 @@ _PREFLIGHT_SECONDS = 600
 
 
 def allow_origins(app: Flask, origins: frozenset[str]) -> None:
-    """Let pages of these origins use the API. They need a key as well: no cookie is accepted."""
+    """Let pages of these origins use the API. They need a key as well: cookies are not for them."""
     if not origins:
         return
 

@@ -44,8 +44,10 @@ class UncutParser(FormDataParser):
 
     def parse(self, stream: IO[bytes], mimetype: str, content_length: int | None, options: Any = None) -> Any:
         """Parse a form as FormDataParser does."""
-        boundary = (options or {}).get("boundary", "").encode("ascii", "replace")
-        return super().parse(Uncut(stream, boundary), mimetype, content_length, options)  # type: ignore[arg-type]
+        if mimetype == "multipart/form-data":
+            boundary = (options or {}).get("boundary", "").encode("ascii", "replace")
+            stream = Uncut(stream, boundary)  # type: ignore[assignment]
+        return super().parse(stream, mimetype, content_length, options)
 
 
 class FormRequest(Request):

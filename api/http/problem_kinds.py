@@ -11,6 +11,7 @@ class Slug(StrEnum):
     MALFORMED = "malformed"
     UNAUTHORIZED = "unauthorized"
     INSUFFICIENT_SCOPE = "insufficient-scope"
+    FORM_EXPIRED = "form-expired"
     NO_SUCH_JOB = "no-such-job"
     NO_SUCH_STUDY = "no-such-study"
     NO_SUCH_KEY = "no-such-key"
@@ -44,6 +45,7 @@ class Slug(StrEnum):
     CALLBACK_REFUSED = "callback-refused"
     QUOTA_EXCEEDED = "quota-exceeded"
     TOO_MANY_WAITING = "too-many-waiting"
+    TOO_MANY_ATTEMPTS = "too-many-attempts"
     INTERNAL_ERROR = "internal-error"
     OBJECT_MISSING = "object-missing"
     PART_DOWN = "part-down"
@@ -75,6 +77,11 @@ KINDS: dict[str, Kind] = {
     ),
     Slug.INSUFFICIENT_SCOPE: Kind(
         403, "The key is valid, but may not do this.", "Use one with the scope that `scope` names."
+    ),
+    Slug.FORM_EXPIRED: Kind(
+        403,
+        "The form was not sent by a page of this session: it is old, or comes from another site.",
+        "Open the page again, and send its form.",
     ),
     Slug.NO_SUCH_JOB: Kind(
         404, "This client has no such job.", "Check the id, and that the key is this client's."
@@ -185,6 +192,12 @@ KINDS: dict[str, Kind] = {
         "Send it again after `Retry-After` seconds.",
         passes=True,
         also=503,
+    ),
+    Slug.TOO_MANY_ATTEMPTS: Kind(
+        429,
+        "There were too many attempts to sign in, or too many wrong one-time codes.",
+        "Try again after `Retry-After` seconds.",
+        passes=True,
     ),
     Slug.INTERNAL_ERROR: Kind(
         500, "The service made a mistake.", "Try once more; if it stays, tell the operator the time."

@@ -1,1 +1,1 @@
-"""API keys: the client that a request is made for, and the scopes of its key."""
+"""Who makes a request: clients by API keys with scopes, readers by keys, sessions and one-time codes."""

@@ -1,11 +1,11 @@
-"""Names who makes a request: the client, the API key, and the trace."""
+"""Names who makes a request: the client, the API key, the reader, and the trace."""
 
 from dataclasses import dataclass
 
 from api.identity.key import Key
 
-CLIENT, KEY = "api.client", "api.key"
-"""Where the WSGI environment of an authenticated request has client and id of the key, for the access log."""
+CLIENT, KEY, READER = "api.client", "api.key", "api.reader"
+"""Where the WSGI environment of a request that was let in has the client, and the id of its key or reader."""
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,37 @@
-"""Decides, before a body is read, which client may send it and how large it may be."""
+"""Decides, before a body is read, who may send it and how large it may be."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from flask import Flask, request
 
 from api.http.problem import Problem
-from api.identity.key import Key
 from api.intake.submission import FORM_OVERHEAD
 from api.openapi.describe import Operation, Size, operation_of
 from api.openapi.json_body import MOST_BYTES
 from jobs.record.errors import TransientError
 from jobs.settings import Settings
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a page that is not described in the API takes. Only a `public` one takes it without a session."""
+
+    size: Size
+    public: bool
+
+
+def takes_form(size: Size = Size.DOCUMENT, public: bool = False) -> Callable[[View], View]:
+    """Let a page of the reading room take a body of at most this size. No other page's body is read."""
+
+    def keep(view: View) -> View:
+        view.__dict__["form"] = Form(size, public)
+        return view
+
+    return keep
 
 
 @dataclass(frozen=True)
@@ -26,20 +45,24 @@ class Allowance:
 
 @dataclass(frozen=True)
 class BodyLimits:
-    """The limits of bodies of an application. `check` returns the key of a request, or raises Problem."""
+    """The limits of bodies of an application. `check` returns who sends a request, or raises Problem."""
 
     app: Flask
-    check: Callable[[Operation], Key]
+    check: Callable[[Operation | Form], str]
     settings: Settings
 
     def __call__(self, environ: dict[str, Any]) -> Allowance | None:
         """Return what this request may send; None for a body that is not read."""
         with self.app.request_context(environ):
-            operation = operation_of(self.app.view_functions.get(request.endpoint or ""))
-            if operation is None or operation.body is None:
+            view = self.app.view_functions.get(request.endpoint or "")
+            operation = operation_of(view)
+            taken: Operation | Form | None = getattr(view, "form", None)
+            if operation and operation.body is not None:
+                taken = operation
+            if taken is None:
                 return None
             try:
-                key = self.check(operation)
+                client = self.check(taken)
             except (Problem, TransientError):
                 return None  # The application raises it again, and answers the client.
             most = {
@@ -47,4 +70,4 @@ class BodyLimits:
                 Size.IMAGE: self.settings.max_bytes + FORM_OVERHEAD,
                 Size.STUDY: self.settings.max_study_bytes,
             }
-            return Allowance(key.client, most[operation.size], operation.size)
+            return Allowance(client, most[taken.size], taken.size)

@@ -63,6 +63,7 @@ class Operation:
     callback: DescribedCallback | None
     public: bool
     scope: Scope | None
+    readers: bool
 
     def needs(self, method: str) -> Scope | None:
         """Return the scope that a key needs for this operation; None for an operation without a key."""
@@ -84,16 +85,18 @@ def describe(
     callback: DescribedCallback | None = None,
     public: bool = False,
     scope: Scope | None = None,
+    readers: bool = False,
 ) -> Callable[[View], View]:
     """Describe what a view function takes and answers. The decorator is below the one of the route.
 
     `problems` are the types of problems that the route adds to those of every route. `query` is a TypedDict.
     `body` is as in Answer, and at most of this `size`. `headers` are names of api.openapi.parameters.HEADERS.
-    A `public` route needs no key. Every other route needs one with `scope`, or with the scope of its method.
+    A `public` route needs no key. Every other route needs one with `scope`, or with the scope of its method;
+    where `readers` may use it, the key of a reader opens it as well.
     """
     operation = Operation(
         *(operation_id, summary, answers, problems, description, query, headers),
-        *(body, body_required, size, callback, public, scope),
+        *(body, body_required, size, callback, public, scope, readers),
     )
 
     def keep(view: View) -> View:

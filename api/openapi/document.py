@@ -18,6 +18,11 @@ from api.openapi.tags import all_tags, tag_of
 
 _SECURITY = {
     "apiKey": {"type": "http", "scheme": "bearer"},
+    "readerKey": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "The key of a reader: a person who reads radiographs.",
+    },
     "signature": {
         "type": "apiKey",
         "in": "header",
@@ -25,12 +30,14 @@ _SECURITY = {
         "description": "Signature of a callback: Standard Webhooks, HMAC-SHA256 with the client's secret.",
     },
 }
+_NO_API = "reading_room."
+"""The beginning of the endpoints of pages for people, which are no part of the API."""
 _OF_ANY_JSON = (Slug.MALFORMED, Slug.REQUEST_ENTITY_TOO_LARGE)
 _OF_ANY_WITH_A_KEY = (Slug.UNAUTHORIZED, Slug.INSUFFICIENT_SCOPE, Slug.PART_DOWN, Slug.TOO_BUSY)
 
 
 def openapi_of(app: Flask, server: str) -> dict[str, Any]:
-    """Make the OpenAPI document of every route of `app`, below the URL `server`.
+    """Make the OpenAPI document of every route of `app` but the reading room's, below the URL `server`.
 
     Raises LookupError for a route without a description.
     """
@@ -38,6 +45,8 @@ def openapi_of(app: Flask, server: str) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     webhooks: dict[str, dict[str, Any]] = {}
     for rule in app.url_map.iter_rules():
+        if rule.endpoint.startswith(_NO_API):
+            continue
         operation = operation_of(app.view_functions[rule.endpoint])
         if operation is None:
             raise LookupError(f"{rule} is not described: put @describe on its function")
@@ -77,6 +86,8 @@ def _operation(operation: Operation, scope: Scope | None, named: dict[str, Schem
     if operation.description:
         described["description"] = operation.description
     described["security"] = [{"apiKey": [scope]}] if scope else []
+    if operation.readers:
+        described["security"].append({"readerKey": []})
     if parameters := [
         *_query_parameters(operation.query, named),
         *(

@@ -1,1 +1,1 @@
-"""Readings: the people who read, and what they sign about a job's radiograph."""
+"""Readings: what people find in a radiograph, from the request to the signed report."""

@@ -1,9 +1,9 @@
 """Keeps the audit log. Entries are recorded in Redis, and the sweeper moves them to the object store.
 
-An entry names a client, a key, a request and a job, and has nothing that a client sent. The object store has
-entries in batches, at `audit/<day>/<first>-<last>`: the day of the latest entry, and the ids of the first and
-the last. A batch has a JSON object a line, is written once and never changed. An entry that is in two batches
-has the same id in both.
+An entry names a client, a key or a reader, a request and a job, and has nothing that a client sent. The
+object store has entries in batches, at `audit/<day>/<first>-<last>`: the day of the latest entry, and the ids
+of the first and the last. A batch has a JSON object a line, is written once and never changed. An entry that
+is in two batches has the same id in both.
 """
 
 import json
@@ -30,8 +30,11 @@ BATCH = 1000
 
 @dataclass(frozen=True)
 class AuditEntry:
-    """One act: client, action and subject, HTTP status, trace and request. `key` is an id, None for an
-    operator."""
+    """One act: client, action and subject, HTTP status, trace and request.
+
+    `key` and `reader` are ids, both None for an operator. `client` is "" for an act of a reader of no client
+    that concerns no client's job.
+    """
 
     client: str
     action: str
@@ -40,6 +43,7 @@ class AuditEntry:
     status: int | None = None
     trace: str | None = None
     request: str | None = None
+    reader: str | None = None
     at: str = field(default_factory=lambda: moment_text(now()))
     id: str = field(default_factory=lambda: str(ULID()))
 

@@ -10,7 +10,10 @@ from jobs.record.job import now
 from tests.api.conftest import Api
 from tests.api.routes.test_jobs import PNG
 
-NAMES = ("time", "client", "key", "request", "address", "method", "path", "status", "bytes", "seconds")
+NAMES = (
+    *("time", "client", "key", "reader", "request", "address"),
+    *("method", "path", "status", "bytes", "seconds"),
+)
 
 
 def test_the_line_of_a_submission_names_client_key_and_request(api: Api):

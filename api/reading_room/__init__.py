@@ -1,0 +1,1 @@
+"""The reading room: pages under `/read`, on which people sign in, look and report."""
