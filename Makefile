@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo up monitor monitor-check test test-clients test-s390x bench chaos train-smoke lint audit lock clean
+.PHONY: help demo up monitor monitor-check test test-long test-clients test-s390x bench chaos train-smoke lint audit lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -32,6 +32,9 @@ monitor-check: ## Check the rules of alerts, their tests and where alerts go
 
 test: lint ## Run every check and every test
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+test-long: $(LOCKED) ## What takes minutes, and of which `make test` has a cut
+	@$(BIN)/python -m pytest -m long
 
 test-clients: $(LOCKED) var/peers/installed ## Make clients of the OpenAPI document by three generators, use and lint; needs npm
 	@$(BIN)/python -m pytest tests/api/openapi/test_generated_clients.py

@@ -27,7 +27,6 @@ from tests.xrays import FRACATLAS, XRAYS, needs_xrays
 from training import export_onnx
 
 BUNDLED = ROOT / "model" / "bundle"
-REAL_XRAYS = 200
 CLOSE = {"onnxruntime": 1e-5, "openvino": 1e-3, "tensorflow": 1e-3}
 """How far a score may be off; all but ONNX Runtime take bfloat16 where the processor has it."""
 ROUNDING = ["openvino", "tensorflow"]
@@ -96,11 +95,13 @@ def test_the_network_as_one_file_answers_what_its_engines_do(
     assert np.allclose(found[1][:, 0], cells, atol=CLOSE["onnxruntime"])
 
 
-@pytest.fixture(scope="module")
-def real() -> tuple[np.ndarray, Outputs]:
+@pytest.fixture(scope="module", params=[24, pytest.param(200, marks=pytest.mark.long)])
+def real(request: pytest.FixtureRequest) -> tuple[np.ndarray, Outputs]:
     """Some real X-rays as the bundled network sees them, and the scores and cells that Keras gives them."""
     bundle = read_bundle(BUNDLED)
-    inputs = np.stack([to_input(pixels(path), bundle.description.input_size) for path in some_xrays()])
+    inputs = np.stack(
+        [to_input(pixels(path), bundle.description.input_size) for path in some_xrays(request.param)]
+    )
     return inputs, by_keras(bundle, inputs)
 
 
@@ -139,14 +140,14 @@ def pixels(path: Path) -> np.ndarray:
     return decode(path.read_bytes(), Limits()).pixels
 
 
-def some_xrays() -> list[Path]:
+def some_xrays(count: int) -> list[Path]:
     """As many with a fracture as without, spread over the collection."""
     with (FRACATLAS / "labels.csv").open() as file:
         rows = list(csv.DictReader(file))
     chosen = []
     for fractured in ("0", "1"):
         names = [row["image"] for row in rows if row["fractured"] == fractured]
-        chosen += names[:: max(1, len(names) // (REAL_XRAYS // 2))][: REAL_XRAYS // 2]
+        chosen += names[:: max(1, len(names) // (count // 2))][: count // 2]
     return [XRAYS / name for name in chosen]
 
 

@@ -163,6 +163,7 @@ def test_too_few_groups_are_not_divided():
 
 
 @needs_xrays
+@pytest.mark.long
 def test_fracatlas_is_divided_with_the_copies_that_its_groups_miss(tmp_path: Path):
     assert (XRAYS / "IMG0000000.jpg").read_bytes() == (XRAYS / "IMG0002292.jpg").read_bytes()
     kept = collect([FRACATLAS], tmp_path)
