@@ -33,7 +33,7 @@ from jobs.store.ledger_keys import image_key
 from jobs.store.stores import Stores
 from model.decode_processes.pool import Decoders
 from model.decode_processes.process import Bounds
-from model.errors import ImageError
+from model.errors import ImageError, NoDecoder
 
 _FRONTAL, _LATERAL, _OBLIQUE = ("AP", "PA"), ("LL", "RL"), ("RLO", "LLO")
 
@@ -115,9 +115,10 @@ class Export:
         group_of = {job.id: self.names.of("job", job.id) for job in jobs}
         ties: dict[tuple[str, ...], list[str]] = {}
         for job in jobs:
-            for tie in (("study", job.study), ("reference", job.client, job.reference)):
-                if tie[-1]:
-                    ties.setdefault(tuple(map(str, tie)), []).append(job.id)
+            if job.study:
+                ties.setdefault(("study", job.study), []).append(job.id)
+            if job.reference:
+                ties.setdefault(("reference", job.client, job.reference), []).append(job.id)
         for tie, tied in sorted(ties.items()):
             if len(tied) > 1:
                 joined = {group_of[job_id] for job_id in tied}
@@ -141,7 +142,7 @@ def main() -> int:
         with closing(Stores.connect(settings)) as stores:
             stores.check()
             print_lines([_exported(arguments.folder, frozenset(arguments.client), settings, stores)])
-    except (SettingsError, OtherFolder, TransientError, OSError) as error:
+    except (SettingsError, OtherFolder, TransientError, NoDecoder, OSError) as error:
         print(error, file=sys.stderr)
         return 2
     return 0
