@@ -1,4 +1,4 @@
-"""Prints the acts of one client from the audit log: `python -m admin.audit --client NAME --since TIME`."""
+"""Prints acts of a client or reader from the audit log: `python -m admin.audit --client NAME --since TIME`."""
 
 import argparse
 import sys
@@ -40,10 +40,17 @@ def acts_of(audit: Audit, ledger: Ledger, client: str, since: datetime) -> Itera
             yield {"client": client, "action": _SUBMITTED, "key": job.key, "subject": job_id, "at": at}
 
 
+def acts_of_reader(audit: Audit, reader_id: str, since: datetime) -> Iterator[dict[str, Any]]:
+    """Return the acts of a reader since then, oldest first, for whichever client. Raises StoreUnavailable."""
+    return (entry for entry in audit.entries(since) if entry.get("reader") == reader_id)
+
+
 def main() -> int:
-    """Print the acts of one client. Return 2 for a wrong setting or no answer."""
+    """Print the acts of one client or reader. Return 2 for a wrong setting or no answer."""
     parser = argparse.ArgumentParser(prog="python -m admin.audit", description=__doc__)
-    parser.add_argument("--client", required=True)
+    whose = parser.add_mutually_exclusive_group(required=True)
+    whose.add_argument("--client")
+    whose.add_argument("--reader", help="the id of a reader")
     parser.add_argument("--since", required=True, type=_moment, help="ISO 8601, in UTC unless it has a zone")
     arguments = parser.parse_args()
     try:
@@ -52,7 +59,10 @@ def main() -> int:
             stores.check()
             with suppress(QueueUnavailable):  # Then no new entry is there either.
                 stores.audit.carry_over()
-            print_lines(acts_of(stores.audit, stores.ledger, arguments.client, arguments.since))
+            if arguments.reader:
+                print_lines(acts_of_reader(stores.audit, arguments.reader, arguments.since))
+            else:
+                print_lines(acts_of(stores.audit, stores.ledger, arguments.client, arguments.since))
     except (SettingsError, TransientError) as error:
         print(error, file=sys.stderr)
         return 2

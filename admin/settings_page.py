@@ -22,6 +22,7 @@ STARTS = {
             "admin.audit:main",
             "admin.bucket:main",
             "admin.keys:main",
+            "admin.readers:main",
             "admin.signing_key:main",
         ),
         "admin.dead_letters:main",

@@ -29,6 +29,10 @@ from api.intake.decode import Pictures
 from api.intake.submission import FORM_OVERHEAD
 from api.reading_room.blueprint import reading_room
 from api.reading_room.page import answer_browsers
+from api.readings.actions import ReadingActions
+from api.readings.client_routes import client_reading_routes
+from api.readings.key_set_routes import key_set_routes
+from api.readings.reader_routes import reader_routes
 from api.results.dicom_report import silence_highdicom
 from api.routes.dicomweb import dicomweb_routes
 from api.routes.docs import document_routes
@@ -99,7 +103,9 @@ def create_app(settings: Settings, given: Collaborators) -> Flask:
     pictures = Pictures.of(settings)
     app.extensions["pictures"] = pictures
     admission = Admission.over(settings, ledger.view.client_queues)
-    intake = Intake(settings, ledger, stores.queue, admission, pictures)
+    people = People.over(settings, stores)
+    readings = ReadingActions.over(settings, stores, people)
+    intake = Intake(settings, ledger, stores.queue, admission, pictures, readings.policies)
     redeliveries = Redeliveries(ledger, stores.queue, admission)
     app.extensions["changes"] = given.changes
     waiting = Waiting(ledger, given.changes, settings.public_url)
@@ -123,7 +129,9 @@ def create_app(settings: Settings, given: Collaborators) -> Flask:
     app.register_blueprint(health_routes(ledger, compatibility))
     app.register_blueprint(metrics_routes(ledger, receivers))
     app.register_blueprint(problem_routes())
-    people = People.over(settings, stores)
+    app.register_blueprint(client_reading_routes(readings, settings))
+    app.register_blueprint(reader_routes(readings, settings.public_url))
+    app.register_blueprint(key_set_routes(readings.signer))
     app.register_blueprint(reading_room(people, compatibility))
     document_routes(app, settings.public_url)
 

@@ -109,8 +109,6 @@ def authenticate_requests(
                 "Send a valid API key as `Authorization: Bearer <api key>`; the operator makes one for you."
             )
             raise Problem(Slug.UNAUTHORIZED, detail)
-        if operation and isinstance(holder, Key):
-            _check_scope(operation, holder)
         return holder, text
 
     @app.before_request
@@ -123,6 +121,8 @@ def authenticate_requests(
             g.caller = Caller(holder.client, holder, g.traceparent)
             request.environ |= {CLIENT: holder.client, KEY: holder.id}
             g.key_holds = lambda: keys.holder_of(text) is not None
+            if operation:
+                _check_scope(operation, holder)
         else:
             g.reader = holder
             request.environ |= {CLIENT: holder.client, READER: holder.id}
@@ -131,7 +131,10 @@ def authenticate_requests(
     def check_permission(taken: Operation | Form) -> str:
         if isinstance(taken, Operation):
             holder, _ = read_key(taken)
-            return holder.client if isinstance(holder, Key) else holder.id
+            if isinstance(holder, Reader):
+                return holder.id
+            _check_scope(taken, holder)
+            return holder.client
         if taken.public:
             return request.remote_addr or ""
         check_compatibility(compatibility)

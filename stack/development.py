@@ -1,5 +1,6 @@
-"""Makes what a developer at this machine starts with: an API key, and radiographs to submit."""
+"""Makes what a developer at this machine starts with: an API key, a reader, and radiographs to submit."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -31,6 +32,18 @@ def with_api_key(
         return secrets
     made = json.loads(_run(service, "admin.keys", "create", "--client", CLIENT))
     return folder.keep(secrets, api_key=made["api_key"], webhook_secret=made["webhook_secret"])
+
+
+def with_reader(secrets: Secrets, folder: Folder, service: Mapping[str, str]) -> Secrets:
+    """Return the secrets with the key of a development reader, who is still there or is made now."""
+    if secrets.reader_key:
+        key_id = hashlib.sha256(secrets.reader_key.encode()).hexdigest()[:16]
+        known = map(json.loads, _run(service, "admin.readers", "list").splitlines())
+        if any(reader["key_id"] == key_id and not reader["disabled_at"] for reader in known):
+            return secrets
+    of_client = ("--name", "Development reader", "--groups", CLIENT, "--client", CLIENT)
+    made = json.loads(_run(service, "admin.readers", "create", *of_client))
+    return folder.keep(secrets, reader_key=made["reader_key"], totp_secret=made["totp_secret"])
 
 
 def draw_radiograph(folder: Folder, service: Mapping[str, str]) -> None:

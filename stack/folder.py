@@ -23,6 +23,8 @@ class Secrets:
     flower_password: str
     api_key: str | None = None
     webhook_secret: str | None = None
+    reader_key: str | None = None
+    totp_secret: str | None = None
 
 
 class Folder:
@@ -75,7 +77,7 @@ class Folder:
     def secrets(self, signing_key: str | None = None) -> Secrets:
         """Return this stack's secrets, made at the first call and read at every later one.
 
-        Another `signing_key` than the one kept takes its place, and ends the development key. It is not
+        Another `signing_key` than the one kept takes its place, and ends the development keys. It is not
         kept before the service has taken it: it may not be the key of this stack's data.
         """
         file = self.path / "secrets.json"
@@ -92,7 +94,8 @@ class Folder:
         if not made.keys() <= stored.keys():
             self.keep(known)
         if signing_key and signing_key != known.signing_key:
-            return replace(known, signing_key=signing_key, api_key=None, webhook_secret=None)
+            known = replace(known, api_key=None, webhook_secret=None, reader_key=None, totp_secret=None)
+            return replace(known, signing_key=signing_key)
         return known
 
     def keep(self, known: Secrets, **changes: str | None) -> Secrets:

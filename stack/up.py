@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stack.addresses import Addresses
-from stack.development import EXAMPLE, draw_radiograph, make_bucket, with_api_key
+from stack.development import EXAMPLE, draw_radiograph, make_bucket, with_api_key, with_reader
 from stack.errors import GaveUp, StopRequested
 from stack.folder import Folder, Secrets
 from stack.part import Command, Part
@@ -67,6 +67,7 @@ def _run(
     supervisor.begin(rest)
     supervisor.settle([worker, api, *rest])
     secrets = with_api_key(secrets, folder, addresses, service)
+    secrets = with_reader(secrets, folder, service)
     draw_radiograph(folder, service)
 
     def publish() -> None:
@@ -79,6 +80,9 @@ def _run(
                 "s3": addresses.s3,
                 "redis": service["REDIS_URL"],
                 "api_key": secrets.api_key,
+                "reading_room": f"{addresses.api}/read",
+                "reader_key": secrets.reader_key,
+                "totp_secret": secrets.totp_secret,
                 "pids": {**dict.fromkeys(STORES), **supervisor.pids},
             }
         )
@@ -103,6 +107,10 @@ ready
   development API key   {secrets.api_key}
   its webhook secret    {secrets.webhook_secret}
   Flower's password     {secrets.flower_password} (user {FLOWER_USER})
+
+Look at radiographs, and report on them: {addresses.api}/read
+  development reader key        {secrets.reader_key}
+  secret of its one-time codes  {secrets.totp_secret} (for an authenticator app; a code confirms a signature)
 
 Submit the example X-ray from another terminal:
   {key} -F image=@{shlex.quote(str(EXAMPLE))} {addresses.api}/v1/jobs

@@ -77,7 +77,7 @@ def read_fields(given: Mapping[str, str], settings: Settings, longest_kept: int 
         known = ", ".join(sorted(SubmissionFields.__annotations__))
         raise malformed(f"Unknown field: {', '.join(unknown)[:200]}. Besides `image` there are: {known}.")
     return {
-        "callback_url": _callback_url(given.get("callback_url"), settings),
+        "callback_url": callback_url_of(given.get("callback_url"), settings),
         "reference": _reference(given.get("reference")),
         "priority": _priority(given.get("priority")),
         "metadata": _metadata(given.get("metadata")),
@@ -101,7 +101,8 @@ def malformed(detail: str) -> Problem:
     return Problem(Slug.MALFORMED, detail)
 
 
-def _callback_url(text: str | None, settings: Settings) -> str | None:
+def callback_url_of(text: str | None, settings: Settings) -> str | None:
+    """Return the callback URL in its one form. Raises Problem 422 for one that may not be called."""
     if not text:
         return None
     try:

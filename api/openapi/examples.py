@@ -4,7 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from api.http.problem import ProblemDocument
+from jobs.reading.events import ReadingEvent
+from jobs.reading.states import ReadingState
 from jobs.record.documents import Event, EventDataDocument, JobDocument, JobError, Result
+from jobs.record.events import READING_EVENTS
 from jobs.record.states import Delivery, Priority, State
 from jobs.record.study import StudyDocument, StudyEvent
 
@@ -43,6 +46,7 @@ _SUCCEEDED: EventDataDocument = {
     "result": _RESULT,
     "links": _links("image", "result", "heatmap"),
 }
+_READING = "reading_01KA3M7ZQ4X8W2N5T6R9Y0B1CF"  # pragma: allowlist secret
 _JOB_DOCUMENT: JobDocument = {**_SUCCEEDED, "delivery": Delivery.DELIVERED, "metadata": {"ward": "A3"}}
 _STUDY_DOCUMENT: StudyDocument = {
     "id": _STUDY,
@@ -81,6 +85,22 @@ def _job_event(name: str, state: State, error: JobError) -> Event:
     return {"type": name, "timestamp": _FINISHED, "data": data}
 
 
+def _reading_event(name: str) -> ReadingEvent:
+    state = ReadingState.REQUESTED if name == "reading.overdue" else ReadingState(name.partition(".")[2])
+    links = {"self": f"{_URL}/v1/readings/{_READING}", "job": f"{_URL}/v1/jobs/{_JOB}"}
+    return {
+        "type": name,  # type: ignore[typeddict-item]  # it is one of READING_EVENTS
+        "timestamp": _FINISHED,
+        "data": {
+            "id": _READING,
+            "job": _JOB,
+            "state": state,
+            "due_at": "2026-11-23T13:00:00Z",
+            "links": links | {"page": f"{_URL}/read/{_JOB}"},
+        },
+    }
+
+
 def _failed_study() -> StudyDocument:
     (view,) = _STUDY_DOCUMENT["jobs"]
     links = {name: url for name, url in view["links"].items() if name not in ("result", "heatmap")}
@@ -94,12 +114,13 @@ _UNREADABLE: JobError = {
 }
 _EXPIRED: JobError = {"type": "expired", "detail": "No worker took this job up before its deadline."}
 _CANCELED: JobError = {"type": "canceled", "detail": "This job was canceled."}
-EVENT_EXAMPLES: Mapping[str, Event | StudyEvent] = {
+EVENT_EXAMPLES: Mapping[str, Event | StudyEvent | ReadingEvent] = {
     "job.succeeded": {"type": "job.succeeded", "timestamp": _FINISHED, "data": _SUCCEEDED},
     "job.failed": _job_event("job.failed", State.FAILED, _UNREADABLE),
     "job.expired": _job_event("job.expired", State.EXPIRED, _EXPIRED),
     "job.canceled": _job_event("job.canceled", State.CANCELED, _CANCELED),
     "study.succeeded": {"type": "study.succeeded", "timestamp": _FINISHED, "data": _STUDY_DOCUMENT},
+    **{name: _reading_event(name) for name in READING_EVENTS},
     "study.failed": {"type": "study.failed", "timestamp": _FINISHED, "data": _failed_study()},
 }
 """An example of the callback of each event."""

@@ -4,10 +4,11 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 from api.http.problem import Problem
 from api.http.problem_kinds import Slug
+from api.identity.people import People
 from api.identity.totp import CodeRefused, Codes
 from api.readings.signature import Signer, digest_of
 from jobs.reading.arbitration import arbitrate
@@ -24,7 +25,9 @@ from jobs.record.errors import IllegalMove, NotStored, TransientError
 from jobs.record.job import Job, moment_text, now
 from jobs.record.states import State
 from jobs.redis.queue import JobQueue
+from jobs.settings import Settings
 from jobs.store.ledger import Ledger
+from jobs.store.stores import Stores
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +42,18 @@ class ReadingActions:
     policies: Policies
     codes: Codes
     signer: Signer
+
+    @classmethod
+    def over(cls, settings: Settings, stores: Stores, people: People) -> Self:
+        """Make them over these stores."""
+        return cls(
+            stores.ledger,
+            stores.queue,
+            Readings(stores.ledger),
+            Policies(stores.records, settings.key_seconds),
+            people.codes,
+            Signer(stores.signing_key),
+        )
 
     def request(self, job: Job, **wishes: Any) -> tuple[Reading, bool]:
         """Request a reading of a client's job. Returns it, and whether it is new.

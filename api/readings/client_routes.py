@@ -5,16 +5,20 @@ from typing import Annotated, TypedDict
 from flask import Blueprint, Response, g, jsonify
 
 from api.http.problem_kinds import Slug
-from api.intake.fields import MOST_DUE, MOST_QUESTION, question_of
-from api.openapi.describe import Answer, describe
+from api.intake.fields import MOST_DUE, MOST_QUESTION, callback_url_of, question_of
+from api.openapi.describe import Answer, DescribedCallback, describe
 from api.openapi.json_body import json_body
 from api.openapi.schema import CLOSED
 from api.readings.actions import ReadingActions
 from api.routes.job_answers import OWN_JOB_PROBLEMS, own_job
+from jobs.callbacks.url import MAX_LENGTH
 from jobs.reading.documents import ReadingDocument, reading_document
+from jobs.reading.events import ReadingEvent
 from jobs.reading.reading import Reading
+from jobs.record.events import READING_EVENTS
 from jobs.record.job import now
 from jobs.record.states import Priority
+from jobs.settings import Settings
 
 
 class ReadingRequest(TypedDict, total=False):
@@ -26,6 +30,11 @@ class ReadingRequest(TypedDict, total=False):
         {"minimum": 60, "maximum": MOST_DUE},
         "When it is due, from now: 3600 for `stat` and 86400 for `routine`, unless given.",
     ]
+    callback_url: Annotated[
+        str,
+        {"format": "uri", "maxLength": MAX_LENGTH},
+        "The https URL that is called as the reading goes on: that of the job, unless given.",
+    ]
     question: Annotated[str, {"maxLength": MOST_QUESTION}, "What the reader is to answer."]
 
 
@@ -35,8 +44,20 @@ class ReadingList(TypedDict):
     readings: list[ReadingDocument]
 
 
-def client_reading_routes(actions: ReadingActions, public_url: str) -> Blueprint:
+_READING_CHANGED = DescribedCallback(
+    "readingChanged",
+    "{$request.body#/callback_url}",
+    "The reading has changed",
+    ReadingEvent,
+    ("webhook-id", "webhook-timestamp", "webhook-signature"),
+    {"2XX": "The callback is delivered.", "410": "The service sends no further callback for this event."},
+    READING_EVENTS,
+)
+
+
+def client_reading_routes(actions: ReadingActions, settings: Settings) -> Blueprint:
     """Make the blueprint of these routes."""
+    public_url = settings.public_url
     routes = Blueprint("client_readings", __name__, url_prefix="/v1")
 
     @routes.post("/jobs/<job_id>/readings")
@@ -47,8 +68,10 @@ def client_reading_routes(actions: ReadingActions, public_url: str) -> Blueprint
             200: Answer("A reading of this job is open already.", ReadingDocument, ("ETag", "Location")),
             201: Answer("The new reading.", ReadingDocument, ("ETag", "Location")),
         },
-        (*OWN_JOB_PROBLEMS, Slug.NOT_READ),
-        description="The reading's events go to the job's `callback_url`.",
+        (*OWN_JOB_PROBLEMS, Slug.NOT_READ, Slug.CALLBACK_REFUSED),
+        description="An open reading of the job is returned as it is. Each change is told by a callback,"
+        " which has links and no word of the report.",
+        callback=_READING_CHANGED,
         body=Annotated[ReadingRequest, CLOSED],
         body_required=False,
     )
@@ -59,7 +82,7 @@ def client_reading_routes(actions: ReadingActions, public_url: str) -> Blueprint
             priority=given.get("priority"),
             due_seconds=given.get("due_seconds"),
             question=question_of(given.get("question")),
-            callback_url=job.callback_url,
+            callback_url=callback_url_of(given.get("callback_url"), settings) or job.callback_url,
         )
         response = reading_answer(reading, public_url, 201 if new else 200)
         response.headers["Location"] = f"{public_url}/v1/readings/{reading.id}"

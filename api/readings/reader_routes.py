@@ -79,6 +79,8 @@ def reader_routes(actions: ReadingActions, public_url: str) -> Blueprint:
         return response
 
     def own(reading_id: str) -> Reading:
+        if "reader" not in g:
+            actions.of_client(reading_id, g.caller.client)  # 404 comes before 403.
         return actions.of_reader(reading_id, _reader())
 
     @routes.get("")
@@ -136,8 +138,8 @@ def reader_routes(actions: ReadingActions, public_url: str) -> Blueprint:
         readers=True,
     )
     def save_draft(reading_id: str) -> Response:
-        draft = json_body()["draft"]
-        return readers_answer(actions.save_draft(own(reading_id), g.reader, draft, matched_version()))
+        reading, draft = own(reading_id), json_body()["draft"]
+        return readers_answer(actions.save_draft(reading, g.reader, draft, matched_version()))
 
     @routes.post("/<reading_id>/commit")
     @describe(
@@ -161,8 +163,8 @@ def reader_routes(actions: ReadingActions, public_url: str) -> Blueprint:
         readers=True,
     )
     def sign(reading_id: str) -> Response:
-        given = json_body()
-        signed = actions.sign(own(reading_id), g.reader, given["report"], given["code"], given.get("grade"))
+        reading, given = own(reading_id), json_body()
+        signed = actions.sign(reading, g.reader, given["report"], given["code"], given.get("grade"))
         return readers_answer(signed)
 
     @routes.post("/<reading_id>/amend")
@@ -175,8 +177,8 @@ def reader_routes(actions: ReadingActions, public_url: str) -> Blueprint:
         readers=True,
     )
     def amend(reading_id: str) -> Response:
-        given = json_body()
-        amended = actions.amend(own(reading_id), g.reader, given["report"], given["code"], given["reason"])
+        reading, given = own(reading_id), json_body()
+        amended = actions.amend(reading, g.reader, given["report"], given["code"], given["reason"])
         return readers_answer(amended)
 
     @routes.post("/<reading_id>/return")
@@ -189,8 +191,8 @@ def reader_routes(actions: ReadingActions, public_url: str) -> Blueprint:
         readers=True,
     )
     def give_back(reading_id: str) -> Response:
-        given = json_body()
-        returned = actions.give_back(own(reading_id), g.reader, given["reason"], given.get("text", ""))
+        reading, given = own(reading_id), json_body()
+        returned = actions.give_back(reading, g.reader, given["reason"], given.get("text", ""))
         return readers_answer(returned)
 
     return routes

@@ -11,7 +11,7 @@ from joserfc.jwk import OKPKey
 
 from jobs.reading.report import canonical
 
-_ALGORITHM = "EdDSA"
+_ALGORITHM = "Ed25519"
 
 
 class Signer:

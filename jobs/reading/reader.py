@@ -100,6 +100,7 @@ def reader_document(reader: Reader) -> dict[str, Any]:
         "groups": sorted(reader.groups),
         "client": reader.client,
         "email": reader.email,
+        "key_id": reader.key_digest[:16],
         "created_at": moment_text(reader.created_at),
         "disabled_at": moment_text(reader.disabled_at) if reader.disabled_at else None,
     }

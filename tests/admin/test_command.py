@@ -18,6 +18,7 @@ OURS = ("OSTEO_", "S3_", "AWS_", "REDIS_URL")
 BARE = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
 COMMANDS = {
     "keys": ("admin.keys", "list"),
+    "readers": ("admin.readers", "list"),
     "audit": ("admin.audit", "--client", "clinic", "--since", "2026-01-01"),
     "dead letters": ("admin.dead_letters", "list"),
     "bucket": ("admin.bucket",),

@@ -125,6 +125,7 @@ def test_a_stack_serves_restarts_its_parts_and_keeps_its_data(tmp_path: Path) ->
         ready = stack.ready
         assert set(ready) == {
             *("api", "flower", "flower_user", "flower_password", "s3", "redis", "api_key", "pids"),
+            *("reading_room", "reader_key", "totp_secret"),
         }
         assert set(ready["pids"]) == PARTS
         assert (tmp_path / "ready.json").stat().st_mode & 0o777 == 0o600

@@ -43,6 +43,12 @@ def test_another_signing_key_ends_the_life_of_the_development_key(tmp_path: Path
     assert (changed.signing_key, changed.api_key, changed.webhook_secret) == ("another key", None, None)
     assert changed.s3_secret_key == known.s3_secret_key
     assert folder.secrets() == known, "it may not be the key of these data"
+    reader = folder.keep(known, reader_key="osteo_reader_x", totp_secret="ABC")
+    assert folder.secrets() == reader
+    assert (folder.secrets("another key").reader_key, folder.secrets("another key").totp_secret) == (
+        None,
+        None,
+    )
     folder.keep(changed, api_key="osteo_y", webhook_secret="whsec_y")  # pragma: allowlist secret
     assert folder.secrets().signing_key == "another key"
 

@@ -8,30 +8,47 @@ import pytest
 import urllib3
 
 from api.openapi.json_body import MOST_BYTES, MOST_DEPTH
+from jobs.reading.policy import ReadingPolicy
+from jobs.reading.readers import Readers
+from jobs.reading.readings import Readings
 from tests.api.conftest import Api, problem_of
 from tests.api.routes.test_jobs import PNG
+from tests.conftest import a_job
 
+REPORT = {"finding": "no_fracture", "sites": [], "text": "", "urgent": False, "advice": ""}
 VALID = {
+    "amendReport": {"report": REPORT, "code": "123456", "reason": "A second look."},
     "chooseEvents": {"events": ["job.failed"]},
+    "commitFinding": {"finding": "no_fracture"},
     "createKey": {"scopes": ["read"]},
     "createUpload": {"size": 1, "content_type": "image/png"},
     "redeliverSince": {"since": "2020-01-01T00:00:00Z"},
+    "requestReading": {"priority": "stat"},
+    "returnReading": {"reason": "wrong_side"},
     "rotateKey": {"overlap_hours": 1},
+    "saveDraft": {"draft": {}},
     "sendProbe": {"callback_url": "https://clinic.example/"},
+    "signReport": {"report": REPORT, "code": "123456"},
 }
 """A valid body of each operation. A new operation needs an example here."""
 JSON = {"Content-Type": "application/json"}
 
 
-def operations(api: Api) -> Iterator[tuple[str, str, dict]]:
-    """List method, path and description of every operation that takes JSON."""
+def operations(api: Api) -> Iterator[tuple[str, str, dict, str]]:
+    """List method, path and description of every operation that takes JSON, and a key that may use it."""
     key_id = api.request("GET", "/v1/keys").json()["keys"][0]["id"]
+    job = a_job()
+    api.ledger.accept(job, b"image")
+    reading = Readings(api.ledger).request(job, ReadingPolicy(("bones",)))
+    reader_key, _ = Readers(api.records).create("Ada Bone", frozenset({"bones"}))
     for path, item in api.request("GET", "/openapi.json", key="").json()["paths"].items():
         for method, operation in item.items():
             if method != "parameters" and "application/json" in operation.get("requestBody", {}).get(
                 "content", {}
             ):
-                yield method.upper(), path.replace("{key_id}", key_id), operation
+                named = {"key_id": key_id, "job_id": job.id, "reading_id": reading.id}
+                key = reader_key if "{reading_id}" in path else api.key
+                yield method.upper(), path.format(**named), operation, key
 
 
 def wrong_bodies(valid: dict) -> dict[str, bytes]:
@@ -61,36 +78,37 @@ def nested(depth: int) -> object:
 
 
 def test_every_operation_that_takes_json_has_an_example_here(api: Api):
-    assert {operation["operationId"] for _, _, operation in operations(api)} == VALID.keys()
+    assert {operation["operationId"] for _, _, operation, _ in operations(api)} == VALID.keys()
 
 
 def test_no_operation_takes_json_that_is_deep_or_of_another_form(api: Api):
+    described = list(operations(api))
     before = made(api)
-    for method, path, operation in operations(api):
+    for method, path, operation, key in described:
         for wrong, body in wrong_bodies(VALID[operation["operationId"]]).items():
-            answer = api.request(method, path, headers=JSON, body=body)
+            answer = api.request(method, path, key=key, headers=JSON, body=body)
             assert (answer.status, problem_of(answer)["type"]) == (400, "/problems/malformed"), (path, wrong)
             assert len(answer.data) < 1000, "the answer repeats little of what was sent"
     assert made(api) == before
 
 
 def test_a_body_with_another_content_type_is_refused(api: Api):
-    for method, path, operation in operations(api):
+    for method, path, operation, key in operations(api):
         body = json.dumps(VALID[operation["operationId"]])
-        answer = api.request(method, path, headers={"Content-Type": "text/plain"}, body=body)
+        answer = api.request(method, path, key=key, headers={"Content-Type": "text/plain"}, body=body)
         assert "application/json" in problem_of(answer)["detail"], path
 
 
 def test_only_a_body_that_may_be_absent_may_be_absent(api: Api):
-    for method, path, operation in operations(api):
+    for method, path, operation, key in operations(api):
         if operation["requestBody"]["required"]:
-            assert problem_of(api.request(method, path))["status"] == 400, path
+            assert problem_of(api.request(method, path, key=key))["status"] == 400, path
 
 
 def test_a_large_body_is_refused_before_it_is_sent(api: Api):
-    for method, path, _ in operations(api):
+    for method, path, _, key in operations(api):
         head = (
-            f"{method} {path} HTTP/1.1\r\nHost: osteo\r\nAuthorization: Bearer {api.key}\r\n"
+            f"{method} {path} HTTP/1.1\r\nHost: osteo\r\nAuthorization: Bearer {key}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {2 * MOST_BYTES}\r\n\r\n"
         )
         host, port = api.url.removeprefix("http://").split(":")
@@ -100,12 +118,12 @@ def test_a_large_body_is_refused_before_it_is_sent(api: Api):
 
 
 def test_a_large_body_without_a_length_is_refused_too(api: Api):
-    for method, path, operation in operations(api):
+    for method, path, operation, key in operations(api):
         # What would be read of it before the limit is a body of the right form.
         begin = json.dumps(VALID[operation["operationId"]]).encode().ljust(4096)
         chunks = iter([begin, *[b" " * 4096] * (MOST_BYTES // 4096)])
         try:
-            answer = api.request(method, path, headers=JSON, body=chunks)
+            answer = api.request(method, path, key=key, headers=JSON, body=chunks)
         except urllib3.exceptions.ProtocolError:
             continue  # The API closed the connection while the rest was on its way.
         problem = problem_of(answer)
@@ -113,7 +131,7 @@ def test_a_large_body_without_a_length_is_refused_too(api: Api):
 
 
 def test_the_description_names_both_refusals(api: Api):
-    for _, path, operation in operations(api):
+    for _, path, operation, _ in operations(api):
         assert "`malformed`" in operation["responses"]["400"]["description"], path
         assert "`request-entity-too-large`" in operation["responses"]["413"]["description"], path
 

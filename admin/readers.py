@@ -1,0 +1,96 @@
+"""Makes, lists, disables and equips readers: `python -m admin.readers create|list|disable|rotate|totp`."""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+from admin.command import print_lines, settings_of_command
+from api.identity.totp import otpauth_uri, totp_secret
+from jobs.reading.reader import Reader, reader_document
+from jobs.reading.readers import Readers
+from jobs.record.errors import TransientError
+from jobs.settings import Settings, SettingsError
+from jobs.store.audit import AuditEntry
+from jobs.store.stores import Stores
+
+
+def main() -> int:
+    """Run the command. Return 1 where there is no such reader, 2 for a wrong setting or name."""
+    arguments = _parser().parse_args()
+    try:
+        settings = settings_of_command(signs=True)
+        with closing(Stores.connect(settings)) as stores:
+            stores.check()
+            lines = _lines(arguments, settings, stores)
+            # All changes are made before the first is printed. A list may be long, and changes nothing.
+            print_lines(lines if arguments.command == "list" else list(lines))
+    except LookupError as error:
+        print(error.args[0], file=sys.stderr)
+        return 1
+    except (SettingsError, ValueError, TransientError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m admin.readers", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    create = commands.add_parser(
+        "create", help="make a reader; the key and the secret of the one-time codes are shown this once"
+    )
+    create.add_argument("--name", required=True, help="the name that stands in reports")
+    create.add_argument("--groups", required=True, help="the groups whose readings are theirs, with commas")
+    create.add_argument("--client", help="the client whose jobs the reader may open and submit for besides")
+    create.add_argument("--email", help="where the message goes that a reading waits")
+    show = commands.add_parser("list", help="list the readers")
+    show.add_argument("--group", help="of this group only")
+    disable = commands.add_parser("disable", help="end a reader's key and sessions for good")
+    disable.add_argument("id")
+    rotate = commands.add_parser("rotate", help="replace a reader's key, and end all sessions")
+    rotate.add_argument("id")
+    totp = commands.add_parser("totp", help="replace the secret of the one-time codes, as for a new phone")
+    totp.add_argument("id")
+    return parser
+
+
+def _lines(arguments: argparse.Namespace, settings: Settings, stores: Stores) -> Iterator[dict[str, Any]]:
+    readers, soon = Readers(stores.records), {"refused_within_seconds": settings.key_seconds}
+    if arguments.command == "create":
+        groups = frozenset(group.strip() for group in arguments.groups.split(",") if group.strip())
+        key, reader = readers.create(arguments.name, groups, arguments.client, arguments.email)
+        _record(stores, "createReader", reader)
+        yield reader_document(reader) | {"reader_key": key} | _codes(settings, reader)
+    elif arguments.command == "list":
+        for reader in readers.all():
+            if arguments.group in (None, *reader.groups):
+                yield reader_document(reader)
+    elif arguments.command == "rotate":
+        key, reader = readers.rotate(arguments.id)
+        _record(stores, "rotateReaderKey", reader)
+        yield {"id": reader.id, "reader_key": key} | soon
+    elif arguments.command == "totp":
+        reader = readers.replace_totp(arguments.id)
+        _record(stores, "replaceReaderCodes", reader)
+        yield {"id": reader.id} | _codes(settings, reader)
+    else:
+        reader = readers.disable(arguments.id)
+        _record(stores, "disableReader", reader)
+        yield reader_document(reader) | soon
+
+
+def _codes(settings: Settings, reader: Reader) -> dict[str, str]:
+    return {
+        "totp_secret": totp_secret(settings.signing_key, reader),
+        "otpauth": otpauth_uri(settings.signing_key, reader),
+    }
+
+
+def _record(stores: Stores, action: str, reader: Reader) -> None:
+    stores.audit.record_durably(AuditEntry(reader.client or "", action, subject=reader.id))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

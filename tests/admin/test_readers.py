@@ -1,0 +1,100 @@
+"""Tests how an operator makes, lists, equips and disables readers."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import timedelta
+
+import pyotp
+import pytest
+
+from admin.audit import acts_of_reader
+from jobs.reading.reader import digest_of
+from jobs.reading.readers import Readers
+from jobs.record.job import now
+from jobs.store.audit import Audit, AuditEntry
+from tests.api.conftest import ROOT
+from tests.conftest import SIGNING_KEY
+
+
+def command(settings, *arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        (sys.executable, "-m", "admin.readers", *arguments),
+        cwd=ROOT,
+        env=os.environ
+        | {
+            "OSTEO_SIGNING_KEY": SIGNING_KEY,
+            "S3_ENDPOINT_URL": settings.s3_endpoint_url,
+            "S3_BUCKET": settings.s3_bucket,
+            "REDIS_URL": settings.redis_url,
+        },
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_an_operator_makes_lists_equips_rotates_and_disables_readers(settings, ledger, redis):
+    since, readers = now() - timedelta(minutes=1), Readers(ledger.records, 0)
+    who = ("--name", "Dr. Ada Bone", "--groups", "msk, night", "--client", "clinic", "--email", "a@b.example")
+    made = json.loads(command(settings, "create", *who).stdout)
+    reader = readers.of_key(made["reader_key"])
+    assert (reader.name, reader.groups, reader.client, reader.email) == (
+        "Dr. Ada Bone",
+        {"msk", "night"},
+        "clinic",
+        "a@b.example",
+    )
+    assert pyotp.parse_uri(made["otpauth"]).secret == made["totp_secret"]
+    (listed,) = map(json.loads, command(settings, "list", "--group", "night").stdout.splitlines())
+    assert (listed["id"], listed["key_id"]) == (reader.id, digest_of(made["reader_key"])[:16])
+    assert command(settings, "list", "--group", "day").stdout == ""
+    equipped = json.loads(command(settings, "totp", reader.id).stdout)
+    assert equipped["totp_secret"] != made["totp_secret"]
+    rotated = json.loads(command(settings, "rotate", reader.id).stdout)
+    assert readers.of_key(made["reader_key"]) is None
+    assert readers.of_key(rotated["reader_key"]).id == reader.id
+    disabled = json.loads(command(settings, "disable", reader.id).stdout)
+    assert disabled["disabled_at"]
+    assert disabled["refused_within_seconds"] == settings.key_seconds
+    assert readers.of_key(rotated["reader_key"]) is None
+    assert [*readers.in_group("night")] == []
+    acts = [(act["action"], act["subject"]) for act in Audit(ledger.objects, redis).entries(since)]
+    names = ("createReader", "replaceReaderCodes", "rotateReaderKey", "disableReader")
+    assert acts == [(name, reader.id) for name in names]
+    listed = command(settings, "list").stdout
+    assert made["reader_key"] not in listed
+    assert made["totp_secret"] not in listed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (("create", "--name", " ", "--groups", "msk"), 2, "name"),
+        (("create", "--name", "A\nB", "--groups", "msk"), 2, "name"),
+        (("create", "--name", "A", "--groups", "MSK"), 2, "group"),
+        (("create", "--name", "A", "--groups", "msk", "--client", "../x"), 2, "client"),
+        (("create", "--name", "A", "--groups", "msk", "--email", "a@b\nBcc: c@d"), 2, "address"),
+        (("disable", "reader_" + "0" * 26), 1, "no reader"),
+        (("rotate", "../keys"), 1, "no reader"),
+        (("totp", ""), 1, "no reader"),
+    ],
+)
+def test_a_wrong_name_or_id_is_refused(settings, ledger, arguments, status: int, said: str):
+    done = command(settings, *arguments)
+    assert (done.returncode, done.stdout) == (status, "")
+    assert said in done.stderr
+    assert not [*ledger.objects.keys("reader")]
+
+
+def test_the_acts_of_a_reader_are_told_for_every_client(ledger, redis):
+    audit = Audit(ledger.objects, redis)
+    for client, reader in (
+        ("clinic", "reader_1"),
+        ("", "reader_1"),
+        ("clinic", "reader_2"),
+        ("clinic", None),
+    ):
+        audit.record_durably(AuditEntry(client, "viewed", reader=reader))
+    found = acts_of_reader(audit, "reader_1", now() - timedelta(minutes=1))
+    assert sorted(act["client"] for act in found) == ["", "clinic"]

@@ -1,0 +1,231 @@
+"""Readings over HTTP: request, claim, blind finding, signature, amendment, return, and who may see what."""
+
+import json
+from datetime import timedelta
+
+import pyotp
+import pytest
+from joserfc import jws
+from joserfc.jwk import KeySet
+
+from api.identity.key_store import Keys
+from api.identity.totp import totp_secret
+from api.readings.signature import digest_of
+from jobs.reading.policy import Policies, ReadingPolicy
+from jobs.reading.readers import Readers
+from jobs.reading.states import Mode
+from jobs.record.job import Job, now
+from tests.api.conftest import RESULT, Api, problem_of
+from tests.api.routes.test_jobs import PNG
+from tests.conftest import SIGNING_KEY
+
+URL = "https://clinic.example/hook"
+GROUPS = frozenset({"bones"})
+REPORT = {"finding": "no_fracture", "sites": [], "text": "Intact.", "urgent": False, "advice": ""}
+
+
+@pytest.fixture
+def policy(api: Api) -> None:
+    api.objects.delete("reading-policies/clinic/000000000001")
+    Policies(api.records).put("clinic", ReadingPolicy(("bones",), Mode.BLIND))
+
+
+class Person:
+    """A reader at the API."""
+
+    def __init__(self, api: Api, name: str, groups: frozenset[str] = GROUPS) -> None:
+        self.api = api
+        self.key, self.reader = Readers(api.records, 0).create(name, groups)
+        self.step = 0
+
+    def ask(self, method: str, path: str, body: dict | None = None, **headers: str):
+        given = {"body": json.dumps(body), "headers": headers | {"Content-Type": "application/json"}}
+        return self.api.request(
+            method, path, key=self.key, **(given if body is not None else {"headers": headers})
+        )
+
+    def code(self) -> str:
+        """Return a code that was not used: those of three time steps are taken."""
+        self.step += 1
+        totp = pyotp.TOTP(totp_secret(SIGNING_KEY, self.reader))
+        return totp.at(now() + timedelta(seconds=30 * (self.step - 2)))
+
+
+def analysed(api: Api, **fields: str) -> Job:
+    """A job with a result, as its client submitted it."""
+    job = api.ledger.read(api.submit(PNG, **fields).json()["id"])
+    return api.ledger.append(api.ledger.append(job.started("w", now())).succeeded(RESULT, now()))
+
+
+def requested(api: Api, job: Job) -> dict:
+    answer = api.request("POST", f"/v1/jobs/{job.id}/readings")
+    assert answer.status == 201, answer.data
+    return answer.json()
+
+
+def test_a_reading_goes_from_the_submission_to_a_signed_report(api: Api, policy):
+    job = analysed(api, read="requested", question="Scaphoid?", due_seconds="600", callback_url=URL)
+    ada = Person(api, "Ada Bone")
+    (waiting,) = ada.ask("GET", "/v1/readings").json()["readings"]
+    assert (waiting["question"], waiting["state"], waiting["job"]) == ("Scaphoid?", "requested", job.id)
+    here = f"/v1/readings/{waiting['id']}"
+    assert ada.ask("POST", f"{here}/claim").json()["reader_name"] == "Ada Bone"
+    early = ada.ask("POST", f"{here}/sign", {"report": REPORT, "code": ada.code()})
+    assert problem_of(early)["type"] == "/problems/reading-moved"
+    committed = ada.ask("POST", f"{here}/commit", {"finding": "no_fracture"}).json()
+    assert committed["committed"]["blind"] is True
+    assert committed["disagreement"]["kind"] == "overcalled"
+    assert api.request("GET", here).json()["committed"] is None, "not before the signature"
+    signed = ada.ask("POST", f"{here}/sign", {"report": REPORT, "code": ada.code(), "grade": "2a"}).json()
+    assert signed["state"] == "signed"
+    seen = api.request("GET", here).json()
+    assert seen["report"] == REPORT
+    assert seen["disagreement"] == {"kind": "overcalled", "grade": "2a"}
+    keys = KeySet.import_key_set(api.request("GET", "/.well-known/jwks.json", key="").json())
+    claims = json.loads(
+        jws.deserialize_compact(seen["reports"][0]["jws"], keys, algorithms=["Ed25519"]).payload
+    )
+    assert claims["report_sha256"] == digest_of(REPORT)
+    assert (claims["image_sha256"], claims["reader_name"]) == (job.image.sha256, "Ada Bone")
+    assert [entry["type"] for entry in seen["history"]] == ["requested", "claimed", "committed", "signed"]
+
+
+def test_a_signed_report_is_amended_and_its_first_version_stays(api: Api, policy):
+    reading, ada = requested(api, analysed(api)), Person(api, "Ada Bone")
+    here = f"/v1/readings/{reading['id']}"
+    ada.ask("POST", f"{here}/claim")
+    ada.ask("POST", f"{here}/commit", {"finding": "no_fracture"})
+    ada.ask("POST", f"{here}/sign", {"report": REPORT, "code": ada.code()})
+    later = REPORT | {"finding": "fracture", "sites": [{"box": [1, 2, 3, 4]}]}
+    amended = ada.ask(
+        "POST", f"{here}/amend", {"report": later, "code": ada.code(), "reason": "Seen at a second look."}
+    )
+    assert amended.json()["state"] == "amended"
+    assert [one["report"]["finding"] for one in amended.json()["reports"]] == ["no_fracture", "fracture"]
+    bob = Person(api, "Bob Bone")
+    other = bob.ask("POST", f"{here}/amend", {"report": later, "code": bob.code(), "reason": "No."})
+    assert problem_of(other)["status"] == 409
+
+
+def test_a_second_reader_learns_who_has_the_reading(api: Api, policy):
+    reading, ada, bob = requested(api, analysed(api)), Person(api, "Ada Bone"), Person(api, "Bob Bone")
+    here = f"/v1/readings/{reading['id']}"
+    ada.ask("POST", f"{here}/claim")
+    for act in ("claim", "release"):
+        refused = problem_of(bob.ask("POST", f"{here}/{act}"))
+        assert (refused["type"], refused["reader_name"]) == ("/problems/reading-claimed", "Ada Bone")
+        assert refused["claimed_at"]
+    assert ada.ask("POST", f"{here}/release").json()["state"] == "requested"
+    assert bob.ask("POST", f"{here}/claim").json()["reader_name"] == "Bob Bone"
+
+
+def test_a_draft_over_a_newer_one_is_refused(api: Api, policy):
+    reading, ada = requested(api, analysed(api)), Person(api, "Ada Bone")
+    here = f"/v1/readings/{reading['id']}"
+    tag = ada.ask("POST", f"{here}/claim").headers["ETag"]
+    draft = {"draft": {"text": "Intact"}}
+    saved = ada.ask("PUT", f"{here}/draft", draft, **{"If-Match": tag})
+    assert saved.json()["draft"] == {"text": "Intact"}
+    assert problem_of(ada.ask("PUT", f"{here}/draft", draft, **{"If-Match": tag}))["status"] == 412
+    assert problem_of(ada.ask("PUT", f"{here}/draft", draft))["status"] == 400
+    assert "draft" not in api.request("GET", here).json()
+
+
+def test_a_one_time_code_counts_once(api: Api, policy):
+    ada, code = Person(api, "Ada Bone"), None
+    for _ in range(2):
+        here = f"/v1/readings/{requested(api, analysed(api))['id']}"
+        ada.ask("POST", f"{here}/claim")
+        ada.ask("POST", f"{here}/commit", {"finding": "no_fracture"})
+        first, code = code is None, code or ada.code()
+        answer = ada.ask("POST", f"{here}/sign", {"report": REPORT, "code": code})
+        assert answer.status == (200 if first else 403)
+    assert problem_of(answer)["type"] == "/problems/code-refused"
+
+
+def test_readers_of_another_group_and_other_clients_find_nothing(api: Api, policy):
+    reading = requested(api, analysed(api))
+    stranger = Person(api, "Eve Chest", frozenset({"chests"}))
+    assert stranger.ask("GET", "/v1/readings").json() == {"readings": []}
+    for method, act in (("GET", ""), ("POST", "/claim"), ("POST", "/release")):
+        refused = stranger.ask(method, f"/v1/readings/{reading['id']}{act}")
+        assert problem_of(refused)["type"] == "/problems/no-such-reading"
+    mine = problem_of(api.request("POST", f"/v1/readings/{reading['id']}/claim"))
+    assert (mine["status"], mine["scope"]) == (403, "reader")
+
+
+def test_a_job_has_one_open_reading_and_a_client_may_cancel_it(api: Api, policy):
+    job = analysed(api)
+    first = requested(api, job)
+    again = api.request("POST", f"/v1/jobs/{job.id}/readings")
+    assert (again.status, again.json()["id"]) == (200, first["id"])
+    assert api.request("POST", f"/v1/readings/{first['id']}/cancel").json()["state"] == "canceled"
+    assert problem_of(api.request("POST", f"/v1/readings/{first['id']}/cancel"))["status"] == 409
+    assert requested(api, job)["id"] != first["id"]
+    assert len(api.request("GET", f"/v1/jobs/{job.id}/readings").json()["readings"]) == 2
+
+
+def test_a_returned_reading_says_why(api: Api, policy):
+    reading, ada = requested(api, analysed(api)), Person(api, "Ada Bone")
+    here = f"/v1/readings/{reading['id']}"
+    ada.ask("POST", f"{here}/claim")
+    ada.ask("POST", f"{here}/return", {"reason": "other_view", "text": "A lateral view, please."})
+    seen = api.request("GET", here).json()
+    assert (seen["state"], seen["returned"]["reason"]) == ("returned", "other_view")
+
+
+@pytest.mark.parametrize(
+    ("report", "said"),
+    [
+        (REPORT | {"finding": "fracture", "sites": [{"box": [0, 0, 9000, 5]}]}, "lies in the image"),
+        (REPORT | {"finding": "fracture", "sites": [{"bone": "ulna"}]}, "either a `box` or a `point`"),
+        (REPORT | {"sites": [{"point": [1, 1]}]}, "has sites where its finding"),
+    ],
+)
+def test_a_report_that_cannot_be_is_refused_with_what_to_correct(api: Api, policy, report, said):
+    reading, ada = requested(api, analysed(api)), Person(api, "Ada Bone")
+    here = f"/v1/readings/{reading['id']}"
+    ada.ask("POST", f"{here}/claim")
+    ada.ask("POST", f"{here}/commit", {"finding": "no_fracture"})
+    refused = problem_of(ada.ask("POST", f"{here}/sign", {"report": report, "code": ada.code()}))
+    assert refused["status"] == 422
+    assert said in refused["detail"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ({"read": "always"}, 400),
+        ({"question": "Why?"}, 400),
+        ({"read": "requested", "due_seconds": "5"}, 400),
+        ({"read": "requested", "question": "x" * 501}, 400),
+        ({"training_use": "perhaps"}, 400),
+    ],
+)
+def test_a_malformed_wish_for_a_reading_is_refused(api: Api, policy, fields, status):
+    assert problem_of(api.submit(PNG, **fields))["status"] == status
+
+
+def test_a_client_without_readers_is_told_so(api: Api):
+    other = Keys(api.records).create("unread")
+    answer = api.request("POST", "/v1/jobs", key=other, fields={"image": ("x.png", PNG), "read": "requested"})
+    assert problem_of(answer)["type"] == "/problems/not-read"
+
+
+def test_another_readers_report_is_hidden_while_a_blind_reading_is_open(api: Api, policy):
+    job, ada, bob = analysed(api), Person(api, "Ada Bone"), Person(api, "Bob Bone")
+    first = f"/v1/readings/{requested(api, job)['id']}"
+    ada.ask("POST", f"{first}/claim")
+    ada.ask("POST", f"{first}/commit", {"finding": "no_fracture"})
+    ada.ask("POST", f"{first}/sign", {"report": REPORT, "code": ada.code()})
+    second = f"/v1/readings/{requested(api, job)['id']}"
+    hidden = bob.ask("GET", first).json()
+    assert (hidden["report"], hidden["reports"], hidden["disagreement"], hidden["committed"]) == (
+        None,
+        [],
+        None,
+        None,
+    )
+    bob.ask("POST", f"{second}/claim")
+    bob.ask("POST", f"{second}/commit", {"finding": "fracture"})
+    assert bob.ask("GET", first).json()["report"] == REPORT
