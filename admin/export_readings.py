@@ -58,6 +58,8 @@ class Export:
     folder: ExportFolder
     names: Pseudonyms
     clients: frozenset[str]
+    exported: set[str] = field(default_factory=set)
+    """The clients whose readings were exported."""
     left_out: Counter[str] = field(default_factory=Counter)
     _why_gone: dict[str, str] = field(default_factory=dict)
 
@@ -108,6 +110,7 @@ class Export:
         except ImageError as error:
             self._leave_out(job.id, f"not decoded: {type(error).__name__}")
             return None
+        self.exported.add(job.client)
         return {"image": name, "sha256": sha256, "group": group, **_described(job, label, self.names)}
 
     def _groups(self, jobs: list[Job]) -> dict[str, str]:
@@ -141,14 +144,20 @@ def main() -> int:
         settings = settings_of_command(signs=True)
         with closing(Stores.connect(settings)) as stores:
             stores.check()
-            print_lines([_exported(arguments.folder, frozenset(arguments.client), settings, stores)])
+            print_lines([export_readings(arguments.folder, frozenset(arguments.client), settings, stores)])
     except (SettingsError, OtherFolder, TransientError, NoDecoder, OSError) as error:
         print(error, file=sys.stderr)
         return 2
     return 0
 
 
-def _exported(path: Path, clients: frozenset[str], settings: Settings, stores: Stores) -> dict[str, Any]:
+def export_readings(
+    path: Path, clients: frozenset[str], settings: Settings, stores: Stores
+) -> dict[str, Any]:
+    """Export the readings of these clients, or of all, to the folder at `path`, and return the counts.
+
+    Raises OtherFolder, StoreUnavailable, NoDecoder, and OSError for the folder.
+    """
     names = Pseudonyms(settings.signing_key)
     folder = ExportFolder(path, {"key": names.of("key"), "clients": sorted(clients)})
     bounds = Bounds(
@@ -158,8 +167,9 @@ def _exported(path: Path, clients: frozenset[str], settings: Settings, stores: S
         settings.decode_megabytes,
     )
     with closing(Decoders(bounds, processes=1)) as decoders:
-        counts = Export(stores.ledger, decoders, folder, names, clients).run()
-    for client in sorted(clients) or ["*"]:
+        export = Export(stores.ledger, decoders, folder, names, clients)
+        counts = export.run()
+    for client in sorted(export.exported):
         stores.audit.record_durably(AuditEntry(client, "exportReadings"))
     return counts
 

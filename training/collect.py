@@ -115,9 +115,7 @@ def _named(text: str) -> tuple[str, str]:
 def main() -> None:
     """Run `python -m training.collect`."""
     parser = argparse.ArgumentParser(description="Turn collections of X-rays into one manifest.")
-    what = (
-        "FracAtlas unpacked, or with labels.csv (an export of signed readings has one), or a folder per class"
-    )
+    what = "FracAtlas unpacked, or with labels.csv (as admin.export_readings writes), or a folder per class"
     parser.add_argument("folders", type=Path, nargs="+", help=what)
     parser.add_argument("--run", type=Path, required=True, help="folder of the run")
     parser.add_argument(

@@ -27,9 +27,8 @@ def verify_report(
         raise SignatureRejected(f"{reading.id} has no such signed report")
     signed = chosen[-1]
     try:
-        verified = jws.deserialize_compact(
-            signed.jws, KeySet.import_key_set({"keys": [*key_set["keys"]]}), ["EdDSA"]
-        )
+        keys = KeySet.import_key_set({"keys": [*key_set["keys"]]})
+        verified = jws.deserialize_compact(signed.jws, keys, ["Ed25519", "EdDSA"])
         claims: dict[str, Any] = json.loads(verified.payload)
     except (JoseError, KeyError, ValueError) as error:
         raise SignatureRejected(f"the signature is of none of these keys: {error}") from error
