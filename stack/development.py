@@ -35,7 +35,10 @@ def with_api_key(
 
 
 def with_reader(secrets: Secrets, folder: Folder, service: Mapping[str, str]) -> Secrets:
-    """Return the secrets with the key of a development reader, who is still there or is made now."""
+    """Return the secrets with the key of a development reader, who is still there or is made now.
+
+    A new one reads the jobs of the development client, blind to the model's answer.
+    """
     if secrets.reader_key:
         key_id = hashlib.sha256(secrets.reader_key.encode()).hexdigest()[:16]
         known = map(json.loads, _run(service, "admin.readers", "list").splitlines())
@@ -43,6 +46,7 @@ def with_reader(secrets: Secrets, folder: Folder, service: Mapping[str, str]) ->
             return secrets
     of_client = ("--name", "Development reader", "--groups", CLIENT, "--client", CLIENT)
     made = json.loads(_run(service, "admin.readers", "create", *of_client))
+    _run(service, "admin.reading_policy", CLIENT, "--groups", CLIENT)
     return folder.keep(secrets, reader_key=made["reader_key"], totp_secret=made["totp_secret"])
 
 
