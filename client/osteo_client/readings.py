@@ -27,13 +27,14 @@ class Readings(ABC):
         priority: Priority | None = None,
         due_seconds: int | None = None,
         question: str | None = None,
+        callback_url: str | None = None,
     ) -> Reading:
         """Have a person read the radiograph of a job. While a reading of it is open, that one is returned.
 
-        Raises NotRead where the operator has named no readers for this client.
+        Its events go to `callback_url`, by default that of the job. Raises NotRead where the operator has named no readers for this client.
         """
         wishes = {"priority": priority, "due_seconds": due_seconds, "question": question}
-        return self._run(self._readings.request(job_id, **wishes))
+        return self._run(self._readings.request(job_id, callback_url=callback_url, **wishes))
 
     def readings(self, job_id: str) -> list[Reading]:
         """List the readings of a job, oldest first."""
@@ -76,13 +77,14 @@ class AsyncReadings(ABC):
         priority: Priority | None = None,
         due_seconds: int | None = None,
         question: str | None = None,
+        callback_url: str | None = None,
     ) -> Reading:
         """Have a person read the radiograph of a job. While a reading of it is open, that one is returned.
 
-        Raises NotRead where the operator has named no readers for this client.
+        Its events go to `callback_url`, by default that of the job. Raises NotRead where the operator has named no readers for this client.
         """
         wishes = {"priority": priority, "due_seconds": due_seconds, "question": question}
-        return await self._run(self._readings.request(job_id, **wishes))
+        return await self._run(self._readings.request(job_id, callback_url=callback_url, **wishes))
 
     async def readings(self, job_id: str) -> list[Reading]:
         """List the readings of a job, oldest first."""

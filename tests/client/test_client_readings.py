@@ -12,6 +12,7 @@ import pytest
 from api.identity.key_store import Keys
 from jobs.callbacks.signing import signed, webhook_secret
 from jobs.reading.policy import Policies, ReadingPolicy
+from jobs.reading.readings import Readings as JobReadings
 from jobs.record.job import moment_text, now
 from osteo_client import (
     NoSuchReading,
@@ -185,9 +186,12 @@ def test_the_command_submits_requests_waits_and_shows(osteo: Any, reader: Reader
     assert reader.api.ledger.read(sent["id"]).training_use == "allowed"
     (listed,) = lines(osteo("readings", "list", sent["id"], "--json"))
     assert listed["reading"]["question"] == "Scaphoid?"
-    requested = osteo("readings", "request", plain["id"], "--due-seconds", "60", "--priority", "stat")
+    hook = "https://clinic.example/hook"
+    wishes = ("--due-seconds", "60", "--priority", "stat", "--callback", hook)
+    requested = osteo("readings", "request", plain["id"], *wishes)
     other, job, state, due = requested.stdout.split(maxsplit=3)
     assert (job, state, due[:4]) == (plain["id"], "requested", "due ")
+    assert JobReadings(reader.api.ledger).read(other).callback_url == hook
     reader.sign(listed["id"])
     reader.give_back(other)
     waited = osteo("readings", "wait", listed["id"])

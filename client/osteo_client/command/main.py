@@ -164,6 +164,8 @@ def _add_readings(commands: Any, command: Callable[..., argparse.ArgumentParser]
     request = command("request", _event(readings.request), "have a person read the X-rays of jobs", within)
     request.add_argument("job", nargs="+", metavar="JOB")
     request.add_argument("--priority", choices=("stat", "routine"), help="that of the job, unless given")
+    what = "where its events go: to that of the job, unless given"
+    request.add_argument("--callback", metavar="URL", help=what)
     _add_wishes(request)
     for name, run, what in (
         ("show", readings.show, "where readings stand, and their reports"),

@@ -31,12 +31,14 @@ def show(client: Client, given: argparse.Namespace, output: Output) -> int:
 def request(client: Client, given: argparse.Namespace, output: Output) -> int:
     """Have persons read the jobs."""
     for job_id in given.job:
-        _say(
-            client.request_reading(
-                job_id, priority=given.priority, due_seconds=given.due_seconds, question=given.question
-            ),
-            output,
+        requested = client.request_reading(
+            job_id,
+            priority=given.priority,
+            due_seconds=given.due_seconds,
+            question=given.question,
+            callback_url=given.callback,
         )
+        _say(requested, output)
     return 0
 
 
