@@ -31,7 +31,8 @@ class Readings(ABC):
     ) -> Reading:
         """Have a person read the radiograph of a job. While a reading of it is open, that one is returned.
 
-        Its events go to `callback_url`, by default that of the job. Raises NotRead where the operator has named no readers for this client.
+        Its events go to `callback_url`, by default that of the job. Raises NotRead where the operator has
+        named no readers for this client.
         """
         wishes = {"priority": priority, "due_seconds": due_seconds, "question": question}
         return self._run(self._readings.request(job_id, callback_url=callback_url, **wishes))
@@ -81,7 +82,8 @@ class AsyncReadings(ABC):
     ) -> Reading:
         """Have a person read the radiograph of a job. While a reading of it is open, that one is returned.
 
-        Its events go to `callback_url`, by default that of the job. Raises NotRead where the operator has named no readers for this client.
+        Its events go to `callback_url`, by default that of the job. Raises NotRead where the operator has
+        named no readers for this client.
         """
         wishes = {"priority": priority, "due_seconds": due_seconds, "question": question}
         return await self._run(self._readings.request(job_id, callback_url=callback_url, **wishes))

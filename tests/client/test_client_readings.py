@@ -32,7 +32,7 @@ from tests.conftest import SIGNING_KEY, a_job
 from worker.delivery.deliver import event_of
 
 __all__ = ["key", "osteo"]
-SITE = {"box": [10.5, 20, 30, 40], "bone": "Radius"}
+SITE = {"box": [10, 20, 30, 40], "bone": "Radius"}
 REPORT = {"finding": "fracture", "sites": [SITE], "text": "Bruch.\nDistal.", "urgent": True, "advice": ""}
 IMAGE = hashlib.sha256(PNG).hexdigest()
 
@@ -88,7 +88,7 @@ def test_a_submission_asks_for_a_reading_that_is_signed(mine: Any, reader: Reade
     done = mine.await_reading(reading.id)
     signing.join()
     assert (done.state, done.reader_name, done.report.finding) == ("signed", "Dr. Ada", "fracture")
-    assert (done.report.sites[0].box, done.report.sites[0].bone) == ((10.5, 20, 30, 40), "Radius")
+    assert (done.report.sites[0].box, done.report.sites[0].bone) == ((10, 20, 30, 40), "Radius")
     assert mine.reading(done.id) == done
 
 
