@@ -34,6 +34,7 @@ from api.readings.client_routes import client_reading_routes
 from api.readings.key_set_routes import key_set_routes
 from api.readings.reader_routes import reader_routes
 from api.results.dicom_report import silence_highdicom
+from api.results.pixels import PixelAnswers
 from api.routes.dicomweb import dicomweb_routes
 from api.routes.docs import document_routes
 from api.routes.health import health_routes
@@ -42,6 +43,7 @@ from api.routes.jobs import job_routes
 from api.routes.keys import key_routes
 from api.routes.metrics import metrics_routes
 from api.routes.model import model_routes
+from api.routes.pixels import pixel_routes
 from api.routes.problems import problem_routes
 from api.routes.redeliveries import Redeliveries
 from api.routes.studies import study_routes
@@ -115,6 +117,7 @@ def create_app(settings: Settings, given: Collaborators) -> Flask:
     app.register_blueprint(upload_routes(intake, uploads))
     app.register_blueprint(job_routes(ledger, stores.queue, redeliveries, waiting, settings.public_url))
     app.register_blueprint(result_routes(ledger, pictures, settings.public_url))
+    app.register_blueprint(pixel_routes(ledger, PixelAnswers(pictures)))
     app.register_blueprint(study_routes(intake, redeliveries, waiting))
     app.register_blueprint(dicomweb_routes(intake))
     webhooks, receivers = Webhooks(ledger.records, settings.signing_key), Receivers(ledger.records)

@@ -13,7 +13,7 @@ from model.decode.image import Radiograph
 from model.engines import Engine, choose, start
 from model.image_warnings import DISPLAY, UNUSUAL_IMAGE, ImageWarning, find_warnings
 from model.letterbox import Letterbox, to_input
-from model.prediction import Prediction
+from model.prediction import OperatingPoints, Prediction
 from model.radiograph_check import RadiographCheck
 from model.regions import ScoredRegion, find_regions
 
@@ -123,6 +123,7 @@ class Classifier:
             field=(field.left, field.top, field.width, field.height),
             model=f"{self.name} {self.version}",
             warnings=(*unusual, *ignored, *find_warnings(radiograph.pixels, field)),
+            points=OperatingPoints(described.thresholds.low, described.thresholds.high),
         )
 
 

@@ -1,114 +1,123 @@
-"""Draws the model's heat, regions and finding onto the radiograph. No TensorFlow."""
+"""Draws the model's regions as outlines, and its finding, onto the radiograph. No TensorFlow.
+
+No bone that one wants to judge is painted over: lines run outside the boxes, and nothing is in them.
+"""
 
 import io
+from collections.abc import Iterable
+from math import ceil, floor
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from model.decode.image import Radiograph
-from model.letterbox import Letterbox
-from model.network import STRIDE
-from model.prediction import Prediction, format_probability
-from model.regions import spread_heat
+from model.prediction import Outline, Outlines, format_probability
 
 LONGEST_SIDE = 1600
 _COMPRESSION = 3
 """Of zlib: a third of the time that its default 6 takes, for a twentieth more bytes."""
-_MOST_OPAQUE = 0.45
-_SHOWN_FROM = 0.15
+_DASH, _GAP = 5, 4
+"""In widths of the line."""
 _FINDINGS = {"fracture": "Fracture", "no_fracture": "No fracture", "indeterminate": "Indeterminate"}
 _STRIP, _INK, _FAINT, _FRAME = (18, 20, 23), (236, 238, 240), (150, 156, 163), (255, 205, 90)
-# Dark red to pale yellow; blue and green are left out, as they read as "cold" and hide gray detail.
-_WARM = np.array([[150, 10, 20], [225, 60, 20], [250, 140, 30], [255, 220, 110]], np.float32)
+Box = tuple[int, int, int, int]
+"""Left, top, right and bottom; the last two lie behind it."""
 
 
-def draw_overlay(radiograph: Radiograph, prediction: Prediction) -> bytes:
-    """Draw heat, regions and a caption onto the X-ray; PNG without metadata.
+def draw_overlay(radiograph: Radiograph, outlines: Outlines) -> bytes:
+    """Draw outlines and a caption onto the X-ray; PNG without metadata.
 
     It has the X-ray's own size, up to 1600 pixels on the long side, so that it fits over it.
     """
-    scale = min(1.0, LONGEST_SIDE / max(radiograph.width, radiograph.height))
-    size = (max(1, round(radiograph.width * scale)), max(1, round(radiograph.height * scale)))
+    size = overlay_size(radiograph.width, radiograph.height)
+    scale = size[0] / radiograph.width
     gray = Image.fromarray(radiograph.pixels)
-    if scale < 1:
+    if size != gray.size:
         gray = gray.resize(size, Image.Resampling.LANCZOS)
     picture = gray.convert("RGB")
-    if prediction.finding != "no_fracture":
-        x, y, width, height = prediction.field
-        place = Letterbox.of(width, height, len(prediction.cells) * STRIDE)
-        left, top = round(x * scale), round(y * scale)
-        right = max(left + 1, round((x + width) * scale))
-        bottom = max(top + 1, round((y + height) * scale))
-        field = (left, top, min(right, size[0]), min(bottom, size[1]))
-        _warm(picture, gray, spread_heat(prediction.cells, place), field)
     unit = max(11, round(max(size) / 48))
-    _frame_regions(picture, prediction, scale, unit)
-    _caption(picture, prediction, unit)
+    boxes = [_scaled(region.box, scale, size) for region in outlines.regions]
+    for region, box in zip(outlines.regions, boxes, strict=True):
+        _outline(ImageDraw.Draw(picture), box, max(1, unit // 9), region.solid)
+    for box in boxes:
+        # Also where the line of one box runs through another.
+        picture.paste(gray.crop(box), box[:2])
+    for region, box in zip(outlines.regions, boxes, strict=True):
+        _label(picture, region, box, boxes, unit)
+    _caption(picture, outlines, boxes, unit)
     file = io.BytesIO()
     picture.save(file, "PNG", compress_level=_COMPRESSION)
     return file.getvalue()
 
 
-def _warm(
-    picture: Image.Image, gray: Image.Image, heat: np.ndarray, field: tuple[int, int, int, int]
-) -> None:
-    """Tint where the heat is, which lies over `field`, left, top, right and bottom of the picture.
-
-    Cooler pixels stay as they were, and bone shows through.
-    """
-    gray = gray.crop(field)
-    heat = np.asarray(Image.fromarray(heat).resize(gray.size, Image.Resampling.BICUBIC))
-    peak = max(float(heat.max()), 1e-6)
-    strength = np.clip((heat / peak - _SHOWN_FROM) / (1 - _SHOWN_FROM), 0, 1)
-    box = Image.fromarray(strength > 0).getbbox()
-    if box is None:
-        return
-    left, top, right, bottom = box
-    strength = strength[top:bottom, left:right]
-    base = np.asarray(gray, np.float32)[top:bottom, left:right, None]
-    place = strength * (len(_WARM) - 1)
-    below = np.minimum(place.astype(int), len(_WARM) - 2)
-    share = (place - below)[..., None]
-    colour = _WARM[below] * (1 - share) + _WARM[below + 1] * share
-    # A peak that the model itself gives little weight is tinted as faintly.
-    opacity = (_MOST_OPAQUE * min(1.0, 0.35 + peak) * strength**0.8)[..., None]
-    # Screened rather than pasted: dark lines in bone, which is what a fracture is, stay dark.
-    screened = 255 - (255 - base) * (255 - colour) / 255
-    tinted = base * (1 - opacity) + (0.5 * screened + 0.5 * base * colour / 255) * opacity
-    warm = Image.fromarray(np.round(np.clip(tinted, 0, 255)).astype(np.uint8))
-    picture.paste(warm, (field[0] + left, field[1] + top))
+def overlay_size(width: int, height: int) -> tuple[int, int]:
+    """Return width and height of the overlay of an X-ray of this size."""
+    scale = min(1.0, LONGEST_SIDE / max(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def _frame_regions(picture: Image.Image, prediction: Prediction, scale: float, unit: int) -> None:
-    pen = ImageDraw.Draw(picture)
-    font = ImageFont.load_default(unit)
-    line = max(1, unit // 9)
-    for region in prediction.regions:
-        x, y, w, h = (value * scale for value in region.box)
-        right, bottom = min(x + w, picture.width) - 1, min(y + h, picture.height) - 1
-        pen.rectangle((x, y, right, bottom), outline=_FRAME, width=line)
-        label = format_probability(region.score)
-        left, top, label_right, label_bottom = pen.textbbox((0, 0), label, font=font)
-        text_width, text_height = label_right - left + unit // 2, label_bottom - top + unit // 2
-        # Above the box where there is room, else inside it.
-        text_y = y - text_height if y >= text_height else y
-        pen.rectangle((x, text_y, x + text_width, text_y + text_height), fill=_FRAME)
-        pen.text((x + unit // 4 - left, text_y + unit // 4 - top), label, fill=_STRIP, font=font)
+def _scaled(box: tuple[int, int, int, int], scale: float, size: tuple[int, int]) -> Box:
+    x, y, width, height = (value * scale for value in box)
+    return floor(x), floor(y), min(ceil(x + width), size[0]), min(ceil(y + height), size[1])
 
 
-def _caption(picture: Image.Image, prediction: Prediction, unit: int) -> None:
+def _outline(pen: ImageDraw.ImageDraw, box: Box, line: int, solid: bool) -> None:
+    """Draw around a box; what lies outside the picture is not drawn."""
+    left, top, right, bottom = box[0] - line, box[1] - line, box[2] + line, box[3] + line
+    dash, step = (line * _DASH, line * (_DASH + _GAP)) if not solid else (max(right, bottom),) * 2
+    for x in range(left, right, step):
+        end = min(x + dash, right) - 1
+        pen.rectangle((x, top, end, top + line - 1), fill=_FRAME)
+        pen.rectangle((x, bottom - line, end, bottom - 1), fill=_FRAME)
+    for y in range(top, bottom, step):
+        end = min(y + dash, bottom) - 1
+        pen.rectangle((left, y, left + line - 1, end), fill=_FRAME)
+        pen.rectangle((right - line, y, right - 1, end), fill=_FRAME)
+
+
+def _label(picture: Image.Image, region: Outline, box: Box, boxes: Iterable[Box], unit: int) -> None:
+    """Write the score beside its box: where no box lies, or else inside, at its upper edge."""
+    pen, font, line = ImageDraw.Draw(picture), ImageFont.load_default(unit), max(1, unit // 9)
+    text = format_probability(region.score)
+    left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
+    width, height = round(right - left) + unit // 2, round(bottom - top) + unit // 2
+    x, y = box[0] - line, box[1]
+    places = (
+        *((x, box[1] - line - height), (x, box[3] + line)),
+        *((box[2] + line, y), (box[0] - line - width, y)),
+    )
+    whole = (0, 0, picture.width, picture.height)
+    for place in places:
+        at = (place[0], place[1], place[0] + width, place[1] + height)
+        if _common(at, whole) == width * height and not any(_common(at, other) for other in boxes):
+            x, y = place
+            break
+    pen.rectangle((x, y, x + width - 1, y + height - 1), fill=_FRAME)
+    pen.text((x + unit // 4 - left, y + unit // 4 - top), text, fill=_STRIP, font=font)
+
+
+def _common(one: Box, other: Box) -> int:
+    """Count the pixels that two boxes have in common."""
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    return max(0, width) * max(0, height)
+
+
+def _caption(picture: Image.Image, outlines: Outlines, boxes: list[Box], unit: int) -> None:
     """Write finding and model into the emptiest corner, on a veil that lets anatomy show through."""
+    small = round(unit * 0.7)
     lines = (
-        (_FINDINGS[prediction.finding], unit, _INK),
-        (f"fracture probability {format_probability(prediction.probability)}", round(unit * 0.8), _INK),
-        (prediction.model, round(unit * 0.7), _FAINT),
-        ("not for diagnosis", round(unit * 0.7), _FAINT),
+        (_FINDINGS[outlines.finding], unit, _INK),
+        (f"fracture probability {format_probability(outlines.probability)}", round(unit * 0.8), _INK),
+        ("AI, not reviewed", round(unit * 0.8), _INK),
+        (outlines.model, small, _FAINT),
+        ("not for diagnosis", small, _FAINT),
     )
     margin = unit // 2
     fonts = [_fitting(text, size, picture.width - 2 * margin) for text, size, _ in lines]
     width = max(round(font.getlength(line[0])) for font, line in zip(fonts, lines, strict=True)) + 2 * margin
     height = sum(round(font.size * 1.3) for font in fonts) + 2 * margin
-    x, y = _emptiest_corner(picture, min(width, picture.width), min(height, picture.height))
+    x, y = _emptiest_corner(picture, boxes, min(width, picture.width), min(height, picture.height))
     veil = Image.new("RGBA", picture.size)
     ImageDraw.Draw(veil).rectangle((x, y, x + width - 1, y + height - 1), fill=(*_STRIP, 170))
     picture.paste(veil, mask=veil)
@@ -118,16 +127,17 @@ def _caption(picture: Image.Image, prediction: Prediction, unit: int) -> None:
         y += round(font.size * 1.3)
 
 
-def _emptiest_corner(picture: Image.Image, width: int, height: int) -> tuple[int, int]:
-    """Find the corner whose `width` x `height` pixels are darkest and evenest; its left and top."""
+def _emptiest_corner(picture: Image.Image, boxes: list[Box], width: int, height: int) -> tuple[int, int]:
+    """Find the corner whose `width` x `height` pixels hold least of boxes, and are darkest and evenest."""
     gray = np.asarray(picture.convert("L"), np.float32)
     right, bottom = picture.width - width, picture.height - height
     corners = [(0, bottom), (right, bottom), (0, 0), (right, 0)]
 
-    def content(corner: tuple[int, int]) -> float:
+    def content(corner: tuple[int, int]) -> tuple[int, float]:
         x, y = corner
         part = gray[y : y + height, x : x + width]
-        return float(part.mean() + 2 * part.std())
+        covered = sum(_common((x, y, x + width, y + height), box) for box in boxes)
+        return covered, float(part.mean() + 2 * part.std())
 
     return min(corners, key=content)
 

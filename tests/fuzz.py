@@ -7,6 +7,7 @@ crash: the file of the last attempt is what is left then. The same seed spoils t
 
 import argparse
 import faulthandler
+import json
 import random
 import sys
 import time
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from pydicom.uid import RLELossless
 
-from model.decode.image import ImageError, Limits, decode
+from model.decode.image import ImageError, Limits, decode, decode_values
 from tests import pictures
 
 HANG_SECONDS = 30
@@ -107,8 +108,13 @@ def main() -> int:
             arguments.last.write_bytes(data)
         faulthandler.dump_traceback_later(HANG_SECONDS, exit=True)
         try:
-            decode(data, LIMITS)
+            shown = decode(data, LIMITS)
             outcomes["shown"] += 1
+            values = decode_values(data, LIMITS)
+            json.dumps(values.facts(), allow_nan=False)
+            if values.shown().shape != shown.pixels.shape:
+                print("its values have another size than its picture")
+                return 1
         except ImageError as refusal:
             outcomes[type(refusal).__name__] += 1
         faulthandler.cancel_dump_traceback_later()

@@ -18,6 +18,7 @@ MAY_IMPORT = {
         "jobs",
         "model.decode_processes",
         "model.errors",
+        "model.heat_layer",
         "model.library_logs",
         "model.prediction",
         "model.regions",

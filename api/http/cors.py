@@ -3,12 +3,12 @@
 from flask import Flask, Response, request
 
 SENT = (
-    "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Prefer,"
+    "Authorization, Content-Type, Idempotency-Key, If-None-Match, If-Range, Last-Event-ID, Prefer, Range,"
     " X-Request-ID, traceparent"
 )
 SHOWN = (
-    "ETag, Idempotency-Expires, Idempotency-Replayed, Link, Location, Preference-Applied, RateLimit,"
-    " RateLimit-Policy, Retry-After, X-Request-ID"
+    "Accept-Ranges, Content-Range, ETag, Idempotency-Expires, Idempotency-Replayed, Link, Location,"
+    " Osteo-Pixels, Preference-Applied, RateLimit, RateLimit-Policy, Retry-After, X-Request-ID"
 )
 _PREFLIGHT_SECONDS = 600
 

@@ -128,7 +128,7 @@ def answer_problems(app: Flask) -> None:
         detail = _DETAIL.get(status) or error.description or status.description
         response = Problem(slug, detail, status=status).response()
         for name, value in error.get_headers():
-            if name == "Allow":
+            if name in ("Allow", "Content-Range"):
                 response.headers[name] = value
         return response
 

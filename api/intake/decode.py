@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from api.http.problem import RETRY_SECONDS, Problem
 from api.http.problem_kinds import Slug
@@ -10,7 +11,7 @@ from jobs.settings import Settings
 from model.decode_processes.pool import Decoders, Facts
 from model.decode_processes.process import Bounds
 from model.errors import BrokenImage, ImageError, NoDecoder, TooManyPixels
-from model.prediction import Prediction
+from model.prediction import Outlines
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,20 @@ class Pictures:
         with self._translated():
             return self.decoders.facts(data, client)
 
-    def overlay(self, data: bytes, prediction: Prediction, client: str) -> bytes:
-        """Draw the overlay of a prediction onto a picture of this client, as PNG."""
+    def values(self, data: bytes, client: str, gzip: bool) -> tuple[dict[str, Any], bytes]:
+        """Read the pixels of a picture of this client before any window: their facts, and uint16."""
         with self._translated():
-            return self.decoders.overlay(data, prediction, client)
+            return self.decoders.values(data, client, gzip)
+
+    def overlay(self, data: bytes, outlines: Outlines, client: str) -> bytes:
+        """Draw outlines onto a picture of this client, as PNG."""
+        with self._translated():
+            return self.decoders.overlay(data, outlines, client)
+
+    def preview(self, data: bytes, client: str) -> bytes:
+        """Draw a picture of this client small, through its default window, as JPEG."""
+        with self._translated():
+            return self.decoders.preview(data, client)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

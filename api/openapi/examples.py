@@ -19,6 +19,7 @@ _RESULT: Result = {
     "finding": "fracture",
     "probability": 0.91,
     "regions": [{"box": [412, 655, 180, 143], "score": 0.84}],
+    "operating_points": {"low": 0.05, "high": 0.41},
     "model": {"name": "osteo", "version": "1.0.0", "sha256": "9f2c" * 16},
     "image": {"sha256": "4b1d" * 16, "width": 1024, "height": 1280, "format": "PNG"},
 }

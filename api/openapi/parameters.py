@@ -6,9 +6,14 @@ from typing import Annotated, Any
 from api.http.problem_kinds import JOB_ERRORS, KINDS
 
 HEADERS: Mapping[str, Any] = {
+    "Accept-Encoding": Annotated[str, "`gzip` gets the body compressed."],
+    "Accept-Ranges": Annotated[str, "`bytes`: the route answers to `Range`."],
+    "Content-Encoding": Annotated[str, "`gzip`, or absent."],
+    "Content-Range": Annotated[str, "Which bytes of the whole body these are."],
     "ETag": Annotated[str, "Changes whenever the answer changes."],
     "If-Match": Annotated[str, "The `ETag` of the version to change."],
     "If-None-Match": Annotated[str, "The `ETag` of an earlier answer."],
+    "If-Range": Annotated[str, "The `ETag` that `Range` is for; of another one the whole body is sent."],
     "Idempotency-Expires": Annotated[str, "The time until which the key identifies this job."],
     "Idempotency-Key": Annotated[
         str,
@@ -19,10 +24,12 @@ HEADERS: Mapping[str, Any] = {
     "Last-Event-ID": Annotated[str, "The id of the last event that the client has seen."],
     "Link": Annotated[str, 'The jobs, rel="item".'],
     "Location": Annotated[str, "The URL of what was made."],
+    "Osteo-Pixels": Annotated[str, "JSON: what the body's numbers are."],
     "Prefer": Annotated[str, "`wait=N` lets the request wait for N seconds, at most 30."],
     "Preference-Applied": Annotated[
         str, "`wait=N` for a request that has waited; absent while too many requests wait."
     ],
+    "Range": Annotated[str, "Which bytes of the uncompressed body are wanted: `bytes=0-8191`."],
     "RateLimit": Annotated[str, "Submissions or callbacks left (r), and seconds until there are more (t)."],
     "RateLimit-Policy": Annotated[
         str, "Submissions or callbacks (q) that this client may request within a number of seconds (w)."

@@ -1,1 +1,1 @@
-"""A job's result in each format that a client may ask for: JSON, FHIR, DICOM and the overlay."""
+"""A job's result in each format that a client may ask for, the overlay, and the pixels of its radiograph."""

@@ -193,7 +193,7 @@ def _overlay(job: Job, header: Dataset, png: bytes) -> Dataset:
     made.PatientOrientation, made.Laterality = orientation, side if side in ("L", "R") else ""
     made.ConversionType = "WSD"
     made.ImageType = ["DERIVED", "SECONDARY"]
-    made.DerivationDescription = f"{CONCLUSION[result['finding']]} What it looked at is drawn over the image."
+    made.DerivationDescription = f"{CONCLUSION[result['finding']]} Its regions are outlined on the image."
     source = Dataset()
     source.ReferencedSOPClassUID, source.ReferencedSOPInstanceUID = header.SOPClassUID, header.SOPInstanceUID
     made.SourceImageSequence = [source]

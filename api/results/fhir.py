@@ -112,7 +112,7 @@ def _report(job: Job, to: dict[str, dict[str, str]], issued: str | None, system:
         "code": _concept("http://loinc.org", "18748-4", "Diagnostic imaging study"),
         "issued": issued,
         "result": [at for name, at in to.items() if name == "finding" or name.startswith("region-")],
-        "media": [{"comment": "What the model looked at, drawn over the image.", "link": to["overlay"]}],
+        "media": [{"comment": "The regions of the model, outlined on the image.", "link": to["overlay"]}],
         "conclusion": f"{CONCLUSION[result['finding']]} No physician has looked at this yet.",
     }
 

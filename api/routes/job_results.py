@@ -46,9 +46,11 @@ def result_routes(ledger: Ledger, pictures: Pictures, public_url: str) -> Bluepr
     @routes.get("/<job_id>/heatmap")
     @describe(
         "getHeatmap",
-        "Get the overlay: the radiograph with a map of what the model looked at",
+        "Get the overlay: the radiograph with outlines around the regions",
         {200: Answer("The overlay as PNG.", {"image/png": bytes})},
         (*_ENDED_PROBLEMS, Slug.OBJECT_MISSING, Slug.TOO_BUSY),
+        description="An outline is solid where the score reaches the upper operating point, dashed between"
+        " both points. A region below the lower one has none. Nothing is painted inside an outline.",
     )
     def heatmap(job_id: str) -> Response:
         job = _succeeded_job(job_id, ledger)

@@ -105,6 +105,13 @@ class ResultWarning(TypedDict):
     detail: Annotated[str, "A sentence for a person: what is wrong, and what to do."]
 
 
+class OperatingPoints(TypedDict):
+    """The thresholds on `probability` between which the finding is `indeterminate`."""
+
+    low: Annotated[float, {"minimum": 0, "maximum": 1}, "Below it the finding is `no_fracture`."]
+    high: Annotated[float, {"minimum": 0, "maximum": 1}, "From it on the finding is `fracture`."]
+
+
 class Result(TypedDict):
     """The prediction of the model."""
 
@@ -120,6 +127,12 @@ class Result(TypedDict):
         ]
     ]
     warnings: NotRequired[list[ResultWarning]]
+    operating_points: NotRequired[
+        Annotated[
+            OperatingPoints,
+            "Those of the model that answered; `GET /v1/model` says what they mean.",
+        ]
+    ]
     model: Model
     image: Image
 

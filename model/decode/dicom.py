@@ -3,7 +3,8 @@
 import io
 import struct
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import replace
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from pydicom import Dataset, dcmread
@@ -25,12 +26,16 @@ from pydicom.uid import (
 from model.decode import dicom_codecs
 from model.decode.dicom_acquisition import Acquisition, acquisition_of
 from model.decode.dicom_codestream import check_rle, shape_of
+from model.decode.dicom_values import values_of
 from model.decode.dicom_windowing import mask_to_stored_bits, show
 from model.decode.headers.dicom import check_elements
 from model.decode.headers.jpeg import check_jpeg
-from model.decode.raster import chroma_of, stretch
+from model.decode.pixel_values import PixelValues, values_of_grays
+from model.decode.scaling import chroma_of, stretch
 from model.errors import BrokenImage, ImageError, UnreadableFormat
 from model.library_logs import silence_pydicom
+
+T = TypeVar("T")
 
 _PREAMBLE, _MAGIC = 128, b"DICM"
 _FIRST_GROUPS = (2, 8)
@@ -71,6 +76,15 @@ def read(data: bytes, check_size: Callable[[int, int], None]) -> DicomImage:
     error of pydicom's becomes a BrokenImage here; damaged files make it raise nearly anything.
     UnreadableFormat where this machine has no decoder for the compression.
     """
+    return _read(data, check_size, _to_gray)
+
+
+def read_values(data: bytes, check_size: Callable[[int, int], None]) -> PixelValues:
+    """Decode a single-frame DICOM image as `read` does, to its values before the window; colours to gray."""
+    return _read(data, check_size, _to_values)
+
+
+def _read(data: bytes, check_size: Callable[[int, int], None], make: Callable[[Dataset], T]) -> T:
     silence_pydicom()
     dicom_codecs.register()
     try:
@@ -79,7 +93,7 @@ def read(data: bytes, check_size: Callable[[int, int], None]) -> DicomImage:
         _refuse_deflated(data[start:])
         header = _parse(data)
         _refuse_unusable(header, check_size)
-        return _to_gray(header)
+        return make(header)
     except (ImageError, MemoryError):
         raise
     except Exception as error:
@@ -156,15 +170,27 @@ def _decoded_by(syntax: UID) -> str:
 
 
 def _to_gray(header: Dataset) -> DicomImage:
-    syntax = header.file_meta.TransferSyntaxUID
     chroma, left_out = 0.0, tuple[str, ...]()
     if header.SamplesPerPixel == 1:
-        # pydicom takes the lowest bits for pixels, wherever the High Bit is.
-        stored = pixel_array(header, decoding_plugin=_decoded_by(syntax), correct_unused_bits=False)
-        gray, left_out = show(mask_to_stored_bits(stored, header, syntax.is_encapsulated), header)
+        gray, left_out = show(_stored(header), header)
     else:
-        gray, chroma = _colours_to_gray(header, syntax)
+        gray, chroma = _colours_to_gray(header, header.file_meta.TransferSyntaxUID)
     return DicomImage(gray, chroma, acquisition_of(header), left_out)
+
+
+def _to_values(header: Dataset) -> PixelValues:
+    if header.SamplesPerPixel == 1:
+        values = values_of(_stored(header), header)
+    else:
+        values = values_of_grays(_colours_to_gray(header, header.file_meta.TransferSyntaxUID)[0], 8)
+    return replace(values, acquisition=acquisition_of(header))
+
+
+def _stored(header: Dataset) -> np.ndarray:
+    syntax = header.file_meta.TransferSyntaxUID
+    # pydicom takes the lowest bits for pixels, wherever the High Bit is.
+    stored = pixel_array(header, decoding_plugin=_decoded_by(syntax), correct_unused_bits=False)
+    return mask_to_stored_bits(stored, header, syntax.is_encapsulated)
 
 
 def _colours_to_gray(header: Dataset, syntax: UID) -> tuple[np.ndarray, float]:

@@ -5,12 +5,13 @@ pydicom's own functions raise instead, and invert a window over a negative slope
 """
 
 from math import isfinite
+from typing import NamedTuple
 
 import numpy as np
 from pydicom import Dataset
 from pydicom.sequence import Sequence
 
-from model.decode.raster import stretch
+from model.decode.scaling import stretch
 
 _MOST_VALUES = 2**16
 
@@ -40,31 +41,53 @@ def show(stored: np.ndarray, header: Dataset) -> tuple[np.ndarray, tuple[str, ..
 
     Padding is black and takes no contrast from the rest.
     """
-    display = _Display(header)
-    levels, index = _levels_of(stored)
-    padding = display.padding(levels, stored.dtype)
-    present = np.bincount(index.ravel(), minlength=len(levels)) > 0
-    if padding[present].all():
-        padding[:] = False
-    present &= ~padding
+    display = Display(header)
+    levels, index, kept, padding = levels_of(stored, display)
     rescaled = display.rescale(levels)
-    shown = display.window(rescaled)
-    if np.ptp(shown[present]) == 0 < np.ptp(rescaled[present]):
+    shown = display.window(rescaled).shown
+    if np.ptp(shown[kept]) == 0 < np.ptp(rescaled[kept]):
         display.leave_out("The window leaves no contrast")
         shown = rescaled
     grays = np.zeros(len(levels), np.uint8)
-    grays[present] = stretch(shown[present])
+    grays[kept] = stretch(shown[kept])
     if header.PhotometricInterpretation == "MONOCHROME1":
         grays = 255 - grays
     grays[padding] = 0
     return grays[index], tuple(display.left_out)
 
 
-def _levels_of(stored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+class Levels(NamedTuple):
+    """All levels of a picture, each pixel's `place` in `values`, and which are `kept` and which padding."""
+
+    values: np.ndarray
+    place: np.ndarray
+    kept: np.ndarray
+    padding: np.ndarray
+
+
+class Voi(NamedTuple):
+    """Values of interest: `shown` by level, how (LINEAR, LUT or NONE), and what is just black and white."""
+
+    shown: np.ndarray
+    kind: str
+    line: tuple[float, float] | None
+
+
+def levels_of(stored: np.ndarray, display: "Display") -> Levels:
     """List all levels from the lowest to the highest, and give each pixel the index of its own.
 
-    The steps are taken once a level, not once a pixel. Of more than 16 bits the highest 16 count.
+    The steps are taken once a level, not once a pixel. Of more than 16 bits the highest 16 count. Where all
+    is padding, nothing is.
     """
+    values, index = _numbered(stored)
+    padding = display.padding(values, stored.dtype)
+    present = np.bincount(index.ravel(), minlength=len(values)) > 0
+    if padding[present].all():
+        padding[:] = False
+    return Levels(values, index, present & ~padding, padding)
+
+
+def _numbered(stored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     lowest, highest = int(stored.min()), int(stored.max())
     if highest - lowest < _MOST_VALUES:
         return np.arange(lowest, highest + 1, dtype=np.float64), (
@@ -75,7 +98,7 @@ def _levels_of(stored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return lowest + step * np.arange(_MOST_VALUES), index
 
 
-class _Display:
+class Display:
     """What a header asks for, and what of it was left out."""
 
     def __init__(self, header: Dataset) -> None:
@@ -114,12 +137,12 @@ class _Display:
             return levels
         return levels * (1.0 if slope is None else slope) + (intercept or 0.0)
 
-    def window(self, values: np.ndarray) -> np.ndarray:
+    def window(self, values: np.ndarray) -> Voi:
         """Take the modality's values through the first table or window that can be applied."""
         for table in _items(self._header, "VOILUTSequence"):
             mapped = self._look_up(table, values)
             if mapped is not None:
-                return mapped
+                return Voi(mapped, "LUT", None)
         source = frame_group(self._header, "FrameVOILUTSequence", "WindowWidth")
         centers, widths = _numbers(source, "WindowCenter"), _numbers(source, "WindowWidth")
         for center, width in zip(centers, widths, strict=False):
@@ -127,18 +150,20 @@ class _Display:
                 return self._through(center, width, source, values)
         if widths or centers:
             self.leave_out("The window has no width over 0, or no center")
-        return values
+        return Voi(values, "NONE", None)
 
-    def _through(self, center: float, width: float, source: Dataset, values: np.ndarray) -> np.ndarray:
+    def _through(self, center: float, width: float, source: Dataset, values: np.ndarray) -> Voi:
         function = str(source.get("VOILUTFunction") or "LINEAR").strip().upper()
         if function == "SIGMOID":
-            return 1 / (1 + np.exp(np.clip(-4 * (values - center) / width, -500, 500)))
+            line = center - width / 2, center + width / 2
+            return Voi(1 / (1 + np.exp(np.clip(-4 * (values - center) / width, -500, 500))), "LUT", line)
         if function not in ("LINEAR", "LINEAR_EXACT"):
             self.leave_out("The VOI LUT Function is none that DICOM knows")
-        if function == "LINEAR_EXACT" or width <= 1:
-            # LINEAR is defined for a width of 1 and more, and divides by nothing at 1.
-            return np.clip((values - center) / width + 0.5, 0, 1)
-        return np.clip((values - (center - 0.5)) / (width - 1) + 0.5, 0, 1)
+        # LINEAR is defined for a width of 1 and more, and divides by nothing at 1.
+        exact = function == "LINEAR_EXACT" or width <= 1
+        middle, reach = (center, width) if exact else (center - 0.5, width - 1)
+        line = middle - reach / 2, middle + reach / 2
+        return Voi(np.clip((values - middle) / reach + 0.5, 0, 1), "LINEAR", line)
 
     def _look_up(self, table: Dataset, values: np.ndarray) -> np.ndarray | None:
         """Map values by a table of 8 to 16 bits; None, and a sentence, where it cannot be read."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from model.decode import dicom, raster
 from model.decode.dicom_acquisition import Acquisition
+from model.decode.pixel_values import PixelValues
 from model.errors import (
     BrokenImage,
     ImageError,
@@ -29,6 +30,7 @@ __all__ = [
     "TooManyPixels",
     "UnreadableFormat",
     "decode",
+    "decode_values",
 ]
 
 _SMALLEST_SIDE = 32
@@ -98,18 +100,34 @@ def decode(data: bytes, limits: Limits = _DEFAULT_LIMITS, sha256: str | None = N
     20 bytes of memory a pixel for a moment, loop or crash: a server asks
     model.decode_processes.pool.Decoders.
     """
-    name = "DICOM" if dicom.is_dicom(data) else raster.format_of(data)
+    name = _format_of(data)
     acquisition, left_out = Acquisition(), tuple[str, ...]()
     if name == "DICOM":
         pixels, chroma, acquisition, left_out = dicom.read(data, limits.check)
-    elif name is not None:
-        pixels, chroma = raster.read(data, name, limits.check)
     else:
+        pixels, chroma = raster.read(data, name, limits.check)
+    digest = hashlib.sha256(data).hexdigest() if sha256 is None else sha256
+    return Radiograph(pixels, name, chroma, digest, acquisition, left_out)
+
+
+def decode_values(data: bytes, limits: Limits = _DEFAULT_LIMITS, least: int | None = None) -> PixelValues:
+    """Decode the same files to their values of up to 16 bits, before any window. Raises as `decode` does.
+
+    With `least` a JPEG may be decoded smaller, with a longer side of `least` or more.
+    """
+    name = _format_of(data)
+    if name == "DICOM":
+        return dicom.read_values(data, limits.check)
+    return raster.read_values(data, name, limits.check, least)
+
+
+def _format_of(data: bytes) -> str:
+    name = "DICOM" if dicom.is_dicom(data) else raster.format_of(data)
+    if name is None:
         raise UnreadableFormat(
             "These bytes are not an image that we read. Send PNG, JPEG, TIFF, BMP, WebP or DICOM; "
             "the content counts, not the file's name."
             if data
             else "The image is empty. Send the bytes of a PNG, JPEG, TIFF, BMP, WebP or DICOM file."
         )
-    digest = hashlib.sha256(data).hexdigest() if sha256 is None else sha256
-    return Radiograph(pixels, name, chroma, digest, acquisition, left_out)
+    return name

@@ -1,7 +1,9 @@
 """Decodes PNG, JPEG, TIFF, BMP and WebP for `image`: Pillow, held to these formats and to one frame."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -11,6 +13,8 @@ from model.decode.headers.bmp import check_bmp
 from model.decode.headers.jpeg import check_jpeg
 from model.decode.headers.png import check_png, drop_notes
 from model.decode.headers.tiff import find_page, read_directory
+from model.decode.pixel_values import PixelValues, values_of_grays
+from model.decode.scaling import chroma_of, from_bits, stretch
 from model.decode.uncommon_tiff import read_uncommon_tiff
 from model.errors import BrokenImage, ImageError, TooManyPixels
 
@@ -39,6 +43,8 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 """What turns a picture of each EXIF orientation."""
+_FLIPS = {2: (1, -1), 3: (-1, -1), 4: (-1, 1), 6: (1, -1), 7: (-1, -1), 8: (-1, 1)}
+"""The same in steps through rows and columns; 5 to 8 exchange both before."""
 
 
 def format_of(data: bytes) -> str | None:
@@ -52,6 +58,18 @@ def format_of(data: bytes) -> str | None:
     return None
 
 
+class _Grays(NamedTuple):
+    """A decoded file (height, width) and its chroma in 0..1: uint8, or numbers of any type if it is `deep`.
+
+    Deep numbers may count from white.
+    """
+
+    values: np.ndarray
+    chroma: float = 0.0
+    deep: bool = False
+    white_is_zero: bool = False
+
+
 def read(data: bytes, name: str, check_size: Callable[[int, int], None]) -> tuple[np.ndarray, float]:
     """Decode one picture of format `name` to uint8 (height, width) and its chroma in 0..1.
 
@@ -59,16 +77,30 @@ def read(data: bytes, name: str, check_size: Callable[[int, int], None]) -> tupl
     decoded; both raise an ImageError. Every error of Pillow becomes BrokenImage or TooManyPixels: its plugins
     raise OSError, SyntaxError, struct.error, EOFError, KeyError and more on damaged files.
     """
+    with _translated(name):
+        grays = _read(data, name, check_size)
+        if not grays.deep:
+            return grays.values, grays.chroma
+        gray = from_bits(grays.values)
+        return (255 - gray if grays.white_is_zero else gray), grays.chroma
+
+
+def read_values(
+    data: bytes, name: str, check_size: Callable[[int, int], None], least: int | None = None
+) -> PixelValues:
+    """Decode as `read` does, to values of up to 16 bits; colours to gray.
+
+    A JPEG may come smaller, with a longer side of `least` or more.
+    """
+    with _translated(name):
+        grays = _read(data, name, check_size, least)
+        return values_of_grays(grays.values, 16 if grays.deep else 8, grays.white_is_zero)
+
+
+@contextmanager
+def _translated(name: str) -> Iterator[None]:
     try:
-        if name == "TIFF":
-            return _read_tiff(data, check_size)
-        _CHECK.get(name, len)(data)
-        file = io.BytesIO(drop_notes(data) if name == "PNG" else data)
-        with Image.open(file, formats=(name,)) as picture:
-            check_size(*picture.size)
-            _refuse_frames(picture, name)
-            picture.load()
-            return _to_gray(_upright(picture))
+        yield
     except (ImageError, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -80,7 +112,23 @@ def read(data: bytes, name: str, check_size: Callable[[int, int], None]) -> tupl
         ) from error
 
 
-def _read_tiff(data: bytes, check_size: Callable[[int, int], None]) -> tuple[np.ndarray, float]:
+def _read(data: bytes, name: str, check_size: Callable[[int, int], None], least: int | None = None) -> _Grays:
+    if name == "TIFF":
+        return _read_tiff(data, check_size)
+    _CHECK.get(name, len)(data)
+    file = io.BytesIO(drop_notes(data) if name == "PNG" else data)
+    with Image.open(file, formats=(name,)) as picture:
+        check_size(*picture.size)
+        _refuse_frames(picture, name)
+        if least is not None:
+            # libjpeg decodes half, a quarter or an eighth.
+            share = least / max(picture.size)
+            picture.draft(None, (round(picture.width * share), round(picture.height * share)))
+        picture.load()
+        return _to_gray(_upright(picture))
+
+
+def _read_tiff(data: bytes, check_size: Callable[[int, int], None]) -> _Grays:
     page = find_page(data)
     try:
         read = _read_common_tiff(data, page, check_size)
@@ -91,13 +139,10 @@ def _read_tiff(data: bytes, check_size: Callable[[int, int], None]) -> tuple[np.
     values, white_is_zero, orientation = read_uncommon_tiff(data, page, check_size)
     if values.ndim == 3:
         return _to_gray(_turned(Image.fromarray(stretch(values)), orientation))
-    gray = np.array(_turned(Image.fromarray(_from_bits(values)), orientation))
-    return (255 - gray if white_is_zero else gray), 0.0
+    return _Grays(_turned_numbers(values, orientation), deep=True, white_is_zero=white_is_zero)
 
 
-def _read_common_tiff(
-    data: bytes, page: int, check_size: Callable[[int, int], None]
-) -> tuple[np.ndarray, float] | None:
+def _read_common_tiff(data: bytes, page: int, check_size: Callable[[int, int], None]) -> _Grays | None:
     """Read a page by Pillow; None for what Pillow misreads, always or in one byte order."""
     with TiffImageFile(io.BytesIO(data)) as picture:
         picture.seek(page)
@@ -106,16 +151,16 @@ def _read_common_tiff(
         bits, kinds = tags.get(_BITS, (1,)), tags.get(_SAMPLE_FORMAT, (_UNSIGNED,))
         if (max(bits) > 8 and len(bits) > 1) or (max(bits) <= 8 and set(kinds) != {_UNSIGNED}):
             return None
-        deep = picture.mode in _DEEP_MODES
         picture.load()
-        upright = _upright(picture)
-        if not deep:
-            return _to_gray(upright)
-        values = np.asarray(upright)
+        grays = _to_gray(_upright(picture))
+    if not grays.deep:
+        return grays
     # Pillow takes the highest of 32 bits for a sign, and turns only 8 bits and fewer that count from white.
     unsigned = bits == (32,) and kinds == (_UNSIGNED,)
-    gray = _from_bits(values.view(np.uint32) if unsigned else values)
-    return (255 - gray if tags.get(_PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO else gray), 0.0
+    return grays._replace(
+        values=grays.values.view(np.uint32) if unsigned else grays.values,
+        white_is_zero=tags.get(_PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO,
+    )
 
 
 def _refuse_frames(picture: Image.Image, name: str) -> None:
@@ -148,13 +193,19 @@ def _turned(picture: Image.Image, orientation: int) -> Image.Image:
     return picture if turn is None else picture.transpose(turn)
 
 
-def _to_gray(picture: Image.Image) -> tuple[np.ndarray, float]:
+def _turned_numbers(values: np.ndarray, orientation: int) -> np.ndarray:
+    """Turn numbers of any type as `_turned` turns a picture."""
+    down, along = _FLIPS.get(orientation, (1, 1))
+    return (values.T if 5 <= orientation <= 8 else values)[::down, ::along]
+
+
+def _to_gray(picture: Image.Image) -> _Grays:
     if picture.mode in _DEEP_MODES:
-        return _from_bits(np.asarray(picture)), 0.0
+        return _Grays(np.asarray(picture), deep=True)
     if picture.mode == "L":
-        return np.array(picture), 0.0
+        return _Grays(np.array(picture))
     if picture.mode == "1":
-        return np.array(picture.convert("L")), 0.0
+        return _Grays(np.array(picture.convert("L")))
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
     if picture.mode == "RGBA" and picture.getchannel("A").getextrema() != (0, 0):
@@ -162,50 +213,4 @@ def _to_gray(picture: Image.Image) -> tuple[np.ndarray, float]:
         black = Image.new("RGBA", picture.size, (0, 0, 0, 255))
         picture = Image.alpha_composite(black, picture)
     colours = picture.convert("RGB")
-    return np.array(colours.convert("L")), chroma_of(np.asarray(colours))
-
-
-def _from_bits(values: np.ndarray) -> np.ndarray:
-    """Scale deep grays to uint8 by their bits, so that the same grays in 8, 12 or 16 bits are one picture.
-
-    Values that fill under a quarter of their bits' range are stretched, and so are floats and negative
-    numbers.
-    """
-    darkest, brightest = values.min(), values.max()
-    if np.issubdtype(values.dtype, np.integer) and darkest >= 0:
-        full = 2 ** max(8, int(brightest).bit_length()) - 1
-        if int(brightest) - int(darkest) >= full / 4:
-            return np.round(values * np.float32(255.0 / full)).astype(np.uint8)
-    return stretch(values)
-
-
-def stretch(values: np.ndarray) -> np.ndarray:
-    """Scale any numbers linearly from the min..max found to uint8 0..255; no contrast at all gives zeros.
-
-    NaN and infinity are black, and take no contrast from the rest.
-    """
-    if np.issubdtype(values.dtype, np.integer) and int(values.max()) - int(values.min()) < 2**16:
-        # The same numbers by a table: floats would take eight bytes more a pixel.
-        darkest, span = int(values.min()), int(values.max()) - int(values.min())
-        levels = np.arange(span + 1, dtype=np.float32) * np.float32(255.0 / max(span, 1))
-        return np.round(levels).astype(np.uint8)[np.subtract(values, darkest, dtype=np.int32)]
-    values = values.astype(np.float64 if values.dtype.itemsize > 2 else np.float32)
-    finite = np.isfinite(values)
-    if not finite.any():
-        return np.zeros(values.shape, np.uint8)
-    low, high = (
-        float(values.min(where=finite, initial=np.inf)),
-        float(values.max(where=finite, initial=-np.inf)),
-    )
-    if high <= low:
-        return np.zeros(values.shape, np.uint8)
-    grays = np.round((values - low) * (255.0 / (high - low)))
-    return np.where(finite, grays, 0).astype(np.uint8)
-
-
-def chroma_of(colours: np.ndarray) -> float:
-    """Average (max - min) over the pixels of uint8 (height, width, 3), in 0..1."""
-    red, green, blue = colours[..., 0], colours[..., 1], colours[..., 2]
-    brightest = np.maximum(np.maximum(red, green), blue)
-    darkest = np.minimum(np.minimum(red, green), blue)
-    return float((brightest - darkest).mean() / 255.0)
+    return _Grays(np.array(colours.convert("L")), chroma_of(np.asarray(colours)))

@@ -3,13 +3,13 @@
 A hostile file ends this process alone, which has no secrets; the kernel enforces its limits.
 """
 
-import base64
 import math
 import resource
 import signal
 import socket
 import sys
 import time
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -18,14 +18,16 @@ from typing import Any
 
 from PIL import Image
 
-from model.decode.image import ImageError, Limits, Radiograph, decode
+from model.decode.image import ImageError, Limits, Radiograph, decode, decode_values
 from model.decode_processes.wire import receive, send
 from model.overlay import draw_overlay
-from model.prediction import Prediction, cells_from_bytes
-from model.regions import ScoredRegion
+from model.prediction import Outlines
+from model.preview import draw_preview
 
 _PIXELS_PER_ALLOWANCE = 10_000_000
 """So many pixels are decoded in the processor time of one allowance, and as many more in another."""
+_GZIP = 31
+"""What zlib calls gzip."""
 Reply = tuple[dict[str, Any], bytes]
 
 
@@ -67,26 +69,34 @@ def main(max_pixels: int, seconds: int, megabytes: int) -> None:
 
 def _reply(header: dict[str, Any], data: bytes, limits: Limits) -> Reply:
     try:
-        # The server takes the digest itself: it does not believe this process, so none is taken here.
-        return _TASKS[header["task"]](decode(data, limits, sha256=""), header)
+        return _TASKS[header["task"]](data, limits, header)
     except ImageError as refusal:
         return {"refused": type(refusal).__name__, "detail": refusal.detail}, b""
     except MemoryError:
         return {"exceeded": "memory"}, b""
 
 
-def _facts(radiograph: Radiograph, _: dict[str, Any]) -> Reply:
+def _decoded(data: bytes, limits: Limits) -> Radiograph:
+    # The server takes the digest itself: it does not believe this process, so none is taken here.
+    return decode(data, limits, sha256="")
+
+
+def _facts(data: bytes, limits: Limits, _: dict[str, Any]) -> Reply:
+    return _facts_of(_decoded(data, limits)), b""
+
+
+def _facts_of(radiograph: Radiograph) -> dict[str, Any]:
     return {
         "format": radiograph.format,
         "width": radiograph.width,
         "height": radiograph.height,
         "acquisition": radiograph.acquisition.facts(),
-    }, b""
+    }
 
 
-def _pixels(radiograph: Radiograph, header: dict[str, Any]) -> Reply:
-    reply, _ = _facts(radiograph, header)
-    reply |= {
+def _pixels(data: bytes, limits: Limits, _: dict[str, Any]) -> Reply:
+    radiograph = _decoded(data, limits)
+    reply = _facts_of(radiograph) | {
         "chroma": radiograph.chroma,
         "acquisition": asdict(radiograph.acquisition),
         "left_out": radiograph.left_out,
@@ -94,20 +104,28 @@ def _pixels(radiograph: Radiograph, header: dict[str, Any]) -> Reply:
     return reply, radiograph.pixels.astype("<u1", copy=False).tobytes()
 
 
-def _overlay(radiograph: Radiograph, header: dict[str, Any]) -> Reply:
-    given = header["prediction"]
-    regions = tuple(ScoredRegion(tuple(region["box"]), region["score"]) for region in given["regions"])
-    cells = cells_from_bytes(base64.b64decode(given["cells"]))
-    prediction = Prediction(
-        *(given["finding"], given["probability"], regions, cells, tuple(given["field"]), given["model"])
-    )
-    return {}, draw_overlay(radiograph, prediction)
+def _values(data: bytes, limits: Limits, header: dict[str, Any]) -> Reply:
+    values = decode_values(data, limits)
+    body = values.pixels.astype("<u2", copy=False).tobytes()
+    if header["gzip"]:
+        body = zlib.compress(body, 1, _GZIP)
+    return values.facts() | {"acquisition": values.acquisition.facts()}, body
 
 
-_TASKS: dict[str, Callable[[Radiograph, dict[str, Any]], Reply]] = {
+def _overlay(data: bytes, limits: Limits, header: dict[str, Any]) -> Reply:
+    return {}, draw_overlay(_decoded(data, limits), Outlines.from_json(header["outlines"]))
+
+
+def _preview(data: bytes, limits: Limits, _: dict[str, Any]) -> Reply:
+    return {}, draw_preview(data, limits)
+
+
+_TASKS: dict[str, Callable[[bytes, Limits, dict[str, Any]], Reply]] = {
     "facts": _facts,
     "pixels": _pixels,
+    "values": _values,
     "overlay": _overlay,
+    "preview": _preview,
 }
 
 

@@ -1,6 +1,5 @@
 """Decodes for a server's threads: each file in one of a few processes, clients in turn, within bounds."""
 
-import base64
 import hashlib
 import logging
 from dataclasses import dataclass
@@ -15,13 +14,13 @@ from model.decode.image import Radiograph
 from model.decode_processes.client_slots import ClientSlots
 from model.decode_processes.process import Bounds, Ended, Process
 from model.errors import BrokenImage, NoDecoder
-from model.prediction import Prediction, cells_to_bytes
+from model.prediction import Outlines
 
 log = logging.getLogger(__name__)
 
 Answer = tuple[dict[str, Any], bytes]
 _MOST_DRAWN = 32 * 2**20
-"""Bytes of an overlay: it has 1600 x 1600 pixels at most."""
+"""Bytes of an overlay or a preview: it has 1600 x 1600 pixels at most."""
 _REFUSALS = {
     kind.__name__: kind for kind in (errors.BrokenImage, errors.TooManyPixels, errors.UnreadableFormat)
 }
@@ -89,17 +88,25 @@ class Decoders:
             tuple(reply["left_out"]),
         )
 
-    def overlay(self, data: bytes, prediction: Prediction, client: str) -> bytes:
+    def values(self, data: bytes, client: str, gzip: bool) -> Answer:
+        """Decode a file as model.decode.image.decode_values does: its facts, and its pixels little-endian.
+
+        With `gzip` the pixels come compressed.
+        """
+        # What does not compress grows by less than a thousandth.
+        reply, body = self._ask({"task": "values", "gzip": gzip}, data, client, 3 * self._bounds.max_pixels)
+        if not gzip and len(body) != 2 * reply["rows"] * reply["columns"]:
+            raise _exceeded()
+        return reply, body
+
+    def overlay(self, data: bytes, outlines: Outlines, client: str) -> bytes:
         """Decode a file and draw onto it what the model says, as model.overlay.draw_overlay does."""
-        given = {
-            "finding": prediction.finding,
-            "probability": prediction.probability,
-            "regions": [{"box": region.box, "score": region.score} for region in prediction.regions],
-            "cells": base64.b64encode(cells_to_bytes(prediction.cells)).decode(),
-            "field": prediction.field,
-            "model": prediction.model,
-        }
-        _, drawn = self._ask({"task": "overlay", "prediction": given}, data, client, _MOST_DRAWN)
+        _, drawn = self._ask({"task": "overlay", "outlines": outlines.to_json()}, data, client, _MOST_DRAWN)
+        return drawn
+
+    def preview(self, data: bytes, client: str) -> bytes:
+        """Decode a file and draw it small, as model.preview.draw_preview does."""
+        _, drawn = self._ask({"task": "preview"}, data, client, _MOST_DRAWN)
         return drawn
 
     def _ask(self, header: dict[str, Any], data: bytes, client: str, most: int) -> Answer:

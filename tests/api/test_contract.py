@@ -15,6 +15,7 @@ from api.http.threads import WAITING_OF_ONE
 from api.intake.fields import SubmissionFields
 from api.openapi.json_body import MOST_BYTES
 from api.openapi.parameters import HEADERS
+from api.results.pixels import AT_ONCE_OF_ONE
 from api.routes.job_list import MOST_A_PAGE
 from api.routes.waiting import LONGEST
 from jobs.record.events import EVENTS
@@ -45,6 +46,7 @@ UNITS = {
 FIXED = {
     "images of one study": MOST_IMAGES,
     "wait of one request": LONGEST,
+    "answers with pixels for one client, made at the same time by one process": AT_ONCE_OF_ONE,
     "requests of one client that wait, in one process": WAITING_OF_ONE,
     "characters of `reference`": longest("reference"),
     "characters of `metadata`": longest("metadata"),

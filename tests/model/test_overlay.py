@@ -1,4 +1,5 @@
 import io
+import json
 
 import numpy as np
 import pytest
@@ -6,23 +7,16 @@ from PIL import Image
 
 from model.decode.image import Radiograph
 from model.overlay import LONGEST_SIDE, draw_overlay
-from model.prediction import Prediction, format_probability
+from model.prediction import OperatingPoints, Outline, Outlines, format_probability, outline_regions
 from model.regions import ScoredRegion
 from model.synthetic import draw_forearm
 
+POINTS = OperatingPoints(0.2, 0.6)
 
-def overlay(
-    finding: str,
-    pixels: np.ndarray,
-    regions: tuple[ScoredRegion, ...] = (),
-    field: tuple[int, int, int, int] | None = None,
-) -> np.ndarray:
-    cells = np.zeros((16, 16), np.float32)
-    cells[10:12, 5:7] = 0.9
-    whole = (0, 0, pixels.shape[1], pixels.shape[0])
+
+def overlay(finding: str, pixels: np.ndarray, *regions: Outline) -> np.ndarray:
     data = draw_overlay(
-        Radiograph(pixels, "PNG", 0.0, ""),
-        Prediction(finding, 0.6, regions, cells, field or whole, "untrained 0.0.0"),
+        Radiograph(pixels, "PNG", 0.0, ""), Outlines(finding, 0.6, "untrained 0.0.0", regions)
     )
     with Image.open(io.BytesIO(data)) as picture:
         assert picture.format == "PNG"
@@ -30,22 +24,62 @@ def overlay(
         return np.asarray(picture.convert("RGB"), int)
 
 
-def test_heat_and_region_are_drawn_where_they_are():
+def lines_of(picture: np.ndarray) -> np.ndarray:
+    """Where the colour of the outlines is."""
+    return (picture == (255, 205, 90)).all(axis=2)
+
+
+def test_no_pixel_in_a_box_is_painted_and_its_outline_runs_around_it():
     pixels = draw_forearm(2, size=(320, 240)).pixels
-    picture = overlay("fracture", pixels, (ScoredRegion((60, 200, 60, 40), 0.9),))
+    picture = overlay("fracture", pixels, Outline((60, 200, 60, 40), 0.9, True))
     assert picture.shape == (320, 240, 3)
-    redness = picture[..., 0] - picture[..., 2]
-    assert redness[205:230, 82:96].min() > 20
-    assert np.abs(picture[60:140, 120:180] - pixels[60:140, 120:180, None]).max() == 0
+    assert np.array_equal(picture[200:240, 60:120], np.repeat(pixels[200:240, 60:120, None], 3, axis=2))
+    lines = lines_of(picture)
+    for line in (lines[199, 59:121], lines[240, 59:121], lines[199:241, 59], lines[199:241, 120]):
+        assert line.all()
+    assert not lines[202:230, :59].any()
 
 
-def test_heat_lies_over_the_field_that_the_network_saw():
-    pixels = np.full((400, 500), 90, np.uint8)
-    picture = overlay("fracture", pixels, field=(200, 100, 240, 240))
-    rows, columns = np.nonzero(picture[..., 0] - picture[..., 2] > 20)
-    # Cells 10 and 11 down, 5 and 6 across, of 16 over 240 pixels.
-    assert rows.mean() == pytest.approx(100 + 11 * 15, abs=4)
-    assert columns.mean() == pytest.approx(200 + 6 * 15, abs=4)
+def test_boxes_that_overlap_leave_both_insides_as_they_were():
+    pixels = np.random.default_rng(1).integers(0, 200, (600, 600), np.uint8)
+    boxes = [(200, 200, 100, 100), (250, 250, 100, 100), (260, 180, 20, 30)]
+    picture = overlay("fracture", pixels, *(Outline(box, 0.7, True) for box in boxes))
+    for x, y, width, height in boxes:
+        inside = (slice(y, y + height), slice(x, x + width))
+        assert np.array_equal(picture[inside][..., 0], pixels[inside])
+    assert lines_of(picture).any()
+
+
+def test_a_doubtful_outline_is_dashed_and_a_certain_one_is_not():
+    pixels = np.zeros((1000, 1000), np.uint8)
+    box = (100, 100, 400, 400)
+    certain, doubtful = (
+        lines_of(overlay("fracture", pixels, Outline(box, 0.7, solid)))[500] for solid in (True, False)
+    )
+    assert certain[100:500].all()
+    assert 0.3 < doubtful[100:500].mean() < 0.8
+
+
+@pytest.mark.parametrize(
+    ("score", "drawn"),
+    [(0.6, [True]), (0.9, [True]), (0.5999, [False]), (0.2, [False]), (0.1999, []), (0.0, [])],
+)
+def test_the_operating_points_say_how_a_region_is_drawn(score: float, drawn: list[bool]):
+    region = ScoredRegion((1, 2, 3, 4), score)
+    outlines = outline_regions([region], "fracture", POINTS)
+    assert [outline.solid for outline in outlines] == drawn
+    assert all((outline.box, outline.score) == (region.box, score) for outline in outlines)
+
+
+@pytest.mark.parametrize(("finding", "solid"), [("fracture", True), ("indeterminate", False)])
+def test_without_operating_points_the_finding_says_how_they_are_drawn(finding: str, solid: bool):
+    (outline,) = outline_regions([ScoredRegion((1, 2, 3, 4), 0.01)], finding, None)
+    assert outline.solid is solid
+
+
+def test_outlines_are_the_same_after_json():
+    outlines = Outlines("fracture", 0.6, "m 1", (Outline((1, 2, 3, 4), 0.5, True),))
+    assert Outlines.from_json(json.loads(json.dumps(outlines.to_json()))) == outlines
 
 
 @pytest.mark.parametrize(
@@ -68,9 +102,8 @@ def test_no_fracture_leaves_the_radiograph_as_it_is_but_for_its_caption():
 
 @pytest.mark.parametrize("size", [(32, 32), (32, 900), (900, 32), (2000, 1000)])
 def test_any_size_is_drawn_and_the_largest_scaled_down(size: tuple[int, int]):
-    picture = overlay(
-        "indeterminate", np.full(size, 90, np.uint8), (ScoredRegion((0, 0, size[1], size[0]), 0.5),)
-    )
+    whole = Outline((0, 0, size[1], size[0]), 0.5, False)
+    picture = overlay("indeterminate", np.full(size, 90, np.uint8), whole)
     scale = min(1, LONGEST_SIDE / max(size))
     assert picture.shape == (size[0] * scale, size[1] * scale, 3)
 
@@ -84,3 +117,11 @@ def test_the_caption_stands_where_nothing_is_to_be_seen(row: slice, column: slic
     assert changed[row, column].any()
     changed[row, column] = False
     assert not changed.any()
+
+
+def test_the_caption_avoids_a_box_even_in_the_emptiest_corner():
+    pixels = np.random.default_rng(0).integers(90, 250, (400, 400), np.uint8)
+    pixels[-120:, :150] = 5
+    box = (10, 300, 100, 90)
+    picture = overlay("fracture", pixels, Outline(box, 0.7, True))
+    assert np.array_equal(picture[300:390, 10:110, 0], pixels[300:390, 10:110])

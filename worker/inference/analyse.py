@@ -220,6 +220,7 @@ def _result(job: Job, prediction: Prediction, analyst: Analyst) -> dict[str, Any
         ],
         "field": list(prediction.field),
         "warnings": [asdict(warning) for warning in prediction.warnings],
+        **_operating_points(prediction),
         "model": {"name": analyst.name, "version": analyst.version, "sha256": analyst.sha256},
         "image": {
             "sha256": job.image.sha256,
@@ -229,6 +230,14 @@ def _result(job: Job, prediction: Prediction, analyst: Analyst) -> dict[str, Any
             **acquisition,
         },
     }
+
+
+def _operating_points(prediction: Prediction) -> dict[str, Any]:
+    if prediction.points is None:
+        return {}
+    # Rounded as probabilities are: what reaches a point does so after rounding, too.
+    low, high = (round(point, 4) for point in prediction.points)
+    return {"operating_points": {"low": low, "high": high}}
 
 
 def _in_millimetres(box: tuple[int, int, int, int], spacing: list[float] | None) -> dict[str, list[float]]:

@@ -49,10 +49,14 @@ def test_a_succeeded_job_gives_its_result_and_overlay(api: Api, succeeded: Job):
     assert heatmap.headers["Content-Type"] == "image/png"
     with Image.open(io.BytesIO(heatmap.data)) as overlay:
         assert overlay.size == (128, 96)
-        red, _, blue = overlay.convert("RGB").split()
-        redness = np.asarray(red, int) - np.asarray(blue, int)
-    assert redness[50:, :60].mean() > 3, "the lower left cell is the warm one"
-    assert np.abs(redness[:40, 70:]).max() == 0
+        drawn = np.asarray(overlay.convert("RGB"), int)
+    (region,) = RESULT["regions"]
+    x, y, width, height = region["box"]
+    assert np.array_equal(
+        drawn[y : y + height, x : x + width, 0], pictures.gray()[y : y + height, x : x + width]
+    )
+    assert (drawn[y - 1, x : x + width] == (255, 205, 90)).all()
+    assert np.ptp(drawn[:40, 70:], axis=2).max() < 10, "no heat is drawn"
 
 
 def test_a_missing_image_is_answered_object_missing(api: Api, succeeded: Job):
@@ -82,7 +86,7 @@ def test_a_job_is_read_after_redis_was_wiped(api: Api, job: Job):
     assert api.request("GET", f"/v1/jobs/{job.id}").json()["state"] == "queued"
 
 
-@pytest.mark.parametrize("path", ["", "/result", "/heatmap", "/image"])
+@pytest.mark.parametrize("path", ["", "/result", "/heatmap", "/image", "/pixels"])
 def test_another_clients_job_does_not_exist(api: Api, job: Job, path: str):
     other = Keys(api.records).create("another")
     answer = api.request("GET", f"/v1/jobs/{job.id}{path}", key=other)

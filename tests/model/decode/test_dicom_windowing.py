@@ -17,7 +17,7 @@ from pydicom.uid import (
 )
 
 from model.decode.image import BrokenImage, Radiograph, decode
-from model.decode.raster import stretch
+from model.decode.scaling import stretch
 from tests import pictures
 
 GRAY = pictures.gray()

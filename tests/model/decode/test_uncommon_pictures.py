@@ -10,7 +10,7 @@ from PIL import Image
 from tifffile import TiffWriter
 
 from model.decode.image import BrokenImage, ImageError, decode
-from model.decode.raster import stretch
+from model.decode.scaling import stretch
 from tests import pictures
 
 GRAY = pictures.gray()

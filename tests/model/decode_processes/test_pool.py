@@ -5,6 +5,7 @@ import re
 import signal
 import sys
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
@@ -12,13 +13,13 @@ from threading import Thread
 import numpy as np
 import pytest
 
-from model.decode.image import Limits, decode
+from model.decode.image import Limits, decode, decode_values
 from model.decode_processes.pool import Decoders
 from model.decode_processes.process import ENVIRONMENT, Bounds, Process
 from model.errors import BrokenImage, NoDecoder, TooManyPixels, UnreadableFormat
 from model.overlay import draw_overlay
-from model.prediction import Prediction
-from model.regions import ScoredRegion
+from model.prediction import Outline, Outlines
+from model.preview import draw_preview
 from tests import pictures
 
 MOST_PIXELS = 40_000_000
@@ -56,15 +57,27 @@ def test_a_file_decodes_to_the_same_as_without_a_process(name: str, decoders: De
 
 
 def test_an_overlay_is_drawn_as_without_a_process(decoders: Decoders):
-    prediction = Prediction(
-        "fracture",
-        0.9,
-        (ScoredRegion((9, 8, 30, 20), 0.8),),
-        np.ones((8, 8), np.float32),
-        (0, 0, 1, 1),
-        "m 1",
-    )
-    assert decoders.overlay(PNG, prediction, "clinic") == draw_overlay(decode(PNG), prediction)
+    outlines = Outlines("fracture", 0.9, "m 1", (Outline((9, 8, 30, 20), 0.8, True),))
+    assert decoders.overlay(PNG, outlines, "clinic") == draw_overlay(decode(PNG), outlines)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_values_and_preview_are_made_as_without_a_process(name: str, decoders: Decoders):
+    here = decode_values(FILES[name])
+    for gzip in (False, True):
+        facts, body = decoders.values(FILES[name], "clinic", gzip)
+        whole = zlib.decompress(body, 31) if gzip else body
+        assert np.array_equal(np.frombuffer(whole, "<u2").reshape(here.pixels.shape), here.pixels)
+        assert facts == here.facts() | {"acquisition": here.acquisition.facts()}
+    assert decoders.preview(FILES[name], "clinic") == draw_preview(FILES[name], Limits())
+
+
+def test_a_picture_of_12_megapixels_comes_whole_within_the_bounds(decoders: Decoders):
+    stored = (np.arange(12_000_000, dtype=np.uint32) % 4_093).astype("<u2").reshape(3_000, 4_000)
+    file = pictures.dicom(np.zeros((3_000, 4_000), np.uint8), PixelData=stored.tobytes(), WindowWidth=0)
+    _, body = decoders.values(file, "clinic", gzip=True)
+    assert zlib.decompress(body, 31) == stored.tobytes()
+    assert decoders.preview(file, "clinic").startswith(b"\xff\xd8\xff")
 
 
 @pytest.mark.parametrize(
@@ -72,11 +85,17 @@ def test_an_overlay_is_drawn_as_without_a_process(decoders: Decoders):
     [(b"text", UnreadableFormat), (pictures.bomb(7_000), TooManyPixels), (PNG[:-400], BrokenImage)],
 )
 def test_a_refusal_comes_back_in_its_own_words(data: bytes, refusal: type[Exception], decoders: Decoders):
-    with pytest.raises(refusal) as there:
-        decoders.decode(data, "clinic")
     with pytest.raises(refusal) as here:
         decode(data, Limits(MOST_PIXELS))
-    assert there.value.detail == here.value.detail
+    asked = (
+        lambda: decoders.decode(data, "clinic"),
+        lambda: decoders.values(data, "clinic", gzip=True),
+        lambda: decoders.preview(data, "clinic"),
+    )
+    for ask in asked:
+        with pytest.raises(refusal) as there:
+            ask()
+        assert there.value.detail == here.value.detail
 
 
 def test_a_process_has_none_of_the_servers_environment_and_no_tensorflow(monkeypatch: pytest.MonkeyPatch):

@@ -23,7 +23,7 @@ from jobs.trace import continue_trace, name_trace, trace_id
 from model.decode.image import NotARadiograph, Radiograph, decode
 from model.errors import NoDecoder
 from model.image_warnings import ImageWarning
-from model.prediction import Prediction
+from model.prediction import OperatingPoints, Prediction
 from model.regions import ScoredRegion
 from tests import pictures
 from tests.conftest import a_job, only_a_tombstone_is_left
@@ -41,6 +41,7 @@ PREDICTION = Prediction(
     (5, 6, 70, 80),
     "m 1",
     (ImageWarning("clipped", "Send it with another window."),),
+    OperatingPoints(0.05118, 0.40597),
 )
 
 
@@ -114,6 +115,7 @@ def test_a_radiograph_gets_its_result_and_its_place_in_the_next_queue(analysis, 
     assert done.result["probability"] == 0.91
     assert done.result["regions"] == [{"box": [1, 2, 3, 4], "score": 0.8}]
     assert done.result["field"] == [5, 6, 70, 80]
+    assert done.result["operating_points"] == {"low": 0.0512, "high": 0.406}
     assert done.result["warnings"] == [{"type": "clipped", "detail": "Send it with another window."}]
     assert done.result["model"] == {"name": "osteo-test", "version": "1", "sha256": "f" * 64}
     assert base64.b64decode(done.heat) == b"\xff" * 64

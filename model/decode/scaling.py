@@ -1,0 +1,49 @@
+"""Scales gray numbers of any type to 8 bits, and measures colour."""
+
+import numpy as np
+
+
+def from_bits(values: np.ndarray) -> np.ndarray:
+    """Scale deep grays to uint8 by their bits, so that the same grays in 8, 12 or 16 bits are one picture.
+
+    Values that fill under a quarter of their bits' range are stretched, and so are floats and negative
+    numbers.
+    """
+    darkest, brightest = values.min(), values.max()
+    if np.issubdtype(values.dtype, np.integer) and darkest >= 0:
+        full = 2 ** max(8, int(brightest).bit_length()) - 1
+        if int(brightest) - int(darkest) >= full / 4:
+            return np.round(values * np.float32(255.0 / full)).astype(np.uint8)
+    return stretch(values)
+
+
+def stretch(values: np.ndarray) -> np.ndarray:
+    """Scale any numbers linearly from the min..max found to uint8 0..255; no contrast at all gives zeros.
+
+    NaN and infinity are black, and take no contrast from the rest.
+    """
+    if np.issubdtype(values.dtype, np.integer) and int(values.max()) - int(values.min()) < 2**16:
+        # The same numbers by a table: floats would take eight bytes more a pixel.
+        darkest, span = int(values.min()), int(values.max()) - int(values.min())
+        levels = np.arange(span + 1, dtype=np.float32) * np.float32(255.0 / max(span, 1))
+        return np.round(levels).astype(np.uint8)[np.subtract(values, darkest, dtype=np.int32)]
+    values = values.astype(np.float64 if values.dtype.itemsize > 2 else np.float32)
+    finite = np.isfinite(values)
+    if not finite.any():
+        return np.zeros(values.shape, np.uint8)
+    low, high = (
+        float(values.min(where=finite, initial=np.inf)),
+        float(values.max(where=finite, initial=-np.inf)),
+    )
+    if high <= low:
+        return np.zeros(values.shape, np.uint8)
+    grays = np.round((values - low) * (255.0 / (high - low)))
+    return np.where(finite, grays, 0).astype(np.uint8)
+
+
+def chroma_of(colours: np.ndarray) -> float:
+    """Average (max - min) over the pixels of uint8 (height, width, 3), in 0..1."""
+    red, green, blue = colours[..., 0], colours[..., 1], colours[..., 2]
+    brightest = np.maximum(np.maximum(red, green), blue)
+    darkest = np.minimum(np.minimum(red, green), blue)
+    return float((brightest - darkest).mean() / 255.0)
