@@ -44,7 +44,7 @@ def test_a_provider_gets_a_signed_report_by_the_page_alone(newcomer: Newcomer):
     await_that(lambda: "Running on" in log.read_text())
     newcomer.run("curl -sS -f")
     job = json.loads((newcomer.folder / "job.json").read_text())["id"]
-    reading, named, state, *_ = newcomer.run("job()").split()
+    reading, named, state, *_ = newcomer.run("export JOB=").split()
     assert (named, state) == (job, "requested")
     said = newcomer.run(f"{PYTHON}/read.py").splitlines()
     assert re.fullmatch("blind True disagreement (none|location|missed|not_comparable)", said[0])
@@ -52,7 +52,7 @@ def test_a_provider_gets_a_signed_report_by_the_page_alone(newcomer: Newcomer):
     await_that(lambda: f"reading.signed {reading} fracture Dr. Ada Bone\n" in log.read_text())
     assert f"reading.requested {reading} requested\n" in log.read_text()
     assert newcomer.run(f"{PYTHON}/verify.py").startswith("verified 1 fracture Dr. Ada Bone ")
-    amended, *verified = newcomer.run("reading()").splitlines()
+    amended, *verified = newcomer.run(f"{PYTHON}/amend.py").splitlines()
     assert amended == "amended [None, 'Seen at a second look.']"
     assert [line.split()[1] for line in verified] == ["1", "2"]
     await_that(lambda: f"reading.amended {reading} fracture Dr. Ada Bone\n" in log.read_text())
