@@ -1,4 +1,4 @@
-"""Prints acts of a client or reader from the audit log: `python -m admin.audit --client NAME --since TIME`."""
+"""Prints the acts of a client or a reader: `python -m admin.audit --client NAME --since TIME`."""
 
 import argparse
 import sys

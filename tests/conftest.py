@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
@@ -27,6 +28,10 @@ from jobs.store.objects import Objects
 from stack.addresses import Addresses
 from stack.folder import Folder
 from stack.parts import stores as store_commands
+from tests import browser as browsers
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 QUEUES = (INFER_STAT, INFER_ROUTINE, DELIVER)
 SIGNING_KEY = "a signing key that only the tests know, and long enough"
@@ -150,3 +155,12 @@ def only_a_tombstone_is_left(job_id: str, ledger: Ledger) -> bool:
     return {key for key in keys if not key.startswith("due/")} == {
         f"jobs/{job_id}/ledger/{tombstone.version:06d}"
     }
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """Chromium for the tests of one module; tests/browser.py makes pages of it."""
+    if browsers.MISSING:
+        pytest.skip(f"NO PAGE WAS SEEN IN A BROWSER, as these are missing: {', '.join(browsers.MISSING)}")
+    with browsers.chromium() as started:
+        yield started

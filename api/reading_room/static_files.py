@@ -1,5 +1,6 @@
 """Serves the style sheets and scripts of the reading room: read once, and cached by browsers for a while."""
 
+import re
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -17,13 +18,25 @@ _TYPES = {
 }
 _SECONDS = 300
 """Time for which a browser uses a file without asking; a new version is seen after it."""
+_COMMENT = re.compile(r"^[ \t]*(?://[^\n]*|/\*(?s:.*?)\*/)[ \t]*\n", re.MULTILINE)
+_INDENTATION = re.compile(r"^[ \t]+", re.MULTILINE)
+
+
+def body_of(path: Path) -> bytes:
+    """Read a file as it is served: a script without the lines that are comments, and without indentation.
+
+    These are a sixth of the scripts, whose sum is at most 40 kB.
+    """
+    if path.suffix != ".js":
+        return path.read_bytes()
+    return _INDENTATION.sub("", _COMMENT.sub("", path.read_text(encoding="utf-8"))).encode()
 
 
 def add_static_files(pages: Blueprint) -> None:
     """Add `static/<name>` to the reading room: all files in the folder of this name, open to everyone."""
     folder = Path(str(files("api.reading_room"))) / "static"
     known = {
-        path.relative_to(folder).as_posix(): (path.read_bytes(), _TYPES[path.suffix])
+        path.relative_to(folder).as_posix(): (body_of(path), _TYPES[path.suffix])
         for path in folder.rglob("*")
         if path.suffix in _TYPES
     }

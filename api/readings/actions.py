@@ -98,6 +98,10 @@ class ReadingActions:
         found = [one for one in self.readings.open(reader.groups) if reader.id not in one.excluded]
         return sorted(found, key=lambda one: (not one.overdue(at), one.priority != "stat", one.due_at))
 
+    def signed_by(self, reader: Reader, most: int) -> list[Reading]:
+        """List the readings that the reader signed last."""
+        return self.readings.signed_by(reader.id, most)
+
     def job_of_reader(self, job_id: str, reader: Reader) -> tuple[Job, list[Reading]]:
         """Return a job that this reader may open, and its readings as far as the reader may see them."""
         try:

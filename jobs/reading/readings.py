@@ -3,6 +3,7 @@
 jobs/<job id>/readings/<reading id>/      the record, changed by compare-and-set
 readings/jobs/<reading id>                the id of its job
 readings/queue/<group>/<due>-<reading id> empty; there while a reader of the group may work on it
+readings/signed/<reader>/<time>-<reading id> empty; what the reader has signed, the last one first
 due/<day>/<time>-<reading id>.<job id>    the sweeper checks this reading then
 """
 
@@ -33,6 +34,8 @@ log = logging.getLogger(__name__)
 FOLLOW_UP = timedelta(seconds=30)
 """Time after which the sweeper makes up for what a process that died after a change had left to do."""
 _POINTERS = "readings/jobs/"
+_LAST_MOMENT = 10**13
+"""In milliseconds. A moment counts down to it in the names of an index whose last entry comes first."""
 MOST_OPEN = 500
 """Most open readings of a group that are shown at once, those due first."""
 
@@ -150,6 +153,15 @@ class Readings:
                     found.append(reading)
         return found
 
+    def signed_by(self, reader_id: str, most: int) -> list[Reading]:
+        """Return the readings that a reader has signed, at most so many, those signed last first."""
+        prefix = _signed_folder(reader_id)
+        found = []
+        for key in islice(self._objects.keys(prefix), most):
+            with suppress(NotStored):
+                found.append(self.read(key.rpartition("-")[2]))
+        return found
+
     def change(self, reading: Reading, change: Callable[[Reading], Reading]) -> Reading:
         """Write what `change` makes of the latest version of a reading, and return it.
 
@@ -202,6 +214,8 @@ class Readings:
         for reading in self.of_job(job_id):
             for group in reading.groups:
                 self._objects.delete(_listed(group, reading))
+            if reading.reports:
+                self._objects.delete(_signed(reading))
             self._objects.delete(_pointer(reading.id))
             self._records.change(_key(job_id, reading.id), lambda _: None, at_any_price=True)
 
@@ -212,6 +226,8 @@ class Readings:
         return reading_from_json(record)
 
     def _list(self, reading: Reading) -> None:
+        if reading.reports:
+            self._objects.put(_signed(reading), b"")
         for group in reading.groups:
             if reading.state.open:
                 self._objects.put(_listed(group, reading), b"")
@@ -258,3 +274,13 @@ def _queue(group: str) -> str:
 
 def _listed(group: str, reading: Reading) -> str:
     return f"{_queue(group)}{reading.due_at:%Y%m%dT%H%M%S}-{reading.id}"
+
+
+def _signed_folder(reader_id: str) -> str:
+    return f"readings/signed/{reader_id}/"
+
+
+def _signed(reading: Reading) -> str:
+    first = reading.reports[0]
+    signed_at = datetime.fromisoformat(first["at"]).timestamp()
+    return f"{_signed_folder(first['reader'])}{_LAST_MOMENT - round(signed_at * 1000):013d}-{reading.id}"

@@ -12,13 +12,13 @@ import pytest
 
 from api.http.problem_kinds import JOB_ERRORS, KINDS, Kind
 from api.http.threads import WAITING_OF_ONE
-from api.intake.fields import SubmissionFields
+from api.intake.fields import MOST_QUESTION, SubmissionFields
 from api.openapi.json_body import MOST_BYTES
 from api.openapi.parameters import HEADERS
 from api.results.pixels import AT_ONCE_OF_ONE
 from api.routes.job_list import MOST_A_PAGE
 from api.routes.waiting import LONGEST
-from jobs.record.events import EVENTS
+from jobs.record.events import EVENTS, JOB_EVENTS, STUDY_EVENTS
 from jobs.record.states import SEEN, Delivery
 from jobs.record.study import MOST_IMAGES
 from jobs.settings import Settings
@@ -48,6 +48,7 @@ FIXED = {
     "wait of one request": LONGEST,
     "answers with pixels for one client, made at the same time by one process": AT_ONCE_OF_ONE,
     "requests of one client that wait, in one process": WAITING_OF_ONE,
+    "characters of `question`": MOST_QUESTION,
     "characters of `reference`": longest("reference"),
     "characters of `metadata`": longest("metadata"),
     "jobs of one page": MOST_A_PAGE,
@@ -122,7 +123,8 @@ def test_every_state_and_delivery_and_error_of_a_job_stands_in_its_tables():
 def test_the_catalogue_has_every_event():
     assert {row[0].strip("`") for row in rows("## Callbacks")} == {*EVENTS, "webhook.test"}
     shown = [example["type"] for name, example in EXAMPLES if name in ("Event", "StudyEvent")]
-    assert shown == list(EVENTS)
+    assert shown == [*JOB_EVENTS, *STUDY_EVENTS]
+    assert [example["type"] for name, example in EXAMPLES if name == "ReadingEvent"] == ["reading.signed"]
 
 
 @pytest.mark.parametrize("row", [*rows("## Limits")], ids=lambda row: row[0])

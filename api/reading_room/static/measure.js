@@ -1,0 +1,34 @@
+// Measures in a radiograph. `millimetres` alone makes lengths of pixels: for rulers, angles and regions.
+
+const PLANES = {detector: " at detector", patient: " in patient (calibrated)"};
+
+/** The step from `a` to `b` in millimetres, or in pixels where the source gives no spacing.
+ *
+ * `spacing_mm` is millimetres between rows and between columns. The server reads it from the header, with the
+ * plane in which it holds: the detector shows all larger than it is, and "patient" is corrected for that. Its
+ * DICOM SR and FHIR state the same spacing. No length is given without its plane.
+ */
+export function millimetres(a, b, {spacing_mm}) {
+	const [rows, columns] = spacing_mm ?? [1, 1];
+	return [(b[0] - a[0]) * columns, (b[1] - a[1]) * rows];
+}
+
+const written = (lengths, {spacing_mm, spacing_plane}) =>
+	lengths.map(length => length.toFixed(spacing_mm ? 1 : 0)).join(" × ")
+	+ (spacing_mm ? ` mm${PLANES[spacing_plane] ?? " (plane not stated)"}` : " px (no scale)");
+
+export const lengthText = (a, b, info) => written([Math.hypot(...millimetres(a, b, info))], info);
+
+export const sizeText = ([x, y, w, h], info) => written(millimetres([x, y], [x + w, y + h], info), info);
+
+const degrees = ([ax, ay], [bx, by]) =>
+	Math.abs(Math.atan2(ax * by - ay * bx, ax * bx + ay * by)) * 180 / Math.PI;
+
+export const angleText = (a, corner, b, info) =>
+	`${degrees(millimetres(corner, a, info), millimetres(corner, b, info)).toFixed(1)}°`;
+
+/** Cobb's angle between the lines a-b and c-d, 0 to 90 degrees. */
+export function cobbText(a, b, c, d, info) {
+	const between = degrees(millimetres(a, b, info), millimetres(c, d, info));
+	return `${Math.min(between, 180 - between).toFixed(1)}° Cobb`;
+}
