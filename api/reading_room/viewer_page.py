@@ -57,6 +57,7 @@ def viewer_page(
     reading = opened.reading_of(g.reader)
     mine = reading is not None and reading.reader == g.reader.id
     working = mine and reading is not None and reading.state is ReadingState.CLAIMED
+    writable = reading is not None and (working or bool(reading.reports))
     blind = reading is not None and reading.mode is Mode.BLIND and not reading.committed
     field = problem.extra.get("field", "form") if problem else ""
     answer = parts.answer(opened)
@@ -72,7 +73,7 @@ def viewer_page(
         mine=mine,
         working=working,
         blind=blind,
-        form=typed or (Typed.of_reading(reading) if reading and mine else None),
+        form=typed or (Typed.of_reading(reading) if reading and mine and writable else None),
         kept=typed is not None,
         tag=draft_tag(reading) if reading else "",
         others=[_shown(one, opened) for one in opened.readings if one is not reading],

@@ -298,6 +298,18 @@ def test_a_reading_is_released_and_returned(ada: Person, job: Job, ledger):
     assert "It shows the wrong side . Left was asked" in text_of(ada.open(f"/read/{job.id}"))
 
 
+def test_what_a_reader_signed_is_listed_until_its_job_is_deleted(ada: Person, job: Job, ledger):
+    reading = put_reading(ledger, job, Mode.ASSISTED)
+    ada.act(reading, "claim")
+    form = {"finding": "not_sure", "tag": ada.tag(job.id), "code": ada.codes.next()}
+    assert ada.act(reading, "sign", **form).status_code == 303
+    readings = Readings(ledger)
+    assert [one.id for one in readings.signed_by(ada.reader.id, 5)] == [reading.id]
+    readings.erase_of(job.id)
+    assert not list(ledger.objects.keys("readings/signed/"))
+    assert not readings.signed_by(ada.reader.id, 5)
+
+
 def test_a_disagreement_opens_an_arbitration_for_another_reader(ada, person_of, ledger):
     job = put_job(ledger, RESULT | {"finding": "fracture", "probability": 0.9})
     reading, bob = put_reading(ledger, job), person_of("Dr. Bob Bone")
