@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 _QUEUES = "readings/queue/"
 FOLLOW_UP = timedelta(seconds=30)
 """Time after which the sweeper makes up for what a process that died after a change had left to do."""
+_POINTERS = "readings/jobs/"
 _LAST_MOMENT = 10**13
 """In milliseconds. A moment counts down to it in the names of an index whose last entry comes first."""
 MOST_OPEN = 500
@@ -134,6 +135,14 @@ class Readings:
             with suppress(NotStored):
                 found.append(self._of(job_id, reading_id))
         return sorted(found, key=lambda reading: reading.requested_at)
+
+    def job_ids(self) -> list[str]:
+        """Return the ids of the jobs that have readings, those whose first reading is oldest first."""
+        found: dict[str, None] = {}
+        for key in self._objects.keys(_POINTERS):
+            with suppress(NotStored):  # It was erased meanwhile.
+                found[self._objects.get(key).decode()] = None
+        return list(found)
 
     def open(self, groups: Iterable[str]) -> list[Reading]:
         """Return the open readings that readers of these groups may work on, those due first."""
@@ -277,7 +286,7 @@ def _key(job_id: str, reading_id: str) -> str:
 
 
 def _pointer(reading_id: str) -> str:
-    return f"readings/jobs/{reading_id}"
+    return f"{_POINTERS}{reading_id}"
 
 
 def _queue(group: str) -> str:
