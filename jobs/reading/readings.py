@@ -76,10 +76,10 @@ class Readings:
     ) -> Reading:
         """Store the reading of the job that has this id, unless it is stored already, and return it.
 
-        `reading_id` is that of the job's first reading unless given. `wishes` may have `priority`, `due_at`,
-        `question` and `callback_url`. Raises NotStored for a deleted job.
+        `reading_id` is that of the job's first reading, or of the arbitration, unless given. `wishes` may
+        have `priority`, `due_at`, `question` and `callback_url`. Raises NotStored for a deleted job.
         """
-        reading_id = reading_id or reading_id_of(job)
+        reading_id = reading_id or (arbitration_id_of(arbitrates) if arbitrates else reading_id_of(job))
         with suppress(NotStored):
             return self.of(job.id, reading_id)
         at = now()
