@@ -41,7 +41,7 @@ def claim(reading: Reading, name: str) -> Reading:
 
 def report(number: int = 1) -> dict:
     said = {"finding": "fracture", "text": "private"}
-    return {"number": number, "report": said, "jws": "a.b.c", "at": moment_text(now())}
+    return {"number": number, "report": said, "jws": "a.b.c", "at": moment_text(now()), "reader": "ada"}
 
 
 def events(ledger) -> list[str]:
