@@ -138,9 +138,9 @@ class Readings:
                 job_id, _, reading_id = names.partition(".")
                 ids[job_id, reading_id] = due
         found = []
-        for names in sorted(ids, key=lambda one: (ids[one], one))[:MOST_OPEN]:
+        for found_at in sorted(ids, key=lambda one: (ids[one], one))[:MOST_OPEN]:
             with suppress(NotStored):
-                reading = self._of(*names)
+                reading = self._of(*found_at)
                 if reading.state.open:
                     found.append(reading)
         return found
