@@ -11,7 +11,7 @@ from jobs.reading.policy import ReadingPolicy
 from jobs.reading.reading import Reading
 from jobs.reading.readings import Readings
 from jobs.record.errors import QueueAway
-from jobs.record.job import now
+from jobs.record.job import moment_text, now
 from jobs.record.states import Priority
 from jobs.redis.reading_figures import PriorityFigures, ReadingFigures, ReadingShown, turnaround
 from tests.conftest import a_job
@@ -39,7 +39,9 @@ def claim(ledger, reading: Reading) -> Reading:
 def sign(ledger, reading: Reading, kind: str = "missed") -> Reading:
     committed = reading.committed_with("fracture", [], True, {"kind": kind}, now())
     Readings(ledger).save(reading, lambda _: committed)
-    return Readings(ledger).change(reading, lambda present: present.signed({"number": 1}, "1", now()))
+    return Readings(ledger).change(
+        reading, lambda present: present.signed({"number": 1, "at": moment_text(now())}, "1", now())
+    )
 
 
 def counts(ledger) -> dict[str, int]:
