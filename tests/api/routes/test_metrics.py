@@ -67,7 +67,10 @@ def test_metrics_follow_readings(api: Api, servers):
         signed, lambda reading: reading.committed_with("fracture", [], True, {"kind": "missed"}, now())
     )
     readings.change(
-        signed, lambda reading: reading.signed({"number": 1, "at": moment_text(now())}, "1", now())
+        signed,
+        lambda reading: reading.signed(
+            {"number": 1, "reader": "reader_a", "at": moment_text(now())}, "1", now()
+        ),
     )
     after = figures(api)
     assert (after["osteo_readings_waiting", "stat"], after["osteo_readings_waiting", "routine"]) == (1, 0)

@@ -40,7 +40,10 @@ def sign(ledger, reading: Reading, kind: str = "missed") -> Reading:
     committed = reading.committed_with("fracture", [], True, {"kind": kind}, now())
     Readings(ledger).save(reading, lambda _: committed)
     return Readings(ledger).change(
-        reading, lambda present: present.signed({"number": 1, "at": moment_text(now())}, "1", now())
+        reading,
+        lambda present: present.signed(
+            {"number": 1, "reader": "reader_a", "at": moment_text(now())}, "1", now()
+        ),
     )
 
 
