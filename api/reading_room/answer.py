@@ -28,7 +28,7 @@ def _points(result: dict[str, Any], objects: Objects) -> list[dict[str, Any]]:
     except NotStored:
         served = {"sha256": None, "operating_points": []}
     known = [
-        {name: point[name] for name in ("name", "threshold", "meaning")}
+        {"name": point["name"], "threshold": point["threshold"], "meaning": _for_people(point["meaning"])}
         for point in served["operating_points"]
     ]
     own = result.get("operating_points")
@@ -36,3 +36,8 @@ def _points(result: dict[str, Any], objects: Objects) -> list[dict[str, Any]]:
     if own is None or served["sha256"] == result["model"]["sha256"]:
         return known
     return [{"name": name, "threshold": own[name], "meaning": text} for name, text in _MEANINGS.items()]
+
+
+def _for_people(meaning: str) -> str:
+    """Return a meaning with the values of the JSON as words."""
+    return meaning.replace("`no_fracture`", "no fracture").replace("`", "")

@@ -49,8 +49,9 @@ def _stream(reader: Reader, signed_in: Callable[[], bool], parts: Room) -> Itera
                 # What changed before it was watched is seen by this: the page reads the worklist anew.
                 yield _CHANGED
                 while not changes.stopped.is_set() and _running(reader, parts) <= running and signed_in():
-                    yield _CHANGED if changed.wait(HEARTBEAT) else _STILL_THERE
+                    happened = changed.wait(HEARTBEAT)
                     changed.clear()
+                    yield _CHANGED if happened else _STILL_THERE
 
 
 def _running(reader: Reader, parts: Room) -> set[str]:

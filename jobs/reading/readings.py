@@ -2,8 +2,8 @@
 
 jobs/<job id>/readings/<reading id>/      the record, changed by compare-and-set
 readings/jobs/<reading id>                the id of its job
-readings/queue/<group>/<due>-<reading id> empty; there while a reader of the group may work on it
-readings/signed/<reader>/<time>-<reading id> empty; what the reader has signed, the last one first
+readings/queue/<group>/<due>-<job id>.<reading id>   empty; while a reader of the group may work on it
+readings/signed/<reader>/<time>-<reading id>   empty; what the reader has signed, the last one first
 due/<day>/<time>-<reading id>.<job id>    the sweeper checks this reading then
 """
 
@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 _QUEUES = "readings/queue/"
 FOLLOW_UP = timedelta(seconds=30)
 """Time after which the sweeper makes up for what a process that died after a change had left to do."""
+_POINTERS = "readings/jobs/"
 _LAST_MOMENT = 10**13
 """In milliseconds. A moment counts down to it in the names of an index whose last entry comes first."""
 MOST_OPEN = 500
@@ -136,18 +137,27 @@ class Readings:
                 found.append(self._of(job_id, reading_id))
         return sorted(found, key=lambda reading: reading.requested_at)
 
+    def job_ids(self) -> list[str]:
+        """Return the ids of the jobs that have readings, those whose first reading is oldest first."""
+        found: dict[str, None] = {}
+        for key in self._objects.keys(_POINTERS):
+            with suppress(NotStored):  # It was erased meanwhile.
+                found[self._objects.get(key).decode()] = None
+        return list(found)
+
     def open(self, groups: Iterable[str]) -> list[Reading]:
         """Return the open readings that readers of these groups may work on, those due first."""
-        ids: dict[str, str] = {}
+        ids: dict[tuple[str, str], str] = {}
         for group in groups:
             prefix = _queue(group)
             for key in islice(self._objects.keys(prefix), MOST_OPEN):
-                due, _, reading_id = key.removeprefix(prefix).partition("-")
-                ids[reading_id] = due
+                due, _, names = key.removeprefix(prefix).partition("-")
+                job_id, _, reading_id = names.partition(".")
+                ids[job_id, reading_id] = due
         found = []
-        for reading_id in sorted(ids, key=lambda one: (ids[one], one))[:MOST_OPEN]:
+        for names in sorted(ids, key=lambda one: (ids[one], one))[:MOST_OPEN]:
             with suppress(NotStored):
-                reading = self.read(reading_id)
+                reading = self._of(*names)
                 if reading.state.open:
                     found.append(reading)
         return found
@@ -277,7 +287,7 @@ def _key(job_id: str, reading_id: str) -> str:
 
 
 def _pointer(reading_id: str) -> str:
-    return f"readings/jobs/{reading_id}"
+    return f"{_POINTERS}{reading_id}"
 
 
 def _queue(group: str) -> str:
@@ -285,7 +295,7 @@ def _queue(group: str) -> str:
 
 
 def _listed(group: str, reading: Reading) -> str:
-    return f"{_queue(group)}{reading.due_at:%Y%m%dT%H%M%S}-{reading.id}"
+    return f"{_queue(group)}{reading.due_at:%Y%m%dT%H%M%S}-{reading.job}.{reading.id}"
 
 
 def _signed_folder(reader_id: str) -> str:

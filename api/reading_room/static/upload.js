@@ -13,7 +13,7 @@ function send(file) {
   bar.ariaLabel = `Progress of ${file.name}`;
   state.role = "status";
   state.textContent = "waits";
-  row.append(file.name, bar, state);
+  row.append(`${file.name} `, bar, state);
   list.append(row);
   waiting.push([file, bar, state]);
   next();

@@ -20,7 +20,7 @@ from jobs.store.served_model import publish
 from tests.api.conftest import Api, serving
 from tests.api.reading_room.cases import RESULT, SERVED, Codes, put_job, put_reading, radiograph
 from tests.browser import accessibility_faults, watched_page
-from tests.conftest import Servers
+from tests.conftest import Servers, a_study
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -117,7 +117,7 @@ def test_a_doctor_uploads_looks_signs_blind_and_another_one_arbitrates(pages: Pa
         page.get_by_role("button", name="Send").click()
         sent = page.get_by_role("list", name="Files being sent")
         expect(sent.get_by_role("listitem").nth(0)).to_contain_text("a.png sent")
-        expect(sent.get_by_role("listitem").nth(1)).to_contain_text("recognized")
+        expect(sent.get_by_role("listitem").nth(1)).to_contain_text("not an image that we read")
         rows = page.get_by_role("row", name="wrist 4")
         expect(rows).to_have_count(2)
         expect(rows.nth(1)).to_contain_text("waits for the model")
@@ -288,6 +288,70 @@ def test_two_windows_lose_no_text(pages: Pages, doctor: Doctor):
         other.wait_for_function("() => document.getElementById('text').value === 'Second window'")
     (reading,) = Readings(doctor.api.ledger).of_job(job.id)
     assert reading.draft["text"] == "Second window"
+
+
+def test_text_outlives_a_session_that_ends_while_it_is_typed(pages: Pages, doctor: Doctor):
+    from playwright.sync_api import expect
+
+    job = doctor.put()
+    with signed_in(pages, doctor) as page:
+        page.goto(f"/read/{job.id}")
+        page.get_by_role("button", name="Claim").click()
+        page.wait_for_selector("#report-form")
+        drawn(page)
+        page.context.clear_cookies()
+        page.get_by_label("Text", exact=True).fill("Typed for long")
+        page.get_by_role("button", name="Save draft").click()
+        expect(page.get_by_role("alert").filter(has_text="No reader is signed in")).to_be_visible()
+        other = page.context.new_page()
+        other.goto("/read")
+        other.get_by_label("Reader key").fill(doctor.key)
+        other.get_by_role("button", name="Sign in").click()
+        other.get_by_role("heading", name="Worklist").wait_for()
+        page.get_by_role("button", name="Save draft").click()
+        expect(page.get_by_role("alert").filter(has_text="No reader is signed in")).to_be_hidden()
+        expect(page.get_by_label("Text", exact=True)).to_have_value("Typed for long")
+    (reading,) = Readings(doctor.api.ledger).of_job(job.id)
+    assert reading.draft["text"] == "Typed for long"
+
+
+def test_two_views_are_side_by_side_and_a_returned_reading_is_shown(pages: Pages, doctor: Doctor):
+    from playwright.sync_api import expect
+
+    study, members = a_study(2, client=doctor.client)
+    jobs = [doctor.put(Mode.ASSISTED, id=job.id, study=study.id) for job in members]
+    doctor.api.ledger.accept_study(study, [])
+    with signed_in(pages, doctor) as page:
+        page.goto(f"/read/{study.id}")
+        expect(page.locator(".viewer.full")).to_have_count(2)
+        assert not accessibility_faults(page)
+        page.get_by_role("link", name="View 1 of 2").click()
+        drawn(page)
+        page.get_by_role("button", name="Claim").click()
+        page.get_by_text("Release or return").click()
+        page.get_by_label("Return to the client").select_option("other_view")
+        page.get_by_role("button", name="Return", exact=True).click()
+        expect(page.get_by_role("heading", name="Worklist")).to_be_visible()
+        page.goto(f"/read/{jobs[0].id}")
+        drawn(page)
+        expect(page.get_by_text("Another view is needed")).to_be_visible()
+
+
+def test_a_dropped_file_is_sent(pages: Pages, doctor: Doctor):
+    from playwright.sync_api import expect
+
+    with signed_in(pages, doctor) as page:
+        page.wait_for_selector(".scripted:not([hidden])")
+        page.evaluate(
+            """async bytes => {
+                const data = new DataTransfer();
+                data.items.add(new File([new Uint8Array(bytes)], "dropped.png"));
+                document.body.dispatchEvent(new DragEvent("drop", {dataTransfer: data, bubbles: true}));
+            }""",
+            list(radiograph(96, 64)),
+        )
+        expect(page.get_by_role("list", name="Files being sent")).to_contain_text("dropped.png sent")
+        expect(page.get_by_role("row", name="no reference")).to_have_count(1)
 
 
 @pytest.mark.parametrize(("width", "height"), [(360, 740), (1280, 800), (3840, 2160)])

@@ -281,9 +281,14 @@ def test_the_worklist_is_ordered_and_filtered(ada: Person, ledger):
     assert listed("?state=overdue") == ["late"]
     assert listed("?mine=1") == listed("?state=claimed") == ["soon"]
     assert "No reading fits this filter." in ada.open("/read?mine=1&state=overdue")
-    page = ada.open(f"/read/{jobs['stat'].id}")
-    assert f'rel="prev" href="/read/{jobs["late"].id}"' in page
-    assert f'rel="next" href="/read/{jobs["soon"].id}"' in page
+
+    def led(name: str, way: str) -> str:
+        return ada.browser.open(f"/read/{jobs[name].id}/{way}").headers["Location"]
+
+    assert f'rel="next" href="/read/{jobs["stat"].id}/next"' in ada.open(f"/read/{jobs['stat'].id}")
+    assert led("stat", "previous") == f"/read/{jobs['late'].id}"
+    assert led("stat", "next") == f"/read/{jobs['soon'].id}"
+    assert led("later", "next") == led("late", "previous") == "/read"
 
 
 def test_a_reading_is_released_and_returned(ada: Person, job: Job, ledger):
@@ -296,6 +301,18 @@ def test_a_reading_is_released_and_returned(ada: Person, job: Job, ledger):
     assert "Choose why" in refused.text
     assert ada.act(reading, "return", reason="wrong_side", why="Left was asked").status_code == 303
     assert "It shows the wrong side . Left was asked" in text_of(ada.open(f"/read/{job.id}"))
+
+
+def test_what_a_reader_signed_is_listed_until_its_job_is_deleted(ada: Person, job: Job, ledger):
+    reading = put_reading(ledger, job, Mode.ASSISTED)
+    ada.act(reading, "claim")
+    form = {"finding": "not_sure", "tag": ada.tag(job.id), "code": ada.codes.next()}
+    assert ada.act(reading, "sign", **form).status_code == 303
+    readings = Readings(ledger)
+    assert [one.id for one in readings.signed_by(ada.reader.id, 5)] == [reading.id]
+    readings.erase_of(job.id)
+    assert not list(ledger.objects.keys("readings/signed/"))
+    assert not readings.signed_by(ada.reader.id, 5)
 
 
 def test_a_disagreement_opens_an_arbitration_for_another_reader(ada, person_of, ledger):
