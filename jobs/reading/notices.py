@@ -13,8 +13,8 @@ from jobs.reading.states import ReadingState
 from jobs.store.due_index import DueEntry, DueIndex
 from jobs.store.objects import Objects
 
-_MADE_UP = timedelta(seconds=30)
-"""Time after which the notice of a request is made up for, whose process died before it had planned it."""
+_MADE_UP = timedelta(minutes=2)
+"""Time after which the notice of a request is made up for, whose process died: the sweeper has listed it."""
 
 
 class Stage(StrEnum):
