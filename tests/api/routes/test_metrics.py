@@ -69,7 +69,7 @@ def test_metrics_follow_readings(api: Api, servers):
     readings.change(
         signed,
         lambda reading: reading.signed(
-            {"number": 1, "reader": "reader_a", "at": moment_text(now())}, "1", now()
+            {"number": 1, "reader": "reader_a", "at": moment_text(now())}, {"kind": "missed"}, now()
         ),
     )
     after = figures(api)
