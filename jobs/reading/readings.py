@@ -111,6 +111,7 @@ class Readings:
         if self._is_deleted(job.id):
             self.erase_of(job.id)
             raise NotStored(job.id)
+        # Once more: delivery has dropped the entry if it came before the record.
         self._notices.put(reading.id, Stage.REQUESTED, at)
         self.show(reading)
         self._publish(reading)
@@ -220,7 +221,7 @@ class Readings:
         """Erase all readings of a job that is deleted."""
         for reading in self.of_job(job_id):
             self.index.remove(reading)
-            self._notices.forget(reading.id)
+            self._notices.forget(reading)
             with suppress(QueueUnavailable):
                 self._ledger.view.reading_figures.hide(reading.id)
             self._records.change(_key(job_id, reading.id), lambda _: None, at_any_price=True)

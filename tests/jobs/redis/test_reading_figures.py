@@ -19,7 +19,6 @@ from worker.sweeper.reconcile import restore_figures
 
 POLICY = ReadingPolicy(groups=("bones", "chests"))
 NOTHING = PriorityFigures(0, None, 0)
-REPORT = {"number": 1, "at": moment_text(now()), "reader": "ada"}
 
 
 @pytest.fixture
@@ -43,7 +42,7 @@ def sign(ledger, reading: Reading, kind: str = "missed") -> Reading:
     return Readings(ledger).change(
         reading,
         lambda present: present.signed(
-            {"number": 1, "at": moment_text(now()), "reader": "ada"},
+            {"number": 1, "reader": "reader_a", "at": moment_text(now())},
             {**(present.disagreement or {}), "grade": "1"},
             now(),
         ),
