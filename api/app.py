@@ -31,6 +31,7 @@ from api.reading_room.blueprint import reading_room
 from api.reading_room.page import answer_browsers
 from api.reading_room.pages import add_pages
 from api.reading_room.parts import Room
+from api.reading_room.push import Push
 from api.readings.actions import ReadingActions
 from api.readings.client_routes import client_reading_routes
 from api.readings.key_set_routes import key_set_routes
@@ -138,7 +139,7 @@ def create_app(settings: Settings, given: Collaborators) -> Flask:
     app.register_blueprint(client_reading_routes(readings, settings))
     app.register_blueprint(reader_routes(readings, settings.public_url))
     app.register_blueprint(key_set_routes(readings.signer))
-    pages = reading_room(people, compatibility)
+    pages = reading_room(people, compatibility, Push.over(settings, stores))
     add_pages(pages, Room(readings, intake, waiting, pixels, people))
     app.register_blueprint(pages)
     document_routes(app, settings.public_url)

@@ -37,6 +37,7 @@ ORDERS = (
         *("api.readings", "api.reading_room", "api.server"),
     ),
     ("jobs.record", "jobs.callbacks", "jobs.redis", "jobs.store", "jobs.reading", "jobs.lifecycle"),
+    ("worker.delivery", "worker.notices"),
     (
         "training.run",
         "training.data",

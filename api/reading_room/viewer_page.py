@@ -32,6 +32,12 @@ def add_viewer_pages(pages: Blueprint, parts: Room) -> None:
             return _study_page(opened_id, parts)
         return viewer_page(opened_id, parts)
 
+    @pages.get("/<job_id>/<any(next,previous):way>")
+    def neighbour(job_id: str, way: str) -> Response:
+        # Found once it is asked for: a long worklist takes longer to read than a radiograph to open.
+        found = _neighbour(job_id, 1 if way == "next" else -1, parts)
+        return redirect(f"{room()}/{found}" if found else room(), 303)
+
     @pages.get("/own/<own_id>")
     def by_own_id(own_id: str) -> Response:
         client = g.reader.client
@@ -61,7 +67,6 @@ def viewer_page(
     blind = reading is not None and reading.mode is Mode.BLIND and not reading.committed
     field = problem.extra.get("field", "form") if problem else ""
     answer = parts.answer(opened)
-    before, after = _neighbours(job_id, parts)
     return page(
         "viewer.html",
         problem.status if problem else 200,
@@ -81,8 +86,6 @@ def viewer_page(
         fault=("form" if blind and field in ("code", "grade") else field, problem.detail if problem else ""),
         act=act,
         at=now(),
-        before=before,
-        after=after,
         words=words,
     )
 
@@ -145,10 +148,11 @@ def _shown(reading: Reading, opened: Opened) -> dict[str, Any]:
     }
 
 
-def _neighbours(job_id: str, parts: Room) -> tuple[str | None, str | None]:
-    """Return the ids of the jobs before and after this one in the reader's worklist."""
+def _neighbour(job_id: str, step: int, parts: Room) -> str | None:
+    """Return the id of the job that is so many steps behind this one in the reader's worklist.
+
+    A job that is not in it, such as one that was just signed, comes before the first one.
+    """
     ids = list(dict.fromkeys(reading.job for reading in parts.actions.worklist(g.reader)))
-    place = ids.index(job_id) if job_id in ids else -1
-    before = ids[place - 1] if place > 0 else None
-    after = ids[place + 1] if place + 1 < len(ids) else None
-    return before, after
+    place = (ids.index(job_id) if job_id in ids else -1) + step
+    return ids[place] if 0 <= place < len(ids) else None

@@ -19,7 +19,7 @@ from jobs.reading.reader import Reader
 from jobs.reading.readers import CodesLocked
 from jobs.reading.reading import Reading
 from jobs.reading.readings import Readings
-from jobs.reading.report import ReportInvalid, checked_finding, checked_report
+from jobs.reading.report import ReportInvalid, checked_finding, checked_report, words
 from jobs.reading.states import Mode, ReadingState
 from jobs.record.errors import IllegalMove, NotStored, TransientError
 from jobs.record.job import Job, moment_text, now
@@ -134,7 +134,8 @@ class ReadingActions:
     def give_back(self, reading: Reading, reader: Reader, reason: str, text: str) -> Reading:
         """Return the reading to its client, with a reason."""
         own = self._own(reading, reader)
-        return self._change(own, lambda present: present.returned_for(reason, text, now()), reader)
+        said = _valid(lambda: words(text))
+        return self._change(own, lambda present: present.returned_for(reason, said, now()), reader)
 
     def save_draft(self, reading: Reading, reader: Reader, draft: dict[str, Any], version: int) -> Reading:
         """Save the draft of a report over this `version` of the reading. Raises Problem 412 for another."""
@@ -190,9 +191,9 @@ class ReadingActions:
             raise Problem(Slug.READING_MOVED, "There is no signed report to amend.")
         job = self._job(reading)
         report = _valid(lambda: checked_report(given, job.image))
-        if not reason.strip():
+        if not (why := _valid(lambda: words(reason))[:500]):
             raise Problem(Slug.REPORT_INVALID, "Say with `reason` why the report is amended.")
-        signed = self._signed_report(reading, job, reader, {**report}, code, reason.strip()[:500])
+        signed = self._signed_report(reading, job, reader, {**report}, code, why)
 
         def change(present: Reading) -> Reading:
             if len(present.reports) != len(reading.reports):

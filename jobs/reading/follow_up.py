@@ -25,6 +25,7 @@ def follow_up(reading_id: str, at: datetime, ledger: Ledger, queue: JobQueue) ->
             # A reader may act at the same time: the present version decides once more.
             reading = readings.change(reading, lambda present: _next(present, at))
             log.info("reading: %s", reading.history[-1]["type"], extra={"job": reading.job})
+        readings.show(reading)  # The process that changed it may have died before.
         arbitrate(reading, ledger, queue)
         tell(reading, ledger, queue)
         if reading.told < (number := len(reading.history)):

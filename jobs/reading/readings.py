@@ -2,14 +2,14 @@
 
 jobs/<job id>/readings/<reading id>/      the record, changed by compare-and-set
 readings/jobs/<reading id>                the id of its job
-readings/queue/<group>/<due>-<reading id> empty; there while a reader of the group may work on it
-readings/signed/<reader>/<time>-<reading id> empty; what the reader has signed, the last one first
+readings/queue/<group>/<due>-<job id>.<reading id>   empty; while a reader of the group may work on it
+readings/signed/<reader>/<time>-<reading id>   empty; what the reader has signed, the last one first
 due/<day>/<time>-<reading id>.<job id>    the sweeper checks this reading then
 """
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import islice
@@ -17,6 +17,8 @@ from typing import Any
 
 from ulid import ULID
 
+from jobs.reading.figures import shown
+from jobs.reading.notices import NoticeIndex, Stage
 from jobs.reading.policy import ReadingPolicy
 from jobs.reading.reading import DUE_SECONDS, KEPT_OPEN, Reading
 from jobs.reading.reading_json import reading_from_json, reading_to_json
@@ -31,6 +33,7 @@ from jobs.store.ledger import Ledger
 
 log = logging.getLogger(__name__)
 
+_QUEUES = "readings/queue/"
 FOLLOW_UP = timedelta(seconds=30)
 """Time after which the sweeper makes up for what a process that died after a change had left to do."""
 _POINTERS = "readings/jobs/"
@@ -65,6 +68,7 @@ class Readings:
         self._ledger = ledger
         self._objects = ledger.objects
         self._records = ledger.records
+        self._notices = NoticeIndex(ledger.objects)
 
     def request(
         self,
@@ -104,11 +108,14 @@ class Readings:
         self._follow_up(reading, due_at)
         self._objects.put(_pointer(reading.id), job.id.encode())
         self._list(reading)
+        self._notices.plan(reading)
         with suppress(Conflict):
             self._records.create(_key(reading.job, reading.id), reading_to_json(reading))
         if self._is_deleted(job.id):
             self.erase_of(job.id)
             raise NotStored(job.id)
+        self._notices.put(reading.id, Stage.REQUESTED, at)
+        self.show(reading)
         self._publish(reading)
         log.info("reading requested", extra={"job": job.id, "client": job.client})
         return self.read(reading.id)
@@ -139,16 +146,17 @@ class Readings:
 
     def open(self, groups: Iterable[str]) -> list[Reading]:
         """Return the open readings that readers of these groups may work on, those due first."""
-        ids: dict[str, str] = {}
+        ids: dict[tuple[str, str], str] = {}
         for group in groups:
             prefix = _queue(group)
             for key in islice(self._objects.keys(prefix), MOST_OPEN):
-                due, _, reading_id = key.removeprefix(prefix).partition("-")
-                ids[reading_id] = due
+                due, _, names = key.removeprefix(prefix).partition("-")
+                job_id, _, reading_id = names.partition(".")
+                ids[job_id, reading_id] = due
         found = []
-        for reading_id in sorted(ids, key=lambda one: (ids[one], one))[:MOST_OPEN]:
+        for names in sorted(ids, key=lambda one: (ids[one], one))[:MOST_OPEN]:
             with suppress(NotStored):
-                reading = self.read(reading_id)
+                reading = self._of(*names)
                 if reading.state.open:
                     found.append(reading)
         return found
@@ -178,6 +186,7 @@ class Readings:
         assert written
         after = reading_from_json(written)
         self._list(after)
+        self.show(after)
         self._publish(after)
         return after
 
@@ -192,6 +201,15 @@ class Readings:
         written = self._records.change(_key(reading.job, reading.id), changed)
         assert written
         return reading_from_json(written)
+
+    def show(self, reading: Reading) -> None:
+        """Show this version in the figures of the readings, unless Redis does not answer."""
+        with suppress(QueueUnavailable):  # The sweeper shows it again.
+            self._ledger.view.reading_figures.show(shown(reading))
+
+    def listed(self) -> Iterator[str]:
+        """Return the ids of all readings that readers may work on; one id may come several times."""
+        return (key.rpartition("-")[2] for key in self._objects.keys(_QUEUES))
 
     def check_again(self, reading: Reading) -> datetime | None:
         """Return when the sweeper has to check an open reading next; None for any other."""
@@ -217,6 +235,9 @@ class Readings:
             if reading.reports:
                 self._objects.delete(_signed(reading))
             self._objects.delete(_pointer(reading.id))
+            self._notices.forget(reading.id)
+            with suppress(QueueUnavailable):
+                self._ledger.view.reading_figures.hide(reading.id)
             self._records.change(_key(job_id, reading.id), lambda _: None, at_any_price=True)
 
     def _of(self, job_id: str, reading_id: str) -> Reading:
@@ -269,11 +290,11 @@ def _pointer(reading_id: str) -> str:
 
 
 def _queue(group: str) -> str:
-    return f"readings/queue/{group}/"
+    return f"{_QUEUES}{group}/"
 
 
 def _listed(group: str, reading: Reading) -> str:
-    return f"{_queue(group)}{reading.due_at:%Y%m%dT%H%M%S}-{reading.id}"
+    return f"{_queue(group)}{reading.due_at:%Y%m%dT%H%M%S}-{reading.job}.{reading.id}"
 
 
 def _signed_folder(reader_id: str) -> str:

@@ -23,7 +23,12 @@ STORES = {"redis", "seaweedfs"}
 ALL = workloads(build("overlays/small"))
 USERS = {"redis": (999, 1000)}
 """Names of users in images, by number: that of redis is the one of its Alpine image."""
-SECRET_OF = {"REDIS_URL": "redis", "OSTEO_SIGNING_KEY": "signing-key", "FLOWER_BASIC_AUTH": "flower"}
+SECRET_OF = {
+    "REDIS_URL": "redis",
+    "OSTEO_SIGNING_KEY": "signing-key",
+    "OSTEO_SMTP_URL": "smtp",
+    "FLOWER_BASIC_AUTH": "flower",
+}
 MADE = {"small": "overlays/small", "base": "base", "keda": "overlays/keda", "s390x": "overlays/s390x"}
 every_service = pytest.mark.parametrize("name", SERVICES)
 
@@ -64,7 +69,7 @@ def test_every_service_has_the_same_variables(name: str):
     (source,) = only.get("envFrom", []) or [None]
     assert (source is not None) is has_settings
     own = {variable["name"] for variable in only.get("env", [])}
-    known = {*settings.NAMES, "AWS_DEFAULT_REGION"} - {"REDIS_URL", "OSTEO_SIGNING_KEY"}
+    known = {*settings.NAMES, "AWS_DEFAULT_REGION"} - {"REDIS_URL", "OSTEO_SIGNING_KEY", "OSTEO_SMTP_URL"}
     assert own == set(given) - (known if has_settings else set())
 
 

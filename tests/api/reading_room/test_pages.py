@@ -281,9 +281,14 @@ def test_the_worklist_is_ordered_and_filtered(ada: Person, ledger):
     assert listed("?state=overdue") == ["late"]
     assert listed("?mine=1") == listed("?state=claimed") == ["soon"]
     assert "No reading fits this filter." in ada.open("/read?mine=1&state=overdue")
-    page = ada.open(f"/read/{jobs['stat'].id}")
-    assert f'rel="prev" href="/read/{jobs["late"].id}"' in page
-    assert f'rel="next" href="/read/{jobs["soon"].id}"' in page
+
+    def led(name: str, way: str) -> str:
+        return ada.browser.open(f"/read/{jobs[name].id}/{way}").headers["Location"]
+
+    assert f'rel="next" href="/read/{jobs["stat"].id}/next"' in ada.open(f"/read/{jobs['stat'].id}")
+    assert led("stat", "previous") == f"/read/{jobs['late'].id}"
+    assert led("stat", "next") == f"/read/{jobs['soon'].id}"
+    assert led("later", "next") == led("late", "previous") == "/read"
 
 
 def test_a_reading_is_released_and_returned(ada: Person, job: Job, ledger):

@@ -15,7 +15,7 @@ from jobs.reading.reading import CLAIM_LASTS, KEPT_OPEN, Reading
 from jobs.reading.readings import Readings, reading_id_of
 from jobs.reading.states import Mode, ReadingState, Wish
 from jobs.record.errors import IllegalMove, NotStored
-from jobs.record.job import Job, now
+from jobs.record.job import Job, moment_text, now
 from tests.conftest import a_job, only_a_tombstone_is_left
 
 URL = "https://clinic.example/hook"
@@ -40,7 +40,8 @@ def claim(reading: Reading, name: str) -> Reading:
 
 
 def report(number: int = 1) -> dict:
-    return {"number": number, "report": {"finding": "fracture", "text": "private"}, "jws": "a.b.c"}
+    said = {"finding": "fracture", "text": "private"}
+    return {"number": number, "report": said, "jws": "a.b.c", "at": moment_text(now())}
 
 
 def events(ledger) -> list[str]:
