@@ -83,7 +83,7 @@ class Export:
 
     def _labelled(self) -> Iterator[tuple[Job, Label]]:
         readings = Readings(self.ledger)
-        for job_id in readings.job_ids():
+        for job_id in readings.index.job_ids():
             try:
                 job = self.ledger.read(job_id)
                 if job.state is State.ERASED or (self.clients and job.client not in self.clients):

@@ -88,7 +88,9 @@ def reader_routes(actions: ReadingActions, public_url: str) -> Blueprint:
     def own(reading_id: str) -> Reading:
         if "reader" not in g:
             actions.of_client(reading_id, g.caller.client)  # 404 comes before 403.
-        return actions.of_reader(reading_id, _reader())
+        reading = actions.of_reader(reading_id, _reader())
+        g.acted_for = reading.client
+        return reading
 
     @routes.get("")
     @describe(

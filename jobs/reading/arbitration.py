@@ -1,6 +1,5 @@
 """Requests a reading by another reader where the first one disagrees with the model, and it matters."""
 
-import logging
 from contextlib import suppress
 
 from jobs.reading.disagreement import ARBITRATED
@@ -12,12 +11,15 @@ from jobs.record.errors import NotStored
 from jobs.redis.queue import JobQueue
 from jobs.store.ledger import Ledger
 
-log = logging.getLogger(__name__)
-
 
 def arbitrate(reading: Reading, ledger: Ledger, queue: JobQueue) -> None:
     """Request the arbitration that a signed reading's grade calls for, once. Raises StoreUnavailable."""
-    if not reading.reports or (reading.disagreement or {}).get("grade") not in ARBITRATED:
+    # An arbitration decides: it is not arbitrated again.
+    if (
+        reading.arbitrates
+        or not reading.reports
+        or (reading.disagreement or {}).get("grade") not in ARBITRATED
+    ):
         return
     with suppress(NotStored):  # The job was deleted meanwhile.
         job = ledger.current(reading.job)

@@ -96,7 +96,9 @@ def words(text: object) -> str:
 def _site(site: dict[str, Any], image: ImageFacts) -> Site:
     if ("box" in site) == ("point" in site):
         raise ReportInvalid("a site has either a `box` or a `point`")
-    numbers = [_number(number) for number in site.get("box") or site["point"]]
+    numbers = [_number(number) for number in site.get("box") or site.get("point") or ()]
+    if len(numbers) != (4 if "box" in site else 2):
+        raise ReportInvalid("a `box` has x, y, width and height, and a `point` has x and y")
     x, y, *size = numbers
     width, height = size or (0.0, 0.0)
     inside = x >= 0 and y >= 0 and x + width <= image.width and y + height <= image.height

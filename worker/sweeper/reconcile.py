@@ -58,7 +58,7 @@ def reconcile(sweeper: Sweeper) -> None:
 def restore_figures(ledger: Ledger) -> None:
     """Show each open reading in the figures that lack it, and none that is open no more."""
     readings, figures = Readings(ledger), ledger.view.reading_figures
-    listed, shown = set(readings.listed()), figures.open()
+    listed, shown = set(readings.index.queued()), figures.open()
     for reading_id in listed ^ shown:
         try:
             readings.show(readings.read(reading_id))

@@ -128,7 +128,7 @@ def assert_signed_once(api: Api, readings: list[tuple[str, Job]], queue) -> None
         kinds = [entry["type"] for entry in reading.history]
         assert kinds == ["requested", "claimed", "committed", "signed"]
         assert len(reading.reports) == 1
-        follow_up(reading_id, now(), ledger, queue)
+        follow_up(reading_id, reading.job, now(), ledger, queue)
     told = Counter(
         (event.announces["data"]["id"], event.event)
         for event in (ledger.read(key) for key in ledger.pending() if key.startswith("event_"))

@@ -61,7 +61,7 @@ def test_metrics_follow_readings(api: Api, servers):
     jobs = [ledger.read(api.submit(PNG).json()["id"]) for _ in range(2)]
     since = now() - timedelta(hours=2)
     late, signed = (readings.request(job, policy, priority="stat", due_at=since) for job in jobs)
-    follow_up(late.id, now(), ledger, JobQueue.connect(servers.redis_url))
+    follow_up(late.id, late.job, now(), ledger, JobQueue.connect(servers.redis_url))
     signed = readings.change(signed, lambda reading: reading.claimed("reader_a", "Ada", now()))
     readings.save(
         signed, lambda reading: reading.committed_with("fracture", [], True, {"kind": "missed"}, now())

@@ -38,7 +38,9 @@ def sign(
 
     def signed(present: Reading) -> Reading:
         committed = present.committed_with(finding, sites, not present.arbitrates, {"kind": kind}, now())
-        return committed.signed(a_report(finding, 1, sites), grade, now())
+        return committed.signed(
+            a_report(finding, 1, sites), {**(committed.disagreement or {}), "grade": grade}, now()
+        )
 
     return Readings(ledger).change(reading, signed)
 

@@ -139,9 +139,11 @@ def test_each_change_becomes_one_event_without_a_word_of_the_report(ledger, queu
     reading = readings.change(
         reading, lambda present: present.committed_with("fracture", [], True, {"kind": "none"}, now())
     )
-    reading = readings.change(reading, lambda present: present.signed(report(), None, now()))
+    reading = readings.change(
+        reading, lambda present: present.signed(report(), {"kind": "none", "grade": None}, now())
+    )
     for _ in range(3):
-        follow_up(reading.id, now(), ledger, queue)
+        follow_up(reading.id, reading.job, now(), ledger, queue)
     assert events(ledger) == ["reading.requested", "reading.claimed", "reading.signed"]
     told = b"".join(ledger.objects.get(f"pending/{key}") for key in ledger.pending() if "event_" in key)
     assert b"secret" not in told
@@ -152,14 +154,14 @@ def test_a_claim_lapses_and_the_reading_is_told_overdue_once(ledger, queue, read
     reading = readings.request(stored(ledger), POLICY, due_at=now() + timedelta(minutes=10), callback_url=URL)
     readings.change(reading, lambda present: claim(present, "ada"))
     for _ in range(2):
-        follow_up(reading.id, now() + CLAIM_LASTS, ledger, queue)
+        follow_up(reading.id, reading.job, now() + CLAIM_LASTS, ledger, queue)
     found = readings.read(reading.id)
     assert (found.state, found.reader) == (ReadingState.REQUESTED, None)
     for _ in range(2):
-        follow_up(reading.id, now() + CLAIM_LASTS, ledger, queue)
+        follow_up(reading.id, reading.job, now() + CLAIM_LASTS, ledger, queue)
     assert [entry["type"] for entry in readings.read(reading.id).history].count("overdue") == 1
     assert events(ledger)[-1] == "reading.overdue"
-    follow_up(reading.id, now() + KEPT_OPEN + timedelta(minutes=11), ledger, queue)
+    follow_up(reading.id, reading.job, now() + KEPT_OPEN + timedelta(minutes=11), ledger, queue)
     assert readings.read(reading.id).state is ReadingState.EXPIRED
 
 
@@ -170,9 +172,11 @@ def test_a_grave_disagreement_is_arbitrated_by_another_reader(ledger, queue, rea
         reading,
         lambda present: present.committed_with("no_fracture", [], True, {"kind": "overcalled"}, now()),
     )
-    reading = readings.change(reading, lambda present: present.signed(report(), "3b", now()))
+    reading = readings.change(
+        reading, lambda present: present.signed(report(), {"kind": "overcalled", "grade": "3b"}, now())
+    )
     for _ in range(2):
-        follow_up(reading.id, now(), ledger, queue)
+        follow_up(reading.id, reading.job, now(), ledger, queue)
     (second,) = [other for other in readings.of_job(reading.job) if other.arbitrates]
     assert (second.arbitrates, second.mode) == (reading.id, Mode.ASSISTED)
     with pytest.raises(IllegalMove):

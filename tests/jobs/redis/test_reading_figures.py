@@ -39,7 +39,10 @@ def claim(ledger, reading: Reading) -> Reading:
 def sign(ledger, reading: Reading, kind: str = "missed") -> Reading:
     committed = reading.committed_with("fracture", [], True, {"kind": kind}, now())
     Readings(ledger).save(reading, lambda _: committed)
-    return Readings(ledger).change(reading, lambda present: present.signed({"number": 1}, "1", now()))
+    return Readings(ledger).change(
+        reading,
+        lambda present: present.signed({"number": 1}, {**(present.disagreement or {}), "grade": "1"}, now()),
+    )
 
 
 def counts(ledger) -> dict[str, int]:
@@ -73,7 +76,7 @@ def test_figures_follow_a_reading_from_its_request_to_its_signature(ledger, figu
 def test_an_overdue_reading_is_counted_once(ledger, queue, figures):
     reading = request(ledger, priority="stat", due_at=now() - timedelta(seconds=1))
     for _ in range(3):
-        follow_up(reading.id, now(), ledger, queue)
+        follow_up(reading.id, reading.job, now(), ledger, queue)
         Readings(ledger).change(claim(ledger, reading), lambda present: present.released(now()))
     assert counts(ledger) == {"reading-overdue:stat": 1}
 
@@ -95,7 +98,7 @@ def test_a_change_whose_process_died_is_shown_by_the_sweeper(ledger, queue, figu
         sign(ledger, reading)
     assert figures.open() == {reading.id}
     for _ in range(2):
-        follow_up(reading.id, now(), ledger, queue)
+        follow_up(reading.id, reading.job, now(), ledger, queue)
     assert figures.open() == set()
     assert counts(ledger)["reading-disagreement:missed"] == 1
 
