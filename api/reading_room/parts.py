@@ -7,6 +7,8 @@ from flask import g
 
 from api.http.problem import Problem
 from api.http.problem_kinds import Slug
+from api.http.slots import Slots
+from api.http.threads import WAITING
 from api.identity.people import People
 from api.intake.accept import Intake
 from api.reading_room.answer import shown_answer
@@ -53,6 +55,8 @@ class Room:
     waiting: Waiting
     pixels: PixelAnswers
     people: People
+    pages_of_readers: Slots = field(default_factory=lambda: Slots(WAITING // 2, 8))
+    """The pages that wait for news: no reader takes the places of others, or those of clients."""
     noted: Recent[bool] = field(default_factory=lambda: Recent[bool](_NOTED_SECONDS))
     """The jobs and readers of whom it is written down that the reader has seen the answer."""
 
@@ -67,7 +71,7 @@ class Room:
             raise Problem(Slug.NO_SUCH_JOB, "There is no such radiograph, or it is not yours to open.")
         job, readings = self.actions.job_of_reader(job_id, g.reader)
         g.acted_for = job.client
-        return Opened(job, readings, self.actions.answer_hidden(readings, g.reader))
+        return Opened(job, readings, self.actions.answer_hidden(job.id, g.reader))
 
     def answer(self, opened: Opened) -> dict[str, Any] | None:
         """Return the model's answer to a job for its reader, and write down that it is seen.

@@ -102,8 +102,9 @@ def invalid(field: str, detail: str) -> Problem:
 def _row(site: dict[str, Any]) -> dict[str, str]:
     place = site.get("place")
     if not isinstance(place, str):
-        numbers = site.get("box") or site.get("point") or []
-        place = ", ".join(f"{number:g}" for number in numbers if isinstance(number, int | float))
+        numbers = site.get("box") or site.get("point")
+        shown = [one for one in numbers if isinstance(one, int | float)] if isinstance(numbers, list) else []
+        place = ", ".join(f"{number:g}" for number in shown if abs(number) < 1e6)
     return {"place": place, "bone": str(site.get("bone") or "")}
 
 

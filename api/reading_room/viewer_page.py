@@ -104,7 +104,11 @@ def _study_page(study_id: str, parts: Room) -> Response:
     if not opened:
         raise Problem(Slug.NO_SUCH_STUDY, "There is no such study, or it is not yours to open.")
     g.action = "viewed"
-    chosen = [int(text) for text in request.args.getlist("view") if text.isdigit() and len(text) < 4]
+    chosen = [
+        int(text)
+        for text in request.args.getlist("view")
+        if text.isascii() and text.isdigit() and len(text) < 4
+    ]
     chosen = [number for number in chosen if 1 <= number <= len(opened)]
     chosen = chosen or list(range(1, min(_SIDE_BY_SIDE, len(opened)) + 1))
     views = [

@@ -10,7 +10,6 @@ from api.reading_room.page import page
 from api.reading_room.parts import Room
 from api.routes.job_list import page_of, wanted_jobs
 from jobs.reading.reading import Reading
-from jobs.reading.readings import MOST_OPEN
 from jobs.reading.states import Wish
 from jobs.record.job import Job, now
 from jobs.record.states import Priority
@@ -76,15 +75,19 @@ _WISHES = {
 
 def _rows(found: list[Reading], parts: Room) -> list[Row]:
     at = now()
-    # Beyond what the worklist shows there may be a blind reading of the same radiograph.
     blind = {one.job for one in found if one.hides_answer_from(g.reader.id, g.reader.groups)}
+
+    def hidden(job: Job) -> bool:
+        # Another view of the study, or what the worklist does not show, may have a blind reading.
+        return job.id in blind or parts.actions.answer_hidden(job.id, g.reader)
+
     return [
         Row(
             reading,
             job,
             words.due(reading.due_at, at),
             reading.overdue(at),
-            HIDDEN if job.id in blind else _answer(job, parts) if len(found) < MOST_OPEN else "open to see",
+            HIDDEN if hidden(job) else _answer(job, parts),
         )
         for reading, job in _with_jobs(found, parts)
     ]

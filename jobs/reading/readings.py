@@ -21,7 +21,7 @@ from jobs.reading.figures import shown
 from jobs.reading.notices import NoticeIndex, Stage
 from jobs.reading.policy import ReadingPolicy
 from jobs.reading.reading import DUE_SECONDS, KEPT_OPEN, Reading
-from jobs.reading.reading_index import MOST_OPEN, Queued, ReadingIndex
+from jobs.reading.reading_index import Queued, ReadingIndex
 from jobs.reading.reading_json import reading_from_json, reading_to_json
 from jobs.reading.states import Mode
 from jobs.record.errors import Conflict, NotStored, QueueUnavailable
@@ -141,7 +141,7 @@ class Readings:
 
     def open(self, groups: Iterable[str]) -> list[Reading]:
         """Return the open readings that readers of these groups may work on, those due first."""
-        queued = sorted({entry for group in groups for entry in self.index.queue(group)})[:MOST_OPEN]
+        queued = sorted({entry for group in groups for entry in self.index.queue(group)})
 
         def read(entry: Queued) -> Reading | None:
             with suppress(NotStored):
@@ -225,6 +225,11 @@ class Readings:
             with suppress(QueueUnavailable):
                 self._ledger.view.reading_figures.hide(reading.id)
             self._records.change(_key(job_id, reading.id), lambda _: None, at_any_price=True)
+
+    def forget(self, reading_id: str) -> None:
+        """Erase what is left of a reading whose record was erased."""
+        self.index.forget(reading_id)
+        self._notices.forget(reading_id)
 
     def _follow_up(self, reading: Reading, at: datetime) -> None:
         self._ledger.due_index.put(f"{reading.id}.{reading.job}", at)
