@@ -13,7 +13,7 @@ from jobs.reading.follow_up import follow_up
 from jobs.reading.notices import NoticeIndex, Stage
 from jobs.reading.quiet_hours import quiet_hours
 from jobs.reading.readers import Readers
-from jobs.reading.readings import Readings
+from jobs.reading.readings import Readings, arbitration_id_of
 from jobs.record.errors import StoreUnavailable
 from jobs.record.job import now
 from jobs.store.records import Records
@@ -99,7 +99,7 @@ def test_the_reader_who_disagreed_is_not_told_of_the_arbitration(mailing, ledger
     tell(mailing)
     inbox.mails.clear()
     job = ledger.current(reading.job)
-    Readings(ledger).request(job, POLICY, arbitrates=reading)
+    Readings(ledger).request(job, POLICY, arbitration_id_of(reading), arbitrates=reading)
     tell(mailing)
     assert told(inbox) == ["bob"]
 
