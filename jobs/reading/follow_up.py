@@ -34,7 +34,7 @@ def follow_up(reading_id: str, job_id: str, at: datetime, ledger: Ledger, queue:
             reading = readings.save(reading, lambda present: present.told_until(number))
         return readings.check_again(reading, at)
     except NotStored:  # It was deleted: a process that was slower may have written entries after that.
-        readings.forget(reading_id)
+        readings.index.forget(reading_id)
         return None
 
 

@@ -226,11 +226,6 @@ class Readings:
                 self._ledger.view.reading_figures.hide(reading.id)
             self._records.change(_key(job_id, reading.id), lambda _: None, at_any_price=True)
 
-    def forget(self, reading_id: str) -> None:
-        """Erase what is left of a reading whose record was erased."""
-        self.index.forget(reading_id)
-        self._notices.forget(reading_id)
-
     def _follow_up(self, reading: Reading, at: datetime) -> None:
         self._ledger.due_index.put(f"{reading.id}.{reading.job}", at)
 
