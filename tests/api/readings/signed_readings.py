@@ -56,7 +56,7 @@ def signed(
 ) -> Reading:
     """The reading with a signed report."""
     first = committed(reading, report["finding"], kind)
-    return first.signed(version_of(first, job, report), grade, now())
+    return first.signed(version_of(first, job, report), {"kind": kind, "grade": grade}, now())
 
 
 def amended(reading: Reading, job: Job, report: dict[str, Any] = REPORT) -> Reading:

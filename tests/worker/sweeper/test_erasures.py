@@ -15,6 +15,7 @@ from jobs.lifecycle.deletion import delete
 from jobs.record.errors import NotStored
 from jobs.record.job import now
 from jobs.redis.append_only_file import PAUSE
+from jobs.redis.queue import JobQueue
 from jobs.store.ledger import Ledger
 from jobs.store.probes import Probes
 from tests.worker.sweeper.test_purge import ended, later
@@ -121,14 +122,16 @@ def test_a_rewrite_that_failed_is_repeated(ledger: Ledger, redis: Redis):
     assert rewrites(redis) >= before + 2
 
 
-def test_a_test_event_is_erased_when_its_time_is_over(ledger: Ledger, monkeypatch: pytest.MonkeyPatch):
+def test_a_test_event_is_erased_when_its_time_is_over(
+    ledger: Ledger, queue: JobQueue, monkeypatch: pytest.MonkeyPatch
+):
     probes = Probes(ledger.records, seconds=3600)
     over = probes.create("clinic", OURS["callback_url"])
     kept = Probes(ledger.records, seconds=86_400).create("clinic", OURS["callback_url"])
-    purge(ledger)
+    purge(ledger, queue)
     assert probes.read("clinic", over)["id"] == over
     later(monkeypatch, timedelta(hours=2))
-    purge(ledger)
+    purge(ledger, queue)
     with pytest.raises(NotStored):
         probes.read("clinic", over)
     assert probes.read("clinic", kept)["id"] == kept
