@@ -1,4 +1,4 @@
-"""Makes, lists, disables and equips readers: `python -m admin.readers create|list|disable|rotate|totp`."""
+"""Makes, lists and changes readers: `python -m admin.readers create|list|disable|rotate|totp|link`."""
 
 import argparse
 import sys
@@ -8,6 +8,7 @@ from typing import Any
 
 from admin.command import print_lines, settings_of_command
 from api.identity.totp import otpauth_uri, totp_secret
+from jobs.reading.links import Links, subject_of
 from jobs.reading.reader import Reader, reader_document
 from jobs.reading.readers import Readers
 from jobs.record.errors import TransientError
@@ -53,6 +54,11 @@ def _parser() -> argparse.ArgumentParser:
     rotate.add_argument("id")
     totp = commands.add_parser("totp", help="replace the secret of the one-time codes, as for a new phone")
     totp.add_argument("id")
+    link = commands.add_parser(
+        "link", help="let a person at the OpenID Connect provider sign in as a reader, in place of another"
+    )
+    link.add_argument("id")
+    link.add_argument("--subject", required=True, help="what the provider calls the person: `sub`")
     return parser
 
 
@@ -75,6 +81,13 @@ def _lines(arguments: argparse.Namespace, settings: Settings, stores: Stores) ->
         reader = readers.replace_totp(arguments.id)
         _record(stores, "replaceReaderCodes", reader)
         yield {"id": reader.id} | _codes(settings, reader)
+    elif arguments.command == "link":
+        if not settings.oidc_issuer:
+            raise SettingsError("OSTEO_OIDC_ISSUER is not set: it names the provider")
+        subject = subject_of(settings.oidc_issuer, arguments.subject)
+        reader = Links(stores.records, readers).link(arguments.id, subject)
+        _record(stores, "linkReader", reader)
+        yield reader_document(reader)
     else:
         reader = readers.disable(arguments.id)
         _record(stores, "disableReader", reader)

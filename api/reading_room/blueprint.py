@@ -7,6 +7,7 @@ from api.identity.people import People
 from api.reading_room.access import admit
 from api.reading_room.page import ROOM
 from api.reading_room.sign_in import add_sign_in
+from api.reading_room.sign_in_oidc import add_oidc_sign_in
 from api.reading_room.static_files import add_static_files
 from jobs.store.compatibility import Compatibility
 
@@ -26,4 +27,6 @@ def reading_room(people: People, compatibility: Compatibility) -> Blueprint:
 
     add_static_files(pages)
     add_sign_in(pages, people, compatibility)
+    if people.provider:
+        add_oidc_sign_in(pages, people, people.provider, compatibility)
     return pages
