@@ -16,14 +16,19 @@ from tests.deploy.manifests import (
     secrets,
     workloads,
 )
-from tests.test_compose import OURS, ROLES, SECRETS, SERVICES
+from tests.test_compose import OPTIONAL_SECRETS, OURS, ROLES, SECRETS, SERVICES
 from tests.test_linuxone import SERVICES as ON_LINUXONE
 
 STORES = {"redis", "seaweedfs"}
 ALL = workloads(build("overlays/small"))
 USERS = {"redis": (999, 1000)}
 """Names of users in images, by number: that of redis is the one of its Alpine image."""
-SECRET_OF = {"REDIS_URL": "redis", "OSTEO_SIGNING_KEY": "signing-key", "FLOWER_BASIC_AUTH": "flower"}
+SECRET_OF = {
+    "REDIS_URL": "redis",
+    "OSTEO_SIGNING_KEY": "signing-key",
+    "OSTEO_OIDC_CLIENT_SECRET": "oidc",
+    "FLOWER_BASIC_AUTH": "flower",
+}
 MADE = {"small": "overlays/small", "base": "base", "keda": "overlays/keda", "s390x": "overlays/s390x"}
 every_service = pytest.mark.parametrize("name", SERVICES)
 
@@ -64,7 +69,7 @@ def test_every_service_has_the_same_variables(name: str):
     (source,) = only.get("envFrom", []) or [None]
     assert (source is not None) is has_settings
     own = {variable["name"] for variable in only.get("env", [])}
-    known = {*settings.NAMES, "AWS_DEFAULT_REGION"} - {"REDIS_URL", "OSTEO_SIGNING_KEY"}
+    known = {*settings.NAMES, "AWS_DEFAULT_REGION"} - SECRET_OF.keys()
     assert own == set(given) - (known if has_settings else set())
 
 
@@ -82,6 +87,12 @@ def test_every_service_has_the_secrets_of_its_role_and_no_others(name: str):
             assert (secret, key) == ("redis", "REDIS_URL")
         elif name not in STORES:
             assert (secret, key) == (SECRET_OF[variable], variable)
+    optional = {
+        variable["name"]
+        for variable in container(ALL[name]).get("env", [])
+        if variable.get("valueFrom", {}).get("secretKeyRef", {}).get("optional")
+    }
+    assert optional == wanted & OPTIONAL_SECRETS
 
 
 def test_the_stores_are_given_what_the_roles_have():
