@@ -1,4 +1,4 @@
-"""Makes, lists and changes readers: `python -m admin.readers create|list|disable|rotate|totp|link`."""
+"""Makes, lists and changes readers: `python -m admin.readers create|list|...`; `--help` lists all."""
 
 import argparse
 import sys
@@ -54,6 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     rotate.add_argument("id")
     totp = commands.add_parser("totp", help="replace the secret of the one-time codes, as for a new phone")
     totp.add_argument("id")
+    quiet = commands.add_parser("quiet", help="set the hours in which only stat readings are told")
+    quiet.add_argument("id")
+    quiet.add_argument("hours", nargs="?", help="such as '22:00-07:00 Europe/Berlin'; none without it")
     link = commands.add_parser(
         "link", help="let a person at the OpenID Connect provider sign in as a reader, in place of another"
     )
@@ -81,6 +84,9 @@ def _lines(arguments: argparse.Namespace, settings: Settings, stores: Stores) ->
         reader = readers.replace_totp(arguments.id)
         _record(stores, "replaceReaderCodes", reader)
         yield {"id": reader.id} | _codes(settings, reader)
+    elif arguments.command == "quiet":
+        reader = readers.set_quiet(arguments.id, arguments.hours)
+        _record(stores, "setQuietHours", reader)
     elif arguments.command == "link":
         if not settings.oidc_issuer:
             raise SettingsError("OSTEO_OIDC_ISSUER is not set: it names the provider")

@@ -4,6 +4,7 @@ import argparse
 import sys
 from contextlib import closing
 from dataclasses import asdict, replace
+from functools import partial
 
 from admin.command import print_lines, settings_of_command
 from jobs.reading.policy import Policies, ReadingPolicy
@@ -22,12 +23,11 @@ def main() -> int:
         with closing(Stores.connect(settings_of_command(signs=False))) as stores:
             stores.check()
             policies = Policies(stores.records)
-            present = policies.of(arguments.client)
-            wanted = _wanted(arguments, present)
-            if wanted != present:
-                policies.put(arguments.client, wanted)
+            wanted = partial(_wanted, arguments)
+            if wanted(present := policies.of(arguments.client)) != present:
+                present = policies.change(arguments.client, wanted)
                 stores.audit.record_durably(AuditEntry(arguments.client, "setReadingPolicy"))
-            print_lines([{"client": arguments.client, **asdict(wanted)}])
+            print_lines([{"client": arguments.client, **asdict(present)}])
     except (SettingsError, ValueError, TransientError) as error:
         print(error, file=sys.stderr)
         return 2

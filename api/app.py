@@ -29,6 +29,9 @@ from api.intake.decode import Pictures
 from api.intake.submission import FORM_OVERHEAD
 from api.reading_room.blueprint import reading_room
 from api.reading_room.page import answer_browsers
+from api.reading_room.pages import add_pages
+from api.reading_room.parts import Room
+from api.reading_room.push import Push
 from api.readings.actions import ReadingActions
 from api.readings.client_routes import client_reading_routes
 from api.readings.key_set_routes import key_set_routes
@@ -117,7 +120,8 @@ def create_app(settings: Settings, given: Collaborators) -> Flask:
     app.register_blueprint(upload_routes(intake, uploads))
     app.register_blueprint(job_routes(ledger, stores.queue, redeliveries, waiting, settings.public_url))
     app.register_blueprint(result_routes(ledger, pictures, settings.public_url))
-    app.register_blueprint(pixel_routes(ledger, PixelAnswers(pictures)))
+    pixels = PixelAnswers(pictures)
+    app.register_blueprint(pixel_routes(ledger, pixels))
     app.register_blueprint(study_routes(intake, redeliveries, waiting))
     app.register_blueprint(dicomweb_routes(intake))
     webhooks, receivers = Webhooks(ledger.records, settings.signing_key), Receivers(ledger.records)
@@ -134,8 +138,10 @@ def create_app(settings: Settings, given: Collaborators) -> Flask:
     app.register_blueprint(problem_routes())
     app.register_blueprint(client_reading_routes(readings, settings))
     app.register_blueprint(reader_routes(readings, settings.public_url))
-    app.register_blueprint(key_set_routes(readings.signer))
-    app.register_blueprint(reading_room(people, compatibility))
+    app.register_blueprint(key_set_routes(readings.signatures.signer))
+    pages = reading_room(people, compatibility, Push.over(settings, stores))
+    add_pages(pages, Room(readings, intake, waiting, pixels, people))
+    app.register_blueprint(pages)
     document_routes(app, settings.public_url)
 
     allow_origins(app, settings.cors_origins)

@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
+from email.utils import formataddr, parseaddr
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -68,6 +69,26 @@ def https_url(text: str) -> str:
     if not secure or not parts.hostname or parts.username is not None or parts.fragment:
         raise ValueError(text)
     return text
+
+
+def _mail_server(text: str) -> str:
+    parts = urlsplit(text)
+    # Reading the port raises ValueError where it is none.
+    if (
+        parts.scheme not in ("smtp", "smtps")
+        or not parts.hostname
+        or parts.port == 0
+        or parts.path.strip("/")
+    ):
+        raise ValueError(text)
+    return text
+
+
+def _mail_address(text: str) -> str:
+    name, address = parseaddr(text)
+    if not text.isprintable() or not re.fullmatch(r"[^@\s]+@[^@\s]+", address):
+        raise ValueError(text)
+    return formataddr((name, address))
 
 
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -152,6 +173,16 @@ class Settings:
     """Hosts that may be called over plain http, on any port and at private addresses: for development."""
     callback_seconds: float = _setting("OSTEO_CALLBACK_SECONDS", 15.0, float, (1, 300))
     """Time-out of one callback, in all."""
+    smtp_url: str | None = field(
+        default=None,
+        repr=False,
+        metadata={"env": "OSTEO_SMTP_URL", "kind": _mail_server, "within": None},
+    )
+    """Server for e-mail to readers: `smtps://USER:PASSWORD@HOST:465`, or `smtp://` with STARTTLS, which only
+    a server of the same machine may lack; unset sends none."""
+    mail_from: str = _setting("OSTEO_MAIL_FROM", "", _mail_address)
+    """Address that e-mail to readers comes from; push services are told it, too. Required with
+    `OSTEO_SMTP_URL`."""
     retention_seconds: int = _setting("OSTEO_RETENTION_SECONDS", 0, int, (0, _CENTURY))
     """How long after its end a job is kept, then it is deleted; 0 keeps it until its client deletes it."""
     client_retention: frozenset[tuple[str, int]] = _setting(
@@ -207,6 +238,8 @@ class Settings:
                 "OSTEO_SIGNING_KEY must hold a secret of at least 32 characters;"
                 " make one with: openssl rand -hex 32"
             )
+        if "smtp_url" in values and "mail_from" not in values:
+            raise SettingsError("OSTEO_MAIL_FROM must be set with OSTEO_SMTP_URL, as name@example.org")
         for name in values.keys() & {"public_url", "s3_public_url"}:
             values[name] = values[name].rstrip("/")
         return cls(**values)
@@ -221,6 +254,8 @@ def _read(setting: Field[Any], environment: Mapping[str, str]) -> Any:
         value = kind(text)
     except ValueError as error:
         expected = kind.__name__.strip("_").replace("_", " ")
+        if not setting.repr:
+            raise SettingsError(f"{name} is not a {expected}") from None
         raise SettingsError(f"{name}={text!r} is not a {expected}") from error
     if within and not within[0] <= value <= within[1]:
         raise SettingsError(f"{name}={text!r} is out of its range: from {within[0]} to {within[1]}")

@@ -29,10 +29,10 @@ KNOWN_ELSEWHERE = {
     "REDISCLI_AUTH",
     *(f"S3_{role}_SECRET" for role in ("API", "INFERENCE", "DELIVERY", "SWEEPER", "SETUP")),
 }
-SECRETS = re.compile(r"PASSWORD|SECRET|KEY|AUTH|TOKEN|REDIS_URL|BROKER_URL")
+SECRETS = re.compile(r"PASSWORD|SECRET|KEY|AUTH|TOKEN|REDIS_URL|BROKER_URL|SMTP_URL")
 NO_SECRETS = {"AWS_ACCESS_KEY_ID", "OSTEO_KEY_SECONDS"}
-OPTIONAL_SECRETS = {"OSTEO_OIDC_CLIENT_SECRET"}
-"""Secrets of what may be left unset; their default is empty."""
+OPTIONAL = {"OSTEO_SMTP_URL", "OSTEO_OIDC_CLIENT_SECRET"}
+"""Secrets without which the service runs."""
 every_service = pytest.mark.parametrize("name", SERVICES)
 RUNNING = [name for name, service in SERVICES.items() if "profiles" not in service]
 """All but the step that makes the bucket."""
@@ -67,9 +67,9 @@ def test_every_setting_that_a_service_is_given_exists(name: str) -> None:
 @pytest.mark.parametrize("name", ROLES)
 def test_every_role_is_given_every_setting_that_is_no_secret(name: str) -> None:
     given = SERVICES[name]["environment"]
-    assert set(settings.NAMES) - given.keys() <= {"OSTEO_SIGNING_KEY", *OPTIONAL_SECRETS}
-    required = {"S3_ENDPOINT_URL", "REDIS_URL", "OSTEO_SIGNING_KEY"}
-    for variable in set(settings.NAMES) - required - OPTIONAL_SECRETS:
+    secret = {"OSTEO_SIGNING_KEY", *OPTIONAL}
+    assert set(settings.NAMES) - given.keys() <= secret
+    for variable in set(settings.NAMES) - {"S3_ENDPOINT_URL", "REDIS_URL", *secret}:
         assert f"${{{variable}:-" in given[variable], f"{variable} must come from the environment"
 
 
@@ -77,7 +77,7 @@ def test_every_service_has_the_secrets_that_it_needs_and_no_others() -> None:
     needed = {
         "api": {*S3_ACCOUNT, "REDIS_URL", "OSTEO_SIGNING_KEY", "OSTEO_OIDC_CLIENT_SECRET"},
         "inference": {*S3_ACCOUNT, "REDIS_URL"},
-        "delivery": {*S3_ACCOUNT, "REDIS_URL", "OSTEO_SIGNING_KEY"},
+        "delivery": {*S3_ACCOUNT, "REDIS_URL", "OSTEO_SIGNING_KEY", "OSTEO_SMTP_URL"},
         "sweeper": {*S3_ACCOUNT, "REDIS_URL"},
         "flower": {"CELERY_BROKER_URL", "FLOWER_BASIC_AUTH"},
         "bucket": S3_ACCOUNT,
@@ -190,7 +190,7 @@ def test_every_service_comes_back_and_says_how_it_is(name: str) -> None:
 @every_service
 def test_no_credential_has_a_literal_or_default_value(name: str) -> None:
     for variable, value in SERVICES[name].get("environment", {}).items():
-        if variable in OPTIONAL_SECRETS:
+        if variable in OPTIONAL:
             assert value == f"${{{variable}:-}}"
         elif SECRETS.search(variable) and variable not in NO_SECRETS:
             assert re.search(r"\$\{[A-Z0-9_]+:\?[^}]+\}", value), f"{variable} must be required"

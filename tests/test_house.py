@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 TOP = ("admin", "api", "jobs", "worker", "model", "training", "stack", "client", "benchmarks")
 MAY_IMPORT = {
-    "admin": {"admin", "api.identity", "jobs"},
+    "admin": {"admin", "api.identity", "jobs", "model.decode_processes", "model.errors"},
     "api": {
         "api",
         "jobs",
@@ -37,6 +37,7 @@ ORDERS = (
         *("api.readings", "api.reading_room", "api.server"),
     ),
     ("jobs.record", "jobs.callbacks", "jobs.redis", "jobs.store", "jobs.reading", "jobs.lifecycle"),
+    ("worker.delivery", "worker.notices"),
     (
         "training.run",
         "training.data",

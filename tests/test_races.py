@@ -23,7 +23,7 @@ from jobs.store.records import Records
 from jobs.store.webhook_settings import Webhooks
 from tests.conftest import SIGNING_KEY, a_job
 
-ROUNDS = 200
+ROUNDS = 80
 
 
 @pytest.fixture

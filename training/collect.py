@@ -23,6 +23,7 @@ from training.data.fingerprints import Fingerprints
 from training.data.layouts import describe, find_xrays
 from training.data.manifest import ManifestRow, write_manifest
 from training.data.near_duplicates import Fingerprint, find_near_duplicates
+from training.data.revoked import find_revoked
 from training.run.atomic_file import write_json
 from training.run.errors import exit_with_message
 
@@ -46,6 +47,7 @@ def collect(
     `licences` says, by the folder's name, what a collection itself leaves open.
     """
     run.mkdir(parents=True, exist_ok=True)
+    revoked = find_revoked(folders, run)
     found = [(folder, one) for folder in folders for one in find_xrays(folder)]
     entries: list[ManifestRow] = []
     refused: list[_RefusedXray] = []
@@ -77,6 +79,7 @@ def collect(
         "by_region": dict(Counter(entry.region for entry in kept).most_common()),
         "refused": len(refused),
         "refused_because": dict(Counter(one.why for one in refused).most_common()),
+        "revoked": revoked,
         "refused_images": [{"image": os.path.relpath(one.path, run), "why": one.why} for one in refused],
     }
     write_json(run / REPORT, report)
@@ -112,9 +115,8 @@ def _named(text: str) -> tuple[str, str]:
 def main() -> None:
     """Run `python -m training.collect`."""
     parser = argparse.ArgumentParser(description="Turn collections of X-rays into one manifest.")
-    parser.add_argument(
-        "folders", type=Path, nargs="+", help="FracAtlas unpacked, or with labels.csv, or a folder per class"
-    )
+    what = "FracAtlas unpacked, or with labels.csv (as admin.export_readings writes), or a folder per class"
+    parser.add_argument("folders", type=Path, nargs="+", help=what)
     parser.add_argument("--run", type=Path, required=True, help="folder of the run")
     parser.add_argument(
         "--licence",
@@ -130,6 +132,12 @@ def main() -> None:
     report = json.loads((options.run / REPORT).read_text(encoding="utf-8"))
     for why, count in report["refused_because"].items():
         print(f"refused {count}: {why}", file=sys.stderr)
+    if report["revoked"]:
+        print(
+            f"{len(report['revoked'])} X-rays of this run's last manifest are revoked, and no longer in it: a"
+            " network that has learned from them is to be trained again",
+            file=sys.stderr,
+        )
     print(
         f"{len(entries)} X-rays, {report['fractured']} fractured; {report['refused']} refused. "
         f"Now: python -m training.prepare --run {options.run}",

@@ -104,8 +104,13 @@ def run_inference(settings: Settings) -> None:
 
 def run_delivery(settings: Settings) -> None:
     """Deliver callbacks until the process is to stop. Raises SettingsError for the port of its metrics."""
+    # Only this role has the packages that encrypt and sign for push services.
+    from worker.notices import metrics as notice_metrics
+    from worker.notices.notify import NoticeContext, notify_until
+
     delivery_metrics.begin()
-    serve_metrics(settings, delivery_metrics.REGISTRY)
+    notice_metrics.begin()
+    serve_metrics(settings, delivery_metrics.REGISTRY, notice_metrics.REGISTRY)
     stores = Stores.connect(settings)
     ledger = stores.ledger
     heartbeat = Heartbeat(ledger.view.heartbeats, "delivery")
@@ -119,6 +124,13 @@ def run_delivery(settings: Settings) -> None:
         exceptions=settings.callback_exceptions,
         seconds=settings.callback_seconds,
     )
+    stopping = Event()
+    # In a thread of its own, so that no callback waits for a mail server.
+    telling = Thread(
+        target=notify_until, args=(stopping, NoticeContext.of(settings, ledger)), name="notices", daemon=True
+    )
+    worker_ready.connect(lambda **_: telling.start(), weak=False)
+    worker_shutting_down.connect(lambda **_: stopping.set(), weak=False)
     app = celery_app(settings.redis_url)
     register_delivery(app, context)
     _consume(app, settings, "delivery", heartbeat, DELIVERY_THREADS)

@@ -86,14 +86,16 @@ class Intake:
         the settings. Raises StoreUnavailable, and Problem: 409 while the same submission is in intake, 422
         where another submission has the claim.
         """
-        submission = self._with_reading(submission, caller.client)
         if claim_key is None:
+            submission = self._with_reading(submission, caller.client)
             job = _new_job(new_id("job"), submission, caller, self.settings)
             return Accepted(self._store(job, submission.data))
         expires = expires and own_id is None
         claim, before = self._claim(claim_key, new_id("job"), submission.digest, expires)
         if before:
             return Accepted(before, headers_of(claim, repeated=True), repeated=True)
+        # After the claim, whose digest is of what was sent: the client's policy may change meanwhile.
+        submission = self._with_reading(submission, caller.client)
         job = _new_job(claim.job_id, submission, caller, self.settings, claim_key)
         return Accepted(
             self._store(replace(job, own_id=own_id), submission.data), headers_of(claim, repeated=False)
@@ -115,7 +117,12 @@ class Intake:
         # The study alone has a callback.
         jobs = [
             replace(
-                _new_job(member_id(study_id, number), picture.submission, caller, self.settings),
+                _new_job(
+                    member_id(study_id, number),
+                    self._with_reading(picture.submission, caller.client),
+                    caller,
+                    self.settings,
+                ),
                 study=study_id,
                 callback_url=None,
                 delivery=Delivery.NONE,
@@ -127,6 +134,8 @@ class Intake:
             study, ((job, picture.bytes()) for job, picture in zip(jobs, pictures, strict=True))
         )
         self._enqueue(study)
+        for job in jobs:
+            self._request_reading(job)
         log.info("study accepted", extra={"job": study.id, "client": caller.client})
         return Accepted(study, headers)
 
@@ -158,13 +167,17 @@ class Intake:
     def _store(self, job: Job, image: bytes) -> Job:
         self.ledger.accept(job, image)
         self._enqueue(job)
+        self._request_reading(job)
+        log.info("job accepted", extra={"job": job.id, "client": job.client})
+        return job
+
+    def _request_reading(self, job: Job) -> None:
+        """Request the reading that need not wait for the model. Any other is requested once the job ends."""
         if job.reading and job.reading["wish"] == Wish.REQUESTED:
-            try:  # A person need not wait for the model.
+            try:
                 request_reading(job, self.ledger, self.queue)
             except TransientError as error:
                 log.warning("the reading is requested once the job ends: %s", error, extra={"job": job.id})
-        log.info("job accepted", extra={"job": job.id, "client": job.client})
-        return job
 
     def _enqueue(self, job: Job) -> None:
         try:

@@ -7,6 +7,7 @@ from api.http.problem import Problem
 from api.http.problem_kinds import Slug
 from api.openapi.json_body import loads
 from jobs.callbacks.url import MAX_LENGTH, CallbackUrlRefused, parse
+from jobs.reading.report import ReportInvalid, words
 from jobs.reading.states import Wish
 from jobs.record.states import Priority
 from jobs.settings import Settings
@@ -140,10 +141,13 @@ def _metadata(text: str | None) -> dict[str, Any] | None:
 
 
 def question_of(text: str | None) -> str | None:
-    """Return a question to a reader. Raises Problem 400 for one that is too long."""
+    """Return a question to a reader. Raises Problem 400 for one that is too long or no Unicode."""
     if text and len(text) > MOST_QUESTION:
         raise malformed(f"`question` takes at most {MOST_QUESTION} characters.")
-    return (text or "").strip() or None
+    try:
+        return words(text) or None
+    except ReportInvalid as error:
+        raise malformed("`question` is not Unicode.") from error
 
 
 def _reading(given: Mapping[str, str]) -> dict[str, Any] | None:

@@ -6,14 +6,15 @@ from werkzeug.wrappers import Response
 from api.identity.people import People
 from api.reading_room.access import admit
 from api.reading_room.page import ROOM
+from api.reading_room.push import Push, add_push
 from api.reading_room.sign_in import add_sign_in
 from api.reading_room.sign_in_oidc import add_oidc_sign_in
 from api.reading_room.static_files import add_static_files
 from jobs.store.compatibility import Compatibility
 
 
-def reading_room(people: People, compatibility: Compatibility) -> Blueprint:
-    """Make the blueprint, with the pages for signing in and out. All other pages are added to it.
+def reading_room(people: People, compatibility: Compatibility, push: Push) -> Blueprint:
+    """Make the blueprint, with signing in and out, and push. All other pages are added to it.
 
     A view that is added finds the reader in `g.reader`, sets `g.action` if the act is to be audited, and
     `g.acted_for` to the client whose job it is. One that takes a body has takes_form of
@@ -27,6 +28,7 @@ def reading_room(people: People, compatibility: Compatibility) -> Blueprint:
 
     add_static_files(pages)
     add_sign_in(pages, people, compatibility)
+    add_push(pages, push)
     if people.provider:
         add_oidc_sign_in(pages, people, people.provider, compatibility)
     return pages

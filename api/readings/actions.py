@@ -1,25 +1,23 @@
 """What clients and readers do with readings: the JSON routes and the pages call the same functions."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Self
 
 from api.http.problem import Problem
 from api.http.problem_kinds import Slug
 from api.identity.people import People
-from api.identity.totp import CodeRefused, Codes
-from api.readings.signature import Signer, digest_of
+from api.readings.signature import Signatures, Signer
 from jobs.reading.arbitration import arbitrate
 from jobs.reading.disagreement import disagreement, graded
 from jobs.reading.events import tell
 from jobs.reading.policy import Policies
 from jobs.reading.reader import Reader
-from jobs.reading.readers import CodesLocked
 from jobs.reading.reading import Reading
-from jobs.reading.readings import Readings
-from jobs.reading.report import ReportInvalid, checked_finding, checked_report
+from jobs.reading.readings import Readings, reading_id_of
+from jobs.reading.report import ReportInvalid, checked_finding, checked_report, words
 from jobs.reading.states import Mode, ReadingState
 from jobs.record.errors import IllegalMove, NotStored, TransientError
 from jobs.record.job import Job, moment_text, now
@@ -40,8 +38,7 @@ class ReadingActions:
     queue: JobQueue
     readings: Readings
     policies: Policies
-    codes: Codes
-    signer: Signer
+    signatures: Signatures
 
     @classmethod
     def over(cls, settings: Settings, stores: Stores, people: People) -> Self:
@@ -51,8 +48,7 @@ class ReadingActions:
             stores.queue,
             Readings(stores.ledger),
             Policies(stores.records, settings.key_seconds),
-            people.codes,
-            Signer(stores.signing_key),
+            Signatures(people.codes, Signer(stores.signing_key)),
         )
 
     def request(self, job: Job, **wishes: Any) -> tuple[Reading, bool]:
@@ -63,13 +59,15 @@ class ReadingActions:
         policy = self.policies.of(job.client)
         if not policy.groups:
             raise Problem(Slug.NOT_READ, "No reader reads for this client. The operator sets who does.")
-        for present in self.readings.of_job(job.id):
-            if present.state.open and not present.arbitrates:
-                return present, False
+        present = [one for one in self.readings.of_job(job.id) if not one.arbitrates]
+        for one in present:
+            if one.state.open:
+                return one, False
         if seconds := wishes.pop("due_seconds", None):
             wishes["due_at"] = now() + timedelta(seconds=seconds)
         try:
-            reading = self.readings.request(job, policy, **wishes)
+            # The number decides the id, so that two requests at once make one reading.
+            reading = self.readings.request(job, policy, reading_id_of(job, len(present)), **wishes)
         except NotStored as error:
             raise Problem(Slug.GONE, "This job was deleted, with all that belonged to it.") from error
         return self._told(reading), True
@@ -97,6 +95,10 @@ class ReadingActions:
         at = now()
         found = [one for one in self.readings.open(reader.groups) if reader.id not in one.excluded]
         return sorted(found, key=lambda one: (not one.overdue(at), one.priority != "stat", one.due_at))
+
+    def signed_by(self, reader: Reader, most: int) -> list[Reading]:
+        """List the readings that the reader signed last."""
+        return self.readings.signed_by(reader.id, most)
 
     def job_of_reader(self, job_id: str, reader: Reader) -> tuple[Job, list[Reading]]:
         """Return a job that this reader may open, and its readings as far as the reader may see them."""
@@ -130,7 +132,8 @@ class ReadingActions:
     def give_back(self, reading: Reading, reader: Reader, reason: str, text: str) -> Reading:
         """Return the reading to its client, with a reason."""
         own = self._own(reading, reader)
-        return self._change(own, lambda present: present.returned_for(reason, text, now()), reader)
+        said = _valid(lambda: words(text))
+        return self._change(own, lambda present: present.returned_for(reason, said, now()), reader)
 
     def save_draft(self, reading: Reading, reader: Reader, draft: dict[str, Any], version: int) -> Reading:
         """Save the draft of a report over this `version` of the reading. Raises Problem 412 for another."""
@@ -150,11 +153,11 @@ class ReadingActions:
         """Commit the reader's first finding. The model's answer is shown from then on."""
         own, job = self._own(reading, reader), self._job(reading)
         finding, sites = _valid(lambda: checked_finding(given, job.image))
-        blind = own.mode is Mode.BLIND and not self.readings.has_seen(own.job, reader.id)
-        differs = graded(disagreement(finding, [{**site} for site in sites], job.result), None)
+        blind = own.mode is Mode.BLIND and not self.readings.knows_answer(own.job, reader.id)
+        differs = _differs(finding, sites, job, None)
         return self._change(
             own,
-            lambda present: present.committed_with(finding, sites, blind, {**differs}, now()),
+            lambda present: present.committed_with(finding, sites, blind, differs, now()),
             reader,
             told=False,
         )
@@ -168,13 +171,20 @@ class ReadingActions:
         """
         own, job = self._own(reading, reader), self._job(reading)
         report = _valid(lambda: checked_report(given, job.image))
-        if not own.committed:
-            if own.mode is Mode.BLIND:
-                detail = "Commit a finding first: this reading is blind to the model's answer until then."
-                raise Problem(Slug.READING_MOVED, detail)
-            own = self.commit(own, reader, given)
-        signed = self._signed_report(own, job, reader, {**report}, code, None)
-        return self._change(own, lambda present: present.signed(signed, grade, now()), reader)
+        if own.mode is Mode.BLIND and not own.committed:
+            detail = "Commit a finding first: this reading is blind to the model's answer until then."
+            raise Problem(Slug.READING_MOVED, detail)
+        first = own.committed or report
+        # Once more: the model may have ended after the finding was committed.
+        differs = _differs(first["finding"], first["sites"], job, grade)
+        signed = self.signatures.sign(own, job, reader, {**report}, code, None)
+
+        def change(present: Reading) -> Reading:
+            if not present.committed:
+                present = present.committed_with(first["finding"], first["sites"], False, differs, now())
+            return present.signed(signed, differs, now())
+
+        return self._change(own, change, reader)
 
     def amend(
         self, reading: Reading, reader: Reader, given: dict[str, Any], code: str, reason: str
@@ -186,9 +196,9 @@ class ReadingActions:
             raise Problem(Slug.READING_MOVED, "There is no signed report to amend.")
         job = self._job(reading)
         report = _valid(lambda: checked_report(given, job.image))
-        if not reason.strip():
+        if not (why := _valid(lambda: words(reason))[:500]):
             raise Problem(Slug.REPORT_INVALID, "Say with `reason` why the report is amended.")
-        signed = self._signed_report(reading, job, reader, {**report}, code, reason.strip()[:500])
+        signed = self.signatures.sign(reading, job, reader, {**report}, code, why)
 
         def change(present: Reading) -> Reading:
             if len(present.reports) != len(reading.reports):
@@ -200,48 +210,6 @@ class ReadingActions:
     def note_seen(self, job: Job, reader: Reader) -> None:
         """Write down that the reader has seen the model's answer."""
         self.readings.note_seen(job.id, reader.id)
-
-    def _signed_report(
-        self,
-        reading: Reading,
-        job: Job,
-        reader: Reader,
-        report: dict[str, Any],
-        code: str,
-        reason: str | None,
-    ) -> dict[str, Any]:
-        step, at, number = self._take_code(reader, code), now(), len(reading.reports) + 1
-        claims = {
-            "reading": reading.id,
-            "job": job.id,
-            "number": number,
-            "report_sha256": digest_of(report),
-            "image_sha256": job.image.sha256,
-            "model_sha256": job.result["model"]["sha256"] if job.result else None,
-            "reader": reader.id,
-            "reader_name": reader.name,
-            "at": moment_text(at),
-            "totp_step": step,
-        }
-        return {
-            "number": number,
-            "report": report,
-            "reason": reason,
-            "at": moment_text(at),
-            "reader": reader.id,
-            "reader_name": reader.name,
-            "jws": self.signer.sign(claims),
-        }
-
-    def _take_code(self, reader: Reader, code: str) -> int:
-        try:
-            return self.codes.check(reader.id, code)
-        except CodeRefused as refused:
-            raise Problem(Slug.CODE_REFUSED, str(refused)) from refused
-        except CodesLocked as locked:
-            seconds = max(1, round((locked.until - now()).total_seconds()))
-            detail = "Too many wrong codes were sent. Wait, then send the present one."
-            raise Problem(Slug.CODE_REFUSED, detail, retry_after=seconds) from locked
 
     def _own(self, reading: Reading, reader: Reader) -> Reading:
         """Return the reading if this reader has claimed it. Raises Problem 409."""
@@ -268,8 +236,12 @@ class ReadingActions:
         try:
             after = (self.readings.change if told else self.readings.save)(reading, checked)
         except IllegalMove as error:
-            state = self._read(reading.id).state
-            raise Problem(Slug.READING_MOVED, f"This cannot be done: the reading is {state}.") from error
+            present = self._read(reading.id)
+            if reader and reader.id in present.excluded:
+                detail = "This reading decides a disagreement of yours: another reader has to do it."
+                raise Problem(Slug.READING_MOVED, detail) from error
+            detail = f"The reading is {present.state}, and does not allow this. Read it again."
+            raise Problem(Slug.READING_MOVED, detail) from error
         except NotStored as error:
             raise no_such_reading() from error
         return self._told(after) if told else after
@@ -311,12 +283,17 @@ def no_such_job() -> Problem:
     return Problem(Slug.NO_SUCH_JOB, "There is no such job, or it is not yours to read.")
 
 
+def _differs(finding: str, sites: Sequence[Mapping[str, Any]], job: Job, grade: str | None) -> dict[str, Any]:
+    """Return how a committed finding and the model's answer to the job differ, with the reader's grade."""
+    return {**graded(disagreement(finding, [{**site} for site in sites], job.result), grade)}
+
+
 def _claimed(reading: Reading) -> Problem:
     return Problem(
         Slug.READING_CLAIMED,
         f"{reading.reader_name} works on this reading. Take another one.",
         reader_name=reading.reader_name,
-        claimed_at=moment_text(reading.claimed_at) if isinstance(reading.claimed_at, datetime) else None,
+        claimed_at=moment_text(reading.claimed_at) if reading.claimed_at else None,
     )
 
 

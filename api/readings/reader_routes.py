@@ -14,6 +14,8 @@ from api.openapi.json_body import json_body
 from api.openapi.schema import CLOSED
 from api.readings.actions import ReadingActions
 from api.readings.client_routes import ReadingList, reading_answer
+from api.readings.formats import READING_FORMATS, reading_in_format
+from api.results.formats import JSON, ResultQuery, accepted_format
 from jobs.reading.disagreement import Disagreement
 from jobs.reading.documents import Commitment, ReadingDocument, reading_document
 from jobs.reading.reader import Reader
@@ -22,6 +24,11 @@ from jobs.reading.report import Report, Site
 from jobs.record.job import now
 
 _CODE = {"pattern": "^[0-9]{6}$"}
+_FORMATS = (
+    "The Accept header selects the format. DICOM is available for a signed reading of a DICOM image of a"
+    " study. The signature is a JWS by a key of `/.well-known/jwks.json`. It is no qualified electronic"
+    " signature."
+)
 _OWN = (Slug.NO_SUCH_READING, Slug.READING_CLAIMED, Slug.READING_MOVED)
 
 
@@ -81,7 +88,9 @@ def reader_routes(actions: ReadingActions, public_url: str) -> Blueprint:
     def own(reading_id: str) -> Reading:
         if "reader" not in g:
             actions.of_client(reading_id, g.caller.client)  # 404 comes before 403.
-        return actions.of_reader(reading_id, _reader())
+        reading = actions.of_reader(reading_id, _reader())
+        g.acted_for = reading.client
+        return reading
 
     @routes.get("")
     @describe(
@@ -97,18 +106,30 @@ def reader_routes(actions: ReadingActions, public_url: str) -> Blueprint:
     @routes.get("/<reading_id>")
     @describe(
         "getReading",
-        "Get a reading, with its report once it is signed",
-        {**answer, 304: Answer("The reading has not changed.")},
-        (Slug.NO_SUCH_READING,),
+        "Get a reading, with its report once it is signed, as JSON, FHIR or DICOM",
+        {
+            200: Answer("The reading. As JSON it has an ETag.", READING_FORMATS, ("ETag", "Vary")),
+            304: Answer("The reading has not changed."),
+        },
+        (
+            *(Slug.NO_SUCH_READING, Slug.MALFORMED, Slug.NOT_ACCEPTABLE, Slug.READING_MOVED),
+            *(Slug.ANSWER_HIDDEN, Slug.OBJECT_MISSING),
+        ),
+        query=ResultQuery,
         headers=("If-None-Match",),
+        description=_FORMATS,
         readers=True,
     )
     def show(reading_id: str) -> Response:
-        if "reader" in g:
-            response = readers_answer(own(reading_id))
+        reader: Reader | None = g.get("reader")
+        reading = own(reading_id) if reader else actions.of_client(reading_id, g.caller.client)
+        wanted = accepted_format(READING_FORMATS)
+        if wanted != JSON:
+            response = reading_in_format(wanted, reading, reader, actions, public_url)
         else:
-            response = reading_answer(actions.of_client(reading_id, g.caller.client), public_url)
-        response.make_conditional(request)
+            response = readers_answer(reading) if reader else reading_answer(reading, public_url)
+            response.make_conditional(request)
+        response.vary.add("Accept")
         return response
 
     @routes.post("/<reading_id>/claim")
@@ -218,6 +239,8 @@ def readers_document(reading: Reading, actions: ReadingActions, public_url: str)
         # What another reader found, and whether the model agreed, would show the answer.
         document["committed"] = document["disagreement"] = document["report"] = None
         document["reports"] = []
+    if document["disagreement"]:  # It tells what the model answered.
+        actions.readings.note_seen(reading.job, g.reader.id)
     return document
 
 

@@ -9,7 +9,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from joserfc import jws
 from joserfc.jwk import OKPKey
 
+from api.http.problem import Problem
+from api.http.problem_kinds import Slug
+from api.identity.totp import CodeRefused, Codes
+from jobs.reading.reader import Reader
+from jobs.reading.readers import CodesLocked
+from jobs.reading.reading import Reading
 from jobs.reading.report import canonical
+from jobs.record.job import Job, moment_text, now
 
 _ALGORITHM = "Ed25519"
 
@@ -32,6 +39,49 @@ class Signer:
     def key_set(self) -> dict[str, Any]:
         """Return the public key as a JSON Web Key Set."""
         return {"keys": [self._key.as_dict(private=False, use="sig", alg=_ALGORITHM)]}
+
+
+class Signatures:
+    """Signs reports in the names of readers, who confirm each with a one-time code."""
+
+    def __init__(self, codes: Codes, signer: Signer) -> None:
+        self._codes = codes
+        self.signer = signer
+
+    def sign(
+        self,
+        reading: Reading,
+        job: Job,
+        reader: Reader,
+        report: dict[str, Any],
+        code: str,
+        reason: str | None,
+    ) -> dict[str, Any]:
+        """Return the next signed version of a reading's report: see `Reading.reports`.
+
+        Raises Problem 403 for a code that is wrong, or was used.
+        """
+        step, at, number = self._take(code, reader), now(), len(reading.reports) + 1
+        version = {"number": number, "at": moment_text(at), "reader": reader.id, "reader_name": reader.name}
+        claims = version | {
+            "reading": reading.id,
+            "job": job.id,
+            "report_sha256": digest_of(report),
+            "image_sha256": job.image.sha256,
+            "model_sha256": job.result["model"]["sha256"] if job.result else None,
+            "totp_step": step,
+        }
+        return version | {"report": report, "reason": reason, "jws": self.signer.sign(claims)}
+
+    def _take(self, code: str, reader: Reader) -> int:
+        try:
+            return self._codes.check(reader.id, code)
+        except CodeRefused as refused:
+            raise Problem(Slug.CODE_REFUSED, str(refused)) from refused
+        except CodesLocked as locked:
+            seconds = max(1, round((locked.until - now()).total_seconds()))
+            detail = "Too many wrong codes were sent. Wait, then send the present one."
+            raise Problem(Slug.CODE_REFUSED, detail, retry_after=seconds) from locked
 
 
 def digest_of(value: Any) -> str:

@@ -10,37 +10,23 @@ import logging
 import warnings
 from datetime import datetime
 from typing import Any
-from uuid import NAMESPACE_URL, uuid5
 
 import numpy as np
 from PIL import Image
-from pydicom import DataElement, Dataset, config, dcmread
+from pydicom import Dataset
 from pydicom.sr.coding import Code
 from pydicom.uid import UID
-from pydicom.valuerep import DA, TM
 
-from api.results.fhir import CONCLUSION, FRACTURE, LATERALITY, PRESENCE, SUSPECTED
+from api.results.fhir import CONCLUSION, PRESENCE, SUSPECTED
+from api.results.fhir_parts import FRACTURE
+from api.results.filing import MANUFACTURER, RADIOGRAPHY, corners, fileable, sct, sites, uid
 from jobs.record.job import Job
 
-MANUFACTURER = "Osteo-Synergy"
 _PROBABILITY = Code("122157", "DCM", "Probability")
 _CERTAINTY = Code("111011", "DCM", "Certainty of Feature")
-_RADIOGRAPHY = Code("168537006", "SCT", "Plain radiography")
 _NO_UNIT, _PERCENT = Code("1", "UCUM", "no units"), Code("%", "UCUM", "Percent")
 _REPORT_SERIES, _OVERLAY_SERIES = 9001, 9002
 """Far above the numbers that modalities give their series."""
-_NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
-_MAY_BE_EMPTY = (
-    *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber"),
-    *("StudyID", "StudyDate", "StudyTime", "ReferringPhysicianName"),
-)
-_MAY_BE_MISSING = ("IssuerOfPatientID", "StudyDescription")
-_SEXES = ("M", "F", "O")
-_UTF8 = "ISO_IR 192"
-
-
-class NotFileable(ValueError):
-    """The header of the source lacks what DICOM needs. The message quotes nothing of the header."""
 
 
 def silence_highdicom() -> None:
@@ -54,60 +40,17 @@ def report(job: Job, source: bytes) -> bytes:
 
     Raises NotFileable.
     """
-    return _fileable(lambda header: _report(job, header), source)
+    return fileable(lambda header: _report(job, header), source)
 
 
 def overlay(job: Job, source: bytes, png: bytes) -> bytes:
     """Write the overlay as a Secondary Capture image. Raises NotFileable."""
-    return _fileable(lambda header: _overlay(job, header, png), source)
+    return fileable(lambda header: _overlay(job, header, png), source)
 
 
-def _fileable(make: Any, source: bytes) -> bytes:
-    try:
-        header = dcmread(io.BytesIO(source), stop_before_pixels=True, force=True)
-        if not all(header.get(keyword) for keyword in _NEEDED):
-            raise NotFileable("The image names no study, series or instance of its own.")
-        carried = _take_out(header)
-        made: Dataset = make(header)
-        for keyword, value in carried.items():
-            setattr(made, keyword, value)
-        made.SpecificCharacterSet = _UTF8
-        file = io.BytesIO()
-        made.save_as(file, enforce_file_format=True)
-    except NotFileable:
-        raise
-    except Exception:
-        # Raised without the cause: the messages of the libraries quote values of the header.
-        raise NotFileable("The header of the image has values that DICOM does not allow.") from None
-    return file.getvalue()
-
-
-def _take_out(header: Dataset) -> dict[str, str]:
-    """Take patient and study out of a header: legal values, or empty ones, for what is filed beside it.
-
-    highdicom refuses some legal character sets, and values that are illegal but common. Text is written in
-    UTF-8.
-    """
-    carried = {
-        keyword: _legal(header[keyword]) if keyword in header else ""
-        for keyword in (*_MAY_BE_EMPTY, *(name for name in _MAY_BE_MISSING if name in header))
-    }
-    for keyword in carried:
-        setattr(header, keyword, "")
-    header.SpecificCharacterSet = _UTF8
-    return carried
-
-
-def _legal(element: DataElement) -> str:
-    text = str(element.value or "")
-    try:
-        if element.VR == "DA":
-            DA(text, validation_mode=config.RAISE)
-        elif element.VR == "TM":
-            TM(text, validation_mode=config.RAISE)
-    except ValueError:
-        return ""
-    return "" if element.keyword == "PatientSex" and text not in _SEXES else text
+def report_uids(job_id: str) -> tuple[UID, UID]:
+    """Return the UIDs of the series and of the instance of a job's report."""
+    return uid(job_id, "report-series"), uid(job_id, "report")
 
 
 def _report(job: Job, header: Dataset) -> Dataset:
@@ -120,18 +63,18 @@ def _report(job: Job, header: Dataset) -> Dataset:
     device = sr.ObserverContext(
         codes.DCM.Device,
         sr.DeviceObserverIdentifyingAttributes(
-            _uid(model["sha256"]), model["name"], MANUFACTURER, model["name"], model["version"]
+            uid(model["sha256"]), model["name"], MANUFACTURER, model["name"], model["version"]
         ),
     )
-    fracture = _sct(FRACTURE)
-    shared = {"algorithm_id": algorithm, "finding_sites": _sites(sr, result)}
+    fracture = sct(FRACTURE)
+    shared = {"algorithm_id": algorithm, "finding_sites": sites(sr, result["image"])}
     # Readers show a finding far from "Absent": the evaluation alone names what may not be there.
     finding = fracture if result["finding"] == "fracture" else None
     groups: list[Any] = [
         sr.MeasurementsAndQualitativeEvaluations(
-            sr.TrackingIdentifier(_uid(job.id, "finding"), "finding"),
+            sr.TrackingIdentifier(uid(job.id, "finding"), "finding"),
             measurements=[sr.Measurement(_PROBABILITY, result["probability"], _NO_UNIT)],
-            qualitative_evaluations=[sr.QualitativeEvaluation(fracture, _sct(PRESENCE[result["finding"]]))],
+            qualitative_evaluations=[sr.QualitativeEvaluation(fracture, sct(PRESENCE[result["finding"]]))],
             source_images=[sr.SourceImageForMeasurementGroup.from_source_image(header)],
             finding_type=finding,
             **shared,
@@ -140,25 +83,26 @@ def _report(job: Job, header: Dataset) -> Dataset:
     for number, region in enumerate(result["regions"], start=1):
         groups.append(
             sr.PlanarROIMeasurementsAndQualitativeEvaluations(
-                sr.TrackingIdentifier(_uid(job.id, f"region-{number}"), f"region {number}"),
+                sr.TrackingIdentifier(uid(job.id, f"region-{number}"), f"region {number}"),
                 referenced_region=sr.ImageRegion(
-                    "POLYLINE", _corners(region["box"]), sr.SourceImageForRegion.from_source_image(header)
+                    "POLYLINE", corners(region["box"]), sr.SourceImageForRegion.from_source_image(header)
                 ),
                 measurements=[sr.Measurement(_CERTAINTY, round(100 * region["score"], 2), _PERCENT)],
-                qualitative_evaluations=[sr.QualitativeEvaluation(fracture, _sct(SUSPECTED))],
+                qualitative_evaluations=[sr.QualitativeEvaluation(fracture, sct(SUSPECTED))],
                 finding_type=fracture,
                 **shared,
             )
         )
     content = sr.MeasurementReport(
-        sr.ObservationContext(observer_device_context=device), _RADIOGRAPHY, imaging_measurements=groups
+        sr.ObservationContext(observer_device_context=device), RADIOGRAPHY, imaging_measurements=groups
     )
+    series, instance = report_uids(job.id)
     made = sr.Comprehensive3DSR(
         [header],
         content,
-        series_instance_uid=_uid(job.id, "report-series"),
+        series_instance_uid=series,
         series_number=_REPORT_SERIES,
-        sop_instance_uid=_uid(job.id, "report"),
+        sop_instance_uid=instance,
         instance_number=1,
         is_complete=True,
         series_description="Search for fractures, preliminary",
@@ -180,9 +124,9 @@ def _overlay(job: Job, header: Dataset, png: bytes) -> Dataset:
         "RGB",
         8,
         "PATIENT",
-        series_instance_uid=_uid(job.id, "overlay-series"),
+        series_instance_uid=uid(job.id, "overlay-series"),
         series_number=_OVERLAY_SERIES,
-        sop_instance_uid=_uid(job.id, "overlay"),
+        sop_instance_uid=uid(job.id, "overlay"),
         instance_number=1,
         # highdicom wants one; what is not known is emptied below, as DICOM has it.
         patient_orientation=orientation or ("L", "F"),
@@ -219,26 +163,3 @@ def _dated(made: Dataset, job: Job) -> Dataset:
         made.DateOfSecondaryCapture, made.TimeOfSecondaryCapture = date, time
     made.ContributingEquipmentSequence[-1].ContributionDateTime = date + time
     return made
-
-
-def _sites(sr: Any, result: dict[str, Any]) -> list[Any] | None:
-    part = result["image"].get("body_part")
-    if part is None:
-        return None
-    side = result["image"].get("laterality")
-    laterality = _sct(LATERALITY[side]) if side else None
-    return [sr.FindingSite(_sct((part["snomed"], part["meaning"])), laterality)]
-
-
-def _corners(box: list[int]) -> np.ndarray:
-    x, y, width, height = box
-    right, bottom = x + width, y + height
-    return np.array([[x, y], [right, y], [right, bottom], [x, bottom], [x, y]], float)
-
-
-def _sct(concept: tuple[str, str]) -> Code:
-    return Code(concept[0], "SCT", concept[1].capitalize())
-
-
-def _uid(*names: str) -> UID:
-    return UID(f"2.25.{uuid5(NAMESPACE_URL, '/'.join(names)).int}")

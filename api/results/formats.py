@@ -1,7 +1,7 @@
 """Answers `GET /v1/jobs/{id}/result` in the format that the Accept header of the request selects."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib.util import find_spec
 from typing import Annotated, Any, Literal, TypedDict
 from uuid import uuid4
@@ -11,6 +11,8 @@ from flask import Response, jsonify, request
 from api.http.problem import Problem
 from api.http.problem_kinds import Slug
 from api.results import dicom_report, fhir
+from api.results.fhir_parts import MEDIA_TYPE as FHIR
+from api.results.filing import NotFileable
 from jobs.record.documents import Result, document
 from jobs.record.job import Job
 
@@ -36,10 +38,10 @@ _BUNDLE_TYPES = ("collection", "transaction")
 JSON = "application/json"
 DICOM = "application/dicom"
 RELATED = 'multipart/related; type="application/dicom"'
-_FORMATS = (JSON, fhir.MEDIA_TYPE, DICOM, RELATED)
+_FORMATS = (JSON, FHIR, DICOM, RELATED)
 RESULT_FORMATS = {
     JSON: Result,
-    fhir.MEDIA_TYPE: FhirBundle,
+    FHIR: FhirBundle,
     DICOM: Annotated[bytes, "A structured report (TID 1500)."],
     "multipart/related": Annotated[bytes, "The structured report, and the overlay as Secondary Capture."],
 }
@@ -52,12 +54,12 @@ def result_answer(
 
     Raises Problem 406 for another format, and for DICOM where the image is not DICOM or names no study.
     """
-    wanted = _wanted()
-    if wanted == fhir.MEDIA_TYPE:
+    wanted = accepted_format(_FORMATS)
+    if wanted == FHIR:
         links = document(job, public_url)["links"]
-        transaction = _bundle_type() == "transaction"
+        transaction = bundle_type() == "transaction"
         body = json.dumps(fhir.bundle(job, links, media_type, public_url, transaction))
-        response = Response(body, content_type=f"{fhir.MEDIA_TYPE}; fhirVersion=4.0")
+        response = Response(body, content_type=f"{FHIR}; fhirVersion=4.0")
     elif wanted == JSON:
         response = jsonify(job.result)
     else:
@@ -81,7 +83,7 @@ def _dicom(job: Job, wanted: str, image: Callable[[], bytes], overlay: Callable[
             name = f'attachment; filename="{job.id}.dcm"'
             return Response(report, content_type=DICOM, headers={"Content-Disposition": name})
         parts = (report, dicom_report.overlay(job, source, overlay()))
-    except dicom_report.NotFileable as error:
+    except NotFileable as error:
         raise Problem(Slug.NOT_ACCEPTABLE, f"{error} Ask for the result as JSON or FHIR.") from error
     boundary = uuid4().hex
     head = f"--{boundary}\r\nContent-Type: {DICOM}\r\n\r\n".encode()
@@ -89,24 +91,28 @@ def _dicom(job: Job, wanted: str, image: Callable[[], bytes], overlay: Callable[
     return Response(body, content_type=f"{RELATED}; boundary={boundary}")
 
 
-def _bundle_type() -> str:
+def bundle_type() -> str:
+    """Return the type of Bundle that the query asks for. Raises Problem 400 for another."""
     wanted = request.args.get("bundle", "collection")
     if wanted not in _BUNDLE_TYPES:
         raise Problem(Slug.MALFORMED, f"bundle is one of: {', '.join(_BUNDLE_TYPES)}.")
     return wanted
 
 
-def _wanted() -> str:
-    """Return the first supported format that the client accepts; JSON for a client that names none."""
+def accepted_format(formats: Collection[str]) -> str:
+    """Return the first of these formats that the client accepts; JSON for a client that names none.
+
+    Raises Problem 406 for another format.
+    """
     ranges = [accepted for accepted, quality in request.accept_mimetypes if quality > 0]
     for accepted in ranges:
         kind, _, parameters = accepted.lower().partition(";")
         if kind == "multipart/related" and parameters.partition("type=")[2].strip('"').startswith(DICOM):
-            return RELATED
-        if kind in (JSON, fhir.MEDIA_TYPE, DICOM):
+            kind = RELATED
+        if kind in formats:
             return kind
         if kind in ("*/*", "application/*"):
             return JSON
     if not ranges:
         return JSON
-    raise Problem(Slug.NOT_ACCEPTABLE, f"The result is available as one of: {'; or '.join(_FORMATS)}.")
+    raise Problem(Slug.NOT_ACCEPTABLE, f"This is available as one of: {'; or '.join(formats)}.")

@@ -26,7 +26,7 @@ from api.intake.dicom_instance import (
 from api.intake.fields import SubmissionFields, single_values
 from api.intake.submission import check_submission
 from api.openapi.describe import Answer, Size, describe
-from api.results.dicom_report import MANUFACTURER
+from api.results.filing import MANUFACTURER
 from jobs.record.errors import TransientError
 from jobs.record.job import Job
 from jobs.store.claims import idempotency_claim_key

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator, Mapping
 
 from flask import Blueprint, Response
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from api.http.request_metrics import request_metrics
 from api.openapi.describe import Answer, describe
 from jobs.metrics import BuildInfo
 from jobs.record.errors import TransientError
+from jobs.redis.reading_figures import turnaround
 from jobs.store.ledger import Ledger
 from jobs.store.receivers import Receivers
 
@@ -96,6 +97,7 @@ def _of_redis(ledger: Ledger) -> Iterator[Metric]:
         ledger.clock.reported(),
     )
     yield _by("role", "osteo_processes", "Processes that live", {role: names[role] for role in ROLES})
+    yield from _of_readings(ledger, at, counts)
     yield GaugeMetricFamily(
         "osteo_receivers_paused", "Receivers that are not called for now", len(view.circuit_breaker.paused())
     )
@@ -104,6 +106,49 @@ def _of_redis(ledger: Ledger) -> Iterator[Metric]:
     yield CounterMetricFamily(
         "osteo_attempts_lost", "Analyses that were handed back", value=counts.get("lost", 0)
     )
+
+
+def _of_readings(ledger: Ledger, at: float, counts: Mapping[str, int]) -> Iterator[Metric]:
+    figures = ledger.view.reading_figures.by_priority(at)
+    yield _by(
+        "priority",
+        "osteo_readings_waiting",
+        "Readings that no reader has claimed",
+        {priority: found.waiting for priority, found in figures.items()},
+    )
+    yield _by(
+        "priority",
+        "osteo_readings_oldest_seconds",
+        "For how long the first of them has waited",
+        {
+            priority: at - found.oldest_since if found.oldest_since else 0.0
+            for priority, found in figures.items()
+        },
+    )
+    yield _by(
+        "priority",
+        "osteo_readings_overdue",
+        "Readings that are due, and not signed",
+        {priority: found.overdue for priority, found in figures.items()},
+    )
+    yield _total(
+        "priority", "osteo_readings_overdue", "Readings that became overdue", "reading-overdue:", counts
+    )
+    yield _total(
+        "kind",
+        "osteo_reading_disagreement",
+        "Signed readings, by how the reader's finding and the model's differ",
+        "reading-disagreement:",
+        counts,
+    )
+    family = HistogramMetricFamily(
+        "osteo_reading_turnaround_seconds",
+        "Time from the request of a reading to its signature, since Redis was last empty",
+        labels=["priority"],
+    )
+    for priority in figures:
+        family.add_metric([priority], *turnaround(counts, priority))
+    yield family
 
 
 def _of_objects(ledger: Ledger, receivers: Receivers) -> Iterator[Metric]:

@@ -16,16 +16,21 @@ from osteo_client.errors import (
     Malformed,
     NoSuchJob,
     NoSuchKey,
+    NoSuchReading,
     NotEnded,
+    NotRead,
     NotReady,
     NotTheService,
     OsteoError,
     Problem,
+    ReadingMoved,
+    SignatureRejected,
     Unauthorized,
     Unreachable,
 )
 from osteo_client.job import Job, JobError, Region, Result
 from osteo_client.key import ApiKey, NewKey
+from osteo_client.reading import Reading, ReadingNotice, Report, SignedReport, Site
 from osteo_client.study import Probe, Study, Summary
 
 __all__ = [
@@ -50,14 +55,23 @@ __all__ = [
     "NewKey",
     "NoSuchJob",
     "NoSuchKey",
+    "NoSuchReading",
     "NotEnded",
+    "NotRead",
     "NotReady",
     "NotTheService",
     "OsteoError",
     "Probe",
     "Problem",
+    "Reading",
+    "ReadingMoved",
+    "ReadingNotice",
     "Region",
+    "Report",
     "Result",
+    "SignatureRejected",
+    "SignedReport",
+    "Site",
     "Study",
     "Summary",
     "Unauthorized",

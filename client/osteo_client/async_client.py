@@ -14,6 +14,9 @@ from osteo_client.exchange import Steps
 from osteo_client.job import Job, Priority, Result, State
 from osteo_client.key import ApiKey, NewKey, Scope
 from osteo_client.key_steps import KeySteps
+from osteo_client.reading import TrainingUse, Wish
+from osteo_client.reading_steps import ReadingSteps
+from osteo_client.readings import AsyncReadings
 from osteo_client.steps import Image, JobSteps, ServiceSteps, filters_of
 from osteo_client.studies import AsyncStudies
 from osteo_client.study_steps import StudySteps
@@ -21,7 +24,7 @@ from osteo_client.study_steps import StudySteps
 T = TypeVar("T")
 
 
-class AsyncClient(AsyncStudies):
+class AsyncClient(AsyncStudies, AsyncReadings):
     """The service at `url`, for the client that `key` belongs to. Tasks of one event loop share it.
 
     A request that fails in a way that may pass is repeated, with growing pauses and no sooner than the
@@ -34,6 +37,7 @@ class AsyncClient(AsyncStudies):
         self._steps = ServiceSteps(self._http.build_request, patience)
         self._keys = KeySteps(self._http.build_request, patience)
         self._studies = StudySteps(self._http.build_request, patience)
+        self._readings = ReadingSteps(self._http.build_request, patience)
 
     async def submit(
         self,
@@ -45,6 +49,10 @@ class AsyncClient(AsyncStudies):
         metadata: Mapping[str, Any] | None = None,
         deadline_seconds: int | None = None,
         retention_seconds: int | None = None,
+        read: Wish | None = None,
+        due_seconds: int | None = None,
+        question: str | None = None,
+        training_use: TrainingUse | None = None,
         idempotency_key: str | None = None,
         upload: bool = False,
     ) -> "AsyncJobHandle":
@@ -54,6 +62,9 @@ class AsyncClient(AsyncStudies):
         second job; give one of your own to be safe across restarts, too. A job that still waits after
         `deadline_seconds` ends `expired`; one that ended `retention_seconds` ago is deleted.
         With `upload` the image goes to the object store first, past the API: for large images.
+
+        `read` says when a person reads it, too; that reading is due `due_seconds` after the submission, and
+        `question` goes to the reader. Models may learn from it where `training_use` is "allowed".
         """
         steps = self._steps.submit(
             image,
@@ -65,6 +76,10 @@ class AsyncClient(AsyncStudies):
             metadata=json.dumps(metadata) if metadata is not None else None,
             deadline_seconds=deadline_seconds,
             retention_seconds=retention_seconds,
+            read=read,
+            due_seconds=due_seconds,
+            question=question,
+            training_use=training_use,
         )
         return AsyncJobHandle(self, await self._run(steps))
 

@@ -13,6 +13,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from osteo_client.errors import CallbackRejected
 from osteo_client.job import Job
+from osteo_client.reading import ReadingNotice
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -26,12 +27,14 @@ class Event:
     id: str
     """The same each time that this callback is repeated: do not act on it twice."""
     type: str
-    """`job.succeeded`, `job.failed` and so on; `webhook.test` for a test event."""
+    """`job.succeeded`, `reading.signed` and so on; `webhook.test` for a test event."""
     timestamp: datetime
     job: Job | None
-    """None in a test event, and in the event of a study, which is in `document`."""
+    """None in the event of a reading, in a test event, and in that of a study, which is in `document`."""
     document: dict[str, Any] = field(repr=False)
     """The service's whole document."""
+    reading: ReadingNotice | None = None
+    """Where a reading stands, in its events; None in all others."""
 
 
 def verify(secret: str, body: bytes, headers: Mapping[str, str]) -> Event:
@@ -48,6 +51,7 @@ def verify(secret: str, body: bytes, headers: Mapping[str, str]) -> Event:
         type=document["type"],
         timestamp=datetime.fromisoformat(document["timestamp"]),
         job=Job.read(document["data"]) if document["type"].startswith("job.") else None,
+        reading=ReadingNotice.read(document["data"]) if document["type"].startswith("reading.") else None,
         document=document,
     )
 

@@ -40,6 +40,10 @@ class CallbackRejected(OsteoError):
     """This callback was not signed by the service with this secret in the last five minutes."""
 
 
+class SignatureRejected(OsteoError):
+    """The signature of a report is not the service's, or is over something else."""
+
+
 class Problem(OsteoError):
     """An answer that is an error, as RFC 9457 has it."""
 
@@ -76,6 +80,18 @@ class NoSuchJob(Problem):
 
 class NoSuchKey(Problem):
     """404: there is no such API key, it has ended, or it belongs to another client."""
+
+
+class NoSuchReading(Problem):
+    """404: there is no such reading, or it belongs to another client."""
+
+
+class NotRead(Problem):
+    """422: no reader reads for this client. The operator sets who does."""
+
+
+class ReadingMoved(Problem):
+    """409: the reading is in a state in which this cannot be done."""
 
 
 class Gone(Problem):
@@ -115,6 +131,9 @@ BY_TYPE: dict[str, type[Problem]] = {
     "callback-refused": CallbackRefused,
     "key-reused": KeyReused,
     "no-such-key": NoSuchKey,
+    "no-such-reading": NoSuchReading,
+    "not-read": NotRead,
+    "reading-moved": ReadingMoved,
 }
 """The exceptions of types that share their status. The rest, and what a newer service adds, go by it."""
 

@@ -28,7 +28,7 @@ SILENCE = 60.0
 
 
 def exchange(request: httpx2.Request, patience: float) -> Steps[httpx2.Response]:
-    """Send a request until it has an answer of 2xx.
+    """Send a request until it has an answer of 2xx, or of 304 where the request is conditional.
 
     What may go better later is tried again, until the next pause would end more than `patience` seconds after
     the start. Raises Unreachable and Problem.
@@ -45,7 +45,7 @@ def exchange(request: httpx2.Request, patience: float) -> Steps[httpx2.Response]
             failure.__cause__ = error
             limit = min(patience, SILENCE)
         else:
-            if response.is_success:
+            if response.is_success or response.status_code == 304:
                 return response
             failure = problem_of(response)
             asked_to_return = response.status_code == 409 and failure.retry_after is not None

@@ -19,7 +19,7 @@ SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
 
 def dashboards() -> dict[str, Dashboard]:
     """Return each dashboard by the name of its file."""
-    return {"service": _service(), "workers": _workers(), "callbacks": _callbacks()}
+    return {"service": _service(), "workers": _workers(), "callbacks": _callbacks(), "readings": _readings()}
 
 
 def text_of(dashboard: Dashboard) -> str:
@@ -96,6 +96,52 @@ def _callbacks() -> Dashboard:
         )
         .with_panel(_lines("Receivers that fail", "max by (state) (osteo_receivers)", "{{state}}"))
         .with_panel(_lines("Receivers not called for now", "max(osteo_receivers_paused)", "paused"))
+    )
+
+
+def _readings() -> Dashboard:
+    return (
+        _empty(
+            "Readings",
+            "Which readings wait and are late, how long readers take, and how often they disagree.",
+        )
+        .with_panel(
+            _lines("Readings that wait", "max by (priority) (osteo_readings_waiting)", "{{priority}}")
+        )
+        .with_panel(
+            _lines(
+                "Age of the first that waits",
+                "max by (priority) (osteo_readings_oldest_seconds)",
+                "{{priority}}",
+                "s",
+            )
+        )
+        .with_panel(
+            _lines("Readings that are overdue", "max by (priority) (osteo_readings_overdue)", "{{priority}}")
+        )
+        .with_panel(
+            _lines(
+                "Time to the signature of 9 in 10 readings of a day",
+                "histogram_quantile(0.9, max by (priority, le) "
+                "(increase(osteo_reading_turnaround_seconds_bucket[1d])))",
+                "{{priority}}",
+                "s",
+            )
+        )
+        .with_panel(
+            _lines(
+                "Signed readings in a day, by disagreement with the model",
+                "max by (kind) (increase(osteo_reading_disagreement_total[1d]))",
+                "{{kind}}",
+            )
+        )
+        .with_panel(
+            _lines(
+                "Notices to readers in an hour",
+                "sum by (kind, outcome) (increase(osteo_reading_notices_total[1h]))",
+                "{{kind}} {{outcome}}",
+            )
+        )
     )
 
 

@@ -6,6 +6,7 @@ from contextlib import suppress
 from jobs.lifecycle.compare_and_set import change_job
 from jobs.reading.readings import Readings
 from jobs.record.errors import IllegalMove, NotStored
+from jobs.record.ids import is_id
 from jobs.record.job import LEFTOVER_GRACE, Job, now
 from jobs.store.ledger import Ledger
 
@@ -30,7 +31,8 @@ def delete(job_id: str, ledger: Ledger) -> None:
 def erase_deleted(tombstone: Job, ledger: Ledger) -> None:
     """Erase all that belongs to a tombstone: the jobs of a study first, because its marker leads to them."""
     _delete_all(tombstone.members, ledger)
-    Readings(ledger).erase_of(tombstone.id)
+    if is_id("job", tombstone.id):
+        Readings(ledger).erase_of(tombstone.id)
     ledger.erase(tombstone)
 
 

@@ -26,8 +26,8 @@ def start_next_step(job: Job, ledger: Ledger, queue: JobQueue) -> None:
     elif job.state is State.ERASED:
         erase_deleted(job, ledger)
     elif job.owes_callback:
-        request_reading(job, ledger, queue)
         queue.feed_deliveries(job.client)
+        request_reading(job, ledger, queue)
     else:
         if job.study:
             _conclude(job.study, ledger, queue)

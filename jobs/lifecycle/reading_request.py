@@ -6,8 +6,8 @@ from datetime import timedelta
 from jobs.reading.events import tell
 from jobs.reading.policy import Policies
 from jobs.reading.reading import DUE_SECONDS
-from jobs.reading.readings import Readings, reading_id_of
-from jobs.record.errors import StoreUnavailable
+from jobs.reading.readings import Readings
+from jobs.record.errors import NotStored
 from jobs.record.job import Job
 from jobs.redis.queue import JobQueue
 from jobs.store.ledger import Ledger
@@ -24,18 +24,22 @@ def request_reading(job: Job, ledger: Ledger, queue: JobQueue) -> None:
     if not policy.asks_for(job):
         return
     seconds = job.reading.get("due_seconds") or DUE_SECONDS[job.priority]
-    reading = Readings(ledger).request(
-        job,
-        policy,
-        reading_id_of(job),
-        # From the submission on: the time that the model took is not added.
-        due_at=job.created_at + timedelta(seconds=seconds),
-        question=job.reading.get("question"),
-        callback_url=job.callback_url,
-    )
-    # Inference has no right to write events. The sweeper tells of the reading then.
-    with suppress(StoreUnavailable):
-        tell(reading, ledger, queue)
+    with suppress(NotStored):  # The job was deleted meanwhile.
+        reading = Readings(ledger).request(
+            job,
+            policy,
+            # From the submission on: the time that the model took is not added.
+            due_at=job.created_at + timedelta(seconds=seconds),
+            question=job.reading.get("question"),
+            callback_url=job.callback_url or _url_of_study(job, ledger),
+        )
+        if ledger.may_delete:  # Inference has no right to write events either: the sweeper tells then.
+            tell(reading, ledger, queue)
+
+
+def _url_of_study(job: Job, ledger: Ledger) -> str | None:
+    """Return the callback URL of the study that a job is a view of. Raises NotStored."""
+    return ledger.current(job.study).callback_url if job.study else None
 
 
 def settle(job: Job, ledger: Ledger, queue: JobQueue) -> None:

@@ -1,30 +1,31 @@
 """Requests a reading by another reader where the first one disagrees with the model, and it matters."""
 
-import logging
 from contextlib import suppress
 
 from jobs.reading.disagreement import ARBITRATED
 from jobs.reading.events import tell
 from jobs.reading.policy import Policies
 from jobs.reading.reading import Reading
-from jobs.reading.readings import Readings, arbitration_id_of
+from jobs.reading.readings import Readings
 from jobs.record.errors import NotStored
 from jobs.redis.queue import JobQueue
 from jobs.store.ledger import Ledger
 
-log = logging.getLogger(__name__)
-
 
 def arbitrate(reading: Reading, ledger: Ledger, queue: JobQueue) -> None:
     """Request the arbitration that a signed reading's grade calls for, once. Raises StoreUnavailable."""
-    if not reading.reports or (reading.disagreement or {}).get("grade") not in ARBITRATED:
+    # An arbitration decides: it is not arbitrated again.
+    if (
+        reading.arbitrates
+        or not reading.reports
+        or (reading.disagreement or {}).get("grade") not in ARBITRATED
+    ):
         return
     with suppress(NotStored):  # The job was deleted meanwhile.
         job = ledger.current(reading.job)
         requested = Readings(ledger).request(
             job,
             Policies(ledger.records).of(job.client),
-            arbitration_id_of(reading),
             arbitrates=reading,
             priority=reading.priority,
             question=reading.question,

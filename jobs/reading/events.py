@@ -76,7 +76,6 @@ def _event(reading: Reading, number: int) -> Job | None:
     at = datetime.fromisoformat(entry["at"])
     made = ULID.from_datetime(at).bytes[:6]
     digest = hashlib.sha256(f"{reading.id} {number}".encode()).digest()[:10]
-    state = {"overdue": reading.state}.get(entry["type"], entry["type"])
     return Job(
         id=f"event_{ULID(made + digest)}",
         client=reading.client,
@@ -94,7 +93,7 @@ def _event(reading: Reading, number: int) -> Job | None:
             "data": {
                 "id": reading.id,
                 "job": reading.job,
-                "state": str(state),
+                "state": entry.get("state", entry["type"]),
                 "due_at": moment_text(reading.due_at),
             },
         },

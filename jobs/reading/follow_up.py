@@ -15,21 +15,24 @@ from jobs.store.ledger import Ledger
 log = logging.getLogger(__name__)
 
 
-def follow_up(reading_id: str, at: datetime, ledger: Ledger, queue: JobQueue) -> datetime | None:
+def follow_up(reading_id: str, job_id: str, at: datetime, ledger: Ledger, queue: JobQueue) -> datetime | None:
     """Do what is due for a reading at this time, and return when to check it again, if ever."""
     readings = Readings(ledger)
     try:
-        reading = readings.read(reading_id)
+        reading = readings.of(job_id, reading_id)
         due = _next(reading, at)
         if due != reading:
             # A reader may act at the same time: the present version decides once more.
             reading = readings.change(reading, lambda present: _next(present, at))
-            log.info("reading: %s", reading.history[-1]["type"], extra={"job": reading.job})
+            log.info("reading is %s", reading.state, extra={"job": reading.job})
+        # The process that changed it may have died before it did what follows.
+        readings.index.put(reading)
+        readings.show(reading)
         arbitrate(reading, ledger, queue)
         tell(reading, ledger, queue)
-        if reading.told < (number := len(reading.history)):
+        if reading.callback_url and reading.told < (number := len(reading.history)):
             reading = readings.save(reading, lambda present: present.told_until(number))
-        return readings.check_again(reading)
+        return readings.check_again(reading, at)
     except NotStored:
         return None
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from jobs.reading.states import Mode, Wish
@@ -53,8 +54,17 @@ class Policies:
 
     def put(self, client: str, policy: ReadingPolicy) -> None:
         """Set the client's policy."""
-        self._records.change(f"{_PREFIX}{client}/", lambda _: json.dumps(asdict(policy)).encode())
-        self._trusted.put(client, policy)
+        self.change(client, lambda _: policy)
+
+    def change(self, client: str, change: Callable[[ReadingPolicy], ReadingPolicy]) -> ReadingPolicy:
+        """Replace the client's policy by what `change` makes of it, and return it."""
+
+        def changed(record: bytes | None) -> bytes:
+            return json.dumps(asdict(change(_policy(record) if record else ReadingPolicy()))).encode()
+
+        written = self._records.change(f"{_PREFIX}{client}/", changed)
+        assert written
+        return self._trusted.put(client, _policy(written))
 
     def _read(self, client: str) -> ReadingPolicy:
         record = self._records.read(f"{_PREFIX}{client}/")

@@ -48,6 +48,8 @@ class Reader:
     """The time step of the last code that was taken, so that no code counts twice."""
     totp_failures: tuple[datetime, ...] = ()
     """When the last wrong codes were given."""
+    quiet: str | None = None
+    """Hours in which the reader is told of urgent readings alone, as jobs.reading.quiet_hours reads them."""
 
     def accepts(self, session_id: str, began_at: datetime) -> bool:
         """Return whether a session of this reader, with this id, is valid."""
@@ -103,6 +105,7 @@ def reader_document(reader: Reader) -> dict[str, Any]:
         "client": reader.client,
         "email": reader.email,
         "oidc_subject": reader.oidc_subject,
+        "quiet": reader.quiet,
         "key_id": reader.key_digest[:16],
         "created_at": moment_text(reader.created_at),
         "disabled_at": moment_text(reader.disabled_at) if reader.disabled_at else None,

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from jobs.reading.quiet_hours import quiet_hours
 from jobs.reading.reader import KEY_FORM, Reader, digest_of, new_key, new_reader, read_reader, record_of
 from jobs.record.errors import NotStored
 from jobs.record.ids import is_id
@@ -97,6 +98,15 @@ class Readers:
     def replace_totp(self, reader_id: str) -> Reader:
         """Give the reader a new secret for one-time codes; the one before is void. Raises LookupError."""
         return self.change(reader_id, lambda r: replace(r, totp_generation=r.totp_generation + 1))
+
+    def set_quiet(self, reader_id: str, text: str | None) -> Reader:
+        """Set the hours in which the reader is told of urgent readings alone; None for no such hours.
+
+        Raises ValueError for a text that jobs.reading.quiet_hours does not read, LookupError.
+        """
+        if text is not None:
+            quiet_hours(text)
+        return self.change(reader_id, lambda r: replace(r, quiet=text))
 
     def end_session(self, reader_id: str, session_id: str) -> Reader:
         """End one session: every process refuses it within `trust_seconds`. Raises LookupError."""

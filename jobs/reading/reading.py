@@ -1,7 +1,7 @@
 """Defines the record of a reading: an immutable value with a version, and its legal changes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,6 +17,8 @@ KEPT_OPEN = timedelta(days=7)
 DUE_SECONDS = {Priority.STAT: 3_600, Priority.ROUTINE: 86_400}
 """Seconds until a reading is due, where the client names none."""
 
+MOST_ENTRIES, MOST_REPORTS = 200, 50
+"""Most entries of a history before another claim, and most versions of a report."""
 _OF_A_CLAIM = ("reader", "reader_name", "claimed_at", "touched_at", "draft", "committed", "disagreement")
 
 
@@ -61,12 +63,18 @@ class Reading:
     """Every change: `type`, `at`, `reader`; of a committed finding also what was committed."""
     told: int = 0
     """How many entries of the history have become events."""
+    later: dict[str, Any] = field(default_factory=dict)
+    """Fields of a later version of this program. They are kept: both versions may run side by side."""
 
     def claimed(self, reader: str, name: str, now: datetime) -> "Reading":
         """Return the reading as this reader takes it."""
         if reader in self.excluded:
-            raise IllegalMove(f"{self.id} is for another reader")
-        return self._moved(
+            raise IllegalMove(f"{self.id} is for another reader, who decides the disagreement")
+        lapses = self.lapses_at()
+        waiting = self.released(now, lapsed=True) if lapses and lapses <= now else self
+        if len(waiting.history) > MOST_ENTRIES:
+            raise IllegalMove(f"{self.id} was claimed too often; request a new reading")
+        return waiting._moved(
             ReadingState.CLAIMED, "claimed", now, reader, reader_name=name, claimed_at=now, touched_at=now
         )
 
@@ -105,16 +113,17 @@ class Reading:
             touched_at=now,
         )
 
-    def signed(self, signed_report: dict[str, Any], grade: str | None, now: datetime) -> "Reading":
-        """Return the reading with its first signed report, and the reader's grade of the model's answer."""
+    def signed(self, signed_report: dict[str, Any], disagreement: dict[str, Any], now: datetime) -> "Reading":
+        """Return the reading with its first signed report, and the disagreement with the reader's grade."""
         if not self.committed:
             raise IllegalMove(f"{self.id} has no committed finding")
         signed = self._moved(ReadingState.SIGNED, "signed", now, self.reader)
-        disagreement = {**(self.disagreement or {}), "grade": grade}
         return replace(signed, reports=(signed_report,), disagreement=disagreement, draft=None)
 
     def amended(self, signed_report: dict[str, Any], reader: str, now: datetime) -> "Reading":
         """Return the reading with a later version of its report. The earlier ones stay."""
+        if len(self.reports) >= MOST_REPORTS:
+            raise IllegalMove(f"{self.id} has {MOST_REPORTS} versions of its report; request a new reading")
         amended = self._moved(ReadingState.AMENDED, "amended", now, reader)
         return replace(amended, reports=(*self.reports, signed_report))
 
@@ -125,19 +134,20 @@ class Reading:
 
     def canceled(self, now: datetime) -> "Reading":
         """Return the reading as canceled by its client."""
-        return self._moved(ReadingState.CANCELED, "canceled", now, None, reader_name=self.reader_name)
+        return self._moved(ReadingState.CANCELED, "canceled", now, None)
 
     def expired(self, now: datetime) -> "Reading":
         """Return the reading as expired."""
-        return self._moved(ReadingState.EXPIRED, "expired", now, None, reader_name=self.reader_name)
+        return self._moved(ReadingState.EXPIRED, "expired", now, None)
 
     def told_overdue(self, now: datetime) -> "Reading":
         """Return the reading with the note that it is overdue."""
-        return self._noted("overdue", now, None)
+        return self._noted("overdue", now, None, state=str(self.state))
 
     def told_until(self, number: int) -> "Reading":
         """Return the reading whose first `number` entries of the history have become events."""
-        return replace(self, version=self.version + 1, told=number)
+        # No new version: a reader or client sees no change. Two sweepers may be at it.
+        return replace(self, told=max(self.told, number))
 
     def overdue(self, at: datetime) -> bool:
         """Whether it is still open after its due time."""

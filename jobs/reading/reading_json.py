@@ -16,12 +16,15 @@ _TUPLES = ("groups", "reports", "history", "excluded")
 def reading_to_json(reading: Reading) -> bytes:
     """Write a reading as UTF-8 JSON, times as ISO 8601 in UTC."""
     values = {f.name: getattr(reading, f.name) for f in fields(reading)}
-    return json.dumps(values, default=_plain, separators=(",", ":")).encode()
+    return json.dumps(values.pop("later") | values, default=_plain, separators=(",", ":")).encode()
 
 
 def reading_from_json(text: bytes) -> Reading:
     """Read a reading that `reading_to_json` wrote."""
-    values = json.loads(text)
+    raw = json.loads(text)
+    known = {f.name for f in fields(Reading)}
+    values = {name: value for name, value in raw.items() if name in known}
+    values["later"] = {name: value for name, value in raw.items() if name not in known}
     for name in _MOMENTS:
         if values.get(name):
             values[name] = datetime.fromisoformat(values[name])

@@ -1,27 +1,31 @@
 """Keeps the readings in the object store, beside their jobs. They outlive Redis, and end with their job.
 
-jobs/<job id>/readings/<reading id>/      the record, changed by compare-and-set
-readings/jobs/<reading id>                the id of its job
-readings/queue/<group>/<due>-<reading id> empty; there while a reader of the group may work on it
-due/<day>/<time>-<reading id>.<job id>    the sweeper checks this reading then
+    jobs/<job id>/readings/<reading id>/    the record, changed by compare-and-set
+    jobs/<job id>/answer-seen/<reader id>   empty; this reader has seen the model's answer
+    due/<day>/<time>-<reading id>.<job id>  the sweeper checks this reading then
+
+jobs.reading.reading_index has the indexes.
 """
 
 import hashlib
 import logging
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime, timedelta
-from itertools import islice
 from typing import Any
 
 from ulid import ULID
 
+from jobs.reading.figures import shown
+from jobs.reading.notices import NoticeIndex, Stage
 from jobs.reading.policy import ReadingPolicy
 from jobs.reading.reading import DUE_SECONDS, KEPT_OPEN, Reading
+from jobs.reading.reading_index import MOST_OPEN, Queued, ReadingIndex
 from jobs.reading.reading_json import reading_from_json, reading_to_json
 from jobs.reading.states import Mode
 from jobs.record.errors import Conflict, NotStored, QueueUnavailable
-from jobs.record.ids import is_id, new_id
+from jobs.record.ids import is_id
 from jobs.record.job import Job, moment_text, now
 from jobs.record.states import Priority, State
 from jobs.redis.client import translated
@@ -32,20 +36,18 @@ log = logging.getLogger(__name__)
 
 FOLLOW_UP = timedelta(seconds=30)
 """Time after which the sweeper makes up for what a process that died after a change had left to do."""
-MOST_OPEN = 500
-"""Most open readings of a group that are shown at once, those due first."""
+_AT_ONCE = 16
+"""Records that are read at the same time."""
 
 
-def reading_id_of(job: Job) -> str:
-    """Return the id of the reading that a job asks for itself. It is always the same."""
-    made = ULID.from_str(job.id.removeprefix("job_")).bytes[:6]
-    return f"reading_{ULID(made + hashlib.sha256(f'{job.id} reading'.encode()).digest()[:10])}"
+def reading_id_of(job: Job, number: int = 0) -> str:
+    """Return the id of a job's reading by its number. Two requests at once therefore make one reading."""
+    return _derived_id(job.id.removeprefix("job_"), f"{job.id} reading {number}")
 
 
 def arbitration_id_of(reading: Reading) -> str:
     """Return the id of the reading that decides the disagreement of this one. It is always the same."""
-    made = ULID.from_str(reading.id.removeprefix("reading_")).bytes[:6]
-    return f"reading_{ULID(made + hashlib.sha256(f'{reading.id} arbitration'.encode()).digest()[:10])}"
+    return _derived_id(reading.id.removeprefix("reading_"), f"{reading.id} arbitration")
 
 
 def reading_due(name: str) -> tuple[str, str] | None:
@@ -61,6 +63,8 @@ class Readings:
         self._ledger = ledger
         self._objects = ledger.objects
         self._records = ledger.records
+        self._notices = NoticeIndex(ledger.objects)
+        self.index = ReadingIndex(ledger.objects)
 
     def request(
         self,
@@ -70,24 +74,25 @@ class Readings:
         arbitrates: Reading | None = None,
         **wishes: Any,
     ) -> Reading:
-        """Store a new reading of the job, and return it; the one of this id where it is stored already.
+        """Store the reading of the job that has this id, unless it is stored already, and return it.
 
-        `wishes` may have `priority`, `due_at`, `question` and `callback_url`.
+        `reading_id` is that of the job's first reading, or of the arbitration, unless given. `wishes` may
+        have `priority`, `due_at`, `question` and `callback_url`. Raises NotStored for a deleted job.
         """
-        if reading_id:
-            with suppress(NotStored):
-                return self.read(reading_id)
+        reading_id = reading_id or (arbitration_id_of(arbitrates) if arbitrates else reading_id_of(job))
+        with suppress(NotStored):
+            return self.of(job.id, reading_id)
         at = now()
-        priority = wishes.pop("priority", None) or job.priority
-        due_at = wishes.pop("due_at", None) or at + timedelta(seconds=DUE_SECONDS[Priority(priority)])
+        priority = Priority(wishes.pop("priority", None) or job.priority)
+        due_at = wishes.pop("due_at", None) or at + timedelta(seconds=DUE_SECONDS[priority])
         reading = Reading(
-            id=reading_id or new_id("reading"),
+            id=reading_id,
             job=job.id,
             client=job.client,
             groups=policy.groups,
             # Who decides a disagreement has to see both sides of it.
             mode=Mode.ASSISTED if arbitrates else policy.mode,
-            priority=Priority(priority),
+            priority=priority,
             requested_at=at,
             due_at=due_at,
             history=({"type": "requested", "at": moment_text(at), "reader": None},),
@@ -95,25 +100,33 @@ class Readings:
             excluded=(arbitrates.reader,) if arbitrates and arbitrates.reader else (),
             **wishes,
         )
-        # Before the record: each leads to it, and is void without it.
+        # Before the record: they lead the sweeper to it, which does the rest where this process dies.
         self._follow_up(reading, at + FOLLOW_UP)
         self._follow_up(reading, due_at)
-        self._objects.put(_pointer(reading.id), job.id.encode())
-        self._list(reading)
+        self._notices.plan(reading)
         with suppress(Conflict):
-            self._records.create(_key(reading.job, reading.id), reading_to_json(reading))
+            self._records.create(_key(job.id, reading_id), reading_to_json(reading))
+        reading = self.of(job.id, reading_id)  # Another process may have been faster.
+        self.index.put(reading)
         if self._is_deleted(job.id):
             self.erase_of(job.id)
             raise NotStored(job.id)
+        self._notices.put(reading.id, Stage.REQUESTED, at)
+        self.show(reading)
         self._publish(reading)
         log.info("reading requested", extra={"job": job.id, "client": job.client})
-        return self.read(reading.id)
+        return reading
 
     def read(self, reading_id: str) -> Reading:
         """Return the reading. Raises NotStored."""
-        if not is_id("reading", reading_id):
+        return self.of(self.index.job_of(reading_id), reading_id)
+
+    def of(self, job_id: str, reading_id: str) -> Reading:
+        """Return the reading of this job. Raises NotStored."""
+        record = self._records.read(_key(job_id, reading_id))
+        if record is None:
             raise NotStored(reading_id)
-        return self._of(self._objects.get(_pointer(reading_id)).decode(), reading_id)
+        return reading_from_json(record)
 
     def of_job(self, job_id: str) -> list[Reading]:
         """Return the readings of a job, oldest first."""
@@ -122,23 +135,28 @@ class Readings:
         found = []
         for reading_id in ids:
             with suppress(NotStored):
-                found.append(self._of(job_id, reading_id))
+                found.append(self.of(job_id, reading_id))
         return sorted(found, key=lambda reading: reading.requested_at)
 
     def open(self, groups: Iterable[str]) -> list[Reading]:
         """Return the open readings that readers of these groups may work on, those due first."""
-        ids: dict[str, str] = {}
-        for group in groups:
-            prefix = _queue(group)
-            for key in islice(self._objects.keys(prefix), MOST_OPEN):
-                due, _, reading_id = key.removeprefix(prefix).partition("-")
-                ids[reading_id] = due
-        found = []
-        for reading_id in sorted(ids, key=lambda one: (ids[one], one))[:MOST_OPEN]:
+        queued = sorted({entry for group in groups for entry in self.index.queue(group)})[:MOST_OPEN]
+
+        def read(entry: Queued) -> Reading | None:
             with suppress(NotStored):
-                reading = self.read(reading_id)
-                if reading.state.open:
-                    found.append(reading)
+                return self.of(entry.job_id, entry.reading_id)
+            return None
+
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            found = list(pool.map(read, queued))
+        return [reading for reading in found if reading and reading.state.open]
+
+    def signed_by(self, reader_id: str, most: int) -> list[Reading]:
+        """Return the readings that a reader has signed, at most so many, those signed last first."""
+        found = []
+        for reading_id in self.index.signed_by(reader_id, most):
+            with suppress(NotStored):
+                found.append(self.read(reading_id))
         return found
 
     def change(self, reading: Reading, change: Callable[[Reading], Reading]) -> Reading:
@@ -146,17 +164,10 @@ class Readings:
 
         Raises what `change` raises, and NotStored.
         """
-
-        def changed(record: bytes | None) -> bytes:
-            if record is None:
-                raise NotStored(reading.id)
-            return reading_to_json(change(reading_from_json(record)))
-
         self._follow_up(reading, now() + FOLLOW_UP)
-        written = self._records.change(_key(reading.job, reading.id), changed)
-        assert written
-        after = reading_from_json(written)
-        self._list(after)
+        after = self.save(reading, change)
+        self.index.put(after)
+        self.show(after)
         self._publish(after)
         return after
 
@@ -172,12 +183,20 @@ class Readings:
         assert written
         return reading_from_json(written)
 
-    def check_again(self, reading: Reading) -> datetime | None:
-        """Return when the sweeper has to check an open reading next; None for any other."""
+    def show(self, reading: Reading) -> None:
+        """Show this version in the figures of the readings, unless Redis does not answer."""
+        with suppress(QueueUnavailable):  # The sweeper shows it again.
+            self._ledger.view.reading_figures.show(shown(reading))
+
+    def check_again(self, reading: Reading, at: datetime) -> datetime | None:
+        """Return when the sweeper, which checked an open reading at this time, has to check it next.
+
+        None for any other.
+        """
         if not reading.state.open:
             return None
         times = [reading.due_at, reading.due_at + KEPT_OPEN, reading.lapses_at()]
-        return min((time for time in times if time and time > now()), default=now() + FOLLOW_UP)
+        return min((time for time in times if time and time > at), default=at + FOLLOW_UP)
 
     def note_seen(self, job_id: str, reader_id: str) -> None:
         """Write down that this reader has seen the model's answer to the job."""
@@ -188,26 +207,23 @@ class Readings:
         """Return whether this reader has seen the model's answer to the job."""
         return self._objects.exists(f"jobs/{job_id}/answer-seen/{reader_id}")
 
+    def knows_answer(self, job_id: str, reader_id: str) -> bool:
+        """Return whether this reader has seen the answer, or committed a finding and was shown it then."""
+        committed = any(
+            entry["type"] == "committed" and entry["reader"] == reader_id
+            for reading in self.of_job(job_id)
+            for entry in reading.history
+        )
+        return committed or self.has_seen(job_id, reader_id)
+
     def erase_of(self, job_id: str) -> None:
         """Erase all readings of a job that is deleted."""
         for reading in self.of_job(job_id):
-            for group in reading.groups:
-                self._objects.delete(_listed(group, reading))
-            self._objects.delete(_pointer(reading.id))
+            self.index.remove(reading)
+            self._notices.forget(reading.id)
+            with suppress(QueueUnavailable):
+                self._ledger.view.reading_figures.hide(reading.id)
             self._records.change(_key(job_id, reading.id), lambda _: None, at_any_price=True)
-
-    def _of(self, job_id: str, reading_id: str) -> Reading:
-        record = self._records.read(_key(job_id, reading_id))
-        if record is None:
-            raise NotStored(reading_id)
-        return reading_from_json(record)
-
-    def _list(self, reading: Reading) -> None:
-        for group in reading.groups:
-            if reading.state.open:
-                self._objects.put(_listed(group, reading), b"")
-            else:
-                self._objects.delete(_listed(group, reading))
 
     def _follow_up(self, reading: Reading, at: datetime) -> None:
         self._ledger.due_index.put(f"{reading.id}.{reading.job}", at)
@@ -231,21 +247,13 @@ def worklist_name(group: str) -> str:
     return f"worklist:{group}"
 
 
+def _derived_id(ulid: str, text: str) -> str:
+    return f"reading_{ULID(ULID.from_str(ulid).bytes[:6] + hashlib.sha256(text.encode()).digest()[:10])}"
+
+
 def _folder(job_id: str) -> str:
     return f"jobs/{job_id}/readings/"
 
 
 def _key(job_id: str, reading_id: str) -> str:
     return f"{_folder(job_id)}{reading_id}/"
-
-
-def _pointer(reading_id: str) -> str:
-    return f"readings/jobs/{reading_id}"
-
-
-def _queue(group: str) -> str:
-    return f"readings/queue/{group}/"
-
-
-def _listed(group: str, reading: Reading) -> str:
-    return f"{_queue(group)}{reading.due_at:%Y%m%dT%H%M%S}-{reading.id}"

@@ -1,11 +1,13 @@
 """Defines the report of a reading: the finding, where it lies, and the reader's words."""
 
 import json
+import re
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from jobs.record.job import ImageFacts
 
 FINDINGS = ("fracture", "no_fracture", "not_sure", "not_diagnostic")
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 MOST_TEXT, MOST_ADVICE, MOST_SITES = 4000, 500, 20
 
 
@@ -45,7 +47,7 @@ class Report(TypedDict):
 def checked_report(given: dict[str, Any], image: ImageFacts) -> Report:
     """Return the report that is `given` for an image, with every member. Raises ReportInvalid."""
     finding, sites = checked_finding(given, image)
-    text, advice = str(given.get("text") or "").strip(), str(given.get("advice") or "").strip()
+    text, advice = words(given.get("text")), words(given.get("advice"))
     if len(text) > MOST_TEXT or len(advice) > MOST_ADVICE:
         raise ReportInvalid(f"`text` takes {MOST_TEXT} characters at most, `advice` {MOST_ADVICE}")
     return {
@@ -70,21 +72,48 @@ def checked_finding(given: dict[str, Any], image: ImageFacts) -> tuple[str, list
 
 
 def canonical(value: Any) -> bytes:
-    """Return JSON in one form: members sorted, without spaces, UTF-8. Its SHA-256 stands for the value."""
+    """Return JSON in one form: members sorted, without spaces, UTF-8. Its SHA-256 stands for the value.
+
+    Of a checked report it is the form of RFC 8785, which programs in other languages make as well.
+    """
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return text.encode()
+
+
+def words(text: object) -> str:
+    """Return text of a person with line feeds as its only control characters, as DICOM and FHIR take it.
+
+    Raises ReportInvalid for what is not Unicode.
+    """
+    kept = _CONTROL.sub(" ", "\n".join(str(text or "").splitlines())).strip()
+    try:
+        kept.encode()
+    except UnicodeEncodeError as error:
+        raise ReportInvalid("a text has half of a surrogate pair, and is no Unicode") from error
+    return kept
 
 
 def _site(site: dict[str, Any], image: ImageFacts) -> Site:
     if ("box" in site) == ("point" in site):
         raise ReportInvalid("a site has either a `box` or a `point`")
-    numbers = [float(number) for number in site.get("box") or site["point"]]
+    numbers = [_number(number) for number in site.get("box") or site.get("point") or ()]
+    if len(numbers) != (4 if "box" in site else 2):
+        raise ReportInvalid("a `box` has x, y, width and height, and a `point` has x and y")
     x, y, *size = numbers
     width, height = size or (0.0, 0.0)
     inside = x >= 0 and y >= 0 and x + width <= image.width and y + height <= image.height
     if not inside or (size and not (width > 0 and height > 0)):
         raise ReportInvalid(f"a site lies in the image, which has {image.width} x {image.height} pixels")
     checked: Site = {"box": numbers} if size else {"point": numbers}
-    if bone := str(site.get("bone") or "").strip():
+    if bone := words(site.get("bone")):
         checked["bone"] = bone[:64]
     return checked
+
+
+def _number(number: Any) -> float | int:
+    """Return a number of pixels to three decimals, a whole one without: JSON has it in one form."""
+    try:
+        rounded = round(float(number), 3)
+    except OverflowError as error:
+        raise ReportInvalid("a site lies in the image") from error
+    return int(rounded) if rounded.is_integer() else rounded

@@ -20,6 +20,7 @@ from jobs.redis.client import connect, translated
 from jobs.redis.client_queues import ClientQueues, client_queue_key, drained_key, window_key
 from jobs.redis.delivery_queues import DeliveryQueues, delivery_queue_key, receivers_key
 from jobs.redis.heartbeats import Heartbeats
+from jobs.redis.reading_figures import ReadingFigures
 from jobs.redis.receiver_circuit_breaker import CircuitBreaker
 from jobs.redis.script import script
 from jobs.redis.task_ids import next_task_id
@@ -63,6 +64,7 @@ class View:
         self.circuit_breaker = CircuitBreaker(redis)
         self.delivery_queues = DeliveryQueues(redis)
         self.heartbeats = Heartbeats(redis)
+        self.reading_figures = ReadingFigures(redis)
         self.redis = redis
         self._seconds = seconds
         self._put_if_newer = script(redis, "show")
@@ -110,6 +112,7 @@ class View:
         """Return counts since Redis was wiped last, by name.
 
         `ended:<state>`: jobs that ended. `delivery:<outcome>`: callbacks that ended. `lost`: attempts lost.
+        `reading-...`: those of jobs.redis.reading_figures.
         """
         with translated(self.redis):
             counts: Any = self.redis.hgetall("counts")

@@ -1,4 +1,4 @@
-"""Keeps an index by time of the jobs, uploads and probes that the purger has to check."""
+"""Keeps an index by time: of the jobs, uploads and probes that the purger has to check, for example."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,36 +9,34 @@ from jobs.store.objects import Objects
 
 @dataclass(frozen=True)
 class DueEntry:
-    """One check of one job, upload or probe. `key` is its key in the index."""
+    """One check of what has this name. `key` is its key in the index."""
 
     key: str
     name: str
 
 
 class DueIndex:
-    """The index, at `due/<day>/<time>-<job id>`, or `-<upload or probe id>.<client>`.
+    """The index, at `<prefix><day>/<time>-<name>`. Every method may raise StoreUnavailable."""
 
-    Every method may raise StoreUnavailable.
-    """
-
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: Objects, prefix: str = "due/") -> None:
         self._objects = objects
+        self._prefix = prefix
 
     def put(self, name: str, at: datetime) -> None:
-        """Have this job, upload or probe checked at this time or soon after."""
-        self._objects.put(f"{_key(at)}-{name}", b"")
+        """Have what has this name checked at this time or soon after."""
+        self._objects.put(f"{self._key(at)}-{name}", b"")
 
     def passed(self, at: datetime) -> Iterator[DueEntry]:
         """Return the checks that are due, oldest first. At most one page more than these is listed."""
-        for key in self._objects.keys("due/"):
-            if key >= _key(at):
+        until = self._key(at)
+        for key in self._objects.keys(self._prefix):
+            if key >= until:
                 return
-            yield DueEntry(key, key[len(_key(at)) + 1 :])
+            yield DueEntry(key, key[len(until) + 1 :])
 
     def remove(self, entry: DueEntry) -> None:
         """Remove a check that was made."""
         self._objects.delete(entry.key)
 
-
-def _key(at: datetime) -> str:
-    return f"due/{at.astimezone(UTC):%Y-%m-%d/%H%M%S}"
+    def _key(self, at: datetime) -> str:
+        return f"{self._prefix}{at.astimezone(UTC):%Y-%m-%d/%H%M%S}"

@@ -46,7 +46,7 @@ class Ledger:
     def __init__(self, objects: Objects, view: View, may_delete: bool = True) -> None:
         """`may_delete`: whether this process may delete objects. The sweeper deletes what it may not."""
         self.objects = objects
-        self._may_delete = may_delete
+        self.may_delete = may_delete
         self.view = view
         self.due_index = DueIndex(objects)
         self.unseen = Unseen(objects)
@@ -210,7 +210,7 @@ class Ledger:
         The sweeper checks no job without a marker. Raises QueueUnavailable; the sweeper then tries again.
         """
         self.view.put(job)
-        if self._may_delete:
+        if self.may_delete:
             self.objects.delete(marker_key(job.id))
             self.view.agenda.forget(job.id, job.version)
 

@@ -56,13 +56,25 @@ def test_an_operator_makes_lists_equips_rotates_and_disables_readers(settings, l
     rotated = json.loads(command(settings, "rotate", reader.id).stdout)
     assert readers.of_key(made["reader_key"]) is None
     assert readers.of_key(rotated["reader_key"]).id == reader.id
+    hours = "22:00-07:00 Europe/Berlin"
+    assert json.loads(command(settings, "quiet", reader.id, hours).stdout)["quiet"] == hours
+    assert command(settings, "quiet", reader.id, "at night").returncode == 2
+    assert readers.one(reader.id).quiet == hours
+    assert json.loads(command(settings, "quiet", reader.id).stdout)["quiet"] is None
     disabled = json.loads(command(settings, "disable", reader.id).stdout)
     assert disabled["disabled_at"]
     assert disabled["refused_within_seconds"] == settings.key_seconds
     assert readers.of_key(rotated["reader_key"]) is None
     assert [*readers.in_group("night")] == []
     acts = [(act["action"], act["subject"]) for act in Audit(ledger.objects, redis).entries(since)]
-    names = ("createReader", "replaceReaderCodes", "rotateReaderKey", "disableReader")
+    names = (
+        "createReader",
+        "replaceReaderCodes",
+        "rotateReaderKey",
+        "setQuietHours",
+        "setQuietHours",
+        "disableReader",
+    )
     assert acts == [(name, reader.id) for name in names]
     listed = command(settings, "list").stdout
     assert made["reader_key"] not in listed

@@ -25,7 +25,7 @@ from tests.deploy.manifests import (
     workloads,
 )
 from tests.deploy.rules import RULES
-from tests.test_compose import OPTIONAL_SECRETS
+from tests.test_compose import OPTIONAL
 
 SECTION = (ROOT / "docs/deploy.md").read_text().split("\n## On Kubernetes\n")[1].split("\n## ")[0]
 MAKE, CREATE = re.findall(r"```sh\n(.*?)```", SECTION, re.DOTALL)
@@ -65,8 +65,12 @@ def test_the_secrets_of_the_page_are_those_that_the_parts_want(made: list[Object
     assert {o["metadata"]["namespace"] for o in made} == {"osteo-synergy"}
     there = {(o["metadata"]["name"], key) for o in made for key in o["data"]}
     parts = workloads(build("overlays/small")).values()
-    wanted = {item for workload in parts for item in secrets(workload).items()}
-    assert there == {reference for variable, reference in wanted if variable not in OPTIONAL_SECRETS}
+    assert there == {
+        reference
+        for workload in parts
+        for name, reference in secrets(workload).items()
+        if name not in OPTIONAL
+    }
     assert (FOLDER / "base/namespace.yaml").exists()
     assert "kubectl apply -f deploy/kubernetes/base/namespace.yaml\n" in CREATE
 

@@ -16,7 +16,7 @@ from tests.deploy.manifests import (
     secrets,
     workloads,
 )
-from tests.test_compose import OPTIONAL_SECRETS, OURS, ROLES, SECRETS, SERVICES
+from tests.test_compose import OPTIONAL, OURS, ROLES, SECRETS, SERVICES
 from tests.test_linuxone import SERVICES as ON_LINUXONE
 
 STORES = {"redis", "seaweedfs"}
@@ -27,6 +27,7 @@ SECRET_OF = {
     "REDIS_URL": "redis",
     "OSTEO_SIGNING_KEY": "signing-key",
     "OSTEO_OIDC_CLIENT_SECRET": "oidc",
+    "OSTEO_SMTP_URL": "smtp",
     "FLOWER_BASIC_AUTH": "flower",
 }
 MADE = {"small": "overlays/small", "base": "base", "keda": "overlays/keda", "s390x": "overlays/s390x"}
@@ -92,7 +93,7 @@ def test_every_service_has_the_secrets_of_its_role_and_no_others(name: str):
         for variable in container(ALL[name]).get("env", [])
         if variable.get("valueFrom", {}).get("secretKeyRef", {}).get("optional")
     }
-    assert optional == wanted & OPTIONAL_SECRETS
+    assert optional == wanted & OPTIONAL
 
 
 def test_the_stores_are_given_what_the_roles_have():

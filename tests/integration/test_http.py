@@ -37,7 +37,7 @@ def test_every_request_of_the_page_works_as_pasted(
 
 
 def test_the_python_of_the_page_verifies_a_callback_and_no_forged_one():
-    (block,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    block = next(text for text in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "Webhook" in text)
     secret = webhook_secret("a signing key", "clinic")
     body, headers = signed("msg_1", {"type": "webhook.test"}, [secret], now())
     names = {"webhook_secret": secret, "body": body, "headers": headers}
@@ -53,3 +53,4 @@ def test_every_block_of_the_page_is_run_or_checked():
     shown = PAGE.count("-->\n```json")
     assert languages.count("json") - shown == 1, "the test event; a JSON of a type names it before the block"
     assert languages.count("text") == 1, "the stream of events"
+    assert languages.count("python") == 2, "a callback here; a report in tests/api/readings/test_formats.py"

@@ -54,6 +54,15 @@ def test_the_commands_for_keys_and_the_audit_log_run_as_printed(stack: Stack):
     assert [act["action"] for act in acts] == ["createKey", "rotateKey", "revokeKey"]
 
 
+def test_the_commands_for_readers_run_as_printed(stack: Stack):
+    (block,) = (text for text in BLOCKS if "admin.readers" in text)
+    made, listed, equipped, rotated, *acts, disabled = map(json.loads, pasted(block, stack).splitlines())
+    assert {document["id"] for document in (made, listed, equipped, rotated, disabled)} == {made["id"]}
+    assert made["otpauth"].startswith("otpauth://totp/")
+    assert acts == []
+    assert disabled["disabled_at"]
+
+
 def test_the_command_for_the_story_of_a_job_runs_as_printed(stack: Stack):
     (block,) = (text for text in BLOCKS if "admin.story" in text)
     job = stack.settled(stack.submit()["id"])["id"]

@@ -5,12 +5,15 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
+from datetime import timedelta
 from email import message_from_bytes
 from pathlib import Path
 
+import pyotp
 import pytest
 import urllib3
 
+from jobs.record.job import now
 from model.synthetic import draw_forearm
 from stack.addresses import free_ports
 from stack.parent import end_with_parent
@@ -54,6 +57,12 @@ class Orthanc:
         """The modalities of the series in a study."""
         listed = self.ask("GET", f"/studies/{study}/series").json()
         return {series["MainDicomTags"]["Modality"] for series in listed}
+
+    def tags(self, study: str, modality: str, tag: str) -> list[str]:
+        """A tag of all instances of a modality in a study."""
+        listed = self.ask("GET", f"/studies/{study}/instances").json()
+        of_all = [self.ask("GET", f"/instances/{one['ID']}/simplified-tags").json() for one in listed]
+        return [one[tag] for one in of_all if one["Modality"] == modality]
 
 
 @pytest.fixture
@@ -116,5 +125,37 @@ def test_results_come_back_into_the_study_and_a_second_push_makes_no_jobs(stack:
     assert len(results) == 2
     assert orthanc.series(study) == {"DX", "SR", "OT"}
 
+    signed = verified_report(stack, job_id)
+    assert orthanc.store(signed) == study
+    verified = orthanc.tags(study, "SR", "VerificationFlag")
+    assert sorted(verified) == ["UNVERIFIED", "VERIFIED"]
+
     orthanc.push(study)
     assert set(jobs_of(stack)) - set(before) == {job_id}
+
+
+def verified_report(stack: Stack, job_id: str) -> bytes:
+    """The report of a reading that the development reader has signed, as DICOM."""
+    reading = stack.request("POST", f"/v1/jobs/{job_id}/readings").json()["id"]
+    secret = json.loads((stack.folder / "secrets.json").read_text())["totp_secret"]
+
+    def ask(act: str, body: dict | None = None) -> urllib3.BaseHTTPResponse:
+        headers = {"Authorization": f"Bearer {stack.ready['reader_key']}"}
+        return urllib3.request(
+            "POST",
+            f"{stack.ready['api']}/v1/readings/{reading}/{act}",
+            json=body,
+            headers=headers,
+            timeout=60,
+        )
+
+    ask("claim")
+    ask("commit", {"finding": "fracture"})
+    report = {"finding": "fracture", "sites": [{"point": [9, 9]}], "text": "", "urgent": False, "advice": ""}
+    for step in (0, 1):  # Another test of this session may have taken the present code.
+        code = pyotp.TOTP(secret).at(now() + timedelta(seconds=30 * step))
+        if (answer := ask("sign", {"report": report, "code": code})).status == 200:
+            break
+    assert answer.status == 200, answer.data
+    headers = {"Accept": "application/dicom"}
+    return stack.request("GET", f"/v1/readings/{reading}", headers=headers).data

@@ -59,6 +59,7 @@ def start(folder: Path) -> "subprocess.Popen[str]":
     return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, env=os.environ)
 
 
+@pytest.mark.long
 def test_it_goes_on_after_a_kill_and_what_it_learned_begins_a_network(folder: Path):
     from model.network import build
     from training.network.trunk import begin_with

@@ -95,6 +95,7 @@ def history(run: Path) -> list[tuple[int, int]]:
     return [(json.loads(line)["phase"], json.loads(line)["step"]) for line in lines]
 
 
+@pytest.mark.long
 def test_a_run_that_is_killed_goes_on_and_ends_as_if_it_had_not_been(run: Path):
     assert "run python -m training.train" in start("evaluate", run, "--bundle", "x").communicate()[1]
     first = train(run)

@@ -8,7 +8,7 @@ from typing import Any
 
 from jobs.callbacks.signing import signed
 from jobs.callbacks.url import CallbackTarget, CallbackUrlRefused, parse
-from jobs.lifecycle.reading_request import settle
+from jobs.lifecycle.reading_request import request_reading, settle
 from jobs.reading.documents import links_of_reading
 from jobs.record.documents import DeliveryAttempt, document
 from jobs.record.errors import Conflict, NotStored
@@ -95,6 +95,8 @@ def _deliver(job: Job, context: DeliveryContext) -> None:
         return
     if after.settled:
         settle(after, context.ledger, context.queue)
+    else:  # The process that ended the job may have died before it requested the reading.
+        request_reading(after, context.ledger, context.queue)
 
 
 def event_of(job: Job, ledger: Ledger, public_url: str, at: datetime) -> dict[str, Any]:

@@ -5,10 +5,12 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from threading import Event
 
-from jobs.record.errors import TransientError
+from jobs.reading.readings import Readings
+from jobs.record.errors import NotStored, TransientError
 from jobs.record.ids import is_id
 from jobs.record.job import now
 from jobs.store.compatibility import compare_redis
+from jobs.store.ledger import Ledger
 from worker.sweeper.sweep import Round, Sweeper, check
 
 log = logging.getLogger(__name__)
@@ -48,8 +50,20 @@ def reconcile(sweeper: Sweeper) -> None:
         check(sorted(lacking | studies), Round(now()), sweeper)
     for client, priority in view.client_queues.all():
         queue.feed(client, priority)
+    restore_figures(sweeper.ledger)
     view.agenda.complete_pass(token)
     log.info("the agenda is whole; it lacked %d jobs", found)
+
+
+def restore_figures(ledger: Ledger) -> None:
+    """Show each open reading in the figures that lack it, and none that is open no more."""
+    readings, figures = Readings(ledger), ledger.view.reading_figures
+    listed, shown = set(readings.index.queued()), figures.open()
+    for reading_id in listed ^ shown:
+        try:
+            readings.show(readings.read(reading_id))
+        except NotStored:
+            figures.hide(reading_id)
 
 
 def _chunks(job_ids: Iterator[str]) -> Iterator[Sequence[str]]:

@@ -103,8 +103,10 @@ export class Marks {
 				handle.ariaLabel = `${name()}, end ${n + 1} at ${points[n].map(whole)}. Arrows move it, Delete removes it.`;
 			});
 			const [x, y] = [0, 1].map(axis => Math.max(...at.map(point => point[axis])));
-			set(label, {x: Math.min(x + 10, this.viewer.surface.clientWidth - 130), y: y + 20});
 			label.textContent = isSite ? name() : text();
+			const {clientWidth, clientHeight} = this.viewer.surface;
+			const right = clientWidth - label.getComputedTextLength() - 40;
+			set(label, {x: Math.max(6, Math.min(x + 10, right)), y: Math.min(y + 20, clientHeight - 8)});
 		}
 	}
 

@@ -11,7 +11,7 @@ INTERRUPTED = 130
 EXPLAINED = """\
 exit status:
   0    done
-  1    a job has ended without a result
+  1    a job or a reading has ended without a result
   2    called in a wrong way
   3    the service refused something, or a file could not be read
   4    the service does not answer or is too busy: run it again later

@@ -1,32 +1,24 @@
 """Runs `osteo`: reads the command line, runs one command, and ends with its exit status."""
 
 import argparse
-import asyncio
 import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from osteo_client.async_client import AsyncClient
-from osteo_client.client import Client, JobHandle
-from osteo_client.command import events, keys
+from osteo_client.client import Client
+from osteo_client.command import events, jobs, keys, readings
 from osteo_client.command.exits import EXPLAINED, INTERRUPTED, REFUSED, status_of
-from osteo_client.command.files import Files
-from osteo_client.command.many import Sending, watch
-from osteo_client.command.overlays import Overlays
+from osteo_client.command.jobs import PATIENCE
 from osteo_client.command.progress import Output, Waits
-from osteo_client.command.radiographs import radiographs
 from osteo_client.command.table import table
 from osteo_client.command.whole import write_whole
 from osteo_client.connection import settings
 from osteo_client.errors import OsteoError
-
-PATIENCE, PATIENCE_WITH_MANY = 15.0, 3600.0
-"""Seconds during which a busy service is asked again. A folder may be more than a quota allows at once."""
-
+from osteo_client.reading import TrainingUse, Wish
 
 Run = Callable[[argparse.Namespace, Output], int]
 
@@ -65,104 +57,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def _submit(given: argparse.Namespace, output: Output) -> int:
-    # A table and overlays tell of ends.
-    wait = given.wait or given.csv or given.heatmaps
-
-    async def run() -> int:
-        async with AsyncClient(given.url, given.key, patience=PATIENCE_WITH_MANY) as client:
-            sending = Sending(
-                client,
-                given.url,
-                given.callback,
-                given.priority,
-                output,
-                Files(given.url),
-                say_jobs=not wait,
-                upload=given.upload,
-            )
-            overlays = _overlays(given)
-            files = await sending.all(list(radiographs(given.path, sending.refuse)))
-            status = await watch(client, list(files), files.__getitem__, output, overlays) if wait else 0
-            return max(sending.status, status)
-
-    return asyncio.run(run())
-
-
-def _watch(given: argparse.Namespace, output: Output) -> int:
-    overlays = _overlays(given)
-
-    async def run() -> int:
-        async with AsyncClient(given.url, given.key, patience=PATIENCE_WITH_MANY) as client:
-            job_ids = given.job or [
-                handle.id for state in ("queued", "running") async for handle in client.jobs(state)
-            ]
-            # The oldest end first.
-            return await watch(client, sorted(set(job_ids)), Files(given.url).of, output, overlays)
-
-    return asyncio.run(run())
-
-
-def _status(given: argparse.Namespace, output: Output) -> int:
-    files = Files(given.url)
-
-    def show(handle: JobHandle) -> None:
-        for file in files.of(handle.id) or (None,):
-            output.job(handle.job, file)
-
-    if not given.job:
-        with Client(given.url, given.key, patience=PATIENCE) as client:
-            for handle in client.jobs():
-                show(handle)
-    return _of_each(given, output, show)
-
-
-def _result(given: argparse.Namespace, output: Output) -> int:
-    files, overlays = Files(given.url), _overlays(given)
-
-    def show(handle: JobHandle) -> None:
-        handle.result()
-        names: list[str | None] = [*files.of(handle.id)] or [None]
-        for file in names:
-            output.job(handle.job, file)
-        if overlays:
-            overlays.write(handle.id, names, handle.heatmap())
-
-    return _of_each(given, output, show)
-
-
-def _heatmap(given: argparse.Namespace, output: Output) -> int:
-    with Client(given.url, given.key, patience=PATIENCE) as client:
-        picture = client.job(given.job).heatmap()
-    file = given.output or Path(f"{given.job}.png")
-    file.write_bytes(picture)
-    output.line(str(file), id=given.job, heatmap=str(file))
-    return 0
-
-
-def _cancel(given: argparse.Namespace, output: Output) -> int:
-    def cancel(handle: JobHandle) -> None:
-        handle.cancel()
-        output.job(handle.job)
-
-    return _of_each(given, output, cancel)
-
-
-def _delete(given: argparse.Namespace, output: Output) -> int:
-    files = Files(given.url)
-
-    def delete(handle: JobHandle) -> None:
-        handle.delete()
-        files.drop(handle.id)
-        output.line(f"{handle.id}  deleted", id=handle.id, deleted=True)
-
-    return _of_each(given, output, delete)
-
-
-def _overlays(given: argparse.Namespace) -> Overlays | None:
-    return Overlays(given.heatmaps) if given.heatmaps else None
-
-
 def _keys(do: Callable[[Client, argparse.Namespace, Output], None]) -> Run:
     def run(given: argparse.Namespace, output: Output) -> int:
         with Client(given.url, given.key, patience=PATIENCE) as client:
@@ -178,20 +72,6 @@ def _event(do: Callable[[Client, argparse.Namespace, Output], int]) -> Run:
             return do(client, given, output)
 
     return run
-
-
-def _of_each(given: argparse.Namespace, output: Output, do: Callable[[JobHandle], None]) -> int:
-    """Do the same with each job that is named; one that fails ends none of the others."""
-    status, files = 0, Files(given.url)
-    with Client(given.url, given.key, patience=PATIENCE) as client:
-        for job_id in given.job:
-            try:
-                do(client.job(job_id))
-            except OsteoError as error:
-                for file in files.of(job_id) or (None,):
-                    output.error(error, id=job_id, **({"file": file} if file else {}))
-                status = max(status, status_of(error))
-    return status
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -219,27 +99,35 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(run=run, csv=None)
         return made
 
-    submit = command("submit", _submit, "send X-rays, and the images in whole folders; run again to go on")
+    submit = command(
+        "submit", jobs.submit, "send X-rays, and the images in whole folders; run again to go on"
+    )
     submit.add_argument("path", nargs="+", type=Path, metavar="FILE|FOLDER")
     submit.add_argument("--upload", action="store_true", help="past the API, for large images")
     submit.add_argument("--wait", action="store_true", help="until all have ended, and say how")
     submit.add_argument("--callback", metavar="URL", help="where the service reports each end to")
     submit.add_argument("--priority", choices=("stat", "routine"))
-    status = command("status", _status, "where jobs stand; without a job all of yours, newest first")
+    submit.add_argument("--read", choices=get_args(Wish), help="when a person reads them, too")
+    _add_wishes(submit)
+    what = "whether models may learn from them and their signed readings; denied, unless given"
+    submit.add_argument("--training-use", choices=get_args(TrainingUse), help=what)
+    status = command("status", jobs.status, "where jobs stand; without a job all of yours, newest first")
     status.add_argument("job", nargs="*", metavar="JOB")
-    watching = command("watch", _watch, "wait for jobs, or for all of yours that have not ended")
+    watching = command("watch", jobs.watch, "wait for jobs, or for all of yours that have not ended")
     watching.add_argument("job", nargs="*", metavar="JOB")
-    result = command("result", _result, "what was found, waited for")
+    result = command("result", jobs.result, "what was found, waited for")
     result.add_argument("job", nargs="+", metavar="JOB")
     for made in (submit, status, watching, result):
         made.add_argument("--csv", type=Path, metavar="FILE", help="write a table, a row for each X-ray")
     for made in (submit, watching, result):
         made.add_argument("--heatmaps", type=Path, metavar="DIR", help="write the overlays there")
-    heatmap = command("heatmap", _heatmap, "fetch the overlay picture, waited for")
+    heatmap = command("heatmap", jobs.heatmap, "fetch the overlay picture, waited for")
     heatmap.add_argument("job", metavar="JOB")
     heatmap.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: JOB.png")
-    command("cancel", _cancel, "give up the analysis of jobs").add_argument("job", nargs="+", metavar="JOB")
-    command("delete", _delete, "erase jobs, their images and results").add_argument(
+    command("cancel", jobs.cancel, "give up the analysis of jobs").add_argument(
+        "job", nargs="+", metavar="JOB"
+    )
+    command("delete", jobs.delete, "erase jobs, their images and results").add_argument(
         "job", nargs="+", metavar="JOB"
     )
     study = command("study", _event(events.study), "send up to 20 X-rays of one bone as one study")
@@ -252,6 +140,7 @@ def _parser() -> argparse.ArgumentParser:
     probe.add_argument("probe", metavar="URL|PROBE")
     redeliver = command("redeliver", _event(events.redeliver), "have a callback sent once more")
     redeliver.add_argument("id", metavar="JOB|STUDY")
+    _add_readings(commands, command)
     within = commands.add_parser("keys", help="see, make, replace and end your API keys").add_subparsers(
         required=True, metavar="COMMAND"
     )
@@ -264,3 +153,28 @@ def _parser() -> argparse.ArgumentParser:
     command("rotate", _keys(keys.rotate), what, within).add_argument("id", metavar="ID")
     command("revoke", _keys(keys.revoke), "end a key now", within).add_argument("id", metavar="ID")
     return parser
+
+
+def _add_readings(commands: Any, command: Callable[..., argparse.ArgumentParser]) -> None:
+    within = commands.add_parser(
+        "readings", help="have persons read jobs, and see what they signed"
+    ).add_subparsers(required=True, metavar="COMMAND")
+    listed = command("list", _event(readings.show_all), "the readings of jobs, oldest first", within)
+    listed.add_argument("job", nargs="+", metavar="JOB")
+    request = command("request", _event(readings.request), "have a person read the X-rays of jobs", within)
+    request.add_argument("job", nargs="+", metavar="JOB")
+    request.add_argument("--priority", choices=("stat", "routine"), help="that of the job, unless given")
+    what = "where its events go: to that of the job, unless given"
+    request.add_argument("--callback", metavar="URL", help=what)
+    _add_wishes(request)
+    for name, run, what in (
+        ("show", readings.show, "where readings stand, and their reports"),
+        ("wait", readings.wait, "wait until readings are signed, and say what was found"),
+        ("cancel", readings.cancel, "give readings up that are not signed"),
+    ):
+        command(name, _event(run), what, within).add_argument("reading", nargs="+", metavar="READING")
+
+
+def _add_wishes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--due-seconds", type=int, metavar="N", help="when the reading is due")
+    parser.add_argument("--question", metavar="TEXT", help="what the reader is to answer")

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from osteo_client.async_client import AsyncClient, AsyncJobHandle
 from osteo_client.command.exits import ENDED_WITHOUT_RESULT, REFUSED
@@ -38,6 +39,8 @@ class Sending:
     """Whether each job is printed as soon as it is accepted."""
     upload: bool = False
     """Whether images go past the API."""
+    reading: Mapping[str, Any] = field(default_factory=dict)
+    """How each is read, and what for: `read`, `due_seconds`, `question`, `training_use`, as far as given."""
     status: int = 0
     """The exit status so far."""
     _submitted: dict[Path, Submitted] = field(default_factory=dict)
@@ -76,7 +79,8 @@ class Sending:
 
     async def _job_of(self, radiograph: Radiograph) -> str:
         image = radiograph.file.read_bytes()
-        key = key_of(image, self.callback_url, self.priority)
+        # Without a word of readings it is the key of earlier versions: their runs go on.
+        key = key_of(image, self.callback_url, self.priority, *map(str, chain(*sorted(self.reading.items()))))
         submitted = self._submitted_from(radiograph.folder)
         if submitted and (known := submitted.job_of(key)):
             return known
@@ -86,6 +90,7 @@ class Sending:
             priority=self.priority,
             idempotency_key=key,
             upload=self.upload,
+            **self.reading,
         )
         if submitted:
             try:

@@ -10,7 +10,7 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from api.results import dicom_report
-from api.results.dicom_report import NotFileable
+from api.results.filing import NotFileable
 from jobs.record.job import Job
 from tests import pictures
 from tests.results import RESULT, succeeded_job

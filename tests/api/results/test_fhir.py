@@ -8,7 +8,7 @@ from fhirclient.models.fhirabstractbase import FHIRValidationError
 from pydantic import ValidationError
 from pydicom.sr._concepts_dict import concepts
 
-from api.results import fhir
+from api.results import fhir, fhir_parts
 from tests.results import RESULT, succeeded_job
 
 LINKS = {"image": "https://osteo.example/v1/jobs/j/image", "heatmap": "/v1/jobs/j/heatmap"}
@@ -100,7 +100,7 @@ def test_the_codes_are_those_that_dicom_gives_for_their_meanings():
     def meanings(scheme: str, code: str) -> str:
         return " ".join(known[code][0].lower() for known in concepts[scheme].values() if code in known)
 
-    for code, text in [*fhir.PRESENCE.values(), fhir.SUSPECTED, *fhir.LATERALITY.values()]:
+    for code, text in [*fhir.PRESENCE.values(), fhir.SUSPECTED, *fhir_parts.LATERALITY.values()]:
         assert text.lower() in meanings("SCT", code)
     assert meanings("DCM", "122157") == "probability"
 
@@ -111,5 +111,5 @@ def test_a_transaction_makes_each_resource_once_however_often_it_is_sent():
     for entry in bundle["entry"]:
         asked = entry["request"]
         assert (asked["method"], asked["url"]) == ("POST", entry["resource"]["resourceType"])
-        assert parse_qs(asked["ifNoneExist"]) == {"identifier": [f"{fhir.URI}|{entry['fullUrl']}"]}
-        assert {"system": fhir.URI, "value": entry["fullUrl"]} in entry["resource"]["identifier"]
+        assert parse_qs(asked["ifNoneExist"]) == {"identifier": [f"{fhir_parts.URI}|{entry['fullUrl']}"]}
+        assert {"system": fhir_parts.URI, "value": entry["fullUrl"]} in entry["resource"]["identifier"]

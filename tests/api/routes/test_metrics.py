@@ -1,8 +1,14 @@
 """Tests the metrics, parsed by the client of Prometheus."""
 
+from datetime import timedelta
+
 from prometheus_client.parser import text_string_to_metric_families
 
+from jobs.reading.follow_up import follow_up
+from jobs.reading.policy import ReadingPolicy
+from jobs.reading.readings import Readings
 from jobs.record.job import now
+from jobs.redis.queue import JobQueue
 from jobs.store.receivers import Receivers
 from tests import pictures
 from tests.api.conftest import Api
@@ -46,3 +52,25 @@ def test_metrics_follow_jobs_callbacks_and_receivers(api: Api, servers):
     assert after["osteo_dead_letters",] - before["osteo_dead_letters",] == 1
     assert after["osteo_processes", "inference"] == 1
     assert (after["osteo_redis_up",], after["osteo_object_store_up",]) == (1, 1)
+
+
+def test_metrics_follow_readings(api: Api, servers):
+    ledger, before = api.ledger, figures(api)
+    assert before["osteo_readings_waiting", "stat"] == before["osteo_readings_overdue", "stat"] == 0
+    readings, policy = Readings(ledger), ReadingPolicy(groups=("bones",))
+    jobs = [ledger.read(api.submit(PNG).json()["id"]) for _ in range(2)]
+    since = now() - timedelta(hours=2)
+    late, signed = (readings.request(job, policy, priority="stat", due_at=since) for job in jobs)
+    follow_up(late.id, late.job, now(), ledger, JobQueue.connect(servers.redis_url))
+    signed = readings.change(signed, lambda reading: reading.claimed("reader_a", "Ada", now()))
+    readings.save(
+        signed, lambda reading: reading.committed_with("fracture", [], True, {"kind": "missed"}, now())
+    )
+    readings.change(signed, lambda reading: reading.signed({"number": 1}, "1", now()))
+    after = figures(api)
+    assert (after["osteo_readings_waiting", "stat"], after["osteo_readings_waiting", "routine"]) == (1, 0)
+    assert 0 < after["osteo_readings_oldest_seconds", "stat"] < 60
+    assert (after["osteo_readings_overdue", "stat"], after["osteo_readings_overdue_total", "stat"]) == (1, 1)
+    assert after["osteo_reading_turnaround_seconds_count", "stat"] == 1
+    assert after["osteo_reading_turnaround_seconds_bucket", "300.0", "stat"] == 1
+    assert after["osteo_reading_disagreement_total", "missed"] == 1

@@ -15,7 +15,7 @@ from jobs.reading.reading import CLAIM_LASTS, KEPT_OPEN, Reading
 from jobs.reading.readings import Readings, reading_id_of
 from jobs.reading.states import Mode, ReadingState, Wish
 from jobs.record.errors import IllegalMove, NotStored
-from jobs.record.job import Job, now
+from jobs.record.job import Job, moment_text, now
 from tests.conftest import a_job, only_a_tombstone_is_left
 
 URL = "https://clinic.example/hook"
@@ -40,7 +40,8 @@ def claim(reading: Reading, name: str) -> Reading:
 
 
 def report(number: int = 1) -> dict:
-    return {"number": number, "report": {"finding": "fracture", "text": "private"}, "jws": "a.b.c"}
+    said = {"finding": "fracture", "text": "private"}
+    return {"number": number, "report": said, "jws": "a.b.c", "at": moment_text(now()), "reader": "ada"}
 
 
 def events(ledger) -> list[str]:
@@ -91,7 +92,7 @@ def test_deleting_a_job_erases_its_readings(ledger, readings):
         readings.read(reading.id)
     with pytest.raises(NotStored):
         readings.change(reading, lambda present: claim(present, "ada"))
-    assert not list(ledger.objects.keys("readings/"))
+    assert not [key for key in ledger.objects.keys("readings/") if "/notices/" not in key]
 
 
 def test_a_deleted_job_gets_no_reading(ledger, readings):
@@ -99,7 +100,7 @@ def test_a_deleted_job_gets_no_reading(ledger, readings):
     delete(job.id, ledger)
     with pytest.raises(NotStored):
         readings.request(job, POLICY)
-    assert not list(ledger.objects.keys("readings/"))
+    assert not [key for key in ledger.objects.keys("readings/") if "/notices/" not in key]
 
 
 @pytest.mark.parametrize(
@@ -138,9 +139,11 @@ def test_each_change_becomes_one_event_without_a_word_of_the_report(ledger, queu
     reading = readings.change(
         reading, lambda present: present.committed_with("fracture", [], True, {"kind": "none"}, now())
     )
-    reading = readings.change(reading, lambda present: present.signed(report(), None, now()))
+    reading = readings.change(
+        reading, lambda present: present.signed(report(), {"kind": "none", "grade": None}, now())
+    )
     for _ in range(3):
-        follow_up(reading.id, now(), ledger, queue)
+        follow_up(reading.id, reading.job, now(), ledger, queue)
     assert events(ledger) == ["reading.requested", "reading.claimed", "reading.signed"]
     told = b"".join(ledger.objects.get(f"pending/{key}") for key in ledger.pending() if "event_" in key)
     assert b"secret" not in told
@@ -151,14 +154,14 @@ def test_a_claim_lapses_and_the_reading_is_told_overdue_once(ledger, queue, read
     reading = readings.request(stored(ledger), POLICY, due_at=now() + timedelta(minutes=10), callback_url=URL)
     readings.change(reading, lambda present: claim(present, "ada"))
     for _ in range(2):
-        follow_up(reading.id, now() + CLAIM_LASTS, ledger, queue)
+        follow_up(reading.id, reading.job, now() + CLAIM_LASTS, ledger, queue)
     found = readings.read(reading.id)
     assert (found.state, found.reader) == (ReadingState.REQUESTED, None)
     for _ in range(2):
-        follow_up(reading.id, now() + CLAIM_LASTS, ledger, queue)
+        follow_up(reading.id, reading.job, now() + CLAIM_LASTS, ledger, queue)
     assert [entry["type"] for entry in readings.read(reading.id).history].count("overdue") == 1
     assert events(ledger)[-1] == "reading.overdue"
-    follow_up(reading.id, now() + KEPT_OPEN + timedelta(minutes=11), ledger, queue)
+    follow_up(reading.id, reading.job, now() + KEPT_OPEN + timedelta(minutes=11), ledger, queue)
     assert readings.read(reading.id).state is ReadingState.EXPIRED
 
 
@@ -169,9 +172,11 @@ def test_a_grave_disagreement_is_arbitrated_by_another_reader(ledger, queue, rea
         reading,
         lambda present: present.committed_with("no_fracture", [], True, {"kind": "overcalled"}, now()),
     )
-    reading = readings.change(reading, lambda present: present.signed(report(), "3b", now()))
+    reading = readings.change(
+        reading, lambda present: present.signed(report(), {"kind": "overcalled", "grade": "3b"}, now())
+    )
     for _ in range(2):
-        follow_up(reading.id, now(), ledger, queue)
+        follow_up(reading.id, reading.job, now(), ledger, queue)
     (second,) = [other for other in readings.of_job(reading.job) if other.arbitrates]
     assert (second.arbitrates, second.mode) == (reading.id, Mode.ASSISTED)
     with pytest.raises(IllegalMove):

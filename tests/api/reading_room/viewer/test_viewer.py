@@ -462,10 +462,18 @@ def test_the_viewer_fits_and_axe_finds_nothing_at_each_width(
     site: Site, pages: Pages, width: int, height: int, tmp_path: Path
 ):
     with pages(viewport={"width": width, "height": height}) as page:
-        opened(page, site.put("one"))
-        page.keyboard.press("o")
+        opened(page, site.put("one", spacing_plane="patient"))
+        for key in ("o", "m"):
+            page.keyboard.press(key)
+        part(page, "surface").press("Enter")
         page.screenshot(path=tmp_path / f"viewer-{width}.png", full_page=True)
         assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+        text = page.locator(".mark .label").bounding_box()
+        picture = part(page, "surface").bounding_box()
+        assert text
+        assert picture
+        assert text["x"] >= picture["x"]
+        assert text["x"] + text["width"] <= picture["x"] + picture["width"]
         assert not accessibility_faults(page)
 
 

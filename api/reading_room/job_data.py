@@ -1,0 +1,61 @@
+"""Serves the pixels, the preview, the answer and the heat map of a radiograph to its reader's viewer."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+from flask import Blueprint, Response, jsonify
+
+from api.http.problem import Problem
+from api.http.problem_kinds import Slug
+from api.reading_room.parts import Opened, Room
+from api.results.overlay import heat_layer_of
+from api.results.pixels import preview_of
+from jobs.record.errors import NotStored
+
+Made = TypeVar("Made")
+
+
+def add_job_data(pages: Blueprint, parts: Room) -> None:
+    """Add these routes to the reading room."""
+
+    @pages.get("/<job_id>/pixels")
+    def pixels(job_id: str) -> Response:
+        job = parts.open(job_id).job
+        return parts.pixels.answer(job, partial(_stored, partial(parts.ledger.image, job)))
+
+    @pages.get("/<job_id>/preview.jpg")
+    def preview(job_id: str) -> Response:
+        job = parts.open(job_id).job
+        image = _stored(partial(parts.ledger.image, job))
+        return Response(preview_of(job, image, parts.pixels.pictures), content_type="image/jpeg")
+
+    @pages.get("/<job_id>/answer")
+    def answer(job_id: str) -> Response:
+        opened = parts.open(job_id)
+        found = parts.answer(opened)
+        return jsonify(found) if found else _no_answer(opened)
+
+    @pages.get("/<job_id>/heat.png")
+    def heat(job_id: str) -> Response:
+        opened = parts.open(job_id)
+        if not parts.answer(opened):
+            _no_answer(opened)
+        drawn = _stored(partial(heat_layer_of, opened.job))
+        return Response(drawn, content_type="image/png")
+
+
+def _no_answer(opened: Opened) -> Response:
+    """Raise the Problem that says why no answer is shown."""
+    if opened.hidden:
+        detail = "The model's answer is hidden until you commit a finding."
+        raise Problem(Slug.ANSWER_HIDDEN, detail)
+    raise Problem(Slug.NOT_READY, "There is no answer of the model to show.")
+
+
+def _stored(read: Callable[[], Made]) -> Made:
+    try:
+        return read()
+    except NotStored as error:
+        detail = "This picture is missing from the store. Tell the operator the id of the radiograph."
+        raise Problem(Slug.OBJECT_MISSING, detail) from error

@@ -1,0 +1,117 @@
+"""Reads what a reader has typed into the form of a report, and shows it again as it was typed."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from werkzeug.datastructures import MultiDict
+
+from api.http.problem import Problem
+from api.http.problem_kinds import Slug
+from api.readings.signature import digest_of
+from jobs.reading.reading import Reading
+from jobs.reading.report import FINDINGS, MOST_ADVICE, MOST_TEXT
+
+_FORM_OF_A_PLACE = "Write x, y, width and height in pixels, such as 120, 80, 60, 40; or x, y for a point."
+
+
+@dataclass(frozen=True)
+class Typed:
+    """The fields of the form. A site is a `place`, as its numbers were typed, and a `bone`."""
+
+    finding: str = ""
+    sites: tuple[dict[str, str], ...] = ()
+    text: str = ""
+    advice: str = ""
+    urgent: bool = False
+    grade: str = ""
+
+    @classmethod
+    def of_form(cls, form: MultiDict[str, str]) -> "Typed":
+        """Read a form that was sent. Rows of sites without a place are left out."""
+        rows = zip(form.getlist("place"), form.getlist("bone"), strict=False)
+        sites = tuple({"place": place.strip(), "bone": bone.strip()} for place, bone in rows if place.strip())
+        return cls(
+            finding=form.get("finding", ""),
+            sites=sites,
+            # A browser sends each line break as two characters, and counts it as one.
+            text=form.get("text", "").replace("\r\n", "\n"),
+            advice=form.get("advice", "").replace("\r\n", "\n"),
+            urgent=bool(form.get("urgent")),
+            grade=form.get("grade", ""),
+        )
+
+    @classmethod
+    def of_reading(cls, reading: Reading) -> "Typed":
+        """Return what the form of a reading begins with: its draft, its report, or its first finding."""
+        signed = reading.reports[-1]["report"] if reading.reports else None
+        return cls.of_record(reading.draft or signed or reading.committed or {})
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> "Typed":
+        """Return the form of a draft or a report. Another program's draft may hold anything."""
+        sites = record.get("sites") or []
+        return cls(
+            finding=str(record.get("finding") or ""),
+            sites=tuple(_row(site) for site in sites if isinstance(site, dict))
+            if isinstance(sites, list | tuple)
+            else (),
+            text=str(record.get("text") or ""),
+            advice=str(record.get("advice") or ""),
+            urgent=bool(record.get("urgent")),
+            grade=str(record.get("grade") or ""),
+        )
+
+    def draft(self) -> dict[str, Any]:
+        """Return it as a draft, which keeps what is typed wrongly, too."""
+        return asdict(self) | {"sites": [dict(site) for site in self.sites]}
+
+    def report(self) -> dict[str, Any]:
+        """Return it as a report. Raises Problem 422, whose `field` is the field to correct."""
+        if self.finding not in FINDINGS:
+            raise invalid("finding", "Choose a finding.")
+        if len(self.text) > MOST_TEXT:
+            raise invalid("text", f"The text takes {MOST_TEXT} characters; this has {len(self.text)}.")
+        if len(self.advice) > MOST_ADVICE:
+            raise invalid(
+                "advice", f"The advice takes {MOST_ADVICE} characters; this has {len(self.advice)}."
+            )
+        if self.sites and self.finding not in ("fracture", "not_sure"):
+            detail = "Sites go with the findings Fracture and Not sure. Remove them, or change the finding."
+            raise invalid("sites", detail)
+        sites = [_site(number, row) for number, row in enumerate(self.sites, start=1)]
+        return {
+            "finding": self.finding,
+            "sites": sites,
+            "text": self.text,
+            "advice": self.advice,
+            "urgent": self.urgent,
+        }
+
+
+def draft_tag(reading: Reading) -> str:
+    """Return what names the draft that is stored of a reading: another draft has another tag."""
+    return digest_of(reading.draft)[:16]
+
+
+def invalid(field: str, detail: str) -> Problem:
+    """Make the problem of a field of the form."""
+    return Problem(Slug.REPORT_INVALID, detail, field=field)
+
+
+def _row(site: dict[str, Any]) -> dict[str, str]:
+    place = site.get("place")
+    if not isinstance(place, str):
+        numbers = site.get("box") or site.get("point") or []
+        place = ", ".join(f"{number:g}" for number in numbers if isinstance(number, int | float))
+    return {"place": place, "bone": str(site.get("bone") or "")}
+
+
+def _site(number: int, row: dict[str, str]) -> dict[str, Any]:
+    try:
+        numbers = [float(text) for text in row["place"].replace(",", " ").split()]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (2, 4) or not all(abs(value) < 1e6 for value in numbers):
+        raise invalid("sites", f"Site {number} has no place. {_FORM_OF_A_PLACE}")
+    return {"box" if len(numbers) == 4 else "point": numbers} | ({"bone": row["bone"]} if row["bone"] else {})

@@ -1,0 +1,397 @@
+"""Uses the reading room as a doctor does: a real browser at a real server, from sign-in to signature."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+
+from jobs.reading.policy import Policies, ReadingPolicy
+from jobs.reading.readers import Readers
+from jobs.reading.readings import Readings
+from jobs.reading.states import Mode
+from jobs.record.job import Job, now
+from jobs.store.served_model import publish
+from tests.api.conftest import Api, serving
+from tests.api.reading_room.cases import RESULT, SERVED, Codes, put_job, put_reading, radiograph
+from tests.browser import accessibility_faults, watched_page
+from tests.conftest import Servers, a_study
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+FRACTURE = RESULT | {
+    "finding": "fracture",
+    "probability": 0.91,
+    "regions": [{"box": [170, 180, 60, 50], "score": 0.83}, {"box": [300, 60, 50, 40], "score": 0.31}],
+}
+SHOTS = Path(os.environ.get("OSTEO_SCREENSHOTS", "")) if os.environ.get("OSTEO_SCREENSHOTS") else None
+"""Where the screenshots stay, for a person to look at."""
+
+
+@dataclass
+class Doctor:
+    """A reader of a group and a client of the test's own."""
+
+    api: Api
+    key: str
+    codes: Codes
+    group: str
+    client: str
+
+    def colleague(self, name: str) -> "Doctor":
+        """Return another reader of the group."""
+        key, reader = Readers(self.api.records, 0).create(name, frozenset({self.group}))
+        return Doctor(self.api, key, Codes(reader), self.group, self.client)
+
+    def put(self, mode: Mode = Mode.BLIND, result: dict | None = FRACTURE, **job: Any) -> Job:
+        """Put a job whose reading waits for the group."""
+        given = put_job(self.api.ledger, result, client=self.client, **job)
+        put_reading(self.api.ledger, given, mode, self.group)
+        return given
+
+
+Pages = Callable[..., AbstractContextManager["Page"]]
+
+
+@pytest.fixture(scope="module")
+def room(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    # Over TLS the cookie is Secure; this server has none.
+    with serving(servers, tmp_path_factory.mktemp("room"), public_url="http://localhost") as (api, _):
+        yield api
+
+
+@pytest.fixture
+def doctor(room: Api) -> Doctor:
+    name = uuid4().hex[:8]
+    group, client = f"msk-{name}", f"clinic-{name}"
+    publish(room.objects, SERVED)
+    Policies(room.records).put(client, ReadingPolicy((group,), Mode.BLIND))
+    key, reader = Readers(room.records, 0).create("Dr. Ada Bone", frozenset({group}), client)
+    return Doctor(room, key, Codes(reader), group, client)
+
+
+@pytest.fixture
+def pages(browser: "Browser", room: Api) -> Pages:
+    return partial(watched_page, browser, room.url)
+
+
+@contextmanager
+def signed_in(pages: Pages, doctor: Doctor, **options: object) -> Iterator["Page"]:
+    with pages(**options) as page:
+        page.goto("/read")
+        page.get_by_label("Reader key").fill(doctor.key)
+        page.get_by_role("button", name="Sign in").click()
+        page.get_by_role("heading", name="Worklist").wait_for()
+        yield page
+
+
+def analysed(api: Api, job: Job, result: dict = FRACTURE) -> None:
+    """End a job as a worker does."""
+    api.ledger.append(api.ledger.append(job.started("w", now())).succeeded(result, now(), bytes(256)))
+
+
+def drawn(page: "Page") -> None:
+    page.wait_for_selector(".viewer.full")
+
+
+def test_a_doctor_uploads_looks_signs_blind_and_another_one_arbitrates(pages: Pages, doctor: Doctor):
+    from playwright.sync_api import expect
+
+    with signed_in(pages, doctor) as page:
+        page.get_by_text("Send radiographs").click()
+        page.get_by_label("Read by a person").select_option("requested")
+        page.get_by_label("Your reference").fill("wrist 4")
+        page.get_by_label("Question to the reader").fill("Radius?")
+        page.get_by_label("Files:").set_input_files(
+            [
+                {"name": "a.png", "mimeType": "image/png", "buffer": radiograph()},
+                {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"no picture at all"},
+            ]
+        )
+        page.get_by_role("button", name="Send").click()
+        sent = page.get_by_role("list", name="Files being sent")
+        expect(sent.get_by_role("listitem").nth(0)).to_contain_text("a.png sent")
+        expect(sent.get_by_role("listitem").nth(1)).to_contain_text("not an image that we read")
+        rows = page.get_by_role("row", name="wrist 4")
+        expect(rows).to_have_count(2)
+        expect(rows.nth(1)).to_contain_text("waits for the model")
+        (job_id,) = doctor.api.ledger.of_client(doctor.client, None)
+        analysed(doctor.api, doctor.api.ledger.read(job_id))
+        expect(rows.nth(1)).to_contain_text("analysed")
+        expect(rows.nth(0)).to_contain_text("hidden until you commit")
+        assert not accessibility_faults(page)
+
+        rows.nth(0).get_by_role("link").click()
+        drawn(page)
+        expect(page.get_by_text("Radius?")).to_be_visible()
+        page.get_by_role("slider", name="Centre").press("ArrowRight")
+        page.get_by_role("button", name="Claim").click()
+        drawn(page)
+        expect(page.get_by_text("The answer is hidden until you commit a finding.")).to_be_visible()
+        assert "0.91" not in page.content()
+        page.get_by_label("No fracture").check()
+        page.get_by_label("Text", exact=True).fill("Intact.")
+        page.get_by_role("button", name="Commit finding").click()
+        expect(page.get_by_text("The model finds a fracture; the reader finds none.")).to_be_visible()
+        expect(page.locator("g.region")).to_have_count(2)
+        page.get_by_role("slider", name="Heat map").press("End")
+        assert not accessibility_faults(page)
+        page.get_by_label("3b").check()
+        page.get_by_label("One-time code").fill("000000")
+        page.get_by_role("button", name="Sign", exact=True).click()
+        expect(page.get_by_role("alert").filter(has_text="one-time code is wrong")).to_be_visible()
+        page.get_by_label("One-time code").fill(doctor.codes.next())
+        page.get_by_role("button", name="Sign", exact=True).click()
+        expect(page.get_by_text("Signed by Dr. Ada Bone")).to_be_visible()
+        assert not accessibility_faults(page)
+        page.get_by_role("link", name="Worklist").click()
+        expect(page.get_by_text("Signed by you last")).to_be_visible()
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+        page.goto(f"/read/{job_id}")
+        expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+    first, second = Readings(doctor.api.ledger).of_job(job_id)
+    assert first.committed["blind"] is True
+    assert second.arbitrates == first.id
+    bob = doctor.colleague("Dr. Bob Bone")
+    with signed_in(pages, bob) as page:
+        page.get_by_role("row", name="decides a disagreement").get_by_role("link").click()
+        expect(page.get_by_text("You decide")).to_be_visible()
+        page.get_by_role("button", name="Claim").click()
+        drawn(page)
+        page.get_by_label("Fracture", exact=True).check()
+        page.get_by_role("button", name="Mark box").click()
+        surface = page.get_by_role("application").bounding_box()
+        assert surface
+        middle = surface["x"] + surface["width"] / 2, surface["y"] + surface["height"] / 2
+        page.mouse.move(*middle)
+        page.mouse.down()
+        page.mouse.move(middle[0] + 60, middle[1] + 40, steps=3)
+        page.mouse.up()
+        page.get_by_label("Bone").first.fill("radius")
+        page.get_by_label("One-time code").fill(bob.codes.next())
+        page.get_by_role("button", name="Sign", exact=True).click()
+        expect(page.get_by_text("Signed by Dr. Bob Bone")).to_be_visible()
+    (site,) = Readings(doctor.api.ledger).read(second.id).reports[0]["report"]["sites"]
+    assert site["bone"] == "radius"
+    assert len(site["box"]) == 4
+
+
+def test_the_whole_way_goes_by_keyboard_alone(pages: Pages, doctor: Doctor):
+    job = doctor.put()
+    with pages() as page:
+        page.goto("/read")
+
+        def focused() -> str:
+            return page.evaluate(
+                "() => document.activeElement.innerText || document.activeElement.name || ''"
+            )
+
+        def tab_to(name: str, key: str = "Tab") -> None:
+            for _ in range(90):
+                if focused().startswith(name):
+                    return
+                page.keyboard.press(key)
+            raise AssertionError(f"{name} is not reached: {focused()}")
+
+        page.keyboard.type(doctor.key)
+        page.keyboard.press("Enter")
+        page.get_by_role("heading", name="Worklist").wait_for()
+        page.wait_for_selector(".scripted:not([hidden])")
+        page.keyboard.press("/")
+        assert focused().startswith("all")
+        tab_to("Filter")
+        page.keyboard.press("j")
+        assert focused() == "knee 17"
+        page.keyboard.press("Enter")
+        drawn(page)
+        tab_to("To the report")
+        page.keyboard.press("Enter")
+        tab_to("Claim")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#report-form")
+        drawn(page)
+        tab_to("finding")
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("ArrowUp")
+        tab_to("text")
+        page.keyboard.type("Seen by keyboard.")
+        tab_to("Commit finding")
+        page.keyboard.press("Enter")
+        page.wait_for_selector(".compare")
+        drawn(page)
+        tab_to("code")
+        page.keyboard.type(doctor.codes.next())
+        page.keyboard.press("Enter")
+        page.get_by_text("Signed by Dr. Ada Bone").wait_for()
+    (reading,) = Readings(doctor.api.ledger).of_job(job.id)
+    assert reading.reports[0]["report"]["finding"] == "fracture"
+    assert reading.reports[0]["report"]["text"] == "Seen by keyboard."
+
+
+def test_without_script_a_reading_is_signed(pages: Pages, doctor: Doctor):
+    job = doctor.put()
+    with signed_in(pages, doctor, java_script_enabled=False) as page:
+        page.get_by_role("link", name="knee 17").first.click()
+        assert (
+            page.get_by_role("img", name="preview in 8 bits").evaluate("picture => picture.naturalWidth") > 0
+        )
+        page.get_by_role("button", name="Claim").click()
+        page.get_by_label("Fracture", exact=True).check()
+        page.get_by_label("Place", exact=True).fill("170, 180, 60")
+        page.get_by_label("Text", exact=True).fill("Kept")
+        page.get_by_role("button", name="Commit finding").click()
+        assert page.get_by_role("alert").filter(has_text="Site 1 has no place").is_visible()
+        assert page.get_by_label("Text", exact=True).input_value() == "Kept"
+        page.get_by_label("Place", exact=True).first.fill("170, 180, 60, 50")
+        page.get_by_role("button", name="Commit finding").click()
+        assert page.get_by_text("The reader and the model agree.").is_visible()
+        assert page.get_by_text("Fracture, probability 0.91").first.is_visible()
+        page.get_by_label("One-time code").fill(doctor.codes.next())
+        page.get_by_role("button", name="Sign", exact=True).click()
+        assert page.get_by_text("Signed by Dr. Ada Bone").is_visible()
+    (reading,) = Readings(doctor.api.ledger).of_job(job.id)
+    assert reading.reports[0]["report"]["sites"] == [{"box": [170, 180, 60, 50]}]
+
+
+def test_two_windows_lose_no_text(pages: Pages, doctor: Doctor):
+    from playwright.sync_api import expect
+
+    job = doctor.put()
+    with signed_in(pages, doctor) as page:
+        page.clock.install()
+        page.goto(f"/read/{job.id}")
+        page.get_by_role("button", name="Claim").click()
+        page.wait_for_selector("#report-form")
+        drawn(page)
+        other = page.context.new_page()
+        other.goto(f"/read/{job.id}")
+        drawn(other)
+        page.get_by_label("Text", exact=True).fill("First window")
+        page.clock.run_for(11_000)
+        expect(page.get_by_text("Draft saved at")).to_be_visible()
+        other.get_by_label("Text", exact=True).fill("Second window")
+        other.get_by_role("button", name="Save draft").click()
+        expect(other.get_by_role("alert").filter(has_text="Another window of yours")).to_be_visible()
+        assert other.get_by_label("Text", exact=True).input_value() == "Second window"
+        (reading,) = Readings(doctor.api.ledger).of_job(job.id)
+        assert reading.draft["text"] == "First window"
+        other.get_by_role("button", name="Save draft").click()
+        expect(other.get_by_role("alert").filter(has_text="Another window of yours")).to_be_hidden()
+        other.wait_for_function("() => document.getElementById('text').value === 'Second window'")
+    (reading,) = Readings(doctor.api.ledger).of_job(job.id)
+    assert reading.draft["text"] == "Second window"
+
+
+def test_text_outlives_a_session_that_ends_while_it_is_typed(pages: Pages, doctor: Doctor):
+    from playwright.sync_api import expect
+
+    job = doctor.put()
+    with signed_in(pages, doctor) as page:
+        page.goto(f"/read/{job.id}")
+        page.get_by_role("button", name="Claim").click()
+        page.wait_for_selector("#report-form")
+        drawn(page)
+        page.context.clear_cookies()
+        page.get_by_label("Text", exact=True).fill("Typed for long")
+        page.get_by_role("button", name="Save draft").click()
+        expect(page.get_by_role("alert").filter(has_text="No reader is signed in")).to_be_visible()
+        other = page.context.new_page()
+        other.goto("/read")
+        other.get_by_label("Reader key").fill(doctor.key)
+        other.get_by_role("button", name="Sign in").click()
+        other.get_by_role("heading", name="Worklist").wait_for()
+        page.get_by_role("button", name="Save draft").click()
+        expect(page.get_by_role("alert").filter(has_text="No reader is signed in")).to_be_hidden()
+        expect(page.get_by_label("Text", exact=True)).to_have_value("Typed for long")
+    (reading,) = Readings(doctor.api.ledger).of_job(job.id)
+    assert reading.draft["text"] == "Typed for long"
+
+
+def test_two_views_are_side_by_side_and_a_returned_reading_is_shown(pages: Pages, doctor: Doctor):
+    from playwright.sync_api import expect
+
+    study, members = a_study(2, client=doctor.client)
+    jobs = [doctor.put(Mode.ASSISTED, id=job.id, study=study.id) for job in members]
+    doctor.api.ledger.accept_study(study, [])
+    with signed_in(pages, doctor) as page:
+        page.goto(f"/read/{study.id}")
+        expect(page.locator(".viewer.full")).to_have_count(2)
+        assert not accessibility_faults(page)
+        page.get_by_role("link", name="View 1 of 2").click()
+        drawn(page)
+        page.get_by_role("button", name="Claim").click()
+        page.get_by_text("Release or return").click()
+        page.get_by_label("Return to the client").select_option("other_view")
+        page.get_by_role("button", name="Return", exact=True).click()
+        expect(page.get_by_role("heading", name="Worklist")).to_be_visible()
+        page.goto(f"/read/{jobs[0].id}")
+        drawn(page)
+        expect(page.get_by_text("Another view is needed")).to_be_visible()
+
+
+def test_a_dropped_file_is_sent(pages: Pages, doctor: Doctor):
+    from playwright.sync_api import expect
+
+    with signed_in(pages, doctor) as page:
+        page.wait_for_selector(".scripted:not([hidden])")
+        page.evaluate(
+            """async bytes => {
+                const data = new DataTransfer();
+                data.items.add(new File([new Uint8Array(bytes)], "dropped.png"));
+                document.body.dispatchEvent(new DragEvent("drop", {dataTransfer: data, bubbles: true}));
+            }""",
+            list(radiograph(96, 64)),
+        )
+        expect(page.get_by_role("list", name="Files being sent")).to_contain_text("dropped.png sent")
+        expect(page.get_by_role("row", name="no reference")).to_have_count(1)
+
+
+@pytest.mark.parametrize(("width", "height"), [(360, 740), (1280, 800), (3840, 2160)])
+def test_each_page_fits_and_axe_finds_nothing(
+    pages: Pages, doctor: Doctor, width: int, height: int, tmp_path: Path
+):
+    from playwright.sync_api import expect
+
+    shots = SHOTS or tmp_path
+    job = doctor.put(reference="left wrist, case 17")
+    doctor.put(Mode.ASSISTED, reference="ankle")
+    put_job(doctor.api.ledger, None, client=doctor.client, reference="waiting")
+
+    def seen(page: "Page", name: str) -> None:
+        page.screenshot(path=shots / f"{name}-{width}.png", full_page=True)
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+        assert not accessibility_faults(page)
+
+    with signed_in(pages, doctor, viewport={"width": width, "height": height}) as page:
+        page.get_by_text("Send radiographs").click()
+        seen(page, "worklist")
+        page.goto(f"/read/{job.id}")
+        drawn(page)
+        seen(page, "waiting")
+        page.get_by_role("button", name="Claim").click()
+        page.wait_for_selector("#report-form")
+        drawn(page)
+        seen(page, "blind")
+        page.get_by_label("Fracture", exact=True).check()
+        page.get_by_label("Place", exact=True).first.fill("100, 100, 60, 50")
+        page.get_by_label("Text", exact=True).fill("A step in the cortex of the distal radius.")
+        page.get_by_role("button", name="Commit finding").click()
+        page.wait_for_selector(".compare")
+        drawn(page)
+        expect(page.locator("g.region")).to_have_count(2)
+        seen(page, "committed")
+        page.get_by_label("One-time code").fill(doctor.codes.next())
+        page.get_by_role("button", name="Sign", exact=True).click()
+        expect(page.get_by_text("Signed by Dr. Ada Bone")).to_be_visible()
+        drawn(page)
+        seen(page, "signed")
+        page.get_by_text("Amend the report").click()
+        seen(page, "amend")

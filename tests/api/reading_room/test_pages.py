@@ -1,0 +1,426 @@
+"""Tests the worklist, the viewer's page with its forms, and the data of radiographs."""
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from io import BytesIO
+
+import pytest
+
+from api.identity.key_store import Keys
+from jobs.reading.reader import Reader
+from jobs.reading.readers import Readers
+from jobs.reading.reading import Reading
+from jobs.reading.readings import Readings
+from jobs.reading.states import Mode, ReadingState
+from jobs.record.job import Job, now
+from jobs.store.audit import Audit
+from jobs.store.ledger import Ledger
+from tests.api.reading_room.cases import RESULT, TELLING, Codes, put_job, put_reading, radiograph
+from tests.api.reading_room.conftest import OWN, Browser
+from tests.conftest import a_study
+
+JSON = {"Accept": "application/json"}
+
+
+@dataclass
+class Person:
+    """A reader at a browser."""
+
+    browser: Browser
+    reader: Reader
+    codes: Codes
+    csrf: str = ""
+
+    def open(self, path: str, status: int = 200, **given) -> str:
+        answer = self.browser.open(path, **given)
+        assert answer.status_code == status, answer.text
+        return answer.text
+
+    def send(self, path: str, headers: dict | None = None, **form: object):
+        data = {"csrf": self.csrf} | form
+        return self.browser.open(path, "POST", {"Origin": OWN} | (headers or {}), data=data)
+
+    def act(self, reading: Reading, act: str, headers: dict | None = None, **form: object):
+        return self.send(f"/read/readings/{reading.id}/{act}", headers, **form)
+
+    def tag(self, job_id: str) -> str:
+        return self.open(f"/read/{job_id}").split('name="tag" value="')[1].split('"')[0]
+
+
+@pytest.fixture
+def person_of(app, readers: Readers):
+    def made(
+        name: str = "Dr. Ada Bone", groups: frozenset[str] = frozenset({"msk"}), client: str | None = None
+    ):
+        key, reader = readers.create(name, groups, client)
+        browser = Browser(app.test_client())
+        assert browser.sign_in(key).status_code == 303
+        person = Person(browser, reader, Codes(reader))
+        person.csrf = browser.token("/read")
+        return person
+
+    return made
+
+
+@pytest.fixture
+def ada(person_of) -> Person:
+    return person_of()
+
+
+@pytest.fixture
+def job(ledger: Ledger) -> Job:
+    return put_job(ledger)
+
+
+def text_of(html: str) -> str:
+    """The text of a page, in single spaces."""
+    return " ".join(re.sub(r"<[^>]+>", " ", html).split())
+
+
+def test_a_reading_goes_from_the_worklist_to_a_signature_without_script(ada: Person, job: Job, ledger):
+    reading = put_reading(ledger, job)
+    row = text_of(ada.open("/read"))
+    assert "knee 17 left forearm AP hidden until you commit waits" in row
+    assert "Claim" in ada.open(f"/read/{job.id}")
+    assert ada.act(reading, "claim").headers["Location"] == f"/read/{job.id}#report"
+    sites = {"place": ["130, 230, 60, 70", ""], "bone": ["radius", ""]}
+    form = {"finding": "fracture", "text": "Seen.\r\nTwice.", "urgent": "1", **sites}
+    committed = ada.act(reading, "commit", tag=ada.tag(job.id), **form)
+    assert committed.status_code == 303, committed.text
+    page = text_of(ada.open(f"/read/{job.id}"))
+    assert "You committed: Fracture , 1 site, blind." in page
+    assert "The model: Indeterminate, probability 0.47 , 1 region. AI, not reviewed." in page
+    assert "They cannot be compared" in page
+    assert "3b Differ" in page
+    signed = ada.act(reading, "sign", tag=ada.tag(job.id), grade="2a", code=ada.codes.next(), **form)
+    assert signed.status_code == 303, signed.text
+    after = Readings(ledger).read(reading.id)
+    assert after.state is ReadingState.SIGNED
+    assert after.reports[0]["report"] == {
+        "finding": "fracture",
+        "sites": [{"box": [130, 230, 60, 70], "bone": "radius"}],
+        "text": "Seen.\nTwice.",
+        "urgent": True,
+        "advice": "",
+    }
+    assert after.committed["blind"] is True
+    page = text_of(ada.open(f"/read/{job.id}"))
+    assert "Signed by Dr. Ada Bone" in page
+    assert "Graded 2a" in page
+    listed = text_of(ada.open("/read"))
+    assert "Nothing waits to be read." in listed
+    assert "Signed by you last" in listed
+    amended = form | {"finding": "no_fracture", "place": [""], "bone": [""], "reason": "A second look."}
+    assert ada.act(reading, "amend", code=ada.codes.next(), **amended).status_code == 303
+    page = text_of(ada.open(f"/read/{job.id}"))
+    assert "Version 2." in page
+    assert "Earlier versions" in page
+    assert "Amended because : A second look." in page
+
+
+@pytest.mark.parametrize(
+    ("act", "form", "status", "told"),
+    [
+        ("commit", {"finding": ""}, 422, "Choose a finding."),
+        ("commit", {"finding": "fracture", "place": "here", "bone": ""}, 422, "Site 1 has no place."),
+        ("commit", {"finding": "fracture", "place": "1,2,9000,4", "bone": ""}, 422, "480 x 400 pixels"),
+        ("commit", {"finding": "no_fracture", "place": "1,2", "bone": ""}, 422, "Sites go with the findings"),
+        ("commit", {"finding": "not_sure", "advice": "x" * 501}, 422, "takes 500 characters; this has 501"),
+        ("sign", {"finding": "not_sure"}, 403, "Type the one-time code"),
+        ("sign", {"finding": "not_sure", "code": "000000"}, 409, "Commit a finding first"),
+        ("draft", {"tag": "old"}, 412, "Another window of yours"),
+    ],
+)
+def test_a_refused_form_says_what_to_do_and_keeps_what_was_typed(
+    ada: Person, job: Job, ledger, act: str, form: dict, status: int, told: str
+):
+    reading = put_reading(ledger, job)
+    ada.act(reading, "claim")
+    form = {"tag": ada.tag(job.id), "text": "Kept <text>", "finding": "not_sure"} | form
+    answer = ada.act(reading, act, **form)
+    assert answer.status_code == status
+    assert told in text_of(answer.text)
+    assert "Kept &lt;text&gt;" in answer.text
+    if place := form.get("place"):
+        assert f'value="{place}"' in answer.text
+    as_json = ada.act(reading, act, JSON, **form | ({"tag": ada.tag(job.id)} if status != 412 else {}))
+    assert as_json.status_code == status
+    assert as_json.json["field"]
+
+
+def test_what_was_typed_outlives_a_claim_that_another_reader_took(ada, person_of, job: Job, ledger):
+    reading, bob = put_reading(ledger, job), person_of("Dr. Bob Bone")
+    ada.act(reading, "claim")
+    ada.act(reading, "release")
+    assert bob.act(reading, "claim").status_code == 303
+    answer = ada.act(reading, "commit", finding="fracture", text="My text")
+    assert answer.status_code == 409
+    assert "My text" in answer.text
+    assert "Dr. Bob Bone works on" in answer.text
+
+
+def test_a_draft_is_kept_over_other_changes_and_refused_over_a_draft(ada: Person, job: Job, ledger):
+    reading = put_reading(ledger, job)
+    ada.act(reading, "claim")
+    tag = {"If-Match": f'"{ada.tag(job.id)}"'}
+    Readings(ledger).save(reading, lambda present: present.told_until(2))
+    first = ada.act(reading, "draft", JSON | tag, text="One")
+    assert first.status_code == 200, first.text
+    assert ada.act(reading, "draft", JSON | tag, text="Two").status_code == 412
+    assert Readings(ledger).read(reading.id).draft["text"] == "One"
+    second = ada.act(reading, "draft", JSON | {"If-Match": first.headers["ETag"]}, text="Two")
+    assert second.status_code == 200
+    assert "Two" in ada.open(f"/read/{job.id}")
+
+
+def test_no_byte_of_the_answer_reaches_a_blind_reader(ada, person_of, app, job: Job, ledger, readers):
+    reading = put_reading(ledger, job)
+    other = put_job(ledger, study=None)
+    put_reading(ledger, other, Mode.BLIND)
+    bob = person_of("Dr. Bob Bone")
+    routes = [rule for rule in app.url_map.iter_rules() if rule.rule.startswith(("/read", "/v1/readings"))]
+    key, _ = readers.create("Dr. Cid Bone", frozenset({"msk"}))
+    asked = set()
+
+    def walk(reader: Person) -> None:
+        for rule in routes:
+            values = {"reading_id": reading.id, "job_id": job.id, "opened_id": job.id, "own_id": "own-1"}
+            if not rule.arguments <= values.keys() or "GET" not in rule.methods or "static" in rule.rule:
+                continue
+            path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule).format(**values)
+            if path in ("/read/events", "/read/sign-in"):
+                continue
+            for accept in ("text/html", "application/json", "*/*"):
+                headers = {"Accept": accept, "If-None-Match": '"x"', "Accept-Encoding": "identity"}
+                if path.startswith("/v1"):
+                    headers["Authorization"] = f"Bearer {key}"
+                answer = reader.browser.open(path, headers=headers)
+                asked.add((rule.rule, answer.status_code))
+                found = answer.get_data() + str(answer.headers).encode()
+                if answer.headers["Content-Type"] in ("image/jpeg", "application/octet-stream"):
+                    found = str(answer.headers).encode()  # The radiograph itself.
+                for word in TELLING:
+                    told = re.search(rb"(?<![\w.])%s(?!\w)" % re.escape(word.encode()), found, re.IGNORECASE)
+                    assert not told, (path, accept, word)
+
+    walk(ada)
+    ada.act(reading, "claim")
+    walk(ada)
+    walk(bob)
+    assert ("/read/<job_id>/answer", 403) in asked
+    assert ("/read/<job_id>/heat.png", 403) in asked
+    assert ("/read/<job_id>/pixels", 200) in asked
+    assert ("/v1/readings/<reading_id>", 200) in asked
+    assert ("/v1/readings", 200) in asked
+    refused = ada.browser.open(f"/read/{job.id}/answer", headers=JSON)
+    assert refused.json["type"] == "/problems/answer-hidden"
+    ada.act(reading, "commit", tag=ada.tag(job.id), finding="no_fracture")
+    shown = ada.browser.open(f"/read/{job.id}/answer", headers=JSON).json
+    assert shown["probability"] == 0.4711
+    assert [point["meaning"] for point in shown["operating_points"]] == [
+        "Below it hardly any fracture.",
+        "From it mostly fractures.",
+    ]
+    assert ada.browser.open(f"/read/{job.id}/heat.png").content_type == "image/png"
+    walk(bob)
+    assert not Readings(ledger).has_seen(job.id, bob.reader.id)
+    assert Readings(ledger).has_seen(job.id, ada.reader.id)
+
+
+def test_a_job_of_others_is_not_there(ada: Person, person_of, job: Job, ledger):
+    stranger = person_of("Dr. Eve Other", frozenset({"chest"}), "hospital")
+    reading = put_reading(ledger, job)
+    for path in ("", "/pixels", "/preview.jpg", "/answer", "/heat.png"):
+        assert stranger.browser.open(f"/read/{job.id}{path}").status_code == 404
+    for act in ("claim", "release", "return", "draft", "commit", "sign", "amend"):
+        assert stranger.act(reading, act, finding="fracture").status_code == 404
+    assert "knee 17" not in stranger.open("/read")
+    assert ada.browser.open("/read/job_nothing").status_code == 404
+
+
+def test_an_opened_radiograph_is_audited(ada: Person, job: Job, ledger, redis):
+    put_reading(ledger, job)
+    ada.open(f"/read/{job.id}")
+    audit = Audit(ledger.objects, redis)
+    found = [*audit.waiting(), *audit.entries(now() - timedelta(minutes=5))]
+    viewed = [entry for entry in found if entry["action"] == "viewed"]
+    assert [(one["reader"], one["subject"], one["client"]) for one in viewed] == [
+        (ada.reader.id, job.id, "clinic")
+    ]
+
+
+def test_an_assisted_reader_sees_the_answer_and_signs_at_once(ada: Person, job: Job, ledger):
+    reading = put_reading(ledger, job, Mode.ASSISTED)
+    assert "Indeterminate, probability 0.47" in ada.open("/read")
+    ada.act(reading, "claim")
+    page = ada.open(f"/read/{job.id}")
+    assert "Commit finding" not in page
+    form = {"finding": "not_sure", "tag": ada.tag(job.id), "code": ada.codes.next()}
+    assert ada.act(reading, "sign", **form).status_code == 303
+    assert Readings(ledger).read(reading.id).committed["blind"] is False
+
+
+def test_the_worklist_is_ordered_and_filtered(ada: Person, ledger):
+    jobs = {name: put_job(ledger, reference=name) for name in ("later", "late", "stat", "soon")}
+    at = now()
+    put_reading(ledger, jobs["later"], due_at=at + timedelta(hours=5))
+    put_reading(ledger, jobs["late"], due_at=at - timedelta(minutes=90))
+    put_reading(ledger, jobs["stat"], due_at=at + timedelta(hours=9), priority="stat")
+    soon = put_reading(ledger, jobs["soon"], due_at=at + timedelta(hours=1))
+    ada.act(soon, "claim")
+
+    def listed(query: str = "") -> list[str]:
+        page = ada.open(f"/read{query}").split('id="lists"')[1]
+        return re.findall(r"<a data-row [^>]*>(\w+)</a>", page)
+
+    assert listed() == ["late", "stat", "soon", "later"]
+    assert "overdue by 1 h 30 min" in ada.open("/read")
+    assert listed("?priority=stat") == ["stat"]
+    assert listed("?state=overdue") == ["late"]
+    assert listed("?mine=1") == listed("?state=claimed") == ["soon"]
+    assert "No reading fits this filter." in ada.open("/read?mine=1&state=overdue")
+
+    def led(name: str, way: str) -> str:
+        return ada.browser.open(f"/read/{jobs[name].id}/{way}").headers["Location"]
+
+    assert f'rel="next" href="/read/{jobs["stat"].id}/next"' in ada.open(f"/read/{jobs['stat'].id}")
+    assert led("stat", "previous") == f"/read/{jobs['late'].id}"
+    assert led("stat", "next") == f"/read/{jobs['soon'].id}"
+    assert led("later", "next") == led("late", "previous") == "/read"
+
+
+def test_a_reading_is_released_and_returned(ada: Person, job: Job, ledger):
+    reading = put_reading(ledger, job)
+    ada.act(reading, "claim")
+    assert ada.act(reading, "release").headers["Location"] == "/read"
+    ada.act(reading, "claim")
+    refused = ada.act(reading, "return", reason="")
+    assert refused.status_code == 422
+    assert "Choose why" in refused.text
+    assert ada.act(reading, "return", reason="wrong_side", why="Left was asked").status_code == 303
+    assert "It shows the wrong side . Left was asked" in text_of(ada.open(f"/read/{job.id}"))
+
+
+def test_what_a_reader_signed_is_listed_until_its_job_is_deleted(ada: Person, job: Job, ledger):
+    reading = put_reading(ledger, job, Mode.ASSISTED)
+    ada.act(reading, "claim")
+    form = {"finding": "not_sure", "tag": ada.tag(job.id), "code": ada.codes.next()}
+    assert ada.act(reading, "sign", **form).status_code == 303
+    readings = Readings(ledger)
+    assert [one.id for one in readings.signed_by(ada.reader.id, 5)] == [reading.id]
+    readings.erase_of(job.id)
+    assert not list(ledger.objects.keys("readings/signed/"))
+    assert not readings.signed_by(ada.reader.id, 5)
+
+
+def test_a_disagreement_opens_an_arbitration_for_another_reader(ada, person_of, ledger):
+    job = put_job(ledger, RESULT | {"finding": "fracture", "probability": 0.9})
+    reading, bob = put_reading(ledger, job), person_of("Dr. Bob Bone")
+    ada.act(reading, "claim")
+    ada.act(reading, "commit", tag=ada.tag(job.id), finding="no_fracture")
+    assert "The model finds a fracture; the reader finds none." in ada.open(f"/read/{job.id}")
+    form = {"finding": "no_fracture", "grade": "3b", "code": ada.codes.next(), "tag": ada.tag(job.id)}
+    assert ada.act(reading, "sign", **form).status_code == 303
+    assert "Nothing waits" in ada.open("/read")
+    assert "decides a disagreement" in bob.open("/read")
+    page = text_of(bob.open(f"/read/{job.id}"))
+    assert "Another reader disagrees with the model. You decide" in page
+    assert "Graded 3b" in page
+    assert "Signed by Dr. Ada Bone" in page
+
+
+def test_a_client_sees_its_radiographs_page_by_page(person_of, ledger):
+    jobs = [put_job(ledger, RESULT if n else None, reference=f"r{n}") for n in range(3)]
+    put_job(ledger, client="hospital", reference="foreign")
+    clerk = person_of("Clerk", frozenset(), "clinic")
+    page = text_of(clerk.open("/read"))
+    assert "Radiographs of clinic" in page
+    assert "r1 left forearm AP Indeterminate, probability 0.47 analysed" in page
+    assert "waits for the model" in page
+    assert "foreign" not in page
+    older = clerk.open(f"/read?cursor={jobs[1].id}")
+    assert "r0" in older
+    assert "r2" not in older
+    reader = person_of("Reader", frozenset({"msk"}), "clinic")
+    assert "0.47" not in reader.open("/read")
+    assert "open to see" in reader.open("/read")
+
+
+def test_a_clients_own_id_leads_to_its_radiograph(person_of, app, ledger, api_job):
+    clerk = person_of("Clerk", frozenset(), "clinic")
+    answer = clerk.browser.open("/read/own/my-17")
+    assert (answer.status_code, answer.headers["Location"]) == (303, f"/read/{api_job}")
+    stranger = person_of("Other", frozenset(), "hospital")
+    assert stranger.browser.open("/read/own/my-17").status_code == 404
+
+
+@pytest.fixture
+def api_job(app, ledger) -> str:
+    """The id of a job that the clinic submitted under an id of its own."""
+    key = Keys(ledger.records).create("clinic")
+    answer = app.test_client().put(
+        "/v1/jobs/my-17", data=radiograph(), headers={"Authorization": f"Bearer {key}"}
+    )
+    assert answer.status_code == 202, answer.text
+    return answer.json["id"]
+
+
+def test_views_of_a_study_are_side_by_side_as_chosen(person_of, ledger):
+    study, members = a_study(3)
+    jobs = [put_job(ledger, id=job.id, study=study.id) for job in members]
+    ledger.accept_study(study, [])
+    clerk = person_of("Clerk", frozenset(), "clinic")
+    page = clerk.open(f"/read/{study.id}")
+    assert page.count("data-viewer ") == 2
+    page = clerk.open(f"/read/{study.id}?view=1&view=3")
+    assert f"/read/{jobs[2].id}/pixels" in page
+    assert f"/read/{jobs[1].id}/pixels" not in page
+    stranger = person_of("Other", frozenset(), "hospital")
+    assert stranger.browser.open(f"/read/{study.id}").status_code == 404
+
+
+def test_radiographs_are_sent_from_the_page(person_of, ledger):
+    clerk = person_of("Clerk", frozenset(), "clinic")
+
+    def send(headers: dict, *files: tuple[bytes, str], **fields: str):
+        images = [(BytesIO(data), name) for data, name in files]
+        form = {"csrf": clerk.csrf, "image": images, **fields}
+        return clerk.browser.open("/read/jobs", "POST", {"Origin": OWN} | headers, data=form)
+
+    sent = send(JSON, (radiograph(), "a.png"), reference="hand 3", priority="stat", read="")
+    assert sent.status_code == 201, sent.text
+    job = ledger.current(sent.json["jobs"][0]["id"])
+    assert (job.client, job.reference, job.priority, job.key) == ("clinic", "hand 3", "stat", clerk.reader.id)
+    two = send({}, (radiograph(64, 48), "a.png"), (radiograph(48, 64), "b.png"))
+    assert two.headers["Location"] == "/read"
+    mixed = send({}, (radiograph(32, 48), "c.png"), (b"no picture at all", "d.txt"))
+    assert mixed.status_code == 422
+    assert "d.txt" in mixed.text
+    assert "c.png" not in mixed.text
+    assert len(list(ledger.of_client("clinic", None))) == 4
+    assert send(JSON).status_code == 400
+    reader = person_of("Reader", frozenset({"msk"}))
+    refused = reader.send("/read/jobs", JSON, image=[(BytesIO(radiograph()), "a.png")])
+    assert refused.status_code == 403
+    forged = clerk.browser.open("/read/jobs", "POST", JSON, data={"image": [(BytesIO(b"x"), "a")]})
+    assert forged.json["type"] == "/problems/form-expired"
+
+
+def test_events_tell_of_a_new_reading_and_carry_nothing_of_it(ada: Person, job: Job, ledger):
+    stream = ada.browser.open("/read/events", headers={"Accept": "text/event-stream"}, buffered=False)
+    pieces = stream.response
+    assert next(pieces) in (b"event: changed\ndata: {}\n\n", "event: changed\ndata: {}\n\n")
+    put_reading(ledger, job)
+    assert "changed" in str(next(pieces))
+    stream.close()
+
+
+def test_pixels_and_preview_are_those_of_the_radiograph(ada: Person, job: Job, ledger):
+    put_reading(ledger, job)
+    pixels = ada.browser.open(f"/read/{job.id}/pixels", headers={"Accept-Encoding": "identity"})
+    facts = json.loads(pixels.headers["Osteo-Pixels"])
+    assert (facts["columns"], facts["rows"]) == (480, 400)
+    assert len(pixels.data) == 480 * 400 * 2
+    assert ada.browser.open(f"/read/{job.id}/preview.jpg").data[:2] == b"\xff\xd8"

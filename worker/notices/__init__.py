@@ -1,0 +1,1 @@
+"""Tells readers, by e-mail and Web Push, that a reading waits."""
