@@ -7,8 +7,8 @@ from contextlib import closing
 from typing import Any
 
 from admin.command import print_lines, settings_of_command
+from api.identity.links import Links, subject_of
 from api.identity.totp import otpauth_uri, totp_secret
-from jobs.reading.links import Links, subject_of
 from jobs.reading.reader import Reader, reader_document
 from jobs.reading.readers import Readers
 from jobs.record.errors import TransientError
@@ -87,6 +87,7 @@ def _lines(arguments: argparse.Namespace, settings: Settings, stores: Stores) ->
     elif arguments.command == "quiet":
         reader = readers.set_quiet(arguments.id, arguments.hours)
         _record(stores, "setQuietHours", reader)
+        yield reader_document(reader)
     elif arguments.command == "link":
         if not settings.oidc_issuer:
             raise SettingsError("OSTEO_OIDC_ISSUER is not set: it names the provider")

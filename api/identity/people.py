@@ -5,11 +5,11 @@ from typing import Self
 
 from api.identity.attempts import Attempts
 from api.identity.csrf import Csrf
+from api.identity.links import Links
 from api.identity.oidc import Provider
 from api.identity.oidc_flows import Flows
 from api.identity.session import Sessions
 from api.identity.totp import Codes
-from jobs.reading.links import Links
 from jobs.reading.readers import Readers
 from jobs.settings import Settings
 from jobs.store.stores import Stores

@@ -5,6 +5,7 @@ import logging
 from flask import Blueprint, g, redirect, request
 from werkzeug.wrappers import Response
 
+from api.identity.links import subject_of
 from api.identity.oidc import PersonRefused, Provider, ProviderAway
 from api.identity.oidc_flows import COOKIE, SECONDS, Flow
 from api.identity.people import People
@@ -13,7 +14,6 @@ from api.reading_room.access import own_page, without_session
 from api.reading_room.page import page, room
 from api.reading_room.sign_in_form import SignInForm
 from api.routes.health import check_compatibility
-from jobs.reading.links import subject_of
 from jobs.reading.reader import digest_of
 from jobs.store.compatibility import Compatibility
 

@@ -41,7 +41,7 @@ class Reader:
     ended_sessions: tuple[tuple[str, datetime], ...] = ()
     """The ids of sessions that were signed out of, each with the time at which it expires anyway."""
     oidc_subject: str | None = None
-    """The person at the OpenID Connect provider who may sign in as this reader: see links.py."""
+    """The person at the OpenID Connect provider who may sign in as this reader: issuer, space and `sub`."""
     totp_generation: int = 0
     """How often the secret of the one-time codes was replaced."""
     totp_step: int = 0

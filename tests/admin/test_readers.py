@@ -10,7 +10,7 @@ import pyotp
 import pytest
 
 from admin.audit import acts_of_reader
-from jobs.reading.links import Links
+from api.identity.links import Links
 from jobs.reading.reader import digest_of
 from jobs.reading.readers import Readers
 from jobs.record.job import now

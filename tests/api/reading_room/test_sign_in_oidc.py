@@ -20,10 +20,10 @@ from werkzeug.serving import make_server
 from werkzeug.test import TestResponse
 
 from api.identity.attempts import OF_ADDRESS
+from api.identity.links import Links, subject_of
 from api.identity.oidc import Provider
 from api.identity.oidc_flows import COOKIE, SECONDS
 from api.identity.session import COOKIE as SESSION_COOKIE
-from jobs.reading.links import Links, subject_of
 from jobs.reading.readers import Readers
 from jobs.settings import Settings, SettingsError
 from stack.addresses import free_ports
