@@ -1,4 +1,4 @@
-"""Makes, lists and changes readers: `python -m admin.readers create|list|disable|rotate|totp|quiet`."""
+"""Makes, lists and changes readers: `python -m admin.readers create|list|...`; `--help` lists all."""
 
 import argparse
 import sys
@@ -7,6 +7,7 @@ from contextlib import closing
 from typing import Any
 
 from admin.command import print_lines, settings_of_command
+from api.identity.links import Links, subject_of
 from api.identity.totp import otpauth_uri, totp_secret
 from jobs.reading.reader import Reader, reader_document
 from jobs.reading.readers import Readers
@@ -56,6 +57,11 @@ def _parser() -> argparse.ArgumentParser:
     quiet = commands.add_parser("quiet", help="set the hours in which only stat readings are told")
     quiet.add_argument("id")
     quiet.add_argument("hours", nargs="?", help="such as '22:00-07:00 Europe/Berlin'; none without it")
+    link = commands.add_parser(
+        "link", help="let a person at the OpenID Connect provider sign in as a reader, in place of another"
+    )
+    link.add_argument("id")
+    link.add_argument("--subject", required=True, help="what the provider calls the person: `sub`")
     return parser
 
 
@@ -81,6 +87,13 @@ def _lines(arguments: argparse.Namespace, settings: Settings, stores: Stores) ->
     elif arguments.command == "quiet":
         reader = readers.set_quiet(arguments.id, arguments.hours)
         _record(stores, "setQuietHours", reader)
+        yield reader_document(reader)
+    elif arguments.command == "link":
+        if not settings.oidc_issuer:
+            raise SettingsError("OSTEO_OIDC_ISSUER is not set: it names the provider")
+        subject = subject_of(settings.oidc_issuer, arguments.subject)
+        reader = Links(stores.records, readers).link(arguments.id, subject)
+        _record(stores, "linkReader", reader)
         yield reader_document(reader)
     else:
         reader = readers.disable(arguments.id)

@@ -20,6 +20,7 @@ from gunicorn.workers.base import Worker
 
 from api.http.threads import CONNECTIONS, THREADS
 from api.identity.caller import CLIENT, KEY, READER
+from api.identity.oidc import Provider
 from jobs.record.errors import TransientError
 from jobs.record.job import moment_text, now
 from jobs.redis.changes import Changes
@@ -85,7 +86,9 @@ def on_starting(_: Arbiter) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     try:
         # The workers, which this process forks, must not inherit its connections.
-        with closing(Stores.connect(Settings.from_environment(os.environ))) as stores:
+        settings = Settings.from_environment(os.environ)
+        Provider.of(settings)
+        with closing(Stores.connect(settings)) as stores:
             stores.check()
     except SettingsError as error:
         print(error, file=sys.stderr)

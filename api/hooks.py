@@ -200,6 +200,7 @@ def audit_requests(app: Flask, audit: Audit) -> None:
                     status=response.status_code,
                     trace=trace_id(g.traceparent),
                     request=request_id_of_thread.get(),
+                    method=g.get("sign_in_method"),
                 )
                 # Requests that erase or change are rare: each is written before it is answered.
                 (audit.record_durably if durable else audit.record)(entry)

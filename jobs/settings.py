@@ -1,6 +1,7 @@
 """Reads the settings of the service from the environment, once, at the entry points. All are in one table."""
 
 import difflib
+import ipaddress
 import logging
 import re
 from collections.abc import Mapping
@@ -51,6 +52,23 @@ def list_of_origins(text: str) -> frozenset[str]:
     if not all(ORIGIN.fullmatch(origin) for origin in origins):
         raise ValueError(text)
     return origins
+
+
+def is_loopback(host: str | None) -> bool:
+    """Return whether the host of a URL is this machine, by name or address."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False
+
+
+def https_url(text: str) -> str:
+    """Return a URL that begins with https://, or with http:// at loopback. Raises ValueError for another."""
+    parts = urlsplit(text)
+    secure = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))
+    if not secure or not parts.hostname or parts.username is not None or parts.fragment:
+        raise ValueError(text)
+    return text
 
 
 def _mail_server(text: str) -> str:
@@ -183,6 +201,15 @@ class Settings:
     """Origins whose pages may use the API from a browser, separated by commas; none unless set."""
     frame_ancestors: frozenset[str] = _setting("OSTEO_FRAME_ANCESTORS", frozenset(), list_of_origins)
     """Origins of the same site whose pages may show the reading room in a frame; none unless set."""
+    oidc_issuer: str | None = _setting("OSTEO_OIDC_ISSUER", None, https_url)
+    """The OpenID Connect provider at which readers may sign in, just as it names itself; unset means by key
+    alone."""
+    oidc_client_id: str | None = _setting("OSTEO_OIDC_CLIENT_ID", None)
+    """The id of this service at that provider."""
+    oidc_client_secret: str | None = field(
+        default=None, repr=False, metadata={"env": "OSTEO_OIDC_CLIENT_SECRET", "kind": str, "within": None}
+    )
+    """The secret of this service at that provider."""
     view_seconds: int = _setting("OSTEO_VIEW_SECONDS", 86_400, int, (60, _CENTURY))
     """How long a job stays in Redis after its last change; the object store keeps it."""
     log_level: str = _setting("OSTEO_LOG_LEVEL", "INFO", _log_level)

@@ -31,7 +31,7 @@ KNOWN_ELSEWHERE = {
 }
 SECRETS = re.compile(r"PASSWORD|SECRET|KEY|AUTH|TOKEN|REDIS_URL|BROKER_URL|SMTP_URL")
 NO_SECRETS = {"AWS_ACCESS_KEY_ID", "OSTEO_KEY_SECONDS"}
-OPTIONAL = {"OSTEO_SMTP_URL"}
+OPTIONAL = {"OSTEO_SMTP_URL", "OSTEO_OIDC_CLIENT_SECRET"}
 """Secrets without which the service runs."""
 every_service = pytest.mark.parametrize("name", SERVICES)
 RUNNING = [name for name, service in SERVICES.items() if "profiles" not in service]
@@ -67,7 +67,7 @@ def test_every_setting_that_a_service_is_given_exists(name: str) -> None:
 @pytest.mark.parametrize("name", ROLES)
 def test_every_role_is_given_every_setting_that_is_no_secret(name: str) -> None:
     given = SERVICES[name]["environment"]
-    secret = {"OSTEO_SIGNING_KEY", "OSTEO_SMTP_URL"}
+    secret = {"OSTEO_SIGNING_KEY", *OPTIONAL}
     assert set(settings.NAMES) - given.keys() <= secret
     for variable in set(settings.NAMES) - {"S3_ENDPOINT_URL", "REDIS_URL", *secret}:
         assert f"${{{variable}:-" in given[variable], f"{variable} must come from the environment"
@@ -75,7 +75,7 @@ def test_every_role_is_given_every_setting_that_is_no_secret(name: str) -> None:
 
 def test_every_service_has_the_secrets_that_it_needs_and_no_others() -> None:
     needed = {
-        "api": {*S3_ACCOUNT, "REDIS_URL", "OSTEO_SIGNING_KEY"},
+        "api": {*S3_ACCOUNT, "REDIS_URL", "OSTEO_SIGNING_KEY", "OSTEO_OIDC_CLIENT_SECRET"},
         "inference": {*S3_ACCOUNT, "REDIS_URL"},
         "delivery": {*S3_ACCOUNT, "REDIS_URL", "OSTEO_SIGNING_KEY", "OSTEO_SMTP_URL"},
         "sweeper": {*S3_ACCOUNT, "REDIS_URL"},

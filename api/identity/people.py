@@ -5,6 +5,9 @@ from typing import Self
 
 from api.identity.attempts import Attempts
 from api.identity.csrf import Csrf
+from api.identity.links import Links
+from api.identity.oidc import Provider
+from api.identity.oidc_flows import Flows
 from api.identity.session import Sessions
 from api.identity.totp import Codes
 from jobs.reading.readers import Readers
@@ -14,18 +17,24 @@ from jobs.store.stores import Stores
 
 @dataclass(frozen=True)
 class People:
-    """Who people are, and whether a request is theirs. `secure`: cookies are sent over TLS alone."""
+    """Who people are, and whether a request is theirs. `secure`: cookies are sent over TLS alone.
+
+    `provider` is that of OpenID Connect; None where readers sign in by key alone.
+    """
 
     readers: Readers
     sessions: Sessions
     codes: Codes
     csrf: Csrf
     attempts: Attempts
+    provider: Provider | None
+    flows: Flows
+    links: Links
     secure: bool
 
     @classmethod
     def over(cls, settings: Settings, stores: Stores) -> Self:
-        """Make it over these stores."""
+        """Make it over these stores. Raises SettingsError."""
         readers = Readers(stores.records, settings.key_seconds)
         return cls(
             readers,
@@ -33,5 +42,8 @@ class People:
             Codes(readers, stores.signing_key),
             Csrf(stores.signing_key, settings.public_url),
             Attempts(stores.redis, settings.redis_url),
+            Provider.of(settings),
+            Flows(stores.signing_key, stores.redis),
+            Links(stores.records, readers),
             secure=not settings.public_url.startswith("http://"),
         )

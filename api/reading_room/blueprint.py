@@ -8,6 +8,7 @@ from api.reading_room.access import admit
 from api.reading_room.page import ROOM
 from api.reading_room.push import Push, add_push
 from api.reading_room.sign_in import add_sign_in
+from api.reading_room.sign_in_oidc import add_oidc_sign_in
 from api.reading_room.static_files import add_static_files
 from jobs.store.compatibility import Compatibility
 
@@ -28,4 +29,6 @@ def reading_room(people: People, compatibility: Compatibility, push: Push) -> Bl
     add_static_files(pages)
     add_sign_in(pages, people, compatibility)
     add_push(pages, push)
+    if people.provider:
+        add_oidc_sign_in(pages, people, people.provider, compatibility)
     return pages

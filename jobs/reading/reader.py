@@ -40,6 +40,8 @@ class Reader:
     """Sessions that began before it are void: it is the time of the last change of the key."""
     ended_sessions: tuple[tuple[str, datetime], ...] = ()
     """The ids of sessions that were signed out of, each with the time at which it expires anyway."""
+    oidc_subject: str | None = None
+    """The person at the OpenID Connect provider who may sign in as this reader: issuer, space and `sub`."""
     totp_generation: int = 0
     """How often the secret of the one-time codes was replaced."""
     totp_step: int = 0
@@ -102,6 +104,7 @@ def reader_document(reader: Reader) -> dict[str, Any]:
         "groups": sorted(reader.groups),
         "client": reader.client,
         "email": reader.email,
+        "oidc_subject": reader.oidc_subject,
         "quiet": reader.quiet,
         "key_id": reader.key_digest[:16],
         "created_at": moment_text(reader.created_at),

@@ -81,7 +81,7 @@ class Readers:
 
     def disable(self, reader_id: str) -> Reader:
         """End the reader's key and sessions for good. Raises LookupError."""
-        return self._change(reader_id, lambda r: replace(r, disabled_at=r.disabled_at or now()))
+        return self.change(reader_id, lambda r: replace(r, disabled_at=r.disabled_at or now()))
 
     def rotate(self, reader_id: str) -> tuple[str, Reader]:
         """Replace the reader's key and end all sessions. Returns the new key, this once, and the reader.
@@ -91,13 +91,13 @@ class Readers:
         before, key = self.one(reader_id), new_key()
         digest = digest_of(key)
         self._objects.put_new(_key_address(digest), reader_id.encode())
-        after = self._change(reader_id, lambda r: replace(r, key_digest=digest, sessions_from=now()))
+        after = self.change(reader_id, lambda r: replace(r, key_digest=digest, sessions_from=now()))
         self._objects.delete(_key_address(before.key_digest))
         return key, after
 
     def replace_totp(self, reader_id: str) -> Reader:
         """Give the reader a new secret for one-time codes; the one before is void. Raises LookupError."""
-        return self._change(reader_id, lambda r: replace(r, totp_generation=r.totp_generation + 1))
+        return self.change(reader_id, lambda r: replace(r, totp_generation=r.totp_generation + 1))
 
     def set_quiet(self, reader_id: str, text: str | None) -> Reader:
         """Set the hours in which the reader is told of urgent readings alone; None for no such hours.
@@ -106,11 +106,11 @@ class Readers:
         """
         if text is not None:
             quiet_hours(text)
-        return self._change(reader_id, lambda r: replace(r, quiet=text))
+        return self.change(reader_id, lambda r: replace(r, quiet=text))
 
     def end_session(self, reader_id: str, session_id: str) -> Reader:
         """End one session: every process refuses it within `trust_seconds`. Raises LookupError."""
-        return self._change(reader_id, lambda reader: reader.without_session(session_id, now()))
+        return self.change(reader_id, lambda reader: reader.without_session(session_id, now()))
 
     def use_totp_step(self, reader_id: str, step: int | None) -> bool:
         """Take the one-time code of a time step; `step` is None for a wrong code, which counts as a failure.
@@ -134,10 +134,12 @@ class Readers:
             used = True
             return replace(reader, totp_step=step, totp_failures=())
 
-        self._change(reader_id, taken)
+        self.change(reader_id, taken)
         return used
 
-    def _change(self, reader_id: str, change: Callable[[Reader], Reader]) -> Reader:
+    def change(self, reader_id: str, change: Callable[[Reader], Reader]) -> Reader:
+        """Replace a reader by what `change`, which may run again, makes of it. Raises LookupError."""
+
         def changed(record: bytes | None) -> bytes:
             if record is None:
                 raise LookupError(f"there is no reader {reader_id}; `list` shows them all")

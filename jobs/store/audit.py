@@ -32,8 +32,8 @@ BATCH = 1000
 class AuditEntry:
     """One act: client, action and subject, HTTP status, trace and request.
 
-    `key` and `reader` are ids, both None for an operator. `client` is "" for an act of a reader of no client
-    that concerns no client's job.
+    `key` and `reader` are ids, both None for an operator. `method` is how a person signed in, key or oidc.
+    `client` is "" for an act of a reader of no client that concerns no client's job.
     """
 
     client: str
@@ -44,6 +44,7 @@ class AuditEntry:
     trace: str | None = None
     request: str | None = None
     reader: str | None = None
+    method: str | None = None
     at: str = field(default_factory=lambda: moment_text(now()))
     id: str = field(default_factory=lambda: str(ULID()))
 

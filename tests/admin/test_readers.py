@@ -10,6 +10,7 @@ import pyotp
 import pytest
 
 from admin.audit import acts_of_reader
+from api.identity.links import Links
 from jobs.reading.reader import digest_of
 from jobs.reading.readers import Readers
 from jobs.record.job import now
@@ -18,7 +19,7 @@ from tests.api.conftest import ROOT
 from tests.conftest import SIGNING_KEY
 
 
-def command(settings, *arguments: str) -> subprocess.CompletedProcess:
+def command(settings, *arguments: str, **variables: str) -> subprocess.CompletedProcess:
     return subprocess.run(
         (sys.executable, "-m", "admin.readers", *arguments),
         cwd=ROOT,
@@ -28,6 +29,7 @@ def command(settings, *arguments: str) -> subprocess.CompletedProcess:
             "S3_ENDPOINT_URL": settings.s3_endpoint_url,
             "S3_BUCKET": settings.s3_bucket,
             "REDIS_URL": settings.redis_url,
+            **variables,
         },
         capture_output=True,
         text=True,
@@ -110,3 +112,18 @@ def test_the_acts_of_a_reader_are_told_for_every_client(ledger, redis):
         audit.record_durably(AuditEntry(client, "viewed", reader=reader))
     found = acts_of_reader(audit, "reader_1", now() - timedelta(minutes=1))
     assert sorted(act["client"] for act in found) == ["", "clinic"]
+
+
+def test_an_operator_links_a_person_at_the_provider_to_one_reader(settings, ledger, redis):
+    readers, issuer = Readers(ledger.records, 0), {"OSTEO_OIDC_ISSUER": "https://login.example"}
+    (_, ada), (_, bert) = (readers.create(name, frozenset({"msk"})) for name in ("Ada", "Bert"))
+    without = command(settings, "link", ada.id, "--subject", "a-1")
+    assert (without.returncode, "OSTEO_OIDC_ISSUER" in without.stderr) == (2, True)
+    linked = json.loads(command(settings, "link", ada.id, "--subject", "a-1", **issuer).stdout)
+    assert linked["oidc_subject"] == "https://login.example a-1"
+    assert Links(ledger.records, readers).reader_of("https://login.example a-1", None).id == ada.id
+    taken = command(settings, "link", bert.id, "--subject", "a-1", **issuer)
+    assert (taken.returncode, ada.id in taken.stderr) == (2, True)
+    assert command(settings, "link", "reader_x", "--subject", "a-2", **issuer).returncode == 1
+    found = Audit(ledger.objects, redis).entries(now() - timedelta(minutes=5))
+    assert [(entry["action"], entry["subject"]) for entry in found] == [("linkReader", ada.id)]

@@ -16,7 +16,7 @@ from tests.deploy.manifests import (
     secrets,
     workloads,
 )
-from tests.test_compose import OURS, ROLES, SECRETS, SERVICES
+from tests.test_compose import OPTIONAL, OURS, ROLES, SECRETS, SERVICES
 from tests.test_linuxone import SERVICES as ON_LINUXONE
 
 STORES = {"redis", "seaweedfs"}
@@ -26,6 +26,7 @@ USERS = {"redis": (999, 1000)}
 SECRET_OF = {
     "REDIS_URL": "redis",
     "OSTEO_SIGNING_KEY": "signing-key",
+    "OSTEO_OIDC_CLIENT_SECRET": "oidc",
     "OSTEO_SMTP_URL": "smtp",
     "FLOWER_BASIC_AUTH": "flower",
 }
@@ -69,7 +70,7 @@ def test_every_service_has_the_same_variables(name: str):
     (source,) = only.get("envFrom", []) or [None]
     assert (source is not None) is has_settings
     own = {variable["name"] for variable in only.get("env", [])}
-    known = {*settings.NAMES, "AWS_DEFAULT_REGION"} - {"REDIS_URL", "OSTEO_SIGNING_KEY", "OSTEO_SMTP_URL"}
+    known = {*settings.NAMES, "AWS_DEFAULT_REGION"} - SECRET_OF.keys()
     assert own == set(given) - (known if has_settings else set())
 
 
@@ -87,6 +88,12 @@ def test_every_service_has_the_secrets_of_its_role_and_no_others(name: str):
             assert (secret, key) == ("redis", "REDIS_URL")
         elif name not in STORES:
             assert (secret, key) == (SECRET_OF[variable], variable)
+    optional = {
+        variable["name"]
+        for variable in container(ALL[name]).get("env", [])
+        if variable.get("valueFrom", {}).get("secretKeyRef", {}).get("optional")
+    }
+    assert optional == wanted & OPTIONAL
 
 
 def test_the_stores_are_given_what_the_roles_have():
