@@ -7,6 +7,8 @@ from flask import g
 
 from api.http.problem import Problem
 from api.http.problem_kinds import Slug
+from api.http.slots import Slots
+from api.http.threads import STREAMS, STREAMS_OF_ONE
 from api.identity.people import People
 from api.intake.accept import Intake
 from api.reading_room.answer import shown_answer
@@ -53,6 +55,7 @@ class Room:
     waiting: Waiting
     pixels: PixelAnswers
     people: People
+    streams: Slots = field(default_factory=lambda: Slots(STREAMS, STREAMS_OF_ONE))
     noted: Recent[bool] = field(default_factory=lambda: Recent[bool](_NOTED_SECONDS))
     """The jobs and readers of whom it is written down that the reader has seen the answer."""
 

@@ -85,6 +85,7 @@ def viewer_page(
         # A blind form has no field for a code or a grade.
         fault=("form" if blind and field in ("code", "grade") else field, problem.detail if problem else ""),
         act=act,
+        typed_reason=request.form.get("reason", "") if act == "amend" else "",
         at=now(),
         words=words,
     )
@@ -104,7 +105,11 @@ def _study_page(study_id: str, parts: Room) -> Response:
     if not opened:
         raise Problem(Slug.NO_SUCH_STUDY, "There is no such study, or it is not yours to open.")
     g.action = "viewed"
-    chosen = [int(text) for text in request.args.getlist("view") if text.isdigit() and len(text) < 4]
+    chosen = [
+        int(text)
+        for text in request.args.getlist("view")
+        if text.isascii() and text.isdigit() and len(text) < 4
+    ]
     chosen = [number for number in chosen if 1 <= number <= len(opened)]
     chosen = chosen or list(range(1, min(_SIDE_BY_SIDE, len(opened)) + 1))
     views = [

@@ -30,6 +30,7 @@ class Row:
     job: Job
     due: str
     overdue: bool
+    hidden: bool
     answer: str
 
 
@@ -76,7 +77,8 @@ _WISHES = {
 
 def _rows(found: list[Reading], parts: Room) -> list[Row]:
     at = now()
-    # Beyond what the worklist shows there may be a blind reading of the same radiograph.
+    # Behind the readings that are listed there may be a blind one of the same radiograph.
+    whole = len(found) < MOST_OPEN // 2
     blind = {one.job for one in found if one.hides_answer_from(g.reader.id, g.reader.groups)}
     return [
         Row(
@@ -84,7 +86,8 @@ def _rows(found: list[Reading], parts: Room) -> list[Row]:
             job,
             words.due(reading.due_at, at),
             reading.overdue(at),
-            HIDDEN if job.id in blind else _answer(job, parts) if len(found) < MOST_OPEN else "open to see",
+            job.id in blind,
+            HIDDEN if job.id in blind else _answer(job, parts) if whole else "open to see",
         )
         for reading, job in _with_jobs(found, parts)
     ]

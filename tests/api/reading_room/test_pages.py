@@ -175,6 +175,16 @@ def test_a_draft_is_kept_over_other_changes_and_refused_over_a_draft(ada: Person
     assert "Two" in ada.open(f"/read/{job.id}")
 
 
+@pytest.mark.parametrize(
+    "draft", [{"sites": [{"box": 5}, {"point": [10**400, 1]}, 7]}, {"text": "\ud800"}, {"sites": {"a": 1}}]
+)
+def test_any_draft_of_another_program_is_shown(ada: Person, job: Job, ledger, draft: dict):
+    reading = put_reading(ledger, job)
+    ada.act(reading, "claim")
+    Readings(ledger).save(Readings(ledger).read(reading.id), lambda present: present.drafted(draft, now()))
+    assert "Commit finding" in ada.open(f"/read/{job.id}")
+
+
 def test_no_byte_of_the_answer_reaches_a_blind_reader(ada, person_of, app, job: Job, ledger, readers):
     reading = put_reading(ledger, job)
     other = put_job(ledger, study=None)
@@ -377,6 +387,7 @@ def test_views_of_a_study_are_side_by_side_as_chosen(person_of, ledger):
     page = clerk.open(f"/read/{study.id}?view=1&view=3")
     assert f"/read/{jobs[2].id}/pixels" in page
     assert f"/read/{jobs[1].id}/pixels" not in page
+    assert clerk.open(f"/read/{study.id}?view=%C2%B2&view=99").count("data-viewer ") == 2
     stranger = person_of("Other", frozenset(), "hospital")
     assert stranger.browser.open(f"/read/{study.id}").status_code == 404
 
