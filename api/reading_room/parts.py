@@ -34,8 +34,11 @@ class Opened:
     hidden: bool
     """Whether the model's answer is hidden from the reader."""
 
-    def reading_of(self, reader: Reader) -> Reading | None:
-        """Return the reading that the reader works on, may work on, or signed; else the last one, if any."""
+    def reading_of(self, reader: Reader, named: str = "") -> Reading | None:
+        """Return the reading that is `named`; else that which the reader works on, may work on, or signed.
+
+        Else the last one, if any.
+        """
 
         def place(reading: Reading) -> int:
             mine = reading.reader == reader.id
@@ -43,7 +46,8 @@ class Opened:
                 return 0 if mine else 1 if reader.id not in reading.excluded else 3
             return 2 if mine else 3
 
-        return min(reversed(self.readings), key=place, default=None)
+        first = min(reversed(self.readings), key=place, default=None)
+        return next((reading for reading in self.readings if reading.id == named), first)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from jobs.reading.readers import Readers
 from jobs.reading.reading import Reading
 from jobs.reading.readings import Readings
 from jobs.reading.states import Mode, ReadingState
+from jobs.record.ids import new_id
 from jobs.record.job import Job, now
 from jobs.store.audit import Audit
 from jobs.store.ledger import Ledger
@@ -323,6 +324,20 @@ def test_what_a_reader_signed_is_listed_until_its_job_is_deleted(ada: Person, jo
     readings.erase_of(job.id)
     assert not list(ledger.objects.keys("readings/signed/"))
     assert not readings.signed_by(ada.reader.id, 5)
+
+
+def test_each_of_two_readings_of_a_job_has_its_form(ada: Person, job: Job, ledger):
+    first, second = (
+        put_reading(ledger, job, reading_id=new_id("reading"), question=text)
+        for text in ("First?", "Second?")
+    )
+    assert ada.act(second, "claim").headers["Location"] == f"/read/{job.id}#report"
+    assert ada.act(first, "claim").status_code == 303
+    assert "First?" in ada.open(f"/read/{job.id}?reading={first.id}")
+    refused = ada.act(first, "commit", finding="", text="Of the first")
+    assert refused.status_code == 422
+    assert f"/read/readings/{first.id}/commit" in refused.text
+    assert f"?reading={second.id}" in refused.text
 
 
 def test_a_disagreement_opens_an_arbitration_for_another_reader(ada, person_of, ledger):
