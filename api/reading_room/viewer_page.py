@@ -57,7 +57,8 @@ def viewer_page(
 ) -> Response:
     """Show a radiograph and its reading, that of the id `named` if the job has several.
 
-    `typed` stays in the form; the `problem` of an `act` says what is wrong with it. Raises Problem 404 for a job that the reader may not open.
+    `typed` stays in the form; the `problem` of an `act` says what is wrong with it.
+    Raises Problem 404 for a job that the reader may not open.
     """
     opened = parts.open(job_id)
     g.action = "viewed"
