@@ -138,7 +138,7 @@ def create_app(settings: Settings, given: Collaborators) -> Flask:
     app.register_blueprint(problem_routes())
     app.register_blueprint(client_reading_routes(readings, settings))
     app.register_blueprint(reader_routes(readings, settings.public_url))
-    app.register_blueprint(key_set_routes(readings.signatures.signer))
+    app.register_blueprint(key_set_routes(readings.signatures))
     pages = reading_room(people, compatibility, Push.over(settings, stores))
     add_pages(pages, Room(readings, intake, waiting, pixels, people))
     app.register_blueprint(pages)

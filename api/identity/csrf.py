@@ -28,4 +28,7 @@ class Csrf:
         """
         if origin is None:
             return True
-        return origin.lower() == self._origin or urlsplit(origin).netloc.lower() == host.lower()
+        try:
+            return origin.lower() == self._origin or urlsplit(origin).netloc.lower() == host.lower()
+        except ValueError:  # It is no URL.
+            return False

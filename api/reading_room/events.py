@@ -29,13 +29,13 @@ def add_events(pages: Blueprint, parts: Room) -> None:
     @pages.get("/events")
     def events() -> Response:
         reader, cookie = g.reader, request.cookies.get(COOKIE)
-        if not parts.streams.take(reader.id):
+        if not parts.pages_of_readers.take(reader.id):
             detail = "Too many pages are waiting for news. Load the worklist again to see what has changed."
             status = HTTPStatus.SERVICE_UNAVAILABLE
             raise Problem(Slug.TOO_MANY_WAITING, detail, status=status, retry_after=RETRY_SECONDS)
         stream = _stream(reader, lambda: parts.people.sessions.of(cookie) is not None, parts)
         response = Response(stream, headers={"X-Accel-Buffering": "no"}, content_type="text/event-stream")
-        response.call_on_close(partial(parts.streams.give, reader.id))
+        response.call_on_close(partial(parts.pages_of_readers.give, reader.id))
         return response
 
 

@@ -59,7 +59,8 @@ class Room:
     waiting: Waiting
     pixels: PixelAnswers
     people: People
-    streams: Slots = field(default_factory=lambda: Slots(STREAMS, STREAMS_OF_ONE))
+    pages_of_readers: Slots = field(default_factory=lambda: Slots(STREAMS, STREAMS_OF_ONE))
+    """The pages that wait for news: no reader takes the places of others, or those of clients."""
     noted: Recent[bool] = field(default_factory=lambda: Recent[bool](_NOTED_SECONDS))
     """The jobs and readers of whom it is written down that the reader has seen the answer."""
 
@@ -74,7 +75,7 @@ class Room:
             raise Problem(Slug.NO_SUCH_JOB, "There is no such radiograph, or it is not yours to open.")
         job, readings = self.actions.job_of_reader(job_id, g.reader)
         g.acted_for = job.client
-        return Opened(job, readings, self.actions.answer_hidden(readings, g.reader))
+        return Opened(job, readings, self.actions.answer_hidden(job.id, g.reader))
 
     def answer(self, opened: Opened) -> dict[str, Any] | None:
         """Return the model's answer to a job for its reader, and write down that it is seen.

@@ -10,7 +10,6 @@ from api.reading_room.page import page
 from api.reading_room.parts import Room
 from api.routes.job_list import page_of, wanted_jobs
 from jobs.reading.reading import Reading
-from jobs.reading.readings import MOST_OPEN
 from jobs.reading.states import Wish
 from jobs.record.job import Job, now
 from jobs.record.states import Priority
@@ -77,17 +76,20 @@ _WISHES = {
 
 def _rows(found: list[Reading], parts: Room) -> list[Row]:
     at = now()
-    # Behind the readings that are listed there may be a blind one of the same radiograph.
-    whole = len(found) < MOST_OPEN // 2
     blind = {one.job for one in found if one.hides_answer_from(g.reader.id, g.reader.groups)}
+
+    def hidden(job: Job) -> bool:
+        # Another view of the study, or what the worklist does not show, may have a blind reading.
+        return job.id in blind or parts.actions.answer_hidden(job.id, g.reader)
+
     return [
         Row(
             reading,
             job,
             words.due(reading.due_at, at),
             reading.overdue(at),
-            job.id in blind,
-            HIDDEN if job.id in blind else _answer(job, parts) if whole else "open to see",
+            hides := hidden(job),
+            HIDDEN if hides else _answer(job, parts),
         )
         for reading, job in _with_jobs(found, parts)
     ]

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Self
@@ -17,7 +18,7 @@ from jobs.reading.policy import Policies
 from jobs.reading.reader import Reader
 from jobs.reading.reading import Reading
 from jobs.reading.readings import Readings, reading_id_of
-from jobs.reading.report import ReportInvalid, checked_finding, checked_report, words
+from jobs.reading.report import ReportInvalid, checked_draft, checked_finding, checked_report, words
 from jobs.reading.states import Mode, ReadingState
 from jobs.record.errors import IllegalMove, NotStored, TransientError
 from jobs.record.job import Job, moment_text, now
@@ -48,7 +49,7 @@ class ReadingActions:
             stores.queue,
             Readings(stores.ledger),
             Policies(stores.records, settings.key_seconds),
-            Signatures(people.codes, Signer(stores.signing_key)),
+            Signatures(people.codes, Signer(stores.signing_key), stores.objects),
         )
 
     def request(self, job: Job, **wishes: Any) -> tuple[Reading, bool]:
@@ -115,9 +116,16 @@ class ReadingActions:
             raise no_such_job()
         return job, readings
 
-    def answer_hidden(self, readings: list[Reading], reader: Reader) -> bool:
-        """Whether the model's answer to the job with these readings is hidden from the reader."""
-        return any(reading.hides_answer_from(reader.id, reader.groups) for reading in readings)
+    def answer_hidden(self, job_id: str, reader: Reader) -> bool:
+        """Whether the model's answer to the job is hidden from the reader.
+
+        It is while a blind finding of the reader's is due for the job, or for another view of its study.
+        """
+        return any(
+            reading.hides_answer_from(reader.id, reader.groups)
+            for view in self._views(job_id)
+            for reading in self.readings.of_job(view)
+        )
 
     def claim(self, reading: Reading, reader: Reader) -> Reading:
         """Give the reading to this reader: the first one gets it."""
@@ -138,10 +146,12 @@ class ReadingActions:
     def save_draft(self, reading: Reading, reader: Reader, draft: dict[str, Any], version: int) -> Reading:
         """Save the draft of a report over this `version` of the reading. Raises Problem 412 for another."""
 
+        kept = _valid(lambda: checked_draft(draft))
+
         def change(present: Reading) -> Reading:
             if present.version != version:
                 raise _Changed(present.version)
-            return present.drafted(draft, now())
+            return present.drafted(kept, now())
 
         try:
             return self._change(self._own(reading, reader), change, reader, told=False)
@@ -153,7 +163,7 @@ class ReadingActions:
         """Commit the reader's first finding. The model's answer is shown from then on."""
         own, job = self._own(reading, reader), self._job(reading)
         finding, sites = _valid(lambda: checked_finding(given, job.image))
-        blind = own.mode is Mode.BLIND and not self.readings.knows_answer(own.job, reader.id)
+        blind = own.mode is Mode.BLIND and not own.tells_answer and not self._knows(own.job, reader)
         differs = _differs(finding, sites, job, None)
         return self._change(
             own,
@@ -210,6 +220,17 @@ class ReadingActions:
     def note_seen(self, job: Job, reader: Reader) -> None:
         """Write down that the reader has seen the model's answer."""
         self.readings.note_seen(job.id, reader.id)
+
+    def _views(self, job_id: str) -> Sequence[str]:
+        """Return the ids of the jobs of the same study, or that of the job alone."""
+        with suppress(NotStored):
+            study = self.ledger.current(job_id).study
+            return self.ledger.current(study).members if study else (job_id,)
+        return (job_id,)
+
+    def _knows(self, job_id: str, reader: Reader) -> bool:
+        """Return whether the reader has seen the model's answer to any view of the job's study."""
+        return any(self.readings.knows_answer(view, reader.id) for view in self._views(job_id))
 
     def _own(self, reading: Reading, reader: Reader) -> Reading:
         """Return the reading if this reader has claimed it. Raises Problem 409."""

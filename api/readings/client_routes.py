@@ -1,5 +1,6 @@
 """Serves the readings of a client's jobs: request, list, read and cancel."""
 
+import hashlib
 from typing import Annotated, TypedDict
 
 from flask import Blueprint, Response, g, jsonify
@@ -118,5 +119,10 @@ def reading_answer(reading: Reading, public_url: str, status: int = 200) -> Resp
     """Make an answer of a reading, as its client sees it."""
     response = jsonify(reading_document(reading, now(), public_url))
     response.status_code = status
-    response.set_etag(str(reading.version))
+    name_version(response, reading)
     return response
+
+
+def name_version(response: Response, reading: Reading) -> None:
+    """Add an ETag: the version, which a change of the draft has to match, and a hash of what is shown."""
+    response.set_etag(f"{reading.version}.{hashlib.sha256(response.data).hexdigest()[:16]}")

@@ -41,7 +41,7 @@ def reading_in_format(
         job = actions.ledger.current(reading.job)
     except NotStored as error:
         raise no_such_reading() from error
-    hidden = reader is not None and actions.answer_hidden(actions.readings.of_job(job.id), reader)
+    hidden = reader is not None and actions.answer_hidden(job.id, reader)
     own = reader is not None and reading.reader == reader.id
     seen = fhir.Seen(answer=not hidden, report=not hidden or own)
     if wanted == DICOM:

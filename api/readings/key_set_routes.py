@@ -1,11 +1,11 @@
-"""Publishes the key that reports are signed with."""
+"""Publishes the keys that reports are signed with."""
 
 from typing import Any, TypedDict
 
 from flask import Blueprint, Response, jsonify
 
 from api.openapi.describe import Answer, describe
-from api.readings.signature import Signer
+from api.readings.signature import Signatures
 
 
 class KeySet(TypedDict):
@@ -14,7 +14,7 @@ class KeySet(TypedDict):
     keys: list[dict[str, Any]]
 
 
-def key_set_routes(signer: Signer) -> Blueprint:
+def key_set_routes(signatures: Signatures) -> Blueprint:
     """Make the blueprint of this route."""
     routes = Blueprint("key_set", __name__)
 
@@ -26,7 +26,7 @@ def key_set_routes(signer: Signer) -> Blueprint:
         public=True,
     )
     def key_set() -> Response:
-        response = jsonify(signer.key_set())
+        response = jsonify(signatures.key_set())
         response.headers["Cache-Control"] = "public, max-age=300"
         return response
 

@@ -13,7 +13,7 @@ from api.openapi.describe import Answer, describe
 from api.openapi.json_body import json_body
 from api.openapi.schema import CLOSED
 from api.readings.actions import ReadingActions
-from api.readings.client_routes import ReadingList, reading_answer
+from api.readings.client_routes import ReadingList, name_version, reading_answer
 from api.readings.formats import READING_FORMATS, reading_in_format
 from api.results.formats import JSON, ResultQuery, accepted_format
 from jobs.reading.disagreement import Disagreement
@@ -82,7 +82,7 @@ def reader_routes(actions: ReadingActions, public_url: str) -> Blueprint:
         """Make an answer of a reading as its reader sees it: with the draft."""
         document = readers_document(reading, actions, public_url)
         response = jsonify(document)
-        response.set_etag(str(reading.version))
+        name_version(response, reading)
         return response
 
     def own(reading_id: str) -> Reading:
@@ -232,10 +232,12 @@ def readers_document(reading: Reading, actions: ReadingActions, public_url: str)
     document = reading_document(reading, now(), public_url)
     if reading.reader == g.reader.id:
         document["draft"] = reading.draft
+    hidden = actions.answer_hidden(reading.job, g.reader)
     if reading.committed and reading.reader == g.reader.id:
         document["committed"] = cast(Commitment, reading.committed)
-        document["disagreement"] = cast(Disagreement, reading.disagreement)
-    elif reading.reports and actions.answer_hidden(actions.readings.of_job(reading.job), g.reader):
+        # Of another blind reading of the job it would tell the answer.
+        document["disagreement"] = None if hidden else cast(Disagreement, reading.disagreement)
+    elif hidden and reading.reports:
         # What another reader found, and whether the model agreed, would show the answer.
         document["committed"] = document["disagreement"] = document["report"] = None
         document["reports"] = []
@@ -246,7 +248,8 @@ def readers_document(reading: Reading, actions: ReadingActions, public_url: str)
 
 def matched_version() -> int:
     """Return the version that `If-Match` names. Raises Problem 400 without one."""
-    tags = [tag for tag in request.if_match.as_set() if tag.isascii() and tag.isdigit() and len(tag) < 9]
+    tags = {tag.partition(".")[0] for tag in request.if_match.as_set()}
+    tags = {tag for tag in tags if tag.isascii() and tag.isdigit() and len(tag) < 9}
     if len(tags) != 1:
         raise Problem(Slug.MALFORMED, "Send `If-Match` with the `ETag` of the reading that was read last.")
-    return int(tags[0])
+    return int(tags.pop())

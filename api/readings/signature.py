@@ -2,6 +2,8 @@
 
 import hashlib
 import hmac
+import json
+from contextlib import suppress
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -16,8 +18,11 @@ from jobs.reading.reader import Reader
 from jobs.reading.readers import CodesLocked
 from jobs.reading.reading import Reading
 from jobs.reading.report import canonical
+from jobs.record.errors import NotStored
 from jobs.record.job import Job, moment_text, now
+from jobs.store.objects import Objects
 
+_KEYS = "reading-keys/"
 _ALGORITHM = "Ed25519"
 
 
@@ -36,17 +41,24 @@ class Signer:
         header = {"alg": _ALGORITHM, "kid": self._key.kid}
         return jws.serialize_compact(header, canonical(claims), self._key, algorithms=[_ALGORITHM])
 
-    def key_set(self) -> dict[str, Any]:
-        """Return the public key as a JSON Web Key Set."""
-        return {"keys": [self._key.as_dict(private=False, use="sig", alg=_ALGORITHM)]}
+    @property
+    def kid(self) -> str:
+        """The id of the key."""
+        return str(self._key.kid)
+
+    def public_key(self) -> dict[str, Any]:
+        """Return the public key as a JSON Web Key."""
+        return dict(self._key.as_dict(private=False, use="sig", alg=_ALGORITHM))
 
 
 class Signatures:
     """Signs reports in the names of readers, who confirm each with a one-time code."""
 
-    def __init__(self, codes: Codes, signer: Signer) -> None:
+    def __init__(self, codes: Codes, signer: Signer, objects: Objects) -> None:
         self._codes = codes
         self.signer = signer
+        self._objects = objects
+        self._kept = False
 
     def sign(
         self,
@@ -69,9 +81,28 @@ class Signatures:
             "report_sha256": digest_of(report),
             "image_sha256": job.image.sha256,
             "model_sha256": job.result["model"]["sha256"] if job.result else None,
+            "reason": reason,
+            "committed_sha256": digest_of(reading.committed),
+            "arbitrates": reading.arbitrates,
+            "previous_sha256": _digest(reading.reports[-1]["jws"]) if reading.reports else None,
             "totp_step": step,
         }
+        self._keep_key()
         return version | {"report": report, "reason": reason, "jws": self.signer.sign(claims)}
+
+    def _keep_key(self) -> None:
+        """Store the public key under its id: signatures outlive a replacement of the signing key."""
+        if not self._kept:
+            self._objects.put(f"{_KEYS}{self.signer.kid}", canonical(self.signer.public_key()))
+            self._kept = True
+
+    def key_set(self) -> dict[str, Any]:
+        """Return the public keys of all signatures as a JSON Web Key Set, the present one first."""
+        keys = {self.signer.kid: self.signer.public_key()}
+        for name in self._objects.keys(_KEYS):
+            with suppress(NotStored):
+                keys.setdefault(name.removeprefix(_KEYS), json.loads(self._objects.get(name)))
+        return {"keys": list(keys.values())}
 
     def _take(self, code: str, reader: Reader) -> int:
         try:
@@ -82,6 +113,10 @@ class Signatures:
             seconds = max(1, round((locked.until - now()).total_seconds()))
             detail = "Too many wrong codes were sent. Wait, then send the present one."
             raise Problem(Slug.CODE_REFUSED, detail, retry_after=seconds) from locked
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def digest_of(value: Any) -> str:

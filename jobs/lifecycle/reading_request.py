@@ -7,6 +7,7 @@ from jobs.reading.events import tell
 from jobs.reading.policy import Policies
 from jobs.reading.reading import DUE_SECONDS
 from jobs.reading.readings import Readings
+from jobs.reading.states import Wish
 from jobs.record.errors import NotStored
 from jobs.record.job import Job
 from jobs.redis.queue import JobQueue
@@ -31,6 +32,7 @@ def request_reading(job: Job, ledger: Ledger, queue: JobQueue) -> None:
             # From the submission on: the time that the model took is not added.
             due_at=job.created_at + timedelta(seconds=seconds),
             question=job.reading.get("question"),
+            wish=Wish(job.reading["wish"]),
             callback_url=job.callback_url or _url_of_study(job, ledger),
         )
         if ledger.may_delete:  # Inference has no right to write events either: the sweeper tells then.

@@ -6,7 +6,7 @@ from jobs.reading.disagreement import ARBITRATED
 from jobs.reading.events import tell
 from jobs.reading.policy import Policies
 from jobs.reading.reading import Reading
-from jobs.reading.readings import Readings, arbitration_id_of
+from jobs.reading.readings import Readings
 from jobs.record.errors import NotStored
 from jobs.redis.queue import JobQueue
 from jobs.store.ledger import Ledger
@@ -26,7 +26,6 @@ def arbitrate(reading: Reading, ledger: Ledger, queue: JobQueue) -> None:
         requested = Readings(ledger).request(
             job,
             Policies(ledger.records).of(job.client),
-            arbitration_id_of(reading),
             arbitrates=reading,
             priority=reading.priority,
             question=reading.question,

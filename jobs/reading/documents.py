@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict, cast
 from jobs.reading.disagreement import Disagreement
 from jobs.reading.reading import Reading
 from jobs.reading.report import Report, Site
-from jobs.reading.states import Mode, ReadingState
+from jobs.reading.states import Mode, ReadingState, Wish
 from jobs.record.documents import MOMENT
 from jobs.record.job import moment_text
 from jobs.record.states import Priority
@@ -56,6 +56,9 @@ class ReadingDocument(TypedDict):
     job: Annotated[str, "The id of the job that is read."]
     state: ReadingState
     mode: Annotated[Mode, "`blind`: the reader commits a finding before seeing the model's answer."]
+    wish: Annotated[
+        Wish, "Why it was requested. A finding is not blind where the model's answer was the reason."
+    ]
     priority: Priority
     question: Annotated[str | None, "The client's own, as sent."]
     requested_at: Annotated[str, MOMENT]
@@ -82,6 +85,7 @@ def reading_document(reading: Reading, at: datetime, base_url: str) -> ReadingDo
         "job": reading.job,
         "state": reading.state,
         "mode": reading.mode,
+        "wish": reading.wish,
         "priority": reading.priority,
         "question": reading.question,
         "requested_at": moment_text(reading.requested_at),

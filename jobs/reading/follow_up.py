@@ -33,7 +33,8 @@ def follow_up(reading_id: str, job_id: str, at: datetime, ledger: Ledger, queue:
         if reading.callback_url and reading.told < (number := len(reading.history)):
             reading = readings.save(reading, lambda present: present.told_until(number))
         return readings.check_again(reading, at)
-    except NotStored:
+    except NotStored:  # It was deleted: a process that was slower may have written entries after that.
+        readings.index.forget(reading_id)
         return None
 
 

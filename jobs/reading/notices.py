@@ -13,8 +13,8 @@ from jobs.reading.states import ReadingState
 from jobs.store.due_index import DueEntry, DueIndex
 from jobs.store.objects import Objects
 
-_MADE_UP = timedelta(seconds=30)
-"""Time after which the notice of a request is made up for, whose process died before it had planned it."""
+_MADE_UP = timedelta(minutes=2)
+"""Time after which the notice of a request is made up for, whose process died: the sweeper has listed it."""
 
 
 class Stage(StrEnum):
@@ -52,9 +52,8 @@ class NoticeIndex:
 
     def plan(self, reading: Reading) -> None:
         """Have readers told of a reading whose record is about to be written, however that ends."""
-        self.put(reading.id, Stage.REQUESTED, reading.requested_at + _MADE_UP)
-        for stage in (Stage.HALF, Stage.DUE):
-            self.put(reading.id, stage, stage.begins(reading))
+        for stage, at in _plan(reading):
+            self.put(reading.id, stage, at)
 
     def put(self, reading_id: str, stage: Stage, at: datetime) -> None:
         """Have readers told of a stage of a reading at this time or soon after."""
@@ -81,10 +80,21 @@ class NoticeIndex:
         prefix = _told(reading_id, stage, "")
         return {key.removeprefix(prefix) for key in self._objects.keys(prefix)}
 
-    def forget(self, reading_id: str) -> None:
-        """Erase who was told of a reading of which no reader is to be told any more."""
-        for key in list(self._objects.keys(f"readings/noticed/{reading_id}/")):
+    def forget(self, reading: Reading) -> None:
+        """Erase who was told of a reading, and what was planned at its request.
+
+        What was postponed goes at its time.
+        """
+        for stage, at in _plan(reading):
+            self._index.remove_one(f"{reading.id}.{stage}", at)
+        for key in list(self._objects.keys(f"readings/noticed/{reading.id}/")):
             self._objects.delete(key)
+
+
+def _plan(reading: Reading) -> Iterator[tuple[Stage, datetime]]:
+    yield Stage.REQUESTED, reading.requested_at + _MADE_UP
+    for stage in Stage:
+        yield stage, stage.begins(reading)
 
 
 def notice_due(name: str) -> tuple[str, Stage]:

@@ -127,7 +127,9 @@ class Readers:
             failures = tuple(moment for moment in reader.totp_failures if at - moment < CODE_LOCK)
             if len(failures) >= CODE_FAILURES:
                 raise CodesLocked(failures[-1] + CODE_LOCK)
-            if step is None or step <= reader.totp_step:
+            if step is not None and step == reader.totp_step:
+                return reader  # A repetition of the last one is refused, and is no attempt to guess.
+            if step is None or step < reader.totp_step:
                 return replace(reader, totp_failures=(*failures, at))
             used = True
             return replace(reader, totp_step=step, totp_failures=())

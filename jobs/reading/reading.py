@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from jobs.reading.states import MOVES, Mode, ReadingState
+from jobs.reading.states import MOVES, Mode, ReadingState, Wish
 from jobs.record.errors import IllegalMove
 from jobs.record.job import moment_text
 from jobs.record.states import Priority
@@ -17,8 +17,8 @@ KEPT_OPEN = timedelta(days=7)
 DUE_SECONDS = {Priority.STAT: 3_600, Priority.ROUTINE: 86_400}
 """Seconds until a reading is due, where the client names none."""
 
-MOST_ENTRIES, MOST_REPORTS = 200, 50
-"""Most entries of a history before another claim, and most versions of a report."""
+MOST_CLAIMS, MOST_REPORTS = 20, 50
+"""Most claims of one reading by one reader, and most versions of its report."""
 _OF_A_CLAIM = ("reader", "reader_name", "claimed_at", "touched_at", "draft", "committed", "disagreement")
 
 
@@ -42,6 +42,8 @@ class Reading:
     state: ReadingState = ReadingState.REQUESTED
     question: str | None = None
     """The client's question. It may name a patient: it goes to readers alone, and into no log or callback."""
+    wish: Wish = Wish.REQUESTED
+    """Why it was requested: by itself, or because of what the model answered."""
     callback_url: str | None = None
     reader: str | None = None
     reader_name: str | None = None
@@ -72,8 +74,8 @@ class Reading:
             raise IllegalMove(f"{self.id} is for another reader, who decides the disagreement")
         lapses = self.lapses_at()
         waiting = self.released(now, lapsed=True) if lapses and lapses <= now else self
-        if len(waiting.history) > MOST_ENTRIES:
-            raise IllegalMove(f"{self.id} was claimed too often; request a new reading")
+        if sum(one["type"] == "claimed" and one["reader"] == reader for one in self.history) >= MOST_CLAIMS:
+            raise IllegalMove(f"{self.id} was claimed by {reader} too often")
         return waiting._moved(
             ReadingState.CLAIMED, "claimed", now, reader, reader_name=name, claimed_at=now, touched_at=now
         )
@@ -164,6 +166,11 @@ class Reading:
         return (
             self.mode is Mode.BLIND and self.state.open and bool(groups & set(self.groups)) and not committed
         )
+
+    @property
+    def tells_answer(self) -> bool:
+        """Whether the reading exists because of the model's answer, so that no finding in it is blind."""
+        return self.wish in (Wish.IF_POSITIVE, Wish.IF_INDETERMINATE)
 
     def _must_be_claimed(self) -> None:
         if self.state is not ReadingState.CLAIMED:

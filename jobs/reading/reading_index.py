@@ -1,7 +1,7 @@
 """Keeps the indexes of the readings: where each lies, which wait for whom, and what a reader has signed.
 
     readings/jobs/<reading id>                       the id of its job
-    readings/queue/<group>/<due>-<job>.<reading id>  empty; there while a reader of the group may work on it
+    readings/queue/<group>/<due>.<client>.<job>.<reading id>  empty; there while a reader may work on it
     readings/signed/<reader id>/<time>-<reading id>  empty; what the reader has signed, the last one first
 
 All of it follows from the records: the sweeper writes it again after each change.
@@ -16,20 +16,24 @@ from itertools import islice
 from jobs.reading.reading import Reading
 from jobs.record.errors import NotStored
 from jobs.record.ids import is_id
+from jobs.record.states import Priority
 from jobs.store.objects import Objects
 
 _LAST_MOMENT = 10**13
 """In milliseconds. A moment counts down to it in the names of an index whose last entry comes first."""
 MOST_OPEN = 500
 """Most open readings of a group that are shown at once, those due first."""
+_MOST_LISTED = 10_000
+"""Most entries of a queue that are listed: ten requests to the object store."""
 _POINTERS, _QUEUES = "readings/jobs/", "readings/queue/"
 
 
 @dataclass(frozen=True, order=True)
 class Queued:
-    """An entry of a group's queue. They sort by the time at which they are due."""
+    """An entry of a group's queue. They sort by priority, and by the time at which they are due."""
 
     due: str
+    client: str
     job_id: str
     reading_id: str
 
@@ -59,6 +63,13 @@ class ReadingIndex:
             self._objects.delete(_signed(reading))
         self._objects.delete(_pointer(reading.id))
 
+    def forget(self, reading_id: str) -> None:
+        """Remove the entries of a reading that has no record."""
+        self._objects.delete(_pointer(reading_id))
+        for key in list(self._objects.keys(_QUEUES)):
+            if key.endswith(f".{reading_id}"):
+                self._objects.delete(key)
+
     def job_of(self, reading_id: str) -> str:
         """Return the id of the job that is read. Raises NotStored."""
         if not is_id("reading", reading_id):
@@ -74,9 +85,19 @@ class ReadingIndex:
         return list(found)
 
     def queue(self, group: str) -> list[Queued]:
-        """Return what waits for readers of this group, at most MOST_OPEN, those due first."""
+        """Return what waits for readers of this group: urgent readings first, then those due first.
+
+        Of more than MOST_OPEN each client has the same number, so that none hides those of others.
+        """
         prefix = f"{_QUEUES}{group}/"
-        return [_entry(key.removeprefix(prefix)) for key in islice(self._objects.keys(prefix), MOST_OPEN)]
+        listed = islice(self._objects.keys(prefix), _MOST_LISTED)
+        entries = [_entry(key.removeprefix(prefix)) for key in listed]
+        of_client: dict[str, int] = {}
+        ranked = []
+        for entry in entries:
+            of_client[entry.client] = rank = of_client.get(entry.client, 0) + 1
+            ranked.append((rank, entry))
+        return sorted(entry for _, entry in sorted(ranked)[:MOST_OPEN])
 
     def queued(self) -> Iterator[str]:
         """Return the ids of all readings that readers may work on; one id may come several times."""
@@ -89,9 +110,7 @@ class ReadingIndex:
 
 
 def _entry(name: str) -> Queued:
-    due, _, ids = name.partition("-")
-    job_id, _, reading_id = ids.partition(".")
-    return Queued(due, job_id, reading_id)
+    return Queued(*name.split("."))
 
 
 def _pointer(reading_id: str) -> str:
@@ -99,7 +118,9 @@ def _pointer(reading_id: str) -> str:
 
 
 def _queued(group: str, reading: Reading) -> str:
-    return f"{_QUEUES}{group}/{reading.due_at:%Y%m%dT%H%M%S}-{reading.job}.{reading.id}"
+    order = 0 if reading.priority is Priority.STAT else 1
+    due = f"{order}-{reading.due_at:%Y%m%dT%H%M%S}"
+    return f"{_QUEUES}{group}/{due}.{reading.client}.{reading.job}.{reading.id}"
 
 
 def _signed_folder(reader_id: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import fields
 from datetime import datetime
 
 from jobs.reading.reading import Reading
-from jobs.reading.states import Mode, ReadingState
+from jobs.reading.states import Mode, ReadingState, Wish
 from jobs.record.job import moment_text
 from jobs.record.states import Priority
 
@@ -31,6 +31,7 @@ def reading_from_json(text: bytes) -> Reading:
     for name in _TUPLES:
         values[name] = tuple(values.get(name, ()))
     values["mode"] = Mode(values["mode"])
+    values["wish"] = Wish(values.get("wish", Wish.REQUESTED))
     values["state"] = ReadingState(values["state"])
     values["priority"] = Priority(values["priority"])
     return Reading(**values)

@@ -21,7 +21,7 @@ from jobs.reading.figures import shown
 from jobs.reading.notices import NoticeIndex, Stage
 from jobs.reading.policy import ReadingPolicy
 from jobs.reading.reading import DUE_SECONDS, KEPT_OPEN, Reading
-from jobs.reading.reading_index import MOST_OPEN, Queued, ReadingIndex
+from jobs.reading.reading_index import Queued, ReadingIndex
 from jobs.reading.reading_json import reading_from_json, reading_to_json
 from jobs.reading.states import Mode
 from jobs.record.errors import Conflict, NotStored, QueueUnavailable
@@ -76,10 +76,10 @@ class Readings:
     ) -> Reading:
         """Store the reading of the job that has this id, unless it is stored already, and return it.
 
-        `reading_id` is that of the job's first reading unless given. `wishes` may have `priority`, `due_at`,
-        `question` and `callback_url`. Raises NotStored for a deleted job.
+        `reading_id` is that of the job's first reading, or of the arbitration, unless given. `wishes` may
+        have `priority`, `due_at`, `question` and `callback_url`. Raises NotStored for a deleted job.
         """
-        reading_id = reading_id or reading_id_of(job)
+        reading_id = reading_id or (arbitration_id_of(arbitrates) if arbitrates else reading_id_of(job))
         with suppress(NotStored):
             return self.of(job.id, reading_id)
         at = now()
@@ -111,6 +111,7 @@ class Readings:
         if self._is_deleted(job.id):
             self.erase_of(job.id)
             raise NotStored(job.id)
+        # Once more: delivery has dropped the entry if it came before the record.
         self._notices.put(reading.id, Stage.REQUESTED, at)
         self.show(reading)
         self._publish(reading)
@@ -140,7 +141,7 @@ class Readings:
 
     def open(self, groups: Iterable[str]) -> list[Reading]:
         """Return the open readings that readers of these groups may work on, those due first."""
-        queued = sorted({entry for group in groups for entry in self.index.queue(group)})[:MOST_OPEN]
+        queued = sorted({entry for group in groups for entry in self.index.queue(group)})
 
         def read(entry: Queued) -> Reading | None:
             with suppress(NotStored):
@@ -220,7 +221,7 @@ class Readings:
         """Erase all readings of a job that is deleted."""
         for reading in self.of_job(job_id):
             self.index.remove(reading)
-            self._notices.forget(reading.id)
+            self._notices.forget(reading)
             with suppress(QueueUnavailable):
                 self._ledger.view.reading_figures.hide(reading.id)
             self._records.change(_key(job_id, reading.id), lambda _: None, at_any_price=True)

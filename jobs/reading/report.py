@@ -9,6 +9,8 @@ from jobs.record.job import ImageFacts
 FINDINGS = ("fracture", "no_fracture", "not_sure", "not_diagnostic")
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 MOST_TEXT, MOST_ADVICE, MOST_SITES = 4000, 500, 20
+MOST_DRAFT = 32 * 1024
+"""In bytes of JSON."""
 
 
 class ReportInvalid(ValueError):
@@ -69,6 +71,17 @@ def checked_finding(given: dict[str, Any], image: ImageFacts) -> tuple[str, list
     if sites and finding not in ("fracture", "not_sure"):
         raise ReportInvalid("a report has sites where its finding is `fracture` or `not_sure`")
     return str(finding), [_site(site, image) for site in sites]
+
+
+def checked_draft(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the draft of a report. Raises ReportInvalid for one that is too large, or is no Unicode."""
+    try:
+        size = len(json.dumps(given, ensure_ascii=False).encode())
+    except (UnicodeEncodeError, ValueError) as error:
+        raise ReportInvalid("the draft has text that is no Unicode, or a number that is too long") from error
+    if size > MOST_DRAFT:
+        raise ReportInvalid(f"a draft takes {MOST_DRAFT} bytes at most")
+    return given
 
 
 def canonical(value: Any) -> bytes:

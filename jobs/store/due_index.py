@@ -38,5 +38,9 @@ class DueIndex:
         """Remove a check that was made."""
         self._objects.delete(entry.key)
 
+    def remove_one(self, name: str, at: datetime) -> None:
+        """Remove the check of what has this name at this time, if there is one."""
+        self._objects.delete(f"{self._key(at)}-{name}")
+
     def _key(self, at: datetime) -> str:
         return f"{self._prefix}{at.astimezone(UTC):%Y-%m-%d/%H%M%S}"

@@ -155,7 +155,7 @@ def _offer(
                     outbox.offer(notice)
                     again.append(retry)
     if not again and stage is Stage.DUE:
-        index.forget(reading.id)
+        index.forget(reading)
     return min(again, default=None)
 
 

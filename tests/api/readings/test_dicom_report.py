@@ -15,7 +15,8 @@ from api.readings.wording import impression
 from api.results import dicom_report
 from api.results.filing import NotFileable
 from jobs.reading.reading import Reading
-from tests import pictures, readings
+from tests import pictures
+from tests.api.readings import signed_readings
 from tests.api.results.test_dicom_report import UNKNOWN_SIDE, named, needs_dciodvfy
 from tests.results import succeeded_job
 
@@ -23,19 +24,19 @@ pytest.importorskip("highdicom", reason="DICOM OUTPUT WAS NOT TRIED: highdicom i
 SOURCE = pictures.dicom_of_a_study(pictures.gray(), PatientName="Doe^Jane")
 SYSTEM = "https://osteo.example"
 JOB = succeeded_job()
-WAITING = readings.a_reading(JOB)
-SIGNED = readings.signed(WAITING, JOB)
-AMENDED = readings.amended(SIGNED, JOB)
-NAME = f"{readings.NAME}^"
+WAITING = signed_readings.a_reading(JOB)
+SIGNED = signed_readings.signed(WAITING, JOB)
+AMENDED = signed_readings.amended(SIGNED, JOB)
+NAME = f"{signed_readings.NAME}^"
 needs_dsrdump = pytest.mark.skipif(
     not shutil.which("dsrdump"), reason="DICOM WAS NOT READ BY DCMTK: dsrdump is missing. On Debian: dcmtk"
 )
 
 
 def of_finding(finding: str) -> Reading:
-    report = {**readings.REPORT, "finding": finding, "advice": ""}
+    report = {**signed_readings.REPORT, "finding": finding, "advice": ""}
     report["sites"] = report["sites"] if finding in ("fracture", "not_sure") else []
-    return readings.signed(WAITING, JOB, report)
+    return signed_readings.signed(WAITING, JOB, report)
 
 
 KINDS = {
@@ -171,7 +172,7 @@ def test_dcmtk_reads_the_report(kind: str, tmp_path: Path):
     assert re.search(r"^Completion Flag +: COMPLETE$", read.stdout, re.M)
     assert re.search(r"^Verification Flag +: VERIFIED$", read.stdout, re.M)
     assert re.search(r"^Predecessor Docs +: 1$", read.stdout, re.M)
-    assert readings.NAME in read.stdout
+    assert signed_readings.NAME in read.stdout
     assert impression(KINDS[kind].reports[-1]["report"]).partition("\n")[0] in read.stdout
 
 

@@ -14,28 +14,28 @@ from api.readings.fhir import Seen
 from api.readings.signature import digest_of
 from jobs.reading.reading import Reading
 from jobs.record.job import Job, moment_text, now
-from tests import readings
+from tests.api.readings import signed_readings
 from tests.results import RESULT, succeeded_job
 
 SYSTEM = "https://osteo.example"
 LINKS = {"image": f"{SYSTEM}/v1/jobs/j/image", "heatmap": f"{SYSTEM}/v1/jobs/j/heatmap"}
 JOB = succeeded_job()
-WAITING = readings.a_reading(JOB)
-SIGNED = readings.signed(WAITING, JOB)
+WAITING = signed_readings.a_reading(JOB)
+SIGNED = signed_readings.signed(WAITING, JOB)
 STATES = {
     "requested": (WAITING, "active", "requested"),
-    "claimed": (readings.claimed(WAITING), "active", "accepted"),
-    "drafted": (readings.claimed(WAITING).drafted({"text": "In"}, now()), "active", "in-progress"),
-    "committed": (readings.committed(WAITING), "active", "in-progress"),
+    "claimed": (signed_readings.claimed(WAITING), "active", "accepted"),
+    "drafted": (signed_readings.claimed(WAITING).drafted({"text": "In"}, now()), "active", "in-progress"),
+    "committed": (signed_readings.committed(WAITING), "active", "in-progress"),
     "signed": (SIGNED, "completed", "completed"),
-    "amended": (readings.amended(SIGNED, JOB), "completed", "completed"),
+    "amended": (signed_readings.amended(SIGNED, JOB), "completed", "completed"),
     "returned": (
-        readings.claimed(WAITING).returned_for("other_view", "Lateral.", now()),
+        signed_readings.claimed(WAITING).returned_for("other_view", "Lateral.", now()),
         "revoked",
         "rejected",
     ),
     "canceled": (WAITING.canceled(now()), "revoked", "cancelled"),
-    "canceled, claimed": (readings.claimed(WAITING).canceled(now()), "revoked", "cancelled"),
+    "canceled, claimed": (signed_readings.claimed(WAITING).canceled(now()), "revoked", "cancelled"),
     "expired": (WAITING.expired(now()), "revoked", "failed"),
 }
 FINDINGS = ("fracture", "no_fracture", "not_sure", "not_diagnostic")
@@ -79,9 +79,9 @@ def test_the_bundle_is_valid_in_every_state_and_says_it(state: str, transaction:
 @pytest.mark.parametrize("grade", [None, "3b"])
 @pytest.mark.parametrize("job", [JOB, replace(JOB, result=None)], ids=["answered", "not answered"])
 def test_the_bundle_is_valid_for_every_finding(finding: str, grade: str | None, job: Job):
-    report = {**readings.REPORT, "finding": finding, "text": "", "advice": ""}
+    report = {**signed_readings.REPORT, "finding": finding, "text": "", "advice": ""}
     report["sites"] = report["sites"] if finding in ("fracture", "not_sure") else []
-    check(made(readings.signed(WAITING, job, report, "not_comparable", grade), job))
+    check(made(signed_readings.signed(WAITING, job, report, "not_comparable", grade), job))
 
 
 def test_the_models_answer_is_preliminary_and_the_readers_final():
@@ -95,7 +95,7 @@ def test_the_models_answer_is_preliminary_and_the_readers_final():
     assert of_reader["basedOn"] == [{"reference": at}]
     (by,) = of_reader["resultsInterpreter"]
     assert {"system": "urn:ietf:rfc:3986", "value": by["reference"]} in reader["identifier"]
-    assert reader["name"] == [{"text": readings.NAME}]
+    assert reader["name"] == [{"text": signed_readings.NAME}]
     assert of_reader["conclusion"] == ("There is a fracture. Urgent. Displaced.\nDistal third. Advice: Cast.")
     assert len(of_reader["result"]) == 3
     assert "No physician" not in of_model["conclusion"]
@@ -108,7 +108,7 @@ def test_the_models_answer_is_preliminary_and_the_readers_final():
 
 
 def test_an_amended_report_says_so_and_keeps_every_signature():
-    bundle = made(readings.amended(SIGNED, JOB, readings.REPORT | {"text": "Also the ulna."}))
+    bundle = made(signed_readings.amended(SIGNED, JOB, signed_readings.REPORT | {"text": "Also the ulna."}))
     report = next(one for one in of_kind(bundle, "DiagnosticReport") if "basedOn" in one)
     assert report["status"] == "amended"
     assert "Also the ulna." in report["conclusion"]
@@ -129,12 +129,12 @@ def test_the_provenance_has_the_jws_over_the_report_of_the_bundle():
     report = next(one for one in of_kind(bundle, "DiagnosticReport") if one["status"] == "final")
     (form,) = report["presentedForm"]
     assert claims["report_sha256"] == digest_of(json.loads(b64decode(form["data"])))
-    assert json.loads(b64decode(form["data"])) == readings.REPORT
+    assert json.loads(b64decode(form["data"])) == signed_readings.REPORT
 
 
 @pytest.mark.parametrize(("kind", "grade"), [("missed", "3a"), ("none", None)])
 def test_an_observation_says_how_model_and_reader_differ(kind: str, grade: str | None):
-    bundle = made(readings.signed(WAITING, JOB, kind=kind, grade=grade))
+    bundle = made(signed_readings.signed(WAITING, JOB, kind=kind, grade=grade))
     (found,) = [
         one for one in of_kind(bundle, "Observation") if "Disagreement" in one["code"].get("text", "")
     ]
@@ -146,7 +146,7 @@ def test_an_observation_says_how_model_and_reader_differ(kind: str, grade: str |
 
 
 def test_a_reader_who_is_blind_gets_nothing_of_the_models_answer():
-    bundle = made(readings.claimed(WAITING), seen=Seen(answer=False, report=False))
+    bundle = made(signed_readings.claimed(WAITING), seen=Seen(answer=False, report=False))
     check(bundle)
     kinds = {entry["resource"]["resourceType"] for entry in bundle["entry"]}
     assert kinds == {"ServiceRequest", "Task", "Practitioner", "Media"}
@@ -193,7 +193,7 @@ def test_a_transaction_updates_what_changes_and_makes_the_rest_once():
 
 
 def test_an_arbitration_names_the_report_that_it_decides_about():
-    bundle = made(readings.a_reading(JOB, arbitrates=WAITING.id))
+    bundle = made(signed_readings.a_reading(JOB, arbitrates=WAITING.id))
     check(bundle)
     (why,) = of_kind(bundle, "ServiceRequest")[0]["reasonReference"]
     assert why["identifier"]["value"] == WAITING.id

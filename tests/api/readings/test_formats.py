@@ -21,8 +21,9 @@ from admin.keys import Keys
 from jobs.reading.policy import Policies, ReadingPolicy
 from jobs.reading.states import Mode
 from jobs.record.job import Job, now
-from tests import pictures, readings
+from tests import pictures
 from tests.api.conftest import ROOT, Api, problem_of
+from tests.api.readings import signed_readings
 from tests.api.readings.test_fhir import check, of_kind
 from tests.api.readings.test_routes import Person, requested
 from tests.api.routes.test_jobs import PNG
@@ -52,7 +53,7 @@ def analysed(api: Api, image: bytes = SOURCE) -> Job:
 def read(ada: Person, job: Job, report: dict | None = None) -> str:
     """The path of a reading of this job that ada has signed."""
     here = f"/v1/readings/{requested(ada.api, job)['id']}"
-    said = report or readings.REPORT
+    said = report or signed_readings.REPORT
     ada.ask("POST", f"{here}/claim")
     ada.ask("POST", f"{here}/commit", {"finding": said["finding"]})
     signed = ada.ask("POST", f"{here}/sign", {"report": said, "code": ada.code(), "grade": "1"})
@@ -139,7 +140,7 @@ def test_another_format_is_refused_with_the_formats_of_readings(api: Api, ada: P
 def test_dicom_before_the_signature_or_of_a_png_is_refused(api: Api, ada: Person):
     here = f"/v1/readings/{requested(api, analysed(api))['id']}"
     assert problem_of(of_client(api, here, DICOM))["type"] == "/problems/reading-moved"
-    report = {**readings.REPORT, "sites": []}
+    report = {**signed_readings.REPORT, "sites": []}
     assert "PNG" in problem_of(of_client(api, read(ada, analysed(api, PNG), report), DICOM))["detail"]
     without_study = analysed(api, pictures.dicom(pictures.gray()))
     assert "study" in problem_of(of_client(api, read(ada, without_study), DICOM))["detail"]

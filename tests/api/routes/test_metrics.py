@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from jobs.reading.follow_up import follow_up
 from jobs.reading.policy import ReadingPolicy
 from jobs.reading.readings import Readings
-from jobs.record.job import now
+from jobs.record.job import moment_text, now
 from jobs.redis.queue import JobQueue
 from jobs.store.receivers import Receivers
 from tests import pictures
@@ -66,7 +66,12 @@ def test_metrics_follow_readings(api: Api, servers):
     readings.save(
         signed, lambda reading: reading.committed_with("fracture", [], True, {"kind": "missed"}, now())
     )
-    readings.change(signed, lambda reading: reading.signed({"number": 1}, "1", now()))
+    readings.change(
+        signed,
+        lambda reading: reading.signed(
+            {"number": 1, "reader": "reader_a", "at": moment_text(now())}, {"kind": "missed"}, now()
+        ),
+    )
     after = figures(api)
     assert (after["osteo_readings_waiting", "stat"], after["osteo_readings_waiting", "routine"]) == (1, 0)
     assert 0 < after["osteo_readings_oldest_seconds", "stat"] < 60

@@ -5,7 +5,7 @@ from typing import Any
 
 from jobs.reading.policy import ReadingPolicy
 from jobs.reading.reading import Reading
-from jobs.reading.readings import Readings
+from jobs.reading.readings import Readings, arbitration_id_of
 from jobs.record.job import Job, moment_text, now
 from jobs.store.ledger import Ledger
 
@@ -22,7 +22,8 @@ def a_report(finding: str = "fracture", number: int = 1, sites: Sequence[Any] = 
 def claimed(ledger: Ledger, job: Job, arbitrates: Reading | None = None) -> Reading:
     """A reading of the job that a reader has claimed."""
     readings, name = Readings(ledger), "reader_eve" if arbitrates else "reader_ada"
-    reading = readings.request(job, POLICY, arbitrates=arbitrates)
+    own_id = arbitration_id_of(arbitrates) if arbitrates else None
+    reading = readings.request(job, POLICY, own_id, arbitrates=arbitrates)
     return readings.change(reading, lambda present: present.claimed(name, name.title(), now()))
 
 

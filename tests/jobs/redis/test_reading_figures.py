@@ -11,7 +11,7 @@ from jobs.reading.policy import ReadingPolicy
 from jobs.reading.reading import Reading
 from jobs.reading.readings import Readings
 from jobs.record.errors import QueueAway
-from jobs.record.job import now
+from jobs.record.job import moment_text, now
 from jobs.record.states import Priority
 from jobs.redis.reading_figures import PriorityFigures, ReadingFigures, ReadingShown, turnaround
 from tests.conftest import a_job
@@ -41,7 +41,11 @@ def sign(ledger, reading: Reading, kind: str = "missed") -> Reading:
     Readings(ledger).save(reading, lambda _: committed)
     return Readings(ledger).change(
         reading,
-        lambda present: present.signed({"number": 1}, {**(present.disagreement or {}), "grade": "1"}, now()),
+        lambda present: present.signed(
+            {"number": 1, "reader": "reader_a", "at": moment_text(now())},
+            {**(present.disagreement or {}), "grade": "1"},
+            now(),
+        ),
     )
 
 

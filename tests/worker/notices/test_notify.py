@@ -9,10 +9,11 @@ from threading import Event
 import pytest
 
 from jobs.lifecycle.deletion import delete
+from jobs.reading.follow_up import follow_up
 from jobs.reading.notices import NoticeIndex, Stage
 from jobs.reading.quiet_hours import quiet_hours
 from jobs.reading.readers import Readers
-from jobs.reading.readings import Readings
+from jobs.reading.readings import Readings, arbitration_id_of
 from jobs.record.errors import StoreUnavailable
 from jobs.record.job import now
 from jobs.store.records import Records
@@ -98,7 +99,7 @@ def test_the_reader_who_disagreed_is_not_told_of_the_arbitration(mailing, ledger
     tell(mailing)
     inbox.mails.clear()
     job = ledger.current(reading.job)
-    Readings(ledger).request(job, POLICY, arbitrates=reading)
+    Readings(ledger).request(job, POLICY, arbitration_id_of(reading), arbitrates=reading)
     tell(mailing)
     assert told(inbox) == ["bob"]
 
@@ -134,7 +135,7 @@ def test_a_process_that_dies_before_it_sends_loses_no_notice(mailing, ledger, in
     assert told(inbox) == ["ada"]
 
 
-def test_a_request_whose_process_dies_after_the_record_is_told(mailing, ledger, inbox, monkeypatch):
+def test_a_request_whose_process_dies_after_the_record_is_told(mailing, ledger, queue, inbox, monkeypatch):
     a_reader(ledger)
     create = Records.create
 
@@ -146,7 +147,12 @@ def test_a_request_whose_process_dies_after_the_record_is_told(mailing, ledger, 
         dying.setattr(Records, "create", create_and_die)
         with pytest.raises(StoreUnavailable):
             a_reading(ledger)
-    tell(mailing, now() + timedelta(seconds=40))
+    tell(mailing)
+    assert inbox.mails == []
+    (job_id,) = (key.split("/")[1] for key in ledger.objects.keys("jobs/") if "/readings/" in key)
+    (reading,) = Readings(ledger).of_job(job_id)
+    follow_up(reading.id, job_id, now(), ledger, queue)
+    tell(mailing, now() + timedelta(minutes=3))
     assert told(inbox) == ["ada"]
 
 

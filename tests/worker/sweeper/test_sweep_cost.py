@@ -68,6 +68,6 @@ def test_a_reconciliation_asks_for_no_job_that_the_agenda_has(sweeper, ledger, c
         waiting_for_a_late_callback(ledger, f"clinic-{number % 20}")
     reconcile(sweeper)
     requests, commands = cost_of(reconcile, sweeper)
-    assert requests == {"ListObjectsV2 pending/": 1}
+    assert requests == {"ListObjectsV2 pending/": 1, "ListObjectsV2 readings/queue/": 1}
     assert commands.pop("cmdstat_zscore") == JOBS
     assert sum(commands.values()) < 50
