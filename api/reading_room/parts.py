@@ -8,7 +8,7 @@ from flask import g
 from api.http.problem import Problem
 from api.http.problem_kinds import Slug
 from api.http.slots import Slots
-from api.http.threads import WAITING
+from api.http.threads import STREAMS, STREAMS_OF_ONE
 from api.identity.people import People
 from api.intake.accept import Intake
 from api.reading_room.answer import shown_answer
@@ -34,8 +34,11 @@ class Opened:
     hidden: bool
     """Whether the model's answer is hidden from the reader."""
 
-    def reading_of(self, reader: Reader) -> Reading | None:
-        """Return the reading that the reader works on, may work on, or signed; else the last one, if any."""
+    def reading_of(self, reader: Reader, named: str = "") -> Reading | None:
+        """Return the reading that is `named`; else that which the reader works on, may work on, or signed.
+
+        Else the last one, if any.
+        """
 
         def place(reading: Reading) -> int:
             mine = reading.reader == reader.id
@@ -43,7 +46,8 @@ class Opened:
                 return 0 if mine else 1 if reader.id not in reading.excluded else 3
             return 2 if mine else 3
 
-        return min(reversed(self.readings), key=place, default=None)
+        first = min(reversed(self.readings), key=place, default=None)
+        return next((reading for reading in self.readings if reading.id == named), first)
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ class Room:
     waiting: Waiting
     pixels: PixelAnswers
     people: People
-    pages_of_readers: Slots = field(default_factory=lambda: Slots(WAITING // 2, 8))
+    pages_of_readers: Slots = field(default_factory=lambda: Slots(STREAMS, STREAMS_OF_ONE))
     """The pages that wait for news: no reader takes the places of others, or those of clients."""
     noted: Recent[bool] = field(default_factory=lambda: Recent[bool](_NOTED_SECONDS))
     """The jobs and readers of whom it is written down that the reader has seen the answer."""

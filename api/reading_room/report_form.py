@@ -65,14 +65,21 @@ def add_report_forms(pages: Blueprint, parts: Room) -> None:
             if not wants_page():
                 raise
             shown = None if act in ("claim", *_LEAVES) else typed
-            return viewer_page(reading.job, parts, shown, problem, act)
+            return viewer_page(reading.job, parts, reading.id, shown, problem, act)
         g.action = _AUDITED[act]
-        page = room() if act in _LEAVES else f"{room()}/{reading.job}#report"
+        page = room() if act in _LEAVES else _page_of(after, parts)
         if wants_page():
             return redirect(page, 303)
         response = jsonify(page=page, saved_at=moment_text(now()))
         response.set_etag(draft_tag(after))
         return response
+
+
+def _page_of(reading: Reading, parts: Room) -> str:
+    """Return the address of the report of this reading; where a job has several, it names which."""
+    shown = parts.open(reading.job).reading_of(g.reader)
+    named = "" if shown is None or shown.id == reading.id else f"?reading={reading.id}"
+    return f"{room()}/{reading.job}{named}#report"
 
 
 def _field_of(problem: Problem) -> str:

@@ -1,17 +1,20 @@
 """Reads what a reader has typed into the form of a report, and shows it again as it was typed."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from typing import Any
 
 from werkzeug.datastructures import MultiDict
 
 from api.http.problem import Problem
 from api.http.problem_kinds import Slug
-from api.readings.signature import digest_of
 from jobs.reading.reading import Reading
 from jobs.reading.report import FINDINGS, MOST_ADVICE, MOST_TEXT
 
+MOST = 1e6
+"""No radiograph has a pixel as far as this."""
 _FORM_OF_A_PLACE = "Write x, y, width and height in pixels, such as 120, 80, 60, 40; or x, y for a point."
 
 
@@ -52,14 +55,14 @@ class Typed:
         """Return the form of a draft or a report. Another program's draft may hold anything."""
         sites = record.get("sites") or []
         return cls(
-            finding=str(record.get("finding") or ""),
+            finding=_words(record.get("finding")),
             sites=tuple(_row(site) for site in sites if isinstance(site, dict))
             if isinstance(sites, list | tuple)
             else (),
-            text=str(record.get("text") or ""),
-            advice=str(record.get("advice") or ""),
+            text=_words(record.get("text")),
+            advice=_words(record.get("advice")),
             urgent=bool(record.get("urgent")),
-            grade=str(record.get("grade") or ""),
+            grade=_words(record.get("grade")),
         )
 
     def draft(self) -> dict[str, Any]:
@@ -91,7 +94,8 @@ class Typed:
 
 def draft_tag(reading: Reading) -> str:
     """Return what names the draft that is stored of a reading: another draft has another tag."""
-    return digest_of(reading.draft)[:16]
+    # In ASCII: a draft of another program may hold what UTF-8 cannot.
+    return sha256(json.dumps(reading.draft, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def invalid(field: str, detail: str) -> Problem:
@@ -99,13 +103,18 @@ def invalid(field: str, detail: str) -> Problem:
     return Problem(Slug.REPORT_INVALID, detail, field=field)
 
 
+def _words(given: Any) -> str:
+    """Return a text that a page can show, of whatever a draft holds."""
+    return str(given or "").encode(errors="replace").decode()
+
+
 def _row(site: dict[str, Any]) -> dict[str, str]:
     place = site.get("place")
     if not isinstance(place, str):
         numbers = site.get("box") or site.get("point")
-        shown = [one for one in numbers if isinstance(one, int | float)] if isinstance(numbers, list) else []
-        place = ", ".join(f"{number:g}" for number in shown if abs(number) < 1e6)
-    return {"place": place, "bone": str(site.get("bone") or "")}
+        listed = numbers if isinstance(numbers, list) else []
+        place = ", ".join(f"{one:g}" for one in listed if isinstance(one, int | float) and abs(one) < MOST)
+    return {"place": _words(place), "bone": _words(site.get("bone"))}
 
 
 def _site(number: int, row: dict[str, str]) -> dict[str, Any]:
@@ -113,6 +122,6 @@ def _site(number: int, row: dict[str, str]) -> dict[str, Any]:
         numbers = [float(text) for text in row["place"].replace(",", " ").split()]
     except ValueError:
         numbers = []
-    if len(numbers) not in (2, 4) or not all(abs(value) < 1e6 for value in numbers):
+    if len(numbers) not in (2, 4) or not all(abs(value) < MOST for value in numbers):
         raise invalid("sites", f"Site {number} has no place. {_FORM_OF_A_PLACE}")
     return {"box" if len(numbers) == 4 else "point": numbers} | ({"bone": row["bone"]} if row["bone"] else {})

@@ -30,7 +30,7 @@ def add_viewer_pages(pages: Blueprint, parts: Room) -> None:
     def viewer(opened_id: str) -> Response:
         if is_id("study", opened_id):
             return _study_page(opened_id, parts)
-        return viewer_page(opened_id, parts)
+        return viewer_page(opened_id, parts, request.args.get("reading", ""))
 
     @pages.get("/<job_id>/<any(next,previous):way>")
     def neighbour(job_id: str, way: str) -> Response:
@@ -50,17 +50,19 @@ def add_viewer_pages(pages: Blueprint, parts: Room) -> None:
 def viewer_page(
     job_id: str,
     parts: Room,
+    named: str = "",
     typed: Typed | None = None,
     problem: Problem | None = None,
     act: str = "",
 ) -> Response:
-    """Show a radiograph and its reading, with what was `typed` and is wrong by the `problem` of an `act`.
+    """Show a radiograph and its reading, that of the id `named` if the job has several.
 
+    `typed` stays in the form; the `problem` of an `act` says what is wrong with it.
     Raises Problem 404 for a job that the reader may not open.
     """
     opened = parts.open(job_id)
     g.action = "viewed"
-    reading = opened.reading_of(g.reader)
+    reading = opened.reading_of(g.reader, named)
     mine = reading is not None and reading.reader == g.reader.id
     working = mine and reading is not None and reading.state is ReadingState.CLAIMED
     writable = reading is not None and (working or bool(reading.reports))
@@ -85,6 +87,7 @@ def viewer_page(
         # A blind form has no field for a code or a grade.
         fault=("form" if blind and field in ("code", "grade") else field, problem.detail if problem else ""),
         act=act,
+        typed_reason=request.form.get("reason", "") if act == "amend" else "",
         at=now(),
         words=words,
     )

@@ -29,6 +29,7 @@ class Row:
     job: Job
     due: str
     overdue: bool
+    hidden: bool
     answer: str
 
 
@@ -87,7 +88,8 @@ def _rows(found: list[Reading], parts: Room) -> list[Row]:
             job,
             words.due(reading.due_at, at),
             reading.overdue(at),
-            HIDDEN if hidden(job) else _answer(job, parts),
+            hides := hidden(job),
+            HIDDEN if hides else _answer(job, parts),
         )
         for reading, job in _with_jobs(found, parts)
     ]

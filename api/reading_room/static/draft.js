@@ -99,7 +99,7 @@ form.addEventListener("submit", async event => {
     .catch(() => ({field: "form", detail: "No connection: send it again."}));
   if (!answer.ok) return tell(answer.field, answer.detail);
   const page = new URL(answer.page, location);
-  if (page.pathname !== location.pathname) location.assign(page);
+  if (page.pathname + page.search !== location.pathname + location.search) return location.assign(page);
   location.hash = page.hash;
   location.reload();
 });

@@ -3,11 +3,13 @@
 const rows = () => [...document.querySelectorAll("#lists a[data-row]")];
 const live = document.getElementById("live");
 let asked = 0;
+let due = 0;
 let stream;
 
 /** Read the lists anew; the focus stays on the same radiograph. */
 async function refresh() {
   const mine = ++asked;
+  due = 0;
   const answer = await fetch(location.href, {headers: {Accept: "text/html"}}).catch(() => null);
   if (!answer?.ok) return;
   if (answer.redirected) location.reload(); // The session has ended.
@@ -22,7 +24,7 @@ function listen() {
   stream?.close();
   stream = new EventSource(document.getElementById("lists").dataset.events);
   stream.addEventListener("open", () => (live.textContent = "Live."));
-  stream.addEventListener("changed", refresh);
+  stream.addEventListener("changed", () => (due ||= setTimeout(refresh, 1000))); // A burst is one refresh.
   stream.addEventListener("error", () => {
     live.textContent = "No connection: the list may be old.";
     if (stream.readyState === EventSource.CLOSED) setTimeout(listen, 5000);

@@ -14,6 +14,7 @@ from jobs.reading.readers import Readers
 from jobs.reading.reading import Reading
 from jobs.reading.readings import Readings
 from jobs.reading.states import Mode, ReadingState
+from jobs.record.ids import new_id
 from jobs.record.job import Job, now
 from jobs.store.audit import Audit
 from jobs.store.ledger import Ledger
@@ -175,6 +176,16 @@ def test_a_draft_is_kept_over_other_changes_and_refused_over_a_draft(ada: Person
     assert "Two" in ada.open(f"/read/{job.id}")
 
 
+@pytest.mark.parametrize(
+    "draft", [{"sites": [{"box": 5}, {"point": [10**400, 1]}, 7]}, {"text": "\ud800"}, {"sites": {"a": 1}}]
+)
+def test_any_draft_of_another_program_is_shown(ada: Person, job: Job, ledger, draft: dict):
+    reading = put_reading(ledger, job)
+    ada.act(reading, "claim")
+    Readings(ledger).save(Readings(ledger).read(reading.id), lambda present: present.drafted(draft, now()))
+    assert "Commit finding" in ada.open(f"/read/{job.id}")
+
+
 def test_no_byte_of_the_answer_reaches_a_blind_reader(ada, person_of, app, job: Job, ledger, readers):
     reading = put_reading(ledger, job)
     other = put_job(ledger, study=None)
@@ -315,6 +326,20 @@ def test_what_a_reader_signed_is_listed_until_its_job_is_deleted(ada: Person, jo
     assert not readings.signed_by(ada.reader.id, 5)
 
 
+def test_each_of_two_readings_of_a_job_has_its_form(ada: Person, job: Job, ledger):
+    first, second = (
+        put_reading(ledger, job, reading_id=new_id("reading"), question=text)
+        for text in ("First?", "Second?")
+    )
+    assert ada.act(second, "claim").headers["Location"] == f"/read/{job.id}#report"
+    assert ada.act(first, "claim").status_code == 303
+    assert "First?" in ada.open(f"/read/{job.id}?reading={first.id}")
+    refused = ada.act(first, "commit", finding="", text="Of the first")
+    assert refused.status_code == 422
+    assert f"/read/readings/{first.id}/commit" in refused.text
+    assert f"?reading={second.id}" in refused.text
+
+
 def test_a_disagreement_opens_an_arbitration_for_another_reader(ada, person_of, ledger):
     job = put_job(ledger, RESULT | {"finding": "fracture", "probability": 0.9})
     reading, bob = put_reading(ledger, job), person_of("Dr. Bob Bone")
@@ -377,6 +402,7 @@ def test_views_of_a_study_are_side_by_side_as_chosen(person_of, ledger):
     page = clerk.open(f"/read/{study.id}?view=1&view=3")
     assert f"/read/{jobs[2].id}/pixels" in page
     assert f"/read/{jobs[1].id}/pixels" not in page
+    assert clerk.open(f"/read/{study.id}?view=%C2%B2&view=99").count("data-viewer ") == 2
     stranger = person_of("Other", frozenset(), "hospital")
     assert stranger.browser.open(f"/read/{study.id}").status_code == 404
 
