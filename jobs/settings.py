@@ -178,8 +178,8 @@ class Settings:
         repr=False,
         metadata={"env": "OSTEO_SMTP_URL", "kind": _mail_server, "within": None},
     )
-    """Server for e-mail to readers: `smtps://USER:PASSWORD@HOST:465`, or `smtp://` with STARTTLS, which only
-    a server of the same machine may lack; unset sends none."""
+    """Server for e-mail to readers: `smtps://HOST:465`, or `smtp://` with STARTTLS, which only a server of
+    the same machine may lack, with user and password before the host; unset sends none."""
     mail_from: str = _setting("OSTEO_MAIL_FROM", "", _mail_address)
     """Address that e-mail to readers comes from; push services are told it, too. Required with
     `OSTEO_SMTP_URL`."""

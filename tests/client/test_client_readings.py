@@ -148,7 +148,7 @@ def test_a_reading_is_canceled_once_and_a_signed_one_never(mine: Any, reader: Re
     with pytest.raises(ReadingMoved):
         mine.cancel_reading(again.id)
     with pytest.raises(NoSuchReading):
-        mine.reading("reading_01ARZ3NDEKTSV4RRFFQ69G5FAV")
+        mine.reading("reading_01ARZ3NDEKTSV4RRFFQ69G5FAV")  # pragma: allowlist secret
 
 
 def test_a_cancellation_whose_answer_is_lost_is_one_cancellation(

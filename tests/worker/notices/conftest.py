@@ -39,7 +39,7 @@ from worker.notices.mail import MailServer
 from worker.notices.notify import NoticeContext, notify
 from worker.notices.outbox import Outbox
 
-PASSWORD = "a password & a secret"
+PASSWORD = "a password & a secret"  # pragma: allowlist secret
 POLICY = ReadingPolicy(groups=("bones",))
 
 
