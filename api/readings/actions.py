@@ -230,7 +230,7 @@ class ReadingActions:
 
     def _knows(self, job_id: str, reader: Reader) -> bool:
         """Return whether the reader has seen the model's answer to any view of the job's study."""
-        return any(self.readings.knows_answer(view, reader.id) for view in self._views(job_id))
+        return any(self.readings.has_seen(view, reader.id) for view in self._views(job_id))
 
     def _own(self, reading: Reading, reader: Reader) -> Reading:
         """Return the reading if this reader has claimed it. Raises Problem 409."""

@@ -232,12 +232,13 @@ def readers_document(reading: Reading, actions: ReadingActions, public_url: str)
     document = reading_document(reading, now(), public_url)
     if reading.reader == g.reader.id:
         document["draft"] = reading.draft
-    hidden = actions.answer_hidden(reading.job, g.reader)
-    if reading.committed and reading.reader == g.reader.id:
+    own = reading.committed is not None and reading.reader == g.reader.id
+    hidden = bool(own or reading.reports) and actions.answer_hidden(reading.job, g.reader)
+    if own:
         document["committed"] = cast(Commitment, reading.committed)
         # Of another blind reading of the job it would tell the answer.
         document["disagreement"] = None if hidden else cast(Disagreement, reading.disagreement)
-    elif hidden and reading.reports:
+    elif hidden:
         # What another reader found, and whether the model agreed, would show the answer.
         document["committed"] = document["disagreement"] = document["report"] = None
         document["reports"] = []

@@ -208,15 +208,6 @@ class Readings:
         """Return whether this reader has seen the model's answer to the job."""
         return self._objects.exists(f"jobs/{job_id}/answer-seen/{reader_id}")
 
-    def knows_answer(self, job_id: str, reader_id: str) -> bool:
-        """Return whether this reader has seen the answer, or committed a finding and was shown it then."""
-        committed = any(
-            entry["type"] == "committed" and entry["reader"] == reader_id
-            for reading in self.of_job(job_id)
-            for entry in reading.history
-        )
-        return committed or self.has_seen(job_id, reader_id)
-
     def erase_of(self, job_id: str) -> None:
         """Erase all readings of a job that is deleted."""
         for reading in self.of_job(job_id):

@@ -11,13 +11,15 @@ from joserfc.jwk import KeySet
 from api.identity.key_store import Keys
 from api.identity.totp import totp_secret
 from api.readings.signature import digest_of
+from jobs.lifecycle.next_step import start_next_step
 from jobs.reading.policy import Policies, ReadingPolicy
 from jobs.reading.readers import Readers
-from jobs.reading.states import Mode
+from jobs.reading.states import Mode, Wish
 from jobs.record.job import Job, now
+from jobs.redis.queue import JobQueue
 from tests.api.conftest import RESULT, Api, problem_of
 from tests.api.routes.test_jobs import PNG
-from tests.conftest import SIGNING_KEY
+from tests.conftest import SIGNING_KEY, a_study
 
 URL = "https://clinic.example/hook"
 GROUPS = frozenset({"bones"})
@@ -230,3 +232,41 @@ def test_another_readers_report_is_hidden_while_a_blind_reading_is_open(api: Api
     bob.ask("POST", f"{second}/claim")
     bob.ask("POST", f"{second}/commit", {"finding": "fracture"})
     assert bob.ask("GET", first).json()["report"] == REPORT
+
+
+def test_a_reading_that_the_answer_gave_rise_to_is_not_blind(api: Api, policy, servers):
+    job, ada = api.ledger.read(api.submit(PNG, read="if_positive").json()["id"]), Person(api, "Ada Bone")
+    ended = api.ledger.append(api.ledger.append(job.started("w", now())).succeeded(RESULT, now()))
+    start_next_step(ended, api.ledger, JobQueue.connect(servers.redis_url))
+    (reading,) = api.request("GET", f"/v1/jobs/{job.id}/readings").json()["readings"]
+    assert reading["wish"] == "if_positive"
+    here = f"/v1/readings/{reading['id']}"
+    ada.ask("POST", f"{here}/claim")
+    assert ada.ask("POST", f"{here}/commit", {"finding": "fracture"}).json()["committed"]["blind"] is False
+
+
+def test_the_views_of_a_study_are_blind_together(api: Api, policy):
+    study, views = a_study(size=len(PNG))
+    api.ledger.accept_study(study, ((view, PNG) for view in views))
+    for view in views:
+        api.ledger.append(api.ledger.append(view.started("w", now())).succeeded(RESULT, now()))
+    first, second, _ = (requested(api, view)["id"] for view in views)
+    ada = Person(api, "Ada Bone")
+    for reading in (first, second):
+        ada.ask("POST", f"/v1/readings/{reading}/claim")
+    committed = ada.ask("POST", f"/v1/readings/{first}/commit", {"finding": "fracture"}).json()
+    assert committed["disagreement"] is None, "it would tell the answer to the other view"
+    again = ada.ask("POST", f"/v1/readings/{second}/commit", {"finding": "fracture"}).json()
+    assert again["committed"]["blind"] is True
+    assert again["disagreement"]["kind"] == "none"
+    later = ada.ask("GET", f"/v1/readings/{first}").json()
+    assert later["disagreement"]["kind"] == "none", "no blind finding is due any more"
+
+
+def test_a_repetition_outlives_a_change_of_the_policy(api: Api, policy):
+    key = {"Idempotency-Key": "visit-29"}
+    fields = {"image": ("x.png", PNG)}
+    first = api.request("POST", "/v1/jobs", fields=fields, headers=key)
+    Policies(api.records).put("clinic", ReadingPolicy(("bones",), wish=Wish.REQUESTED))
+    again = api.request("POST", "/v1/jobs", fields=fields, headers=key)
+    assert (again.status, again.json()["id"]) == (202, first.json()["id"])

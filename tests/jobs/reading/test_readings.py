@@ -182,3 +182,28 @@ def test_a_grave_disagreement_is_arbitrated_by_another_reader(ledger, queue, rea
     with pytest.raises(IllegalMove):
         readings.change(second, lambda present: claim(present, "ada"))
     assert readings.change(second, lambda present: claim(present, "bob")).reader == "bob"
+
+
+def test_a_clients_many_readings_hide_no_other_clients(ledger, readings, monkeypatch):
+    monkeypatch.setattr("jobs.reading.reading_index.MOST_OPEN", 6)
+    early = now() - timedelta(hours=1)
+    for _ in range(8):
+        readings.request(stored(ledger, client="flood"), POLICY, due_at=early)
+    one, urgent = (readings.request(stored(ledger), POLICY, priority=p) for p in ("routine", "stat"))
+    found = readings.open(["bones"])
+    assert len(found) == 6
+    assert found[0].id == urgent.id
+    assert one.id in {reading.id for reading in found}
+
+
+def test_what_a_process_left_behind_its_change_is_made_up_for(ledger, queue, readings):
+    reading = readings.request(stored(ledger), POLICY)
+    readings.save(reading, lambda present: present.canceled(now()))
+    assert readings.index.queue("bones"), "the process died before it wrote the index"
+    follow_up(reading.id, reading.job, now(), ledger, queue)
+    assert not readings.index.queue("bones")
+    readings.index.put(reading)
+    delete(reading.job, ledger)
+    readings.index.put(reading)
+    follow_up(reading.id, reading.job, now(), ledger, queue)
+    assert not readings.index.queue("bones"), "a slower process wrote it after the deletion"
