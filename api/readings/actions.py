@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Self
@@ -10,6 +9,7 @@ from typing import Any, Self
 from api.http.problem import Problem
 from api.http.problem_kinds import Slug
 from api.identity.people import People
+from api.readings.access import ReadingAccess, no_such_reading
 from api.readings.signature import Signatures, Signer
 from jobs.reading.arbitration import arbitrate
 from jobs.reading.disagreement import disagreement, graded
@@ -22,22 +22,18 @@ from jobs.reading.report import ReportInvalid, checked_draft, checked_finding, c
 from jobs.reading.states import Mode, ReadingState
 from jobs.record.errors import IllegalMove, NotStored, TransientError
 from jobs.record.job import Job, moment_text, now
-from jobs.record.states import State
 from jobs.redis.queue import JobQueue
 from jobs.settings import Settings
-from jobs.store.ledger import Ledger
 from jobs.store.stores import Stores
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class ReadingActions:
+class ReadingActions(ReadingAccess):
     """What may be done with readings. Every method raises Problem, and TransientError of the stores."""
 
-    ledger: Ledger
     queue: JobQueue
-    readings: Readings
     policies: Policies
     signatures: Signatures
 
@@ -46,8 +42,8 @@ class ReadingActions:
         """Make them over these stores."""
         return cls(
             stores.ledger,
-            stores.queue,
             Readings(stores.ledger),
+            stores.queue,
             Policies(stores.records, settings.key_seconds),
             Signatures(people.codes, Signer(stores.signing_key), stores.objects),
         )
@@ -76,56 +72,6 @@ class ReadingActions:
     def cancel(self, reading: Reading) -> Reading:
         """Cancel an open reading."""
         return self._change(reading, lambda present: present.canceled(now()))
-
-    def of_client(self, reading_id: str, client: str) -> Reading:
-        """Return a reading of this client's."""
-        reading = self._read(reading_id)
-        if reading.client != client:
-            raise no_such_reading()
-        return reading
-
-    def of_reader(self, reading_id: str, reader: Reader) -> Reading:
-        """Return a reading that this reader may see."""
-        reading = self._read(reading_id)
-        if not reader.reads_for(frozenset(reading.groups)) and reading.reader != reader.id:
-            raise no_such_reading()
-        return reading
-
-    def worklist(self, reader: Reader) -> list[Reading]:
-        """List the open readings of the reader's groups: overdue, then urgent ones, then those due first."""
-        at = now()
-        found = [one for one in self.readings.open(reader.groups) if reader.id not in one.excluded]
-        return sorted(found, key=lambda one: (not one.overdue(at), one.priority != "stat", one.due_at))
-
-    def signed_by(self, reader: Reader, most: int) -> list[Reading]:
-        """List the readings that the reader signed last."""
-        return self.readings.signed_by(reader.id, most)
-
-    def job_of_reader(self, job_id: str, reader: Reader) -> tuple[Job, list[Reading]]:
-        """Return a job that this reader may open, and its readings as far as the reader may see them."""
-        try:
-            job = self.ledger.current(job_id)
-        except (NotStored, ValueError):
-            raise no_such_job() from None
-        readings = [
-            reading
-            for reading in self.readings.of_job(job_id)
-            if reader.reads_for(frozenset(reading.groups)) or reading.reader == reader.id
-        ]
-        if job.state is State.ERASED or (reader.client != job.client and not readings):
-            raise no_such_job()
-        return job, readings
-
-    def answer_hidden(self, job_id: str, reader: Reader) -> bool:
-        """Whether the model's answer to the job is hidden from the reader.
-
-        It is while a blind finding of the reader's is due for the job, or for another view of its study.
-        """
-        return any(
-            reading.hides_answer_from(reader.id, reader.groups)
-            for view in self._views(job_id)
-            for reading in self.readings.of_job(view)
-        )
 
     def claim(self, reading: Reading, reader: Reader) -> Reading:
         """Give the reading to this reader: the first one gets it."""
@@ -161,9 +107,9 @@ class ReadingActions:
 
     def commit(self, reading: Reading, reader: Reader, given: dict[str, Any]) -> Reading:
         """Commit the reader's first finding. The model's answer is shown from then on."""
-        own, job = self._own(reading, reader), self._job(reading)
+        own, job = self._own(reading, reader), self.job_of(reading)
         finding, sites = _valid(lambda: checked_finding(given, job.image))
-        blind = own.mode is Mode.BLIND and not own.tells_answer and not self._knows(own.job, reader)
+        blind = own.mode is Mode.BLIND and not own.tells_answer and not self.knows_answer(own.job, reader)
         differs = _differs(finding, sites, job, None)
         return self._change(
             own,
@@ -179,7 +125,7 @@ class ReadingActions:
 
         Opens an arbitration where the reader's `grade` of the model's answer calls for one.
         """
-        own, job = self._own(reading, reader), self._job(reading)
+        own, job = self._own(reading, reader), self.job_of(reading)
         report = _valid(lambda: checked_report(given, job.image))
         if own.mode is Mode.BLIND and not own.committed:
             detail = "Commit a finding first: this reading is blind to the model's answer until then."
@@ -204,7 +150,7 @@ class ReadingActions:
             raise Problem(Slug.READING_MOVED, "A report is amended by the reader who signed it.")
         if not reading.reports:
             raise Problem(Slug.READING_MOVED, "There is no signed report to amend.")
-        job = self._job(reading)
+        job = self.job_of(reading)
         report = _valid(lambda: checked_report(given, job.image))
         if not (why := _valid(lambda: words(reason))[:500]):
             raise Problem(Slug.REPORT_INVALID, "Say with `reason` why the report is amended.")
@@ -216,21 +162,6 @@ class ReadingActions:
             return present.amended(signed, reader.id, now())
 
         return self._change(reading, change, reader)
-
-    def note_seen(self, job: Job, reader: Reader) -> None:
-        """Write down that the reader has seen the model's answer."""
-        self.readings.note_seen(job.id, reader.id)
-
-    def _views(self, job_id: str) -> Sequence[str]:
-        """Return the ids of the jobs of the same study, or that of the job alone."""
-        with suppress(NotStored):
-            study = self.ledger.current(job_id).study
-            return self.ledger.current(study).members if study else (job_id,)
-        return (job_id,)
-
-    def _knows(self, job_id: str, reader: Reader) -> bool:
-        """Return whether the reader has seen the model's answer to any view of the job's study."""
-        return any(self.readings.has_seen(view, reader.id) for view in self._views(job_id))
 
     def _own(self, reading: Reading, reader: Reader) -> Reading:
         """Return the reading if this reader has claimed it. Raises Problem 409."""
@@ -257,7 +188,7 @@ class ReadingActions:
         try:
             after = (self.readings.change if told else self.readings.save)(reading, checked)
         except IllegalMove as error:
-            present = self._read(reading.id)
+            present = self.read(reading.id)
             if reader and reader.id in present.excluded:
                 detail = "This reading decides a disagreement of yours: another reader has to do it."
                 raise Problem(Slug.READING_MOVED, detail) from error
@@ -275,33 +206,11 @@ class ReadingActions:
             log.warning("the sweeper will tell of this reading: %s", error, extra={"job": reading.job})
         return reading
 
-    def _read(self, reading_id: str) -> Reading:
-        try:
-            return self.readings.read(reading_id)
-        except NotStored as error:
-            raise no_such_reading() from error
-
-    def _job(self, reading: Reading) -> Job:
-        try:
-            return self.ledger.current(reading.job)
-        except NotStored as error:
-            raise no_such_reading() from error
-
 
 class _Changed(Exception):
     def __init__(self, version: int) -> None:
         super().__init__(version)
         self.version = version
-
-
-def no_such_reading() -> Problem:
-    """Make the problem of a reading that is not there, or is not the caller's."""
-    return Problem(Slug.NO_SUCH_READING, "There is no such reading. Check the id, and whose key it is.")
-
-
-def no_such_job() -> Problem:
-    """Make the problem of a job that a reader may not open."""
-    return Problem(Slug.NO_SUCH_JOB, "There is no such job, or it is not yours to read.")
 
 
 def _differs(finding: str, sites: Sequence[Mapping[str, Any]], job: Job, grade: str | None) -> dict[str, Any]:

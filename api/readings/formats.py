@@ -10,7 +10,8 @@ from api.http.media_types import MEDIA_TYPE
 from api.http.problem import Problem
 from api.http.problem_kinds import Slug
 from api.readings import fhir
-from api.readings.actions import ReadingActions, no_such_reading
+from api.readings.access import no_such_reading
+from api.readings.actions import ReadingActions
 from api.readings.dicom_report import signed_report
 from api.results.fhir_parts import MEDIA_TYPE as FHIR
 from api.results.filing import NotFileable
