@@ -52,7 +52,7 @@ def in_this_machines_order(source: str) -> Iterator[str]:
             named = isinstance(order, ast.Constant) and order.value in ORDERS
         elif name in READS:
             named = named_order(argument(node, 1, "dtype"))
-        elif name in WRITES and ast.unparse(owner) not in ("json", "np"):
+        elif name in WRITES and ast.unparse(owner) not in ("json", "np", "self._serializer"):
             made = isinstance(owner, ast.Call) and isinstance(owner.func, ast.Attribute)
             named = made and owner.func.attr == "astype" and named_order(argument(owner, 0, "dtype"))
         elif name in STRUCTS and ast.unparse(owner) == "struct":

@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from typing import get_args
 
 from flask import Blueprint, Response
 from prometheus_client import CollectorRegistry, generate_latest
@@ -12,6 +13,7 @@ from prometheus_client.registry import Collector
 from api.http.request_metrics import request_metrics
 from api.openapi.describe import Answer, describe
 from jobs.metrics import BuildInfo
+from jobs.reading.disagreement import Kind
 from jobs.record.errors import TransientError
 from jobs.redis.reading_figures import turnaround
 from jobs.store.ledger import Ledger
@@ -131,6 +133,9 @@ def _of_readings(ledger: Ledger, at: float, counts: Mapping[str, int]) -> Iterat
         "Readings that are due, and not signed",
         {priority: found.overdue for priority, found in figures.items()},
     )
+    kinds = [f"reading-disagreement:{kind}" for kind in get_args(Kind)]
+    begun = dict.fromkeys([*kinds, *(f"reading-overdue:{priority}" for priority in figures)], 0)
+    counts = {**begun, **counts}
     yield _total(
         "priority", "osteo_readings_overdue", "Readings that became overdue", "reading-overdue:", counts
     )

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from flask import Blueprint, Response
 
+from api.http.problem import ProblemDocument
 from api.http.problem_kinds import Slug
 from api.openapi.describe import Answer, describe
 from api.results.pixels import MEDIA_TYPE, PixelAnswers
@@ -34,6 +35,9 @@ def pixel_routes(ledger: Ledger, answers: PixelAnswers) -> Blueprint:
             200: Answer("All pixels.", _BODY, (*_HEADERS, "Content-Encoding")),
             206: Answer("The bytes that `Range` names.", _BODY, (*_HEADERS, "Content-Range")),
             304: Answer("The client has them."),
+            416: Answer(
+                "The `Range` names none of the bytes.", {"application/problem+json": ProblemDocument}
+            ),
         },
         (*OWN_JOB_PROBLEMS, Slug.OBJECT_MISSING, Slug.TOO_BUSY),
         headers=("Accept-Encoding", "If-None-Match", "If-Range", "Range"),

@@ -135,13 +135,6 @@ def _readings() -> Dashboard:
                 "{{kind}}",
             )
         )
-        .with_panel(
-            _lines(
-                "Notices to readers in an hour",
-                "sum by (kind, outcome) (increase(osteo_reading_notices_total[1h]))",
-                "{{kind}} {{outcome}}",
-            )
-        )
     )
 
 

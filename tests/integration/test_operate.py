@@ -56,8 +56,11 @@ def test_the_commands_for_keys_and_the_audit_log_run_as_printed(stack: Stack):
 
 def test_the_commands_for_readers_run_as_printed(stack: Stack):
     (block,) = (text for text in BLOCKS if "admin.readers" in text)
-    made, listed, equipped, rotated, *acts, disabled = map(json.loads, pasted(block, stack).splitlines())
-    assert {document["id"] for document in (made, listed, equipped, rotated, disabled)} == {made["id"]}
+    told = map(json.loads, pasted(block, stack).splitlines())
+    made, listed, equipped, quiet, rotated, linked, *acts, disabled = told
+    assert {document["id"] for document in (made, listed, equipped, quiet, rotated, linked, disabled)} == {
+        made["id"]
+    }
     assert made["otpauth"].startswith("otpauth://totp/")
     assert acts == []
     assert disabled["disabled_at"]
@@ -113,7 +116,7 @@ def test_the_lines_that_make_secrets_make_all_that_compose_requires(file: str, t
 
 
 def test_every_block_of_the_page_is_run():
-    assert len(BLOCKS) == 5
+    assert len(BLOCKS) == 6
     assert PAGE.count("\n```") == 2 * (len(BLOCKS) + 2), (
         "and two queries, and the rights that tests/jobs/redis/test_peers.py gives"
     )

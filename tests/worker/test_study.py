@@ -275,10 +275,10 @@ def test_the_jobs_of_a_study_are_kept_for_as_long_as_the_study(ledger, queue, mo
     for job, at in zip(jobs, (LONG_AGO, now()), strict=True):
         start_next_step(recorded(ledger, job, at=at), ledger, queue)
     monkeypatch.setattr("jobs.store.clock.Clock.agreed", lambda _: now() + timedelta(minutes=30))
-    purge(ledger)
+    purge(ledger, queue)
     assert {ledger.read(job.id).state for job in (study, *jobs)} == {State.SUCCEEDED}
     monkeypatch.setattr("jobs.store.clock.Clock.agreed", lambda _: now() + timedelta(minutes=90))
-    purge(ledger)
+    purge(ledger, queue)
     for record in (study, *jobs):
         assert only_a_tombstone_is_left(record.id, ledger)
 

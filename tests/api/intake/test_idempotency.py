@@ -24,6 +24,9 @@ from tests.conftest import only_a_tombstone_is_left
 from worker.delivery.deliver import event_of
 from worker.sweeper.purge import purge
 
+UNUSED = JobQueue.connect("redis://127.0.0.1:1")
+"""For a purger for which no reading is due."""
+
 PNG = pictures.encoded(pictures.gray())
 OTHER = pictures.encoded(pictures.gray()[::-1])
 
@@ -177,7 +180,7 @@ def test_a_key_is_free_after_the_time_that_the_answer_names(api: Api, ledger: Le
     assert (second.status, second.json()["id"] == job.id) == (202, False)
     for _ in range(2):
         monkeypatch.setattr("jobs.store.clock.Clock.agreed", lambda _: now() + timedelta(days=7, minutes=1))
-        purge(ledger)
+        purge(ledger, UNUSED)
         assert ledger.claims.read(claim.key) is None
     assert ledger.read(job.id) == job, "the job itself is kept"
 

@@ -9,6 +9,7 @@ import urllib3
 
 from admin.keys import Keys
 from jobs.record.job import now
+from jobs.redis.queue import JobQueue
 from jobs.redis.view import View
 from jobs.store.ledger import Ledger
 from jobs.store.objects import Objects
@@ -17,6 +18,9 @@ from tests import pictures
 from tests.api.conftest import MAX_BYTES, Api, problem_of
 from tests.api.test_parts_down import client_of
 from worker.sweeper.purge import purge
+
+UNUSED = JobQueue.connect("redis://127.0.0.1:1")
+"""For a purger for which no reading is due."""
 
 PNG = pictures.encoded(pictures.gray())
 
@@ -228,14 +232,14 @@ def test_an_upload_needs_a_key_that_may_submit(api: Api):
 
 def test_an_upload_that_is_never_submitted_is_erased_with_its_entry(api: Api, ledger: Ledger, monkeypatch):
     forgotten = uploaded(api)
-    purge(ledger)
+    purge(ledger, UNUSED)
     assert left(api) == [f"uploads/clinic/{forgotten}"]
     after = timedelta(seconds=900) + GRACE + timedelta(seconds=2)
     assert list(api.objects.keys("orders/"))
     monkeypatch.setattr("jobs.store.clock.Clock.agreed", lambda _: now() + after)
     listed = []
     monkeypatch.setattr(Objects, "keys", _recording(Objects.keys, listed))
-    purge(ledger)
+    purge(ledger, UNUSED)
     assert "due/" in listed
     assert not [prefix for prefix in listed if prefix.startswith("upload") or not prefix]
     assert left(api) == []
@@ -256,7 +260,7 @@ def test_an_upload_of_a_client_with_hyphens_in_its_name_is_erased_too(ledger: Le
     upload = uploads.open("clinic-a-2", 5, "image/png")
     assert put({"url": upload.url, "method": "PUT", "headers": dict(upload.headers)}, b"hello") == 200
     monkeypatch.setattr("jobs.store.clock.Clock.agreed", lambda _: now() + GRACE + timedelta(seconds=62))
-    purge(ledger)
+    purge(ledger, UNUSED)
     assert uploads.size("clinic-a-2", upload.id) is None
 
 

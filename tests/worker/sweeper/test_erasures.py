@@ -86,12 +86,14 @@ def test_the_file_is_rewritten_once_in_a_while_and_not_for_each_erasure(ledger: 
         assert rewrites(redis) == before + 2, "for the two that came later, and not again"
 
 
-def test_the_purger_orders_the_rewrite_though_clocks_disagree(ledger: Ledger, redis: Redis, monkeypatch):
+def test_the_purger_orders_the_rewrite_though_clocks_disagree(
+    ledger: Ledger, queue: JobQueue, redis: Redis, monkeypatch
+):
     monkeypatch.setattr("worker.sweeper.purge.PAUSE", 0.01)
     monkeypatch.setattr(ledger.objects, "date", lambda: now() + timedelta(days=1))
     before, stop = rewrites(redis), Event()
     delete(ended(ledger).id, ledger)
-    purger = Thread(target=purge_until, args=[stop, ledger, 900])
+    purger = Thread(target=purge_until, args=[stop, ledger, queue, 900])
     purger.start()
     try:
         until(lambda: rewrites(redis) == before + 1)
