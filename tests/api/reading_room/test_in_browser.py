@@ -201,6 +201,7 @@ def test_the_whole_way_goes_by_keyboard_alone(pages: Pages, doctor: Doctor):
                 page.keyboard.press(key)
             raise AssertionError(f"{name} is not reached: {focused()}")
 
+        page.wait_for_selector("input[name=key]:focus")  # It takes the focus by itself.
         page.keyboard.type(doctor.key)
         page.keyboard.press("Enter")
         page.get_by_role("heading", name="Worklist").wait_for()

@@ -246,11 +246,11 @@ def test_a_reading_that_the_answer_gave_rise_to_is_not_blind(api: Api, policy, s
 
 
 def test_the_views_of_a_study_are_blind_together(api: Api, policy):
-    study, views = a_study(size=len(PNG))
+    study, views = a_study(2, size=len(PNG))
     api.ledger.accept_study(study, ((view, PNG) for view in views))
     for view in views:
         api.ledger.append(api.ledger.append(view.started("w", now())).succeeded(RESULT, now()))
-    first, second, _ = (requested(api, view)["id"] for view in views)
+    first, second = (requested(api, view)["id"] for view in views)
     ada = Person(api, "Ada Bone")
     for reading in (first, second):
         ada.ask("POST", f"/v1/readings/{reading}/claim")
