@@ -62,8 +62,7 @@ class SubmissionFields(TypedDict, total=False):
     ]
     training_use: Annotated[
         Literal["allowed", "denied"],
-        {"default": "denied"},
-        "Whether models may learn from the radiograph and its signed readings.",
+        "Whether models may learn from the radiograph and its signed readings: `denied` unless given.",
     ]
 
 
