@@ -3,12 +3,15 @@
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from argparse import Namespace
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
+from jobs.record.errors import TransientError
 from jobs.settings import Settings, SettingsError
+from jobs.store.stores import Stores
 
 STORES = ("REDIS_URL", "S3_ENDPOINT_URL", "S3_BUCKET")
 _CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
@@ -38,6 +41,29 @@ def settings_of_command(signs: bool = False, needs: Iterable[str] = ("REDIS_URL"
             " Set what the service itself runs with, or in containers: docker compose exec api python -m ..."
         )
     return Settings.from_environment(os.environ, signs=signs)
+
+
+def run_subcommand(
+    arguments: Namespace, lines: Callable[[Namespace, Settings, Stores], Iterable[Mapping[str, Any]]]
+) -> int:
+    """Print the `lines` of a subcommand that may print secrets, and return its exit status.
+
+    1 for a LookupError: there is no such thing. 2 for a wrong setting or value, or a store that is away.
+    """
+    try:
+        settings = settings_of_command(signs=True)
+        with closing(Stores.connect(settings)) as stores:
+            stores.check()
+            told = lines(arguments, settings, stores)
+            # All changes are made before the first is printed. A list may be long, and changes nothing.
+            print_lines(told if arguments.command == "list" else list(told))
+    except LookupError as error:
+        print(error.args[0], file=sys.stderr)
+        return 1
+    except (SettingsError, ValueError, TransientError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
 
 
 def print_lines(lines: Iterable[Mapping[str, Any]]) -> None:

@@ -3,18 +3,16 @@
 import argparse
 import sys
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
-from admin.command import print_lines, settings_of_command
+from admin.command import run_subcommand
 from api.identity.key import id_of, key_document
 from api.identity.key_store import Keys
 from api.identity.scopes import Scope
 from jobs.callbacks.signing import webhook_secret
-from jobs.record.errors import TransientError
 from jobs.record.job import moment_text
-from jobs.settings import Settings, SettingsError
+from jobs.settings import Settings
 from jobs.store.audit import AuditEntry
 from jobs.store.stores import Stores
 from jobs.store.webhook_settings import Webhooks
@@ -22,21 +20,7 @@ from jobs.store.webhook_settings import Webhooks
 
 def main() -> int:
     """Run the command. Return 1 where there is no such key, 2 for a wrong setting or name."""
-    arguments = _parser().parse_args()
-    try:
-        settings = settings_of_command(signs=True)
-        with closing(Stores.connect(settings)) as stores:
-            stores.check()
-            lines = _lines(arguments, settings, stores)
-            # All changes are made before the first is printed. A list may be long, and changes nothing.
-            print_lines(lines if arguments.command == "list" else list(lines))
-    except LookupError as error:
-        print(error.args[0], file=sys.stderr)
-        return 1
-    except (SettingsError, ValueError, TransientError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+    return run_subcommand(_parser().parse_args(), _lines)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -3,15 +3,13 @@
 import argparse
 import sys
 from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
-from admin.command import print_lines, settings_of_command
+from admin.command import run_subcommand
 from api.identity.links import Links, subject_of
 from api.identity.totp import otpauth_uri, totp_secret
 from jobs.reading.reader import Reader, reader_document
 from jobs.reading.readers import Readers
-from jobs.record.errors import TransientError
 from jobs.settings import Settings, SettingsError
 from jobs.store.audit import AuditEntry
 from jobs.store.stores import Stores
@@ -19,21 +17,7 @@ from jobs.store.stores import Stores
 
 def main() -> int:
     """Run the command. Return 1 where there is no such reader, 2 for a wrong setting or name."""
-    arguments = _parser().parse_args()
-    try:
-        settings = settings_of_command(signs=True)
-        with closing(Stores.connect(settings)) as stores:
-            stores.check()
-            lines = _lines(arguments, settings, stores)
-            # All changes are made before the first is printed. A list may be long, and changes nothing.
-            print_lines(lines if arguments.command == "list" else list(lines))
-    except LookupError as error:
-        print(error.args[0], file=sys.stderr)
-        return 1
-    except (SettingsError, ValueError, TransientError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+    return run_subcommand(_parser().parse_args(), _lines)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -86,6 +86,7 @@ class Intake:
         the settings. Raises StoreUnavailable, and Problem: 409 while the same submission is in intake, 422
         where another submission has the claim.
         """
+        self._refuse_unread([submission], caller.client, claim_key)
         if claim_key is None:
             submission = self._with_reading(submission, caller.client)
             job = _new_job(new_id("job"), submission, caller, self.settings)
@@ -106,6 +107,7 @@ class Intake:
 
         Raises StoreUnavailable, and Problem as `accept` does.
         """
+        self._refuse_unread([picture.submission for picture in pictures], caller.client, claim_key)
         study_id, headers = new_id("study"), {}
         if claim_key is not None:
             text = " ".join(["study", *(picture.submission.digest for picture in pictures)])
@@ -147,22 +149,27 @@ class Intake:
             self.ledger.due_index.put(claim.job_id, claim.expires_at)
         return claim, job
 
-    def _with_reading(self, submission: Submission, client: str) -> Submission:
-        """Return the submission with the wish for a reading that the client's policy has, if it names none.
+    def _refuse_unread(self, submissions: Iterable[Submission], client: str, claim_key: str | None) -> None:
+        """Raise Problem 422 where a submission names a reading, and no reader reads for the client.
 
-        Raises Problem 422 where it names one, and no reader reads for the client.
+        Before the claim, so that its key stays free. A repetition, which has a claim, gets its job.
         """
-        wish = Wish(submission.reading["wish"]) if submission.reading else None
+        wished = any(one.reading and one.reading["wish"] != Wish.NONE for one in submissions)
+        if not wished or self.policies.of(client).groups:
+            return
+        if claim_key is None or self.ledger.claims.read(claim_key) is None:
+            detail = "No reader reads for this client. Leave `read` out, or ask the operator."
+            raise Problem(Slug.NOT_READ, detail)
+
+    def _with_reading(self, submission: Submission, client: str) -> Submission:
+        """Return the submission with the wish of the client's policy, if it names none."""
+        if submission.reading:
+            unread = submission.reading["wish"] == Wish.NONE
+            return replace(submission, reading=None) if unread else submission
+        wish = self.policies.of(client).wish
         if wish is Wish.NONE:
-            return replace(submission, reading=None)
-        policy = self.policies.of(client)
-        if wish and not policy.groups:
-            raise Problem(
-                Slug.NOT_READ, "No reader reads for this client. Leave `read` out, or ask the operator."
-            )
-        if wish or policy.wish is Wish.NONE:
             return submission
-        return replace(submission, reading={"wish": policy.wish, "due_seconds": None, "question": None})
+        return replace(submission, reading={"wish": wish, "due_seconds": None, "question": None})
 
     def _store(self, job: Job, image: bytes) -> Job:
         self.ledger.accept(job, image)

@@ -46,6 +46,24 @@ class DescribedCallback:
     events: tuple[str, ...]
 
 
+def event_callback(
+    name: str, summary: str, body: Any, about: str, events: tuple[str, ...]
+) -> DescribedCallback:
+    """Describe the signed callback for these events, to the `callback_url` of the request.
+
+    `about` is what a receiver that answers 410 hears no more of.
+    """
+    return DescribedCallback(
+        name,
+        "{$request.body#/callback_url}",
+        summary,
+        body,
+        ("webhook-id", "webhook-timestamp", "webhook-signature"),
+        {"2XX": "The callback is delivered.", "410": f"The service sends no further callback for {about}."},
+        events,
+    )
+
+
 @dataclass(frozen=True)
 class Operation:
     """The description of a route; see `describe`."""

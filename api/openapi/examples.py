@@ -90,7 +90,7 @@ def _reading_event(name: str) -> ReadingEvent:
     state = ReadingState.REQUESTED if name == "reading.overdue" else ReadingState(name.partition(".")[2])
     links = {"self": f"{_URL}/v1/readings/{_READING}", "job": f"{_URL}/v1/jobs/{_JOB}"}
     return {
-        "type": name,  # type: ignore[typeddict-item]  # it is one of READING_EVENTS
+        "type": name,
         "timestamp": _FINISHED,
         "data": {
             "id": _READING,

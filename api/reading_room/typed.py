@@ -104,7 +104,7 @@ def invalid(field: str, detail: str) -> Problem:
 
 
 def _words(given: Any) -> str:
-    """Return a text that a page can show, of whatever a draft holds."""
+    """Return a value of a draft, which may have any type, as text that a page can show."""
     return str(given or "").encode(errors="replace").decode()
 
 

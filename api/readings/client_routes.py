@@ -7,7 +7,7 @@ from flask import Blueprint, Response, g, jsonify
 
 from api.http.problem_kinds import Slug
 from api.intake.fields import MOST_DUE, MOST_QUESTION, callback_url_of, question_of
-from api.openapi.describe import Answer, DescribedCallback, describe
+from api.openapi.describe import Answer, describe, event_callback
 from api.openapi.json_body import json_body
 from api.openapi.schema import CLOSED
 from api.readings.actions import ReadingActions
@@ -45,14 +45,8 @@ class ReadingList(TypedDict):
     readings: list[ReadingDocument]
 
 
-_READING_CHANGED = DescribedCallback(
-    "readingChanged",
-    "{$request.body#/callback_url}",
-    "The reading has changed",
-    ReadingEvent,
-    ("webhook-id", "webhook-timestamp", "webhook-signature"),
-    {"2XX": "The callback is delivered.", "410": "The service sends no further callback for this event."},
-    READING_EVENTS,
+_READING_CHANGED = event_callback(
+    "readingChanged", "The reading has changed", ReadingEvent, "this event", READING_EVENTS
 )
 
 

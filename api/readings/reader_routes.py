@@ -3,7 +3,7 @@
 The pages of the reading room call the same actions.
 """
 
-from typing import Annotated, Any, Literal, NotRequired, TypedDict, cast
+from typing import Annotated, cast
 
 from flask import Blueprint, Response, g, jsonify, request
 
@@ -13,6 +13,7 @@ from api.openapi.describe import Answer, describe
 from api.openapi.json_body import json_body
 from api.openapi.schema import CLOSED
 from api.readings.actions import ReadingActions
+from api.readings.bodies import Amendment, Draft, Finding, ReturnOrder, Signature
 from api.readings.client_routes import ReadingList, name_version, reading_answer
 from api.readings.formats import READING_FORMATS, reading_in_format
 from api.results.formats import JSON, ResultQuery, accepted_format
@@ -20,57 +21,14 @@ from jobs.reading.disagreement import Disagreement
 from jobs.reading.documents import Commitment, ReadingDocument, reading_document
 from jobs.reading.reader import Reader
 from jobs.reading.reading import Reading
-from jobs.reading.report import Report, Site
 from jobs.record.job import now
 
-_CODE = {"pattern": "^[0-9]{6}$"}
+_OWN = (Slug.NO_SUCH_READING, Slug.READING_CLAIMED, Slug.READING_MOVED)
 _FORMATS = (
     "The Accept header selects the format. DICOM is available for a signed reading of a DICOM image of a"
     " study. The signature is a JWS by a key of `/.well-known/jwks.json`. It is no qualified electronic"
     " signature."
 )
-_OWN = (Slug.NO_SUCH_READING, Slug.READING_CLAIMED, Slug.READING_MOVED)
-
-
-class Finding(TypedDict):
-    """A finding to commit."""
-
-    finding: Literal["fracture", "no_fracture", "not_sure", "not_diagnostic"]
-    sites: NotRequired[list[Site]]
-
-
-class Draft(TypedDict):
-    """The draft of a report: any of its members."""
-
-    draft: Annotated[dict[str, Any], "As far as it is written. It is not checked."]
-
-
-class Signature(TypedDict):
-    """A report to sign."""
-
-    report: Report
-    code: Annotated[str, _CODE, "The reader's one-time code."]
-    grade: NotRequired[
-        Annotated[
-            Literal["1", "2a", "2b", "3a", "3b"],
-            "The model's answer by RADPEER; from 2b on another reader decides.",
-        ]
-    ]
-
-
-class Amendment(TypedDict):
-    """A later version of a signed report."""
-
-    report: Report
-    code: Annotated[str, _CODE, "The reader's one-time code."]
-    reason: Annotated[str, {"minLength": 1, "maxLength": 500}, "Why it is amended."]
-
-
-class ReturnOrder(TypedDict):
-    """Why a reading goes back to its client."""
-
-    reason: Literal["not_diagnostic", "wrong_side", "other_view"]
-    text: NotRequired[Annotated[str, {"maxLength": 500}]]
 
 
 def reader_routes(actions: ReadingActions, public_url: str) -> Blueprint:

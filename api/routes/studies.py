@@ -14,7 +14,7 @@ from api.intake.admission import RATE_LIMIT
 from api.intake.idempotency import claim_key
 from api.intake.study import StudyForm, read_study
 from api.intake.submission import SUBMISSION_PROBLEMS
-from api.openapi.describe import Answer, DescribedCallback, Size, describe
+from api.openapi.describe import Answer, Size, describe, event_callback
 from api.routes.job_answers import POLL_SECONDS
 from api.routes.redeliveries import Deliveries, Redeliveries
 from api.routes.study_answers import not_gone, own_study, snapshot_of, study_answer
@@ -38,14 +38,8 @@ PROBLEMS = (
     *(Slug.QUEUE_FULL, Slug.TOO_BUSY, Slug.IN_INTAKE, Slug.KEY_REUSED, Slug.GONE),
 )
 _OWN_STUDY_PROBLEMS = (Slug.NO_SUCH_STUDY, Slug.GONE)
-_STUDY_ENDED = DescribedCallback(
-    "studyEnded",
-    "{$request.body#/callback_url}",
-    "All views of the study have ended",
-    StudyEvent,
-    ("webhook-id", "webhook-timestamp", "webhook-signature"),
-    {"2XX": "The callback is delivered.", "410": "The service sends no further callback for this study."},
-    STUDY_EVENTS,
+_STUDY_ENDED = event_callback(
+    "studyEnded", "All views of the study have ended", StudyEvent, "this study", STUDY_EVENTS
 )
 _WAITED = ("Location", "Preference-Applied", "Idempotency-Replayed", "Idempotency-Expires")
 _HEADERS = (*_WAITED, "Retry-After")

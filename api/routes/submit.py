@@ -15,7 +15,7 @@ from api.intake.submission import (
     SubmissionForm,
     read_submission,
 )
-from api.openapi.describe import Answer, DescribedCallback, Size, describe
+from api.openapi.describe import Answer, Size, describe, event_callback
 from api.routes.job_answers import POLL_SECONDS, job_answer, not_gone
 from api.routes.uploads import uploaded_image
 from api.routes.waiting import Waiting, preferred_wait
@@ -33,15 +33,7 @@ _FORM = (
     " at most {settings.max_bytes:,} bytes and {settings.max_pixels:,} pixels. An `upload_id`, in the form or"
     " the query, replaces the image by one that was uploaded before."
 )
-_JOB_ENDED = DescribedCallback(
-    "jobEnded",
-    "{$request.body#/callback_url}",
-    "The job has ended",
-    Event,
-    ("webhook-id", "webhook-timestamp", "webhook-signature"),
-    {"2XX": "The callback is delivered.", "410": "The service sends no further callback for this job."},
-    JOB_EVENTS,
-)
+_JOB_ENDED = event_callback("jobEnded", "The job has ended", Event, "this job", JOB_EVENTS)
 _HEADERS = ("Location", "Idempotency-Replayed", "Idempotency-Expires", "Preference-Applied")
 _ACCEPTED = {
     200: Answer("The job was accepted, and has ended.", JobDocument, _HEADERS),

@@ -3,7 +3,7 @@
 import hashlib
 from contextlib import suppress
 from datetime import datetime
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, TypedDict
 
 from ulid import ULID
 
@@ -35,19 +35,7 @@ class ReadingEventData(TypedDict):
 class ReadingEvent(TypedDict):
     """The callback of a reading."""
 
-    type: Annotated[
-        Literal[
-            "reading.requested",
-            "reading.claimed",
-            "reading.returned",
-            "reading.signed",
-            "reading.amended",
-            "reading.overdue",
-            "reading.canceled",
-            "reading.expired",
-        ],
-        "What has happened.",
-    ]
+    type: Annotated[str, {"enum": list(READING_EVENTS)}]
     timestamp: Annotated[str, MOMENT]
     data: ReadingEventData
 

@@ -1,15 +1,15 @@
 """Describes a reader: a person who signs readings, and the form in which readers are stored."""
 
 import hashlib
-import json
 import re
 import secrets
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from jobs.record.ids import new_id
 from jobs.record.job import moment_text
+from jobs.record.record_json import record_to_json, values_from_json
 
 KEY_FORM = re.compile(r"osteo_reader_[A-Za-z0-9_-]{43}")
 GROUP = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -48,6 +48,8 @@ class Reader:
     """The time step of the last code that was taken, so that no code counts twice."""
     totp_failures: tuple[datetime, ...] = ()
     """When the last wrong codes were given."""
+    later: dict[str, Any] = field(default_factory=dict)
+    """Fields of a later version of this program. They are kept: both versions may run side by side."""
     quiet: str | None = None
     """Hours in which the reader is told of urgent readings alone, as jobs.reading.quiet_hours reads them."""
 
@@ -114,23 +116,22 @@ def reader_document(reader: Reader) -> dict[str, Any]:
 
 def record_of(reader: Reader) -> bytes:
     """Return a reader as it is stored."""
-    moments = {name: moment_text(getattr(reader, name)) for name in _MOMENTS if getattr(reader, name)}
-    lists = {
-        "groups": sorted(reader.groups),
-        "ended_sessions": [(ended, moment_text(until)) for ended, until in reader.ended_sessions],
-        "totp_failures": [moment_text(moment) for moment in reader.totp_failures],
-    }
-    return json.dumps(asdict(reader) | lists | moments).encode()
+    return record_to_json(reader, _plain)
 
 
 def read_reader(record: bytes) -> Reader:
-    """Read a reader from its record."""
-    raw = json.loads(record)
-    moments = {name: datetime.fromisoformat(raw[name]) if raw[name] else None for name in _MOMENTS}
-    ended = ((session, datetime.fromisoformat(until)) for session, until in raw["ended_sessions"])
-    lists = {
-        "groups": frozenset(raw["groups"]),
-        "ended_sessions": tuple(ended),
-        "totp_failures": tuple(map(datetime.fromisoformat, raw["totp_failures"])),
-    }
-    return Reader(**(raw | moments | lists))
+    """Read a reader that `record_of` wrote, in this version of the program or in another one."""
+    values = values_from_json(Reader, record, _MOMENTS)
+    ended = ((session, datetime.fromisoformat(until)) for session, until in values["ended_sessions"])
+    values["groups"] = frozenset(values["groups"])
+    values["ended_sessions"] = tuple(ended)
+    values["totp_failures"] = tuple(map(datetime.fromisoformat, values["totp_failures"]))
+    return Reader(**values)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return moment_text(value)
+    if isinstance(value, frozenset):
+        return sorted(value)
+    raise TypeError(f"not JSON: {type(value).__name__}")

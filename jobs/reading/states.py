@@ -41,7 +41,7 @@ class Wish(StrEnum):
 
     NONE = "none"
     REQUESTED = "requested"
-    """At once, whatever the model answers."""
+    """At once, before the model answers."""
     IF_INDETERMINATE = "if_indeterminate"
     """Where the probability lies between the two operating points."""
     IF_POSITIVE = "if_positive"

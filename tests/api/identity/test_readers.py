@@ -1,5 +1,6 @@
 """A reader key opens the routes that are for readers, and nothing else."""
 
+import json
 import re
 
 import pytest
@@ -8,6 +9,7 @@ from flask import Blueprint, Flask, Response, g
 from api.app import create_app
 from api.identity.key_store import Keys
 from api.openapi.describe import Answer, describe, operation_of
+from jobs.reading.reader import read_reader, record_of
 from jobs.reading.readers import Readers
 from jobs.settings import Settings
 from jobs.store.audit import Audit
@@ -89,3 +91,9 @@ def test_a_disabled_reader_is_refused_once_the_trust_has_run_out(readers, ledger
     readers.disable(reader.id)
     assert trusting.of_key(key), "so long a process spares the object store a read for each request"
     assert anew.of_key(key) is None
+
+
+def test_a_field_of_a_later_version_is_kept(readers: Readers):
+    _, reader = readers.create("Dr. Ada Bone", frozenset({"msk"}))
+    newer = json.dumps(json.loads(record_of(reader)) | {"licence": "4711"}).encode()
+    assert json.loads(record_of(read_reader(newer))) == json.loads(newer)

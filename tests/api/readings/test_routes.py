@@ -14,7 +14,7 @@ from api.readings.signature import digest_of
 from jobs.lifecycle.next_step import start_next_step
 from jobs.reading.policy import Policies, ReadingPolicy
 from jobs.reading.readers import Readers
-from jobs.reading.states import Mode, Wish
+from jobs.reading.states import Wish
 from jobs.record.job import Job, now
 from jobs.redis.queue import JobQueue
 from tests.api.conftest import RESULT, Api, problem_of
@@ -24,12 +24,6 @@ from tests.conftest import SIGNING_KEY, a_study
 URL = "https://clinic.example/hook"
 GROUPS = frozenset({"bones"})
 REPORT = {"finding": "no_fracture", "sites": [], "text": "Intact.", "urgent": False, "advice": ""}
-
-
-@pytest.fixture
-def policy(api: Api) -> None:
-    api.objects.delete("reading-policies/clinic/000000000001")
-    Policies(api.records).put("clinic", ReadingPolicy(("bones",), Mode.BLIND))
 
 
 class Person:
@@ -270,3 +264,13 @@ def test_a_repetition_outlives_a_change_of_the_policy(api: Api, policy):
     Policies(api.records).put("clinic", ReadingPolicy(("bones",), wish=Wish.REQUESTED))
     again = api.request("POST", "/v1/jobs", fields=fields, headers=key)
     assert (again.status, again.json()["id"]) == (202, first.json()["id"])
+
+
+def test_a_refused_wish_leaves_its_idempotency_key_free(api: Api):
+    key = {"Idempotency-Key": "visit-30"}
+    unread = Keys(api.records).create("unread")
+    wish = {"image": ("x.png", PNG), "read": "requested"}
+    refused = api.request("POST", "/v1/jobs", key=unread, headers=key, fields=wish)
+    assert problem_of(refused)["type"] == "/problems/not-read"
+    del wish["read"]
+    assert api.request("POST", "/v1/jobs", key=unread, headers=key, fields=wish).status == 202
