@@ -21,7 +21,7 @@ from PIL import Image
 
 from admin.command import print_lines, settings_of_command
 from admin.export_folder import ExportFolder, OtherFolder, Row, write_image
-from jobs.reading.label import Label, NoLabel, label_of
+from admin.reading_label import Label, NoLabel, label_of
 from jobs.reading.readings import Readings
 from jobs.record.errors import NotStored, TransientError
 from jobs.record.job import Job

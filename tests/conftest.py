@@ -25,7 +25,7 @@ from jobs.settings import Settings
 from jobs.store.ledger import Ledger
 from jobs.store.ledger_keys import INVERTED
 from jobs.store.objects import Objects
-from stack.addresses import Addresses
+from stack.addresses import Addresses, free_ports
 from stack.folder import Folder
 from stack.parts import stores as store_commands
 from tests import browser as browsers
@@ -54,7 +54,9 @@ class Servers:
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     folder = Folder(tmp_path_factory.mktemp("stores"))
     secrets = folder.secrets()
-    addresses = Addresses.from_environment({"PORT": "1", "FLOWER_PORT": "2"})
+    # Ports that no process of this session uses; two sessions at once try different ones.
+    port, flower_port = map(str, free_ports(2))
+    addresses = Addresses.from_environment({"PORT": port, "FLOWER_PORT": flower_port})
     os.environ |= {
         "AWS_ACCESS_KEY_ID": secrets.s3_access_key,
         "AWS_SECRET_ACCESS_KEY": secrets.s3_secret_key,

@@ -18,8 +18,6 @@ from joserfc.jwk import KeySet, OKPKey
 from pydicom import dcmread
 
 from admin.keys import Keys
-from jobs.reading.policy import Policies, ReadingPolicy
-from jobs.reading.states import Mode
 from jobs.record.job import Job, now
 from tests import pictures
 from tests.api.conftest import ROOT, Api, problem_of
@@ -34,10 +32,7 @@ FHIR, DICOM = "application/fhir+json", "application/dicom"
 OF_THE_MODEL = (RESULT["model"]["name"], RESULT["model"]["sha256"], "heatmap", "0.93", "probability")
 
 
-@pytest.fixture(autouse=True)
-def policy(api: Api) -> None:
-    api.objects.delete("reading-policies/clinic/000000000001")
-    Policies(api.records).put("clinic", ReadingPolicy(("bones",), Mode.BLIND))
+pytestmark = pytest.mark.usefixtures("policy")
 
 
 @pytest.fixture

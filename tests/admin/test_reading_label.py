@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobs.reading.label import NoLabel, label_of
+from admin.reading_label import NoLabel, label_of
 from jobs.reading.readings import Readings
 from tests.conftest import a_job
 from tests.jobs.reading.signed import amend, claimed, sign
