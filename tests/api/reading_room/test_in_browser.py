@@ -241,23 +241,22 @@ def test_without_script_a_reading_is_signed(pages: Pages, doctor: Doctor):
     job = doctor.put()
     with signed_in(pages, doctor, java_script_enabled=False) as page:
         page.get_by_role("link", name="knee 17").first.click()
-        assert (
-            page.get_by_role("img", name="preview in 8 bits").evaluate("picture => picture.naturalWidth") > 0
-        )
+        shown = page.get_by_role("img", name="preview in 8 bits")
+        assert shown.evaluate("async picture => (await picture.decode(), picture.naturalWidth)") > 0
         page.get_by_role("button", name="Claim").click()
         page.get_by_label("Fracture", exact=True).check()
         page.get_by_label("Place", exact=True).fill("170, 180, 60")
         page.get_by_label("Text", exact=True).fill("Kept")
         page.get_by_role("button", name="Commit finding").click()
-        assert page.get_by_role("alert").filter(has_text="Site 1 has no place").is_visible()
+        page.get_by_role("alert").filter(has_text="Site 1 has no place").wait_for()
         assert page.get_by_label("Text", exact=True).input_value() == "Kept"
         page.get_by_label("Place", exact=True).first.fill("170, 180, 60, 50")
         page.get_by_role("button", name="Commit finding").click()
-        assert page.get_by_text("The reader and the model agree.").is_visible()
-        assert page.get_by_text("Fracture, probability 0.91").first.is_visible()
+        page.get_by_text("The reader and the model agree.").wait_for()
+        page.get_by_text("Fracture, probability 0.91").first.wait_for()
         page.get_by_label("One-time code").fill(doctor.codes.next())
         page.get_by_role("button", name="Sign", exact=True).click()
-        assert page.get_by_text("Signed by Dr. Ada Bone").is_visible()
+        page.get_by_text("Signed by Dr. Ada Bone").wait_for()
     (reading,) = Readings(doctor.api.ledger).of_job(job.id)
     assert reading.reports[0]["report"]["sites"] == [{"box": [170, 180, 60, 50]}]
 

@@ -84,7 +84,8 @@ def test_the_preview_is_there_at_once_and_the_full_picture_follows(site: Site, p
             page.goto(site.put("late"))
             page.wait_for_selector(".viewer.on")
             assert part(page, "state").text_content() == "preview"
-            assert page.evaluate("() => document.querySelector('.preview').naturalWidth") > 0
+            shown = page.locator(".preview")
+            assert shown.evaluate("async picture => (await picture.decode(), picture.naturalWidth)") > 0
             assert page.get_by_role("img", name="preview in 8 bits").is_visible()
             site.held.set()
             page.wait_for_selector(".viewer.full")
