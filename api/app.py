@@ -28,6 +28,7 @@ from api.intake.admission import Admission
 from api.intake.decode import Pictures
 from api.intake.submission import FORM_OVERHEAD
 from api.reading_room.blueprint import reading_room
+from api.reading_room.operator import add_operator_page
 from api.reading_room.page import answer_browsers
 from api.reading_room.pages import add_pages
 from api.reading_room.parts import Room
@@ -134,13 +135,14 @@ def create_app(settings: Settings, given: Collaborators) -> Flask:
     app.register_blueprint(model_routes(ledger.objects))
     compatibility = stores.compatibility()
     app.register_blueprint(health_routes(ledger, compatibility))
-    app.register_blueprint(metrics_routes(ledger, receivers))
+    app.register_blueprint(metrics_routes(ledger, receivers, bool(settings.metrics_clients)))
     app.register_blueprint(problem_routes())
     app.register_blueprint(client_reading_routes(readings, settings))
     app.register_blueprint(reader_routes(readings, settings.public_url))
     app.register_blueprint(key_set_routes(readings.signatures))
     pages = reading_room(people, compatibility, Push.over(settings, stores))
     add_pages(pages, Room(readings, intake, waiting, pixels, people))
+    add_operator_page(pages, ledger, receivers)
     app.register_blueprint(pages)
     document_routes(app, settings.public_url)
 

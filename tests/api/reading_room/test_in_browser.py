@@ -16,6 +16,7 @@ from jobs.reading.readers import Readers
 from jobs.reading.readings import Readings
 from jobs.reading.states import Mode
 from jobs.record.job import Job, now
+from jobs.record.states import Priority
 from jobs.store.served_model import publish
 from tests.api.conftest import Api, serving
 from tests.api.reading_room.cases import RESULT, SERVED, Codes, put_job, put_reading, radiograph
@@ -395,3 +396,20 @@ def test_each_page_fits_and_axe_finds_nothing(
         seen(page, "signed")
         page.get_by_text("Amend the report").click()
         seen(page, "amend")
+
+
+@pytest.mark.parametrize(("width", "height"), [(360, 740), (1280, 800)])
+def test_the_operators_page_fits_and_axe_finds_nothing(
+    pages: Pages, doctor: Doctor, room: Api, width: int, height: int
+):
+    key, reader = Readers(room.records, 0).create("Olga Operator", frozenset({"operators"}))
+    operator = Doctor(room, key, Codes(reader), "operators", "")
+    lost = put_job(room.ledger, None, client=doctor.client)
+    room.ledger.append(room.ledger.append(lost.started("w", now())).failed("worker-lost", "Lost.", now()))
+    put_job(room.ledger, None, client=doctor.client, priority=Priority.STAT)
+    with signed_in(pages, operator, viewport={"width": width, "height": height}) as page:
+        page.get_by_role("link", name="Operator").click()
+        page.get_by_role("heading", name="Dead letters").wait_for()
+        page.get_by_text(lost.id).wait_for()
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+        assert not accessibility_faults(page)
