@@ -62,6 +62,13 @@ def is_loopback(host: str | None) -> bool:
         return False
 
 
+def _http_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError(text)
+    return text
+
+
 def https_url(text: str) -> str:
     """Return a URL that begins with https://, or with http:// at loopback. Raises ValueError for another."""
     parts = urlsplit(text)
@@ -218,6 +225,8 @@ class Settings:
     """Port at which a worker serves its metrics; 0 serves none. Each worker of a machine needs its own."""
     metrics_address: str = _setting("OSTEO_METRICS_ADDRESS", "127.0.0.1")
     """Address of that port; `0.0.0.0` lets other machines ask, without a password."""
+    otlp_endpoint: str | None = _setting("OTEL_EXPORTER_OTLP_ENDPOINT", None, _http_url)
+    """Collector that traces go to by OTLP over HTTP, such as `http://127.0.0.1:4318`; unset records none."""
 
     def retention_of(self, client: str) -> int | None:
         """Return for how many seconds after their end a client's jobs are kept; None is for ever."""

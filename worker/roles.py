@@ -13,6 +13,7 @@ from jobs.record.errors import TransientError
 from jobs.redis.delivery_queues import DELIVERY_THREADS
 from jobs.redis.queue import DELIVER, INFER_ROUTINE, INFER_STAT, celery_app
 from jobs.settings import Settings
+from jobs.spans import span
 from jobs.store.receivers import Receivers
 from jobs.store.served_model import publish
 from jobs.store.stores import Stores
@@ -63,7 +64,10 @@ def run_inference(settings: Settings) -> None:
 
     def predict(radiograph: Radiograph) -> Prediction:
         # In the thread of the job, except for the network: the batcher's thread does nothing else.
-        return classifier.explain(radiograph, batcher.submit(classifier.prepare(radiograph)).result())
+        prepared = classifier.prepare(radiograph)
+        with span("engine", attributes={"osteo.engine": classifier.engine}):
+            answer = batcher.submit(prepared).result()
+        return classifier.explain(radiograph, answer)
 
     stores = Stores.connect(settings, may_delete=False)
     ledger = stores.ledger
