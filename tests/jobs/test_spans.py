@@ -10,7 +10,7 @@ import pytest
 from jobs.spans import begin_span, record_spans, span, stop_recording
 from jobs.trace import continue_trace, trace_id, trace_of_thread
 from stack.addresses import free_ports
-from tests.otlp import attributes, listening
+from tests.jobs.otlp import attributes, listening
 from worker.__main__ import main
 
 ROOT = Path(__file__).parents[2]
