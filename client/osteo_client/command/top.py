@@ -110,7 +110,7 @@ def lines(figures: Figures, before: Figures | None, seconds: float) -> Iterator[
         "processes",
         *(f"{role} {number('osteo_processes', role=role)}" for role in roles),
     )
-    for priority in ("stat", "routine"):
+    for priority in ("stat", "routine", "archive"):
         oldest = value("osteo_jobs_oldest_seconds", priority=priority) or 0.0
         answered = value("osteo_job_answer_seconds_count", priority=priority) or 0.0
         timely = value("osteo_job_answer_seconds_bucket", priority=priority, le="30.0") or 0.0
