@@ -16,7 +16,7 @@ from jobs.reading.disagreement import disagreement, graded
 from jobs.reading.events import tell
 from jobs.reading.policy import Policies
 from jobs.reading.reader import Reader
-from jobs.reading.reading import Reading
+from jobs.reading.reading import Reading, no_reading_because
 from jobs.reading.readings import Readings, reading_id_of
 from jobs.reading.report import ReportInvalid, checked_draft, checked_finding, checked_report, words
 from jobs.reading.states import Mode, ReadingState
@@ -53,6 +53,9 @@ class ReadingActions(ReadingAccess):
 
         While a reading of the job is open it is returned instead.
         """
+        if no_reading_because(job):
+            detail = "The job was canceled, or its image does not decode. Send the radiograph again."
+            raise Problem(Slug.JOB_FAILED, detail, error=job.error)
         policy = self.policies.of(job.client)
         if not policy.groups:
             raise Problem(Slug.NOT_READ, "No reader reads for this client. The operator sets who does.")

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
+from jobs.reading.reading import no_reading_because
 from jobs.reading.states import Mode, Wish
 from jobs.record.job import Job
 from jobs.record.states import State
@@ -28,7 +29,7 @@ class ReadingPolicy:
     def asks_for(self, job: Job) -> bool:
         """Return whether this job is to be read, as its wish and its result say."""
         wish = Wish(job.reading["wish"]) if job.reading else Wish.NONE
-        if not self.groups or wish is Wish.NONE or job.state in (State.CANCELED, State.ERASED):
+        if not self.groups or wish is Wish.NONE or job.state is State.ERASED or no_reading_because(job):
             return False
         if wish is Wish.REQUESTED:
             return True
