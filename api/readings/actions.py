@@ -9,6 +9,7 @@ from typing import Any, Self
 from api.http.problem import Problem
 from api.http.problem_kinds import Slug
 from api.identity.people import People
+from api.intake.reading_limits import refuse_beyond_quota
 from api.readings.access import ReadingAccess, no_such_reading
 from api.readings.signature import Signatures, Signer
 from jobs.reading.arbitration import arbitrate
@@ -63,6 +64,7 @@ class ReadingActions(ReadingAccess):
         for one in present:
             if one.state.open:
                 return one, False
+        refuse_beyond_quota(job.client, policy, self.ledger.view.reading_figures)
         if seconds := wishes.pop("due_seconds", None):
             wishes["due_at"] = now() + timedelta(seconds=seconds)
         try:
