@@ -114,7 +114,9 @@ class ReadingActions(ReadingAccess):
         """Commit the reader's first finding. The model's answer is shown from then on."""
         own, job = self._own(reading, reader), self.job_of(reading)
         finding, sites = _valid(lambda: checked_finding(given, job.image))
-        blind = own.mode is Mode.BLIND and not own.tells_answer and not self.knows_answer(own.job, reader)
+        # A reader with a client may have sent the same radiograph for it, and read that answer.
+        told = own.tells_answer or reader.client is not None or self.knows_answer(own.job, reader)
+        blind = own.mode is Mode.BLIND and not told
         differs = _differs(finding, sites, job, None)
         return self._change(
             own,

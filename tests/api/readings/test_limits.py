@@ -86,7 +86,7 @@ def test_a_study_and_a_wish_of_the_policy_count_as_well(api: Api, limited):
     assert api.submit(PNG, read="none").status == 202
 
 
-def test_a_refused_reading_leaves_its_key_free_and_a_repetition_gets_its_job(api: Api, limited):
+def test_a_refused_reading_leaves_its_key_free(api: Api, limited):
     fields = {"image": ("x.png", PNG), **READ}
     first = api.request("POST", "/v1/jobs", fields=fields, headers={"Idempotency-Key": "quota-1"})
     api.submit(PNG, **READ)
