@@ -100,9 +100,7 @@ def test_a_reading_stays_open_while_a_person_can_see_the_image(ledger, queue, re
     assert readings.read(reading.id).state is state
 
 
-def test_inference_leaves_the_reading_of_an_unreadable_image_to_the_sweeper(
-    ledger, queue, readings, monkeypatch
-):
+def test_inference_leaves_an_unreadable_images_reading_to_the_sweeper(ledger, queue, readings, monkeypatch):
     job, reading = requested(ledger)
     inference = Ledger(ledger.objects, ledger.view, may_delete=False)
     failed = ended(job, inference, lambda running: running.failed("unreadable-image", "why", now()))
