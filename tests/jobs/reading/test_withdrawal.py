@@ -112,7 +112,7 @@ def test_inference_leaves_an_unreadable_images_reading_to_the_sweeper(ledger, qu
     assert told(ledger, reading)["reading.canceled"] == 1
 
 
-def test_a_report_that_was_signed_first_outlives_the_cancellation_of_its_job(ledger, queue, readings):
+def test_a_report_that_was_signed_first_outlives_its_job_being_canceled(ledger, queue, readings):
     job, reading = requested(ledger)
     sign(ledger, readings.change(reading, lambda present: present.claimed("ada", "Ada", now())))
     cancel(job, ledger, queue)
@@ -141,7 +141,7 @@ def test_an_open_reading_ends_with_its_job_wherever_the_process_is_killed(
     assert writes > 5
 
 
-def test_a_deletion_tells_of_an_open_reading_wherever_the_process_is_killed(
+def test_a_deletion_tells_of_an_open_reading_wherever_it_is_killed(
     ledger: Ledger, queue: JobQueue, redis: Redis, settings: Settings, readings: Readings
 ):
     sweeper = Sweeper(ledger, queue, max_attempts=3, running_limit=timedelta(seconds=60))
