@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from flask import Flask
 
+from api.audited import audit_requests
 from api.hooks import (
-    audit_requests,
     authenticate_requests,
     harden_answers,
     identify_requests,
@@ -35,6 +35,7 @@ from api.reading_room.parts import Room
 from api.reading_room.push import Push
 from api.readings.actions import ReadingActions
 from api.readings.client_routes import client_reading_routes
+from api.readings.consent_routes import consent_routes
 from api.readings.key_set_routes import key_set_routes
 from api.readings.reader_routes import reader_routes
 from api.results.dicom_report import silence_highdicom
@@ -139,6 +140,7 @@ def create_app(settings: Settings, given: Collaborators) -> Flask:
     app.register_blueprint(metrics_routes(ledger, receivers, bool(settings.metrics_clients)))
     app.register_blueprint(problem_routes())
     app.register_blueprint(client_reading_routes(readings, settings))
+    app.register_blueprint(consent_routes(readings))
     app.register_blueprint(reader_routes(readings, settings.public_url))
     app.register_blueprint(key_set_routes(readings.signatures))
     pages = reading_room(people, compatibility, Push.over(settings, stores))

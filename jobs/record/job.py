@@ -84,7 +84,9 @@ class Job:
     reading: dict[str, Any] | None = None
     """When a person is to read it, as the client wished: `wish`, `due_seconds`, `question`."""
     training_use: str | None = None
-    """`allowed` where the client allows that models learn from it."""
+    """`allowed` where its client allowed at its submission that models learn from it."""
+    consent_reference: str | None = None
+    """Its client's reference to the consent. It may name a patient: no log, callback or export has it."""
     announces: dict[str, Any] | None = None
     """The type and the data of an event. None for a job and a study."""
     later: dict[str, Any] = field(default_factory=dict)

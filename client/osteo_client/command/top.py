@@ -136,11 +136,11 @@ def lines(figures: Figures, before: Figures | None, seconds: float) -> Iterator[
         f"{number('osteo_receivers', state='disabled')} disabled",
     )
     overdue = value("osteo_readings_overdue", priority="stat")
-    waiting = value("osteo_readings_waiting")
+    unclaimed = value("osteo_readings_waiting")
     yield line(
         overdue,
         "readings",
-        f"{'?' if waiting is None else f'{waiting:.0f}'} wait",
+        f"{'?' if unclaimed is None else f'{unclaimed:.0f}'} wait",
         f"{number('osteo_readings_overdue')} overdue",
     )
     failed = sum(

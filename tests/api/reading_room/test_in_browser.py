@@ -159,7 +159,7 @@ def test_a_doctor_uploads_looks_signs_blind_and_another_one_arbitrates(pages: Pa
         expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
 
     first, second = Readings(doctor.api.ledger).of_job(job_id)
-    assert first.committed["blind"] is True
+    assert first.committed["blind"] is False, "the doctor sends radiographs, too"
     assert second.arbitrates == first.id
     bob = doctor.colleague("Dr. Bob Bone")
     with signed_in(pages, bob) as page:
