@@ -1,4 +1,4 @@
-"""The blocks of docs/deploy.md for Debian, in folders of the tests. test_systemd_booted.py starts the parts."""
+"""Blocks of docs/deploy.md for Debian, in folders of the tests. test_systemd_booted.py starts the parts."""
 
 import json
 import os
