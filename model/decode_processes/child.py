@@ -82,7 +82,8 @@ def _decoded(data: bytes, limits: Limits) -> Radiograph:
 
 
 def _facts(data: bytes, limits: Limits, _: dict[str, Any]) -> Reply:
-    return _facts_of(_decoded(data, limits)), b""
+    radiograph = _decoded(data, limits)
+    return _facts_of(radiograph) | {"study_uid": radiograph.acquisition.study_uid}, b""
 
 
 def _facts_of(radiograph: Radiograph) -> dict[str, Any]:

@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -395,3 +397,54 @@ def test_each_page_fits_and_axe_finds_nothing(
         seen(page, "signed")
         page.get_by_text("Amend the report").click()
         seen(page, "amend")
+
+
+@dataclass
+class Ehr:
+    """A page of another system, with what it shows in its frame."""
+
+    url: str
+    framed: str = ""
+
+
+@pytest.fixture
+def ehr() -> Iterator[Ehr]:
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = f'<iframe src="{shown.framed}" width=1200 height=800></iframe>'.encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Write no line for each request."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        shown = Ehr(f"http://127.0.0.1:{server.server_port}")
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield shown
+        server.shutdown()
+
+
+def test_a_reader_signs_in_and_claims_in_the_frame_of_an_ehr(
+    browser: "Browser", servers: Servers, tmp_path: Path, room: Api, doctor: Doctor, ehr: Ehr
+):
+    from playwright.sync_api import expect
+
+    job = doctor.put()
+    settings = {"public_url": "http://localhost", "frame_ancestors": frozenset({ehr.url})}
+    with serving(servers, tmp_path, **settings) as (api, _), browser.new_context() as context:
+        ehr.framed = f"{api.url}/read/find?id={job.id}&client={job.client}&embed=1"
+        page = context.new_page()
+        page.goto(ehr.url)
+        frame = page.frame_locator("iframe")
+        frame.get_by_label("Reader key").fill(doctor.key)
+        frame.get_by_role("button", name="Sign in").click()
+        frame.get_by_role("button", name="Claim").click()
+        expect(frame.get_by_role("button", name="Commit finding")).to_be_visible()
+        expect(frame.get_by_role("navigation")).to_have_count(0)
+        ehr.framed = f"{room.url}/read/{job.id}?embed=1"
+        with page.expect_event("console", lambda message: "frame-ancestors" in message.text):
+            page.reload()

@@ -7,7 +7,6 @@ from werkzeug.wrappers import Response
 
 from api.http.problem import Problem
 from api.http.problem_kinds import Slug
-from api.intake.idempotency import id_of
 from api.reading_room import words
 from api.reading_room.page import page, room
 from api.reading_room.parts import Opened, Room
@@ -37,14 +36,6 @@ def add_viewer_pages(pages: Blueprint, parts: Room) -> None:
         # Found once it is asked for: a long worklist takes longer to read than a radiograph to open.
         found = _neighbour(job_id, 1 if way == "next" else -1, parts)
         return redirect(f"{room()}/{found}" if found else room(), 303)
-
-    @pages.get("/own/<own_id>")
-    def by_own_id(own_id: str) -> Response:
-        client = g.reader.client
-        job_id = id_of(own_id, client, parts.ledger) if client else None
-        if job_id is None:
-            raise Problem(Slug.NO_SUCH_JOB, "No radiograph of this client has this id.")
-        return redirect(f"{room()}/{job_id}", 303)
 
 
 def viewer_page(
@@ -98,14 +89,15 @@ def _study_page(study_id: str, parts: Room) -> Response:
         study = parts.ledger.current(study_id)
     except NotStored:
         study = None
-    opened = []
-    for member in study.members if study and study.state is not State.ERASED else ():
-        try:
-            opened.append(parts.open(member))
-        except Problem:
-            continue  # Another view of the study may have a reading of the reader's groups.
+    # A view may have no reading of the reader's groups.
+    opened = parts.opened(study.members if study and study.state is not State.ERASED else ())
     if not opened:
         raise Problem(Slug.NO_SUCH_STUDY, "There is no such study, or it is not yours to open.")
+    return side_by_side(opened, (study and study.reference) or "Study", parts)
+
+
+def side_by_side(opened: list[Opened], title: str, parts: Room) -> Response:
+    """Show several radiographs side by side: the first two, unless the request chooses others."""
     g.action = "viewed"
     chosen = [
         int(text)
@@ -118,7 +110,7 @@ def _study_page(study_id: str, parts: Room) -> Response:
         _view(opened[number - 1], parts.answer(opened[number - 1]), f"View {number} of {len(opened)}", True)
         for number in chosen
     ]
-    return page("study.html", study=study, opened=opened, chosen=chosen, views=views, words=words)
+    return page("study.html", title=title, opened=opened, chosen=chosen, views=views, words=words)
 
 
 def _view(
