@@ -8,6 +8,7 @@ from werkzeug.wrappers import Response
 from api.http.problem import Problem
 from api.http.problem_kinds import Slug
 from api.reading_room import words
+from api.reading_room.access import without_session
 from api.reading_room.page import page, room
 from api.reading_room.parts import Opened, Room
 from api.reading_room.typed import Typed, draft_tag
@@ -30,6 +31,11 @@ def add_viewer_pages(pages: Blueprint, parts: Room) -> None:
         if is_id("study", opened_id):
             return _study_page(opened_id, parts)
         return viewer_page(opened_id, parts, request.args.get("reading", ""))
+
+    @pages.get("/display")
+    @without_session
+    def display() -> Response:
+        return page("display.html")
 
     @pages.get("/<job_id>/<any(next,previous):way>")
     def neighbour(job_id: str, way: str) -> Response:

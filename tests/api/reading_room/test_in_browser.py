@@ -6,12 +6,15 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from jobs.reading.policy import Policies, ReadingPolicy
 from jobs.reading.readers import Readers
@@ -397,6 +400,34 @@ def test_each_page_fits_and_axe_finds_nothing(
         seen(page, "signed")
         page.get_by_text("Amend the report").click()
         seen(page, "amend")
+
+
+def test_the_display_test_shows_each_gray_and_each_line_as_it_is(pages: Pages, doctor: Doctor):
+    with signed_in(pages, doctor) as page:
+        page.goto(f"/read/{doctor.put().id}")
+        drawn(page)
+        with page.expect_popup() as opened:
+            page.get_by_role("link", name="test this one").click()
+        test = opened.value
+        test.wait_for_load_state()
+        assert not accessibility_faults(test)
+        picture = test.get_by_role("img", name="Grid")
+        assert test.evaluate("() => document.querySelectorAll('script').length") == 0
+        box = picture.bounding_box()
+        assert box
+        left, top = round(box["x"]), round(box["y"])
+        with Image.open(BytesIO(test.screenshot(full_page=True))) as shot:
+            gray = np.asarray(shot.convert("RGB"))[top : top + 720, left : left + 960]
+        assert (gray[..., 0] == gray[..., 1]).all()
+        gray = gray[..., 0]
+        steps = [gray[157 + 80 * (n // 8), 180 + 75 * (n % 8) + 37] for n in range(16)]
+        assert steps == list(range(8, 256, 16))
+        assert (gray[360, 250], gray[360, 290]) == (0, 13)
+        assert (gray[360, 630], gray[360, 670]) == (255, 242)
+        for x, y in ((10, 10), (870, 10), (10, 630), (870, 630), (440, 320)):
+            assert sorted(gray[y : y + 2, x + 20]) == [0, 255]
+            assert sorted(gray[y + 60, x + 40 : x + 44]) == [0, 0, 255, 255]
+        assert (np.diff(gray[465, 180:780].astype(int)) >= 0).all()
 
 
 @dataclass
