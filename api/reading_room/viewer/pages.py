@@ -12,6 +12,7 @@ from api.reading_room.access import without_session
 from api.reading_room.page import page, room
 from api.reading_room.parts import Opened, Room
 from api.reading_room.typed import Typed, draft_tag
+from api.reading_room.viewer.calibration import scale_of
 from jobs.reading.reading import Reading
 from jobs.reading.states import Mode, ReadingState
 from jobs.record.errors import NotStored
@@ -70,7 +71,7 @@ def viewer_page(
         "viewer.html",
         problem.status if problem else 200,
         job=opened.job,
-        view=_view(opened, answer, sites=working),
+        view=_view(opened, parts, answer, sites=working),
         answer=answer,
         hidden=opened.hidden,
         reading=reading,
@@ -113,14 +114,19 @@ def side_by_side(opened: list[Opened], title: str, parts: Room) -> Response:
     chosen = [number for number in chosen if 1 <= number <= len(opened)]
     chosen = chosen or list(range(1, min(_SIDE_BY_SIDE, len(opened)) + 1))
     views = [
-        _view(opened[number - 1], parts.answer(opened[number - 1]), f"View {number} of {len(opened)}", True)
+        _view(one := opened[number - 1], parts, parts.answer(one), f"View {number} of {len(opened)}", True)
         for number in chosen
     ]
     return page("study.html", title=title, opened=opened, chosen=chosen, views=views, words=words)
 
 
 def _view(
-    opened: Opened, answer: dict[str, Any] | None, title: str = "", lock: bool = False, sites: bool = False
+    opened: Opened,
+    parts: Room,
+    answer: dict[str, Any] | None,
+    title: str = "",
+    lock: bool = False,
+    sites: bool = False,
 ) -> dict[str, Any]:
     """Return what the template of the viewer needs."""
     job = opened.job
@@ -135,6 +141,7 @@ def _view(
         "answer": f"{address}/answer",
         "heat": f"{address}/heat.png",
         "facts": words.facts_of(job),
+        "scale": scale_of(job, g.reader, parts.ledger.records),
         "result": answer,
         "probability": words.probability(answer["probability"]) if answer else None,
         "lock": lock,

@@ -430,6 +430,39 @@ def test_the_display_test_shows_each_gray_and_each_line_as_it_is(pages: Pages, d
         assert (np.diff(gray[465, 180:780].astype(int)) >= 0).all()
 
 
+def test_a_length_by_a_readers_own_scale_reaches_the_report(pages: Pages, doctor: Doctor):
+    from playwright.sync_api import expect
+
+    job = doctor.put(Mode.ASSISTED)
+    with signed_in(pages, doctor) as page:
+        page.goto(f"/read/{job.id}")
+        page.get_by_role("button", name="Claim").click()
+        drawn(page)
+        surface = page.get_by_role("application")
+        page.get_by_role("button", name="Calibrate").click()
+        surface.press("Enter")
+        page.get_by_label("Its size in mm").fill("25")
+        page.get_by_role("button", name="Use this scale").click()
+        expect(page.get_by_text("An object of 25 mm, marked by Dr. Ada Bone")).to_be_visible()
+        page.get_by_role("button", name="Length").click()
+        surface.press("Enter")
+        page.get_by_role("button", name="To the report").last.click()
+        length = "Length 1: 25.0 mm in patient (calibrated on 25 mm)"
+        expect(page.get_by_label("Text", exact=True)).to_have_value(length)
+        assert not accessibility_faults(page)
+        page.get_by_label("Not sure").check()
+        page.get_by_label("One-time code").fill(doctor.codes.next())
+        page.get_by_role("button", name="Sign", exact=True).click()
+        expect(page.get_by_text("Signed by Dr. Ada Bone")).to_be_visible()
+        (reading,) = Readings(doctor.api.ledger).of_job(job.id)
+        assert reading.reports[0]["report"]["text"] == length
+        # After the reload the object is still there, and moves by keyboard.
+        drawn(page)
+        expect(page.locator("[data-part=measures] li")).to_contain_text("Object 1: 25.0 mm in patient")
+        page.locator("g.object .handle").last.press("Shift+ArrowRight")
+        expect(page.locator("[data-part=measures] li")).not_to_contain_text("25.0 mm")
+
+
 @dataclass
 class Ehr:
     """A page of another system, with what it shows in its frame."""

@@ -24,6 +24,7 @@ from tests.api.reading_room.cases import RESULT, TELLING, Codes, put_job, put_re
 from tests.api.reading_room.conftest import OWN, Browser
 from tests.conftest import a_study
 from tests.pictures import dicom_of_a_study
+from tests.results import ACQUISITION
 
 JSON = {"Accept": "application/json"}
 
@@ -414,6 +415,52 @@ def test_a_study_uid_leads_to_all_views_until_they_are_deleted(person_of, ledger
     delete(dicom_jobs[1], ledger)
     assert clerk.browser.open(f"/read/find?study={STUDY_UID}").status_code == 404
     assert not [key for key in ledger.objects.keys("clients/") if "/filed/" in key]
+
+
+def test_a_calibration_is_its_readers_and_ends_with_the_job(ada: Person, person_of, job: Job, ledger):
+    put_reading(ledger, job)
+    bob = person_of("Dr. Bob Bone")
+
+    def shown(person: Person) -> dict:
+        page = person.open(f"/read/{job.id}")
+        return json.loads(re.search(r"data-scale='([^']*)'", page)[1])
+
+    def calibrate(person: Person, status: int = 200, **form: object):
+        form = {"mm": "25", "ends": "100, 100, 100, 300", "tag": shown(person)["tag"]} | form
+        answer = person.send(f"/read/{job.id}/calibration", JSON, **form)
+        assert answer.status_code == status, answer.text
+        return answer.json
+
+    assert shown(ada)["info"] == {}
+    told = calibrate(ada)
+    rows, columns = ACQUISITION["pixel_spacing"]
+    assert told["info"]["spacing_mm"] == pytest.approx([25 / 200, 25 / 200 * columns / rows])
+    assert told["info"]["spacing_plane"] == "patient"
+    assert shown(ada) == told
+    assert "An object of 25 mm, marked by Dr. Ada Bone, 20" in ada.open(f"/read/{job.id}")
+    assert shown(bob)["info"] == {}
+    assert "Not calibrated by you." in bob.open(f"/read/{job.id}")
+    stale = shown(bob)["tag"]
+    assert calibrate(ada, 412, tag=stale)["detail"].startswith("You have calibrated")
+    for wrong in (
+        {"mm": "0"},
+        {"mm": "x"},
+        {"mm": "nan"},
+        {"mm": "1e9"},
+        {"ends": "1,2,3"},
+        {"ends": "nan,1,5,9"},
+    ):
+        calibrate(ada, 400, **wrong)
+    for ends in ("1,1,2,2", "-1,1,50,50", "1,1,9000,50", "", "1,1,50,50,60,60"):
+        calibrate(ada, 400, ends=ends)
+    assert calibrate(ada, mm="12,5")["info"]["calibrated_on"] == 12.5
+    stranger = person_of("Dr. Eve Other", frozenset({"chest"}), "hospital")
+    refused = stranger.send(f"/read/{job.id}/calibration", JSON, mm="25", ends="1,1,90,90", tag=stale)
+    assert refused.status_code == 404
+    assert calibrate(ada, remove="1")["info"] == {}
+    calibrate(bob)
+    delete(job.id, ledger)
+    assert not [key for key in ledger.objects.keys(f"jobs/{job.id}/") if "calibrations" in key]
 
 
 STUDY_UID = "1.2.826.0.1.3680043.8.498.17"
