@@ -31,7 +31,7 @@ NOTE = """
 new MutationObserver(() => {
     if (document.querySelector(".viewer.full")) window.fullAt ??= performance.now();
 }).observe(document, {subtree: true, attributes: true});
-addEventListener("load", ({target}) => {
+document.addEventListener("load", ({target}) => {
     if (target.matches?.("img")) window.previewAt ??= performance.now();
 }, true);
 """
