@@ -10,6 +10,7 @@ from threading import Event
 
 from jobs.logs import log_as_json
 from jobs.settings import Settings, SettingsError, warn_of_unknown
+from jobs.spans import record_spans, stop_recording
 from jobs.store.stores import Stores
 from model.errors import BundleRefused, NoEngine
 from worker.inference.accelerator import accelerator
@@ -31,6 +32,7 @@ def main() -> int:
     log_as_json(settings.log_level)
     warn_of_unknown(os.environ)
     try:
+        record_spans(settings.otlp_endpoint, role)
         with closing(Stores.connect(settings)) as stores:
             # Inference has no right to write a mark; the other roles have it.
             stores.await_answers(may_mark=role != "inference")
@@ -38,6 +40,8 @@ def main() -> int:
     except (SettingsError, BundleRefused, NoEngine) as error:
         print(error, file=sys.stderr)
         return 2
+    finally:
+        stop_recording()
     return 0
 
 

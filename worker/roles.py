@@ -11,8 +11,9 @@ from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 
 from jobs.record.errors import TransientError
 from jobs.redis.delivery_queues import DELIVERY_THREADS
-from jobs.redis.queue import DELIVER, INFER_ROUTINE, INFER_STAT, celery_app
+from jobs.redis.queue import DELIVER, QUEUE_OF_PRIORITY, celery_app
 from jobs.settings import Settings
+from jobs.spans import span
 from jobs.store.receivers import Receivers
 from jobs.store.served_model import publish
 from jobs.store.stores import Stores
@@ -29,7 +30,7 @@ from worker.sweeper.sweep import Sweeper, sweep
 
 log = logging.getLogger(__name__)
 
-QUEUES_OF_ROLE = {"inference": (INFER_STAT, INFER_ROUTINE), "delivery": (DELIVER,), "sweeper": ()}
+QUEUES_OF_ROLE = {"inference": tuple(QUEUE_OF_PRIORITY.values()), "delivery": (DELIVER,), "sweeper": ()}
 
 _REMEMBERED = 1.0
 """Seconds for which a delivery uses what it has read of a client's webhook and of its receiver."""
@@ -63,7 +64,10 @@ def run_inference(settings: Settings) -> None:
 
     def predict(radiograph: Radiograph) -> Prediction:
         # In the thread of the job, except for the network: the batcher's thread does nothing else.
-        return classifier.explain(radiograph, batcher.submit(classifier.prepare(radiograph)).result())
+        prepared = classifier.prepare(radiograph)
+        with span("engine", attributes={"osteo.engine": classifier.engine}):
+            answer = batcher.submit(prepared).result()
+        return classifier.explain(radiograph, answer)
 
     stores = Stores.connect(settings, may_delete=False)
     ledger = stores.ledger
