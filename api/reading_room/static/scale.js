@@ -35,7 +35,7 @@ export class Scale {
 		}).catch(() => "No connection: send it again.");
 		viewer.write({"scale-fault": fault ?? ""});
 		if (fault) return;
-		form.elements.tag.value = this.known.tag;
+		form.elements.known.value = this.known.tag;
 		this.#use();
 		viewer.ai.load();
 		viewer.say(`Scale: ${this.known.text || "as the source says"}`);

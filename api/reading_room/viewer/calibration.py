@@ -88,7 +88,7 @@ def add_calibration(pages: Blueprint, parts: Room) -> None:
         new = None if request.form.get("remove") else _typed(job)
 
         def change(present: bytes | None) -> bytes | None:
-            if sha256(present or b"").hexdigest()[:16] != request.form.get("tag"):
+            if sha256(present or b"").hexdigest()[:16] != request.form.get("known"):
                 detail = "You have calibrated this radiograph in another window. Load the page again."
                 raise Problem(Slug.DRAFT_CHANGED, detail)
             return new.to_json() if new else None
