@@ -247,6 +247,7 @@ def _new_job(
         metadata=submission.metadata,
         callback_url=submission.callback_url,
         acquisition=submission.acquisition,
+        filed_under=submission.filed_under,
         retention_seconds=submission.retention_seconds or settings.retention_of(caller.client),
         claim=claim_key,
         key=caller.key.id,

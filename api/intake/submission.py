@@ -19,6 +19,7 @@ from api.openapi.schema import CLOSED
 from jobs.record.job import ImageFacts
 from jobs.record.states import Priority
 from jobs.settings import Settings
+from jobs.store.ledger_keys import digest_of_uid
 
 FORM_OVERHEAD = 64 * 1024
 """Bytes that a multipart body may have in addition to its image."""
@@ -52,7 +53,7 @@ _HOW = (
 )
 TEXT = re.compile(rb"\s*(?:[\[{]|data:|[A-Za-z0-9+/\s]{64})")
 """The beginning of JSON, a data URL or base64; no image format of this service begins so."""
-_OF_THE_FILE = ("data", "image", "acquisition", "upload")
+_OF_THE_FILE = ("data", "image", "acquisition", "upload", "filed_under")
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ class Submission:
     consent_reference: str | None = None
     upload: str | None = None
     """The id of the upload that the image was read from, if any."""
+    filed_under: str | None = None
+    """See `Job.filed_under`."""
 
     @property
     def digest(self) -> str:
@@ -139,7 +142,8 @@ def check_submission(
     image = ImageFacts(
         sha256=facts.sha256, width=facts.width, height=facts.height, format=facts.format, size=len(data)
     )
-    return Submission(data, image, facts.acquisition or None, **given)
+    filed_under = digest_of_uid(facts.study_uid) if facts.study_uid else None
+    return Submission(data, image, facts.acquisition or None, filed_under=filed_under, **given)
 
 
 def too_large(max_bytes: int) -> Problem:

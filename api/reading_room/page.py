@@ -15,12 +15,18 @@ def room() -> str:
     return f"{current_app.config['PREFIX']}{ROOM}"
 
 
+def embed() -> str:
+    """Return the query of a page that another system shows in a frame, without navigation; else nothing."""
+    return "?embed=1" if request.args.get("embed") == "1" else ""
+
+
 def page(template: str, status: int = 200, **values: Any) -> Response:
     """Make the answer of a page.
 
-    Every template is given `room`, the reader who is signed in, if any, and the CSRF token of the session.
+    Every template is given `room`, `embed`, the reader who is signed in, if any, and the CSRF token of the
+    session.
     """
-    given = {"room": room(), "reader": g.get("reader"), "csrf": g.get("csrf"), **values}
+    given = {"room": room(), "embed": embed(), "reader": g.get("reader"), "csrf": g.get("csrf"), **values}
     return Response(render_template(template, **given), status, content_type="text/html; charset=utf-8")
 
 

@@ -1,5 +1,7 @@
 """Brings together what the pages of the reading room need, and opens the job that a page is of."""
 
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +13,7 @@ from api.http.slots import Slots
 from api.http.threads import STREAMS, STREAMS_OF_ONE
 from api.identity.people import People
 from api.intake.accept import Intake
-from api.reading_room.answer import shown_answer
+from api.reading_room.viewer.answer import shown_answer
 from api.readings.actions import ReadingActions
 from api.results.pixels import PixelAnswers
 from api.routes.waiting import Waiting
@@ -68,6 +70,14 @@ class Room:
     def ledger(self) -> Ledger:
         """Return the ledger."""
         return self.actions.ledger
+
+    def opened(self, job_ids: Iterable[str]) -> list[Opened]:
+        """Open those of the jobs that the reader of this request may open."""
+        opened = []
+        for job_id in job_ids:
+            with suppress(Problem):
+                opened.append(self.open(job_id))
+        return opened
 
     def open(self, job_id: str) -> Opened:
         """Open a job for the reader of this request. Raises Problem 404."""

@@ -14,10 +14,10 @@ from werkzeug.wrappers import Response
 from api.http.problem import Problem
 from api.http.problem_kinds import Slug
 from api.intake.body_limits import takes_form
-from api.reading_room.page import room, wants_page
+from api.reading_room.page import embed, room, wants_page
 from api.reading_room.parts import Room
 from api.reading_room.typed import Typed, draft_tag, invalid
-from api.reading_room.viewer_page import viewer_page
+from api.reading_room.viewer.pages import viewer_page
 from api.readings.actions import ReadingActions
 from jobs.reading.disagreement import GRADES
 from jobs.reading.reader import Reader
@@ -36,7 +36,7 @@ _AUDITED = {
     "amend": "amendReport",
 }
 _LEAVES = ("release", "return")
-"""The acts after which the worklist is shown."""
+"""The acts after which the worklist is shown, except in a frame."""
 _FIELDS = {"`finding`": "finding", "site": "sites", "`text`": "text", "`reason`": "reason"}
 """What a report's problem speaks of, and the field of the form that it is shown beside."""
 
@@ -71,7 +71,7 @@ def add_report_forms(pages: Blueprint, parts: Room) -> None:
                 raise
             return page
         g.action = _AUDITED[act]
-        leads_to = room() if act in _LEAVES else _page_of(after, parts)
+        leads_to = room() if act in _LEAVES and not embed() else _page_of(after, parts)
         if wants_page():
             return redirect(leads_to, 303)
         response = jsonify(page=leads_to, saved_at=moment_text(now()))
@@ -82,8 +82,10 @@ def add_report_forms(pages: Blueprint, parts: Room) -> None:
 def _page_of(reading: Reading, parts: Room) -> str:
     """Return the address of the report of this reading; where a job has several, it names which."""
     shown = parts.open(reading.job).reading_of(g.reader)
-    named = "" if shown is None or shown.id == reading.id else f"?reading={reading.id}"
-    return f"{room()}/{reading.job}{named}#report"
+    if shown is None or shown.id == reading.id:
+        return f"{room()}/{reading.job}{embed()}#report"
+    named = f"{embed()}&reading" if embed() else "?reading"
+    return f"{room()}/{reading.job}{named}={reading.id}#report"
 
 
 def _field_of(problem: Problem) -> str:

@@ -18,18 +18,28 @@ _TYPES = {
 }
 _SECONDS = 300
 """Time for which a browser uses a file without asking; a new version is seen after it."""
-_COMMENT = re.compile(r"^[ \t]*(?://[^\n]*|/\*(?s:.*?)\*/)[ \t]*\n", re.MULTILINE)
-_INDENTATION = re.compile(r"^[ \t]+", re.MULTILINE)
+_TOKEN = re.compile(
+    r"""("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`[^`]*`)"""  # a text, which stays
+    r"|((?:[ \t]*//[^\n]*|/\*.*?\*/|\s*\n\s*)+)"  # comments, and the end of a line
+    r"|[ \t]*([{(\[,;])\s*"  # a mark behind which no statement ends
+    r"|[ \t]*([=<>})\]:?&|*!])[ \t]*",  # a mark that needs no space beside it
+    re.DOTALL,
+)
+"""What a script is served without. A text in backquotes has no other one in it."""
 
 
 def body_of(path: Path) -> bytes:
-    """Read a file as it is served: a script without the lines that are comments, and without indentation.
+    """Read a file as it is served: a script without comments, indentation and the spaces between its marks.
 
-    These are a sixth of the scripts, whose sum is at most 40 kB.
+    These are a third of the scripts, whose sum is at most 40 kB.
     """
     if path.suffix != ".js":
         return path.read_bytes()
-    return _INDENTATION.sub("", _COMMENT.sub("", path.read_text(encoding="utf-8"))).encode()
+
+    def kept(found: re.Match[str]) -> str:
+        return found[1] or found[3] or found[4] or ("\n" if "\n" in found[2] else "")
+
+    return _TOKEN.sub(kept, path.read_text(encoding="utf-8")).lstrip().encode()
 
 
 def add_static_files(pages: Blueprint) -> None:

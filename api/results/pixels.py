@@ -21,7 +21,7 @@ from jobs.record.job import Job
 MEDIA_TYPE = "application/octet-stream"
 AT_ONCE, AT_ONCE_OF_ONE = 6, 4
 """Answers that one process makes at the same time, and those for one client: 24 MB each are usual."""
-_FORM = "1"
+_FORM = "2"
 """Goes into the ETag. To be raised where the same file becomes another body or header."""
 _PLANES = {"calibrated": "patient", "detector": "detector"}
 

@@ -56,6 +56,8 @@ class Job:
     """The id of the upload that it was submitted by."""
     acquisition: dict[str, Any] | None = None
     """How the image was taken, in codes, as its DICOM header says: see model.decode.dicom_acquisition."""
+    filed_under: str | None = None
+    """The SHA-256 of the Study Instance UID in its DICOM header, by which a page finds it."""
     attempts: int = 0
     runner: str | None = None
     expires_at: datetime | None = None

@@ -24,6 +24,8 @@ from jobs.store.ledger_keys import (
     INVERTED,
     MARKERS,
     dead_letter_key,
+    digest_of_uid,
+    filed_key,
     image_key,
     listed_key,
     marker_key,
@@ -66,6 +68,8 @@ class Ledger:
         if job.retention_seconds is not None:
             # The earliest time at which it may be deleted. The purger then checks when the job ended.
             self.due_index.put(job.id, job.created_at + timedelta(seconds=job.retention_seconds))
+        if job.filed_under:
+            self.objects.put(filed_key(job.client, job.filed_under, job.id), b"")
         self.objects.put(image_key(job), image)
         self._show(job)
 
@@ -224,6 +228,20 @@ class Ledger:
         for key in self.objects.keys(prefix, after=listed_key(client, after) if after else ""):
             yield f"job_{key.removeprefix(prefix).translate(INVERTED)}"
 
+    def of_study_uid(self, client: str, uid: str, most: int) -> list[str]:
+        """Return the ids of a client's jobs whose images have this Study Instance UID, oldest first.
+
+        Of more than `most` those are returned that were submitted last.
+        """
+        prefix = filed_key(client, digest_of_uid(uid))
+        return [key.removeprefix(prefix) for key in self.objects.keys(prefix)][-most:]
+
+    def release(self, job: Job) -> None:
+        """Remove what leads to the job by a name: its claim, and its entry under a Study Instance UID."""
+        self.claims.release(job)
+        if job.filed_under:
+            self.objects.delete(filed_key(job.client, job.filed_under, job.id))
+
     def erase_leftovers(self, job_id: str) -> None:
         """Erase what an interrupted submission left: objects that belong to no record."""
         with suppress(NotStored):  # Another sweeper was faster.
@@ -240,7 +258,7 @@ class Ledger:
     def _erase(self, job: Job) -> None:
         """Remove all objects except the version `job`. The marker goes last: its record names the claim."""
         with suppress(NotStored):
-            self.claims.release(self.marked(job.id))
+            self.release(self.marked(job.id))
         own = version_key(job.id, job.version)
         records = [key for key in self.objects.keys(f"jobs/{job.id}/") if key != own]
         for key in [*records, image_key(job), dead_letter_key(job.id), marker_key(job.id)]:

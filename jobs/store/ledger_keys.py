@@ -5,6 +5,7 @@
     clients/<client>/studies/<inverted>  empty; there once a study and all of its jobs are accepted
     clients/<client>/events/<inverted>  empty; there once an event of a reading has a callback to deliver
     clients/<client>/claims/<key|id>-<hash>/  which job an idempotency key or an own id stands for
+    clients/<client>/filed/<hash>/<job id>  empty; finds the jobs of a Study Instance UID
     jobs/<job id>/ledger/<version>    the job's record at that version, from the second on, JSON
     unseen/<job id>                   empty; the sweeper has to put this job on the agenda in Redis
     due/<day>/<time>-<job id>         empty; the job has to be looked at then (or an upload, or a probe)
@@ -13,6 +14,8 @@
 A study (see jobs.record.study), and an event of a reading (see jobs.reading.events), has a record, a marker
 and an end as a job has, under its own id.
 """
+
+import hashlib
 
 from jobs.record.job import Job
 
@@ -47,6 +50,16 @@ def version_key(job_id: str, version: int) -> str:
 def image_key(job: Job) -> str:
     """Return the key of a job's radiograph, or of the empty object of a study."""
     return listed_key(job.client, job.id)
+
+
+def digest_of_uid(uid: str) -> str:
+    """Return the hash by which the images of a Study Instance UID are found."""
+    return hashlib.sha256(uid.encode()).hexdigest()
+
+
+def filed_key(client: str, digest: str, job_id: str = "") -> str:
+    """Return the key of a job's entry under a Study Instance UID, or what all those keys start with."""
+    return f"clients/{client}/filed/{digest}/{job_id}"
 
 
 def listed_key(client: str, job_id: str) -> str:

@@ -62,6 +62,7 @@ _TERM_OF = {code: term for term, (code, _) in BODY_PARTS.items()}
 _VIEWS = frozenset({"AP", "PA", "LL", "RL", "RLD", "LLD", "RLO", "LLO"})
 """View Position (PS3.3 C.8.1.1), as it is defined for projections that are no mammograms."""
 _LATERALITIES = frozenset({"L", "R", "B"})
+_UID = re.compile("[0-9.]{1,64}")
 _DIRECTIONS = re.compile("[APLRHF]{1,3}")
 """Patient Orientation (PS3.3 C.7.6.1.1.1): anterior, posterior, left, right, head, foot."""
 
@@ -73,7 +74,8 @@ class Acquisition:
     `body_part` is a term of BODY_PARTS; `laterality` is L, R or B (both); `view` is a View Position;
     `orientation` has the directions that rows and columns run to. `pixel_spacing` is millimetres between rows
     and between columns. `spacing_plane` says where: "calibrated" is in the patient; the "detector" lies
-    further from the tube, so that everything is larger on it; or "unstated".
+    further from the tube, so that everything is larger on it; or "unstated". `study_uid` is the Study
+    Instance UID. It leads back to a patient, so `facts` leaves it out.
     """
 
     body_part: str | None = None
@@ -82,6 +84,7 @@ class Acquisition:
     orientation: tuple[str, str] | None = None
     pixel_spacing: tuple[float, float] | None = None
     spacing_plane: str | None = None
+    study_uid: str | None = None
 
     def facts(self) -> dict[str, Any]:
         """List the known fields, for JSON."""
@@ -113,6 +116,7 @@ def acquisition_of(header: Dataset) -> Acquisition:
         orientation=_orientation(header),
         pixel_spacing=spacing,
         spacing_plane=plane,
+        study_uid=next((uid for uid in _texts(header, "StudyInstanceUID") if _UID.fullmatch(uid)), None),
     )
 
 

@@ -83,7 +83,8 @@ def _decoded(data: bytes, limits: Limits) -> Radiograph:
 
 
 def _facts(data: bytes, limits: Limits, _: dict[str, Any]) -> Reply:
-    return _facts_of(_decoded(data, limits)), b""
+    radiograph = _decoded(data, limits)
+    return _facts_of(radiograph) | {"study_uid": radiograph.acquisition.study_uid}, b""
 
 
 def _facts_of(radiograph: Radiograph) -> dict[str, Any]:
@@ -109,8 +110,18 @@ def _values(data: bytes, limits: Limits, header: dict[str, Any]) -> Reply:
     values = decode_values(data, limits)
     body = values.pixels.astype("<u2", copy=False).tobytes()
     if header["gzip"]:
-        body = zlib.compress(body, 1, _GZIP)
+        body = _compressed(body)
     return values.facts() | {"acquisition": values.acquisition.facts()}, body
+
+
+def _compressed(body: bytes) -> bytes:
+    """Compress by gzip: by libdeflate, which takes a third of zlib's time, where imagecodecs has it."""
+    try:
+        from imagecodecs import gzip_encode
+
+        return bytes(gzip_encode(body, level=1))
+    except ImportError:
+        return zlib.compress(body, 1, _GZIP)
 
 
 def _overlay(data: bytes, limits: Limits, header: dict[str, Any]) -> Reply:

@@ -35,6 +35,7 @@ class Facts:
     height: int
     format: str
     acquisition: dict[str, Any]
+    study_uid: str | None = None
 
 
 class Decoders:
@@ -72,7 +73,8 @@ class Decoders:
         """Decode a file and describe it; its pixels stay in the decode process."""
         reply, _ = self._ask({"task": "facts"}, data, client, 0)
         digest = hashlib.sha256(data).hexdigest()
-        return Facts(digest, reply["width"], reply["height"], reply["format"], reply["acquisition"])
+        size = reply["width"], reply["height"]
+        return Facts(digest, *size, reply["format"], reply["acquisition"], reply["study_uid"])
 
     def decode(self, data: bytes, client: str) -> Radiograph:
         """Decode a file as model.decode.image.decode does."""

@@ -124,7 +124,7 @@ def serving(
         **changed,
     )
     environment = {
-        f.metadata["env"]: str(value)
+        f.metadata["env"]: ",".join(value) if isinstance(value, frozenset) else str(value)
         for f in fields(settings)
         if (value := getattr(settings, f.name)) not in (None, frozenset())
     }

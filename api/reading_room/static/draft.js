@@ -108,6 +108,11 @@ form.elements.code?.addEventListener("keydown", event => {
   event.preventDefault();
   form.requestSubmit(form.querySelector("button.main"));
 });
+viewer.report = line => {
+  const {text} = form.elements;
+  text.value = [text.value, line].filter(Boolean).join("\n");
+  viewer.say(`In the report: ${line}`);
+};
 viewer.root.addEventListener("site", ({detail}) => write(detail.sites));
 sites.addEventListener("change", draw);
 dress();

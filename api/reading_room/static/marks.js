@@ -10,6 +10,7 @@ const KINDS = {
 	angle: ["Angle", [[-1, -1], [-1, 1], [1, 1]], angleText],
 	cobb: ["Cobb angle", [[-1, -1], [1, -1], [-1, 1], [1, 1]], cobbText],
 	box: ["Site", [[-1, -1], [1, 1]], (a, b, info) => sizeText(boxOf(a, b, info), info), true],
+	object: ["Object", [[-1, 0], [1, 0]], lengthText],
 	point: ["Site", [[0, 0]], (at, info) => `point at ${pixelOf(at, info).join(", ")}`, true],
 };
 const STEPS = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]};
@@ -23,6 +24,12 @@ const pixelOf = ([x, y], {columns, rows}) => [Math.min(Math.floor(x), columns - 
 function boxOf([ax, ay], [bx, by], info) {
 	const [x, y] = pixelOf([Math.min(ax, bx), Math.min(ay, by)], info);
 	return [x, y, Math.max(1, Math.ceil(Math.max(ax, bx)) - x), Math.max(1, Math.ceil(Math.max(ay, by)) - y)];
+}
+
+/** The circle whose diameter leads from (x, y) to the end. */
+function circle(x, y, [ex, ey]) {
+	const r = Math.hypot(ex - x, ey - y) / 2;
+	return `A${r} ${r} 0 1 0 ${x} ${y}A${r} ${r} 0 1 0 ${ex} ${ey}`;
 }
 
 export class Marks {
@@ -89,6 +96,18 @@ export class Marks {
 		mark.handles[0].focus();
 	}
 
+	/** Show a whole mark at these places. */
+	show(kind, points) {
+		this.#add(kind, points);
+		this.#list();
+	}
+
+	/** Write all lengths anew. */
+	rescale() {
+		this.#list();
+		this.viewer.queue();
+	}
+
 	draw() {
 		const toScreen = this.viewer.toScreen();
 		for (const {kind, points, lines, handles, label, text, name, isSite} of this.#marks) {
@@ -97,6 +116,8 @@ export class Marks {
 			let shape = path(at);
 			if (kind === "cobb" && at[3]) shape = path(at.slice(0, 2)) + path(at.slice(2));
 			if (kind === "box" && end) shape = path(corners([x0, y0, end[0] - x0, end[1] - y0]), true);
+			// A ball fits into the circle; of another object the line counts.
+			if (kind === "object" && end) shape += circle(x0, y0, end);
 			for (const line of lines) set(line, {d: shape});
 			handles.forEach((handle, n) => {
 				set(handle, {transform: `translate(${at[n]})`});
@@ -112,6 +133,8 @@ export class Marks {
 
 	#add(kind, points, site) {
 		const [title, ends, text, isSite] = KINDS[kind];
+		// One object gives the scale.
+		if (kind === "object") this.#marks.filter(other => other.kind === kind).forEach(other => this.#drop(other));
 		const mark = {kind, site, isSite, points: [], handles: [], label: svg("text", {class: "label"})};
 		mark.lines = ["halo", "line"].map(line => svg("path", {class: line}));
 		mark.group = svg("g", {class: `mark ${kind}`}, ...mark.lines, mark.label);
@@ -172,6 +195,7 @@ export class Marks {
 		this.viewer.say(`${mark.title}: ${said}`);
 		this.viewer.queue();
 		this.#list();
+		if (mark.kind === "object") this.viewer.scale.marked(mark.points);
 		if (!mark.isSite) return;
 		this.viewer.root.dispatchEvent(new CustomEvent("site", {bubbles: true, detail: {sites: this.sites}}));
 	}
@@ -180,7 +204,10 @@ export class Marks {
 		this.viewer.part("measures").replaceChildren(...this.#marks.map(mark => {
 			const remove = button("Remove", () => this.#remove(mark));
 			remove.ariaLabel = `Remove ${mark.name()}`;
-			return item(`${mark.name()}: ${mark.text()}`, remove);
+			const text = `${mark.name()}: ${mark.text()}`;
+			const {report} = this.viewer;
+			const told = report && !mark.isSite ? [button("To the report", () => report(text))] : [];
+			return item(text, ...told, remove);
 		}));
 	}
 }

@@ -1,6 +1,9 @@
 // Measures in a radiograph. `millimetres` alone makes lengths of pixels: for rulers, angles and regions.
 
-const PLANES = {detector: " at detector", patient: " in patient (calibrated)"};
+/** Where a length holds. A reader's own calibration says on what it was made. */
+const plane = ({spacing_plane, calibrated_on: mm}) => ({
+	detector: "at detector", patient: mm ? `in patient (calibrated on ${mm} mm)` : "in patient (calibrated)",
+})[spacing_plane] ?? "(plane not stated)";
 
 /** The step from `a` to `b` in millimetres, or in pixels where the source gives no spacing.
  *
@@ -13,9 +16,8 @@ export function millimetres(a, b, {spacing_mm}) {
 	return [(b[0] - a[0]) * columns, (b[1] - a[1]) * rows];
 }
 
-const written = (lengths, {spacing_mm, spacing_plane}) =>
-	lengths.map(length => length.toFixed(spacing_mm ? 1 : 0)).join(" × ")
-	+ (spacing_mm ? ` mm${PLANES[spacing_plane] ?? " (plane not stated)"}` : " px (no scale)");
+const written = (lengths, info) => lengths.map(length => length.toFixed(info.spacing_mm ? 1 : 0)).join(" × ")
+	+ (info.spacing_mm ? ` mm ${plane(info)}` : " px (no scale)");
 
 export const lengthText = (a, b, info) => written([Math.hypot(...millimetres(a, b, info))], info);
 

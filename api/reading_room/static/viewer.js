@@ -2,7 +2,8 @@
 //
 // A form imports `viewers`, by element. `viewer.sites` is the marked sites, {box: [x, y, width, height]} or
 // {point: [x, y]} in pixels of the image; setting it shows others. Each change by the reader is an event "site"
-// of the element, with detail.sites. `viewer.ai.load()` asks for the answer again, once a finding is committed.
+// of the element, with detail.sites. It may set `viewer.report`, which is called with the text of a measure that
+// belongs into the report. `viewer.ai.load()` asks for the answer again, once a finding is committed.
 import {AiLayer} from "./ai.js";
 import {Geometry} from "./geometry.js";
 import {actionOf, openKeys} from "./keys.js";
@@ -10,6 +11,7 @@ import {Marks} from "./marks.js";
 import {cpuPainter, gpuPainter} from "./painter.js";
 import {fetchPixels, firstWindow, pyramid, ramp} from "./pixels.js";
 import {listen} from "./pointer.js";
+import {Scale} from "./scale.js";
 import {on} from "./svg.js";
 
 export const viewers = new Map();
@@ -29,6 +31,7 @@ class Viewer {
 		this.#use({columns: +root.dataset.columns, rows: +root.dataset.rows});
 		this.marks = new Marks(this);
 		this.ai = new AiLayer(this);
+		this.scale = new Scale(this);
 		listen(this);
 		on(root, "pointerdown focusin", () => (active = this));
 		on(root, "click", ({target}) => {
@@ -75,6 +78,7 @@ class Viewer {
 			Object.assign(this.sliders[0], {min: Math.min(min, centre), max: Math.max(max, centre)});
 			Object.assign(this.sliders[1], {min: 1, max: 2 * Math.max(max - min, width)});
 			this.#startPainter(pyramid(data, info));
+			this.scale.begin();
 			this.write({state: info.voi === "LUT" ? "full, by a line near the source’s display curve" : "full"});
 			this.root.classList.add("full");
 		} catch (error) {

@@ -5,11 +5,16 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from jobs.reading.policy import Policies, ReadingPolicy
 from jobs.reading.readers import Readers
@@ -399,3 +404,115 @@ def test_the_operators_page_fits_and_axe_finds_nothing(
         page.get_by_text(lost.id).wait_for()
         assert page.evaluate("() => document.documentElement.scrollWidth") <= width
         assert not accessibility_faults(page)
+
+
+def test_the_display_test_shows_each_gray_and_each_line_as_it_is(pages: Pages, doctor: Doctor):
+    with signed_in(pages, doctor) as page:
+        page.goto(f"/read/{doctor.put().id}")
+        drawn(page)
+        with page.expect_popup() as opened:
+            page.get_by_role("link", name="test this one").click()
+        test = opened.value
+        test.wait_for_load_state()
+        assert not accessibility_faults(test)
+        picture = test.get_by_role("img", name="Grid")
+        assert test.evaluate("() => document.querySelectorAll('script').length") == 0
+        box = picture.bounding_box()
+        assert box
+        left, top = round(box["x"]), round(box["y"])
+        with Image.open(BytesIO(test.screenshot(full_page=True))) as shot:
+            gray = np.asarray(shot.convert("RGB"))[top : top + 720, left : left + 960]
+        assert (gray[..., 0] == gray[..., 1]).all()
+        gray = gray[..., 0]
+        steps = [gray[157 + 80 * (n // 8), 180 + 75 * (n % 8) + 37] for n in range(16)]
+        assert steps == list(range(8, 256, 16))
+        assert (gray[360, 250], gray[360, 290]) == (0, 13)
+        assert (gray[360, 630], gray[360, 670]) == (255, 242)
+        for x, y in ((10, 10), (870, 10), (10, 630), (870, 630), (440, 320)):
+            assert sorted(gray[y : y + 2, x + 20]) == [0, 255]
+            assert sorted(gray[y + 60, x + 40 : x + 44]) == [0, 0, 255, 255]
+        assert (np.diff(gray[465, 180:780].astype(int)) >= 0).all()
+
+
+def test_a_length_by_a_readers_own_scale_reaches_the_report(pages: Pages, doctor: Doctor):
+    from playwright.sync_api import expect
+
+    job = doctor.put(Mode.ASSISTED)
+    with signed_in(pages, doctor) as page:
+        page.goto(f"/read/{job.id}")
+        page.get_by_role("button", name="Claim").click()
+        drawn(page)
+        surface = page.get_by_role("application")
+        page.get_by_role("button", name="Calibrate").click()
+        surface.press("Enter")
+        page.get_by_label("Its size in mm").fill("25")
+        page.get_by_role("button", name="Use this scale").click()
+        expect(page.get_by_text("An object of 25 mm, marked by Dr. Ada Bone")).to_be_visible()
+        page.get_by_role("button", name="Length").click()
+        surface.press("Enter")
+        page.get_by_role("button", name="To the report").last.click()
+        length = "Length 1: 25.0 mm in patient (calibrated on 25 mm)"
+        expect(page.get_by_label("Text", exact=True)).to_have_value(length)
+        assert not accessibility_faults(page)
+        page.get_by_label("Not sure").check()
+        page.get_by_label("One-time code").fill(doctor.codes.next())
+        page.get_by_role("button", name="Sign", exact=True).click()
+        expect(page.get_by_text("Signed by Dr. Ada Bone")).to_be_visible()
+        (reading,) = Readings(doctor.api.ledger).of_job(job.id)
+        assert reading.reports[0]["report"]["text"] == length
+        # After the reload the object is still there, and moves by keyboard.
+        drawn(page)
+        expect(page.locator("[data-part=measures] li")).to_contain_text("Object 1: 25.0 mm in patient")
+        page.locator("g.object .handle").last.press("Shift+ArrowRight")
+        expect(page.locator("[data-part=measures] li")).not_to_contain_text("25.0 mm")
+
+
+@dataclass
+class Ehr:
+    """A page of another system, with what it shows in its frame."""
+
+    url: str
+    framed: str = ""
+
+
+@pytest.fixture
+def ehr() -> Iterator[Ehr]:
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = f'<iframe src="{shown.framed}" width=1200 height=800></iframe>'.encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Write no line for each request."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        shown = Ehr(f"http://127.0.0.1:{server.server_port}")
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield shown
+        server.shutdown()
+
+
+def test_a_reader_signs_in_and_claims_in_the_frame_of_an_ehr(
+    browser: "Browser", servers: Servers, tmp_path: Path, room: Api, doctor: Doctor, ehr: Ehr
+):
+    from playwright.sync_api import expect
+
+    job = doctor.put()
+    settings = {"public_url": "http://localhost", "frame_ancestors": frozenset({ehr.url})}
+    with serving(servers, tmp_path, **settings) as (api, _), browser.new_context() as context:
+        ehr.framed = f"{api.url}/read/find?id={job.id}&client={job.client}&embed=1"
+        page = context.new_page()
+        page.goto(ehr.url)
+        frame = page.frame_locator("iframe")
+        frame.get_by_label("Reader key").fill(doctor.key)
+        frame.get_by_role("button", name="Sign in").click()
+        frame.get_by_role("button", name="Claim").click()
+        expect(frame.get_by_role("button", name="Commit finding")).to_be_visible()
+        expect(frame.get_by_role("navigation")).to_have_count(0)
+        ehr.framed = f"{room.url}/read/{job.id}?embed=1"
+        with page.expect_event("console", lambda message: "frame-ancestors" in message.text):
+            page.reload()

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from model.decode.image import Limits, decode, decode_values
+from model.decode_processes import child
 from model.decode_processes.pool import Decoders
 from model.decode_processes.process import ENVIRONMENT, Bounds, Process
 from model.errors import BrokenImage, NoDecoder, TooManyPixels, UnreadableFormat
@@ -78,6 +79,14 @@ def test_a_picture_of_12_megapixels_comes_whole_within_the_bounds(decoders: Deco
     _, body = decoders.values(file, "clinic", gzip=True)
     assert zlib.decompress(body, 31) == stored.tobytes()
     assert decoders.preview(file, "clinic").startswith(b"\xff\xd8\xff")
+
+
+def test_without_imagecodecs_zlib_compresses(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)
+    values = decode_values(PNG)
+    _, body = child._values(PNG, Limits(), {"gzip": True})
+    assert body[:2] == b"\x1f\x8b"
+    assert zlib.decompress(body, 31) == values.pixels.astype("<u2").tobytes()
 
 
 @pytest.mark.parametrize(

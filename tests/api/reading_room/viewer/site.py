@@ -147,6 +147,8 @@ class Site:
             "heat": f"{at}/heat.png",
             "facts": [("Format", "DICOM"), ("Side", radiograph.header()["laterality"] or "unknown")],
             "result": radiograph.answer,
+            "page": at,
+            "scale": {"tag": "", "text": "", "info": {}, "ends": None},
             "lock": others > 0,
             "sites": True,
         }

@@ -21,8 +21,11 @@ STATE = """async number => {
     const {geometry, window, inverted, tool, sites} = [...viewers.values()][number];
     return {...geometry, window, inverted, tool, sites};
 }"""
-VIEWER = ["ai", "geometry", "keys", "marks", "measure", "painter", "pixels", "pointer", "svg", "viewer"]
-LARGEST = 31_500
+VIEWER = [
+    *("ai", "geometry", "keys", "marks", "measure", "painter", "pixels", "pointer", "scale", "svg"),
+    "viewer",
+]
+LARGEST = 30_500
 """Bytes of the viewer's scripts as they are served: the other scripts of /read have the rest of 40 kB."""
 
 
@@ -367,6 +370,41 @@ def test_lengths_and_angles_are_drawn_by_pointer(site: Site, pages: Pages):
         expect(page.locator("[data-part=measures] li")).to_have_count(2)
 
 
+def test_an_object_is_marked_by_keyboard_and_its_ends_are_sent(site: Site, pages: Pages):
+    sent = []
+    with pages() as page:
+        opened(page, site.put("ball", spacing_mm=None, spacing_plane=None))
+        answer = {"tag": "t2", "text": "Marked.", "ends": [[1, 1], [2, 2]]}
+        answer["info"] = {"spacing_mm": [0.5, 0.5], "spacing_plane": "patient", "calibrated_on": 25}
+        page.route(
+            "**/calibration",
+            lambda route: (sent.append(route.request.post_data), route.fulfill(json=answer)),
+        )
+        page.get_by_role("button", name="Length").click()
+        part(page, "surface").press("Enter")
+        entries = page.locator("[data-part=measures] li")
+        before = re.search(r"(\d+) px \(no scale\)", entries.first.text_content() or "")
+        assert before
+        page.get_by_role("button", name="Calibrate").click()
+        for _ in range(2):  # A second object takes the place of the first.
+            part(page, "surface").press("Enter")
+        assert entries.count() == 2
+        page.keyboard.press("Shift+ArrowRight")
+        page.get_by_label("Its size in mm").fill("25")
+        page.get_by_role("button", name="Use this scale").click()
+        written = re.compile(r"Length 1: ([\d.]+) mm in patient \(calibrated on 25 mm\)")
+        after = written.search(page.get_by_text(written).text_content() or "")
+        assert after
+        assert float(after[1]) == pytest.approx(int(before[1]) / 2, abs=0.3)
+        assert page.get_by_text("Marked.").is_visible()
+        assert "mm=25" in sent[0]
+        assert len(re.findall(r"ends=([\d.]+%2C){3}[\d.]+", sent[0])) == 1
+        page.get_by_role("button", name="As the source says").click()
+        page.wait_for_function("() => document.querySelector('[name=known]').value === 't2'")
+        assert "remove=1" in sent[1]
+        assert not accessibility_faults(page)
+
+
 def test_a_measure_is_placed_moved_and_removed_by_keyboard(site: Site, pages: Pages):
     with pages() as page:
         opened(page, site.put("one", spacing_mm=[1, 1]))
@@ -497,10 +535,13 @@ def test_the_page_of_the_viewer_lists_every_key():
     assert sorted(listed) == sorted(keys)
 
 
-def test_a_script_is_served_without_comments_and_indentation(tmp_path: Path):
+def test_a_script_is_served_without_comments_and_needless_spaces(tmp_path: Path):
     script = tmp_path / "a.js"
-    script.write_text('// All of it.\n/** Two\n * lines. */\nf(\n\t"// kept", // and this\n);\n')
-    assert body_of(script) == b'f(\n"// kept", // and this\n);\n'
+    script.write_text(
+        '// All of it.\n/** Two\n * lines. */\nf (\n\t"// kept", // and this\n\n);\n'
+        "const a = x + +y, b = `{ kept } // ${ kept }`; return a / b;\n"
+    )
+    assert body_of(script) == (b'f("// kept",\n);const a=x + +y,b=`{ kept } // ${ kept }`;return a / b;')
     style = tmp_path / "a.css"
     style.write_text("/* kept */\n a {}\n")
     assert body_of(style) == style.read_bytes()

@@ -8,11 +8,12 @@ from werkzeug.wrappers import Response
 from api.audited import VIEWED
 from api.http.problem import Problem
 from api.http.problem_kinds import Slug
-from api.intake.idempotency import id_of
 from api.reading_room import words
+from api.reading_room.access import without_session
 from api.reading_room.page import page, room
 from api.reading_room.parts import Opened, Room
 from api.reading_room.typed import Typed, draft_tag
+from api.reading_room.viewer.calibration import scale_of
 from jobs.reading.reading import Reading
 from jobs.reading.states import Mode, ReadingState
 from jobs.record.errors import NotStored
@@ -33,19 +34,16 @@ def add_viewer_pages(pages: Blueprint, parts: Room) -> None:
             return _study_page(opened_id, parts)
         return viewer_page(opened_id, parts, request.args.get("reading", ""))
 
+    @pages.get("/display")
+    @without_session
+    def display() -> Response:
+        return page("display.html")
+
     @pages.get("/<job_id>/<any(next,previous):way>")
     def neighbour(job_id: str, way: str) -> Response:
         # Found once it is asked for: a long worklist takes longer to read than a radiograph to open.
         found = _neighbour(job_id, 1 if way == "next" else -1, parts)
         return redirect(f"{room()}/{found}" if found else room(), 303)
-
-    @pages.get("/own/<own_id>")
-    def by_own_id(own_id: str) -> Response:
-        client = g.reader.client
-        job_id = id_of(own_id, client, parts.ledger) if client else None
-        if job_id is None:
-            raise Problem(Slug.NO_SUCH_JOB, "No radiograph of this client has this id.")
-        return redirect(f"{room()}/{job_id}", 303)
 
 
 def viewer_page(
@@ -74,7 +72,7 @@ def viewer_page(
         "viewer.html",
         problem.status if problem else 200,
         job=opened.job,
-        view=_view(opened, answer, sites=working),
+        view=_view(opened, parts, answer, sites=working),
         answer=answer,
         hidden=opened.hidden,
         reading=reading,
@@ -99,14 +97,15 @@ def _study_page(study_id: str, parts: Room) -> Response:
         study = parts.ledger.current(study_id)
     except NotStored:
         study = None
-    opened = []
-    for member in study.members if study and study.state is not State.ERASED else ():
-        try:
-            opened.append(parts.open(member))
-        except Problem:
-            continue  # Another view of the study may have a reading of the reader's groups.
+    # A view may have no reading of the reader's groups.
+    opened = parts.opened(study.members if study and study.state is not State.ERASED else ())
     if not opened:
         raise Problem(Slug.NO_SUCH_STUDY, "There is no such study, or it is not yours to open.")
+    return side_by_side(opened, (study and study.reference) or "Study", parts)
+
+
+def side_by_side(opened: list[Opened], title: str, parts: Room) -> Response:
+    """Show several radiographs side by side: the first two, unless the request chooses others."""
     g.action = VIEWED
     chosen = [
         int(text)
@@ -116,14 +115,19 @@ def _study_page(study_id: str, parts: Room) -> Response:
     chosen = [number for number in chosen if 1 <= number <= len(opened)]
     chosen = chosen or list(range(1, min(_SIDE_BY_SIDE, len(opened)) + 1))
     views = [
-        _view(opened[number - 1], parts.answer(opened[number - 1]), f"View {number} of {len(opened)}", True)
+        _view(one := opened[number - 1], parts, parts.answer(one), f"View {number} of {len(opened)}", True)
         for number in chosen
     ]
-    return page("study.html", study=study, opened=opened, chosen=chosen, views=views, words=words)
+    return page("study.html", title=title, opened=opened, chosen=chosen, views=views, words=words)
 
 
 def _view(
-    opened: Opened, answer: dict[str, Any] | None, title: str = "", lock: bool = False, sites: bool = False
+    opened: Opened,
+    parts: Room,
+    answer: dict[str, Any] | None,
+    title: str = "",
+    lock: bool = False,
+    sites: bool = False,
 ) -> dict[str, Any]:
     """Return what the template of the viewer needs."""
     job = opened.job
@@ -138,6 +142,7 @@ def _view(
         "answer": f"{address}/answer",
         "heat": f"{address}/heat.png",
         "facts": words.facts_of(job),
+        "scale": scale_of(job, g.reader, parts.ledger.records),
         "result": answer,
         "probability": words.probability(answer["probability"]) if answer else None,
         "lock": lock,
