@@ -151,6 +151,8 @@ class Settings:
     """Waiting time of a client's first job beyond which its next submission is answered 503."""
     client_queue: int = _setting("OSTEO_CLIENT_QUEUE", 2_000, int, (1, 10_000_000))
     """Jobs of one client waiting beyond which its next submission is answered 429."""
+    client_archive_queue: int = _setting("OSTEO_CLIENT_ARCHIVE_QUEUE", 256, int, (1, 10_000_000))
+    """Jobs of one client and of priority `archive` waiting beyond which its next one is answered 429."""
     client_rate: int = _setting("OSTEO_CLIENT_RATE", 600, int, (1, 10_000_000))
     """Submissions of one client a minute beyond which they are answered 429."""
     client_callbacks: int = _setting("OSTEO_CLIENT_CALLBACKS", 600, int, (1, 10_000_000))

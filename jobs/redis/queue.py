@@ -22,8 +22,13 @@ from jobs.redis.task_ids import analysis_task_id, probe_task_id
 
 INFER_STAT = "infer.stat"
 INFER_ROUTINE = "infer.routine"
+INFER_ARCHIVE = "infer.archive"
 DELIVER = "deliver"
-QUEUE_OF_PRIORITY = {Priority.STAT: INFER_STAT, Priority.ROUTINE: INFER_ROUTINE}
+QUEUE_OF_PRIORITY = {
+    Priority.STAT: INFER_STAT,
+    Priority.ROUTINE: INFER_ROUTINE,
+    Priority.ARCHIVE: INFER_ARCHIVE,
+}
 
 ANALYSE_TASK = "analyse"
 DELIVER_TASK = "deliver"
@@ -35,7 +40,7 @@ def celery_app(redis_url: str) -> Celery:
     broker, options = broker_of(redis_url)
     app = Celery("osteo", broker=broker, set_as_current=False)
     app.conf.update(
-        task_queues=[Queue(name, routing_key=name) for name in (INFER_STAT, INFER_ROUTINE, DELIVER)],
+        task_queues=[Queue(name, routing_key=name) for name in (*QUEUE_OF_PRIORITY.values(), DELIVER)],
         task_default_queue=INFER_ROUTINE,
         task_create_missing_queues=False,
         accept_content=["json"],
