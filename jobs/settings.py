@@ -190,8 +190,8 @@ class Settings:
     """Server for e-mail to readers: `smtps://HOST:465`, or `smtp://` with STARTTLS, which only a server of
     the same machine may lack, with user and password before the host; unset sends none."""
     mail_from: str = _setting("OSTEO_MAIL_FROM", "", _mail_address)
-    """Address that e-mail to readers comes from; push services are told it, too. Required with
-    `OSTEO_SMTP_URL`."""
+    """Address that e-mail to readers comes from. Push services are told it, or else `OSTEO_PUBLIC_URL`
+    where that is https; without both readers are offered no push. Required with `OSTEO_SMTP_URL`."""
     retention_seconds: int = _setting("OSTEO_RETENTION_SECONDS", 0, int, (0, _CENTURY))
     """How long after its end a job is kept, then it is deleted; 0 keeps it until its client deletes it."""
     client_retention: frozenset[tuple[str, int]] = _setting(

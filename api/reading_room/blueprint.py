@@ -27,8 +27,8 @@ def reading_room(people: People, compatibility: Compatibility, push: Push) -> Bl
         return admit(people, compatibility)
 
     add_static_files(pages)
-    add_sign_in(pages, people, compatibility)
-    add_push(pages, push)
+    add_sign_in(pages, people, compatibility, push)
+    add_push(pages, push, people)
     if people.provider:
         add_oidc_sign_in(pages, people, people.provider, compatibility)
     return pages

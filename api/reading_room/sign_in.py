@@ -10,6 +10,7 @@ from api.identity.session import COOKIE
 from api.intake.body_limits import takes_form
 from api.reading_room.access import own_page, without_session
 from api.reading_room.page import room
+from api.reading_room.push import Push
 from api.reading_room.sign_in_form import SignInForm
 from api.routes.health import check_compatibility
 from jobs.reading.reader import digest_of
@@ -20,8 +21,8 @@ log = logging.getLogger(__name__)
 _REFUSED = "This key opens nothing: it is mistyped, was replaced, or its reader was disabled."
 
 
-def add_sign_in(pages: Blueprint, people: People, compatibility: Compatibility) -> None:
-    """Add the pages for signing in and out to the reading room."""
+def add_sign_in(pages: Blueprint, people: People, compatibility: Compatibility, push: Push) -> None:
+    """Add the pages for signing in and out to the reading room. Signing out ends push in the browser, too."""
     form = SignInForm(people)
 
     @pages.get("/sign-in")
@@ -52,8 +53,9 @@ def add_sign_in(pages: Blueprint, people: People, compatibility: Compatibility) 
     @pages.post("/sign-out")
     @takes_form()
     def sign_out() -> Response:
-        people.sessions.end(g.session)
         g.action = "sign-out"
         response = redirect(f"{room()}/sign-in", 303)
+        push.end_here(g.reader.id, response)
+        people.sessions.end(g.session)
         response.delete_cookie(COOKIE, path=room())
         return response

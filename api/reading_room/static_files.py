@@ -10,6 +10,7 @@ from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
 
 from api.reading_room.access import without_session
+from api.reading_room.page import room
 
 _TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -59,5 +60,7 @@ def add_static_files(pages: Blueprint) -> None:
         body, content_type = known[name]
         response = Response(body, content_type=content_type)
         response.set_etag(sha256(body).hexdigest()[:32])
+        # The worker for push is for all pages of the reading room, not only for this folder.
+        response.headers["Service-Worker-Allowed"] = room()
         response.cache_control.public, response.cache_control.max_age = True, _SECONDS
         return response.make_conditional(request)

@@ -38,23 +38,27 @@ class PushSubscriptions:
         """Return the subscriptions of a reader, oldest first."""
         return _read(self._records.read(_key(reader_id)))
 
-    def add(self, reader_id: str, subscription: PushSubscription) -> None:
-        """Store a reader's subscription, over one of the same endpoint."""
+    def add(self, reader_id: str, subscription: PushSubscription, replaced: str = "") -> None:
+        """Store a reader's subscription, over one of the same endpoint and over that of the id `replaced`."""
 
         def changed(record: bytes | None) -> bytes:
-            others = [kept for kept in _read(record) if kept.endpoint != subscription.endpoint]
+            others = [kept for kept in _read(record) if kept.id not in (subscription.id, replaced)]
             return json.dumps([asdict(kept) for kept in [*others, subscription][-MOST:]]).encode()
 
         self._records.change(_key(reader_id), changed)
 
-    def remove(self, reader_id: str, endpoint: str) -> None:
-        """Erase a reader's subscription of this endpoint, if there is one."""
+    def remove(self, reader_id: str, subscription_id: str) -> None:
+        """Erase a reader's subscription of this id, if there is one."""
 
         def changed(record: bytes | None) -> bytes | None:
-            left = [asdict(kept) for kept in _read(record) if kept.endpoint != endpoint]
+            left = [asdict(kept) for kept in _read(record) if kept.id != subscription_id]
             return json.dumps(left).encode() if left else None
 
         self._records.change(_key(reader_id), changed)
+
+    def remove_all(self, reader_id: str) -> None:
+        """Erase all subscriptions of a reader."""
+        self._records.change(_key(reader_id), lambda _: None)
 
 
 def push_subscription(endpoint: str, p256dh: str, auth: str, exceptions: frozenset[str]) -> PushSubscription:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from jobs.reading.push_subscriptions import PushSubscriptions
 from jobs.reading.quiet_hours import quiet_hours
 from jobs.reading.reader import KEY_FORM, Reader, digest_of, new_key, new_reader, read_reader, record_of
 from jobs.record.errors import NotStored
@@ -36,6 +37,7 @@ class Readers:
     def __init__(self, records: Records, trust_seconds: float = 30.0) -> None:
         self._records = records
         self._objects = records.objects
+        self._subscriptions = PushSubscriptions(records)
         self._trusted = Recent[Reader](trust_seconds)
         self._ids = Recent[str](trust_seconds)
 
@@ -80,18 +82,21 @@ class Readers:
         return (reader for reader in self.all() if group in reader.groups and not reader.disabled_at)
 
     def disable(self, reader_id: str) -> Reader:
-        """End the reader's key and sessions for good. Raises LookupError."""
-        return self.change(reader_id, lambda r: replace(r, disabled_at=r.disabled_at or now()))
+        """End the reader's key, sessions and push subscriptions for good. Raises LookupError."""
+        after = self.change(reader_id, lambda r: replace(r, disabled_at=r.disabled_at or now()))
+        self._subscriptions.remove_all(reader_id)
+        return after
 
     def rotate(self, reader_id: str) -> tuple[str, Reader]:
-        """Replace the reader's key and end all sessions. Returns the new key, this once, and the reader.
+        """Replace the reader's key, and end all sessions and push subscriptions.
 
-        Raises LookupError.
+        Returns the new key, this once, and the reader. Raises LookupError.
         """
         before, key = self.one(reader_id), new_key()
         digest = digest_of(key)
         self._objects.put_new(_key_address(digest), reader_id.encode())
         after = self.change(reader_id, lambda r: replace(r, key_digest=digest, sessions_from=now()))
+        self._subscriptions.remove_all(reader_id)
         self._objects.delete(_key_address(before.key_digest))
         return key, after
 

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 from base64 import urlsafe_b64encode
 from datetime import datetime, timedelta
+from email.utils import parseaddr
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
@@ -15,11 +16,18 @@ _ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 _LASTS = timedelta(hours=12)
 
 
+def contact_of(mail_from: str, public_url: str) -> str | None:
+    """Return the operator's address for push services, which take `mailto:` or `https:`; None for neither."""
+    if sender := parseaddr(mail_from)[1]:
+        return f"mailto:{sender}"
+    return public_url if public_url.startswith("https://") else None
+
+
 class Vapid:
     """The key by which a push service knows this service. Another signing key makes another one."""
 
     def __init__(self, signing_key: str, contact: str = "") -> None:
-        """`contact`: an address of the operator's, as `mailto:` or `https:`, for the push service."""
+        """`contact`: as contact_of returns it."""
         # 512 bits, so that the remainder is as good as evenly spread.
         number = int.from_bytes(hmac.digest(signing_key.encode(), b"vapid", hashlib.sha512), "big")
         private = ec.derive_private_key(number % (_ORDER - 1) + 1, ec.SECP256R1())

@@ -1,7 +1,6 @@
-"""Writes what a reader is told: that a reading waits, where, until when, and how urgently. Nothing else."""
+"""Writes what a reader is told: that a reading waits; in an e-mail also where, until when, how urgently."""
 
 import hashlib
-import json
 from datetime import UTC
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -12,6 +11,8 @@ from jobs.reading.reading import Reading
 from jobs.record.job import now
 
 TITLE = "A reading waits."
+PUSH = TITLE.encode()
+"""All that is pushed: it may appear on a locked screen."""
 
 
 def mail(reading: Reading, stage: Stage, to: str, sender: str, public_url: str) -> EmailMessage:
@@ -25,18 +26,9 @@ def mail(reading: Reading, stage: Stage, to: str, sender: str, public_url: str) 
     digest = hashlib.sha256(f"{reading.id} {stage} {to}".encode()).hexdigest()[:40]
     message["Message-ID"] = f"<{digest}@{parseaddr(sender)[1].rpartition('@')[2]}>"
     message["Auto-Submitted"] = "auto-generated"
-    message.set_content(f"{TITLE}\n\n{_room(public_url)}\n\n{_when(reading)}\n")
+    message.set_content(f"{TITLE}\n\n{public_url}/read\n\n{_when(reading)}\n")
     return message
-
-
-def push(reading: Reading, public_url: str) -> bytes:
-    """Return the JSON that the service worker of the reading room is given."""
-    return json.dumps({"title": TITLE, "body": _when(reading), "url": _room(public_url)}).encode()
 
 
 def _when(reading: Reading) -> str:
     return f"Due: {reading.due_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC. Priority: {reading.priority}."
-
-
-def _room(public_url: str) -> str:
-    return f"{public_url}/read"

@@ -5,7 +5,6 @@ import smtplib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from email.utils import parseaddr
 from functools import cached_property, partial
 from itertools import islice
 from threading import Event
@@ -18,7 +17,7 @@ from jobs.reading.reader import Reader
 from jobs.reading.readers import Readers
 from jobs.reading.reading import Reading
 from jobs.reading.readings import Readings
-from jobs.reading.vapid import Vapid
+from jobs.reading.vapid import Vapid, contact_of
 from jobs.record.errors import NotStored, TransientError
 from jobs.record.job import now
 from jobs.record.states import Priority
@@ -60,8 +59,8 @@ class NoticeContext:
     @classmethod
     def of(cls, settings: Settings, ledger: Ledger) -> "NoticeContext":
         """Return what these settings say."""
-        sender = parseaddr(settings.mail_from)[1]
-        vapid = Vapid(settings.signing_key, f"mailto:{sender}" if sender else settings.public_url)
+        contact = contact_of(settings.mail_from, settings.public_url)
+        vapid = Vapid(settings.signing_key, contact or settings.public_url)
         return cls(
             ledger=ledger,
             readers=Readers(ledger.records),
@@ -187,12 +186,11 @@ def _send_mail(reading: Reading, stage: Stage, to: str, server: MailServer, cont
 def _send_push(
     reading: Reading, reader: Reader, subscription: PushSubscription, context: NoticeContext
 ) -> str:
-    body = message.push(reading, context.public_url)
     urgent = reading.priority is Priority.STAT
-    answer = context.web_push.send(subscription, body, urgent, reading.id, now())
+    answer = context.web_push.send(subscription, message.PUSH, urgent, reading.id, now())
     if answer.status in _GONE:
         log.info("a push subscription has ended")
-        context.subscriptions.remove(reader.id, subscription.endpoint)
+        context.subscriptions.remove(reader.id, subscription.id)
     if answer.accepted:
         return SENT
     return UNANSWERED if answer.status is None else REFUSED

@@ -1,6 +1,5 @@
 """Gives the tests of notices a mail server, a push service that decrypts, readers and a reading."""
 
-import json
 import socket
 import ssl
 import subprocess
@@ -105,17 +104,17 @@ def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
 class Browser:
     """A browser that subscribed at the push service `receiver`: it alone can decrypt what arrives there."""
 
-    def __init__(self, receiver: Receiver) -> None:
+    def __init__(self, receiver: Receiver, key: ec.EllipticCurvePrivateKey | None = None) -> None:
         self._receiver = receiver
-        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._key = key or ec.generate_private_key(ec.SECP256R1())
         self._auth = b"0123456789abcdef"
         point = self._key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
         self.subscription = PushSubscription(receiver.url, _base64url(point), _base64url(self._auth))
 
-    def messages(self) -> list[dict[str, Any]]:
-        """What it shows, decrypted by RFC 8291."""
+    def messages(self) -> list[str]:
+        """What it is sent, decrypted by RFC 8291."""
         return [
-            json.loads(http_ece.decrypt(body, private_key=self._key, auth_secret=self._auth))
+            http_ece.decrypt(body, private_key=self._key, auth_secret=self._auth).decode()
             for _, body in self._receiver.received
         ]
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from jobs.reading.push_subscriptions import MOST, PushSubscriptions, push_subscription
-from jobs.reading.vapid import Vapid
+from jobs.reading.readers import Readers
+from jobs.reading.vapid import Vapid, contact_of
 from jobs.record.job import now
 from tests.worker.notices.conftest import Browser, a_reader, a_reading, claims_of, tell
 
@@ -22,13 +23,7 @@ def test_a_browser_decrypts_what_it_is_sent_and_the_service_is_known(notices, le
     notices.subscriptions.add(reader, browser.subscription)
     reading = a_reading(ledger, priority="stat")
     tell(notices)
-    assert browser.messages() == [
-        {
-            "title": "A reading waits.",
-            "body": f"Due: {reading.due_at:%Y-%m-%d %H:%M} UTC. Priority: stat.",
-            "url": "https://osteo.example/read",
-        }
-    ]
+    assert browser.messages() == ["A reading waits."]
     ((headers, _),) = receiver.received
     claims, origin = claims_of(headers), receiver.url.rpartition("/")[0]
     assert (claims["aud"], claims["sub"]) == (origin, "mailto:osteo@osteo.example")
@@ -74,8 +69,8 @@ def test_a_reader_has_five_subscriptions_and_one_of_an_endpoint(ledger, receiver
     for endpoint in (*endpoints, endpoints[-1]):
         stored.add("reader", replace(first, endpoint=endpoint))
     assert [kept.endpoint for kept in stored.of("reader")] == endpoints[1:]
-    for endpoint in endpoints:
-        stored.remove("reader", endpoint)
+    for kept in stored.of("reader"):
+        stored.remove("reader", kept.id)
     assert stored.of("reader") == []
     assert list(ledger.objects.keys("push-subscriptions/")) == []
 
@@ -90,6 +85,37 @@ def test_keys_that_are_none_of_a_browser_are_refused(receiver, p256dh, auth):
     push_subscription(good.endpoint, good.p256dh, good.auth, exceptions)
     with pytest.raises(ValueError, match="not those of a browser"):
         push_subscription(good.endpoint, p256dh or good.p256dh, auth or good.auth, exceptions)
+
+
+def test_what_a_browser_subscribes_to_replaces_what_it_had(ledger, receiver):
+    stored, first = PushSubscriptions(ledger.records), Browser(receiver).subscription
+    other, later = (replace(first, endpoint=f"{receiver.url}&{name}") for name in ("other", "later"))
+    stored.add("reader", first)
+    stored.add("reader", other)
+    stored.add("reader", later, replaced=first.id)
+    assert stored.of("reader") == [other, later]
+
+
+@pytest.mark.parametrize("end", [Readers.disable, Readers.rotate])
+def test_a_disabled_or_rotated_reader_has_no_subscription(notices, ledger, receiver, end):
+    reader, other = (a_reader(ledger, name, email=False) for name in ("ada", "bob"))
+    for one in (reader, other):
+        notices.subscriptions.add(one, Browser(receiver).subscription)
+    end(Readers(ledger.records), reader)
+    assert notices.subscriptions.of(reader) == []
+    assert len(notices.subscriptions.of(other)) == 1
+
+
+@pytest.mark.parametrize(
+    ("mail_from", "public_url", "contact"),
+    [
+        ("Osteo <osteo@osteo.example>", "http://localhost:8000", "mailto:osteo@osteo.example"),
+        ("", "https://osteo.example", "https://osteo.example"),
+        ("", "http://localhost:8000", None),
+    ],
+)
+def test_push_services_are_told_an_address_that_they_take(mail_from, public_url, contact):
+    assert contact_of(mail_from, public_url) == contact
 
 
 def test_the_key_of_the_service_follows_from_the_signing_key():
