@@ -16,6 +16,7 @@ from jobs.metrics import BuildInfo
 from jobs.reading.disagreement import Kind
 from jobs.record.errors import TransientError
 from jobs.redis.reading_figures import turnaround
+from jobs.redis.shadow_queue import KINDS, differences
 from jobs.store.ledger import Ledger
 from jobs.store.receivers import Receivers
 
@@ -100,6 +101,7 @@ def _of_redis(ledger: Ledger) -> Iterator[Metric]:
     )
     yield _by("role", "osteo_processes", "Processes that live", {role: names[role] for role in ROLES})
     yield from _of_readings(ledger, at, counts)
+    yield from _of_models(ledger, counts)
     yield GaugeMetricFamily(
         "osteo_receivers_paused", "Receivers that are not called for now", len(view.circuit_breaker.paused())
     )
@@ -154,6 +156,29 @@ def _of_readings(ledger: Ledger, at: float, counts: Mapping[str, int]) -> Iterat
     for priority in figures:
         family.add_metric([priority], *turnaround(counts, priority))
     yield family
+
+
+def _of_models(ledger: Ledger, counts: Mapping[str, int]) -> Iterator[Metric]:
+    queue = ledger.view.shadow_queue
+    yield _by(
+        "role",
+        "osteo_models_refused",
+        "Workers that could not load a model that the roll-out names",
+        queue.refused(),
+    )
+    yield GaugeMetricFamily("osteo_shadow_waiting", "Jobs that wait for the shadow", queue.waiting())
+    yield _total(
+        "kind",
+        "osteo_shadow_disagreement",
+        "Jobs that the shadow has scored, by how its finding differs from the one served",
+        "shadow:",
+        {**dict.fromkeys((f"shadow:{kind}" for kind in KINDS), 0), **counts},
+    )
+    yield HistogramMetricFamily(
+        "osteo_shadow_difference",
+        "Difference between the shadow's probability and the one served, since Redis was last empty",
+        *differences(counts),
+    )
 
 
 def _of_objects(ledger: Ledger, receivers: Receivers) -> Iterator[Metric]:

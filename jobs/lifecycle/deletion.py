@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from jobs.lifecycle.compare_and_set import change_job
+from jobs.models.shadow_scores import ShadowScores
 from jobs.reading.readings import Readings
 from jobs.record.errors import IllegalMove, NotStored
 from jobs.record.ids import is_id
@@ -33,6 +34,7 @@ def erase_deleted(tombstone: Job, ledger: Ledger) -> None:
     _delete_all(tombstone.members, ledger)
     if is_id("job", tombstone.id):
         Readings(ledger).erase_of(tombstone.id)
+        ShadowScores(ledger).erase_of(tombstone.id)
     ledger.erase(tombstone)
 
 

@@ -85,6 +85,8 @@ class Job:
     """When a person is to read it, as the client wished: `wish`, `due_seconds`, `question`."""
     training_use: str | None = None
     """`allowed` where the client allows that models learn from it."""
+    model: str | None = None
+    """The bundle that a canary has assigned it to, by its digest. None for the model that is active."""
     announces: dict[str, Any] | None = None
     """The type and the data of an event. None for a job and a study."""
     later: dict[str, Any] = field(default_factory=dict)

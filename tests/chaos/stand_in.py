@@ -23,7 +23,7 @@ SECONDS = 0.005
 class StandIn:
     """What a worker asks of model.classifier.Classifier."""
 
-    name, version, sha256, engine = "stand-in", "0", "0" * 64, "none"
+    name, version, sha256, digest, engine = "stand-in", "0", "0" * 64, "0" * 64, "none"
 
     served: ClassVar = {"name": name, "version": version}
 

@@ -59,9 +59,11 @@ def test_no_analysis_needs_a_right_that_inference_lacks(asked, ledger, queue, re
         *views,
     ):
         analyse(job.id, analysis)
-    analyse(accepted(ledger).id, replace(analysis, analyst=Analyst(refusal=NotARadiograph("a cat"))))
+    analyse(accepted(ledger).id, replace(analysis, model_of=Analyst(refusal=NotARadiograph("a cat"))))
     broken = accepted(ledger)
-    analyse(broken.id, replace(analysis, predict=answering(ValueError("bug")), max_attempts=1))
+    analyse(
+        broken.id, replace(analysis, model_of=Analyst(answer=answering(ValueError("bug"))), max_attempts=1)
+    )
     assert [letter.id for letter in ledger.dead_letters()] == [broken.id]
     assert {action for action, _ in seen} == {"GetObject", "PutObject", "ListBucket"}
     assert [(action, key) for action, key in seen if not allows("osteo-inference", action, key)] == []
