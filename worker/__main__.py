@@ -22,7 +22,7 @@ log = logging.getLogger("worker")
 def main() -> int:
     """Run the role named on the command line. Return 2 for a wrong setting or bundle."""
     parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
-    parser.add_argument("role", choices=list(QUEUES_OF_ROLE))
+    parser.add_argument("role", choices=[*QUEUES_OF_ROLE, "shadow"])
     role = parser.parse_args().role
     try:
         settings = Settings.from_environment(os.environ, signs=role == "delivery")

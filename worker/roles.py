@@ -31,12 +31,7 @@ from worker.sweeper.sweep import Sweeper, sweep
 
 log = logging.getLogger(__name__)
 
-QUEUES_OF_ROLE = {
-    "inference": (INFER_STAT, INFER_ROUTINE),
-    "delivery": (DELIVER,),
-    "sweeper": (),
-    "shadow": (),
-}
+QUEUES_OF_ROLE = {"inference": (INFER_STAT, INFER_ROUTINE), "delivery": (DELIVER,), "sweeper": ()}
 
 _REMEMBERED = 1.0
 """Seconds for which a delivery uses what it has read of a client's webhook and of its receiver."""

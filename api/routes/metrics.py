@@ -20,7 +20,7 @@ from jobs.redis.shadow_queue import KINDS, differences
 from jobs.store.ledger import Ledger
 from jobs.store.receivers import Receivers
 
-ROLES = ("inference", "delivery", "sweeper")
+ROLES = ("inference", "delivery", "sweeper", "shadow")
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 

@@ -20,7 +20,7 @@ import urllib3
 from stack.addresses import free_ports
 from stack.parent import end_with_parent
 from stack.part import ROOT
-from stack.parts import METRICS_PORT, WORKERS
+from stack.parts import METRICS_PORT, SHADOW, WORKERS
 from stack.receiver import Receiver
 
 SECONDS = 180
@@ -34,7 +34,7 @@ class Stack:
     process: "subprocess.Popen[str]"
     folder: Path
     metrics_port: int = 0
-    """The first of the three ports at which its workers serve their metrics; 0 where they serve none."""
+    """The first of the ports at which its workers serve their metrics; 0 where they serve none."""
 
     def metrics(self, role: str) -> str:
         """What a role says of itself: the API at its own port."""
@@ -164,17 +164,17 @@ def processes_of(folder: Path) -> dict[int, str]:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    ports = {METRICS_PORT: str(three_free_ports())}
-    with running(tmp_path_factory.mktemp("stack"), **ports) as stack:
+    given = {METRICS_PORT: str(four_free_ports()), SHADOW: "1"}
+    with running(tmp_path_factory.mktemp("stack"), **given) as stack:
         yield stack
 
 
-def three_free_ports() -> int:
-    """The first of three ports, one after the other, at which no program listens."""
+def four_free_ports() -> int:
+    """The first of four ports, one after the other, at which no program listens."""
     while True:
         (first,) = free_ports(1)
         with suppress(OSError):
-            for port in (first + 1, first + 2):
+            for port in (first + 1, first + 2, first + 3):
                 socket.create_server(("127.0.0.1", port)).close()
             return first
 
