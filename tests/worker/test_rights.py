@@ -77,5 +77,9 @@ def test_inference_may_change_no_image_key_or_entry_of_the_audit_log():
     for key in ("clients/clinic/jobs/x", "keys/x", "audit/2026-11-28/x", "uploads/clinic/x"):
         assert allows("osteo-api", "PutObject", f"/{key}"), key
         assert not allows("osteo-inference", "PutObject", f"/{key}"), key
+    for key in ("models/active.000000000002", "models/bundles/x/bundle.json"):
+        assert not allows("osteo-inference", "PutObject", f"/{key}"), "a worker promotes no model"
+    for key in ("shadow/x/job_x", "jobs/job_x/shadow/x"):
+        assert allows("osteo-inference", "PutObject", f"/{key}"), "a shadow worker has this account"
     for key in ("pending/x", "jobs/x/ledger/000002"):
         assert not allows("osteo-inference", "DeleteObject", f"/{key}"), key
