@@ -59,6 +59,7 @@ from jobs.models.roll_out import RollOuts
 from jobs.record.errors import NotStored, StoreUnavailable
 from jobs.redis.changes import Changes
 from jobs.settings import Settings, warn_of_unknown
+from jobs.spans import record_spans
 from jobs.store.objects import Objects
 from jobs.store.probes import Probes
 from jobs.store.receivers import Receivers
@@ -161,6 +162,7 @@ def from_environment() -> Flask:
     settings = Settings.from_environment(os.environ)
     log_as_json(settings.log_level)
     warn_of_unknown(os.environ)
+    record_spans(settings.otlp_endpoint, "api")
     silence_highdicom()
     given = Collaborators.connect(settings)
     try:

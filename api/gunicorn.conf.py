@@ -25,6 +25,7 @@ from jobs.record.errors import TransientError
 from jobs.record.job import moment_text, now
 from jobs.redis.changes import Changes
 from jobs.settings import Settings, SettingsError
+from jobs.spans import check_spans, stop_recording
 from jobs.store.stores import Stores
 
 STUDY = re.compile("^/dicom-web/studies/.*")
@@ -87,6 +88,7 @@ def on_starting(_: Arbiter) -> None:
     try:
         # The workers, which this process forks, must not inherit its connections.
         settings = Settings.from_environment(os.environ)
+        check_spans(settings.otlp_endpoint)
         Provider.of(settings)
         with closing(Stores.connect(settings)) as stores:
             stores.check()
@@ -111,6 +113,11 @@ def post_worker_init(worker: Worker) -> None:
         handler = signal.getsignal(number)
         signal.signal(number, partial(_stop, changes, handler))
     signal.siginterrupt(signal.SIGTERM, False)
+
+
+def worker_exit(_: Arbiter, __: Worker) -> None:
+    """Send the last spans of a worker that has ended."""
+    stop_recording()
 
 
 def _stop(changes: Changes, handler: Any, number: int, frame: Any) -> None:

@@ -21,6 +21,7 @@ from api.openapi.describe import Operation, operation_of
 from api.routes.health import check_compatibility
 from jobs.reading.reader import Reader
 from jobs.settings import Settings
+from jobs.spans import begin_span
 from jobs.store.audit import Audit, AuditEntry
 from jobs.store.compatibility import Compatibility
 from jobs.trace import continue_trace, request_id_of_thread, trace_id, trace_of_thread
@@ -32,6 +33,8 @@ _OUR_ID = re.compile(r"[a-z]+_[0-9A-HJKMNP-TV-Z]{26}")
 _REQUEST_ID_HEADER = "X-Request-ID"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._~:/+=@-]{1,128}")
 """The form of a client's own request id: no other text goes into logs."""
+
+_TRACED = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
 def measure_requests(app: Flask) -> None:
@@ -77,16 +80,38 @@ def identify_requests(app: Flask) -> None:
 
 
 def trace_requests(app: Flask) -> None:
-    """Add the trace of each request, the client's own or a new one, to its log records."""
+    """Add the trace of each request, the client's own or a new one, to its log records.
+
+    A request that may change something is a span of the trace. Its attributes name the route and no path,
+    which may have an id of the client's own.
+    """
 
     @app.before_request
     def trace() -> None:
-        g.traceparent = continue_trace(request.headers.get("traceparent"))
+        given = request.headers.get("traceparent")
+        if request.method in _TRACED:
+            route = request.url_rule.rule if request.url_rule else None
+            attributes = {"http.request.method": request.method, **({"http.route": route} if route else {})}
+            name = " ".join(filter(None, (request.method, route)))
+            g.span = begin_span(name, "server", given, attributes=attributes)
+            g.traceparent = g.span.traceparent
+        else:
+            g.traceparent = continue_trace(given)
         trace_of_thread.set(g.traceparent)
+
+    @app.after_request
+    def describe_answer(response: Response) -> Response:
+        if "span" in g:
+            g.span.set({"http.response.status_code": response.status_code})
+            if response.status_code >= 500:
+                g.span.fail(str(response.status_code))
+        return response
 
     @app.teardown_request
     def leave_trace(_: BaseException | None) -> None:
         trace_of_thread.set(None)  # The thread continues with another request.
+        if "span" in g:
+            g.span.end()
 
 
 def authenticate_requests(

@@ -62,6 +62,13 @@ def is_loopback(host: str | None) -> bool:
         return False
 
 
+def _http_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError(text)
+    return text
+
+
 def https_url(text: str) -> str:
     """Return a URL that begins with https://, or with http:// at loopback. Raises ValueError for another."""
     parts = urlsplit(text)
@@ -159,6 +166,8 @@ class Settings:
     """Waiting time of a client's first job beyond which its next submission is answered 503."""
     client_queue: int = _setting("OSTEO_CLIENT_QUEUE", 2_000, int, (1, 10_000_000))
     """Jobs of one client waiting beyond which its next submission is answered 429."""
+    client_archive_queue: int = _setting("OSTEO_CLIENT_ARCHIVE_QUEUE", 256, int, (1, 10_000_000))
+    """Jobs of one client and of priority `archive` waiting beyond which its next one is answered 429."""
     client_rate: int = _setting("OSTEO_CLIENT_RATE", 600, int, (1, 10_000_000))
     """Submissions of one client a minute beyond which they are answered 429."""
     client_callbacks: int = _setting("OSTEO_CLIENT_CALLBACKS", 600, int, (1, 10_000_000))
@@ -226,6 +235,8 @@ class Settings:
     """Port at which a worker serves its metrics; 0 serves none. Each worker of a machine needs its own."""
     metrics_address: str = _setting("OSTEO_METRICS_ADDRESS", "127.0.0.1")
     """Address of that port; `0.0.0.0` lets other machines ask, without a password."""
+    otlp_endpoint: str | None = _setting("OTEL_EXPORTER_OTLP_ENDPOINT", None, _http_url)
+    """Collector that traces go to by OTLP over HTTP, such as `http://127.0.0.1:4318`; unset records none."""
 
     def retention_of(self, client: str) -> int | None:
         """Return for how many seconds after their end a client's jobs are kept; None is for ever."""

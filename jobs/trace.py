@@ -6,9 +6,10 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import NamedTuple
 
 FORM = re.compile(
-    r"(?P<version>(?!ff)[0-9a-f]{2})-(?P<trace>(?!0{32})[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}"
+    r"(?P<version>(?!ff)[0-9a-f]{2})-(?P<trace>(?!0{32})[0-9a-f]{32})-(?P<span>(?!0{16})[0-9a-f]{16})"
     r"-(?P<flags>[0-9a-f]{2})(?P<more>-.*)?"
 )
 
@@ -19,13 +20,31 @@ request_id_of_thread: ContextVar[str | None] = ContextVar("request_id_of_thread"
 """The id of the request that this thread answers."""
 
 
-def continue_trace(given: str | None) -> str:
-    """Return a `traceparent` for what begins now: in the trace that `given` names, or in a new one."""
+class TraceParent(NamedTuple):
+    """The parts of a `traceparent`: trace and span in hexadecimal, and whether the trace is recorded."""
+
+    trace: str
+    span: str
+    sampled: bool
+
+    def __str__(self) -> str:
+        """Return the header."""
+        return f"00-{self.trace}-{self.span}-{self.sampled:02x}"
+
+
+def read_traceparent(given: str | None) -> TraceParent | None:
+    """Return the parts of a `traceparent`, or None for a text that is none."""
     match = FORM.fullmatch(given or "")
     if match is None or (match["version"] == "00" and match["more"]):
-        # Nothing is recorded of a trace that begins here, so it is not marked as sampled.
-        return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00"
-    return f"00-{match['trace']}-{secrets.token_hex(8)}-{int(match['flags'], 16) & 1:02x}"
+        return None
+    return TraceParent(match["trace"], match["span"], bool(int(match["flags"], 16) & 1))
+
+
+def continue_trace(given: str | None) -> str:
+    """Return a `traceparent` for what begins now: in the trace that `given` names, or in a new one."""
+    # Nothing is recorded of a trace that begins here, so it is not marked as sampled.
+    parent = read_traceparent(given) or TraceParent(secrets.token_hex(16), "", False)
+    return str(parent._replace(span=secrets.token_hex(8)))
 
 
 def trace_id(traceparent: str) -> str:

@@ -19,7 +19,7 @@ from jobs.record.ids import new_id
 from jobs.record.job import ImageFacts, Job, now
 from jobs.record.states import Delivery, State
 from jobs.record.study import member_id, study_of
-from jobs.redis.queue import DELIVER, INFER_ROUTINE, INFER_STAT, JobQueue
+from jobs.redis.queue import DELIVER, QUEUE_OF_PRIORITY, JobQueue
 from jobs.redis.view import View
 from jobs.settings import Settings
 from jobs.store.ledger import Ledger
@@ -33,7 +33,7 @@ from tests import browser as browsers
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-QUEUES = (INFER_STAT, INFER_ROUTINE, DELIVER)
+QUEUES = (*QUEUE_OF_PRIORITY.values(), DELIVER)
 SIGNING_KEY = "a signing key that only the tests know, and long enough"
 
 

@@ -19,7 +19,7 @@ COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 DOCKERFILE = (ROOT / "deploy/Dockerfile").read_text()
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
-ROUTED_TO = {queue.INFER_STAT, queue.INFER_ROUTINE, queue.DELIVER}
+ROUTED_TO = {queue.INFER_STAT, queue.INFER_ROUTINE, queue.INFER_ARCHIVE, queue.DELIVER}
 KNOWN_ELSEWHERE = {
     "AWS_ACCESS_KEY_ID",  # boto3 and SeaweedFS
     "AWS_SECRET_ACCESS_KEY",

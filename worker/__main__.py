@@ -10,6 +10,7 @@ from threading import Event
 
 from jobs.logs import log_as_json
 from jobs.settings import Settings, SettingsError, warn_of_unknown
+from jobs.spans import record_spans, stop_recording
 from jobs.store.stores import Stores
 from model.errors import BundleRefused, NoEngine
 from worker.inference.accelerator import accelerator
@@ -32,6 +33,7 @@ def main() -> int:
     log_as_json(settings.log_level)
     warn_of_unknown(os.environ)
     try:
+        record_spans(settings.otlp_endpoint, role)
         with closing(Stores.connect(settings)) as stores:
             # Inference and the shadow have no right to write a mark; the other roles have it.
             stores.await_answers(may_mark=role not in ("inference", "shadow"))
@@ -39,6 +41,8 @@ def main() -> int:
     except (SettingsError, BundleRefused, NoEngine) as error:
         print(error, file=sys.stderr)
         return 2
+    finally:
+        stop_recording()
     return 0
 
 

@@ -13,7 +13,7 @@ from jobs.models.bundles import Bundles
 from jobs.models.roll_out import RollOuts
 from jobs.record.errors import TransientError
 from jobs.redis.delivery_queues import DELIVERY_THREADS
-from jobs.redis.queue import DELIVER, INFER_ROUTINE, INFER_STAT, celery_app
+from jobs.redis.queue import DELIVER, QUEUE_OF_PRIORITY, celery_app
 from jobs.settings import Settings
 from jobs.store.receivers import Receivers
 from jobs.store.served_model import publish
@@ -31,7 +31,7 @@ from worker.sweeper.sweep import Sweeper, sweep
 
 log = logging.getLogger(__name__)
 
-QUEUES_OF_ROLE = {"inference": (INFER_STAT, INFER_ROUTINE), "delivery": (DELIVER,), "sweeper": ()}
+QUEUES_OF_ROLE = {"inference": tuple(QUEUE_OF_PRIORITY.values()), "delivery": (DELIVER,), "sweeper": ()}
 
 _REMEMBERED = 1.0
 """Seconds for which a delivery uses what it has read of a client's webhook and of its receiver."""

@@ -23,7 +23,7 @@ from jobs.reading.states import Wish
 from jobs.record.errors import QueueUnavailable, TransientError
 from jobs.record.ids import made_at, new_id
 from jobs.record.job import Job
-from jobs.record.states import Delivery
+from jobs.record.states import Delivery, Priority
 from jobs.record.study import member_id, study_of
 from jobs.redis.queue import JobQueue
 from jobs.settings import Settings
@@ -89,6 +89,7 @@ class Intake:
         where another submission has the claim.
         """
         self._refuse_unread([submission], caller.client, claim_key)
+        self._refuse_full_archive(submission, caller.client, claim_key)
         if claim_key is None:
             submission = self._with_reading(submission, caller.client)
             job = self._new_job(new_id("job"), submission, caller)
@@ -110,6 +111,7 @@ class Intake:
         Raises StoreUnavailable, and Problem as `accept` does.
         """
         self._refuse_unread([picture.submission for picture in pictures], caller.client, claim_key)
+        self._refuse_full_archive(pictures[0].submission, caller.client, claim_key)
         study_id, headers = new_id("study"), {}
         if claim_key is not None:
             text = " ".join(["study", *(picture.submission.digest for picture in pictures)])
@@ -192,6 +194,16 @@ class Intake:
         if claim_key is None or self.ledger.claims.read(claim_key) is None:
             detail = "No reader reads for this client. Leave `read` out, or ask the operator."
             raise Problem(Slug.NOT_READ, detail)
+
+    def _refuse_full_archive(self, submission: Submission, client: str, claim_key: str | None) -> None:
+        """Raise Problem 429 for a full client queue of priority `archive`. A repetition is let in."""
+        if submission.priority is not Priority.ARCHIVE:
+            return
+        try:
+            self.admission.refuse_when_archive_is_full(client)
+        except Problem:
+            if claim_key is None or self.ledger.claims.read(claim_key) is None:
+                raise
 
     def _with_reading(self, submission: Submission, client: str) -> Submission:
         """Return the submission with the wish of the client's policy, if it names none."""

@@ -12,6 +12,7 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 from api.http.problem import Problem
 from api.http.problem_kinds import Slug
 from jobs.record.errors import QueueAway, QueueUnavailable
+from jobs.record.states import PATIENTS, Priority
 from jobs.redis.client import translated
 from jobs.redis.client_queues import ClientQueues
 from jobs.settings import Settings
@@ -83,10 +84,13 @@ class Admission:
         return within, headers if within else headers | {"Retry-After": str(seconds)}
 
     def refuse_when_full(self, client: str) -> None:
-        """Raise Problem 503 for a queue that is full or too slow, 429 for a client queue that is full."""
+        """Raise Problem 503 for a queue that is full or too slow, 429 for a client queue that is full.
+
+        Jobs of priority `archive` are not counted: they delay no other.
+        """
         try:
-            waiting = self.queues.waiting()
-            own, age = self.queues.of_client(client)
+            waiting = self.queues.waiting(PATIENTS)
+            own, age = self.queues.of_client(client, PATIENTS)
         except QueueAway:
             return
         settings = self.settings
@@ -101,6 +105,18 @@ class Admission:
         if age > settings.max_queue_seconds:
             detail = f"This client's first job has waited for {age:.0f} s. Send it again later."
             raise Problem(Slug.QUEUE_FULL, detail, retry_after=self._until(max(1, own * _ROOM)))
+
+    def refuse_when_archive_is_full(self, client: str) -> None:
+        """Raise Problem 429 where as many jobs of a client and of priority `archive` wait as may."""
+        try:
+            own, _ = self.queues.of_client(client, [Priority.ARCHIVE])
+        except QueueAway:
+            return
+        if own >= (most := self.settings.client_archive_queue):
+            detail = (
+                f"{own} jobs of this client and of priority `archive` wait, as many as may. Send it later."
+            )
+            raise Problem(Slug.TOO_MANY_WAITING, detail, retry_after=self._until(own - most * (1 - _ROOM)))
 
     def _until(self, jobs: float) -> int:
         """Estimate the seconds until so many jobs have left the queue, by the rate of the last minute."""

@@ -54,8 +54,8 @@ class SubmissionFields(TypedDict, total=False):
     due_seconds: Annotated[
         int,
         {"minimum": 60, "maximum": MOST_DUE},
-        "How long after the submission the reading is due: 3600 for `stat` and 86400 for `routine`, unless"
-        " given.",
+        "How long after the submission the reading is due: 3600 for `stat`, 86400 for `routine` and"
+        " 604800 for `archive`, unless given.",
     ]
     question: Annotated[
         str, {"maxLength": MOST_QUESTION}, "What the reader is to answer. It stands in no log or callback."
@@ -121,7 +121,7 @@ def _priority(text: str | None) -> Priority:
     try:
         return Priority(text or Priority.ROUTINE)
     except ValueError as error:
-        raise malformed("`priority` is `stat` or `routine`.") from error
+        raise malformed("`priority` is `stat`, `routine` or `archive`.") from error
 
 
 def _metadata(text: str | None) -> dict[str, Any] | None:

@@ -40,7 +40,7 @@ class ReadingAccess:
         """List the open readings of the reader's groups: overdue, then urgent ones, then those due first."""
         at = now()
         found = [one for one in self.readings.open(reader.groups) if reader.id not in one.excluded]
-        return sorted(found, key=lambda one: (not one.overdue(at), one.priority != "stat", one.due_at))
+        return sorted(found, key=lambda one: (not one.overdue(at), one.priority.order, one.due_at))
 
     def signed_by(self, reader: Reader, most: int) -> list[Reading]:
         """List the readings that the reader signed last."""

@@ -29,7 +29,8 @@ class ReadingRequest(TypedDict, total=False):
     due_seconds: Annotated[
         int,
         {"minimum": 60, "maximum": MOST_DUE},
-        "When it is due, from now: 3600 for `stat` and 86400 for `routine`, unless given.",
+        "When it is due, from now: 3600 for `stat`, 86400 for `routine` and 604800 for `archive`,"
+        " unless given.",
     ]
     callback_url: Annotated[
         str,

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 State = Literal["queued", "running", "succeeded", "failed", "canceled", "expired"]
 Delivery = Literal["none", "pending", "delivered", "failed", "disabled"]
 Finding = Literal["fracture", "no_fracture", "indeterminate"]
-Priority = Literal["stat", "routine"]
+Priority = Literal["stat", "routine", "archive"]
 
 
 @dataclass(frozen=True)

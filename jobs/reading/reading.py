@@ -14,7 +14,7 @@ CLAIM_LASTS = timedelta(minutes=30)
 """Time after which a claim lapses in which no draft was saved."""
 KEPT_OPEN = timedelta(days=7)
 """Time after its due time at which a reading that no reader signed expires."""
-DUE_SECONDS = {Priority.STAT: 3_600, Priority.ROUTINE: 86_400}
+DUE_SECONDS = {Priority.STAT: 3_600, Priority.ROUTINE: 86_400, Priority.ARCHIVE: 7 * 86_400}
 """Seconds until a reading is due, where the client names none."""
 
 MOST_CLAIMS, MOST_REPORTS = 20, 50

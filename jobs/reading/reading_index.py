@@ -16,7 +16,6 @@ from itertools import islice
 from jobs.reading.reading import Reading
 from jobs.record.errors import NotStored
 from jobs.record.ids import is_id
-from jobs.record.states import Priority
 from jobs.store.objects import Objects
 
 _LAST_MOMENT = 10**13
@@ -118,8 +117,7 @@ def _pointer(reading_id: str) -> str:
 
 
 def _queued(group: str, reading: Reading) -> str:
-    order = 0 if reading.priority is Priority.STAT else 1
-    due = f"{order}-{reading.due_at:%Y%m%dT%H%M%S}"
+    due = f"{reading.priority.order}-{reading.due_at:%Y%m%dT%H%M%S}"
     return f"{_QUEUES}{group}/{due}.{reading.client}.{reading.job}.{reading.id}"
 
 

@@ -64,6 +64,17 @@ class Priority(StrEnum):
 
     STAT = "stat"
     ROUTINE = "routine"
+    ARCHIVE = "archive"
+    """After everything that a patient waits for: an archive that is analysed once more."""
+
+    @property
+    def order(self) -> int:
+        """The place among the priorities: the lower goes first."""
+        return list(Priority).index(self)
+
+
+PATIENTS = (Priority.STAT, Priority.ROUTINE)
+"""The priorities of jobs that a patient waits for."""
 
 
 MOVES: dict[State, frozenset[State]] = {

@@ -6,6 +6,7 @@ of a job. They are lost and rebuilt with the view. Their keys are `line:<priorit
 """
 
 import time
+from collections.abc import Collection
 from typing import Any
 
 from redis import Redis
@@ -45,9 +46,10 @@ class ClientQueues:
             position = int(self._position(args=[job.priority, job.client, job.id]))
         return position if position >= 0 else None
 
-    def waiting(self) -> int:
-        """Return how many jobs wait for a worker."""
-        return sum(count for count, _ in self.waiting_by_priority().values())
+    def waiting(self, priorities: Collection[Priority] = tuple(Priority)) -> int:
+        """Return how many jobs of these priorities wait for a worker."""
+        found = self.waiting_by_priority()
+        return sum(found[priority][0] for priority in priorities)
 
     def waiting_by_priority(self) -> dict[Priority, tuple[int, float | None]]:
         """Return for each priority how many jobs wait, and since when the first: seconds since the epoch."""
@@ -60,11 +62,11 @@ class ClientQueues:
         first = [found[0][1] if found else None for found in answers[1::2]]
         return dict(zip(Priority, zip(answers[::2], first, strict=True), strict=True))
 
-    def of_client(self, client: str) -> tuple[int, float]:
-        """Return how many jobs of a client wait, and for how many seconds the first has waited."""
+    def of_client(self, client: str, priorities: Collection[Priority] = tuple(Priority)) -> tuple[int, float]:
+        """Return how many of a client's jobs wait, and for how many seconds the first of them has."""
         with translated(self.redis):
             pipe = self.redis.pipeline(transaction=False)
-            for key in (client_queue_key(client, priority) for priority in Priority):
+            for key in (client_queue_key(client, priority) for priority in priorities):
                 pipe.zcard(key)
                 pipe.zrange(key, 0, 0, withscores=True)
             answers = pipe.execute()

@@ -1,8 +1,9 @@
 """Sends messages to workers by Celery over Redis. A message carries an id and nothing else."""
 
+import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Self
+from contextlib import contextmanager, suppress
+from typing import Any, Self
 
 from celery import Celery
 from celery.utils import uuid
@@ -18,12 +19,19 @@ from jobs.redis.address import broker_of
 from jobs.redis.client import connect, disconnect, translated
 from jobs.redis.client_queues import ClientQueues
 from jobs.redis.delivery_queues import DeliveryQueues
+from jobs.redis.message_spans import record_lost_attempt, send_span
 from jobs.redis.task_ids import analysis_task_id, probe_task_id
+from jobs.spans import recording
 
 INFER_STAT = "infer.stat"
 INFER_ROUTINE = "infer.routine"
+INFER_ARCHIVE = "infer.archive"
 DELIVER = "deliver"
-QUEUE_OF_PRIORITY = {Priority.STAT: INFER_STAT, Priority.ROUTINE: INFER_ROUTINE}
+QUEUE_OF_PRIORITY = {
+    Priority.STAT: INFER_STAT,
+    Priority.ROUTINE: INFER_ROUTINE,
+    Priority.ARCHIVE: INFER_ARCHIVE,
+}
 
 ANALYSE_TASK = "analyse"
 DELIVER_TASK = "deliver"
@@ -35,7 +43,7 @@ def celery_app(redis_url: str) -> Celery:
     broker, options = broker_of(redis_url)
     app = Celery("osteo", broker=broker, set_as_current=False)
     app.conf.update(
-        task_queues=[Queue(name, routing_key=name) for name in (INFER_STAT, INFER_ROUTINE, DELIVER)],
+        task_queues=[Queue(name, routing_key=name) for name in (*QUEUE_OF_PRIORITY.values(), DELIVER)],
         task_default_queue=INFER_ROUTINE,
         task_create_missing_queues=False,
         accept_content=["json"],
@@ -93,14 +101,15 @@ class JobQueue:
     def feed(self, client: str, priority: Priority) -> None:
         """Send the next jobs of a client's queue to workers, as many as its window has room for."""
         job_ids = self._client_queues.next_jobs(client, priority)
-        for job_id, task_id in zip(job_ids, self._task_ids(job_ids), strict=True):
-            self._send(ANALYSE_TASK, job_id, QUEUE_OF_PRIORITY[priority], task_id)
+        for job_id, task_id, trace in self._described(job_ids):
+            self._send(ANALYSE_TASK, job_id, QUEUE_OF_PRIORITY[priority], task_id, trace)
 
     def feed_deliveries(self, client: str) -> None:
         """Send the next callbacks of a client to workers, as many as it has room for."""
         items = self._deliveries.next(client, DELIVER)
-        for item, task_id in zip(items, self._task_ids(items), strict=True):
-            self._send(PROBE_TASK if item.startswith("probe_") else DELIVER_TASK, item, DELIVER, task_id)
+        for item, task_id, trace in self._described(items):
+            task = PROBE_TASK if item.startswith("probe_") else DELIVER_TASK
+            self._send(task, item, DELIVER, task_id, trace)
 
     def probe(self, client: str, probe_id: str) -> None:
         """Queue this test event of a client."""
@@ -116,29 +125,46 @@ class JobQueue:
         }
 
     def report_lost(self, job: Job) -> None:
-        """Tell Flower that this attempt at a running job is lost: its worker can report nothing any more."""
+        """Tell Flower and the trace that an attempt is lost: its worker can report nothing any more."""
         role, host = [*(job.runner or "").split(":"), ""][:2]
         task_id = analysis_task_id(job, job.attempts)
+        record_lost_attempt(QUEUE_OF_PRIORITY[job.priority], task_id, job)
         with _translated(), self._app.events.default_dispatcher(hostname=f"{role}@{host}") as events:
             events.send("task-failed", uuid=task_id, exception="the attempt was lost", traceback="")
 
-    def _task_ids(self, items: Sequence[str]) -> list[str]:
-        """Return the task id of each, as the view has it; one that the view lacks is a probe, or random."""
+    def _described(self, items: Sequence[str]) -> Iterator[tuple[str, str, str | None]]:
+        """Yield each item with its task id and, while spans are recorded, its `traceparent`, out of the view.
+
+        The task id of one that the view lacks is that of a probe, or random.
+        """
         if not items:
-            return []
+            return
+        names = ["task", *(["record"] if recording() else [])]
         with translated(self._redis):
             pipe = self._redis.pipeline(transaction=False)
             for item in items:
-                pipe.hget(f"job:{item}", "task")
+                pipe.hmget(f"job:{item}", names)
             found = pipe.execute()
-        return [
-            task_id.decode() if task_id else probe_task_id(item) if item.startswith("probe_") else uuid()
-            for item, task_id in zip(items, found, strict=True)
-        ]
+        for item, (task, *record) in zip(items, found, strict=True):
+            random_id = probe_task_id(item) if item.startswith("probe_") else uuid()
+            yield item, task.decode() if task else random_id, _trace_of(*record)
 
-    def _send(self, task: str, job_id: str, queue: str, task_id: str) -> None:
+    def _send(self, task: str, job_id: str, queue: str, task_id: str, traceparent: str | None) -> None:
+        if traceparent is None:
+            self._send_task(task, job_id, queue, task_id)
+        else:
+            with send_span(queue, task_id, traceparent) as sending:
+                self._send_task(task, job_id, queue, task_id, headers={"traceparent": sending.traceparent})
+
+    def _send_task(self, task: str, job_id: str, queue: str, task_id: str, **options: Any) -> None:
         with _translated():
-            self._app.send_task(task, args=[job_id], queue=queue, task_id=task_id, retry=False)
+            self._app.send_task(task, args=[job_id], queue=queue, task_id=task_id, retry=False, **options)
+
+
+def _trace_of(record: bytes | None = None) -> str | None:
+    with suppress(ValueError, TypeError, AttributeError):  # There is none, or it cannot be read.
+        return json.loads(record).get("traceparent")  # type: ignore[arg-type]
+    return None
 
 
 @contextmanager

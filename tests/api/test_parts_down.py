@@ -216,6 +216,27 @@ def test_a_client_that_fills_its_queue_does_not_limit_others(settings, ledger, q
     assert client.post("/v1/jobs", data=PNG, content_type="image/png").status_code == 202
 
 
+def test_a_full_archive_limits_no_job_that_a_patient_waits_for(settings, ledger, queue, keys):
+    ledger.view.put(a_job(priority="archive", queued_at=now() - timedelta(hours=2)))
+    client = client_of(replace(settings, client_archive_queue=2, client_queue=2), ledger, queue, keys)
+
+    def status(priority: str, key: str) -> int:
+        answer = client.post(
+            f"/v1/jobs?priority={priority}",
+            data=PNG,
+            content_type="image/png",
+            headers={"Idempotency-Key": key},
+        )
+        if answer.status_code == 429:
+            assert answer.json["type"] == "/problems/too-many-waiting"
+            assert "archive" in answer.json["detail"]
+        return answer.status_code
+
+    assert [status("archive", key) for key in "ab"] == [202, 429]
+    assert status("archive", "a") == 202, "a repetition adds no job"
+    assert [status("stat", "c"), status("routine", "d")] == [202, 202]
+
+
 def test_the_headers_of_a_quota_are_sent_before_it_is_used_up(settings, ledger, queue, keys):
     client = client_of(replace(settings, client_rate=2), ledger, queue, keys)
     answers = [client.post("/v1/jobs", data=PNG, content_type="image/png") for _ in range(3)]

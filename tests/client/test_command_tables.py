@@ -52,7 +52,7 @@ def test_a_table_has_a_row_for_each_xray(osteo: Any, folder: Path, worker: Worke
 
 @pytest.mark.parametrize("name", ["=1+1.png", "+1.png", "-1.png", "@x.png", "\tx.png", "\rx.png"])
 def test_a_cell_that_is_a_formula_is_escaped(name: str, tmp_path: Path):
-    (tmp_path / "t.csv").write_bytes(table([{"file": name}]))
+    (tmp_path / "t.csv").write_bytes(b"".join(table([{"file": name}])))
     assert rows(tmp_path / "t.csv") == [dict.fromkeys(COLUMNS, "") | {"file": f"'{name}"}]
 
 

@@ -16,12 +16,14 @@ from jobs.record.job import Job, moment_text, now
 from jobs.record.states import Delivery, Kind
 from jobs.record.study import study_document
 from jobs.redis.delivery_queues import CallSlot, DeliveryQueues
-from jobs.redis.queue import JobQueue
+from jobs.redis.message_spans import process_span
+from jobs.redis.queue import DELIVER, JobQueue
 from jobs.redis.receiver_circuit_breaker import CircuitBreaker
+from jobs.redis.task_ids import next_task_id
+from jobs.spans import span
 from jobs.store.ledger import Ledger
 from jobs.store.receivers import ReceiverRecord, Receivers
 from jobs.store.webhook_settings import Webhooks, WebhookSettings
-from jobs.trace import continue_trace, log_with_trace
 from worker.delivery.call import CallResult, call
 from worker.delivery.metrics import count_call
 from worker.delivery.retry_schedule import is_over, pause_after
@@ -73,8 +75,8 @@ def with_call_slot(
         context.queue.feed_deliveries(slot.client)
 
 
-def deliver(slot: CallSlot, context: DeliveryContext) -> None:
-    """Call the job's receiver once if it is due, and record the outcome.
+def deliver(slot: CallSlot, context: DeliveryContext, sent: str | None = None) -> None:
+    """Call the job's receiver once if it is due, and record the outcome. `sent`: the message's `traceparent`.
 
     The attempt is recorded before the call. A job whose workers die therefore runs out of attempts.
     """
@@ -82,7 +84,7 @@ def deliver(slot: CallSlot, context: DeliveryContext) -> None:
     if not job.owes_callback:
         context.delivery_queues.leave(slot)
     elif job.next_delivery_at and job.next_delivery_at <= now():
-        with log_with_trace(job.traceparent):
+        with process_span(DELIVER, next_task_id(job), job, sent):
             _deliver(job, context)
 
 
@@ -154,8 +156,14 @@ def _call(
     event = event_of(job, context.ledger, context.public_url, at)
     secrets = context.webhooks.secrets(job.client, chosen, at)
     body, headers = signed(message_id(job), event, secrets, at)
-    headers["traceparent"] = continue_trace(job.traceparent)
-    answer = call(callback, body, headers, context.exceptions, context.seconds)
+    repeated = {"http.request.resend_count": job.delivery_attempts - 1} if job.delivery_attempts > 1 else {}
+    with span("POST", "client", attributes={"http.request.method": "POST", **repeated}) as calling:
+        headers["traceparent"] = calling.traceparent
+        answer = call(callback, body, headers, context.exceptions, context.seconds)
+        if answer.status:
+            calling.set({"http.response.status_code": answer.status})
+        if not answer.accepted:
+            calling.fail(str(answer.status or "no-answer"))
     count_call(answer)
     return answer
 

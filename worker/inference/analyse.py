@@ -13,9 +13,11 @@ from jobs.lifecycle.next_step import after_lost_attempt, start_next_step
 from jobs.record.errors import Conflict, NotStored, StoreRefused, TransientError
 from jobs.record.job import Job, now
 from jobs.record.states import State
-from jobs.redis.queue import JobQueue
+from jobs.redis.message_spans import ATTEMPT, process_span
+from jobs.redis.queue import QUEUE_OF_PRIORITY, JobQueue
+from jobs.redis.task_ids import analysis_task_id
+from jobs.spans import Span, span
 from jobs.store.ledger import Ledger
-from jobs.trace import log_with_trace
 from model.decode.image import Radiograph
 from model.errors import ImageError, NoDecoder, NotARadiograph
 from model.prediction import cells_to_bytes
@@ -59,28 +61,29 @@ class Attempt(Enum):
     NONE = "another message or thread has made this attempt"
 
 
-def analyse(job_id: str, context: AnalysisContext) -> Attempt:
+def analyse(job_id: str, context: AnalysisContext, sent: str | None = None) -> Attempt:
     """Analyse the job if it waits. It then has ended, or is back in the queue.
 
-    Raises TransientError where a store does not answer, and StoreRefused. The sweeper restarts the job then.
+    `sent` is the message's `traceparent`. Raises TransientError where a store does not answer, and
+    StoreRefused. The sweeper restarts the job then.
     """
     waiting = _waiting(job_id, context)
     if waiting is None:
         return _attempt_by_another_message(job_id, context)
     if not waiting.attempts:
-        return _analyse(waiting, context)
+        return _analyse(waiting, context, sent)
     # The job may have killed its worker, and must not do so to the jobs that run beside it.
     attempts: dict[str, Attempt] = {}
 
     def work(id_: str) -> None:
         attempts[id_] = Attempt.FAILED  # Unless it ends.
-        attempts[id_] = _analyse(_waiting(id_, context), context)
+        attempts[id_] = _analyse(_waiting(id_, context), context, sent)
 
     context.serial_analysis.analyse(job_id, work)
     return attempts.get(job_id, Attempt.NONE)
 
 
-def _analyse(waiting: Job | None, context: AnalysisContext) -> Attempt:
+def _analyse(waiting: Job | None, context: AnalysisContext, sent: str | None) -> Attempt:
     if waiting is None:
         return Attempt.NONE
     if waiting.overdue(now()) and waiting.overdue(context.ledger.clock.earliest()):
@@ -92,11 +95,13 @@ def _analyse(waiting: Job | None, context: AnalysisContext) -> Attempt:
         context.queue.feed(waiting.client, waiting.priority)
     if job is None:
         return Attempt.NONE
-    with log_with_trace(job.traceparent):
-        return _run(job, context)
+    queue, task_id = QUEUE_OF_PRIORITY[job.priority], analysis_task_id(job, job.attempts)
+    with process_span(queue, task_id, job, sent) as processing:
+        processing.set({ATTEMPT: job.attempts})
+        return _run(job, context, processing)
 
 
-def _run(job: Job, context: AnalysisContext) -> Attempt:
+def _run(job: Job, context: AnalysisContext, processing: Span) -> Attempt:
     try:
         # A model that has to be loaded first takes none of the time of the analysis.
         with context.model_of(job) as analyst, context.watchdog.at_work(job.id):
@@ -110,8 +115,13 @@ def _run(job: Job, context: AnalysisContext) -> Attempt:
         ended = after_lost_attempt(
             job, context.max_attempts, "internal-error", "The analysis broke several times."
         )
+        processing.fail("internal-error")
+    processing.set({"osteo.job.state": ended.state})
+    if ended.error:
+        processing.fail(ended.error["type"])
     try:
-        recorded = _end(ended, context)
+        with span("record result"):
+            recorded = _end(ended, context)
     except StoreRefused:
         log.exception("this result can never be stored", extra={"job": job.id})
         count_broken_attempt()
@@ -186,7 +196,10 @@ def _take(job: Job, context: AnalysisContext) -> Job | None:
 
 def _examine(job: Job, analyst: Analyst, context: AnalysisContext) -> Job:
     try:
-        radiograph = context.decode(context.ledger.image(job), job.client)
+        with span("read image"):
+            image = context.ledger.image(job)
+        with span("decode"):
+            radiograph = context.decode(image, job.client)
         analyst.refuse_unless_gray(radiograph)
         prediction = analyst.predict(radiograph)
     except NoDecoder as error:

@@ -11,6 +11,7 @@ from jobs.models.roll_out import RollOut, RollOuts
 from jobs.record.errors import TransientError
 from jobs.record.job import Job
 from jobs.redis.shadow_queue import ShadowQueue
+from jobs.spans import span
 from model.classifier import Classifier
 from model.decode.image import Radiograph
 from model.prediction import Prediction
@@ -44,7 +45,9 @@ class LoadedModel:
     def predict(self, radiograph: Radiograph) -> Prediction:
         """Predict in the thread of the job, except for the network, which the batcher's thread runs."""
         prepared = self._classifier.prepare(radiograph)
-        return self._classifier.explain(radiograph, self._batcher.submit(prepared).result())
+        with span("engine", attributes={"osteo.engine": self._classifier.engine}):
+            answer = self._batcher.submit(prepared).result()
+        return self._classifier.explain(radiograph, answer)
 
     def begin_use(self) -> None:
         """Keep the batcher until `end_use`."""

@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 from osteo_client.client import Client
 from osteo_client.command import events, jobs, keys, readings
+from osteo_client.command.batch import AT_ONCE, MOST_AT_ONCE, batch
 from osteo_client.command.exits import EXPLAINED, INTERRUPTED, REFUSED, status_of
 from osteo_client.command.jobs import PATIENCE
 from osteo_client.command.progress import Output, Waits
@@ -18,6 +19,7 @@ from osteo_client.command.table import table
 from osteo_client.command.whole import write_whole
 from osteo_client.connection import settings
 from osteo_client.errors import OsteoError
+from osteo_client.job import Priority
 from osteo_client.reading import TrainingUse, Wish
 
 Run = Callable[[argparse.Namespace, Output], int]
@@ -37,13 +39,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # A terminal may not have every letter of a file's name.
             stream.reconfigure(errors="backslashreplace")
-    output = Output(given.json)
+    output = Output(given.json, keeps_rows=bool(given.csv))
     logging.getLogger("osteo_client").addHandler(Waits())
     logging.getLogger("osteo_client").setLevel(logging.INFO)
     try:
         status = int(given.run(given, output))
         if given.csv:
-            write_whole(given.csv, table(output.rows))
+            write_whole(given.csv, table(output.rows or ()))
         return status
     except (OsteoError, OSError) as error:
         if isinstance(error, BrokenPipeError):
@@ -55,6 +57,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("osteo: interrupted; the same command goes on from here", file=sys.stderr)
         return INTERRUPTED
+
+
+def _at_once(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_AT_ONCE:
+        raise argparse.ArgumentTypeError(f"give a number from 1 to {MOST_AT_ONCE}")
+    return int(text)
 
 
 def _keys(do: Callable[[Client, argparse.Namespace, Output], None]) -> Run:
@@ -106,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     submit.add_argument("--upload", action="store_true", help="past the API, for large images")
     submit.add_argument("--wait", action="store_true", help="until all have ended, and say how")
     submit.add_argument("--callback", metavar="URL", help="where the service reports each end to")
-    submit.add_argument("--priority", choices=("stat", "routine"))
+    submit.add_argument("--priority", choices=get_args(Priority))
     submit.add_argument("--read", choices=get_args(Wish), help="when a person reads them, too")
     _add_wishes(submit)
     what = "whether models may learn from them and their signed readings; denied, unless given"
@@ -135,11 +143,19 @@ def _parser() -> argparse.ArgumentParser:
     study.add_argument("--wait", action="store_true", help="until all views have ended, and say how")
     study.add_argument("--callback", metavar="URL", help="where the service reports the end to")
     study.add_argument("--reference", help="your own name for it")
-    study.add_argument("--priority", choices=("stat", "routine"))
+    study.add_argument("--priority", choices=get_args(Priority))
     probe = command("probe", _event(events.probe), "send a test event, or see how its call ended")
     probe.add_argument("probe", metavar="URL|PROBE")
     redeliver = command("redeliver", _event(events.redeliver), "have a callback sent once more")
     redeliver.add_argument("id", metavar="JOB|STUDY")
+    archive = command(
+        "batch", batch, "have a whole archive analysed, after all that patients wait for; run again to go on"
+    )
+    archive.add_argument("source", metavar="FOLDER|s3://BUCKET/PREFIX")
+    archive.add_argument("--at-once", type=_at_once, default=AT_ONCE, metavar="N", help="jobs under way")
+    archive.add_argument(
+        "--csv", dest="table", type=Path, metavar="FILE", help="write a table of all at the end"
+    )
     _add_readings(commands, command)
     within = commands.add_parser("keys", help="see, make, replace and end your API keys").add_subparsers(
         required=True, metavar="COMMAND"
@@ -163,7 +179,7 @@ def _add_readings(commands: Any, command: Callable[..., argparse.ArgumentParser]
     listed.add_argument("job", nargs="+", metavar="JOB")
     request = command("request", _event(readings.request), "have a person read the X-rays of jobs", within)
     request.add_argument("job", nargs="+", metavar="JOB")
-    request.add_argument("--priority", choices=("stat", "routine"), help="that of the job, unless given")
+    request.add_argument("--priority", choices=get_args(Priority), help="that of the job, unless given")
     what = "where its events go: to that of the job, unless given"
     request.add_argument("--callback", metavar="URL", help=what)
     _add_wishes(request)

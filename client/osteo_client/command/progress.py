@@ -15,10 +15,10 @@ from osteo_client.job import Job
 class Output:
     """Writes what was asked for to standard output: a line of text for each thing, or of JSON."""
 
-    def __init__(self, as_json: bool) -> None:
+    def __init__(self, as_json: bool, keeps_rows: bool = True) -> None:
         self.as_json = as_json
-        self.rows: list[dict[str, object]] = []
-        """A row for each X-ray that was printed, for a table."""
+        self.rows: list[dict[str, object]] | None = [] if keeps_rows else None
+        """A row for each X-ray that was printed, for a table; None where there is none to write."""
 
     def line(self, text: str, **fields: Any) -> None:
         """Print one thing, as text or as JSON. A bar steps aside for it."""
@@ -27,7 +27,7 @@ class Output:
 
     def job(self, job: Job, file: str | None = None) -> None:
         """Print one job, and the file that was submitted."""
-        self.rows.append(row_of(job, file))
+        self._keep(row_of(job, file))
         parts = [job.id, job.state]
         if job.result:
             parts.append(f"{job.result.finding} {_in_words(job.result.probability)}")
@@ -45,15 +45,19 @@ class Output:
         if isinstance(error, Problem):
             said = error.document
         if isinstance(error, JobFailed):
-            self.rows.append(row_of(error.job, fields.get("file")))
+            self._keep(row_of(error.job, fields.get("file")))
         elif "id" in fields or "file" in fields:
-            self.rows.append({"file": fields.get("file"), "job": fields.get("id"), "error": why})
+            self._keep({"file": fields.get("file"), "job": fields.get("id"), "error": why})
         if self.as_json:
             self.line("", **fields, error=said)
         else:
             with _beside_bars():
                 text = _escape(": ".join(["osteo", *fields.values(), why]))
                 print(text, file=sys.stderr, flush=True)
+
+    def _keep(self, row: dict[str, object]) -> None:
+        if self.rows is not None:
+            self.rows.append(row)
 
 
 class Bar:

@@ -1,8 +1,9 @@
 """Writes the table of `--csv`: a row for each X-ray."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from io import StringIO
+from itertools import chain
 
 from osteo_client.job import Job
 
@@ -25,14 +26,16 @@ def row_of(job: Job, file: str | None) -> dict[str, object]:
     return row
 
 
-def table(rows: Sequence[Mapping[str, object]]) -> bytes:
-    """Write the rows as CSV in UTF-8. A cell that a spreadsheet would run as a formula gets an apostrophe."""
-    text = StringIO(newline="")
-    writer = csv.DictWriter(text, COLUMNS, restval="")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({name: _cell(value) for name, value in row.items()})
-    return text.getvalue().encode(errors="backslashreplace")
+def table(rows: Iterable[Mapping[str, object]]) -> Iterator[bytes]:
+    """Yield the lines of a CSV table in UTF-8: the header, then the rows.
+
+    A cell that a spreadsheet would run as a formula gets an apostrophe.
+    """
+    header = dict(zip(COLUMNS, COLUMNS, strict=True))
+    for row in chain([header], rows):
+        line = StringIO(newline="")
+        csv.DictWriter(line, COLUMNS, restval="").writerow({n: _cell(v) for n, v in row.items()})
+        yield line.getvalue().encode(errors="backslashreplace")
 
 
 def _cell(value: object) -> object:

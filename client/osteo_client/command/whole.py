@@ -3,14 +3,18 @@
 import os
 import re
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 LONGEST = 80
 """Letters of a name; with 4 bytes each and a job's id they stay below the 255 bytes of file systems."""
 
 
-def write_whole(file: Path, data: bytes) -> None:
-    """Write a file beside its place, and move it there. Raises OSError, and leaves what was there then."""
+def write_whole(file: Path, data: bytes | Iterable[bytes]) -> None:
+    """Write bytes, or parts of them, to a file beside its place, and move it there.
+
+    Raises OSError, and leaves what was there then.
+    """
     handle, name = tempfile.mkstemp(prefix=".osteo-", dir=file.parent)
     try:
         # The umask applies, which mkstemp does not ask.
@@ -18,7 +22,7 @@ def write_whole(file: Path, data: bytes) -> None:
         os.umask(mask)
         os.fchmod(handle, 0o666 & ~mask)
         with os.fdopen(handle, "wb") as opened:
-            opened.write(data)
+            opened.writelines([data] if isinstance(data, bytes) else data)
             opened.flush()
             os.fsync(opened.fileno())
         Path(name).replace(file)

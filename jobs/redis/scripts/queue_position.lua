@@ -1,4 +1,4 @@
--- Estimates how many jobs go before a waiting one: `stat` goes first, and the clients take turns.
+-- Estimates how many jobs go before a waiting one: `stat` goes first, `archive` last, and the clients take turns.
 -- ARGV  1 priority
 --       2 client
 --       3 id of the job
@@ -12,5 +12,6 @@ for _, other in ipairs(redis.call('SMEMBERS', 'lines:' .. priority)) do
     before = before + math.min(own + 1, redis.call('ZCARD', 'line:' .. priority .. ':' .. other))
   end
 end
-if priority == 'routine' then before = before + redis.call('ZCARD', 'waiting:stat') end
+if priority ~= 'stat' then before = before + redis.call('ZCARD', 'waiting:stat') end
+if priority == 'archive' then before = before + redis.call('ZCARD', 'waiting:routine') end
 return before

@@ -4,6 +4,7 @@ from contextlib import suppress
 from datetime import timedelta
 
 import pytest
+from kombu import Message, Queue
 
 from jobs.record.errors import QueueUnavailable
 from jobs.record.job import Job, now
@@ -11,6 +12,7 @@ from jobs.record.states import Priority
 from jobs.redis.queue import DELIVER, INFER_ROUTINE, INFER_STAT, JobQueue, celery_app
 from jobs.redis.task_ids import next_task_id
 from tests.conftest import a_job
+from worker.roles import QUEUES_OF_ROLE
 
 
 @pytest.fixture
@@ -37,6 +39,24 @@ def test_a_message_carries_the_job_id_and_nothing_else(waiting, queue, redis):
 def test_stat_jobs_have_a_queue_of_their_own(waiting, redis):
     waiting(priority=Priority.STAT)
     assert redis.llen(INFER_STAT) == 1
+
+
+def test_a_worker_takes_stat_then_routine_then_archive(waiting, settings):
+    sent = [(p, waiting(priority=p).id) for p in ("archive", "routine", "stat") * 2]
+    app, taken = celery_app(settings.redis_url), []
+    queues = [Queue(name, routing_key=name) for name in QUEUES_OF_ROLE["inference"]]
+
+    def take(body: list[list[str]], message: Message) -> None:
+        taken.append(body[0][0])
+        message.ack()
+
+    with app.connection_for_read() as connection, connection.channel() as channel:
+        # One message at a time, as a worker that has one slot.
+        channel.qos.prefetch_count = 1
+        with connection.Consumer(queues, callbacks=[take], channel=channel):
+            while len(taken) < len(sent):
+                connection.drain_events(timeout=10)
+    assert taken == [job_id for p in ("stat", "routine", "archive") for q, job_id in sent if q == p]
 
 
 def test_a_wipe_of_redis_does_not_stop_the_sender(waiting, redis):

@@ -266,13 +266,14 @@ def test_an_older_version_does_not_hide_a_newer_one_in_the_view(ledger):
     assert ledger.view.get_many([job.id])[0].state is State.RUNNING
 
 
-def test_queue_positions_count_stat_before_routine(ledger):
+def test_queue_positions_count_stat_then_routine_then_archive(ledger):
     routine = [a_job(), a_job()]
-    stat = a_job(priority="stat")
-    for number, job in enumerate([*routine, stat]):
+    stat, archive = a_job(priority="stat"), a_job(priority="archive")
+    for number, job in enumerate([*routine, stat, archive]):
         ledger.view.put(job)
         assert ledger.view.client_queues.waiting() == number + 1
     assert ledger.view.client_queues.position(stat) == 0
+    assert ledger.view.client_queues.position(archive) == 3
     assert sorted(ledger.view.client_queues.position(job) for job in routine) == [1, 2]
     ledger.view.put(stat.started("w", now()))
     assert ledger.view.client_queues.position(stat.started("w", now())) is None

@@ -34,6 +34,7 @@ class Named:
     go_on: Event = field(default_factory=Event)
     began: Event = field(default_factory=Event)
     version: str = "1"
+    engine: str = "none"
 
     def __post_init__(self) -> None:
         self.name, self.sha256 = self.digest[:1], self.digest
@@ -224,9 +225,7 @@ def test_a_loader_fetches_again_what_was_altered_on_its_disk(ledger, settings, t
     def load(folder: Path, *_: object) -> Named:
         if (folder / "weights").read_bytes() != b"weights":
             raise BundleRefused("altered")
-        classifier = Named(digest)
-        classifier.engine = "none"
-        return classifier
+        return Named(digest)
 
     monkeypatch.setattr(Classifier, "load", load)
     assert loader.load(digest).digest == digest
