@@ -50,7 +50,7 @@ chaos: $(LOCKED) ## Try to lose a job: kill, freeze, wipe and fill, and count, i
 
 train-smoke: $(LOCKED) ## All steps of training on drawn radiographs, in minutes, in var/smoke (RUN moves it)
 	@rm -rf $(RUN)
-	@$(BIN)/python -m training.synthetic_set $(RUN)/wrists
+	@$(BIN)/python -m training.synthetic_set $(RUN)/wrists --count 280
 	@$(BIN)/python -m training.collect $(RUN)/wrists --run $(RUN)
 	@$(BIN)/python -m training.prepare --run $(RUN)
 	@$(BIN)/python -m training.select --run $(RUN) --config training/configs/smoke_select.toml

@@ -21,7 +21,19 @@ _HELD_OUT_OF = 5
 """One of so many groups is held out."""
 _LABELS, _REVOKED, _REPORT = "labels.csv", "revoked.csv", "export.json"
 COLUMNS = (
-    *("image", "sha256", "fractured", "group", "region", "frontal", "lateral", "oblique", "licence"),
+    *(
+        "image",
+        "sha256",
+        "fractured",
+        "group",
+        "patient",
+        "consent",
+        "region",
+        "frontal",
+        "lateral",
+        "oblique",
+        "licence",
+    ),
     *("boxes", "points", "blind", "first_finding", "arbitrated", "reader", "seconds"),
     *("model", "model_finding", "model_probability", "disagreement", "grade"),
 )
@@ -57,6 +69,11 @@ class ExportFolder:
                     f"{self.path} holds an export with another {name}: what it has would look revoked."
                     " Name another folder"
                 )
+
+    def column(self, name: str) -> dict[str, str]:
+        """Return a column of the labels by image, as the last export into the folder wrote it."""
+        rows = (row for part in ("", HELD_OUT) for row in _rows(self.path / part / _LABELS))
+        return {row["image"]: row[name] for row in rows if name in row}
 
     def image(self, name: str, group: str) -> Path:
         """Return where the image of a group lies."""

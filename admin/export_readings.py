@@ -1,17 +1,16 @@
 """Exports signed readings to a folder for `training.collect`: `python -m admin.export_readings FOLDER`.
 
 Only jobs whose client allows it (`training_use`), without any name or id. Run it again to take out what was
-deleted since.
+deleted or revoked since.
 """
 
 import argparse
 import hashlib
-import hmac
 import io
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,13 +20,16 @@ from PIL import Image
 
 from admin.command import print_lines, settings_of_command
 from admin.export_folder import ExportFolder, OtherFolder, Row, write_image
+from admin.export_names import Pseudonyms, groups_of
 from admin.reading_label import Label, NoLabel, label_of
+from jobs.reading.policy import Policies
 from jobs.reading.readings import Readings
 from jobs.record.errors import NotStored, TransientError
 from jobs.record.job import Job
 from jobs.record.states import State
 from jobs.settings import Settings, SettingsError
 from jobs.store.audit import AuditEntry
+from jobs.store.consents import Consents
 from jobs.store.ledger import Ledger
 from jobs.store.ledger_keys import image_key
 from jobs.store.stores import Stores
@@ -35,18 +37,9 @@ from model.decode_processes.pool import Decoders
 from model.decode_processes.process import Bounds
 from model.errors import ImageError, NoDecoder
 
+_TRUSTED_SECONDS = 60.0
+"""Time for which a client's policy is not read anew."""
 _FRONTAL, _LATERAL, _OBLIQUE = ("AP", "PA"), ("LL", "RL"), ("RLO", "LLO")
-
-
-class Pseudonyms:
-    """Names that lead back to nothing without the signing key of the service, and stay the same with it."""
-
-    def __init__(self, signing_key: str) -> None:
-        self._key = hmac.digest(signing_key.encode(), b"export of readings", hashlib.sha256)
-
-    def of(self, *what: str) -> str:
-        """Return the name of something, 32 hexadecimal digits."""
-        return hmac.digest(self._key, json.dumps(what).encode(), hashlib.sha256).hex()[:32]
 
 
 @dataclass
@@ -54,6 +47,8 @@ class Export:
     """One export of the readings of some clients, or of all."""
 
     ledger: Ledger
+    policies: Policies
+    consents: Consents
     decoders: Decoders
     folder: ExportFolder
     names: Pseudonyms
@@ -61,13 +56,16 @@ class Export:
     exported: set[str] = field(default_factory=set)
     """The clients whose readings were exported."""
     left_out: Counter[str] = field(default_factory=Counter)
+    _patients: dict[str, str] = field(default_factory=dict)
+    """The name of each job's patient, or nothing, by the job's id."""
     _why_gone: dict[str, str] = field(default_factory=dict)
 
     def run(self) -> dict[str, Any]:
         """Write what is allowed, take out the rest, and return the counts."""
         self.folder.open()
-        labelled = list(self._labelled())
-        groups = self._groups([job for job, _ in labelled])
+        known = self.folder.column("patient")
+        labelled = list(self._labelled(known))
+        groups = groups_of([job for job, _ in labelled], self._patients, self.names)
         rows = sorted(
             (row for job, label in labelled if (row := self._row(job, label, groups[job.id]))),
             key=lambda row: str(row["image"]),
@@ -81,23 +79,45 @@ class Export:
         revoked = self.folder.close(rows, self._why_gone, counts)
         return {**counts, "revoked": revoked}
 
-    def _labelled(self) -> Iterator[tuple[Job, Label]]:
+    def _labelled(self, known: Mapping[str, str]) -> Iterator[tuple[Job, Label]]:
+        """Find what may be learned from. `known`: names of patients by image, of an earlier export."""
         readings = Readings(self.ledger)
         for job_id in readings.index.job_ids():
             try:
                 job = self.ledger.read(job_id)
                 if job.state is State.ERASED or (self.clients and job.client not in self.clients):
                     continue
-                if job.training_use != "allowed":
-                    raise NoLabel("not allowed")
-                yield job, label_of(readings.of_job(job_id))
+                self._check_consent(job)
+                label = label_of(readings.of_job(job_id))
+                present = known.get(self._image_of(job_id))
+                self._patients[job_id] = self._patient(job) if present is None else present
+                yield job, label
             except NotStored:
                 continue
             except NoLabel as why:
                 self._leave_out(job_id, str(why))
+            except ImageError as error:
+                self._leave_out(job_id, f"not decoded: {type(error).__name__}")
+
+    def _check_consent(self, job: Job) -> None:
+        """Raise NoLabel where the client or its policy does not allow that models learn from the job."""
+        if not self.policies.of(job.client).training:
+            raise NoLabel("forbidden by the client's policy")
+        if not self.consents.of(job).allowed:
+            raise NoLabel("the consent was revoked" if self.consents.revoked(job) else "not allowed")
+
+    def _patient(self, job: Job) -> str:
+        """Return the name of the patient in the header of a DICOM image; nothing where it names none."""
+        if job.image.format != "DICOM":
+            return ""
+        found = self.decoders.patient(self.ledger.objects.get(image_key(job)), job.client)
+        return self.names.of("patient", job.client, *found) if found else ""
+
+    def _image_of(self, job_id: str) -> str:
+        return f"{self.names.of('job', job_id)}.png"
 
     def _row(self, job: Job, label: Label, group: str) -> Row | None:
-        name = f"{self.names.of('job', job.id)}.png"
+        name = self._image_of(job.id)
         path = self.folder.image(name, group)
         try:
             if path.exists():
@@ -111,27 +131,16 @@ class Export:
             self._leave_out(job.id, f"not decoded: {type(error).__name__}")
             return None
         self.exported.add(job.client)
-        return {"image": name, "sha256": sha256, "group": group, **_described(job, label, self.names)}
-
-    def _groups(self, jobs: list[Job]) -> dict[str, str]:
-        """Name the group of each job: views of a study, and jobs of one reference, may show one patient."""
-        group_of = {job.id: self.names.of("job", job.id) for job in jobs}
-        ties: dict[tuple[str, ...], list[str]] = {}
-        for job in jobs:
-            if job.study:
-                ties.setdefault(("study", job.study), []).append(job.id)
-            if job.reference:
-                ties.setdefault(("reference", job.client, job.reference), []).append(job.id)
-        for tie, tied in sorted(ties.items()):
-            if len(tied) > 1:
-                joined = {group_of[job_id] for job_id in tied}
-                name = self.names.of(*tie)
-                group_of |= {job_id: name for job_id, group in group_of.items() if group in joined}
-        return group_of
+        reference = self.consents.of(job).reference
+        return {
+            **{"image": name, "sha256": sha256, "group": group, "patient": self._patients[job.id]},
+            "consent": self.names.of("consent", job.client, reference) if reference else "",
+            **_described(job, label, self.names),
+        }
 
     def _leave_out(self, job_id: str, why: str) -> None:
         self.left_out[why] += 1
-        self._why_gone[f"{self.names.of('job', job_id)}.png"] = why
+        self._why_gone[self._image_of(job_id)] = why
 
 
 def main() -> int:
@@ -167,7 +176,8 @@ def export_readings(
         settings.decode_megabytes,
     )
     with closing(Decoders(bounds, processes=1)) as decoders:
-        export = Export(stores.ledger, decoders, folder, names, clients)
+        policies, consents = Policies(stores.records, _TRUSTED_SECONDS), Consents(stores.records)
+        export = Export(stores.ledger, policies, consents, decoders, folder, names, clients)
         counts = export.run()
     for client in sorted(export.exported):
         stores.audit.record_durably(AuditEntry(client, "exportReadings"))

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from flask import Flask
 
+from api.audited import audit_requests
 from api.hooks import (
-    audit_requests,
     authenticate_requests,
     harden_answers,
     identify_requests,
@@ -28,12 +28,14 @@ from api.intake.admission import Admission
 from api.intake.decode import Pictures
 from api.intake.submission import FORM_OVERHEAD
 from api.reading_room.blueprint import reading_room
+from api.reading_room.operator import add_operator_page
 from api.reading_room.page import answer_browsers
 from api.reading_room.pages import add_pages
 from api.reading_room.parts import Room
 from api.reading_room.push import Push
 from api.readings.actions import ReadingActions
 from api.readings.client_routes import client_reading_routes
+from api.readings.consent_routes import consent_routes
 from api.readings.key_set_routes import key_set_routes
 from api.readings.reader_routes import reader_routes
 from api.results.dicom_report import silence_highdicom
@@ -137,13 +139,15 @@ def create_app(settings: Settings, given: Collaborators) -> Flask:
     app.register_blueprint(model_routes(ledger.objects))
     compatibility = stores.compatibility()
     app.register_blueprint(health_routes(ledger, compatibility))
-    app.register_blueprint(metrics_routes(ledger, receivers))
+    app.register_blueprint(metrics_routes(ledger, receivers, bool(settings.metrics_clients)))
     app.register_blueprint(problem_routes())
     app.register_blueprint(client_reading_routes(readings, settings))
+    app.register_blueprint(consent_routes(readings))
     app.register_blueprint(reader_routes(readings, settings.public_url))
     app.register_blueprint(key_set_routes(readings.signatures))
     pages = reading_room(people, compatibility, Push.over(settings, stores))
     add_pages(pages, Room(readings, intake, waiting, pixels, people))
+    add_operator_page(pages, ledger, receivers)
     app.register_blueprint(pages)
     document_routes(app, settings.public_url)
 

@@ -1,4 +1,4 @@
-"""Registers what runs before and after every request: ids, traces, authentication, headers, audit log."""
+"""Registers what runs before and after every request: ids, traces, authentication, headers."""
 
 import re
 import secrets
@@ -14,7 +14,6 @@ from api.identity.credentials import DICOMWEB, key_of
 from api.identity.key import Key
 from api.identity.key_store import Keys
 from api.identity.people import People
-from api.identity.scopes import Scope
 from api.identity.session import COOKIE
 from api.intake.body_limits import BodyLimits, Form
 from api.openapi.describe import Operation, operation_of
@@ -22,13 +21,8 @@ from api.routes.health import check_compatibility
 from jobs.reading.reader import Reader
 from jobs.settings import Settings
 from jobs.spans import begin_span
-from jobs.store.audit import Audit, AuditEntry
 from jobs.store.compatibility import Compatibility
-from jobs.trace import continue_trace, request_id_of_thread, trace_id, trace_of_thread
-
-_OUR_ID = re.compile(r"[a-z]+_[0-9A-HJKMNP-TV-Z]{26}")
-"""An id that the service made. A client's own id may name a patient, and stays out of the audit log."""
-
+from jobs.trace import continue_trace, request_id_of_thread, trace_of_thread
 
 _REQUEST_ID_HEADER = "X-Request-ID"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._~:/+=@-]{1,128}")
@@ -197,51 +191,3 @@ def harden_answers(app: Flask) -> None:
         for name, value in g.get("headers", {}).items():
             response.headers.setdefault(name, value)
         return response
-
-
-def audit_requests(app: Flask, audit: Audit) -> None:
-    """Write each request by a key into the audit log that succeeded or lacked a scope; no other.
-
-    A page for people is written where it sets `g.action`. `g.acted_for` is the client whose job a reader acts
-    on, if any.
-    """
-
-    @app.after_request
-    def write_audit_entries(response: Response) -> Response:
-        operation = operation_of(app.view_functions.get(request.endpoint or ""))
-        caller, reader = g.get("caller"), g.get("reader")
-        written = response.status_code < 300 or response.status_code == 403
-        action = operation.id if operation and written and (caller or reader) else g.get("action")
-        if action:
-            own = caller.client if caller else (reader and reader.client) or ""
-            durable = operation is not None and operation.needs(request.method) is Scope.ADMIN
-            for subject in _subjects(response):
-                entry = AuditEntry(
-                    client=g.get("acted_for", own),
-                    key=caller and caller.key.id,
-                    reader=reader and reader.id,
-                    action=action,
-                    subject=subject,
-                    status=response.status_code,
-                    trace=trace_id(g.traceparent),
-                    request=request_id_of_thread.get(),
-                    method=g.get("sign_in_method"),
-                )
-                # Requests that erase or change are rare: each is written before it is answered.
-                (audit.record_durably if durable else audit.record)(entry)
-        return response
-
-
-def _subjects(response: Response) -> list[str | None]:
-    """List the ids of what a request acted on: what it made, each new job, or what its path names.
-
-    A request that names nothing gives one None.
-    """
-    if "key_acted_on" in g:
-        return [str(g.key_acted_on)]
-    # A page that leads elsewhere has made nothing.
-    made = response.headers.get("Location", "").rpartition("/")[2] if response.status_code < 300 else ""
-    named = [made, *map(str, (request.view_args or {}).values())]
-    first = next((text for text in named if _OUR_ID.fullmatch(text)), None)
-    accepted = [job_id for job_id in g.get("accepted", ()) if job_id != first]
-    return [*accepted, *([first] if first or not accepted else [])]

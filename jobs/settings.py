@@ -235,6 +235,8 @@ class Settings:
     """Port at which a worker serves its metrics; 0 serves none. Each worker of a machine needs its own."""
     metrics_address: str = _setting("OSTEO_METRICS_ADDRESS", "127.0.0.1")
     """Address of that port; `0.0.0.0` lets other machines ask, without a password."""
+    metrics_clients: int = _setting("OSTEO_METRICS_CLIENTS", 0, int, (0, 1))
+    """1 adds figures of each client to the API's metrics, with its name as a label."""
     otlp_endpoint: str | None = _setting("OTEL_EXPORTER_OTLP_ENDPOINT", None, _http_url)
     """Collector that traces go to by OTLP over HTTP, such as `http://127.0.0.1:4318`; unset records none."""
 

@@ -19,6 +19,8 @@ class Addresses:
     flower_port: int
     redis_port: int
     s3_port: int
+    metrics_port: int
+    """The first of the ports, one after the other, at which the workers serve their metrics."""
     redis_url: str | None
     s3_url: str | None
 
@@ -35,12 +37,15 @@ class Addresses:
         redis_url = environment.get("REDIS_URL", "").strip() or None
         if redis_url and not redis_url.startswith(("redis://", "rediss://")):
             raise StartRefused("REDIS_URL is not an address that `make up` takes: redis:// or rediss://.")
-        redis_port, s3_port = free_ports(2, avoiding=(api_port, flower_port))
+        metrics_port = free_row(4, avoiding=(api_port, flower_port))
+        row = range(metrics_port, metrics_port + 4)
+        redis_port, s3_port = free_ports(2, avoiding=(api_port, flower_port, *row))
         return cls(
             api_port=api_port,
             flower_port=flower_port,
             redis_port=redis_port,
             s3_port=s3_port,
+            metrics_port=metrics_port,
             redis_url=redis_url,
             s3_url=environment.get("S3_ENDPOINT_URL", "").strip() or None,
         )
@@ -78,6 +83,15 @@ def free_ports(count: int, avoiding: tuple[int, ...] = ()) -> list[int]:
         if port not in avoiding and _refusal(port) is None:
             found.append(port)
     return found
+
+
+def free_row(count: int, avoiding: tuple[int, ...] = ()) -> int:
+    """Find `count` such ports, one after the other, and return the first."""
+    while True:
+        (first,) = free_ports(1, avoiding)
+        rest = range(first + 1, first + count)
+        if not set(rest) & set(avoiding) and all(_refusal(port) is None for port in rest):
+            return first
 
 
 def port_of(environment: Mapping[str, str], setting: str, default: int) -> int:

@@ -34,7 +34,7 @@ class Folder:
     stack holds it, or where it cannot be written.
     """
 
-    def __init__(self, path: Path, data: Sequence[str] = ("redis", "s3")) -> None:
+    def __init__(self, path: Path, data: Sequence[str] = ("redis", "s3", "flower")) -> None:
         self.path = path.resolve()
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from stack import answers
 from stack.addresses import HOST, port_of
@@ -20,6 +21,7 @@ STOP_ORDER = (("prometheus",), ("alertmanager",))
 
 _FILES = ("prometheus.yml", "alertmanager.yml", "rules/osteo.yml")
 _API, _ALERTMANAGER, _ALERTS = "127.0.0.1:8000", "127.0.0.1:9093", "http://127.0.0.1:9095"
+_WORKERS = {"inference": "127.0.0.1:8101", "delivery": "127.0.0.1:8102", "sweeper": "127.0.0.1:8103"}
 """The addresses in these files that a stack's own take the place of."""
 
 
@@ -29,7 +31,7 @@ def monitor(environment: Mapping[str, str]) -> int:
     Raises StartRefused where no stack runs there, a program is missing or a port is taken.
     """
     var = Path(environment.get("OSTEO_VAR") or "var").resolve()
-    api = _api(var)
+    watched = watched_by(_ready(var))
     ports = (
         port_of(environment, "PROMETHEUS_PORT", 9090),
         port_of(environment, "ALERTMANAGER_PORT", 9093),
@@ -37,13 +39,13 @@ def monitor(environment: Mapping[str, str]) -> int:
     commands = watchers(environment, var / "monitor", *ports)
     folder = Folder(var / "monitor", data=("prometheus", "alertmanager"))
     alerts = environment.get("ALERTS_URL", "").strip().rstrip("/") or _ALERTS
-    configure(folder.path, {_API: api, _ALERTMANAGER: f"{HOST}:{ports[1]}", _ALERTS: alerts})
+    configure(folder.path, {**watched, _ALERTMANAGER: f"{HOST}:{ports[1]}", _ALERTS: alerts})
     parts = [Part(command, folder.fresh_log(command.name), folder.lock) for command in commands]
     try:
         with Supervisor(STOP_ORDER) as supervisor:
             supervisor.begin(parts)
             supervisor.settle(parts)
-            print(_welcome(api, alerts, ports, folder), flush=True)
+            print(_welcome(watched, alerts, ports, folder), flush=True)
             supervisor.watch(lambda: None)
     except StopRequested as request:
         say(f"stopped, on {request}")
@@ -98,13 +100,19 @@ def watchers(
     ]
 
 
-def _api(var: Path) -> str:
-    """Where the API of the stack in `var` listens: host and port."""
+def watched_by(ready: Mapping[str, Any]) -> dict[str, str]:
+    """Return the addresses in prometheus.yml, each with that of the stack whose ready.json this is."""
+    # prometheus.yml has no shadow worker: few stacks have one.
+    workers = {_WORKERS[role]: told for role, told in ready["metrics"].items() if role in _WORKERS}
+    return {_API: str(ready["api"]).removeprefix("http://"), **workers}
+
+
+def _ready(var: Path) -> Mapping[str, Any]:
     try:
-        ready = json.loads((var / "ready.json").read_text())
+        ready: Mapping[str, Any] = json.loads((var / "ready.json").read_text())
     except FileNotFoundError as error:
         raise StartRefused(f"no stack of `make up` runs in {var}; start it, or set OSTEO_VAR.") from error
-    return str(ready["api"]).removeprefix("http://")
+    return ready
 
 
 def _program(environment: Mapping[str, str], name: str) -> str:
@@ -116,13 +124,13 @@ def _program(environment: Mapping[str, str], name: str) -> str:
     return program
 
 
-def _welcome(api: str, alerts: str, ports: tuple[int, int], folder: Folder) -> str:
+def _welcome(watched: Mapping[str, str], alerts: str, ports: tuple[int, int], folder: Folder) -> str:
     return f"""\
 ready
   alerts         http://{HOST}:{ports[0]}/classic/alerts
   figures        http://{HOST}:{ports[0]}/classic/graph
   what was sent  amtool --alertmanager.url=http://{HOST}:{ports[1]} alert
-  watched        http://{api}/metrics
+  watched        {", ".join(watched.values())} (/metrics)
   alerts go to   {alerts}/page and {alerts}/ticket (ALERTS_URL)
 
 What to do on an alert stands in docs/operate.md, under its name.

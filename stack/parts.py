@@ -68,6 +68,7 @@ def service_environment(
         "OSTEO_PUBLIC_URL": addresses.api,
         "OSTEO_CALLBACK_EXCEPTIONS": f"{HOST},localhost",
         "AWS_DEFAULT_REGION": "us-east-1",
+        METRICS_PORT: str(addresses.metrics_port),
         "OSTEO_ENGINE_CACHE": str(folder / "engine"),
         **environment,
         **own,
@@ -114,7 +115,7 @@ def web(service: Mapping[str, str], addresses: Addresses) -> Command:
     )
 
 
-def others(service: Mapping[str, str], addresses: Addresses) -> list[Command]:
+def others(service: Mapping[str, str], addresses: Addresses, folder: Path) -> list[Command]:
     """List the delivery worker, the sweeper, the shadow worker if there is to be one, and Flower."""
     return [
         _worker(service, "delivery", "delivery"),
@@ -126,6 +127,8 @@ def others(service: Mapping[str, str], addresses: Addresses) -> list[Command]:
             answers.http(f"{addresses.flower}/healthcheck"),
             *("celery", "flower", "--conf=worker/flower.conf.py"),
             *(f"--address={HOST}", f"--port={addresses.flower_port}"),
+            # It keeps what it has seen, every minute and at its end, for after a restart.
+            *("--persistent=True", f"--db={folder / 'flower' / 'state'}", "--state-save-interval=60000"),
         ),
     ]
 
@@ -136,11 +139,27 @@ def _python(name: str, environment: Mapping[str, str], answer: answers.Question,
 
 def _worker(service: Mapping[str, str], name: str, role: str) -> Command:
     environment = _environment_of(service, role)
-    first = environment.get(METRICS_PORT, "")
-    # Another value stays as it is: the worker says what is wrong with it.
-    if first.isascii() and first.isdigit() and int(first):
-        environment[METRICS_PORT] = str(int(first) + WORKERS.index(role))
+    if port := _metrics_port(environment, role):
+        environment[METRICS_PORT] = str(port)
     return _python(name, environment, answers.heartbeat(service["REDIS_URL"], role), "worker", role)
+
+
+def metrics_of(service: Mapping[str, str]) -> dict[str, str]:
+    """List where the workers serve their metrics: host and port by role."""
+    host = service.get("OSTEO_METRICS_ADDRESS") or HOST
+    host = HOST if host == "0.0.0.0" else host  # noqa: S104 - asked there, and not listened on
+    running = [role for role in WORKERS if role != "shadow" or service.get(SHADOW) == "1"]
+    ports = {role: _metrics_port(service, role) for role in running}
+    return {role: f"{host}:{port}" for role, port in ports.items() if port}
+
+
+def _metrics_port(environment: Mapping[str, str], role: str) -> int | None:
+    """Return the port of a worker's metrics; None where none is served, or where the setting is no number.
+
+    The worker then says what is wrong with it.
+    """
+    first = environment.get(METRICS_PORT, "")
+    return int(first) + WORKERS.index(role) if first.isascii() and first.isdigit() and int(first) else None
 
 
 def _redis(environment: Mapping[str, str], addresses: Addresses, secrets: Secrets, folder: Folder) -> Command:

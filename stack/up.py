@@ -14,6 +14,7 @@ from stack.parts import (
     STOP_ORDER,
     for_commands,
     inference,
+    metrics_of,
     others,
     service_environment,
     stores,
@@ -63,7 +64,7 @@ def _run(
     worker, api = _parts([inference(service), web(service, addresses)], folder)
     supervisor.begin([worker, api])
     supervisor.settle([api])
-    rest = _parts(others(service, addresses), folder)
+    rest = _parts(others(service, addresses, folder.path), folder)
     supervisor.begin(rest)
     supervisor.settle([worker, api, *rest])
     secrets = with_api_key(secrets, folder, addresses, service)
@@ -78,6 +79,7 @@ def _run(
                 "flower_user": FLOWER_USER,
                 "flower_password": secrets.flower_password,
                 "s3": addresses.s3,
+                "metrics": metrics_of(service),
                 "redis": service["REDIS_URL"],
                 "api_key": secrets.api_key,
                 "reading_room": f"{addresses.api}/read",

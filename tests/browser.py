@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Locator, LocatorAssertions, Page
 
 CHROMIUM = shutil.which("chromium")
 _NEEDED = {
@@ -32,6 +32,8 @@ FLAGS = [
     "--use-angle=swiftshader",
 ]
 """For root, without a network, and with WebGL on the CPU."""
+PATIENCE = 15_000
+"""Milliseconds after which what should appear does not come any more."""
 _REPORT_VIOLATIONS = """addEventListener("securitypolicyviolation", event =>
     window.noteViolation(`${event.violatedDirective}: ${event.blockedURI} (${event.sourceFile})`))"""
 
@@ -59,6 +61,14 @@ class Offences:
     """Uncaught errors of scripts."""
 
 
+def expect(shown: "Locator") -> "LocatorAssertions":
+    """Playwright's `expect`, which waits; imported on the first call, as a machine may lack it."""
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=PATIENCE)
+    return expect(shown)
+
+
 @contextmanager
 def watched_page(browser: "Browser", origin: str, **options: object) -> Iterator["Page"]:
     """A page in a context of its own, with these `options` of Browser.new_context.
@@ -77,7 +87,7 @@ def watched_page(browser: "Browser", origin: str, **options: object) -> Iterator
     )
     page = context.new_page()
     page.on("pageerror", lambda error: found.errors.append(str(error)))
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(PATIENCE)
     try:
         yield page
         assert found == Offences(), found

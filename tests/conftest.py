@@ -37,9 +37,14 @@ QUEUES = (*QUEUE_OF_PRIORITY.values(), DELIVER)
 SIGNING_KEY = "a signing key that only the tests know, and long enough"
 
 
+LONGEST = ("training/test_smoke.py", "model/engines/test_engines.py")
+"""Files that take minutes. Those that share the session's stack, which costs as long as it runs, are none."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the longest file come first: at the end, one process would wait for the other's."""
-    items.sort(key=lambda item: item.path.name != "test_smoke.py")
+    """Let the longest files come first: at the end, one process would wait for the other's."""
+    places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @dataclass(frozen=True)

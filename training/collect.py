@@ -132,6 +132,8 @@ def main() -> None:
     report = json.loads((options.run / REPORT).read_text(encoding="utf-8"))
     for why, count in report["refused_because"].items():
         print(f"refused {count}: {why}", file=sys.stderr)
+    for one in report["revoked"]:
+        print(f"revoked: {one['image']}: {one['why']}", file=sys.stderr)
     if report["revoked"]:
         print(
             f"{len(report['revoked'])} X-rays of this run's last manifest are revoked, and no longer in it: a"

@@ -44,6 +44,8 @@ class Slug(StrEnum):
     KEY_REUSED = "key-reused"
     CALLBACK_REFUSED = "callback-refused"
     QUOTA_EXCEEDED = "quota-exceeded"
+    TRAINING_FORBIDDEN = "training-forbidden"
+    TOO_MANY_READINGS = "too-many-readings"
     TOO_MANY_WAITING = "too-many-waiting"
     TOO_MANY_ATTEMPTS = "too-many-attempts"
     INTERNAL_ERROR = "internal-error"
@@ -192,6 +194,17 @@ KINDS: dict[str, Kind] = {
         "Send it again after `Retry-After` seconds.",
         passes=True,
         also=503,
+    ),
+    Slug.TRAINING_FORBIDDEN: Kind(
+        422,
+        "Models may not learn from this client's radiographs.",
+        "Leave `training_use` out, or ask the operator.",
+    ),
+    Slug.TOO_MANY_READINGS: Kind(
+        429,
+        "This client has as many open readings as it may have; nothing was accepted.",
+        "Send it again after `Retry-After` seconds, cancel readings, or send it with `read=none`.",
+        passes=True,
     ),
     Slug.TOO_MANY_ATTEMPTS: Kind(
         429,

@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -14,6 +14,7 @@ from api.identity.caller import Caller
 from api.intake.admission import Admission
 from api.intake.decode import Pictures
 from api.intake.idempotency import headers_of, take_claim
+from api.intake.reading_limits import refuse_beyond_quota, refuse_forbidden_training
 from api.intake.study import Picture
 from api.intake.submission import Submission
 from jobs.lifecycle.reading_request import request_reading
@@ -88,7 +89,7 @@ class Intake:
         the settings. Raises StoreUnavailable, and Problem: 409 while the same submission is in intake, 422
         where another submission has the claim.
         """
-        self._refuse_unread([submission], caller.client, claim_key)
+        self._check_policy([submission], caller.client, claim_key)
         self._refuse_full_archive(submission, caller.client, claim_key)
         if claim_key is None:
             submission = self._with_reading(submission, caller.client)
@@ -110,7 +111,7 @@ class Intake:
 
         Raises StoreUnavailable, and Problem as `accept` does.
         """
-        self._refuse_unread([picture.submission for picture in pictures], caller.client, claim_key)
+        self._check_policy([picture.submission for picture in pictures], caller.client, claim_key)
         self._refuse_full_archive(pictures[0].submission, caller.client, claim_key)
         study_id, headers = new_id("study"), {}
         if claim_key is not None:
@@ -171,6 +172,7 @@ class Intake:
             upload=submission.upload,
             reading=submission.reading,
             training_use=submission.training_use,
+            consent_reference=submission.consent_reference,
             traceparent=caller.traceparent,
             model=self.roll_outs.read().assigned(job_id),
         )
@@ -183,15 +185,25 @@ class Intake:
             self.ledger.due_index.put(claim.job_id, claim.expires_at)
         return claim, job
 
-    def _refuse_unread(self, submissions: Iterable[Submission], client: str, claim_key: str | None) -> None:
-        """Raise Problem 422 where a submission names a reading, and no reader reads for the client.
+    def _check_policy(self, submissions: Sequence[Submission], client: str, claim_key: str | None) -> None:
+        """Raise Problem where the client's policy does not allow what the submissions ask for.
 
-        Before the claim, so that its key stays free. A repetition, which has a claim, gets its job.
+        422 where no reader reads for the client or training is forbidden, 429 where too many of its readings
+        are open. Before the claim, so that its key stays free. A repetition, which has a claim, gets its job.
         """
-        wished = any(one.reading and one.reading["wish"] != Wish.NONE for one in submissions)
-        if not wished or self.policies.of(client).groups:
+        policy = self.policies.of(client)
+        trains = any(one.training_use for one in submissions)
+        wishes = [one.reading["wish"] if one.reading else policy.wish for one in submissions]
+        wished = sum(wish != Wish.NONE for wish in wishes)
+        if not (wished or trains) or (claim_key is not None and self.ledger.claims.read(claim_key)):
             return
-        if claim_key is None or self.ledger.claims.read(claim_key) is None:
+        if trains:
+            refuse_forbidden_training(policy)
+        if not wished:
+            return
+        if policy.groups:
+            refuse_beyond_quota(client, policy, self.ledger.view.reading_figures, wished)
+        elif any(one.reading and one.reading["wish"] != Wish.NONE for one in submissions):
             detail = "No reader reads for this client. Leave `read` out, or ask the operator."
             raise Problem(Slug.NOT_READ, detail)
 

@@ -64,6 +64,12 @@ class SubmissionFields(TypedDict, total=False):
         Literal["allowed", "denied"],
         "Whether models may learn from the radiograph and its signed readings: `denied` unless given.",
     ]
+    consent_reference: Annotated[
+        str,
+        {"maxLength": _MAX_REFERENCE},
+        "With `training_use=allowed`: your own reference to the consent document. It stands in no log,"
+        " callback or export.",
+    ]
 
 
 def read_fields(given: Mapping[str, str], settings: Settings, longest_kept: int | None) -> dict[str, Any]:
@@ -84,7 +90,7 @@ def read_fields(given: Mapping[str, str], settings: Settings, longest_kept: int 
         "deadline_seconds": _seconds(given, "deadline_seconds", int(settings.deadline_seconds)),
         "retention_seconds": _seconds(given, "retention_seconds", longest_kept or _MOST_RETENTION),
         "reading": _reading(given),
-        "training_use": _training_use(given.get("training_use")),
+        **consent_of(given),
     }
 
 
@@ -166,10 +172,16 @@ def _reading(given: Mapping[str, str]) -> dict[str, Any] | None:
     }
 
 
-def _training_use(text: str | None) -> str | None:
-    if text not in (None, "", "allowed", "denied"):
+def consent_of(given: Mapping[str, str]) -> dict[str, str | None]:
+    """Return `training_use`, `allowed` or None, and `consent_reference`. Raises Problem 400."""
+    use, reference = given.get("training_use"), given.get("consent_reference") or None
+    if use not in (None, "", "allowed", "denied"):
         raise malformed("`training_use` is `allowed` or `denied`.")
-    return "allowed" if text == "allowed" else None
+    if reference and (len(reference) > _MAX_REFERENCE or not reference.isprintable()):
+        raise malformed(f"`consent_reference` takes at most {_MAX_REFERENCE} printable characters.")
+    if reference and use != "allowed":
+        raise malformed("`consent_reference` names the consent for `training_use=allowed`: send both.")
+    return {"training_use": "allowed" if use == "allowed" else None, "consent_reference": reference}
 
 
 def _seconds(fields: Mapping[str, str], name: str, most: int, least: int = 1) -> int | None:

@@ -29,6 +29,9 @@ SUBMISSION_PROBLEMS = (
     Slug.UNSUPPORTED_IMAGE,
     Slug.BROKEN_IMAGE,
     Slug.CALLBACK_REFUSED,
+    Slug.NOT_READ,
+    Slug.TRAINING_FORBIDDEN,
+    Slug.TOO_MANY_READINGS,
 )
 
 
@@ -68,6 +71,7 @@ class Submission:
     reading: dict[str, Any] | None = None
     """The client's wish for a reading: see `Job.reading`."""
     training_use: str | None = None
+    consent_reference: str | None = None
     upload: str | None = None
     """The id of the upload that the image was read from, if any."""
 

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response, g, jsonify
 
+from api.audited import VIEWED
 from api.http.problem import Problem
 from api.http.problem_kinds import Slug
 from api.reading_room.parts import Opened, Room
@@ -21,28 +22,35 @@ def add_job_data(pages: Blueprint, parts: Room) -> None:
 
     @pages.get("/<job_id>/pixels")
     def pixels(job_id: str) -> Response:
-        job = parts.open(job_id).job
+        job = _opened(job_id, parts).job
         return parts.pixels.answer(job, partial(_stored, partial(parts.ledger.image, job)))
 
     @pages.get("/<job_id>/preview.jpg")
     def preview(job_id: str) -> Response:
-        job = parts.open(job_id).job
+        job = _opened(job_id, parts).job
         image = _stored(partial(parts.ledger.image, job))
         return Response(preview_of(job, image, parts.pixels.pictures), content_type="image/jpeg")
 
     @pages.get("/<job_id>/answer")
     def answer(job_id: str) -> Response:
-        opened = parts.open(job_id)
+        opened = _opened(job_id, parts)
         found = parts.answer(opened)
         return jsonify(found) if found else _no_answer(opened)
 
     @pages.get("/<job_id>/heat.png")
     def heat(job_id: str) -> Response:
-        opened = parts.open(job_id)
+        opened = _opened(job_id, parts)
         if not parts.answer(opened):
             _no_answer(opened)
         drawn = _stored(partial(heat_layer_of, opened.job))
         return Response(drawn, content_type="image/png")
+
+
+def _opened(job_id: str, parts: Room) -> Opened:
+    """Open a job whose data are given out. A page that was opened before is the same act."""
+    opened = parts.open(job_id)
+    g.action, g.polled = VIEWED, True
+    return opened
 
 
 def _no_answer(opened: Opened) -> Response:

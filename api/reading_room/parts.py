@@ -92,6 +92,7 @@ class Room:
 
         def note() -> bool:
             self.actions.note_seen(job, g.reader)
+            g.setdefault("answers_seen", []).append(job)  # For the audit log.
             return True
 
         self.noted.get(f"{job.id} {g.reader.id}", note)

@@ -6,6 +6,7 @@ was typed. A script that asks for JSON gets the same as JSON.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 
 from flask import Blueprint, g, jsonify, redirect, request
 from werkzeug.wrappers import Response
@@ -62,15 +63,18 @@ def add_report_forms(pages: Blueprint, parts: Room) -> None:
             after = acts[act](reading, g.reader, typed)
         except Problem as problem:
             problem.extra.setdefault("field", _field_of(problem))
-            if not wants_page():
-                raise
             shown = None if act in ("claim", *_LEAVES) else typed
-            return viewer_page(reading.job, parts, reading.id, shown, problem, act)
+            page = viewer_page(reading.job, parts, reading.id, shown, problem, act) if wants_page() else None
+            if problem.status == HTTPStatus.FORBIDDEN:  # A wrong one-time code.
+                g.action = _AUDITED[act]
+            if page is None:
+                raise
+            return page
         g.action = _AUDITED[act]
-        page = room() if act in _LEAVES else _page_of(after, parts)
+        leads_to = room() if act in _LEAVES else _page_of(after, parts)
         if wants_page():
-            return redirect(page, 303)
-        response = jsonify(page=page, saved_at=moment_text(now()))
+            return redirect(leads_to, 303)
+        response = jsonify(page=leads_to, saved_at=moment_text(now()))
         response.set_etag(draft_tag(after))
         return response
 

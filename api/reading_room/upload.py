@@ -36,12 +36,13 @@ def add_upload(pages: Blueprint, parts: Room) -> None:
         for file in files:
             try:
                 jobs.append(_accept(file, fields, caller, parts))
+                # At once: the next file may be refused.
+                g.action, g.accepted = "submitJob", [job.id for job in jobs]
             except Problem as problem:
                 if not wants_page():
                     raise
                 faults.append((file.filename or "A file", problem.detail))
         done_with_body()
-        g.action, g.accepted = "submitJob", [job.id for job in jobs]
         if not wants_page():
             response = jsonify(jobs=[{"id": job.id, "page": f"{room()}/{job.id}"} for job in jobs])
             response.status_code = 201

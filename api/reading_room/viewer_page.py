@@ -5,6 +5,7 @@ from typing import Any
 from flask import Blueprint, g, redirect, request
 from werkzeug.wrappers import Response
 
+from api.audited import VIEWED
 from api.http.problem import Problem
 from api.http.problem_kinds import Slug
 from api.intake.idempotency import id_of
@@ -61,7 +62,7 @@ def viewer_page(
     Raises Problem 404 for a job that the reader may not open.
     """
     opened = parts.open(job_id)
-    g.action = "viewed"
+    g.action = VIEWED
     reading = opened.reading_of(g.reader, named)
     mine = reading is not None and reading.reader == g.reader.id
     working = mine and reading is not None and reading.state is ReadingState.CLAIMED
@@ -106,7 +107,7 @@ def _study_page(study_id: str, parts: Room) -> Response:
             continue  # Another view of the study may have a reading of the reader's groups.
     if not opened:
         raise Problem(Slug.NO_SUCH_STUDY, "There is no such study, or it is not yours to open.")
-    g.action = "viewed"
+    g.action = VIEWED
     chosen = [
         int(text)
         for text in request.args.getlist("view")

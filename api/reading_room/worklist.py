@@ -43,6 +43,9 @@ def add_worklist(pages: Blueprint, parts: Room) -> None:
 
 def worklist_page(parts: Room, status: int = 200, faults: list[tuple[str, str]] | None = None) -> Response:
     """Show the worklist, with what is wrong with files that were uploaded without script."""
+    # It shows references and questions of many jobs; a page that is open reads it again after each change.
+    if "action" not in g:
+        g.action, g.polled = "listReadings", True
     chosen = {name: request.args.get(name, "") for name in _FILTERS}
     found = parts.actions.worklist(g.reader)
     rows = [row for row in _rows(found, parts) if _fits(row, chosen)]

@@ -9,6 +9,7 @@ from typing import Any, Self
 from api.http.problem import Problem
 from api.http.problem_kinds import Slug
 from api.identity.people import People
+from api.intake.reading_limits import refuse_beyond_quota
 from api.readings.access import ReadingAccess, no_such_reading
 from api.readings.signature import Signatures, Signer
 from jobs.reading.arbitration import arbitrate
@@ -16,7 +17,7 @@ from jobs.reading.disagreement import disagreement, graded
 from jobs.reading.events import tell
 from jobs.reading.policy import Policies
 from jobs.reading.reader import Reader
-from jobs.reading.reading import Reading
+from jobs.reading.reading import Reading, no_reading_because
 from jobs.reading.readings import Readings, reading_id_of
 from jobs.reading.report import ReportInvalid, checked_draft, checked_finding, checked_report, words
 from jobs.reading.states import Mode, ReadingState
@@ -53,6 +54,9 @@ class ReadingActions(ReadingAccess):
 
         While a reading of the job is open it is returned instead.
         """
+        if no_reading_because(job):
+            detail = "The job was canceled, or its image does not decode. Send the radiograph again."
+            raise Problem(Slug.JOB_FAILED, detail, error=job.error)
         policy = self.policies.of(job.client)
         if not policy.groups:
             raise Problem(Slug.NOT_READ, "No reader reads for this client. The operator sets who does.")
@@ -60,6 +64,7 @@ class ReadingActions(ReadingAccess):
         for one in present:
             if one.state.open:
                 return one, False
+        refuse_beyond_quota(job.client, policy, self.ledger.view.reading_figures)
         if seconds := wishes.pop("due_seconds", None):
             wishes["due_at"] = now() + timedelta(seconds=seconds)
         try:
@@ -109,7 +114,9 @@ class ReadingActions(ReadingAccess):
         """Commit the reader's first finding. The model's answer is shown from then on."""
         own, job = self._own(reading, reader), self.job_of(reading)
         finding, sites = _valid(lambda: checked_finding(given, job.image))
-        blind = own.mode is Mode.BLIND and not own.tells_answer and not self.knows_answer(own.job, reader)
+        # A reader with a client may have sent the same radiograph for it, and read that answer.
+        told = own.tells_answer or reader.client is not None or self.knows_answer(own.job, reader)
+        blind = own.mode is Mode.BLIND and not told
         differs = _differs(finding, sites, job, None)
         return self._change(
             own,

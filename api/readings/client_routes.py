@@ -64,7 +64,10 @@ def client_reading_routes(actions: ReadingActions, settings: Settings) -> Bluepr
             200: Answer("A reading of this job is open already.", ReadingDocument, ("ETag", "Location")),
             201: Answer("The new reading.", ReadingDocument, ("ETag", "Location")),
         },
-        (*OWN_JOB_PROBLEMS, Slug.NOT_READ, Slug.CALLBACK_REFUSED),
+        (
+            *(*OWN_JOB_PROBLEMS, Slug.NOT_READ, Slug.CALLBACK_REFUSED, Slug.JOB_FAILED),
+            Slug.TOO_MANY_READINGS,
+        ),
         description="An open reading of the job is returned as it is. Each change is told by a callback,"
         " which has links and no word of the report.",
         callback=_READING_CHANGED,

@@ -57,6 +57,7 @@ STOW: dict[str, Any] = {
     },
     "problems": (
         *(Slug.MALFORMED, Slug.REQUEST_ENTITY_TOO_LARGE, Slug.UNSUPPORTED_MEDIA_TYPE, Slug.CALLBACK_REFUSED),
+        *(Slug.NOT_READ, Slug.TOO_MANY_READINGS, Slug.TRAINING_FORBIDDEN),
         *(Slug.QUOTA_EXCEEDED, Slug.TOO_MANY_WAITING, Slug.QUEUE_FULL, Slug.TOO_BUSY),
     ),
     "description": "Each image instance becomes a job, with the fields of the query. An instance that is sent"

@@ -18,6 +18,7 @@ from api.routes.waiting import Waiting, known_versions, last_event_id, preferred
 from jobs.lifecycle.compare_and_set import change_job
 from jobs.lifecycle.deletion import delete
 from jobs.lifecycle.next_step import start_next_step
+from jobs.reading.readings import Readings
 from jobs.record.documents import JobDocument
 from jobs.record.errors import IllegalMove, TransientError
 from jobs.record.job import Job, now
@@ -108,6 +109,8 @@ def job_routes(
     )
     def cancel(job_id: str) -> Response:
         job = own_job(job_id, ledger)
+        # Before the change: the sweeper cancels the open readings where this process dies after it.
+        Readings(ledger).check_soon(job.id)
         try:
             before, canceled = change_job(job.id, lambda job: job.canceled(now()), ledger)
         except IllegalMove as error:

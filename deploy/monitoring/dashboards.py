@@ -1,6 +1,7 @@
 """Writes the Grafana dashboards into the folder `dashboards`: `python deploy/monitoring/dashboards.py`.
 
-Every API tells the figures of the whole service, so a panel shows the largest of what they tell.
+Every API tells the figures of the whole service, so a panel shows the largest of what they tell. Requests and
+the figures of workers are added up.
 """
 
 import json
@@ -19,7 +20,14 @@ SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
 
 def dashboards() -> dict[str, Dashboard]:
     """Return each dashboard by the name of its file."""
-    return {"service": _service(), "workers": _workers(), "callbacks": _callbacks(), "readings": _readings()}
+    return {
+        "service": _service(),
+        "http": _http(),
+        "workers": _workers(),
+        "callbacks": _callbacks(),
+        "readings": _readings(),
+        "model": _model(),
+    }
 
 
 def text_of(dashboard: Dashboard) -> str:
@@ -32,8 +40,35 @@ def _service() -> Dashboard:
         _empty("Service", "Whether submissions are taken, what waits and how fast it drains.")
         .with_panel(_number("APIs that answer", 'sum(up{job="osteo"})', least=1))
         .with_panel(_number("Object store answers", "min(osteo_object_store_up)", least=1))
+        .with_panel(_number("Object store takes writes", "min(osteo_object_store_takes_writes)", least=1))
         .with_panel(_number("Redis answers", "min(osteo_redis_up)", least=1))
+        .with_panel(_number("Workers that answer", 'sum(up{job="osteo-workers"})', least=1))
         .with_panel(_number("Dead letters", "max(osteo_dead_letters)", most=0))
+        .with_panel(
+            _number(
+                "Stat jobs answered within 30 s, of a day",
+                "1 - osteo:stat_late:ratio1d",
+                least=0.995,
+                unit="percentunit",
+            )
+        )
+        .with_panel(_number("Alerts that fire", 'count(ALERTS{alertstate="firing"}) or vector(0)', most=0))
+        .with_panel(
+            _lines(
+                "Errors of stat, as a multiple of what the objective allows",
+                'label_replace(osteo:stat_late:ratio1h / 0.005, "over", "an hour", "", "") '
+                'or label_replace(osteo:stat_late:ratio6h / 0.005, "over", "6 hours", "", "")',
+                "{{over}}",
+            )
+        )
+        .with_panel(
+            _lines(
+                "Time to the answer of 99 in 100 jobs",
+                _quantile(0.99, "osteo_job_answer_seconds", "priority", "max"),
+                "{{priority}}",
+                "s",
+            )
+        )
         .with_panel(_lines("Jobs that wait", "max by (priority) (osteo_jobs_waiting)", "{{priority}}"))
         .with_panel(
             _lines(
@@ -56,6 +91,43 @@ def _service() -> Dashboard:
     )
 
 
+def _http() -> Dashboard:
+    return (
+        _empty("HTTP", "Which requests come, how many of them fail, and how long their answers take.")
+        .with_panel(
+            _lines(
+                "Requests a second, by route",
+                "sum by (route) (rate(osteo_http_requests_total[$__rate_interval]))",
+                "{{route}}",
+            )
+        )
+        .with_panel(
+            _lines(
+                "Share of requests that fail in the service (5xx)",
+                '(sum(rate(osteo_http_requests_total{status=~"5.."}[$__rate_interval])) or vector(0))'
+                " / sum(rate(osteo_http_requests_total[$__rate_interval]))",
+                "5xx",
+                "percentunit",
+            )
+        )
+        .with_panel(
+            _lines(
+                "Refusals a second, by type",
+                'sum by (type) (rate(osteo_refusals_total{job="osteo"}[$__rate_interval]))',
+                "{{type}}",
+            )
+        )
+        .with_panel(
+            _lines(
+                "Time of 19 in 20 answers, by route",
+                _quantile(0.95, "osteo_http_request_seconds", "route"),
+                "{{route}}",
+                "s",
+            )
+        )
+    )
+
+
 def _workers() -> Dashboard:
     return (
         _empty("Workers", "Which processes live, how fast they work and what they lose.")
@@ -68,7 +140,50 @@ def _workers() -> Dashboard:
             )
         )
         .with_panel(
+            _lines(
+                "Wait of 19 in 20 jobs for a worker",
+                _quantile(0.95, "osteo_job_queue_seconds", "priority"),
+                "{{priority}}",
+                "s",
+            )
+        )
+        .with_panel(
+            _lines(
+                "Time of 19 in 20 analyses", _quantile(0.95, "osteo_job_analysis_seconds"), "analysis", "s"
+            )
+        )
+        .with_panel(
+            _lines(
+                "Radiographs in one run of the model",
+                "sum(rate(osteo_batch_size_sum[$__rate_interval]))"
+                " / sum(rate(osteo_batch_size_count[$__rate_interval]))",
+                "mean",
+            )
+        )
+        .with_panel(
             _lines("Analyses handed back in an hour", "max(increase(osteo_attempts_lost_total[1h]))", "lost")
+        )
+        .with_panel(
+            _lines(
+                "Analyses in an hour that ended in an error of the service",
+                "sum(increase(osteo_attempts_broken_total[1h]))",
+                "broken",
+            )
+        )
+        .with_panel(
+            _lines(
+                "Memory of a worker",
+                'max by (role) (process_resident_memory_bytes{job="osteo-workers"})',
+                "{{role}}",
+                "bytes",
+            )
+        )
+        .with_panel(
+            _lines(
+                "Processors that workers use",
+                'sum by (role) (rate(process_cpu_seconds_total{job="osteo-workers"}[$__rate_interval]))',
+                "{{role}}",
+            )
         )
         .with_panel(
             _lines(
@@ -93,6 +208,21 @@ def _callbacks() -> Dashboard:
         )
         .with_panel(
             _lines("Jobs under analysis, or owed a callback", "osteo:jobs_pending_not_waiting", "jobs")
+        )
+        .with_panel(
+            _lines(
+                "Calls of receivers, a second",
+                "sum by (outcome) (rate(osteo_delivery_seconds_count[$__rate_interval]))",
+                "{{outcome}}",
+            )
+        )
+        .with_panel(
+            _lines(
+                "Time of 19 in 20 calls",
+                _quantile(0.95, "osteo_delivery_seconds", "outcome"),
+                "{{outcome}}",
+                "s",
+            )
         )
         .with_panel(_lines("Receivers that fail", "max by (state) (osteo_receivers)", "{{state}}"))
         .with_panel(_lines("Receivers not called for now", "max(osteo_receivers_paused)", "paused"))
@@ -135,7 +265,73 @@ def _readings() -> Dashboard:
                 "{{kind}}",
             )
         )
+        .with_panel(
+            _lines(
+                "Notices to readers in a day",
+                "sum by (kind, outcome) (increase(osteo_reading_notices_total[1d]))",
+                "{{kind}} {{outcome}}",
+            )
+        )
     )
+
+
+def _model() -> Dashboard:
+    return (
+        _empty("Model", "Which model runs, what it answers, and what it warns of or refuses.")
+        .with_panel(
+            _lines(
+                "Inference workers, by model",
+                "count by (name, version) (osteo_model_info)",
+                "{{name}} {{version}}",
+            )
+        )
+        .with_panel(
+            _lines(
+                "Results a second, by finding",
+                "sum by (finding) (rate(osteo_results_total[$__rate_interval]))",
+                "{{finding}}",
+            )
+        )
+        .with_panel(
+            _lines(
+                "Share of results of a day that are indeterminate",
+                'sum(increase(osteo_results_total{finding="indeterminate"}[1d]))'
+                " / sum(increase(osteo_results_total[1d]))",
+                "indeterminate",
+                "percentunit",
+            )
+        )
+        .with_panel(
+            _lines(
+                "Share of results of a day up to each probability",
+                "sum by (le) (increase(osteo_result_probability_bucket[1d]))"
+                " / ignoring(le) group_left sum(increase(osteo_result_probability_count[1d]))",
+                "up to {{le}}",
+                "percentunit",
+            )
+        )
+        .with_panel(
+            _lines(
+                "Warnings in the results of a day",
+                "sum by (type) (increase(osteo_warnings_total[1d]))",
+                "{{type}}",
+            )
+        )
+        .with_panel(
+            _lines(
+                "Radiographs that inference refused in a day",
+                'sum by (type) (increase(osteo_refusals_total{job="osteo-workers"}[1d]))',
+                "{{type}}",
+            )
+        )
+    )
+
+
+def _quantile(share: float, histogram: str, by: str = "", over: str = "sum") -> str:
+    """The value below which this share of a histogram lies, by a label."""
+    labels = f"{by}, le" if by else "le"
+    rate = f"rate({histogram}_bucket[$__rate_interval])"
+    return f"histogram_quantile({share}, {over} by ({labels}) ({rate}))"
 
 
 def _empty(title: str, description: str) -> Dashboard:
@@ -165,7 +361,9 @@ def _lines(title: str, expression: str, legend: str, unit: str = "short") -> tim
     )
 
 
-def _number(title: str, expression: str, least: float = 0, most: float | None = None) -> stat.Panel:
+def _number(
+    title: str, expression: str, least: float = 0, most: float | None = None, unit: str = "short"
+) -> stat.Panel:
     """A number that is green from `least` to `most`, and red elsewhere."""
     steps = [Threshold(color="red", value=None), Threshold(color="green", value=least)]
     if most is not None:
@@ -174,6 +372,7 @@ def _number(title: str, expression: str, least: float = 0, most: float | None = 
         stat.Panel()
         .title(title)
         .datasource(SOURCE)
+        .unit(unit)
         .thresholds(ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps(steps))
         .graph_mode(BigValueGraphMode.NONE)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))

@@ -6,6 +6,8 @@ from contextlib import suppress
 from jobs.lifecycle.compare_and_set import change_job
 from jobs.models.shadow_scores import ShadowScores
 from jobs.reading.readings import Readings
+from jobs.reading.states import CancelReason
+from jobs.reading.withdrawal import cancel_open
 from jobs.record.errors import IllegalMove, NotStored
 from jobs.record.ids import is_id
 from jobs.record.job import LEFTOVER_GRACE, Job, now
@@ -30,9 +32,13 @@ def delete(job_id: str, ledger: Ledger) -> None:
 
 
 def erase_deleted(tombstone: Job, ledger: Ledger) -> None:
-    """Erase all that belongs to a tombstone: the jobs of a study first, because its marker leads to them."""
+    """Erase all that belongs to a tombstone: the jobs of a study first, because its marker leads to them.
+
+    The client is told of readings that were open, by an event that has ids and times alone.
+    """
     _delete_all(tombstone.members, ledger)
     if is_id("job", tombstone.id):
+        cancel_open(tombstone.id, CancelReason.JOB_DELETED, ledger, None)
         Readings(ledger).erase_of(tombstone.id)
         ShadowScores(ledger).erase_of(tombstone.id)
     ledger.erase(tombstone)

@@ -1,4 +1,4 @@
-"""Requests the reading that a job asks for, and settles a job only once its reading is requested."""
+"""Requests the reading that a job asks for, or cancels it. Only then is a job settled."""
 
 from contextlib import suppress
 from datetime import timedelta
@@ -8,6 +8,7 @@ from jobs.reading.policy import Policies
 from jobs.reading.reading import DUE_SECONDS
 from jobs.reading.readings import Readings
 from jobs.reading.states import Wish
+from jobs.reading.withdrawal import withdraw_readings
 from jobs.record.errors import NotStored
 from jobs.record.job import Job
 from jobs.redis.queue import JobQueue
@@ -17,8 +18,10 @@ from jobs.store.ledger import Ledger
 def request_reading(job: Job, ledger: Ledger, queue: JobQueue) -> None:
     """Request the reading of this job that its wish, its client's policy and its result ask for, once.
 
+    Of a job that no person is to read, or can, the open readings are canceled instead.
     Raises StoreUnavailable and QueueUnavailable: the sweeper then tries again.
     """
+    withdraw_readings(job, ledger, queue)
     if job.reading is None:
         return
     policy = Policies(ledger.records).of(job.client)

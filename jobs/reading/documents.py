@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict, cast
 from jobs.reading.disagreement import Disagreement
 from jobs.reading.reading import Reading
 from jobs.reading.report import Report, Site
-from jobs.reading.states import Mode, ReadingState, Wish
+from jobs.reading.states import CancelReason, Mode, ReadingState, Wish
 from jobs.record.documents import MOMENT
 from jobs.record.job import moment_text
 from jobs.record.states import Priority
@@ -71,6 +71,12 @@ class ReadingDocument(TypedDict):
     report: Annotated[Report | None, "The report as it was signed last; null before."]
     reports: Annotated[list[SignedReport], "All signed versions, first to last."]
     returned: Return | None
+    canceled_because: NotRequired[
+        Annotated[
+            CancelReason,
+            "Of a canceled reading. `job_deleted` stands in no answer: the reading is deleted with its job.",
+        ]
+    ]
     arbitrates: Annotated[str | None, "The id of the reading whose disagreement this one decides."]
     history: list[HistoryEntry]
     draft: NotRequired[Annotated[dict[str, Any] | None, "Its reader alone sees it."]]
@@ -80,7 +86,7 @@ class ReadingDocument(TypedDict):
 def reading_document(reading: Reading, at: datetime, base_url: str) -> ReadingDocument:
     """Return the public JSON of a reading, with links below `base_url`. It has no draft."""
     signed = bool(reading.reports)
-    return {
+    made: ReadingDocument = {
         "id": reading.id,
         "job": reading.job,
         "state": reading.state,
@@ -105,6 +111,9 @@ def reading_document(reading: Reading, at: datetime, base_url: str) -> ReadingDo
         "history": [{"type": entry["type"], "at": entry["at"]} for entry in reading.history],
         "links": links_of_reading(reading.id, reading.job, base_url),
     }
+    if reading.canceled_because:
+        made["canceled_because"] = CancelReason(reading.canceled_because)
+    return made
 
 
 def links_of_reading(reading_id: str, job_id: str, base_url: str) -> dict[str, str]:

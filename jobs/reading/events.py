@@ -40,10 +40,11 @@ class ReadingEvent(TypedDict):
     data: ReadingEventData
 
 
-def tell(reading: Reading, ledger: Ledger, queue: JobQueue) -> None:
+def tell(reading: Reading, ledger: Ledger, queue: JobQueue | None) -> None:
     """Store an event, with a callback that is due, for each change that has none yet.
 
-    The same change gives the same event at any time. Raises StoreUnavailable.
+    The same change gives the same event at any time. Without a `queue` the sweeper feeds them to delivery.
+    Raises StoreUnavailable.
     """
     if reading.callback_url is None:
         return
@@ -51,8 +52,9 @@ def tell(reading: Reading, ledger: Ledger, queue: JobQueue) -> None:
         event = _event(reading, number)
         if event and not ledger.objects.exists(image_key(event)):
             ledger.accept(event, b"")
-    with suppress(QueueUnavailable):  # The sweeper feeds them.
-        queue.feed_deliveries(reading.client)
+    if queue:
+        with suppress(QueueUnavailable):  # The sweeper feeds them.
+            queue.feed_deliveries(reading.client)
 
 
 def _event(reading: Reading, number: int) -> Job | None:

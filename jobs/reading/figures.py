@@ -13,6 +13,7 @@ def shown(reading: Reading) -> ReadingShown:
     signed = at.get("signed")
     return ReadingShown(
         id=reading.id,
+        client=reading.client,
         version=reading.version,
         priority=reading.priority,
         requested_at=reading.requested_at.timestamp(),

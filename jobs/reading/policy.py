@@ -3,8 +3,9 @@
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
+from jobs.reading.reading import no_reading_because
 from jobs.reading.states import Mode, Wish
 from jobs.record.job import Job
 from jobs.record.states import State
@@ -12,6 +13,8 @@ from jobs.store.recent import Recent
 from jobs.store.records import Records
 
 _PREFIX = "reading-policies/"
+MOST_OPEN = (1, 10_000)
+"""Range of the most open readings of a client. A group's queue is listed as far."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +27,15 @@ class ReadingPolicy:
     """That of a submission that names none. Intake writes it into the job."""
     sample: float = 0.0
     """Share of the jobs with the wish `sample` that are read, from 0 to 1."""
+    most_open: int = 500
+    """Open readings beyond which no further one is requested. A group's worklist shows as many."""
+    training: bool = True
+    """Whether a job's `training_use` may be `allowed`."""
 
     def asks_for(self, job: Job) -> bool:
         """Return whether this job is to be read, as its wish and its result say."""
         wish = Wish(job.reading["wish"]) if job.reading else Wish.NONE
-        if not self.groups or wish is Wish.NONE or job.state in (State.CANCELED, State.ERASED):
+        if not self.groups or wish is Wish.NONE or job.state is State.ERASED or no_reading_because(job):
             return False
         if wish is Wish.REQUESTED:
             return True
@@ -73,7 +80,9 @@ class Policies:
 
 def _policy(record: bytes) -> ReadingPolicy:
     raw = json.loads(record)
-    return ReadingPolicy(tuple(raw["groups"]), Mode(raw["mode"]), Wish(raw["wish"]), raw["sample"])
+    known = {f.name: raw[f.name] for f in fields(ReadingPolicy) if f.name in raw}
+    typed = {"groups": tuple(raw["groups"]), "mode": Mode(raw["mode"]), "wish": Wish(raw["wish"])}
+    return ReadingPolicy(**known | typed)
 
 
 def _drawn(job_id: str) -> float:

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from jobs.reading.states import MOVES, Mode, ReadingState, Wish
+from jobs.reading.states import MOVES, CancelReason, Mode, ReadingState, Wish
 from jobs.record.errors import IllegalMove
-from jobs.record.job import moment_text
-from jobs.record.states import Priority
+from jobs.record.job import Job, moment_text
+from jobs.record.states import Priority, State
 
 CLAIM_LASTS = timedelta(minutes=30)
 """Time after which a claim lapses in which no draft was saved."""
@@ -57,6 +57,8 @@ class Reading:
     """Every signed version: `number`, `report`, `reason`, `at`, `reader`, `reader_name`, `jws`."""
     disagreement: dict[str, Any] | None = None
     returned: dict[str, Any] | None = None
+    canceled_because: str | None = None
+    """A CancelReason, once it is canceled."""
     arbitrates: str | None = None
     """The reading whose disagreement this one decides."""
     excluded: tuple[str, ...] = ()
@@ -134,9 +136,9 @@ class Reading:
         why = {"reason": reason, "text": text, "at": moment_text(now), "reader": self.reader}
         return replace(self._moved(ReadingState.RETURNED, "returned", now, self.reader), returned=why)
 
-    def canceled(self, now: datetime) -> "Reading":
-        """Return the reading as canceled by its client."""
-        return self._moved(ReadingState.CANCELED, "canceled", now, None)
+    def canceled(self, now: datetime, because: CancelReason = CancelReason.CLIENT) -> "Reading":
+        """Return the reading as canceled."""
+        return self._moved(ReadingState.CANCELED, "canceled", now, None, canceled_because=because)
 
     def expired(self, now: datetime) -> "Reading":
         """Return the reading as expired."""
@@ -154,6 +156,11 @@ class Reading:
     def overdue(self, at: datetime) -> bool:
         """Whether it is still open after its due time."""
         return self.state.open and self.due_at <= at
+
+    @property
+    def changed_at(self) -> datetime:
+        """When it changed last: of a reading that is not open, when it ended or was amended."""
+        return datetime.fromisoformat(self.history[-1]["at"])
 
     def lapses_at(self) -> datetime | None:
         """Return when its claim lapses unless its reader saves a draft; None without a claim."""
@@ -187,3 +194,15 @@ class Reading:
     def _noted(self, event: str, now: datetime, reader: str | None, **more: Any) -> "Reading":
         entry = {"type": event, "at": moment_text(now), "reader": reader, **more}
         return replace(self, version=self.version + 1, history=(*self.history, entry))
+
+
+def no_reading_because(job: Job) -> CancelReason | None:
+    """Return why no person is to read this job, or can; None where one can, whatever the model said.
+
+    A job that failed otherwise, or expired, has an image that a reader may open.
+    """
+    if job.state is State.CANCELED:
+        return CancelReason.JOB_CANCELED
+    if job.error and job.error["type"] == "unreadable-image":
+        return CancelReason.IMAGE_UNREADABLE
+    return None

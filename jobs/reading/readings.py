@@ -199,6 +199,12 @@ class Readings:
         times = [reading.due_at, reading.due_at + KEPT_OPEN, reading.lapses_at()]
         return min((time for time in times if time and time > at), default=at + FOLLOW_UP)
 
+    def check_soon(self, job_id: str) -> None:
+        """Have the sweeper check the open readings of a job that is about to end, or has just ended."""
+        for reading in self.of_job(job_id):
+            if reading.state.open:
+                self._follow_up(reading, now() + FOLLOW_UP)
+
     def note_seen(self, job_id: str, reader_id: str) -> None:
         """Write down that this reader has seen the model's answer to the job."""
         if not self.has_seen(job_id, reader_id):

@@ -17,7 +17,7 @@ class ReadingState(StrEnum):
     RETURNED = "returned"
     """Its reader gave it back to the client, with a reason. Final."""
     CANCELED = "canceled"
-    """Its client canceled it. Final."""
+    """Its client canceled it or its job, or no reader can see the image. Final."""
     EXPIRED = "expired"
     """No reader signed it in time. Final."""
 
@@ -25,6 +25,19 @@ class ReadingState(StrEnum):
     def open(self) -> bool:
         """Whether a reader has still to work on it."""
         return self in (ReadingState.REQUESTED, ReadingState.CLAIMED)
+
+
+class CancelReason(StrEnum):
+    """Why a reading was canceled."""
+
+    CLIENT = "client"
+    """Its client canceled it."""
+    JOB_CANCELED = "job_canceled"
+    """Its client canceled the job."""
+    JOB_DELETED = "job_deleted"
+    """The job was deleted, with the radiograph."""
+    IMAGE_UNREADABLE = "image_unreadable"
+    """The image does not decode: no reader can see it."""
 
 
 class Mode(StrEnum):

@@ -84,7 +84,9 @@ class Job:
     reading: dict[str, Any] | None = None
     """When a person is to read it, as the client wished: `wish`, `due_seconds`, `question`."""
     training_use: str | None = None
-    """`allowed` where the client allows that models learn from it."""
+    """`allowed` where its client allowed at its submission that models learn from it."""
+    consent_reference: str | None = None
+    """Its client's reference to the consent. It may name a patient: no log, callback or export has it."""
     model: str | None = None
     """The bundle that a canary has assigned it to, by its digest. None for the model that is active."""
     announces: dict[str, Any] | None = None

@@ -7,6 +7,7 @@ of a job. They are lost and rebuilt with the view. Their keys are `line:<priorit
 
 import time
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 
 from redis import Redis
@@ -27,6 +28,17 @@ DRAIN_BUCKET, DRAIN_BUCKETS = 10, 6
 
 _MESSAGE_GRACE = 5
 """Seconds for which a message may be on its way between broker and worker."""
+
+
+@dataclass(frozen=True)
+class ClientQueue:
+    """The waiting jobs of one client and priority: how many, and since when the first waits."""
+
+    client: str
+    priority: Priority
+    count: int
+    since: float
+    """In seconds since the epoch."""
 
 
 class ClientQueues:
@@ -96,6 +108,19 @@ class ClientQueues:
     def all(self) -> list[tuple[str, Priority]]:
         """Return the clients with waiting jobs, each with the priority."""
         return self._clients("lines")
+
+    def by_client(self) -> list["ClientQueue"]:
+        """Return each queue in which jobs wait, the one that has waited longest first."""
+        queues = self.all()
+        with translated(self.redis):
+            pipe = self.redis.pipeline(transaction=False)
+            for client, priority in queues:
+                pipe.zcard(client_queue_key(client, priority))
+                pipe.zrange(client_queue_key(client, priority), 0, 0, withscores=True)
+            answers = pipe.execute()
+        found = zip(queues, answers[::2], answers[1::2], strict=True)
+        waiting = [ClientQueue(*queue, count, first[0][1]) for queue, count, first in found if first]
+        return sorted(waiting, key=lambda queue: queue.since)
 
     def unfed(self) -> list[tuple[str, Priority]]:
         """Return the clients whose queues have changed since `next_jobs`, each with the priority."""

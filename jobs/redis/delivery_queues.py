@@ -44,6 +44,18 @@ class CallSlot:
     token: str
 
 
+@dataclass(frozen=True)
+class DeliveryQueue:
+    """The callbacks that wait for one receiver of one client: how many, and when the first is due."""
+
+    client: str
+    origin: str
+    """`PROBES` stands for the client's test events."""
+    count: int
+    due: float
+    """In seconds since the epoch."""
+
+
 class DeliveryQueues:
     """All delivery queues. Every method raises QueueUnavailable where Redis does not answer."""
 
@@ -73,6 +85,26 @@ class DeliveryQueues:
         with translated(self._redis):
             found: Any = self._redis.zrangebyscore("callbacks", "-inf", time.time())
         return [client.decode() for client in found]
+
+    def by_receiver(self) -> list["DeliveryQueue"]:
+        """Return each queue in which callbacks wait, the one that is due first at the top."""
+        with translated(self._redis):
+            clients: Any = self._redis.zrange("callbacks", 0, -1)
+            pipe = self._redis.pipeline(transaction=False)
+            for client in clients:
+                pipe.zrange(receivers_key(client.decode()), 0, -1)
+            keys = [
+                (client.decode(), origin.decode())
+                for client, origins in zip(clients, pipe.execute(), strict=True)
+                for origin in origins
+            ]
+            for key in keys:
+                pipe.zcard(delivery_queue_key(*key))
+                pipe.zrange(delivery_queue_key(*key), 0, 0, withscores=True)
+            answers = pipe.execute()
+        found = zip(keys, answers[::2], answers[1::2], strict=True)
+        queues = [DeliveryQueue(*key, count, first[0][1]) for key, count, first in found if first]
+        return sorted(queues, key=lambda queue: queue.due)
 
     def begin(self, item: str, process: str, seconds: float) -> CallSlot | None:
         """Hold the call slot of `item` for at most `seconds`, and return it.

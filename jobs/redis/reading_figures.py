@@ -18,6 +18,7 @@ from jobs.redis.script import script
 BUCKETS = (300, 900, 1_800, 3_600, 7_200, 14_400, 28_800, 86_400, 172_800, 604_800)
 """Upper bounds of the buckets of the turnaround, in seconds."""
 _LAST = "+Inf"
+_OPEN = "readings:open"
 _KEPT = 3_600
 """Seconds for which the version of a reading that ended is known, so that an older one is not shown again."""
 
@@ -27,6 +28,7 @@ class ReadingShown:
     """What the figures take of one version of a reading. Times are seconds since the epoch."""
 
     id: str
+    client: str
     version: int
     priority: Priority
     requested_at: float
@@ -62,18 +64,22 @@ class ReadingFigures:
         seconds = reading.turnaround
         with translated(self._redis):
             self._show(
-                keys=[f"reading:{reading.id}", waiting, due, overdue, "counts"],
+                keys=[f"reading:{reading.id}", waiting, due, overdue, "counts", _OPEN],
                 args=[
                     *(reading.id, reading.version, reading.requested_at, reading.due_at),
                     *(int(reading.waits), int(reading.open), int(reading.overdue), _KEPT, reading.priority),
                     *("" if seconds is None else seconds, _bucket(seconds or 0), reading.disagreement),
+                    reading.client,
                 ],
             )
 
     def hide(self, reading_id: str) -> None:
         """Forget a reading that was erased. What was counted of it stays."""
         with translated(self._redis):
+            members = [name for name, _ in self._redis.zscan_iter(_OPEN, f"* {reading_id}", 1000)]
             pipe = self._redis.pipeline()
+            if members:
+                pipe.zrem(_OPEN, *members)
             pipe.delete(f"reading:{reading_id}")
             for priority in Priority:
                 waiting, due, overdue = _keys(priority)
@@ -85,8 +91,15 @@ class ReadingFigures:
     def open(self) -> set[str]:
         """Return the ids of the readings that are shown as open."""
         with translated(self._redis):
-            found: Iterable[Any] = [self._redis.zrange(_keys(priority)[1], 0, -1) for priority in Priority]
-        return {reading_id.decode() for ids in found for reading_id in ids}
+            found: Iterable[Any] = self._redis.zrange(_OPEN, 0, -1)
+        return {member.decode().partition(" ")[2] for member in found}
+
+    def open_of(self, client: str) -> int:
+        """Return how many readings of this client are shown as open."""
+        with translated(self._redis):
+            # "!" is the first character after the space that ends a client's name.
+            count: Any = self._redis.zlexcount(_OPEN, f"[{client} ", f"({client}!")
+        return int(count)
 
     def by_priority(self, at: float) -> dict[Priority, PriorityFigures]:
         """Return the figures of each priority at this time."""

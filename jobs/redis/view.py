@@ -16,6 +16,7 @@ from jobs.record.job import Job
 from jobs.record.job_json import job_from_json, job_to_json
 from jobs.record.states import Kind, State
 from jobs.redis.agenda import Agenda, check_at
+from jobs.redis.answer_times import answer_time
 from jobs.redis.client import connect, translated
 from jobs.redis.client_queues import ClientQueues, client_queue_key, drained_key, window_key
 from jobs.redis.delivery_queues import DeliveryQueues, delivery_queue_key, receivers_key
@@ -106,7 +107,7 @@ class View:
                     *(job.id, job.version, job_to_json(job), self._seconds, waits_since, job.client),
                     *(job.state, int(_counts(job)), job.delivery, origin, due),
                     *(job.priority, check_at(job), runner or "", job.study or ""),
-                    next_task_id(job),
+                    *(next_task_id(job), *answer_time(job)),
                 ],
             )
 
@@ -114,7 +115,8 @@ class View:
         """Return counts since Redis was wiped last, by name.
 
         `ended:<state>`: jobs that ended. `delivery:<outcome>`: callbacks that ended. `lost`: attempts lost.
-        `reading-...`: those of jobs.redis.reading_figures. `shadow-...`: those of jobs.redis.shadow_queue.
+        `answer...`: those of jobs.redis.answer_times. `reading-...`: those of jobs.redis.reading_figures.
+        `shadow-...`: those of jobs.redis.shadow_queue.
         """
         with translated(self.redis):
             counts: Any = self.redis.hgetall("counts")

@@ -104,6 +104,17 @@ class Objects:
         """
         with _translated(f"bucket {self._bucket}"):
             self._client.list_objects_v2(Bucket=self._bucket, Prefix="pending/", MaxKeys=1)
+        self._check_write()
+
+    def takes_writes(self) -> bool:
+        """Return whether the last write succeeded; `check` says when one is tried."""
+        try:
+            self._check_write()
+        except (StoreUnavailable, StoreRefused):
+            return False
+        return True
+
+    def _check_write(self) -> None:
         if time.monotonic() >= self._writable_until:
             # Only a write shows that the disk is full, or that the credentials may only read.
             self.put("check", b"")

@@ -18,6 +18,7 @@ from typing import Any
 
 from PIL import Image
 
+from model.decode.dicom_patient import patient_of
 from model.decode.image import ImageError, Limits, Radiograph, decode, decode_values
 from model.decode_processes.wire import receive, send
 from model.overlay import draw_overlay
@@ -120,12 +121,17 @@ def _preview(data: bytes, limits: Limits, _: dict[str, Any]) -> Reply:
     return {}, draw_preview(data, limits)
 
 
+def _patient(data: bytes, _: Limits, __: dict[str, Any]) -> Reply:
+    return {"patient": patient_of(data)}, b""
+
+
 _TASKS: dict[str, Callable[[bytes, Limits, dict[str, Any]], Reply]] = {
     "facts": _facts,
     "pixels": _pixels,
     "values": _values,
     "overlay": _overlay,
     "preview": _preview,
+    "patient": _patient,
 }
 
 

@@ -109,6 +109,12 @@ class Decoders:
         _, drawn = self._ask({"task": "preview"}, data, client, _MOST_DRAWN)
         return drawn
 
+    def patient(self, data: bytes, client: str) -> tuple[str, str] | None:
+        """Read whose picture a DICOM file is: see model.decode.dicom_patient."""
+        reply, _ = self._ask({"task": "patient"}, data, client, 0)
+        found = reply["patient"]
+        return (str(found[0]), str(found[1])) if found else None
+
     def _ask(self, header: dict[str, Any], data: bytes, client: str, most: int) -> Answer:
         try:
             with self._slots.hold(client, self._wait_seconds):

@@ -61,6 +61,19 @@ def test_submissions_and_reads_are_in_the_audit_log(api: Api, audit, ledger, key
     ]
 
 
+def test_a_poll_is_written_once_an_hour_for_each_key(api: Api, audit, ledger, key):
+    since, reader = now(), Keys(api.records).create("audited", [Scope.READ])
+    job = submit(api, key)
+    for _ in range(3):
+        api.request("GET", f"/v1/jobs/{job}", key=key)
+        api.request("GET", f"/v1/jobs/{job}", key=reader)
+        api.request("GET", f"/v1/jobs/{job}/result", key=key)
+    found = acts(audit, ledger, since)
+    assert found.count(("getJob", id_of(key), job, 200)) == 1
+    assert found.count(("getJob", id_of(reader), job, 200)) == 1
+    assert not [act for act in found if act[0] == "getResult"], "409 gives nothing out"
+
+
 def test_a_submission_costs_the_object_store_nothing_more(api: Api, key):
     api.request("GET", "/v1/jobs", key=key)  # the first use is recorded
     before = set(api.objects.keys(""))

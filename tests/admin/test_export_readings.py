@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,14 @@ from PIL import Image
 from admin.export_folder import HELD_OUT, OtherFolder
 from admin.export_readings import export_readings
 from jobs.lifecycle.deletion import delete
+from jobs.reading.policy import Policies
 from jobs.reading.readings import Readings
 from jobs.record.errors import StoreUnavailable
 from jobs.record.job import ImageFacts, Job, now
 from jobs.redis.queue import JobQueue
 from jobs.settings import Settings
 from jobs.store.audit import Audit
+from jobs.store.consents import Consents
 from jobs.store.ledger import Ledger
 from jobs.store.stores import Stores
 from model.decode.image import decode
@@ -30,7 +32,7 @@ from stack.part import ROOT
 from tests import pictures
 from tests.api.conftest import RESULT
 from tests.conftest import SIGNING_KEY, a_job, a_study
-from tests.jobs.reading.signed import amend, claimed, sign
+from tests.jobs.reading.signed import POLICY, amend, claimed, sign
 from tests.training.collections_of_xrays import pixels_of
 from training.collect import REPORT, collect
 
@@ -159,7 +161,78 @@ def test_a_deleted_job_is_listed_as_revoked_and_its_image_removed(export, ledger
     assert [Path(entry.image).name for entry in collect([folder], run_folder)] == [left.name]
     revoked = json.loads((run_folder / REPORT).read_text())["revoked"]
     assert len(revoked) == len(LEARNED_JOBS) - 1
-    assert {Path(image).name for image in revoked} < gone.keys()
+    assert {Path(one["image"]).name: one["why"] for one in revoked}.items() < gone.items()
+
+
+def test_revoked_consent_is_listed_with_its_reason_by_collect(export, ledger, tmp_path):
+    folder, run_folder = tmp_path / "readings", tmp_path / "run"
+    jobs = [stored(ledger, number, consent_reference=f"Jane-{number}") for number in LEARNED_JOBS]
+    for job in jobs:
+        sign(ledger, claimed(ledger, job), "no_fracture")
+    assert export(folder)["exported"] == 3
+    assert all(row["consent"] and "Jane" not in row["consent"] for row in labels(folder))
+    collect([folder], run_folder)
+    Consents(ledger.records).put(jobs[0], False, None, now())
+    report = export(folder)
+    assert (report["exported"], report["left_out"]) == (2, {"the consent was revoked": 1})
+    command = (sys.executable, "-m", "training.collect", str(folder), "--run", str(run_folder))
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stderr
+    assert said.count(": the consent was revoked\n") == 1
+    Policies(ledger.records).put("clinic", replace(POLICY, training=False))
+    assert export(folder)["exported"] == 0
+    reasons = [row["why"] for row in table(folder / "revoked.csv")]
+    assert sorted(reasons) == ["forbidden by the client's policy"] * 2 + ["the consent was revoked"]
+
+
+def test_consent_that_was_given_later_lets_a_job_be_exported(export, ledger, tmp_path):
+    job = stored(ledger, 1, training_use=None)
+    sign(ledger, claimed(ledger, job))
+    assert export(tmp_path)["left_out"] == {"not allowed": 1}
+    Consents(ledger.records).put(job, True, "form-7", now())
+    assert export(tmp_path)["exported"] == 1
+
+
+def dicom_of(number: int, patient: str, **header: str) -> bytes:
+    array = pictures.gray()
+    array[:40, number : number + 20] = 255 - 5 * number
+    return pictures.dicom(array, PatientName="Doe^Jane", PatientID=patient, **header)
+
+
+def of_patient(ledger: Ledger, number: int, patient: str, client: str = "clinic", **header: str) -> Job:
+    image = dicom_of(number, patient, **header)
+    facts = ImageFacts(sha256="a" * 64, width=128, height=96, format="DICOM", size=len(image))
+    job = a_job(
+        client=client,
+        id=f"job_01KB0000000000000000000{number:03d}",
+        image=facts,
+        training_use="allowed",
+        result=RESULT,
+    )
+    ledger.accept(job, image)
+    sign(ledger, claimed(ledger, job), "no_fracture")
+    return job
+
+
+def test_pictures_of_one_patient_stay_on_one_side(export, ledger, tmp_path, monkeypatch):
+    for number in (1, 2, 3, 4):
+        of_patient(ledger, number, "P-4711")
+    of_patient(ledger, 5, "P-4711", IssuerOfPatientID="elsewhere")
+    of_patient(ledger, 6, "P-4711", client="another")
+    of_patient(ledger, 7, "")
+    export(tmp_path)
+    before = {row["image"]: row["group"] for row in labels(tmp_path)}
+    groups = list(before.values())
+    assert sorted(groups.count(group) for group in set(groups)) == [1, 1, 1, 4]
+    told = b"".join(files(tmp_path).values())
+    assert b"4711" not in told
+    with monkeypatch.context() as patched:
+        patched.setattr("model.decode_processes.pool.Decoders.patient", None)  # It is known by now.
+        export(tmp_path)
+    of_patient(ledger, 8, "P-4711")
+    of_patient(ledger, 9, "")
+    export(tmp_path)
+    after = {row["image"]: row["group"] for row in labels(tmp_path)}
+    assert before.items() < after.items(), "no group moves to another side"
 
 
 def test_a_label_that_is_certain_again_is_revoked_no_more(export, ledger, tmp_path):

@@ -18,6 +18,7 @@ from api.openapi.parameters import HEADERS
 from api.results.pixels import AT_ONCE_OF_ONE
 from api.routes.job_list import MOST_A_PAGE
 from api.routes.waiting import LONGEST
+from jobs.reading.policy import ReadingPolicy
 from jobs.record.events import EVENTS, JOB_EVENTS, STUDY_EVENTS
 from jobs.record.states import SEEN, Delivery
 from jobs.record.study import MOST_IMAGES
@@ -55,7 +56,10 @@ FIXED = {
     "bytes of a JSON body": MOST_BYTES,
 }
 """The limits that no setting changes."""
-CHANGED = {f.metadata["env"]: f.default for f in fields(Settings) if f.default is not MISSING}
+CHANGED = {
+    "python -m admin.reading_policy CLIENT --open": ReadingPolicy().most_open,
+    **{f.metadata["env"]: f.default for f in fields(Settings) if f.default is not MISSING},
+}
 
 
 @pytest.fixture(scope="module")

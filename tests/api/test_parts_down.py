@@ -1,6 +1,7 @@
 """Tests the API while a part of the service does not answer, or is full."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -124,6 +125,31 @@ def test_readiness_writes_once_a_minute_and_again_once_a_write_has_failed(settin
     allowed[0] = True
     assert client.get("/health/ready").status_code == 200
     assert len(puts) == 5
+
+
+def takes_writes(client: FlaskClient) -> str:
+    """Return the value of the gauge."""
+    (line,) = re.findall(r"^osteo_object_store_takes_writes (.*)$", client.get("/metrics").text, re.MULTILINE)
+    return line
+
+
+def test_metrics_tell_of_a_store_that_answers_and_refuses_writes(settings, ledger, queue, keys):
+    client, bucket, allowed = client_of(settings, ledger, queue, keys), ledger.objects, [True]
+    Stores.connect(settings).check()
+
+    def put(**_: object) -> tuple | None:
+        refused = {"Error": {"Code": "InsufficientStorage"}}
+        return None if allowed[0] else (AWSResponse("", 507, {}, None), refused)
+
+    bucket._client.meta.events.register("before-call.s3.PutObject", put)
+    assert takes_writes(client) == "1.0"
+    allowed[0] = False
+    with pytest.raises(StoreUnavailable):
+        bucket.put("image", b"radiograph")
+    assert takes_writes(client) == "0.0"
+    assert "osteo_object_store_up 1.0" in client.get("/metrics").text
+    allowed[0] = True
+    assert takes_writes(client) == "1.0"
 
 
 def test_a_misspelt_bucket_is_not_made_by_the_api(settings, ledger, queue, keys):

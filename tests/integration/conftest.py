@@ -4,12 +4,11 @@ import json
 import os
 import select
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ import urllib3
 from stack.addresses import free_ports
 from stack.parent import end_with_parent
 from stack.part import ROOT
-from stack.parts import METRICS_PORT, SHADOW, WORKERS
+from stack.parts import SHADOW
 from stack.receiver import Receiver
 
 SECONDS = 180
@@ -33,14 +32,12 @@ class Stack:
 
     process: "subprocess.Popen[str]"
     folder: Path
-    metrics_port: int = 0
-    """The first of the ports at which its workers serve their metrics; 0 where they serve none."""
 
     def metrics(self, role: str) -> str:
         """What a role says of itself: the API at its own port."""
         if role == "api":
             return self.request("GET", "/metrics").data.decode()
-        url = f"http://127.0.0.1:{self.metrics_port + WORKERS.index(role)}/metrics"
+        url = f"http://{self.ready['metrics'][role]}/metrics"
         return urllib3.request("GET", url, timeout=60, retries=False).data.decode()
 
     @property
@@ -115,7 +112,7 @@ def launch(folder: Path, **environment: str) -> Stack:
         # A test run that is killed leaves no stack behind.
         preexec_fn=end_with_parent(),
     )
-    return Stack(process, folder, int(environment.get(METRICS_PORT, 0)))
+    return Stack(process, folder)
 
 
 def await_ready(stack: Stack) -> None:
@@ -164,19 +161,8 @@ def processes_of(folder: Path) -> dict[int, str]:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    given = {METRICS_PORT: str(four_free_ports()), SHADOW: "1"}
-    with running(tmp_path_factory.mktemp("stack"), **given) as stack:
+    with running(tmp_path_factory.mktemp("stack"), **{SHADOW: "1"}) as stack:
         yield stack
-
-
-def four_free_ports() -> int:
-    """The first of four ports, one after the other, at which no program listens."""
-    while True:
-        (first,) = free_ports(1)
-        with suppress(OSError):
-            for port in (first + 1, first + 2, first + 3):
-                socket.create_server(("127.0.0.1", port)).close()
-            return first
 
 
 @pytest.fixture

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import chain, cycle
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -21,9 +22,10 @@ import urllib3
 from prometheus_client.parser import text_string_to_metric_families
 
 from stack.addresses import HOST, free_ports
-from stack.monitor import configure, watchers
+from stack.monitor import configure, watched_by, watchers
 from stack.parent import end_with_parent
 from stack.part import ROOT
+from stack.parts import WORKERS
 from stack.receiver import Receiver
 from tests.integration.conftest import Stack, await_that, processes_of, running
 from tests.monitoring import FOLDER, expressions, metrics_in, rules
@@ -99,12 +101,32 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="module")
+def load(stack: Stack) -> Iterator[None]:
+    """Jobs of both priorities with callbacks, and a request that is refused, one after the other."""
+    stop = Event()
+
+    def submit() -> None:
+        with Receiver(stack.webhook_secret) as receiver:
+            for priority in cycle(("stat", "routine")):
+                if stop.is_set():
+                    return
+                stack.settled(stack.submit(callback_url=receiver.url, priority=priority)["id"])
+                stack.request("GET", "/v1/jobs/none")
+
+    thread = Thread(target=submit)
+    thread.start()
+    yield
+    stop.set()
+    thread.join()
+
+
+@pytest.fixture(scope="module")
 def watch(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watch]:
     folder, ports, pager = tmp_path_factory.mktemp("monitor"), free_ports(2), Pager()
     configure(
         folder,
         {
-            "127.0.0.1:8000": stack.ready["api"].removeprefix("http://"),
+            **watched_by(stack.ready),
             "127.0.0.1:9093": f"{HOST}:{ports[1]}",
             "http://127.0.0.1:9095": pager.url,
         },
@@ -149,12 +171,13 @@ def test_every_metric_that_a_rule_or_panel_names_is_served(stack: Stack) -> None
 
 
 def served_by(stack: Stack) -> set[str]:
-    """The names of the samples that /metrics has now."""
-    families = text_string_to_metric_families(stack.request("GET", "/metrics").data.decode())
-    return {sample.name for family in families for sample in family.samples}
+    """The names of the samples that all roles have now."""
+    families = map(text_string_to_metric_families, map(stack.metrics, ("api", *WORKERS)))
+    return {sample.name for family in chain.from_iterable(families) for sample in family.samples}
 
 
 @pytest.mark.parametrize("expression", PANELS)
+@pytest.mark.usefixtures("load")
 def test_the_expression_of_a_panel_has_a_series(watch: Watch, expression: str) -> None:
     await_that(lambda: watch.series(expression.replace("$__rate_interval", "10s")) != [])
 
@@ -172,8 +195,11 @@ def test_monitor_watches_the_stack_on_loopback_until_it_is_stopped(stack: Stack)
         assert process.stdout.readline() == "ready\n"
         base = f"http://{HOST}:{ports[0]}/api/v1"
         await_that(lambda: get(f"{base}/targets")["activeTargets"] != [])
-        (target,) = get(f"{base}/targets")["activeTargets"]
-        assert target["scrapeUrl"] == f"{stack.ready['api']}/metrics"
+        watched = {target["scrapeUrl"] for target in get(f"{base}/targets")["activeTargets"]}
+        assert watched == {
+            f"{stack.ready['api']}/metrics",
+            *(f"http://{address}/metrics" for address in stack.ready["metrics"].values()),
+        }
         assert sum(len(group["rules"]) for group in get(f"{base}/rules")["groups"]) == len(RULES)
         await_that(lambda: get(f"{base}/alertmanagers")["activeAlertmanagers"] != [])
         (alertmanager,) = get(f"{base}/alertmanagers")["activeAlertmanagers"]

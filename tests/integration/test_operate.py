@@ -40,7 +40,7 @@ def test_the_commands_for_3_am_tell_what_a_well_stack_is(stack: Stack):
 
 def test_every_figure_that_the_page_names_is_served(stack: Stack):
     served = "".join(map(stack.metrics, ("api", *WORKERS)))
-    named = re.findall(r"`(osteo_[a-z_]+)[`{]", PAGE)
+    named = re.findall(r"`(osteo_(?!client_)[a-z_]+)[`{]", PAGE)
     assert len(named) > 8
     assert [name for name in named if f"# TYPE {name} " not in served] == []
 
@@ -55,7 +55,7 @@ def test_the_commands_for_keys_and_the_audit_log_run_as_printed(stack: Stack):
 
 
 def test_the_commands_for_readers_run_as_printed(stack: Stack):
-    (block,) = (text for text in BLOCKS if "admin.readers" in text)
+    (block,) = (text for text in BLOCKS if "admin.readers totp" in text)
     told = map(json.loads, pasted(block, stack).splitlines())
     made, listed, equipped, quiet, rotated, linked, *acts, disabled = told
     assert {document["id"] for document in (made, listed, equipped, quiet, rotated, linked, disabled)} == {
@@ -64,6 +64,14 @@ def test_the_commands_for_readers_run_as_printed(stack: Stack):
     assert made["otpauth"].startswith("otpauth://totp/")
     assert acts == []
     assert disabled["disabled_at"]
+
+
+def test_the_commands_for_an_operator_run_as_printed(stack: Stack):
+    (look,) = (text for text in BLOCKS if "osteo top" in text)
+    told = pasted(look.replace("http://127.0.0.1:8000", stack.ready["api"]), stack)
+    assert "inference 1   delivery 1   sweeper 1" in told
+    (block,) = (text for text in BLOCKS if "--groups operators" in text)
+    assert json.loads(pasted(block, stack))["groups"] == ["operators"]
 
 
 def test_the_command_for_the_story_of_a_job_runs_as_printed(stack: Stack):
@@ -134,7 +142,7 @@ def test_the_lines_that_make_secrets_make_all_that_compose_requires(file: str, t
 
 
 def test_every_block_of_the_page_is_run():
-    assert len(BLOCKS) == 8
+    assert len(BLOCKS) == 10
     assert PAGE.count("\n```") == 2 * (len(BLOCKS) + 2), (
         "and two queries, and the rights that tests/jobs/redis/test_peers.py gives"
     )

@@ -44,5 +44,5 @@ def test_a_new_reader_follows_the_page_to_a_signed_report(stack: Stack, tmp_path
     answer = stack.request("GET", f"/v1/jobs/{job}/readings")
     (reading,) = answer.json()["readings"]
     assert (reading["state"], reading["report"]["finding"]) == ("signed", "fracture")
-    assert reading["committed"]["blind"] is True
+    assert reading["committed"]["blind"] is False, "it sends X-rays for its client as well"
     assert reading["history"][-1]["type"] == "signed"

@@ -125,7 +125,7 @@ def test_a_stack_serves_restarts_its_parts_and_keeps_its_data(tmp_path: Path) ->
         ready = stack.ready
         assert set(ready) == {
             *("api", "flower", "flower_user", "flower_password", "s3", "redis", "api_key", "pids"),
-            *("reading_room", "reader_key", "totp_secret"),
+            *("reading_room", "reader_key", "totp_secret", "metrics"),
         }
         assert set(ready["pids"]) == PARTS
         assert (tmp_path / "ready.json").stat().st_mode & 0o777 == 0o600
@@ -141,6 +141,7 @@ def test_a_stack_serves_restarts_its_parts_and_keeps_its_data(tmp_path: Path) ->
         restarts_what_is_killed(stack, "api")
         job = stack.settled(stack.submit()["id"])
         assert job["state"] == "succeeded"
+        await_that(lambda: "SUCCESS" in str(tasks_in_flower(stack, job["id"])))
 
         assert stack.stop(signal.SIGINT) == 0
         out, err = stack.process.communicate()
@@ -156,6 +157,7 @@ def test_a_stack_serves_restarts_its_parts_and_keeps_its_data(tmp_path: Path) ->
         links = {name: link.replace(ready["api"], "") for name, link in job["links"].items()}
         again = stack.job(job["id"])
         assert again["result"] == job["result"]
+        await_that(lambda: "SUCCESS" in str(tasks_in_flower(stack, job["id"])))
         assert stack.request("GET", links["heatmap"]).data[:4] == b"\x89PNG"
 
         stack.process.kill()

@@ -61,7 +61,7 @@ def test_the_network_sees_what_the_pixel_path_yields(bundle: Bundle):
     )
     square = np.full((1, 64, 64, 1), -1.0, np.float32)
     place.crop(square[0, ..., 0])[:] = field.levels()[np.asarray(inner)] / 127.5 - 1
-    score = network.predict(square, verbose=0)[FRACTURE][0, 0]
+    score = network(square, training=False)[FRACTURE][0, 0]
     expected = calibrate(np.array(score), bundle.description.calibration)
     exact = Classifier.load(
         bundle.folder, ONNX_RUNTIME

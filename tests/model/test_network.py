@@ -27,7 +27,8 @@ def test_the_network_has_blocks_at_two_scales_of_resnet152v2_and_two_heads():
 
 def test_both_outputs_are_probabilities_of_the_right_shape():
     network = build(64, "ResNet50V2")
-    outputs = network.predict(np.random.default_rng(0).uniform(-1, 1, (3, 64, 64, 1)), verbose=0)
+    outputs = network(np.random.default_rng(0).uniform(-1, 1, (3, 64, 64, 1)), training=False)
+    outputs = {name: np.asarray(output) for name, output in outputs.items()}
     assert (outputs[FRACTURE].shape, outputs[WHERE].shape) == ((3, 1), (3, 4, 4, 1))
     for head in (FRACTURE, WHERE):
         assert ((outputs[head] > 0) & (outputs[head] < 1)).all()

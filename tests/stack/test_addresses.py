@@ -59,3 +59,10 @@ def test_servers_from_outside_take_the_place_of_the_own_ones() -> None:
 
 def test_no_two_parts_are_given_the_same_port() -> None:
     assert len(set(free_ports(50))) == 50
+
+
+def test_the_workers_metrics_have_ports_one_after_the_other_of_their_own() -> None:
+    first, second = free_ports(2)
+    addresses = Addresses.from_environment({"PORT": str(first), "FLOWER_PORT": str(second)})
+    row = {*range(addresses.metrics_port, addresses.metrics_port + 4)}
+    assert not row & {first, second, addresses.redis_port, addresses.s3_port}

@@ -28,12 +28,12 @@ def test_monitor_without_a_stack_says_so_and_leaves_no_folder(tmp_path: Path):
 
 
 def test_monitor_without_its_programs_says_what_to_install(tmp_path: Path):
-    (tmp_path / "ready.json").write_text(json.dumps({"api": "http://127.0.0.1:1"}))
+    (tmp_path / "ready.json").write_text(json.dumps({"api": "http://127.0.0.1:1", "metrics": {}}))
     ports = dict(zip(("PROMETHEUS_PORT", "ALERTMANAGER_PORT"), map(str, free_ports(2)), strict=True))
     told = refusal(tmp_path, PATH=str(tmp_path), **ports)
     assert "there is no prometheus-alertmanager. On Debian: apt-get install" in told
 
 
 def test_monitor_names_the_setting_of_a_port_that_is_none(tmp_path: Path):
-    (tmp_path / "ready.json").write_text(json.dumps({"api": "http://127.0.0.1:1"}))
+    (tmp_path / "ready.json").write_text(json.dumps({"api": "http://127.0.0.1:1", "metrics": {}}))
     assert "PROMETHEUS_PORT='none'" in refusal(tmp_path, PROMETHEUS_PORT="none")

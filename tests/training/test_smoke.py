@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,9 +17,11 @@ from tests.integration.conftest import running
 from training.evaluation.report import REPORT
 from training.evaluation.selection_plot import PICTURE
 from training.external import MEASURED as EXTERNAL
-from training.run.curves import CURVES
+from training.network.trained import TRAINED
+from training.run.curves import CURVES, HISTORY, VALIDATION, read_lines
 from training.select import SELECTION
 from training.synthetic_set import draw_wrist
+from training.train import CHECKPOINT
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +39,32 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_it_learns_the_drawn_wrists(run: Path):
+    first, *_, last = read_lines(run / HISTORY)
+    assert last["loss"] < 0.3 * first["loss"], "what it begins with knows drawn wrists a little"
     metrics = json.loads((run / MEASURED).read_text())
     assert metrics["test"]["auc"]["value"] > 0.95
     assert metrics["test"]["auc"]["n"] >= 40
     assert metrics["localisation"]["head"]["peak_hits"]["value"] > 0.5
+
+
+@pytest.mark.long
+def test_it_learns_them_from_random_weights_too(run: Path, tmp_path: Path):
+    again = tmp_path / "run"
+    shutil.copytree(run, again, ignore=shutil.ignore_patterns(CHECKPOINT, TRAINED, HISTORY, VALIDATION))
+    config = (ROOT / "training/configs/smoke.toml").read_text()
+    for taught, untaught in {
+        'begin = "model/bundle"': 'begin = ""',
+        "steps = 20\nwarmup_steps = 4": "steps = 150\nwarmup_steps = 15",
+        "trunk_rate = 0.0": "trunk_rate = 1.0",
+    }.items():
+        assert taught in config
+        config = config.replace(taught, untaught)
+    (again / "config.toml").write_text(config)
+    command = [sys.executable, "-m", "training.train", "--run", str(again)]
+    subprocess.run([*command, "--config", str(again / "config.toml")], cwd=ROOT, check=True)
+    first, *_, last = read_lines(again / VALIDATION)
+    assert first["auc"] < 0.8
+    assert last["auc"] > 0.95
 
 
 def test_every_figure_has_an_interval_in_card_report_and_bundle(run: Path):

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from model.network import FRACTURE, WHERE, build
 from training.batches.draw import Batch
 from training.network.backend import jit_compile
@@ -31,7 +33,16 @@ def compile_phase(config: Config, phase: Phase, blocks: bool = True, locate: boo
         metrics={FRACTURE: keras.metrics.BinaryAccuracy(name="accuracy")},
         jit_compile=jit_compile(),
     )
+    _make_metrics(model)
     return model
+
+
+def _make_metrics(model: "keras.Model") -> None:
+    """Make the variables of losses and metrics: made within the first step, TensorFlow traces it twice."""
+    nothing = {name: np.zeros((1, *output.shape[1:]), np.float32) for name, output in model.output.items()}
+    model.compute_loss(y=nothing, y_pred=nothing)
+    model.compute_metrics(None, nothing, nothing)
+    model.reset_metrics()
 
 
 def take_average(model: "keras.Model") -> None:

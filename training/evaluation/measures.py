@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
 from sklearn.metrics import average_precision_score
 
 _BINS = 10
@@ -12,12 +11,14 @@ _BINS = 10
 def auc(scores: np.ndarray, labels: np.ndarray) -> float:
     """Compute the area under the ROC curve of float (n,) against bool (n,); nan where a class is missing.
 
-    By ranks, which is thirty times faster than scikit-learn's curve: bootstraps ask for thousands.
+    By counting pairs, hundreds of times faster than scikit-learn: bootstraps ask for thousands.
     """
-    positives, negatives = int(labels.sum()), int((~labels).sum())
-    if not positives or not negatives:
+    positives, negatives = scores[labels], np.sort(scores[~labels])
+    if not len(positives) or not len(negatives):
         return float("nan")
-    return float((rankdata(scores)[labels].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+    # A pair of equal scores counts as half in order.
+    below, upto = (negatives.searchsorted(positives, side).sum() for side in ("left", "right"))
+    return float((below + upto) / (2 * len(positives) * len(negatives)))
 
 
 def auc_within(scores: np.ndarray, labels: np.ndarray, sources: np.ndarray) -> float:

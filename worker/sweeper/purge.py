@@ -7,10 +7,11 @@ from threading import Event
 
 from jobs.lifecycle.deletion import delete, erase_deleted
 from jobs.reading.follow_up import follow_up
-from jobs.reading.readings import reading_due
+from jobs.reading.reading import KEPT_OPEN
+from jobs.reading.readings import FOLLOW_UP, Readings, reading_due
 from jobs.record.errors import IllegalMove, NotStored, TransientError
 from jobs.record.ids import made_at
-from jobs.record.job import LEFTOVER_GRACE
+from jobs.record.job import LEFTOVER_GRACE, Job
 from jobs.record.states import State
 from jobs.redis.queue import JobQueue
 from jobs.store.clock import ClocksDisagree
@@ -80,7 +81,7 @@ def _purge_one(entry: DueEntry, at: datetime, ledger: Ledger, queue: JobQueue) -
     if job.state is State.ERASED:
         erase_deleted(job, ledger)
     elif job.retention_seconds is not None and job.study is None:  # A study deletes its jobs.
-        kept_until = (job.finished_at or at) + timedelta(seconds=job.retention_seconds)
+        kept_until = _kept_until(job, timedelta(seconds=job.retention_seconds), at, ledger)
         if kept_until > at:
             return kept_until
         try:
@@ -89,3 +90,18 @@ def _purge_one(entry: DueEntry, at: datetime, ledger: Ledger, queue: JobQueue) -
             return None  # Another process was faster.
         log.info("deleted at the end of its retention", extra={"job": job.id})
     return None
+
+
+def _kept_until(job: Job, retention: timedelta, at: datetime, ledger: Ledger) -> datetime:
+    """Return until when a job or study is kept: its retention after its end, and that of its readings.
+
+    No radiograph is erased under an open reading. It ends KEPT_OPEN after it was due at the latest.
+    Where it ends before, its follow-up has the job looked at in time.
+    """
+    ended, readings = job.finished_at or at, Readings(ledger)
+    for job_id in job.members or (job.id,):
+        for reading in readings.of_job(job_id):
+            if reading.state.open:
+                return max(reading.due_at + KEPT_OPEN, at) + FOLLOW_UP
+            ended = max(ended, reading.changed_at)
+    return ended + retention

@@ -16,6 +16,7 @@ from osteo_client.command.exits import EXPLAINED, INTERRUPTED, REFUSED, status_o
 from osteo_client.command.jobs import PATIENCE
 from osteo_client.command.progress import Output, Waits
 from osteo_client.command.table import table
+from osteo_client.command.top import top
 from osteo_client.command.whole import write_whole
 from osteo_client.connection import settings
 from osteo_client.errors import OsteoError
@@ -30,10 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     given = parser.parse_args(arguments)
     for option, variable in (("url", "OSTEO_URL"), ("key", "OSTEO_KEY")):
-        if not getattr(given, option):
+        if not getattr(given, option) and not (option == "key" and given.run is top):
             parser.error(f"set {variable} in the environment, or give --{option}")
     try:
-        settings(given.url, given.key)
+        settings(given.url, given.key or "")
     except ValueError as error:
         parser.error(str(error))
     for stream in (sys.stdout, sys.stderr):
@@ -157,6 +158,9 @@ def _parser() -> argparse.ArgumentParser:
         "--csv", dest="table", type=Path, metavar="FILE", help="write a table of all at the end"
     )
     _add_readings(commands, command)
+    shown = command("top", top, "the state of the service, live, for its operator; needs no key")
+    shown.add_argument("--once", action="store_true", help="print it once")
+    shown.add_argument("--every", type=_seconds, default=2.0, metavar="SECONDS", help="default: 2")
     within = commands.add_parser("keys", help="see, make, replace and end your API keys").add_subparsers(
         required=True, metavar="COMMAND"
     )
@@ -169,6 +173,13 @@ def _parser() -> argparse.ArgumentParser:
     command("rotate", _keys(keys.rotate), what, within).add_argument("id", metavar="ID")
     command("revoke", _keys(keys.revoke), "end a key now", within).add_argument("id", metavar="ID")
     return parser
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0.1 <= seconds <= 3600:
+        raise ValueError(text)
+    return seconds
 
 
 def _add_readings(commands: Any, command: Callable[..., argparse.ArgumentParser]) -> None:

@@ -15,12 +15,13 @@
 --       5 queued since, or '' 6 client              7 state               8 whether it ended and is counted: 1 or 0
 --       9 delivery           10 origin, or ''      11 callback due at, or ''
 --      12 priority           13 time of its check  14 runner, or ''      15 study, or ''
---      16 id of its next task at the broker
+--      16 id of its next task at the broker         17 bucket of the time to its answer, or ''
+--      18 that time in milliseconds
 -- Times are seconds since the epoch.
 -- Returns 1 if the version is shown now, 0 if it or a later one was shown before.
 local job, waiting, queue, sent, clients_waiting, drained, counts, callbacks, receivers, clients = unpack(KEYS)
 local id, version, record, seconds, since, client, state, final, delivery, origin, due = unpack(ARGV)
-local priority, check_at, runner, study, task = unpack(ARGV, 12)
+local priority, check_at, runner, study, task, answer, ms = unpack(ARGV, 12)
 local old, was, owed, called, by = unpack(
   redis.call('HMGET', job, 'version', 'state', 'delivery', 'origin', 'runner')
 )
@@ -39,6 +40,10 @@ end
 redis.call('PUBLISH', 'changes', id)
 if old and was ~= state then
   if final == '1' then redis.call('HINCRBY', counts, 'ended:' .. state, 1) end
+  if answer ~= '' then
+    redis.call('HINCRBY', counts, 'answer:' .. priority .. ':' .. answer, 1)
+    redis.call('HINCRBY', counts, 'answer-ms:' .. priority, ms)
+  end
   if was == 'running' and state == 'queued' then redis.call('HINCRBY', counts, 'lost', 1) end
 end
 if owed == 'pending' and delivery ~= owed then redis.call('HINCRBY', counts, 'delivery:' .. delivery, 1) end

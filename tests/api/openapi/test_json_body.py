@@ -28,6 +28,7 @@ VALID = {
     "rotateKey": {"overlap_hours": 1},
     "saveDraft": {"draft": {}},
     "sendProbe": {"callback_url": "https://clinic.example/"},
+    "setConsent": {"training_use": "denied"},
     "signReport": {"report": REPORT, "code": "123456"},
 }
 """A valid body of each operation. A new operation needs an example here."""

@@ -251,15 +251,64 @@ def test_a_job_of_others_is_not_there(ada: Person, person_of, job: Job, ledger):
     assert ada.browser.open("/read/job_nothing").status_code == 404
 
 
-def test_an_opened_radiograph_is_audited(ada: Person, job: Job, ledger, redis):
-    put_reading(ledger, job)
-    ada.open(f"/read/{job.id}")
+def audited(ledger: Ledger, redis, reader: Reader) -> list[tuple]:
+    """The acts of a reader at the worklist, oldest first: action, subject, whose job it is, and status."""
     audit = Audit(ledger.objects, redis)
-    found = [*audit.waiting(), *audit.entries(now() - timedelta(minutes=5))]
-    viewed = [entry for entry in found if entry["action"] == "viewed"]
-    assert [(one["reader"], one["subject"], one["client"]) for one in viewed] == [
-        (ada.reader.id, job.id, "clinic")
-    ]
+    found = [*audit.entries(now() - timedelta(minutes=5)), *audit.waiting()]
+    return [
+        (one["action"], one["subject"], one["client"], one["status"])
+        for one in sorted(found, key=lambda one: str(one["id"]))
+        if one["reader"] == reader.id and one["action"] != "sign-in"
+    ][1:]  # The first one is the worklist itself, which a person opens after signing in.
+
+
+def test_every_opening_of_a_radiograph_is_audited_once(ada: Person, job: Job, ledger, redis):
+    put_reading(ledger, job, Mode.ASSISTED)
+    for _ in range(2):
+        ada.open(f"/read/{job.id}")
+        for data in ("pixels", "preview.jpg", "answer", "heat.png"):
+            assert ada.browser.open(f"/read/{job.id}/{data}").status_code == 200
+    assert audited(ledger, redis, ada.reader) == [("viewed", job.id, "clinic", 200)] * 2
+
+
+@pytest.mark.parametrize("data", ["pixels", "preview.jpg", "answer", "heat.png"])
+def test_data_that_are_fetched_without_a_page_are_audited(ada: Person, job: Job, ledger, redis, data):
+    put_reading(ledger, job, Mode.ASSISTED)
+    for _ in range(3):
+        assert ada.browser.open(f"/read/{job.id}/{data}").status_code == 200
+    assert audited(ledger, redis, ada.reader) == [("viewed", job.id, "clinic", 200)]
+
+
+def test_a_refused_look_at_a_hidden_answer_is_audited(ada: Person, job: Job, ledger, redis):
+    put_reading(ledger, job)
+    for data in ("answer", "heat.png"):
+        assert ada.browser.open(f"/read/{job.id}/{data}", headers=JSON).status_code == 403
+    assert audited(ledger, redis, ada.reader) == [("viewed", job.id, "clinic", 403)]
+
+
+def test_the_answers_that_a_worklist_shows_are_audited(ada: Person, job: Job, ledger, redis):
+    put_reading(ledger, job, Mode.ASSISTED)
+    for _ in range(3):
+        assert "Indeterminate, probability 0.47" in ada.open("/read")
+    assert audited(ledger, redis, ada.reader) == [("viewed", job.id, "clinic", 200)]
+
+
+def test_a_wrong_code_is_audited_as_what_it_was_for(ada: Person, job: Job, ledger, redis):
+    reading = put_reading(ledger, job, Mode.ASSISTED)
+    ada.act(reading, "claim")
+    form = {"finding": "not_sure", "tag": ada.tag(job.id), "code": "000000"}
+    assert ada.act(reading, "sign", JSON, **form).status_code == 403
+    assert ("signReport", reading.id, "clinic", 403) in audited(ledger, redis, ada.reader)
+
+
+def test_drafts_are_audited_once_an_hour(ada: Person, job: Job, ledger, redis):
+    reading = put_reading(ledger, job, Mode.ASSISTED)
+    ada.act(reading, "claim")
+    for number in range(3):
+        draft = {"tag": ada.tag(job.id), "text": f"draft {number}"}
+        assert ada.act(reading, "draft", JSON, **draft).status_code == 200
+    actions = [act[0] for act in audited(ledger, redis, ada.reader)]
+    assert actions.count("saveDraft") == 1
 
 
 def test_an_assisted_reader_sees_the_answer_and_signs_at_once(ada: Person, job: Job, ledger):

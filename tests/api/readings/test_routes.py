@@ -29,9 +29,11 @@ REPORT = {"finding": "no_fracture", "sites": [], "text": "Intact.", "urgent": Fa
 class Person:
     """A reader at the API."""
 
-    def __init__(self, api: Api, name: str, groups: frozenset[str] = GROUPS) -> None:
+    def __init__(
+        self, api: Api, name: str, groups: frozenset[str] = GROUPS, client: str | None = None
+    ) -> None:
         self.api = api
-        self.key, self.reader = Readers(api.records, 0).create(name, groups)
+        self.key, self.reader = Readers(api.records, 0).create(name, groups, client)
         self.step = 0
 
     def ask(self, method: str, path: str, body: dict | None = None, **headers: str):
@@ -237,6 +239,15 @@ def test_a_reading_that_the_answer_gave_rise_to_is_not_blind(api: Api, policy, s
     here = f"/v1/readings/{reading['id']}"
     ada.ask("POST", f"{here}/claim")
     assert ada.ask("POST", f"{here}/commit", {"finding": "fracture"}).json()["committed"]["blind"] is False
+
+
+def test_a_reader_who_can_send_the_radiograph_again_is_not_blind(api: Api, policy):
+    for client, blind in ((None, True), ("clinic-b", False)):
+        reading, reader = requested(api, analysed(api)), Person(api, "Cleo Bone", client=client)
+        here = f"/v1/readings/{reading['id']}"
+        reader.ask("POST", f"{here}/claim")
+        committed = reader.ask("POST", f"{here}/commit", {"finding": "fracture"}).json()["committed"]
+        assert committed["blind"] is blind
 
 
 def test_the_views_of_a_study_are_blind_together(api: Api, policy):

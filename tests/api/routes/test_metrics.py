@@ -11,7 +11,7 @@ from jobs.record.job import moment_text, now
 from jobs.redis.queue import JobQueue
 from jobs.store.receivers import Receivers
 from tests import pictures
-from tests.api.conftest import Api
+from tests.api.conftest import RESULT, Api, serving
 
 PNG = pictures.encoded(pictures.gray())
 
@@ -79,3 +79,42 @@ def test_metrics_follow_readings(api: Api, servers):
     assert after["osteo_reading_turnaround_seconds_count", "stat"] == 1
     assert after["osteo_reading_turnaround_seconds_bucket", "300.0", "stat"] == 1
     assert after["osteo_reading_disagreement_total", "missed"] == 1
+
+
+def test_metrics_tell_within_which_time_stat_jobs_had_their_answers(api: Api, servers):
+    ledger, before = api.ledger, figures(api)
+    job = ledger.read(api.submit(PNG, priority="stat").json()["id"])
+    started = ledger.append(job.started("inference:a:1", now()))
+    ledger.append(started.succeeded(RESULT, job.created_at + timedelta(seconds=29)))
+
+    def more(*name: str) -> float:
+        return figures(api)[name] - before[name]
+
+    assert more("osteo_job_answer_seconds_bucket", "20.0", "stat") == 0
+    assert more("osteo_job_answer_seconds_bucket", "30.0", "stat") == 1
+    assert more("osteo_job_answer_seconds_count", "stat") == 1
+    assert round(more("osteo_job_answer_seconds_sum", "stat")) == 29
+
+
+def test_what_has_not_happened_yet_is_counted_as_0(api: Api):
+    found = figures(api)
+    for state in ("succeeded", "failed", "expired", "canceled"):
+        assert ("osteo_jobs_ended_total", state) in found
+    for outcome in ("delivered", "failed", "disabled"):
+        assert ("osteo_deliveries_total", outcome) in found
+    for priority in ("stat", "routine"):
+        assert ("osteo_job_answer_seconds_count", priority) in found
+
+
+def test_metrics_name_clients_only_where_the_operator_has_set_it(servers, tmp_path):
+    url = "https://clinic.example/hook"
+    for switch in (0, 1):
+        with serving(servers, tmp_path, metrics_clients=switch) as (api, _):
+            job = api.ledger.read(api.submit(PNG, priority="stat", callback_url=url).json()["id"])
+            api.ledger.append(api.ledger.append(job.started("w", now())).succeeded(RESULT, now()))
+            api.submit(PNG, priority="stat")
+            named = {name: value for name, value in figures(api).items() if "clinic" in name}
+            assert bool(named) == bool(switch), named
+    assert named["osteo_client_jobs_waiting", "clinic", "stat"] >= 1
+    assert named["osteo_client_jobs_oldest_seconds", "clinic", "stat"] >= 0
+    assert named["osteo_client_callbacks_waiting", "clinic"] >= 1

@@ -1,4 +1,5 @@
 import time
+from datetime import timedelta
 
 import pytest
 
@@ -58,3 +59,16 @@ def test_the_drain_rate_is_of_the_last_whole_minute(ledger, redis):
         redis.set(drained_key(time.time() - back * DRAIN_BUCKET), 30)
     assert ledger.view.client_queues.drain_rate() == pytest.approx(30 / DRAIN_BUCKET)
     assert DRAIN_BUCKET * DRAIN_BUCKETS == 60
+
+
+def test_each_queue_is_listed_with_its_jobs_the_oldest_first(ledger):
+    first = a_job("clinic", priority=Priority.STAT, queued_at=now() - timedelta(hours=1))
+    for job in (a_job("other"), first, a_job("clinic"), a_job("clinic")):
+        ledger.view.put(job)
+    listed = ledger.view.client_queues.by_client()
+    assert {(queue.client, queue.priority, queue.count) for queue in listed} == {
+        *(("clinic", Priority.STAT, 1), ("clinic", Priority.ROUTINE, 2), ("other", Priority.ROUTINE, 1)),
+    }
+    assert (listed[0].priority, listed[0].since) == (Priority.STAT, first.queued_at.timestamp())
+    ledger.view.put(first.started("w", now()))
+    assert Priority.STAT not in {queue.priority for queue in ledger.view.client_queues.by_client()}

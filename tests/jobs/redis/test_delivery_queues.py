@@ -1,8 +1,10 @@
+from datetime import timedelta
+
 import pytest
 
 from jobs.lifecycle.deletion import delete
 from jobs.record.job import Job, now
-from jobs.redis.delivery_queues import CLIENT_CALLS, MESSAGE_SECONDS, RECEIVER_CALLS
+from jobs.redis.delivery_queues import CLIENT_CALLS, MESSAGE_SECONDS, PROBES, RECEIVER_CALLS
 from jobs.redis.queue import DELIVER
 from jobs.redis.receiver_circuit_breaker import FAILURES
 from jobs.store.ledger import Ledger
@@ -161,3 +163,15 @@ def test_a_job_that_is_deleted_owes_no_callback(ledger, deliveries, redis):
     delete(job.id, ledger)
     assert deliveries.next("clinic", DELIVER) == []
     assert not [key for key in redis.scan_iter() if b"clinic.example" in key]
+
+
+def test_each_delivery_queue_is_listed_with_its_callbacks(ledger, deliveries):
+    first = owed(ledger, due=now() - timedelta(hours=1))
+    owed(ledger)
+    owed(ledger, OTHER, "other")
+    deliveries.join("other", "probe_1")
+    listed = deliveries.by_receiver()
+    assert {(queue.client, queue.origin, queue.count) for queue in listed} == {
+        *(("clinic", ORIGIN, 2), ("other", "https://other.example:443", 1), ("other", PROBES, 1)),
+    }
+    assert (listed[0].origin, listed[0].due) == (ORIGIN, first.next_delivery_at.timestamp())

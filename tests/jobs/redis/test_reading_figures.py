@@ -159,7 +159,7 @@ def test_the_figures_cost_the_same_however_many_readings_there_are(redis, figure
             name: stat["calls"] for name, stat in redis.info("commandstats").items() if "config" not in name
         }
 
-    shown = ReadingShown("reading_0", 1, Priority.STAT, 0.0, 0.0, waits=True, open=True)
+    shown = ReadingShown("reading_0", "clinic", 1, Priority.STAT, 0.0, 0.0, waits=True, open=True)
     figures.show(shown)
     few = commands()
     for number in range(1, 200):
@@ -171,7 +171,7 @@ def test_the_figures_cost_the_same_however_many_readings_there_are(redis, figure
     ("seconds", "bucket"), [(0, "300.0"), (300, "300.0"), (301, "900.0"), (10**7, "+Inf")]
 )
 def test_a_turnaround_lies_in_the_first_bucket_that_holds_it(ledger, figures, seconds, bucket):
-    open_ = ReadingShown("reading_0", 1, Priority.STAT, 0.0, 0.0, open=True)
+    open_ = ReadingShown("reading_0", "clinic", 1, Priority.STAT, 0.0, 0.0, open=True)
     figures.show(open_)
     figures.show(replace(open_, version=2, open=False, turnaround=seconds, disagreement="none"))
     buckets, total = turnaround(ledger.view.counts(), Priority.STAT)

@@ -176,3 +176,11 @@ def test_where_no_process_starts_the_file_is_not_blamed(monkeypatch: pytest.Monk
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(NoDecoder):
         Decoders(Bounds()).facts(PNG, "clinic")
+
+
+def test_the_patient_of_a_dicom_file_is_read_and_of_no_other(decoders):
+    named = pictures.dicom(pictures.gray(), PatientID=" P-4711 ", IssuerOfPatientID="clinic")
+    assert decoders.patient(named, "clinic") == ("clinic", "P-4711")
+    nameless = pictures.dicom(pictures.gray(), PatientID="")
+    for other in (nameless, pictures.encoded(pictures.gray()), b"DICM", b""):
+        assert decoders.patient(other, "clinic") is None

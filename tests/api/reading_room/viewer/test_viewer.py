@@ -11,7 +11,7 @@ import pytest
 from api.reading_room.static_files import body_of
 from tests.api.reading_room.viewer.conftest import Pages
 from tests.api.reading_room.viewer.site import ANSWER, ROOM, Site
-from tests.browser import accessibility_faults
+from tests.browser import accessibility_faults, expect
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -83,14 +83,14 @@ def test_the_preview_is_there_at_once_and_the_full_picture_follows(site: Site, p
         with pages() as page:
             page.goto(site.put("late"))
             page.wait_for_selector(".viewer.on")
-            assert part(page, "state").text_content() == "preview"
+            expect(part(page, "state")).to_have_text("preview")
             shown = page.locator(".preview")
             assert shown.evaluate("async picture => (await picture.decode(), picture.naturalWidth)") > 0
-            assert page.get_by_role("img", name="preview in 8 bits").is_visible()
+            page.get_by_role("img", name="preview in 8 bits").wait_for()
             site.held.set()
             page.wait_for_selector(".viewer.full")
-            assert part(page, "state").text_content() == "full"
-            assert not page.locator(".preview").is_visible()
+            expect(part(page, "state")).to_have_text("full")
+            page.locator(".preview").wait_for(state="hidden")
     finally:
         site.held.set()
 
@@ -102,7 +102,7 @@ def test_the_pointer_windows_moves_zooms_and_fits(site: Site, pages: Pages):
         dragged(page, 40, 20)
         first = state(page)
         assert first["window"] == pytest.approx([1320, 2640])
-        assert part(page, "window").text_content() == "C 1320 W 2640"
+        expect(part(page, "window")).to_have_text("C 1320 W 2640")
         x, y = map(round, middle(page))
         page.mouse.move(x + 30, y - 20)
         under = page.evaluate(IMAGE_POINT, [x + 30, y - 20])
@@ -190,7 +190,7 @@ def test_every_key_does_what_the_list_says_and_none_while_typing(site: Site, pag
         page.keyboard.press("ArrowLeft")
         assert state(page)["centre"][0] != centre[0]
         page.keyboard.press("n")
-        assert page.url.endswith("#next")
+        page.wait_for_url("**#next")
         before = state(page)
         page.get_by_label("Text of the report").press_sequentially("if more 0")
         assert state(page) == before
@@ -204,12 +204,12 @@ def test_chosen_keys_are_kept_and_a_wrong_choice_is_told(site: Site, pages: Page
         dialog = page.get_by_role("dialog", name="Keys of the viewer")
         assert not accessibility_faults(page)
         dialog.get_by_label("Invert").press("q")
-        assert dialog.get_by_role("alert").text_content() == ""
+        expect(dialog.get_by_role("alert")).to_have_text("")
         dialog.get_by_label("Flip").press("q")
-        assert dialog.get_by_role("alert").text_content() == "“q” is used twice."
+        expect(dialog.get_by_role("alert")).to_have_text("“q” is used twice.")
         dialog.get_by_role("button", name="Close").click()
         opened(page, "/read/one")
-        assert page.get_by_role("button", name="Invert").get_attribute("aria-keyshortcuts") == "q"
+        expect(page.get_by_role("button", name="Invert")).to_have_attribute("aria-keyshortcuts", "q")
         page.keyboard.press("i")
         assert not state(page)["inverted"]
         page.keyboard.press("q")
@@ -217,11 +217,11 @@ def test_chosen_keys_are_kept_and_a_wrong_choice_is_told(site: Site, pages: Page
         page.get_by_role("button", name="Keys").click()
         dialog.get_by_label("JSON").fill(json.dumps({"fit": "9", "dance": "d"}))
         dialog.get_by_role("button", name="Import").click()
-        assert "dance" in (dialog.get_by_role("alert").text_content() or "")
+        expect(dialog.get_by_role("alert")).to_contain_text("dance")
         dialog.get_by_label("JSON").fill(json.dumps({"fit": "9"}))
         dialog.get_by_role("button", name="Import").click()
-        assert dialog.get_by_label("Fit").input_value() == "9"
-        assert dialog.get_by_label("Invert").input_value() == "i"
+        expect(dialog.get_by_label("Fit")).to_have_value("9")
+        expect(dialog.get_by_label("Invert")).to_have_value("i")
 
 
 def test_orientation_and_side_follow_turns_and_are_never_guessed(site: Site, pages: Pages):
@@ -235,50 +235,52 @@ def test_orientation_and_side_follow_turns_and_are_never_guessed(site: Site, pag
         assert sides() == ["L", "F", "R", "H"]
         page.keyboard.press("r")
         assert sides() == ["H", "L", "F", "R"]
-        assert part(page, "mirrored").is_hidden()
+        part(page, "mirrored").wait_for(state="hidden")
         page.keyboard.press("f")
         assert sides() == ["F", "L", "H", "R"]
-        assert part(page, "mirrored").is_visible()
-        assert part(page, "side").text_content() == "side L"
+        part(page, "mirrored").wait_for()
+        expect(part(page, "side")).to_have_text("side L")
         opened(page, site.put("unknown", orientation=None, laterality=None))
-        assert part(page, "side").text_content() == "side unknown"
+        expect(part(page, "side")).to_have_text("side unknown")
         assert sides() == ["", "", "", ""]
 
 
 def test_the_answer_is_outlined_listed_and_switched_off(site: Site, pages: Pages):
     with pages() as page:
         opened(page, site.put("one"))
-        assert page.locator("g.region").count() == 2
-        assert page.locator("g.region.doubtful").count() == 1
+        expect(page.locator("g.region")).to_have_count(2)
+        expect(page.locator("g.region.doubtful")).to_have_count(1)
         assert page.evaluate("() => getComputedStyle(document.querySelector('.region .line')).fill") == "none"
         regions = page.locator(".regions button")
-        assert regions.all_text_contents() == [
-            "Region 1: 0.81, 17.2 × 12.9 mm at detector, solid",
-            "Region 2: 0.40, 11.4 × 8.6 mm at detector, dashed: doubtful",
-        ]
+        expect(regions).to_have_text(
+            [
+                "Region 1: 0.81, 17.2 × 12.9 mm at detector, solid",
+                "Region 2: 0.40, 11.4 × 8.6 mm at detector, dashed: doubtful",
+            ]
+        )
         below = "Outlined: 2. Below the lower operating point, and not outlined: 1."
-        assert page.get_by_text(below).is_visible()
+        page.get_by_text(below).wait_for()
         regions.nth(1).focus()
-        assert page.locator("g.region.lit.doubtful").count() == 1
+        expect(page.locator("g.region.lit.doubtful")).to_have_count(1)
         page.keyboard.press("Enter")
         assert state(page)["centre"] == [160, 180]
         heat, badge = page.locator("image"), part(page, "badge")
-        assert badge.is_visible()
-        assert badge.text_content() == "AI, not reviewed"
-        assert heat.get_attribute("opacity") == "0"
+        badge.wait_for()
+        expect(badge).to_have_text("AI, not reviewed")
+        expect(heat).to_have_attribute("opacity", "0")
         page.get_by_role("slider", name="Heat map").press("End")
-        assert heat.get_attribute("opacity") == "1"
+        expect(heat).to_have_attribute("opacity", "1")
         page.keyboard.press("o")
-        assert heat.get_attribute("opacity") == "0"
+        expect(heat).to_have_attribute("opacity", "0")
         page.keyboard.press("o")
-        assert heat.get_attribute("opacity") == "0.5"
+        expect(heat).to_have_attribute("opacity", "0.5")
         page.keyboard.press("a")
-        assert badge.is_hidden()
-        assert page.locator("g.region").first.is_hidden()
-        assert part(page, "finding").is_hidden()
+        badge.wait_for(state="hidden")
+        page.locator("g.region").first.wait_for(state="hidden")
+        part(page, "finding").wait_for(state="hidden")
         page.keyboard.press("a")
-        assert part(page, "finding").is_visible()
-        assert page.get_by_role("img", name="Probability on a scale").is_visible()
+        part(page, "finding").wait_for()
+        page.get_by_role("img", name="Probability on a scale").wait_for()
         for told in (
             "fracture, probability 0.87",
             "Lower operating point 0.21",
@@ -287,7 +289,7 @@ def test_the_answer_is_outlined_listed_and_switched_off(site: Site, pages: Pages
             "little contrast",
             "Model osteo 1.4.0",
         ):
-            assert page.locator(".ai").get_by_text(told).is_visible()
+            page.locator(".ai").get_by_text(told).wait_for()
 
 
 @pytest.mark.parametrize(("probability", "text"), [(0.004, "< 0.01"), (0.996, "> 0.99"), (0.5, "0.50")])
@@ -296,21 +298,21 @@ def test_a_probability_at_the_end_of_the_scale_has_no_false_digits(
 ):
     with pages() as page:
         opened(page, site.put("edge", answer={**ANSWER, "probability": probability, "regions": []}))
-        assert page.locator(".ai .finding").text_content() == f"fracture, probability {text}"
-        assert page.get_by_text("Outlined: 0.").is_visible()
+        expect(page.locator(".ai .finding")).to_have_text(f"fracture, probability {text}")
+        page.get_by_text("Outlined: 0.").wait_for()
 
 
 def test_a_blind_reader_is_told_only_that_the_answer_is_hidden(site: Site, pages: Pages):
     with pages() as page:
         site.asked.clear()
         opened(page, site.put("blind", answer=None))
-        assert part(page, "note").text_content() == "The answer is hidden until you commit a finding."
+        expect(part(page, "note")).to_have_text("The answer is hidden until you commit a finding.")
         for key in ("o", "a"):
             page.keyboard.press(key)
-        assert part(page, "badge").is_hidden()
-        assert page.get_by_role("button", name="AI off").is_hidden()
-        assert page.get_by_role("slider", name="Heat map").is_hidden()
-        assert part(page, "ai").is_hidden()
+        part(page, "badge").wait_for(state="hidden")
+        page.get_by_role("button", name="AI off").wait_for(state="hidden")
+        page.get_by_role("slider", name="Heat map").wait_for(state="hidden")
+        part(page, "ai").wait_for(state="hidden")
         assert not [path for path in site.asked if "heat" in path]
         assert not accessibility_faults(page)
         site.put("blind")
@@ -318,7 +320,7 @@ def test_a_blind_reader_is_told_only_that_the_answer_is_hidden(site: Site, pages
             const {viewers} = await import("/read/static/viewer.js");
             await [...viewers.values()][0].ai.load();
         }""")
-        assert part(page, "finding").is_visible()
+        part(page, "finding").wait_for()
 
 
 @pytest.mark.parametrize(
@@ -362,7 +364,7 @@ def test_lengths_and_angles_are_drawn_by_pointer(site: Site, pages: Pages):
         assert re.search(r"Cobb angle 1: 2[67]\.\d° Cobb", texts[2])
         assert not accessibility_faults(page)
         page.get_by_role("button", name="Remove Angle 1").click()
-        assert page.locator("[data-part=measures] li").count() == 2
+        expect(page.locator("[data-part=measures] li")).to_have_count(2)
 
 
 def test_a_measure_is_placed_moved_and_removed_by_keyboard(site: Site, pages: Pages):
@@ -391,7 +393,7 @@ def test_a_measure_is_placed_moved_and_removed_by_keyboard(site: Site, pages: Pa
         page.keyboard.press("Tab")
         assert "end 2" in page.evaluate("() => document.activeElement.getAttribute('aria-label')")
         page.keyboard.press("Delete")
-        assert entry.count() == 0
+        expect(entry).to_have_count(0)
         assert page.evaluate("() => document.activeElement.dataset.part") == "surface"
 
 
@@ -423,7 +425,7 @@ def test_marked_sites_are_told_to_the_page_and_shown_from_it(site: Site, pages: 
             given,
         )
         assert state(page)["sites"] == given
-        assert page.locator("g.mark").count() == 2
+        expect(page.locator("g.mark")).to_have_count(2)
         page.locator("g.mark .handle").first.press("ArrowDown")
         assert page.evaluate("window.told")[0] == {"point": [50, 61], "bone": "radius"}
 
@@ -451,23 +453,22 @@ def test_two_views_are_locked_in_zoom_and_window_until_unlocked(site: Site, page
 def test_without_script_the_preview_and_the_answer_can_be_read(site: Site, pages: Pages):
     with pages(java_script_enabled=False) as page:
         page.goto(site.put("one"))
-        assert page.get_by_role("img", name="preview in 8 bits").is_visible()
-        assert page.get_by_text("Fracture, probability 0.87. AI, not reviewed.").is_visible()
-        assert page.get_by_text("Region at x 250, y 280, 120 × 90 px, score 0.81").is_visible()
-        assert page.get_by_text("Not a calibrated diagnostic display").is_visible()
-        assert page.get_by_role("button").count() == 0
+        page.get_by_role("img", name="preview in 8 bits").wait_for()
+        page.get_by_text("Fracture, probability 0.87. AI, not reviewed.").wait_for()
+        page.get_by_text("Region at x 250, y 280, 120 × 90 px, score 0.81").wait_for()
+        page.get_by_text("Not a calibrated diagnostic display").wait_for()
+        expect(page.get_by_role("button")).to_have_count(0)
 
 
 @pytest.mark.parametrize(("width", "height"), [(360, 740), (1280, 900), (3840, 2160)])
 def test_the_viewer_fits_and_axe_finds_nothing_at_each_width(
-    site: Site, pages: Pages, width: int, height: int, tmp_path: Path
+    site: Site, pages: Pages, width: int, height: int
 ):
     with pages(viewport={"width": width, "height": height}) as page:
         opened(page, site.put("one", spacing_plane="patient"))
         for key in ("o", "m"):
             page.keyboard.press(key)
         part(page, "surface").press("Enter")
-        page.screenshot(path=tmp_path / f"viewer-{width}.png", full_page=True)
         assert page.evaluate("() => document.documentElement.scrollWidth") <= width
         text = page.locator(".mark .label").bounding_box()
         picture = part(page, "surface").bounding_box()
