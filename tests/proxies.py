@@ -19,8 +19,34 @@ NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 needs_nginx = pytest.mark.skipif(
     not NGINX, reason="NOTHING WAS TRIED BEHIND NGINX: it is missing. On Debian: apt-get install nginx-light"
 )
+needs_tls = [
+    needs_nginx,
+    pytest.mark.skipif(
+        not shutil.which("openssl"), reason="NOTHING WAS TRIED BEHIND TLS: openssl is missing"
+    ),
+]
 AS = "user root;" if os.geteuid() == 0 else ""
 """Or the folder for temporary files would be another user's."""
+
+_TEMPORARY = "".join(
+    f"{kind}_temp_path /tmp/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+)
+AROUND_SITES = f"pid /tmp/nginx.pid;\nevents {{{{}}}}\nhttp {{{{\naccess_log off;\n{_TEMPORARY}{{}}}}}}\n"
+"""What Debian has around the sites, to be formatted with these; for `nginx`."""
+
+
+def make_certificate(folder: Path, *hosts: str) -> None:
+    """Write certificate.pem, which vouches for itself, and its key.pem."""
+    names = ",".join(f"DNS:{host}" for host in hosts)
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=proxy"),
+            *("-addext", f"subjectAltName={names}"),
+            *("-keyout", folder / "key.pem", "-out", folder / "certificate.pem"),
+        ],
+        check=True,
+        capture_output=True,
+    )
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 from urllib.parse import urlsplit
 
@@ -11,20 +10,12 @@ import urllib3
 
 from tests import pictures
 from tests.api.conftest import ROOT, Api, serving
-from tests.proxies import needs_nginx, nginx
+from tests.proxies import AROUND_SITES, make_certificate, needs_tls, nginx
 
 PNG = pictures.encoded(pictures.gray())
 PUBLIC, IMAGES = "https://xray.example.org/bones", "https://images.example.org"
 BLOCK = re.search(r"```nginx\n(.*?)```", (ROOT / "docs/proxy.md").read_text(), re.DOTALL)[1]
-BEFORE = "pid /tmp/nginx.pid;\nevents {}\nhttp {\naccess_log off;\n" + "".join(
-    f"{kind}_temp_path /tmp/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-)
-pytestmark = [
-    needs_nginx,
-    pytest.mark.skipif(
-        not shutil.which("openssl"), reason="NOTHING WAS TRIED BEHIND TLS: openssl is missing"
-    ),
-]
+pytestmark = needs_tls
 
 
 class Proxied:
@@ -52,15 +43,7 @@ class Proxied:
 @pytest.fixture(scope="module")
 def proxied(servers, tmp_path_factory):
     folder = tmp_path_factory.mktemp("proxied")
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=proxy"),
-            *("-addext", "subjectAltName=DNS:xray.example.org,DNS:images.example.org"),
-            *("-keyout", folder / "key.pem", "-out", folder / "certificate.pem"),
-        ],
-        check=True,
-        capture_output=True,
-    )
+    make_certificate(folder, "xray.example.org", "images.example.org")
     with serving(servers, folder, public_url=PUBLIC, s3_public_url=IMAGES) as (api, _):
         changed = {
             "listen 443": "listen 127.0.0.1:{port}",
@@ -68,7 +51,7 @@ def proxied(servers, tmp_path_factory):
             "127.0.0.1:8000": api.url.removeprefix("http://"),
             "127.0.0.1:8333": servers.s3_url.removeprefix("http://"),
         }
-        with nginx(BEFORE + BLOCK + "}\n", folder, changed) as url:
+        with nginx(AROUND_SITES.format(BLOCK), folder, changed) as url:
             yield Proxied(api, urlsplit(url).port, folder)
 
 
