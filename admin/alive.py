@@ -14,7 +14,7 @@ from jobs.record.errors import TransientError
 from jobs.redis.view import View
 from jobs.settings import Settings, SettingsError, warn_of_unknown
 
-_ROLES = ("inference", "delivery", "sweeper")
+_ROLES = ("inference", "delivery", "sweeper", "shadow")
 
 
 def main() -> int:

@@ -16,12 +16,14 @@ STARTS = {
     "inference": ("worker.roles:run_inference",),
     "delivery": ("worker.roles:run_delivery",),
     "sweeper": ("worker.roles:run_sweeper",),
+    "shadow": ("worker.rollout.role:run_shadow",),
     "commands": (
         *(
             "admin.alive:main",
             "admin.audit:main",
             "admin.bucket:main",
             "admin.keys:main",
+            "admin.models:main",
             "admin.readers:main",
             "admin.signing_key:main",
         ),
@@ -29,7 +31,7 @@ STARTS = {
     ),
 }
 """Where each role begins."""
-WORKERS = ("inference", "delivery", "sweeper")
+WORKERS = ("inference", "delivery", "sweeper", "shadow")
 SIGNING = ("api", "delivery", "commands")
 """The roles that are given the signing key; the others start without one."""
 UNITS = {
@@ -48,9 +50,9 @@ the default. A process whose setting is of the wrong kind or out of its range do
 setting. A variable that begins with `OSTEO_` and is no setting gets a warning in the log.
 `docker-compose.yml` gives every setting that is no secret to every role.
 
-The last column names the roles that read a setting: `api`, the workers `inference`, `delivery` and
-`sweeper`, and `commands`, which are those of [operate.md](operate.md). Every role also needs an account at
-the S3 server. boto3 reads it by itself: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and
+The last column names the roles that read a setting: `api`, the workers `inference`, `delivery`,
+`sweeper` and `shadow`, and `commands`, which are those of [operate.md](operate.md). Every role also needs an
+account at the S3 server. boto3 reads it by itself: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and
 `AWS_DEFAULT_REGION`, an AWS profile or a role.
 
 | setting | meaning | default | range | read by |

@@ -57,6 +57,7 @@ from api.routes.uploads import upload_routes
 from api.routes.waiting import Waiting
 from api.routes.webhook import WebhookContext, webhook_routes
 from jobs.logs import log_as_json
+from jobs.models.roll_out import RollOuts
 from jobs.record.errors import NotStored, StoreUnavailable
 from jobs.redis.changes import Changes
 from jobs.settings import Settings, warn_of_unknown
@@ -113,7 +114,8 @@ def create_app(settings: Settings, given: Collaborators) -> Flask:
     admission = Admission.over(settings, ledger.view.client_queues)
     people = People.over(settings, stores)
     readings = ReadingActions.over(settings, stores, people)
-    intake = Intake(settings, ledger, stores.queue, admission, pictures, readings.policies)
+    roll_outs = RollOuts(stores.records, settings.model_seconds)
+    intake = Intake(settings, ledger, stores.queue, admission, pictures, readings.policies, roll_outs)
     redeliveries = Redeliveries(ledger, stores.queue, admission)
     app.extensions["changes"] = given.changes
     waiting = Waiting(ledger, given.changes, settings.public_url)

@@ -125,6 +125,14 @@ class Settings:
     """Base of the links in jobs and callbacks; empty makes them relative."""
     bundle: Path = _setting("OSTEO_BUNDLE", Path("model/bundle"), Path)
     """Folder of the model that inference serves."""
+    bundle_cache: Path | None = _setting("OSTEO_BUNDLE_CACHE", None, Path)
+    """A worker's own folder for bundles out of the object store; unset means a temporary one."""
+    model_seconds: float = _setting("OSTEO_MODEL_SECONDS", 5.0, float, (0.1, 30))
+    """Time after which the API and the workers look again which models are active, canary and shadow."""
+    shadow_jobs: int = _setting("OSTEO_SHADOW_JOBS", 200, int, (100, 1_000_000))
+    """Jobs that a bundle must have scored as shadow before it may become active."""
+    shadow_disagreement: float = _setting("OSTEO_SHADOW_DISAGREEMENT", 0.1, float, (0, 0.5))
+    """Share of these jobs, in all and in each group, on which its finding may differ from the one served."""
     engine: str | None = _setting("OSTEO_ENGINE", None)
     """What runs the model: tensorflow, openvino or onnxruntime; unset takes the best that is installed."""
     engine_cache: Path | None = _setting("OSTEO_ENGINE_CACHE", None, Path)

@@ -81,11 +81,15 @@ class Description:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A verified bundle; `sha256` is that of the weights, and names the model in results."""
+    """A verified bundle; `sha256` is that of the weights, and names the model in results.
+
+    `digest` is the SHA-256 of its manifest, which has the checksum of every other file: it names the whole.
+    """
 
     folder: Path
     description: Description
     sha256: str
+    digest: str
 
 
 def read_bundle(folder: Path, for_training: bool = False) -> Bundle:
@@ -95,7 +99,8 @@ def read_bundle(folder: Path, for_training: bool = False) -> Bundle:
     """
     manifest = folder / MANIFEST
     try:
-        values = json.loads(manifest.read_text(encoding="utf-8"))
+        text = manifest.read_bytes()
+        values = json.loads(text)
         checksums, description = values["files"], _description(values, for_training)
     except OSError as error:
         raise BundleRefused(f"no bundle in {folder}: {error.strerror}. Train one or set its path") from error
@@ -115,7 +120,7 @@ def read_bundle(folder: Path, for_training: bool = False) -> Bundle:
             raise BundleRefused(f"{folder / name} is missing; fetch the bundle again")
         if _sha256(folder / name) != expected:
             raise BundleRefused(f"{folder / name} does not match its checksum; fetch the bundle again")
-    return Bundle(folder, description, checksums[WEIGHTS])
+    return Bundle(folder, description, checksums[WEIGHTS], hashlib.sha256(text).hexdigest())
 
 
 def read_metrics(bundle: Bundle) -> dict[str, Any]:

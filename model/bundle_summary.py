@@ -25,6 +25,7 @@ def describe_bundle(bundle: Bundle) -> dict[str, Any]:
         "name": described.name,
         "version": described.version,
         "sha256": bundle.sha256,
+        "bundle": bundle.digest,
         "backbone": described.backbone,
         "input_size": described.input_size,
         "preprocessing_version": described.preprocessing_version,

@@ -10,7 +10,8 @@ import numpy as np
 from model.bundle import CHECK, Bundle, Calibration, Thresholds, read_bundle
 from model.bundle_summary import describe_bundle
 from model.decode.image import Radiograph
-from model.engines import Engine, choose, start
+from model.engines import Engine, Outputs, choose, start
+from model.errors import BundleRefused
 from model.image_warnings import DISPLAY, UNUSUAL_IMAGE, ImageWarning, find_warnings
 from model.letterbox import Letterbox, to_input
 from model.prediction import OperatingPoints, Prediction
@@ -40,6 +41,7 @@ class Classifier:
         """Hold an engine that runs the bundle's network; see `load`."""
         described = bundle.description
         self.name, self.version, self.sha256 = described.name, described.version, bundle.sha256
+        self.digest = bundle.digest
         self.input_size = described.input_size
         self.engine = engine.name
         self._description = described
@@ -55,7 +57,7 @@ class Classifier:
         progress: Callable[[str], object] = lambda _: None,
         cache: Path | None = None,
     ) -> Self:
-        """Verify the bundle, start an engine (by default the best that is installed), run it once.
+        """Verify the bundle, start an engine (by default the best that is installed), and try it.
 
         What an engine compiles for this machine is kept in the folder `cache`, if there is one.
 
@@ -68,7 +70,11 @@ class Classifier:
         progress("warming up")
         size = bundle.description.input_size
         for batch in (1, LARGEST_BATCH):
-            started.run(np.zeros((batch, size, size, 1), np.float32))
+            _check(
+                started.run(
+                    np.linspace(0, 1, batch * size**2, dtype=np.float32).reshape(batch, size, size, 1)
+                )
+            )
         return cls(bundle, started, check)
 
     def refuse_unless_gray(self, radiograph: Radiograph) -> None:
@@ -125,6 +131,13 @@ class Classifier:
             warnings=(*unusual, *ignored, *find_warnings(radiograph.pixels, field)),
             points=OperatingPoints(described.thresholds.low, described.thresholds.high),
         )
+
+
+def _check(outputs: Outputs) -> None:
+    """Raise BundleRefused unless the outputs are what a network of ours gives for any picture."""
+    within = all(np.all((found >= 0) & (found <= 1)) for found in (outputs.scores, outputs.cells))
+    if not within or not np.all(np.isfinite(outputs.features)):
+        raise BundleRefused("the network gives no scores for a test picture: train the bundle again")
 
 
 def calibrate(scores: np.ndarray, calibration: Calibration) -> np.ndarray:

@@ -37,8 +37,8 @@ class Addresses:
         redis_url = environment.get("REDIS_URL", "").strip() or None
         if redis_url and not redis_url.startswith(("redis://", "rediss://")):
             raise StartRefused("REDIS_URL is not an address that `make up` takes: redis:// or rediss://.")
-        metrics_port = free_row(3, avoiding=(api_port, flower_port))
-        row = range(metrics_port, metrics_port + 3)
+        metrics_port = free_row(4, avoiding=(api_port, flower_port))
+        row = range(metrics_port, metrics_port + 4)
         redis_port, s3_port = free_ports(2, avoiding=(api_port, flower_port, *row))
         return cls(
             api_port=api_port,

@@ -102,7 +102,8 @@ def watchers(
 
 def watched_by(ready: Mapping[str, Any]) -> dict[str, str]:
     """Return the addresses in prometheus.yml, each with that of the stack whose ready.json this is."""
-    workers = {_WORKERS[role]: address for role, address in ready["metrics"].items()}
+    # prometheus.yml has no shadow worker: few stacks have one.
+    workers = {_WORKERS[role]: told for role, told in ready["metrics"].items() if role in _WORKERS}
     return {_API: str(ready["api"]).removeprefix("http://"), **workers}
 
 

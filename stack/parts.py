@@ -11,13 +11,15 @@ from stack.errors import StartRefused
 from stack.folder import Folder, Secrets
 from stack.part import Command
 
-STOP_ORDER = (("api",), ("worker", "delivery", "sweeper"), ("flower",), ("redis", "s3"))
+STOP_ORDER = (("api",), ("worker", "delivery", "sweeper", "shadow"), ("flower",), ("redis", "s3"))
 """Nothing new comes in, what runs is finished, and only then do the stores go."""
 
 FLOWER_USER = "operator"
 METRICS_PORT = "OSTEO_METRICS_PORT"
-WORKERS = ("inference", "delivery", "sweeper")
-"""The worker roles, in the order of their metrics' ports: the port that is set, and the two after it."""
+WORKERS = ("inference", "delivery", "sweeper", "shadow")
+"""The worker roles, in the order of their metrics' ports: the port that is set, and those after it."""
+SHADOW = "SHADOW"
+"""With 1 the stack has a shadow worker, too."""
 
 _S3_KEYS = frozenset({"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"})
 SIGNING_KEY = "OSTEO_SIGNING_KEY"
@@ -27,6 +29,7 @@ SECRETS_OF_ROLE = {
     "inference": {*_S3_KEYS, "REDIS_URL"},
     "delivery": {*_S3_KEYS, "REDIS_URL", SIGNING_KEY},
     "sweeper": {*_S3_KEYS, "REDIS_URL"},
+    "shadow": {*_S3_KEYS, "REDIS_URL"},
     "flower": {"CELERY_BROKER_URL", "FLOWER_BASIC_AUTH"},
 }
 """What each role is given. rclone knows no rights: one pair of S3 keys does everything, for every role."""
@@ -113,10 +116,11 @@ def web(service: Mapping[str, str], addresses: Addresses) -> Command:
 
 
 def others(service: Mapping[str, str], addresses: Addresses, folder: Path) -> list[Command]:
-    """List the delivery worker, the sweeper and Flower."""
+    """List the delivery worker, the sweeper, the shadow worker if there is to be one, and Flower."""
     return [
         _worker(service, "delivery", "delivery"),
         _worker(service, "sweeper", "sweeper"),
+        *([_worker(service, "shadow", "shadow")] if service.get(SHADOW) == "1" else []),
         _python(
             "flower",
             _environment_of({**service, "CELERY_BROKER_URL": service["REDIS_URL"]}, "flower"),
@@ -144,7 +148,8 @@ def metrics_of(service: Mapping[str, str]) -> dict[str, str]:
     """List where the workers serve their metrics: host and port by role."""
     host = service.get("OSTEO_METRICS_ADDRESS") or HOST
     host = HOST if host == "0.0.0.0" else host  # noqa: S104 - asked there, and not listened on
-    ports = {role: _metrics_port(service, role) for role in WORKERS}
+    running = [role for role in WORKERS if role != "shadow" or service.get(SHADOW) == "1"]
+    ports = {role: _metrics_port(service, role) for role in running}
     return {role: f"{host}:{port}" for role, port in ports.items() if port}
 
 

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 TOP = ("admin", "api", "jobs", "worker", "model", "training", "stack", "client", "benchmarks")
 MAY_IMPORT = {
-    "admin": {"admin", "api.identity", "jobs", "model.decode_processes", "model.errors"},
+    "admin": {"admin", "api.identity", "jobs", "model.bundle", "model.decode_processes", "model.errors"},
     "api": {
         "api",
         "jobs",
@@ -36,8 +36,17 @@ ORDERS = (
         *("api.http", "api.identity", "api.openapi", "api.intake", "api.results", "api.routes"),
         *("api.readings", "api.reading_room", "api.server"),
     ),
-    ("jobs.record", "jobs.callbacks", "jobs.redis", "jobs.store", "jobs.reading", "jobs.lifecycle"),
+    (
+        "jobs.record",
+        "jobs.callbacks",
+        "jobs.redis",
+        "jobs.store",
+        "jobs.reading",
+        "jobs.models",
+        "jobs.lifecycle",
+    ),
     ("worker.delivery", "worker.notices"),
+    ("worker.inference", "worker.rollout"),
     (
         "training.run",
         "training.data",

@@ -1,4 +1,4 @@
-"""Starts one worker process: `python -m worker inference|delivery|sweeper`."""
+"""Starts one worker process: `python -m worker inference|delivery|sweeper|shadow`."""
 
 import argparse
 import logging
@@ -15,6 +15,7 @@ from jobs.store.stores import Stores
 from model.errors import BundleRefused, NoEngine
 from worker.inference.accelerator import accelerator
 from worker.roles import QUEUES_OF_ROLE, run_delivery, run_inference, run_sweeper
+from worker.rollout.role import run_shadow
 
 log = logging.getLogger("worker")
 
@@ -22,7 +23,7 @@ log = logging.getLogger("worker")
 def main() -> int:
     """Run the role named on the command line. Return 2 for a wrong setting or bundle."""
     parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
-    parser.add_argument("role", choices=list(QUEUES_OF_ROLE))
+    parser.add_argument("role", choices=[*QUEUES_OF_ROLE, "shadow"])
     role = parser.parse_args().role
     try:
         settings = Settings.from_environment(os.environ, signs=role == "delivery")
@@ -34,8 +35,8 @@ def main() -> int:
     try:
         record_spans(settings.otlp_endpoint, role)
         with closing(Stores.connect(settings)) as stores:
-            # Inference has no right to write a mark; the other roles have it.
-            stores.await_answers(may_mark=role != "inference")
+            # Inference and the shadow have no right to write a mark; the other roles have it.
+            stores.await_answers(may_mark=role not in ("inference", "shadow"))
         _run(role, settings)
     except (SettingsError, BundleRefused, NoEngine) as error:
         print(error, file=sys.stderr)
@@ -56,7 +57,8 @@ def _run(role: str, settings: Settings) -> None:
         stop = Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
-        run_sweeper(settings, stop)
+        run = run_shadow if role == "shadow" else run_sweeper
+        run(settings, stop)
 
 
 if __name__ == "__main__":

@@ -9,11 +9,12 @@ from threading import Event, Thread
 from celery import Celery
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 
+from jobs.models.bundles import Bundles
+from jobs.models.roll_out import RollOuts
 from jobs.record.errors import TransientError
 from jobs.redis.delivery_queues import DELIVERY_THREADS
 from jobs.redis.queue import DELIVER, QUEUE_OF_PRIORITY, celery_app
 from jobs.settings import Settings
-from jobs.spans import span
 from jobs.store.receivers import Receivers
 from jobs.store.served_model import publish
 from jobs.store.stores import Stores
@@ -22,7 +23,7 @@ from worker.celery_tasks import register_delivery, register_inference
 from worker.delivery import metrics as delivery_metrics
 from worker.delivery.deliver import DeliveryContext
 from worker.heartbeat import Heartbeat
-from worker.inference.memory import give_back, keep_heaps_small
+from worker.inference.memory import keep_heaps_small
 from worker.metrics_port import serve_metrics
 from worker.sweeper.purge import purge_until
 from worker.sweeper.reconcile import reconcile_until
@@ -41,64 +42,58 @@ def run_inference(settings: Settings) -> None:
 
     Raises SettingsError for the port of its metrics, and BundleRefused or NoEngine for the model.
     """
-    # Only this role needs TensorFlow.
-    from model.classifier import Classifier
-    from model.decode.image import Radiograph
-    from model.decode_processes.pool import Decoders
-    from model.decode_processes.process import Bounds
-    from model.prediction import Prediction
+    # Only this role needs TensorFlow, and the shadow.
     from worker.inference import metrics
     from worker.inference.analyse import AnalysisContext
-    from worker.inference.batcher import Batcher
+    from worker.inference.decoders import decoders_of
     from worker.inference.serial_analysis import SerialAnalysis
     from worker.inference.watchdog import Watchdog
+    from worker.rollout import metrics as model_metrics
+    from worker.rollout.loader import Loader
+    from worker.rollout.models import Models
 
     keep_heaps_small()
-    serve_metrics(settings, metrics.REGISTRY)
-    log.info("loading the model from %s", settings.bundle)
-    classifier = Classifier.load(settings.bundle, settings.engine, log.info, settings.engine_cache)
-    give_back()
-    log.info("model %s %s is ready in %s", classifier.name, classifier.version, classifier.engine)
-    metrics.begin(classifier)
-    batcher = Batcher(classifier.run, settings.batch)
-
-    def predict(radiograph: Radiograph) -> Prediction:
-        # In the thread of the job, except for the network: the batcher's thread does nothing else.
-        prepared = classifier.prepare(radiograph)
-        with span("engine", attributes={"osteo.engine": classifier.engine}):
-            answer = batcher.submit(prepared).result()
-        return classifier.explain(radiograph, answer)
-
+    serve_metrics(settings, metrics.REGISTRY, model_metrics.REGISTRY)
     stores = Stores.connect(settings, may_delete=False)
+    loader = Loader(Bundles(stores.objects), settings)
+    own = loader.load_own(settings.bundle)
+    metrics.begin()
     ledger = stores.ledger
     with suppress(TransientError):
         # `GET /v1/model` answers from now on. The worker also works without it.
-        publish(ledger.objects, classifier.served)
+        publish(ledger.objects, own.served)
     heartbeat = Heartbeat(ledger.view.heartbeats, "inference")
+    models = Models(
+        own=own,
+        loader=loader,
+        roll_outs=RollOuts(stores.records),
+        batch=settings.batch,
+        shadow_queue=ledger.view.shadow_queue,
+        process=heartbeat.name,
+        publish=partial(publish, ledger.objects),
+    )
+    # Before the first job: else the worker's own bundle would answer for a moment.
+    models.follow()
     watchdog = Watchdog(settings.analysis_seconds)
     worker_ready.connect(lambda **_: watchdog.start(), weak=False)
     worker_shutdown.connect(lambda **_: watchdog.stop(), weak=False)
     stopping = Event()
     worker_shutting_down.connect(lambda **_: stopping.set(), weak=False)
-    bounds = Bounds(
-        max_pixels=settings.max_pixels,
-        cpu_seconds=settings.decode_cpu_seconds,
-        seconds=settings.decode_seconds,
-        megabytes=settings.decode_megabytes,
-    )
-    decoders = Decoders(bounds, settings.decode_processes, settings.decode_wait_seconds)
-    decoders.start()
+    Thread(
+        target=models.watch_until, args=(stopping, settings.model_seconds), name="models", daemon=True
+    ).start()
+    decoders = decoders_of(settings, settings.decode_processes)
     context = AnalysisContext(
         ledger=ledger,
         queue=stores.queue,
-        analyst=classifier,
-        predict=predict,
+        model_of=models.of,
         decode=decoders.decode,
         runner=heartbeat.name,
         max_attempts=settings.max_attempts,
         watchdog=watchdog,
         serial_analysis=SerialAnalysis(stopping),
         stopping=stopping,
+        copy=models.copy_to_shadow,
     )
     app = celery_app(settings.redis_url)
     register_inference(app, context)

@@ -11,9 +11,10 @@ from jobs.reading.disagreement import Kind
 from jobs.record.states import SEEN, Delivery
 from jobs.redis.answer_times import answer_times
 from jobs.redis.reading_figures import turnaround
+from jobs.redis.shadow_queue import KINDS, differences
 from jobs.store.ledger import Ledger
 
-ROLES = ("inference", "delivery", "sweeper")
+ROLES = ("inference", "delivery", "sweeper", "shadow")
 _ENDS = tuple(state for state in SEEN if state.final)
 _DELIVERED = (Delivery.DELIVERED, Delivery.FAILED, Delivery.DISABLED)
 
@@ -52,6 +53,7 @@ def of_redis(ledger: Ledger, clients: bool = False) -> Iterator[Metric]:
     )
     yield by("role", "osteo_processes", "Processes that live", {role: names[role] for role in ROLES})
     yield from _of_readings(ledger, at, counts)
+    yield from _of_models(ledger, counts)
     family = HistogramMetricFamily(
         "osteo_job_answer_seconds",
         "Time from the submission of a job to its result or refusal, since Redis was last empty",
@@ -148,6 +150,29 @@ def _of_readings(ledger: Ledger, at: float, counts: Mapping[str, int]) -> Iterat
     for priority in figures:
         family.add_metric([priority], *turnaround(counts, priority))
     yield family
+
+
+def _of_models(ledger: Ledger, counts: Mapping[str, int]) -> Iterator[Metric]:
+    queue = ledger.view.shadow_queue
+    yield by(
+        "role",
+        "osteo_models_refused",
+        "Workers that could not load a model that the roll-out names",
+        queue.refused(),
+    )
+    yield GaugeMetricFamily("osteo_shadow_waiting", "Jobs that wait for the shadow", queue.waiting())
+    yield _total(
+        "kind",
+        "osteo_shadow_disagreement",
+        "Jobs that the shadow has scored, by how its finding differs from the one served",
+        "shadow:",
+        {**dict.fromkeys((f"shadow:{kind}" for kind in KINDS), 0), **counts},
+    )
+    yield HistogramMetricFamily(
+        "osteo_shadow_difference",
+        "Difference between the shadow's probability and the one served, since Redis was last empty",
+        *differences(counts),
+    )
 
 
 def by(label: str, name: str, help_: str, values: Mapping[str, float]) -> Metric:

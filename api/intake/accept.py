@@ -18,6 +18,7 @@ from api.intake.reading_limits import refuse_beyond_quota, refuse_forbidden_trai
 from api.intake.study import Picture
 from api.intake.submission import Submission
 from jobs.lifecycle.reading_request import request_reading
+from jobs.models.roll_out import RollOuts
 from jobs.reading.policy import Policies
 from jobs.reading.states import Wish
 from jobs.record.errors import QueueUnavailable, TransientError
@@ -54,6 +55,7 @@ class Intake:
     admission: Admission
     pictures: Pictures
     policies: Policies
+    roll_outs: RollOuts
 
     def admit(self, caller: Caller, claim_key: str | None = None) -> dict[str, str]:
         """Count one submission of the caller, and return the RateLimit headers.
@@ -91,7 +93,7 @@ class Intake:
         self._refuse_full_archive(submission, caller.client, claim_key)
         if claim_key is None:
             submission = self._with_reading(submission, caller.client)
-            job = _new_job(new_id("job"), submission, caller, self.settings)
+            job = self._new_job(new_id("job"), submission, caller)
             return Accepted(self._store(job, submission.data))
         expires = expires and own_id is None
         claim, before = self._claim(claim_key, new_id("job"), submission.digest, expires)
@@ -99,7 +101,7 @@ class Intake:
             return Accepted(before, headers_of(claim, repeated=True), repeated=True)
         # After the claim, whose digest is of what was sent: the client's policy may change meanwhile.
         submission = self._with_reading(submission, caller.client)
-        job = _new_job(claim.job_id, submission, caller, self.settings, claim_key)
+        job = self._new_job(claim.job_id, submission, caller, claim_key)
         return Accepted(
             self._store(replace(job, own_id=own_id), submission.data), headers_of(claim, repeated=False)
         )
@@ -122,11 +124,8 @@ class Intake:
         # The study alone has a callback.
         jobs = [
             replace(
-                _new_job(
-                    member_id(study_id, number),
-                    self._with_reading(picture.submission, caller.client),
-                    caller,
-                    self.settings,
+                self._new_job(
+                    member_id(study_id, number), self._with_reading(picture.submission, caller.client), caller
                 ),
                 study=study_id,
                 callback_url=None,
@@ -143,6 +142,41 @@ class Intake:
             self._request_reading(job)
         log.info("study accepted", extra={"job": study.id, "client": caller.client})
         return Accepted(study, headers)
+
+    def _new_job(
+        self, job_id: str, submission: Submission, caller: Caller, claim_key: str | None = None
+    ) -> Job:
+        """Make the job of a submission. It has the service's deadline and retention where it names none.
+
+        The same id, submission and caller make the same job at any time, but for its model: the canary, where
+        the job lies in its share now.
+        """
+        moment = made_at(job_id)
+        deadline = submission.deadline_seconds or self.settings.deadline_seconds
+        return Job(
+            id=job_id,
+            client=caller.client,
+            image=submission.image,
+            created_at=moment,
+            queued_at=moment,
+            expires_at=moment + timedelta(seconds=deadline),
+            delivery=Delivery.PENDING if submission.callback_url else Delivery.NONE,
+            priority=submission.priority,
+            reference=submission.reference,
+            metadata=submission.metadata,
+            callback_url=submission.callback_url,
+            acquisition=submission.acquisition,
+            filed_under=submission.filed_under,
+            retention_seconds=submission.retention_seconds or self.settings.retention_of(caller.client),
+            claim=claim_key,
+            key=caller.key.id,
+            upload=submission.upload,
+            reading=submission.reading,
+            training_use=submission.training_use,
+            consent_reference=submission.consent_reference,
+            traceparent=caller.traceparent,
+            model=self.roll_outs.read().assigned(job_id),
+        )
 
     def _claim(self, claim_key: str, job_id: str, digest: str, expires: bool) -> tuple[Claim, Job | None]:
         claimed_at = made_at(job_id)
@@ -223,37 +257,3 @@ def done_with_body() -> None:
 
 def _nothing() -> None:
     pass
-
-
-def _new_job(
-    job_id: str, submission: Submission, caller: Caller, settings: Settings, claim_key: str | None = None
-) -> Job:
-    """Make the job of a submission. It has the service's deadline and retention where it names none.
-
-    The same id, submission and caller make the same job at any time.
-    """
-    moment = made_at(job_id)
-    deadline = submission.deadline_seconds or settings.deadline_seconds
-    return Job(
-        id=job_id,
-        client=caller.client,
-        image=submission.image,
-        created_at=moment,
-        queued_at=moment,
-        expires_at=moment + timedelta(seconds=deadline),
-        delivery=Delivery.PENDING if submission.callback_url else Delivery.NONE,
-        priority=submission.priority,
-        reference=submission.reference,
-        metadata=submission.metadata,
-        callback_url=submission.callback_url,
-        acquisition=submission.acquisition,
-        filed_under=submission.filed_under,
-        retention_seconds=submission.retention_seconds or settings.retention_of(caller.client),
-        claim=claim_key,
-        key=caller.key.id,
-        upload=submission.upload,
-        reading=submission.reading,
-        training_use=submission.training_use,
-        consent_reference=submission.consent_reference,
-        traceparent=caller.traceparent,
-    )

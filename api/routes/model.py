@@ -1,6 +1,6 @@
 """Serves /v1/model: the model, its operating points and what they mean."""
 
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from flask import Blueprint, Response, jsonify, request
 
@@ -37,6 +37,7 @@ class ServedModel(TypedDict):
     name: str
     version: str
     sha256: Annotated[str, "Of the weights, as in the `model` of a result."]
+    bundle: NotRequired[Annotated[str, "Of the whole bundle, as in the `model` of a result."]]
     backbone: str
     input_size: Annotated[int, "Side of the network's square input, in pixels."]
     preprocessing_version: int
@@ -66,7 +67,9 @@ def model_routes(objects: Objects) -> Blueprint:
             detail = "No worker has loaded a model yet. Try again once the service is up."
             raise Problem(Slug.NOT_READY, detail, retry_after=RETRY_SECONDS) from None
         response = jsonify(served)
-        response.set_etag(f"{served['name']}-{served['version']}-{served['sha256'][:16]}")
+        response.set_etag(
+            f"{served['name']}-{served['version']}-{served.get('bundle', served['sha256'])[:16]}"
+        )
         response.make_conditional(request)
         return response
 

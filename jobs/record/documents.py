@@ -47,7 +47,15 @@ class Model(TypedDict):
 
     name: str
     version: str
-    sha256: str
+    sha256: Annotated[str, "Of the weights."]
+    bundle: NotRequired[Annotated[str, "SHA-256 of the whole bundle: weights, calibration and thresholds."]]
+    instead_of: NotRequired[
+        Annotated[
+            str,
+            "The bundle that the job was assigned to when it was accepted, and that did not answer: it has"
+            " been withdrawn since, or could not be loaded.",
+        ]
+    ]
 
 
 class Image(TypedDict):

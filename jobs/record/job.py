@@ -89,6 +89,8 @@ class Job:
     """`allowed` where its client allowed at its submission that models learn from it."""
     consent_reference: str | None = None
     """Its client's reference to the consent. It may name a patient: no log, callback or export has it."""
+    model: str | None = None
+    """The bundle that a canary has assigned it to, by its digest. None for the model that is active."""
     announces: dict[str, Any] | None = None
     """The type and the data of an event. None for a job and a study."""
     later: dict[str, Any] = field(default_factory=dict)

@@ -24,6 +24,7 @@ from jobs.redis.heartbeats import Heartbeats
 from jobs.redis.reading_figures import ReadingFigures
 from jobs.redis.receiver_circuit_breaker import CircuitBreaker
 from jobs.redis.script import script
+from jobs.redis.shadow_queue import ShadowQueue
 from jobs.redis.task_ids import next_task_id
 
 log = logging.getLogger(__name__)
@@ -66,6 +67,7 @@ class View:
         self.delivery_queues = DeliveryQueues(redis)
         self.heartbeats = Heartbeats(redis)
         self.reading_figures = ReadingFigures(redis)
+        self.shadow_queue = ShadowQueue(redis)
         self.redis = redis
         self._seconds = seconds
         self._put_if_newer = script(redis, "show")
@@ -114,6 +116,7 @@ class View:
 
         `ended:<state>`: jobs that ended. `delivery:<outcome>`: callbacks that ended. `lost`: attempts lost.
         `answer...`: those of jobs.redis.answer_times. `reading-...`: those of jobs.redis.reading_figures.
+        `shadow-...`: those of jobs.redis.shadow_queue.
         """
         with translated(self.redis):
             counts: Any = self.redis.hgetall("counts")

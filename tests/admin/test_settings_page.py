@@ -22,9 +22,9 @@ def test_every_setting_is_read_by_a_role():
 
 def test_roles_read_what_their_code_names():
     roles = roles_of_settings()
-    assert roles["redis_url"] == ["api", "inference", "delivery", "sweeper", "commands"]
-    assert roles["log_level"] == ["api", "inference", "delivery", "sweeper", "commands"]
-    assert roles["max_pixels"] == ["api", "inference"]
+    assert roles["redis_url"] == ["api", "inference", "delivery", "sweeper", "shadow", "commands"]
+    assert roles["log_level"] == ["api", "inference", "delivery", "sweeper", "shadow", "commands"]
+    assert roles["max_pixels"] == ["api", "inference", "shadow"]
     assert roles["max_attempts"] == ["inference", "sweeper"]
     assert roles["callback_exceptions"] == ["api", "delivery"]
     assert roles["least_rate"] == ["api"]

@@ -51,6 +51,9 @@ def trials(seed: int) -> Iterator[Trial]:
     for window in WINDOWS:
         yield Trial(f"{window.role} killed {window.name}", faults.killed_in(window))
     yield Trial("worker told to stop (SIGTERM)", faults.worker_told_to_stop)
+    yield Trial("shadow worker killed", faults.shadow_killed)
+    yield Trial("shadow worker frozen", faults.shadow_frozen)
+    yield Trial("shadow's bundle raises", faults.shadow_raises)
     yield Trial("Redis killed", faults.redis_killed, seconds=OUTAGE_SECONDS)
     yield Trial("Redis frozen", faults.redis_frozen, seconds=OUTAGE_SECONDS)
     yield Trial("Redis wiped", faults.redis_wiped, seconds=OUTAGE_SECONDS)

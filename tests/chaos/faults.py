@@ -9,7 +9,8 @@ from threading import Event
 import urllib3
 from redis.exceptions import ConnectionError as RedisAway
 
-from tests.chaos.service import WORKERS, Service
+from tests.chaos.service import SHADOW, WORKERS, Service
+from tests.chaos.stand_in import SHADOW_RAISES
 from tests.chaos.trials import Fault
 from tests.chaos.windows import Window, arm, fired
 
@@ -58,6 +59,41 @@ def worker_told_to_stop(service: Service, enough: Event) -> float:
     """Send SIGTERM to an inference worker, as for a new version; another one starts in its place."""
     enough.wait()
     service.tell(WORKERS[0], signal.SIGTERM)
+    return time.monotonic()
+
+
+def shadow_killed(service: Service, enough: Event) -> float:
+    """Kill the shadow worker, and again as soon as it is back."""
+    enough.wait()
+    for _ in range(2):
+        service.await_ready(SHADOW)
+        service.send(SHADOW, signal.SIGKILL)
+    return time.monotonic()
+
+
+def shadow_frozen(service: Service, enough: Event) -> float:
+    """Make the shadow worker hang."""
+    enough.wait()
+    service.send(SHADOW, signal.SIGSTOP)
+    try:
+        time.sleep(OUTAGE_SECONDS)
+    finally:
+        service.send(SHADOW, signal.SIGCONT)
+    return time.monotonic()
+
+
+def shadow_raises(service: Service, enough: Event) -> float:
+    """Let the bundle of the shadow raise at every copy."""
+    enough.wait()
+    mark, before = service.folder / SHADOW_RAISES, service.scored("broken")
+    mark.touch()
+    began = time.monotonic()
+    try:
+        while service.scored("broken") == before:
+            assert time.monotonic() - began < REACHED_SECONDS, "no copy came to the shadow"
+            time.sleep(0.05)
+    finally:
+        mark.unlink()
     return time.monotonic()
 
 

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from flask import Flask
 
+from tests.chaos.stand_in import FOLDER, ShadowStandIn, StandIn
 from tests.chaos.windows import WINDOWS, prepare
-
-FOLDER = "CHAOS_FOLDER"
 
 
 def prepare_all(role: str) -> None:
@@ -28,11 +27,10 @@ def api() -> Flask:
 
 if __name__ == "__main__":
     role = sys.argv[1]
-    if role == "inference":
+    if role in ("inference", "shadow"):
         import model.classifier
-        from tests.chaos.stand_in import StandIn
 
-        model.classifier.Classifier = StandIn  # type: ignore[misc, assignment]
+        model.classifier.Classifier = ShadowStandIn if role == "shadow" else StandIn  # type: ignore[misc]
     prepare_all(role)
     from worker.__main__ import main
 

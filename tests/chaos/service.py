@@ -16,6 +16,8 @@ from unittest.mock import patch
 
 from redis import Redis
 
+from jobs.models.bundles import Bundles
+from jobs.models.roll_out import RollOuts
 from jobs.redis.view import View
 from jobs.store.ledger import Ledger
 from jobs.store.objects import Objects
@@ -26,14 +28,15 @@ from stack.folder import Folder
 from stack.part import Command, Part
 from stack.parts import service_environment, stores
 from stack.receiver import Receiver
-from tests.chaos.process import FOLDER
 from tests.chaos.s3_proxy import S3Proxy
+from tests.chaos.stand_in import FOLDER
 
 START_SECONDS = 120
 ANALYSIS_SECONDS = 3
 """An analysis that takes longer hangs: the stand-in takes milliseconds."""
 WORKERS = ("inference-1", "inference-2")
 SWEEPERS = ("sweeper-1", "sweeper-2")
+SHADOW = "shadow"
 
 
 class Service:
@@ -57,6 +60,10 @@ class Service:
             self.api_url, environment = self._addresses.api, self._environment()
             self._begin(*stores(environment, self._addresses, self._secrets, self._folder))
             make_bucket(environment)
+            with patch.dict(os.environ, environment):  # Its own keys, and only for this moment.
+                objects = Objects.connect(self._addresses.s3, "osteo")
+            self.ledger = Ledger(objects, View.connect(self.redis_url, 86_400))
+            self._cast_shadow()
             environment["S3_ENDPOINT_URL"] = self.s3.url
             api = ("gunicorn", "--config", "api/gunicorn.conf.py", "--bind")
             ready = answers.http(f"{self.api_url}/health/ready")
@@ -64,14 +71,13 @@ class Service:
             self._begin(
                 self._python("api", environment, ready, *api, where, "tests.chaos.process:api()"),
             )
-            self._begin(*(self._worker(environment, name) for name in (*WORKERS, "delivery", *SWEEPERS)))
+            self._begin(
+                *(self._worker(environment, name) for name in (*WORKERS, "delivery", *SWEEPERS, SHADOW))
+            )
             self._keys_of = environment
             made = self._made("chaos")
             self.api_key = made["api_key"]
             self.receiver = stack.enter_context(Receiver(made["webhook_secret"]))
-            with patch.dict(os.environ, environment):  # Its own keys, and only for this moment.
-                objects = Objects.connect(self._addresses.s3, "osteo")
-            self.ledger = Ledger(objects, View.connect(self.redis_url, 86_400))
             self._leave = stack.pop_all()
         return self
 
@@ -82,6 +88,18 @@ class Service:
     def folder(self) -> Path:
         """Where the marks of windows lie, and the logs in `log`."""
         return self._folder.path
+
+    def scored(self, kind: str) -> int:
+        """How many copies the shadow has scored with this kind of difference, since Redis was last empty."""
+        return self.ledger.view.counts().get(f"shadow:{kind}", 0)
+
+    def _cast_shadow(self) -> None:
+        """Have a bundle score copies of all jobs, which stands for whatever the stand-in loads."""
+        bundle = self._folder.path / "bundle"
+        bundle.mkdir()
+        (bundle / "bundle.json").write_text('{"files": {}}')
+        digest = Bundles(self.ledger.objects).publish(bundle)
+        RollOuts(self.ledger.records).change(lambda now: now.with_shadow(digest, 100))
 
     def redis(self) -> Redis:
         """A connection to its Redis, with nothing of the service's own care in it."""

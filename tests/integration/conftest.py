@@ -19,6 +19,7 @@ import urllib3
 from stack.addresses import free_ports
 from stack.parent import end_with_parent
 from stack.part import ROOT
+from stack.parts import SHADOW
 from stack.receiver import Receiver
 
 SECONDS = 180
@@ -160,7 +161,7 @@ def processes_of(folder: Path) -> dict[int, str]:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with running(tmp_path_factory.mktemp("stack")) as stack:
+    with running(tmp_path_factory.mktemp("stack"), **{SHADOW: "1"}) as stack:
         yield stack
 
 

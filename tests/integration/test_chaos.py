@@ -17,6 +17,8 @@ CUT = (
     "inference killed after inference",
     "delivery killed after the callback's answer",
     "worker told to stop (SIGTERM)",
+    "shadow worker killed",
+    "shadow's bundle raises",
     "Redis wiped",
     "Redis full",
     "S3's disk is full",

@@ -65,7 +65,8 @@ def test_inference_names_the_model_of_its_results(stack: Stack):
     model = stack.settled(stack.submit()["id"])["result"]["model"]
     served = text_string_to_metric_families(stack.metrics("inference"))
     (family,) = (family for family in served if family.name == "osteo_model_info")
-    assert [(sample.labels, sample.value) for sample in family.samples] == [(model, 1)]
+    labels = model | {"role": "active"}
+    assert [(sample.labels, sample.value) for sample in family.samples] == [(labels, 1)]
 
 
 def test_the_table_of_metrics_is_what_the_roles_serve(stack: Stack, receiver: Receiver):

@@ -85,6 +85,24 @@ def test_the_command_for_the_story_of_a_job_runs_as_printed(stack: Stack):
     assert "state succeeded, priority routine, on agenda" in now
 
 
+def test_the_commands_that_roll_a_model_out_and_back_run_as_printed(stack: Stack):
+    (block,) = (text for text in BLOCKS if "admin.models" in text)
+    lines = list(map(json.loads, pasted(block, stack).splitlines()))
+    shadow, group, report, canary, promoted, back, listed, _, ended, *acts = lines
+    digest = listed["bundle"]
+    assert (shadow["shadow"], shadow["shadow_percent"]) == (digest, 100)
+    assert (group["group"], group["jobs"]) == ("all jobs", 0)
+    assert report["promotion"] == ["0 jobs were scored by it as shadow, and 200 are needed"]
+    assert (canary["canary"], canary["canary_percent"]) == (digest, 5)
+    assert promoted == {"promoted": False}
+    assert (back["active"], back["canary"]) == (None, None)
+    assert listed["parts"] == ["shadow"]
+    assert ended["shadow"] is None
+    assert [act["action"] for act in acts if act["subject"]] == [
+        *("publishModel", "setShadowModel", "setCanaryModel", "setShadowModel"),
+    ]
+
+
 def test_the_commands_for_dead_letters_run_as_printed(stack: Stack):
     (block,) = (text for text in BLOCKS if "dead_letters retry" in text)
     assert pasted(block, stack) == ""
@@ -124,7 +142,7 @@ def test_the_lines_that_make_secrets_make_all_that_compose_requires(file: str, t
 
 
 def test_every_block_of_the_page_is_run():
-    assert len(BLOCKS) == 8
+    assert len(BLOCKS) == 10
     assert PAGE.count("\n```") == 2 * (len(BLOCKS) + 2), (
         "and two queries, and the rights that tests/jobs/redis/test_peers.py gives"
     )

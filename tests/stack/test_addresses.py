@@ -64,5 +64,5 @@ def test_no_two_parts_are_given_the_same_port() -> None:
 def test_the_workers_metrics_have_ports_one_after_the_other_of_their_own() -> None:
     first, second = free_ports(2)
     addresses = Addresses.from_environment({"PORT": str(first), "FLOWER_PORT": str(second)})
-    row = {*range(addresses.metrics_port, addresses.metrics_port + 3)}
+    row = {*range(addresses.metrics_port, addresses.metrics_port + 4)}
     assert not row & {first, second, addresses.redis_port, addresses.s3_port}

@@ -59,9 +59,11 @@ def test_no_analysis_needs_a_right_that_inference_lacks(asked, ledger, queue, re
         *views,
     ):
         analyse(job.id, analysis)
-    analyse(accepted(ledger).id, replace(analysis, analyst=Analyst(refusal=NotARadiograph("a cat"))))
+    analyse(accepted(ledger).id, replace(analysis, model_of=Analyst(refusal=NotARadiograph("a cat"))))
     broken = accepted(ledger)
-    analyse(broken.id, replace(analysis, predict=answering(ValueError("bug")), max_attempts=1))
+    analyse(
+        broken.id, replace(analysis, model_of=Analyst(answer=answering(ValueError("bug"))), max_attempts=1)
+    )
     assert [letter.id for letter in ledger.dead_letters()] == [broken.id]
     assert {action for action, _ in seen} == {"GetObject", "PutObject", "ListBucket"}
     assert [(action, key) for action, key in seen if not allows("osteo-inference", action, key)] == []
@@ -75,5 +77,9 @@ def test_inference_may_change_no_image_key_or_entry_of_the_audit_log():
     for key in ("clients/clinic/jobs/x", "keys/x", "audit/2026-11-28/x", "uploads/clinic/x"):
         assert allows("osteo-api", "PutObject", f"/{key}"), key
         assert not allows("osteo-inference", "PutObject", f"/{key}"), key
+    for key in ("models/active.000000000002", "models/bundles/x/bundle.json"):
+        assert not allows("osteo-inference", "PutObject", f"/{key}"), "a worker promotes no model"
+    for key in ("shadow/x/job_x", "jobs/job_x/shadow/x"):
+        assert allows("osteo-inference", "PutObject", f"/{key}"), "a shadow worker has this account"
     for key in ("pending/x", "jobs/x/ledger/000002"):
         assert not allows("osteo-inference", "DeleteObject", f"/{key}"), key

@@ -62,7 +62,7 @@ class StoredScores:
             weights = Path(folder) / WEIGHTS
             write_weights(weights, self.exact)
             (Path(folder) / GRAPH).write_bytes(to_onnx(self.exact))
-            bundle = Bundle(Path(folder), _network_alone(self._config), self.fingerprint)
+            bundle = Bundle(Path(folder), _network_alone(self._config), self.fingerprint, self.fingerprint)
             return start(choose(None), bundle, lambda _: None)
 
     def of(self, name: str, squares: Squares) -> Scores:

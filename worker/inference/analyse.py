@@ -3,12 +3,11 @@
 import logging
 import random
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
 from enum import Enum
 from itertools import chain, repeat
 from threading import Event
-from typing import Any, Protocol
 
 from jobs.lifecycle.next_step import after_lost_attempt, start_next_step
 from jobs.record.errors import Conflict, NotStored, StoreRefused, TransientError
@@ -21,8 +20,9 @@ from jobs.spans import Span, span
 from jobs.store.ledger import Ledger
 from model.decode.image import Radiograph
 from model.errors import ImageError, NoDecoder, NotARadiograph
-from model.prediction import Prediction, cells_to_bytes
+from model.prediction import cells_to_bytes
 from worker.inference.metrics import count_broken_attempt, count_end, count_start
+from worker.inference.result import Analyst, result_of
 from worker.inference.serial_analysis import SerialAnalysis
 from worker.inference.watchdog import Watchdog
 
@@ -33,25 +33,14 @@ PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
 _NOT_STORED = "The result of this image could not be stored."
 
 
-class Analyst(Protocol):
-    """The part of model.classifier.Classifier that an analysis needs."""
-
-    name: str
-    version: str
-    sha256: str
-
-    def refuse_unless_gray(self, radiograph: Radiograph) -> None:
-        """Raise NotARadiograph for a colour picture and for a blank one."""
-
-
 @dataclass(frozen=True)
 class AnalysisContext:
     """What an analysis needs."""
 
     ledger: Ledger
     queue: JobQueue
-    analyst: Analyst
-    predict: Callable[[Radiograph], Prediction]
+    model_of: Callable[[Job], AbstractContextManager[Analyst]]
+    """Gives the model that is to analyse a job, as worker.rollout.models.Models does."""
     decode: Callable[[bytes, str], Radiograph]
     """Decodes an image of the client that is named, as model.decode_processes.pool.Decoders does."""
     runner: str
@@ -60,6 +49,8 @@ class AnalysisContext:
     serial_analysis: SerialAnalysis
     stopping: Event
     """Set once this worker is to end."""
+    copy: Callable[[Job], object]
+    """Is called with each job that has ended, for a shadow; it never raises."""
 
 
 class Attempt(Enum):
@@ -112,8 +103,9 @@ def _analyse(waiting: Job | None, context: AnalysisContext, sent: str | None) ->
 
 def _run(job: Job, context: AnalysisContext, processing: Span) -> Attempt:
     try:
-        with context.watchdog.at_work(job.id):
-            ended = _examine(job, context)
+        # A model that has to be loaded first takes none of the time of the analysis.
+        with context.model_of(job) as analyst, context.watchdog.at_work(job.id):
+            ended = _examine(job, analyst, context)
     except TransientError:
         _record(job.handed_back(now(), counted=False), context)
         raise
@@ -148,6 +140,7 @@ def _end(ended: Job, context: AnalysisContext) -> bool:
     count_end(ended)
     log.info("job %s", ended.state, extra={"job": ended.id, "attempt": ended.attempts})
     start_next_step(ended, context.ledger, context.queue)
+    context.copy(ended)
     return True
 
 
@@ -201,62 +194,18 @@ def _take(job: Job, context: AnalysisContext) -> Job | None:
     return started
 
 
-def _examine(job: Job, context: AnalysisContext) -> Job:
+def _examine(job: Job, analyst: Analyst, context: AnalysisContext) -> Job:
     try:
         with span("read image"):
             image = context.ledger.image(job)
         with span("decode"):
             radiograph = context.decode(image, job.client)
-        context.analyst.refuse_unless_gray(radiograph)
-        prediction = context.predict(radiograph)
+        analyst.refuse_unless_gray(radiograph)
+        prediction = analyst.predict(radiograph)
     except NoDecoder as error:
         raise TransientError(str(error)) from error
     except NotARadiograph as refusal:
         return job.failed("not-a-radiograph", refusal.detail, now())
     except ImageError as refusal:
         return job.failed("unreadable-image", refusal.detail, now())
-    return job.succeeded(_result(job, prediction, context.analyst), now(), cells_to_bytes(prediction.cells))
-
-
-def _result(job: Job, prediction: Prediction, analyst: Analyst) -> dict[str, Any]:
-    acquisition = job.acquisition or {}
-    return {
-        "finding": prediction.finding,
-        "probability": round(prediction.probability, 4),
-        "regions": [
-            {
-                "box": list(region.box),
-                "score": round(region.score, 4),
-                **_in_millimetres(region.box, acquisition.get("pixel_spacing")),
-            }
-            for region in prediction.regions
-        ],
-        "field": list(prediction.field),
-        "warnings": [asdict(warning) for warning in prediction.warnings],
-        **_operating_points(prediction),
-        "model": {"name": analyst.name, "version": analyst.version, "sha256": analyst.sha256},
-        "image": {
-            "sha256": job.image.sha256,
-            "width": job.image.width,
-            "height": job.image.height,
-            "format": job.image.format,
-            **acquisition,
-        },
-    }
-
-
-def _operating_points(prediction: Prediction) -> dict[str, Any]:
-    if prediction.points is None:
-        return {}
-    # Rounded as probabilities are: what reaches a point does so after rounding, too.
-    low, high = (round(point, 4) for point in prediction.points)
-    return {"operating_points": {"low": low, "high": high}}
-
-
-def _in_millimetres(box: tuple[int, int, int, int], spacing: list[float] | None) -> dict[str, list[float]]:
-    if spacing is None:
-        return {}
-    between_rows, between_columns = spacing
-    x, y, width, height = box
-    scaled = (x * between_columns, y * between_rows, width * between_columns, height * between_rows)
-    return {"box_mm": [round(length, 2) for length in scaled]}
+    return job.succeeded(result_of(job, prediction, analyst), now(), cells_to_bytes(prediction.cells))

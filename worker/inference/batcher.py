@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Generic, TypeVar
@@ -21,8 +22,9 @@ class Batcher(Generic[Item, Answer]):
     def __init__(self, work: Callable[[Sequence[Item]], Sequence[Answer]], most: int) -> None:
         self._work = work
         self._most = most
-        self._waiting: SimpleQueue[tuple[Item, Future[Answer]]] = SimpleQueue()
-        Thread(target=self._run, name="batcher", daemon=True).start()
+        self._waiting: SimpleQueue[tuple[Item, Future[Answer]] | None] = SimpleQueue()
+        self._thread = Thread(target=self._run, name="batcher", daemon=True)
+        self._thread.start()
 
     def submit(self, item: Item) -> "Future[Answer]":
         """Submit one item. The future has its answer, or the error that `work` raised."""
@@ -30,14 +32,16 @@ class Batcher(Generic[Item, Answer]):
         self._waiting.put((item, future))
         return future
 
+    def close(self) -> None:
+        """End the thread, and with it the last use of `work`. To be called once no item waits any more."""
+        self._waiting.put(None)
+
     def _run(self) -> None:
-        while True:
-            batch = [self._waiting.get()]
-            try:
-                while len(batch) < self._most:
-                    batch.append(self._waiting.get_nowait())
-            except Empty:
-                pass
+        while (first := self._waiting.get()) is not None:
+            batch = [first]
+            with suppress(Empty):
+                while len(batch) < self._most and (item := self._waiting.get_nowait()) is not None:
+                    batch.append(item)
             self._answer(batch)
 
     def _answer(self, batch: list[tuple[Item, "Future[Answer]"]]) -> None:

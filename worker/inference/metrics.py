@@ -1,8 +1,6 @@
 """Counts and measures the analyses of this process for Prometheus, out of the jobs' records."""
 
-from typing import Protocol
-
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from jobs.metrics import refusals
 from jobs.record.job import Job
@@ -41,24 +39,12 @@ _REFUSALS = refusals(REGISTRY)
 _ATTEMPTS_BROKEN = Counter(
     "osteo_attempts_broken", "Attempts that ended in an error of the service", registry=REGISTRY
 )
-_MODEL = Gauge(
-    "osteo_model_info", "The model that this process runs", ["name", "version", "sha256"], registry=REGISTRY
-)
 _FINDINGS = ("fracture", "no_fracture", "indeterminate")
 _REFUSAL_TYPES = ("not-a-radiograph", "unreadable-image")
 
 
-class Model(Protocol):
-    """What names a model: model.classifier.Classifier has it."""
-
-    name: str
-    version: str
-    sha256: str
-
-
-def begin(model: Model) -> None:
-    """Name the model, and begin every series at 0, so that a first refusal is an increase."""
-    _MODEL.labels(model.name, model.version, model.sha256).set(1)
+def begin() -> None:
+    """Begin every series at 0, so that a first refusal is an increase."""
     for metric, values in (
         (_QUEUE_SECONDS, tuple(Priority)),
         (_RESULTS, _FINDINGS),

@@ -2,8 +2,9 @@
 
 import base64
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import islice
@@ -52,13 +53,22 @@ class Analyst:
     name: str = "osteo-test"
     version: str = "1"
     sha256: str = "f" * 64
+    digest: str = "d" * 64
     refusal: Exception | None = None
+    answer: Callable[[Radiograph], Prediction] = lambda _: PREDICTION
     seen: list[Radiograph] = field(default_factory=list)
 
     def refuse_unless_gray(self, radiograph: Radiograph) -> None:
         self.seen.append(radiograph)
         if self.refusal:
             raise self.refusal
+
+    def predict(self, radiograph: Radiograph) -> Prediction:
+        return self.answer(radiograph)
+
+    def __call__(self, _: Job) -> "AbstractContextManager[Analyst]":
+        """The model of any job."""
+        return nullcontext(self)
 
 
 def answering(answer: Prediction | Exception):
@@ -81,10 +91,10 @@ def decoded(data: bytes, client: str) -> Radiograph:
 
 @pytest.fixture
 def analysis(ledger, queue) -> AnalysisContext:
-    predict, stopping = answering(PREDICTION), Event()
+    stopping = Event()
     return AnalysisContext(
-        *(ledger, queue, Analyst(), predict, decoded, "inference:here:1", 3, Watchdog(60)),
-        *(SerialAnalysis(stopping), stopping),
+        *(ledger, queue, Analyst(), decoded, "inference:here:1", 3, Watchdog(60)),
+        *(SerialAnalysis(stopping), stopping, lambda _: None),
     )
 
 
@@ -117,7 +127,12 @@ def test_a_radiograph_gets_its_result_and_its_place_in_the_next_queue(analysis, 
     assert done.result["field"] == [5, 6, 70, 80]
     assert done.result["operating_points"] == {"low": 0.0512, "high": 0.406}
     assert done.result["warnings"] == [{"type": "clipped", "detail": "Send it with another window."}]
-    assert done.result["model"] == {"name": "osteo-test", "version": "1", "sha256": "f" * 64}
+    assert done.result["model"] == {
+        "name": "osteo-test",
+        "version": "1",
+        "sha256": "f" * 64,
+        "bundle": "d" * 64,
+    }
     assert base64.b64decode(done.heat) == b"\xff" * 64
     assert redis.llen(DELIVER) == 1
     assert list(ledger.pending()) == [job.id], "its callback is still to be delivered"
@@ -148,9 +163,9 @@ def test_a_result_is_counted_with_its_warnings_and_its_times(analysis, ledger):
 @pytest.mark.parametrize(
     ("change", "counts"),
     [
-        ({"analyst": Analyst(refusal=NotARadiograph("Send an X-ray."))}, {"not-a-radiograph": 1}),
-        ({"predict": answering(RuntimeError("out of memory"))}, {"broken": 1}),
-        ({"predict": answering(StoreUnavailable("away"))}, {}),
+        ({"refusal": NotARadiograph("Send an X-ray.")}, {"not-a-radiograph": 1}),
+        ({"answer": answering(RuntimeError("out of memory"))}, {"broken": 1}),
+        ({"answer": answering(StoreUnavailable("away"))}, {}),
     ],
 )
 def test_a_refusal_and_a_broken_attempt_are_counted_apart(analysis, ledger, change, counts):
@@ -163,7 +178,7 @@ def test_a_refusal_and_a_broken_attempt_are_counted_apart(analysis, ledger, chan
 
     before = figures()
     with suppress(StoreUnavailable):
-        analyse(accepted(ledger).id, replace(analysis, **change))
+        analyse(accepted(ledger).id, replace(analysis, model_of=Analyst(**change)))
     after = figures()
     assert {name: after[name] - before[name] for name in before if after[name] > before[name]} == counts
 
@@ -189,13 +204,13 @@ def test_a_second_message_for_the_same_job_does_nothing(analysis, ledger):
     job = accepted(ledger)
     analyse(job.id, analysis)
     analyse(job.id, analysis)
-    assert len(analysis.analyst.seen) == 1
+    assert len(analysis.model_of.seen) == 1
     assert ledger.read(job.id).attempts == 1
 
 
 def test_a_message_for_a_job_that_does_not_exist_is_dropped(analysis):
     analyse(new_id("job"), analysis)
-    assert analysis.analyst.seen == []
+    assert analysis.model_of.seen == []
 
 
 def test_a_job_that_comes_up_after_its_deadline_expires(analysis, ledger, redis):
@@ -203,13 +218,13 @@ def test_a_job_that_comes_up_after_its_deadline_expires(analysis, ledger, redis)
     analyse(job.id, analysis)
     done = ledger.read(job.id)
     assert (done.state, done.attempts, done.error["type"]) == (State.EXPIRED, 0, "expired")
-    assert analysis.analyst.seen == []
+    assert analysis.model_of.seen == []
     assert redis.llen(DELIVER) == 1, "its client hears of it"
 
 
 def test_an_image_that_is_no_radiograph_ends_failed_with_a_reason(analysis, ledger):
     job = accepted(ledger)
-    analyse(job.id, replace(analysis, analyst=Analyst(refusal=NotARadiograph("Send an X-ray."))))
+    analyse(job.id, replace(analysis, model_of=Analyst(refusal=NotARadiograph("Send an X-ray."))))
     done = ledger.read(job.id)
     assert (done.state, done.error["type"], done.error["detail"]) == (
         State.FAILED,
@@ -220,7 +235,7 @@ def test_an_image_that_is_no_radiograph_ends_failed_with_a_reason(analysis, ledg
 
 def test_a_picture_that_the_model_rejects_ends_failed(analysis, ledger):
     job = accepted(ledger)
-    analyse(job.id, replace(analysis, predict=answering(NotARadiograph("Send an X-ray."))))
+    analyse(job.id, replace(analysis, model_of=Analyst(answer=answering(NotARadiograph("Send an X-ray.")))))
     assert ledger.read(job.id).error == {"type": "not-a-radiograph", "detail": "Send an X-ray."}
 
 
@@ -231,7 +246,7 @@ def test_an_image_that_does_not_decode_ends_failed(analysis, ledger):
 
 
 def test_a_broken_analysis_is_retried_and_fails_after_the_last_attempt(analysis, ledger, redis):
-    broken = replace(analysis, predict=answering(RuntimeError("out of memory")))
+    broken = replace(analysis, model_of=Analyst(answer=answering(RuntimeError("out of memory"))))
     job = accepted(ledger)
     for attempt in (1, 2):
         analyse(job.id, broken)
@@ -246,7 +261,7 @@ def test_a_broken_analysis_is_retried_and_fails_after_the_last_attempt(analysis,
 def test_a_job_is_left_to_the_sweeper_while_the_store_is_away(analysis, ledger):
     job = accepted(ledger)
     with pytest.raises(StoreUnavailable):
-        analyse(job.id, replace(analysis, predict=answering(StoreUnavailable("away"))))
+        analyse(job.id, replace(analysis, model_of=Analyst(answer=answering(StoreUnavailable("away")))))
     back = ledger.read(job.id)
     assert (back.state, back.attempts) == (State.QUEUED, 0), "no fault of the job's: this does not count"
     assert list(ledger.pending()) == [job.id]
@@ -269,7 +284,7 @@ def test_a_result_outlasts_an_outage_of_redis(analysis, ledger, redis):
         return answering(PREDICTION)(radiograph)
 
     try:
-        analyse(job.id, replace(analysis, predict=then_full))
+        analyse(job.id, replace(analysis, model_of=Analyst(answer=then_full)))
     finally:
         redis.config_set("maxmemory", 0)
     done = ledger.read(job.id)
@@ -286,7 +301,7 @@ def test_jobs_that_lost_a_worker_go_one_at_a_time(analysis, ledger):
         at_work[0] -= 1
         return answering(PREDICTION)(_)
 
-    watched = replace(analysis, predict=counting)
+    watched = replace(analysis, model_of=Analyst(answer=counting))
     for lost, together in ((False, True), (True, False)):
         jobs = [accepted(ledger) for _ in range(4)]
         if lost:
@@ -311,7 +326,7 @@ def test_retried_jobs_occupy_one_thread_and_a_new_job_passes_them(analysis, ledg
         assert go_on.wait(60)
         return answering(PREDICTION)(radiograph)
 
-    slow_context = replace(analysis, predict=slow)
+    slow_context = replace(analysis, model_of=Analyst(answer=slow))
     with ThreadPoolExecutor(2) as threads:
         first, *others = [threads.submit(analyse, job.id, slow_context) for job in retried]
         try:
@@ -334,7 +349,7 @@ def test_a_worker_that_is_to_end_begins_no_further_retried_job(analysis, ledger)
         analysis.stopping.set()
         return answering(PREDICTION)(radiograph)
 
-    left, stopped = Event(), replace(analysis, predict=told_to_stop)
+    left, stopped = Event(), replace(analysis, model_of=Analyst(answer=told_to_stop))
     with ThreadPoolExecutor(1) as threads:
         working = threads.submit(analyse, first.id, stopped)
         assert at_work.wait(60)
@@ -346,7 +361,7 @@ def test_a_worker_that_is_to_end_begins_no_further_retried_job(analysis, ledger)
 
 def test_a_retried_job_that_breaks_delays_none_behind_it(analysis, ledger):
     first, second = a_retried_job(ledger), a_retried_job(ledger)
-    analyse(first.id, replace(analysis, predict=answering(StoreUnavailable("away"))))
+    analyse(first.id, replace(analysis, model_of=Analyst(answer=answering(StoreUnavailable("away")))))
     analyse(second.id, analysis)
     assert [ledger.read(job.id).state for job in (first, second)] == [State.QUEUED, State.SUCCEEDED]
 
@@ -397,7 +412,7 @@ def test_the_result_of_a_job_that_was_canceled_meanwhile_is_void(analysis, ledge
         change_job(job.id, lambda job: job.canceled(now()), ledger)
         return answering(PREDICTION)(_)
 
-    analyse(job.id, replace(analysis, predict=slow))
+    analyse(job.id, replace(analysis, model_of=Analyst(answer=slow)))
     done = ledger.read(job.id)
     assert (done.state, done.result, done.version) == (State.CANCELED, None, 3)
     assert redis.llen(DELIVER) == 0, "the request that canceled it enqueues the callback"
@@ -411,7 +426,7 @@ def test_a_job_deleted_during_its_analysis_stays_deleted(analysis, ledger, redis
         redis.delete(f"gate:{job.id}:3")  # As the write lock ends by itself after a while.
         raise RuntimeError("a dead letter")
 
-    analyse(job.id, replace(analysis, predict=breaks, max_attempts=1))
+    analyse(job.id, replace(analysis, model_of=Analyst(answer=breaks), max_attempts=1))
     assert only_a_tombstone_is_left(job.id, ledger)
     analyse(job.id, analysis)
     assert only_a_tombstone_is_left(job.id, ledger)
@@ -421,7 +436,7 @@ def test_a_message_for_a_job_that_was_canceled_while_it_waited_is_dropped(analys
     job = accepted(ledger)
     ledger.append(job.canceled(now()))
     analyse(job.id, analysis)
-    assert analysis.analyst.seen == []
+    assert analysis.model_of.seen == []
     assert ledger.read(job.id).state is State.CANCELED
 
 
@@ -435,7 +450,7 @@ def test_the_result_of_an_attempt_that_was_taken_away_is_void(analysis, ledger):
         ledger.append(again.failed("not-a-radiograph", "The other worker found so.", now()))
         return answering(PREDICTION)(_)
 
-    analyse(job.id, replace(analysis, predict=slow))
+    analyse(job.id, replace(analysis, model_of=Analyst(answer=slow)))
     done = ledger.read(job.id)
     assert (done.state, done.runner, done.attempts) == (State.FAILED, "inference:other:2", 2)
 
@@ -454,9 +469,9 @@ def test_a_job_without_a_free_decode_process_is_requeued_uncounted(analysis, led
 def test_an_attempt_counts_as_a_success_only_where_the_job_has_its_result(analysis, ledger):
     good, bad, broken, canceled = (accepted(ledger) for _ in range(4))
     assert analyse(good.id, analysis) is Attempt.SUCCEEDED
-    refusing = replace(analysis, analyst=Analyst(refusal=NotARadiograph("Send an X-ray.")))
+    refusing = replace(analysis, model_of=Analyst(refusal=NotARadiograph("Send an X-ray.")))
     assert analyse(bad.id, refusing) is Attempt.FAILED
-    breaking = replace(analysis, predict=answering(ValueError("bug")))
+    breaking = replace(analysis, model_of=Analyst(answer=answering(ValueError("bug"))))
     assert analyse(broken.id, breaking) is Attempt.FAILED
     assert analyse(broken.id, analysis) is Attempt.SUCCEEDED, "alone, after a lost attempt"
     change_job(canceled.id, lambda job: job.canceled(now()), ledger)

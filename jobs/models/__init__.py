@@ -1,0 +1,1 @@
+"""Models: bundles in the object store, which of them answer, and what a shadow has shown."""

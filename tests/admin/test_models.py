@@ -1,0 +1,96 @@
+"""The commands that roll a model out and back: what they print, change, refuse and leave in the audit log."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import fields
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from jobs.models.roll_out import RollOuts
+from jobs.models.shadow_scores import ShadowScores, score_of
+from jobs.record.job import now
+from jobs.store.audit import Audit
+from model.bundle import Bundle
+from stack.part import ROOT
+from tests.conftest import a_job
+from tests.model.conftest import bundle, copied  # noqa: F401 - fixtures
+
+
+@pytest.fixture
+def command(settings, ledger):
+    environment = {
+        f.metadata["env"]: str(value)
+        for f in fields(settings)
+        if (value := getattr(settings, f.name)) not in (None, frozenset())
+    }
+
+    def run(*arguments: str) -> tuple[int, list[dict], str]:
+        done = subprocess.run(
+            (sys.executable, "-m", "admin.models", *arguments),
+            cwd=ROOT,
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+        )
+        return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr
+
+    return run
+
+
+def test_a_bundle_is_published_listed_tried_and_withdrawn(command, bundle: Bundle, ledger, redis):  # noqa: F811
+    code, (published,), _ = command("publish", str(bundle.folder))
+    assert (code, published) == (0, {"bundle": bundle.digest, "name": "untrained", "version": "0.0.0"})
+    assert command("shadow", bundle.digest[:8], "--percent", "100")[1][0]["shadow"] == bundle.digest
+    assert command("canary", bundle.digest, "--percent", "2.5")[1][0]["canary_percent"] == 2.5
+    _, (listed, _), _ = command("list")
+    assert listed["parts"] == ["canary", "shadow"]
+    assert command("roll-back")[0] == 0
+    assert RollOuts(ledger.records).read().canary is None
+    acts = list(Audit(ledger.objects, redis).entries(now() - timedelta(hours=1)))
+    assert sorted((act["action"], act["subject"] and act["subject"][:8]) for act in acts) == [
+        ("publishModel", bundle.digest[:8]),
+        ("rollBackModel", None),
+        ("setCanaryModel", bundle.digest[:8]),
+        ("setShadowModel", bundle.digest[:8]),
+    ]
+
+
+def test_the_gate_says_each_reason_and_changes_nothing(command, bundle: Bundle, ledger):  # noqa: F811
+    command("publish", str(bundle.folder))
+    result = {"finding": "fracture", "probability": 0.9, "model": {"bundle": "a" * 64}}
+    for _ in range(2):
+        job = a_job()
+        ledger.accept(job, b"image")
+        ended = ledger.append(ledger.append(job.started("w", now())).succeeded(result, now()))
+        assert ShadowScores(ledger).put(score_of(ended, bundle.digest, "no_fracture", 0.1))
+    code, lines, said = command("promote", bundle.digest)
+    assert (code, lines) == (1, [])
+    assert said.splitlines() == [
+        f"{bundle.digest[:16]} does not become active",
+        "2 jobs were scored by it as shadow, and 200 are needed",
+        "all jobs: 2 of 2 findings differ from those served, and 10% may",
+    ]
+    assert RollOuts(ledger.records).read().active is None
+    *groups, report = command("report", bundle.digest)[1]
+    assert [(line["group"], line["differing"]) for line in groups] == [
+        ("all jobs", 2),
+        ("client clinic", 2),
+        ("format PNG", 2),
+    ]
+    assert report["promotion"] == said.splitlines()[1:]
+
+
+def test_a_wrong_bundle_or_share_is_refused(command, bundle: Bundle, copied: Path):  # noqa: F811
+    (copied / "weights.npz").write_bytes(b"evil")
+    assert command("publish", str(copied))[0] == 2
+    assert command("publish", "/nowhere")[0] == 2
+    code, _, said = command("promote", "0" * 64)
+    assert (code, "0 published bundles begin with" in said) == (1, True)
+    command("publish", str(bundle.folder))
+    code, _, said = command("canary", bundle.digest, "--percent", "60")
+    assert (code, said) == (2, "60 percent is out of its range: from 0 to 50\n")
+    assert command("roll-back")[0] == 0, "it always works"

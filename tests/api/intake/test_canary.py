@@ -1,0 +1,47 @@
+"""A job's model is written into its record at acceptance, and a repeated submission keeps it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from jobs.models.roll_out import RollOuts
+from tests import pictures
+from tests.api.conftest import Api, serving
+
+PNG = pictures.encoded(pictures.gray())
+CANARY = "c" * 64
+
+
+@pytest.fixture
+def roll_outs(servers, tmp_path) -> Iterator[tuple[Api, RollOuts]]:
+    with serving(servers, tmp_path, model_seconds=0.1) as (api, _):
+        api.redis.flushall()
+        roll_outs = RollOuts(api.records)
+        yield api, roll_outs
+        roll_outs.change(lambda now: now.with_canary(CANARY, 0))
+
+
+def submitted(api: Api, key: str) -> str:
+    fields = {"image": ("x.png", PNG)}
+    answer = api.request("POST", "/v1/jobs", headers={"Idempotency-Key": key}, fields=fields)
+    assert answer.status in (200, 202), answer.data
+    job_id: str = answer.json()["id"]
+    return job_id
+
+
+def test_a_repeated_submission_keeps_the_model_of_its_share(roll_outs):
+    api, record = roll_outs
+    assert api.ledger.read(submitted(api, "before")).model is None
+    present = record.change(lambda now: now.with_canary(CANARY, 50))
+    keys = {}
+    # Each process of the API looks for itself: until both have, some jobs have no canary.
+    while len({api.ledger.read(job_id).model for job_id in keys.values()}) < 2:
+        key = f"key-{len(keys)}"
+        keys[key] = submitted(api, key)
+    models = {key: api.ledger.read(job_id).model for key, job_id in keys.items()}
+    for key, model in models.items():
+        assert model in (None, present.assigned(keys[key]))
+    record.change(lambda now: now.with_canary(CANARY, 0))
+    for key, job_id in keys.items():
+        assert submitted(api, key) == job_id
+        assert api.ledger.read(job_id).model == models[key]

@@ -1,0 +1,225 @@
+"""A shadow scores copies by a real model, harms no job, and catches a bundle whose labels are flipped."""
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields, replace
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from jobs.lifecycle.deletion import delete
+from jobs.models.bundles import Bundles
+from jobs.models.roll_out import RollOuts
+from jobs.models.shadow_scores import ShadowScores
+from jobs.record.states import State
+from model.bundle import Bundle, Calibration, Thresholds
+from model.classifier import Classifier
+from model.synthetic import draw_forearm
+from stack.part import ROOT
+from tests import pictures
+from tests.conftest import only_a_tombstone_is_left
+from tests.model.conftest import DESCRIPTION, bundle, untrained, write  # noqa: F401 - a fixture
+from tests.worker.inference.test_analyse import accepted, analysis, decoded  # noqa: F401 - a fixture
+from worker.inference.analyse import AnalysisContext, analyse
+from worker.inference.watchdog import Watchdog
+from worker.rollout.loader import Loader
+from worker.rollout.models import Models
+from worker.rollout.shadow import Shadow
+
+FOREARM = pictures.encoded(draw_forearm(1, size=(180, 135)).pixels)
+JOBS = 100
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory) -> dict[str, Bundle]:
+    """One network: as it is, with another version, and with its labels flipped."""
+    folder, network = tmp_path_factory.mktemp("bundles"), untrained()
+    sure = replace(
+        DESCRIPTION,
+        calibration=Calibration(temperature=1.0, bias=-6.0),
+        thresholds=Thresholds(low=0.2, high=0.8, region=0.02),
+    )
+    flipped = replace(sure, version="2.0.0", calibration=Calibration(temperature=-1.0, bias=6.0))
+    described = {"own": sure, "good": replace(sure, version="1.1.0"), "flipped": flipped}
+    return {name: write(folder / name, one, network) for name, one in described.items()}
+
+
+@pytest.fixture
+def roll_outs(ledger) -> RollOuts:
+    return RollOuts(ledger.records)
+
+
+@pytest.fixture
+def published(ledger, bundles) -> dict[str, str]:
+    """The digest of each published bundle."""
+    return {name: Bundles(ledger.objects).publish(one.folder) for name, one in bundles.items()}
+
+
+@pytest.fixture
+def loader(ledger, settings, tmp_path) -> Loader:
+    return Loader(Bundles(ledger.objects), replace(settings, bundle_cache=tmp_path, engine="onnxruntime"))
+
+
+@pytest.fixture
+def serving(ledger, bundles, loader, roll_outs, analysis) -> tuple[AnalysisContext, Models]:  # noqa: F811
+    own = loader.load_own(bundles["own"].folder)
+    models = Models(own, loader, roll_outs, 8, ledger.view.shadow_queue, "inference:a:1:b", lambda _: None)
+    return replace(analysis, model_of=models.of, copy=models.copy_to_shadow), models
+
+
+@pytest.fixture
+def shadow(ledger, loader, roll_outs) -> Shadow:
+    return Shadow(ledger, roll_outs, loader, decoded, Watchdog(60), "shadow:a:1:b")
+
+
+def all_scored(shadow: Shadow) -> None:
+    assert shadow.follow()
+    while shadow.score_next():
+        pass
+
+
+def counts(ledger) -> dict[str, int]:
+    return {name: n for name, n in ledger.view.counts().items() if name.startswith("shadow:")}
+
+
+def command(settings, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {
+        f.metadata["env"]: str(value)
+        for f in fields(settings)
+        if (value := getattr(settings, f.name)) not in (None, frozenset())
+    }
+    return subprocess.run(
+        (sys.executable, "-m", "admin.models", *arguments),
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("name", ["flipped", "good"])
+def test_flipped_labels_are_caught_in_shadow_and_are_not_promoted(
+    name, serving, shadow, published, ledger, roll_outs, settings
+):
+    context, models = serving
+    settings = replace(settings, shadow_jobs=JOBS)
+    roll_outs.change(lambda now: now.promoted(published["own"]).with_shadow(published[name], 100))
+    models.follow()
+    jobs = [accepted(ledger, image=FOREARM) for _ in range(JOBS)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda job: analyse(job.id, context), jobs))
+    all_scored(shadow)
+    done = command(settings, "promote", published[name][:12])
+    if name == "flipped":
+        assert done.returncode == 1
+        assert "all jobs: 100 of 100 findings differ from those served, and 10% may" in done.stderr
+        assert "format PNG: 100 of 100" in done.stderr
+        assert "jobs were scored" not in done.stderr, "enough were"
+        assert roll_outs.read().active == published["own"]
+        assert counts(ledger) == {"shadow:finding": JOBS}
+    else:
+        assert done.returncode == 0, done.stderr
+        assert roll_outs.read().active == published["good"]
+        assert command(settings, "roll-back").returncode == 0
+        assert roll_outs.read().active == published["own"]
+    results = [ledger.read(job.id) for job in jobs]
+    assert {job.state for job in results} == {State.SUCCEEDED}
+    assert {job.result["model"]["bundle"] for job in results} == {published["own"]}
+
+
+def test_a_score_has_no_patient_data_and_is_erased_with_its_job(
+    serving, shadow, published, ledger, roll_outs
+):
+    context, models = serving
+    roll_outs.change(lambda now: now.with_shadow(published["flipped"], 100))
+    models.follow()
+    acquisition = {"body_part": {"term": "WRIST", "snomed": "1", "meaning": "wrist"}}
+    job = accepted(
+        ledger,
+        image=FOREARM,
+        reference="Ada Bone",
+        metadata={"patient": "Ada"},
+        acquisition=acquisition,
+    )
+    analyse(job.id, context)
+    all_scored(shadow)
+    key = f"shadow/{published['flipped']}/{job.id}"
+    (score,) = ShadowScores(ledger).of(published["flipped"])
+    assert (score.served_finding, score.finding, score.body_part) == ("no_fracture", "fracture", "WRIST")
+    assert score.served_bundle == published["own"]
+    assert b"Ada" not in ledger.objects.get(key)
+    assert ledger.read(job.id).result["finding"] == "no_fracture", "no client sees what it found"
+    delete(job.id, ledger)
+    assert not ledger.objects.exists(key)
+    assert only_a_tombstone_is_left(job.id, ledger)
+    assert not ShadowScores(ledger).put(score), "a slow shadow brings nothing back"
+
+
+def test_a_shadow_that_breaks_takes_the_next_job_and_is_counted(
+    serving, shadow, published, ledger, roll_outs, monkeypatch
+):
+    context, models = serving
+    roll_outs.change(lambda now: now.with_shadow(published["good"], 100))
+    models.follow()
+    jobs = [accepted(ledger, image=FOREARM) for _ in range(3)]
+    for job in jobs:
+        analyse(job.id, context)
+    delete(jobs[1].id, ledger)
+    assert shadow.follow()
+
+    def breaks(*_: object) -> None:
+        raise MemoryError("the bundle is evil")
+
+    monkeypatch.setattr(shadow.classifier, "predict", breaks)
+    assert [shadow.score_next() for _ in range(4)] == [True, True, True, False]
+    assert counts(ledger) == {"shadow:broken": 2}
+    assert [score.finding for score in ShadowScores(ledger).of(published["good"])] == ["broken"] * 2
+    assert ledger.read(jobs[0].id).state is State.SUCCEEDED
+
+
+def test_a_job_of_the_canary_is_not_scored_by_the_same_bundle(serving, shadow, published, ledger, roll_outs):
+    context, models = serving
+    roll_outs.change(lambda now: now.with_shadow(published["good"], 100).with_canary(published["good"], 10))
+    models.follow()
+    job = accepted(ledger, image=FOREARM, model=published["good"])
+    analyse(job.id, context)
+    assert ledger.read(job.id).result["model"]["bundle"] == published["good"]
+    all_scored(shadow)
+    assert ShadowScores(ledger).of(published["good"]) == []
+
+
+def test_a_shadow_that_cannot_be_loaded_is_reported(shadow, published, ledger, roll_outs, caplog):
+    ledger.objects.put(f"models/bundles/{published['good']}/weights.npz", b"evil")
+    roll_outs.change(lambda now: now.with_shadow(published["good"], 100))
+    assert not shadow.follow()
+    assert "weights.npz does not match its checksum" in caplog.text
+    assert ledger.view.shadow_queue.refused()["shadow"] == 1
+    roll_outs.change(lambda now: now.with_shadow(published["good"], 0))
+    assert not shadow.follow()
+    assert ledger.view.shadow_queue.refused()["shadow"] == 0
+
+
+def test_a_shadow_ends_when_it_is_told_to(shadow):
+    stop = Event()
+    stop.set()
+    shadow.work_until(stop)
+
+
+def test_a_network_that_gives_no_scores_does_not_pass_its_test(bundles, tmp_path: Path, monkeypatch):
+    from model import classifier
+    from model.errors import BundleRefused
+
+    started = classifier.start
+
+    def nothing(*given: object) -> object:
+        engine = started(*given)
+        run = engine.run
+        engine.run = lambda inputs: run(inputs)._replace(scores=float("nan") * run(inputs).scores)
+        return engine
+
+    monkeypatch.setattr(classifier, "start", nothing)
+    with pytest.raises(BundleRefused, match="no scores for a test picture"):
+        Classifier.load(bundles["own"].folder, "onnxruntime")

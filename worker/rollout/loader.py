@@ -1,0 +1,88 @@
+"""Loads bundles for a worker: its own one, and those that are published in the object store."""
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+
+from jobs.models.bundles import Bundles
+from jobs.record.errors import TransientError
+from jobs.settings import Settings
+from model.classifier import Classifier
+from model.errors import BundleRefused
+from worker.inference.memory import give_back
+
+log = logging.getLogger(__name__)
+
+
+class Loads(Protocol):
+    """What loads a bundle by its digest: a Loader."""
+
+    def load(self, digest: str) -> Classifier:
+        """Return the bundle, loaded. Raises an error of any kind."""
+
+    def keep_only(self, digests: Iterable[str | None]) -> None:
+        """Remove the files of other bundles."""
+
+
+class Loader:
+    """Loads bundles into the engine of this machine, each from a folder of this worker's own."""
+
+    def __init__(self, bundles: Bundles, settings: Settings) -> None:
+        """Make a temporary folder for fetched bundles, unless the settings name one."""
+        self._bundles = bundles
+        self._settings = settings
+        self._temporary = (
+            None if settings.bundle_cache else tempfile.TemporaryDirectory(prefix="osteo-bundles-")
+        )
+        self._own: dict[str, Path] = {}
+        self._folder = settings.bundle_cache or Path(self._temporary.name if self._temporary else "")
+
+    def load_own(self, folder: Path) -> Classifier:
+        """Load the bundle of OSTEO_BUNDLE, which lies in this folder. Raises BundleRefused and NoEngine."""
+        own = self._load(folder)
+        self._own = {own.digest: folder}
+        return own
+
+    def load(self, digest: str) -> Classifier:
+        """Load the bundle with this digest: the own one, or a published one, which is verified file by file.
+
+        Raises NoSuchBundle, BundleDamaged, StoreUnavailable, BundleRefused, NoEngine and any error of an
+        engine.
+        """
+        if digest in self._own:
+            return self.load_own(self._own[digest])
+        folder = self._bundles.fetch(digest, self._folder)
+        try:
+            classifier = self._load(folder)
+            if classifier.digest != digest:
+                raise BundleRefused(f"{folder} does not match its digest")
+        except BundleRefused:
+            # What lies here was altered, or can never run: the next attempt fetches it again.
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        return classifier
+
+    def keep_only(self, digests: Iterable[str | None]) -> None:
+        """Remove fetched bundles but these."""
+        with suppress(OSError):
+            for folder in self._folder.iterdir():
+                if not folder.name.startswith(".") and folder.name not in set(digests):
+                    shutil.rmtree(folder, ignore_errors=True)
+
+    def _load(self, folder: Path) -> Classifier:
+        settings = self._settings
+        log.info("loading the model from %s", folder)
+        classifier = Classifier.load(folder, settings.engine, log.info, settings.engine_cache)
+        give_back()
+        log.info("model %s %s is ready in %s", classifier.name, classifier.version, classifier.engine)
+        return classifier
+
+
+def why(error: Exception) -> str:
+    """Return what an error of `load` says, on one line, with its kind where that says more."""
+    known = isinstance(error, BundleRefused | LookupError | ValueError | TransientError)
+    return str(error) if known else f"{type(error).__name__}: {error}"
