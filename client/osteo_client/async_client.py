@@ -53,6 +53,7 @@ class AsyncClient(AsyncStudies, AsyncReadings):
         due_seconds: int | None = None,
         question: str | None = None,
         training_use: TrainingUse | None = None,
+        consent_reference: str | None = None,
         idempotency_key: str | None = None,
         upload: bool = False,
     ) -> "AsyncJobHandle":
@@ -64,7 +65,8 @@ class AsyncClient(AsyncStudies, AsyncReadings):
         With `upload` the image goes to the object store first, past the API: for large images.
 
         `read` says when a person reads it, too; that reading is due `due_seconds` after the submission, and
-        `question` goes to the reader. Models may learn from it where `training_use` is "allowed".
+        `question` goes to the reader. Models may learn from it where `training_use` is "allowed";
+        `consent_reference` is your own name of the consent.
         """
         steps = self._steps.submit(
             image,
@@ -80,6 +82,7 @@ class AsyncClient(AsyncStudies, AsyncReadings):
             due_seconds=due_seconds,
             question=question,
             training_use=training_use,
+            consent_reference=consent_reference,
         )
         return AsyncJobHandle(self, await self._run(steps))
 
@@ -193,6 +196,10 @@ class AsyncJobHandle:
     async def cancel(self) -> Job:
         """Give the analysis up. Raises AlreadyEnded."""
         return await self._client._run(self._steps.cancel())
+
+    async def set_consent(self, training_use: TrainingUse, consent_reference: str | None = None) -> None:
+        """Say whether models may learn from the image; "denied" revokes what was allowed before."""
+        await self._client._run(self._steps.set_consent(training_use, consent_reference))
 
     async def delete(self) -> None:
         """Erase the image and everything that was made of it; to do so twice is no error."""

@@ -18,6 +18,7 @@ from osteo_client.errors import AlreadyEnded, Gone, JobFailed, NotEnded, NotTheS
 from osteo_client.exchange import Steps, document_of, exchange
 from osteo_client.job import Job, Result, State
 from osteo_client.kinds import media_type
+from osteo_client.reading import TrainingUse
 
 HOLD_SECONDS = 25
 """For so long the service is asked to hold its answer until the job has ended; proxies often cut at 30."""
@@ -159,6 +160,14 @@ class JobSteps:
             if (yield from self.refresh()).state != "canceled":
                 raise
         return self.job
+
+    def set_consent(self, training_use: TrainingUse, consent_reference: str | None) -> Steps[None]:
+        """Allow or deny that models learn from the image."""
+        consent: dict[str, str] = {"training_use": training_use}
+        if consent_reference is not None:
+            consent["consent_reference"] = consent_reference
+        request = self.service.build("PUT", _path(self.job.id, "/consent"), json=consent)
+        yield from exchange(request, self.service.patience)
 
     def delete(self) -> Steps[None]:
         """Erase the image and everything that was made of it."""

@@ -74,6 +74,22 @@ def reader(api: Api, key: str) -> Reader:
     return Reader(api, holder.client)
 
 
+def consent_of(api: Api, job_id: str, key: str) -> dict[str, Any]:
+    answer = api.request("GET", f"/v1/jobs/{job_id}/consent", key=key)
+    assert answer.status == 200, answer.data
+    return answer.json()
+
+
+def test_consent_is_given_with_a_reference_and_revoked(mine: Any, key: str, api: Api):
+    sent = mine.submit(PNG, training_use="allowed", consent_reference="consent-118")
+    given = consent_of(api, sent.id, key)
+    assert (given["training_use"], given["consent_reference"]) == ("allowed", "consent-118")
+    sent.set_consent("denied")
+    assert consent_of(api, sent.id, key)["training_use"] == "denied"
+    sent.set_consent("allowed", "consent-119")
+    assert consent_of(api, sent.id, key)["consent_reference"] == "consent-119"
+
+
 def test_a_submission_asks_for_a_reading_that_is_signed(mine: Any, reader: Reader, api: Api):
     sent = mine.submit(PNG, read="requested", due_seconds=600, question="Scaphoid?", training_use="allowed")
     assert api.ledger.read(sent.id).training_use == "allowed"
@@ -177,13 +193,16 @@ def test_the_event_of_a_reading_says_where_it_stands(type_: str):
     assert (told.reading.state, moment_text(told.reading.due_at)) == ("signed", data["due_at"])
 
 
-def test_the_command_submits_requests_waits_and_shows(osteo: Any, reader: Reader, tmp_path: Any):
+def test_the_command_submits_requests_waits_and_shows(osteo: Any, reader: Reader, key: str, tmp_path: Any):
     (tmp_path / "x.png").write_bytes(PNG)
     asked = ("--read", "requested", "--due-seconds", "600", "--question", "Scaphoid?")
     (sent,) = lines(osteo("submit", "x.png", *asked, "--training-use", "allowed", "--json"))
     (plain,) = lines(osteo("submit", "x.png", "--json"))
     assert plain["id"] != sent["id"], "another wish is another submission"
     assert reader.api.ledger.read(sent["id"]).training_use == "allowed"
+    (said,) = lines(osteo("consent", "denied", sent["id"], "--json"))
+    assert said == {"id": sent["id"], "training_use": "denied"}
+    assert consent_of(reader.api, sent["id"], key)["training_use"] == "denied"
     (listed,) = lines(osteo("readings", "list", sent["id"], "--json"))
     assert listed["reading"]["question"] == "Scaphoid?"
     hook = "https://clinic.example/hook"

@@ -17,7 +17,7 @@ from osteo_client.errors import OsteoError
 
 PATIENCE, PATIENCE_WITH_MANY = 15.0, 3600.0
 """Seconds during which a busy service is asked again. A folder may be more than a quota allows at once."""
-OF_A_READING = ("read", "due_seconds", "question", "training_use")
+OF_A_READING = ("read", "due_seconds", "question", "training_use", "consent_reference")
 """The options of `osteo submit` that say how a job is read, and what for."""
 
 
@@ -110,6 +110,16 @@ def cancel(given: argparse.Namespace, output: Output) -> int:
         output.job(handle.job)
 
     return _of_each(given, output, cancel_one)
+
+
+def consent(given: argparse.Namespace, output: Output) -> int:
+    """Say of jobs whether models may learn from them."""
+
+    def set_consent(handle: JobHandle) -> None:
+        handle.set_consent(given.training_use, given.consent_reference)
+        output.line(f"{handle.id}  {given.training_use}", id=handle.id, training_use=given.training_use)
+
+    return _of_each(given, output, set_consent)
 
 
 def delete(given: argparse.Namespace, output: Output) -> int:

@@ -120,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_wishes(submit)
     what = "whether models may learn from them and their signed readings; denied, unless given"
     submit.add_argument("--training-use", choices=get_args(TrainingUse), help=what)
+    submit.add_argument("--consent-reference", metavar="TEXT", help="your own name of the consent")
     status = command("status", jobs.status, "where jobs stand; without a job all of yours, newest first")
     status.add_argument("job", nargs="*", metavar="JOB")
     watching = command("watch", jobs.watch, "wait for jobs, or for all of yours that have not ended")
@@ -139,6 +140,10 @@ def _parser() -> argparse.ArgumentParser:
     command("delete", jobs.delete, "erase jobs, their images and results").add_argument(
         "job", nargs="+", metavar="JOB"
     )
+    consent = command("consent", jobs.consent, "allow or revoke that models learn from jobs")
+    consent.add_argument("training_use", choices=get_args(TrainingUse))
+    consent.add_argument("job", nargs="+", metavar="JOB")
+    consent.add_argument("--consent-reference", metavar="TEXT", help="your own name of the consent")
     study = command("study", _event(events.study), "send up to 20 X-rays of one bone as one study")
     study.add_argument("file", nargs="+", type=Path, metavar="FILE")
     study.add_argument("--wait", action="store_true", help="until all views have ended, and say how")
