@@ -40,7 +40,7 @@ class Sending:
     upload: bool = False
     """Whether images go past the API."""
     reading: Mapping[str, Any] = field(default_factory=dict)
-    """How each is read, and what for: `read`, `due_seconds`, `question`, `training_use` and so on, as far as given."""
+    """How each is read, and what for, as far as given: `read`, `due_seconds`, `training_use` and so on."""
     status: int = 0
     """The exit status so far."""
     _submitted: dict[Path, Submitted] = field(default_factory=dict)
