@@ -65,7 +65,9 @@ def test_a_unit_has_the_secrets_of_its_role_and_no_others(role: str, made: Path)
     assert set(command(role)[0]) == credentials(role).keys(), "a credential that is not read, or not there"
     assert given(role, made).keys() == wanted - OPTIONAL
     for name in wanted & OPTIONAL:
-        assert {"OSTEO_SMTP_URL": "smtp", "OSTEO_OIDC_CLIENT_SECRET": "oidc"}[name] in credentials(role)
+        assert {"OSTEO_SMTP_URL": "smtp", "OSTEO_OIDC_CLIENT_SECRET": "oidc"}[name] in credentials(
+            role
+        )  # pragma: allowlist secret
     settings = "OSTEO_PUBLIC_URL" in SERVICES[role]["environment"]
     assert unit(role).get("EnvironmentFile", []) == (["/etc/osteo/settings"] if settings else [])
 

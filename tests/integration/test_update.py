@@ -32,7 +32,7 @@ from stack.receiver import Receiver
 from tests import pictures
 from tests.conftest import SIGNING_KEY, Servers
 
-RELEASED = "03fc3477e934107cfcc2b8b93d0cf669fb4b37ed"
+RELEASED = "03fc3477e934107cfcc2b8b93d0cf669fb4b37ed"  # pragma: allowlist secret
 """The commit of 0.3.0, the release before this version (CHANGELOG.md)."""
 PARTS = {
     "sweeper": ("worker", "sweeper"),
