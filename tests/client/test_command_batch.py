@@ -66,6 +66,11 @@ def test_a_folder_is_analysed_once_with_priority_archive(
     osteo: Any, folder: Path, ending: dict[str, str], tmp_path: Path
 ):
     (folder / "broken.png").write_bytes(PNG[:100])
+    # A name that is no UTF-8.
+    Path(os.fsdecode(bytes(folder / "6.jpeg").replace(b"6.jpeg", b"6\xff.jpeg"))).write_bytes(
+        (folder / "6.jpeg").read_bytes()
+    )
+    (folder / "6.jpeg").unlink()
     run = osteo("batch", folder, "--csv", "t.csv", "--json")
     assert run.returncode == 3
     *said, summary = lines(run)
@@ -134,6 +139,11 @@ def test_a_bucket_is_read_below_its_prefix(
     nowhere = batch("no-such-bucket")
     assert nowhere.returncode == 3
     assert "cannot be listed" in nowhere.stdout
+    service["AWS_ENDPOINT_URL_S3"] = "http://127.0.0.1:9"
+    away = batch(bucket)
+    assert away.returncode == 3
+    assert "cannot be listed" in away.stdout
+    assert "Traceback" not in away.stderr
 
 
 @pytest.mark.parametrize(
@@ -149,9 +159,6 @@ def test_a_source_that_is_none_is_refused_with_what_to_give(osteo: Any, source: 
 
 class Pages:
     """Lists objects a page at a time, as S3 does."""
-
-    class exceptions:
-        ClientError = OSError
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -169,9 +176,9 @@ class Pages:
 def test_memory_stays_flat_over_a_million_images(pages: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     state = BatchState("http://service.example", "s3://archive/old")
-    archive = Bucket(Pages(pages), "archive", "old")
+    archive = Bucket(Pages(pages), "archive", "old", (OSError,))
     state._database.execute("BEGIN")
-    for entry in archive.entries():
+    for entry in archive.entries(lambda file, error: None):
         state.put(entry, {"job": "job_1", "finding": "no_fracture"}, ended=True)
     state._database.execute("COMMIT")
 

@@ -32,12 +32,12 @@ _PAGE = 1000
 
 def batch(given: argparse.Namespace, output: Output) -> int:
     """Have every image of an archive analysed; return the exit status."""
-    state = BatchState(given.url, given.source)
+    archive = archive_of(given.source)
+    state = BatchState(given.url, archive.identity)
 
     async def run() -> int:
         async with AsyncClient(given.url, given.key, patience=PATIENCE_WITH_MANY) as client:
-            stream = _Stream(client, state, output)
-            return await stream.run(archive_of(given.source, stream.refuse), given.at_once)
+            return await _Stream(client, state, output).run(archive, given.at_once)
 
     try:
         status = asyncio.run(run())
@@ -71,7 +71,7 @@ class _Stream:
 
     async def run(self, archive: Archive, at_once: int) -> int:
         """Take all images, so many at once; return the exit status. An error of the service ends it."""
-        entries = archive.entries()
+        entries = archive.entries(self.refuse)
 
         async def worker() -> None:
             while entry := await self._next(entries):

@@ -33,9 +33,9 @@ class Known:
 class BatchState:
     """The images of one archive at one service, in a SQLite file for its owner alone."""
 
-    def __init__(self, url: str, source: str) -> None:
+    def __init__(self, url: str, archive: str) -> None:
         state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-        name = hashlib.sha256(f"{url} {source}".encode()).hexdigest()[:16]
+        name = hashlib.sha256(f"{url} {archive}".encode(errors="surrogateescape")).hexdigest()[:16]
         self.file = Path(state, "osteo", f"batch-{name}.sqlite")
         self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.file.touch(mode=0o600)
