@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from functools import partial
 
 from admin.command import print_lines, settings_of_command
-from jobs.reading.policy import MOST_OPEN, Policies, ReadingPolicy
+from jobs.reading.policy import OPEN_RANGE, Policies, ReadingPolicy
 from jobs.reading.reader import GROUP
 from jobs.reading.states import Mode, Wish
 from jobs.record.errors import TransientError
@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--read", type=Wish, choices=list(Wish), help="when a job is read whose submission does not say"
     )
-    least, most = MOST_OPEN
+    least, most = OPEN_RANGE
     parser.add_argument(
         "--open", type=int, help=f"open readings beyond which none is requested, {least} to {most}"
     )
@@ -76,8 +76,8 @@ def _wanted(arguments: argparse.Namespace, present: ReadingPolicy) -> ReadingPol
             raise ValueError("--sample is a share, from 0 to 1")
         wanted = replace(wanted, sample=arguments.sample)
     if arguments.open is not None:
-        if not MOST_OPEN[0] <= arguments.open <= MOST_OPEN[1]:
-            raise ValueError(f"--open is a number from {MOST_OPEN[0]} to {MOST_OPEN[1]}")
+        if not OPEN_RANGE[0] <= arguments.open <= OPEN_RANGE[1]:
+            raise ValueError(f"--open is a number from {OPEN_RANGE[0]} to {OPEN_RANGE[1]}")
         wanted = replace(wanted, most_open=arguments.open)
     if arguments.training is not None:
         wanted = replace(wanted, training=arguments.training == "allowed")

@@ -13,8 +13,8 @@ from jobs.store.recent import Recent
 from jobs.store.records import Records
 
 _PREFIX = "reading-policies/"
-MOST_OPEN = (1, 10_000)
-"""Range of the most open readings of a client. A group's queue is listed as far."""
+OPEN_RANGE = (1, 10_000)
+"""Range of `most_open`, the quota of a client."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class ReadingPolicy:
     sample: float = 0.0
     """Share of the jobs with the wish `sample` that are read, from 0 to 1."""
     most_open: int = 500
-    """Open readings beyond which no further one is requested. A group's worklist shows as many."""
+    """Open readings beyond which no further one is requested."""
     training: bool = True
     """Whether a job's `training_use` may be `allowed`."""
 

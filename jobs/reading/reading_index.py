@@ -20,8 +20,8 @@ from jobs.store.objects import Objects
 
 _LAST_MOMENT = 10**13
 """In milliseconds. A moment counts down to it in the names of an index whose last entry comes first."""
-MOST_OPEN = 500
-"""Most open readings of a group that are shown at once, those due first."""
+MOST_SHOWN = 500
+"""Most open readings of a group that a worklist shows at once."""
 _MOST_LISTED = 10_000
 """Most entries of a queue that are listed: ten requests to the object store."""
 _POINTERS, _QUEUES = "readings/jobs/", "readings/queue/"
@@ -86,7 +86,7 @@ class ReadingIndex:
     def queue(self, group: str) -> list[Queued]:
         """Return what waits for readers of this group: urgent readings first, then those due first.
 
-        Of more than MOST_OPEN each client has the same number, so that none hides those of others.
+        Of more than MOST_SHOWN each client has the same number, so that none hides those of others.
         """
         prefix = f"{_QUEUES}{group}/"
         listed = islice(self._objects.keys(prefix), _MOST_LISTED)
@@ -96,7 +96,7 @@ class ReadingIndex:
         for entry in entries:
             of_client[entry.client] = rank = of_client.get(entry.client, 0) + 1
             ranked.append((rank, entry))
-        return sorted(entry for _, entry in sorted(ranked)[:MOST_OPEN])
+        return sorted(entry for _, entry in sorted(ranked)[:MOST_SHOWN])
 
     def queued(self) -> Iterator[str]:
         """Return the ids of all readings that readers may work on; one id may come several times."""

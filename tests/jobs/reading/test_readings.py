@@ -185,7 +185,7 @@ def test_a_grave_disagreement_is_arbitrated_by_another_reader(ledger, queue, rea
 
 
 def test_a_clients_many_readings_hide_no_other_clients(ledger, readings, monkeypatch):
-    monkeypatch.setattr("jobs.reading.reading_index.MOST_OPEN", 6)
+    monkeypatch.setattr("jobs.reading.reading_index.MOST_SHOWN", 6)
     early = now() - timedelta(hours=1)
     for _ in range(8):
         readings.request(stored(ledger, client="flood"), POLICY, due_at=early)
