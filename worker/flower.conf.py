@@ -12,4 +12,5 @@ read_only = True
 Metrics.get = authenticated(Metrics.get)
 # Flower asks the workers for their queues: a queue whose workers have all died would be missing. The names
 # are those of jobs/redis/queue.py, which the command `celery` does not find in a container.
-BaseHandler.get_active_queue_names = lambda _: [*("infer.stat", "infer.routine", "infer.archive", "deliver")]
+_QUEUES = ["infer.stat", "infer.routine", "infer.archive", "deliver"]
+BaseHandler.get_active_queue_names = lambda _: _QUEUES

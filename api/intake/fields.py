@@ -12,7 +12,7 @@ from jobs.reading.states import Wish
 from jobs.record.states import Priority
 from jobs.settings import Settings
 
-_MAX_REFERENCE = 200
+MAX_REFERENCE = 200
 _MAX_METADATA = 4096
 _MAX_METADATA_DEPTH = 16
 MOST_QUESTION = 500
@@ -30,7 +30,7 @@ class SubmissionFields(TypedDict, total=False):
         "The https URL that is called once the job has ended.",
     ]
     reference: Annotated[
-        str, {"maxLength": _MAX_REFERENCE}, "A text of the client, repeated in the job and the callback."
+        str, {"maxLength": MAX_REFERENCE}, "A text of the client, repeated in the job and the callback."
     ]
     priority: Annotated[Priority, {"default": "routine"}]
     metadata: Annotated[str, {"maxLength": _MAX_METADATA}, "A JSON object, repeated in the job."]
@@ -66,7 +66,7 @@ class SubmissionFields(TypedDict, total=False):
     ]
     consent_reference: Annotated[
         str,
-        {"maxLength": _MAX_REFERENCE},
+        {"maxLength": MAX_REFERENCE},
         "With `training_use=allowed`: your own reference to the consent document. It stands in no log,"
         " callback or export.",
     ]
@@ -118,8 +118,8 @@ def callback_url_of(text: str | None, settings: Settings) -> str | None:
 
 
 def _reference(text: str | None) -> str | None:
-    if text and (len(text) > _MAX_REFERENCE or not text.isprintable()):
-        raise malformed(f"`reference` takes at most {_MAX_REFERENCE} printable characters.")
+    if text and (len(text) > MAX_REFERENCE or not text.isprintable()):
+        raise malformed(f"`reference` takes at most {MAX_REFERENCE} printable characters.")
     return text or None
 
 
@@ -177,8 +177,8 @@ def consent_of(given: Mapping[str, str]) -> dict[str, str | None]:
     use, reference = given.get("training_use"), given.get("consent_reference") or None
     if use not in (None, "", "allowed", "denied"):
         raise malformed("`training_use` is `allowed` or `denied`.")
-    if reference and (len(reference) > _MAX_REFERENCE or not reference.isprintable()):
-        raise malformed(f"`consent_reference` takes at most {_MAX_REFERENCE} printable characters.")
+    if reference and (len(reference) > MAX_REFERENCE or not reference.isprintable()):
+        raise malformed(f"`consent_reference` takes at most {MAX_REFERENCE} printable characters.")
     if reference and use != "allowed":
         raise malformed("`consent_reference` names the consent for `training_use=allowed`: send both.")
     return {"training_use": "allowed" if use == "allowed" else None, "consent_reference": reference}

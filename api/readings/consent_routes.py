@@ -5,7 +5,7 @@ from typing import Annotated, Literal, NotRequired, TypedDict
 from flask import Blueprint, Response, jsonify
 
 from api.http.problem_kinds import Slug
-from api.intake.fields import consent_of
+from api.intake.fields import MAX_REFERENCE, consent_of
 from api.intake.reading_limits import refuse_forbidden_training
 from api.openapi.describe import Answer, describe
 from api.openapi.json_body import json_body
@@ -24,7 +24,9 @@ class ConsentOrder(TypedDict):
 
     training_use: Annotated[Literal["allowed", "denied"], "Whether models may learn from the radiograph."]
     consent_reference: NotRequired[
-        Annotated[str, {"maxLength": 200}, "With `allowed`: your own reference to the consent document."]
+        Annotated[
+            str, {"maxLength": MAX_REFERENCE}, "With `allowed`: your own reference to the consent document."
+        ]
     ]
 
 
