@@ -72,6 +72,18 @@ def test_a_unit_has_the_secrets_of_its_role_and_no_others(role: str, made: Path)
     assert unit(role).get("EnvironmentFile", []) == (["/etc/osteo/settings"] if settings else [])
 
 
+@pytest.mark.parametrize(
+    "line",
+    ["s3cr+et", "s3cret", "s3 cr=et", "3s3cr=et", "s3+cr=et", "=s3cret"],  # pragma: allowlist secret
+)
+def test_a_line_without_a_name_is_refused_and_printed_nowhere(line: str, tmp_path: Path):
+    file = tmp_path / "redis"
+    file.write_text(f"# of the queue\n\n{line}\n")
+    ran = subprocess.run([FOLDER / "with-files", file, "--", "env"], capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr == f"{file}: a line is not NAME=value\n"
+
+
 def test_the_secrets_of_the_page_fit_each_other_and_are_new(made: Path):
     assert all(file.stat().st_mode & 0o777 == 0o600 for file in made.iterdir())
     assert {file.name for file in made.iterdir()} == {
