@@ -26,7 +26,7 @@ PACKAGES, INSTALL, SECRETS, POLICIES, REDIS, PARTS, SITE = re.findall(r"```sh\n(
 
 def pasted(block: str, etc: Path) -> str:
     """What a block prints on a machine whose /etc is `etc`, and where systemctl does nothing."""
-    for name in ("chgrp", "systemctl", "nginx"):
+    for name in ("chgrp", "id", "systemctl", "nginx"):
         stand_in = etc / "bin" / name
         stand_in.parent.mkdir(exist_ok=True)
         stand_in.write_text("#!/bin/sh\n")
