@@ -128,6 +128,19 @@ def test_a_worker_that_dies_is_started_again_and_works(machine: Machine, key: st
     assert machine.submitted(key)["state"] == "succeeded"
 
 
+def test_a_shadow_that_dies_is_started_again(machine: Machine):
+    def lives() -> bool:
+        return machine.debian.run("osteo-admin alive shadow && echo yes || true") == "yes\n"
+
+    machine.debian.run("systemctl start osteo-shadow")
+    awaited(lives)
+    before = machine.debian.says("osteo-shadow.service", "MainPID")
+    machine.debian.run("systemctl kill --signal=KILL osteo-shadow")
+    awaited(lambda: machine.debian.says("osteo-shadow.service", "MainPID") not in ("0", before))
+    machine.debian.run("systemctl stop osteo-shadow")
+    assert machine.debian.says("osteo-shadow.service", "Result") == "success"
+
+
 def test_a_part_with_a_wrong_setting_ends_and_stays_ended(machine: Machine):
     machine.debian.run(
         "echo OSTEO_SWEEP_SECONDS=never >> /etc/osteo/settings\nsystemctl restart osteo-sweeper || true"
