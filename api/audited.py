@@ -28,7 +28,8 @@ def audit_requests(app: Flask, audit: Audit) -> None:
 
     A page for people is written where it sets `g.action`; with `g.polled` as a read, which is written once in
     REPEATED_SECONDS and only where it gave something out or was forbidden. `g.acted_for` is the client whose
-    job a reader acts on, if any, and `g.answers_seen` has jobs whose answer the request showed besides.
+    job a reader acts on, if any; `g.opened` has the jobs that a page with several radiographs shows, and
+    `g.answers_seen` has jobs whose answer the request showed besides.
     """
     written = Recent[bool](REPEATED_SECONDS)
 
@@ -83,7 +84,7 @@ def _entries(action: str, response: Response) -> Iterator[AuditEntry]:
 
 
 def _subjects(response: Response) -> list[str | None]:
-    """List the ids of what a request acted on: what it made, each new job, or what its path names.
+    """List the ids of what a request acted on: what it made, each new or opened job, or what its path names.
 
     A request that names nothing gives one None.
     """
@@ -93,5 +94,5 @@ def _subjects(response: Response) -> list[str | None]:
     made = response.headers.get("Location", "").rpartition("/")[2] if response.status_code < 300 else ""
     named = [made, *map(str, (request.view_args or {}).values())]
     first = next((text for text in named if _OUR_ID.fullmatch(text)), None)
-    accepted = [job_id for job_id in g.get("accepted", ()) if job_id != first]
-    return [*accepted, *([first] if first or not accepted else [])]
+    several = [job_id for name in ("accepted", "opened") for job_id in g.get(name, ()) if job_id != first]
+    return [*several, *([first] if first or not several else [])]

@@ -29,7 +29,7 @@ from jobs.spans import check_spans, stop_recording
 from jobs.store.stores import Stores
 
 STUDY = re.compile("^/dicom-web/studies/.*")
-OWN_ID = re.compile(r"^(/v1/jobs|/read/own)/(?!job_)[^/]+")
+OWN_ID = re.compile("^/v1/jobs/(?!job_)[^/]+")
 """Study UIDs and ids of a client's own may identify a patient: the log has `-` in their place."""
 
 
@@ -41,7 +41,7 @@ class AccessLog(Logger):
         if not self.access_log_enabled:
             return
         # Decoded, a path may contain line breaks. Its query has the client's reference in a raw submission.
-        path = OWN_ID.sub(r"\1/-", quote(environ["PATH_INFO"]))
+        path = OWN_ID.sub("/v1/jobs/-", quote(environ["PATH_INFO"]))
         line = {
             "time": moment_text(now()),
             "client": environ.get(CLIENT),

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
@@ -94,3 +95,38 @@ def test_a_dashboard_can_be_imported_beside_others(name: str):
     assert {panel["datasource"]["uid"] for panel in document["panels"]} == {"${datasource}"}
     for expression in expressions(document):
         assert "rate(" not in expression or "[$__rate_interval]" in expression
+
+
+@pytest.mark.skipif(
+    shutil.which("promtool") is None, reason="there is no promtool: apt-get install prometheus"
+)
+@pytest.mark.parametrize("label", ["role", "exported_role"])
+def test_the_panel_of_models_counts_a_worker_once(label: str, tmp_path: Path):
+    """`label` has the model's role: where the target has a label `role`, it is `exported_role`."""
+    document = json.loads((FOLDER / "dashboards/model.json").read_text())
+    (expression,) = (one for one in expressions(document) if "osteo_model_info" in one)
+    target = 'role="inference", ' if label == "exported_role" else ""
+    series = [
+        {"series": f'osteo_model_info{{{target}name="m", version="{v}", {label}="{role}", instance="{i}"}}'}
+        for v, role, i in (
+            ("1", "active", "a"),
+            ("2", "canary", "a"),
+            ("1", "active", "b"),
+            ("2", "shadow", "c"),
+        )
+    ]
+    case = {
+        "input_series": [one | {"values": "1"} for one in series],
+        "promql_expr_test": [
+            {
+                "expr": expression,
+                "eval_time": "0m",
+                "exp_samples": [{"labels": '{name="m", version="1"}', "value": 2}],
+            }
+        ],
+    }
+    (tmp_path / "case.yml").write_text(yaml.safe_dump({"tests": [case]}))
+    ran = subprocess.run(
+        ["promtool", "test", "rules", str(tmp_path / "case.yml")], capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr

@@ -33,6 +33,7 @@ def add_operator_page(pages: Blueprint, ledger: Ledger, receivers: Receivers) ->
     def operator() -> Response:
         if OPERATORS not in g.reader.groups:
             raise Problem(Slug.NOT_FOUND, "This page is for readers of the group `operators` alone.")
+        g.action, g.polled = "readOperatorPage", True
         return page(
             "operator.html",
             queues=_or_none(lambda: _queues(ledger)),
@@ -58,7 +59,8 @@ def _queues(ledger: Ledger) -> dict[str, Any]:
     living = Counter(name.partition(":")[0] for name in view.heartbeats.alive())
     counts = view.counts()
     return {
-        "processes": {role: living[role] for role in ROLES},
+        # A shadow runs only while a model is tried.
+        "processes": {role: living[role] for role in ROLES if living[role] or role != "shadow"},
         "waiting": [
             (queue, words.span(timedelta(seconds=max(0.0, at - queue.since))))
             for queue in view.client_queues.by_client()

@@ -277,11 +277,16 @@ def _readings() -> Dashboard:
 
 def _model() -> Dashboard:
     return (
-        _empty("Model", "Which model runs, what it answers, and what it warns of or refuses.")
+        _empty(
+            "Model",
+            "Which model runs, what it answers, what it warns of or refuses, and how a roll-out goes.",
+        )
         .with_panel(
             _lines(
                 "Inference workers, by model",
-                "count by (name, version) (osteo_model_info)",
+                # Where the target has a label `role`, as in prometheus.yml, the model's is `exported_role`.
+                'count by (name, version) (osteo_model_info{role!~"canary|shadow", '
+                'exported_role!~"canary|shadow"})',
                 "{{name}} {{version}}",
             )
         )
@@ -322,6 +327,20 @@ def _model() -> Dashboard:
                 "Radiographs that inference refused in a day",
                 'sum by (type) (increase(osteo_refusals_total{job="osteo-workers"}[1d]))',
                 "{{type}}",
+            )
+        )
+        .with_panel(
+            _lines(
+                "Jobs that the shadow has scored in a day, by difference",
+                "max by (kind) (increase(osteo_shadow_disagreement_total[1d]))",
+                "{{kind}}",
+            )
+        )
+        .with_panel(
+            _lines(
+                "Workers that cannot load a model of the roll-out",
+                "max by (role) (osteo_models_refused)",
+                "{{role}}",
             )
         )
     )

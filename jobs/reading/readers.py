@@ -1,13 +1,14 @@
 """Stores readers in the object store, and finds them by the hashes of their keys."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from jobs.reading.push_subscriptions import PushSubscriptions
 from jobs.reading.quiet_hours import quiet_hours
 from jobs.reading.reader import KEY_FORM, Reader, digest_of, new_key, new_reader, read_reader, record_of
-from jobs.record.errors import NotStored
+from jobs.record.errors import NotStored, TransientError
 from jobs.record.ids import is_id
 from jobs.record.job import now
 from jobs.store.recent import Recent
@@ -90,14 +91,18 @@ class Readers:
     def rotate(self, reader_id: str) -> tuple[str, Reader]:
         """Replace the reader's key, and end all sessions and push subscriptions.
 
-        Returns the new key, this once, and the reader. Raises LookupError.
+        Returns the new key, this once, and the reader. Raises LookupError. The removal of what is
+        left of the old key raises nothing: an error would lose the new one.
         """
         before, key = self.one(reader_id), new_key()
         digest = digest_of(key)
+        self._subscriptions.remove_all(reader_id)
         self._objects.put_new(_key_address(digest), reader_id.encode())
         after = self.change(reader_id, lambda r: replace(r, key_digest=digest, sessions_from=now()))
-        self._subscriptions.remove_all(reader_id)
-        self._objects.delete(_key_address(before.key_digest))
+        with suppress(TransientError):  # An ended session may have subscribed meanwhile.
+            self._subscriptions.remove_all(reader_id)
+        with suppress(TransientError):  # of_key refuses the old key in any case.
+            self._objects.delete(_key_address(before.key_digest))
         return key, after
 
     def replace_totp(self, reader_id: str) -> Reader:

@@ -26,7 +26,7 @@ PACKAGES, INSTALL, SECRETS, POLICIES, REDIS, PARTS, SITE = re.findall(r"```sh\n(
 
 def pasted(block: str, etc: Path) -> str:
     """What a block prints on a machine whose /etc is `etc`, and where systemctl does nothing."""
-    for name in ("chgrp", "systemctl", "nginx"):
+    for name in ("chgrp", "id", "systemctl", "nginx"):
         stand_in = etc / "bin" / name
         stand_in.parent.mkdir(exist_ok=True)
         stand_in.write_text("#!/bin/sh\n")
@@ -119,6 +119,7 @@ def test_every_unit_is_copied_and_enabled(etc: Path):
     assert copied == named - {"osteo-admin"}
     (enabled,) = re.findall(r"^systemctl enable --now (.*)$", PARTS, re.MULTILINE)
     wanted = {f.name for f in FOLDER.glob("osteo*") if f.is_file() and "WantedBy=" in f.read_text()}
+    wanted.remove("osteo-shadow.service")  # Only while a model is tried.
     assert {unit.replace("@1", "@") for unit in enabled.split()} == {
         name.removesuffix(".service") for name in wanted
     }

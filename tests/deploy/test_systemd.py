@@ -16,6 +16,8 @@ PAGE = (ROOT / "docs/deploy.md").read_text()
 (MAKE_SECRETS,) = re.findall(r"```sh\n(\(umask 077\n mkdir -p /etc/osteo/secrets.*?)```", PAGE, re.DOTALL)
 EXPOSURE = "20"
 """Most exposure by `systemd-analyze security`, in tenths: from 0 to 100."""
+PARTS = SERVICES | {"shadow": SERVICES["inference"] | {"command": ["python", "-m", "worker", "shadow"]}}
+"""What compose runs. A shadow has what inference has, by `docker compose run` (docs/operate.md)."""
 every_unit = pytest.mark.parametrize("role", sorted(UNITS))
 
 
@@ -44,9 +46,9 @@ def given(role: str, made: Path) -> dict[str, str]:
 
 
 def test_every_role_of_compose_has_a_unit():
-    assert UNITS.keys() == OURS.keys()
+    assert UNITS.keys() == OURS.keys() | {"shadow"}
     enabled = {role for role in UNITS if unit(role).get("WantedBy") == ["osteo.target"]}
-    assert enabled == {role for role in OURS if "profiles" not in OURS[role]}
+    assert enabled == {role for role in UNITS if "profiles" not in PARTS[role]}
 
 
 @every_unit
@@ -54,22 +56,34 @@ def test_a_unit_runs_the_command_of_compose_on_this_machine_alone(role: str):
     python, *words = command(role)[1]
     assert python == f"{HOME}/.venv/bin/python"
     (of_image,) = re.findall(r"^CMD (.*gunicorn.*)$", DOCKERFILE, re.MULTILINE)
-    wanted = SERVICES[role].get("command") or json.loads(of_image)
+    wanted = PARTS[role].get("command") or json.loads(of_image)
     module = wanted[1:] if wanted[0] == "python" else ["-m", *wanted]
     assert words == [word.replace("0.0.0.0", "127.0.0.1") for word in module]
 
 
 @every_unit
 def test_a_unit_has_the_secrets_of_its_role_and_no_others(role: str, made: Path):
-    wanted = {name for name in SERVICES[role]["environment"] if SECRETS.search(name)} - {"OSTEO_KEY_SECONDS"}
+    wanted = {name for name in PARTS[role]["environment"] if SECRETS.search(name)} - {"OSTEO_KEY_SECONDS"}
     assert set(command(role)[0]) == credentials(role).keys(), "a credential that is not read, or not there"
     assert given(role, made).keys() == wanted - OPTIONAL
     for name in wanted & OPTIONAL:
         assert {"OSTEO_SMTP_URL": "smtp", "OSTEO_OIDC_CLIENT_SECRET": "oidc"}[name] in credentials(
             role
         )  # pragma: allowlist secret
-    settings = "OSTEO_PUBLIC_URL" in SERVICES[role]["environment"]
+    settings = "OSTEO_PUBLIC_URL" in PARTS[role]["environment"]
     assert unit(role).get("EnvironmentFile", []) == (["/etc/osteo/settings"] if settings else [])
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["s3cr+et", "s3cret", "s3 cr=et", "3s3cr=et", "s3+cr=et", "=s3cret"],  # pragma: allowlist secret
+)
+def test_a_line_without_a_name_is_refused_and_printed_nowhere(line: str, tmp_path: Path):
+    file = tmp_path / "redis"
+    file.write_text(f"# of the queue\n\n{line}\n")
+    ran = subprocess.run([FOLDER / "with-files", file, "--", "env"], capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr == f"{file}: a line is not NAME=value\n"
 
 
 def test_the_secrets_of_the_page_fit_each_other_and_are_new(made: Path):
@@ -79,13 +93,14 @@ def test_the_secrets_of_the_page_fit_each_other_and_are_new(made: Path):
     }
     url = given("sweeper", made)["REDIS_URL"]
     assert given("flower", made)["CELERY_BROKER_URL"] == url
-    keys = {given(role, made)["AWS_SECRET_ACCESS_KEY"] for role in UNITS if role != "flower"}
-    assert len(keys) == len(UNITS) - 1
+    keys = {role: given(role, made)["AWS_SECRET_ACCESS_KEY"] for role in UNITS if role != "flower"}
+    assert keys.pop("shadow") == keys["inference"]
+    assert len(set(keys.values())) == len(keys)
 
 
 @every_unit
 def test_a_unit_has_the_limits_of_compose_and_the_time_to_end(role: str):
-    service, values = SERVICES[role], unit(role)
+    service, values = PARTS[role], unit(role)
     (memory,), (tasks,) = values["MemoryMax"], values["TasksMax"]
     assert bytes_of(memory.lower()) == bytes_of(service["mem_limit"])
     assert int(tasks) == service["pids_limit"]

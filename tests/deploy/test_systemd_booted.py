@@ -115,11 +115,30 @@ def test_each_unit_runs_as_a_user_of_its_own_and_without_rights(machine: Machine
     assert "0" not in users
 
 
+def test_commands_of_an_operator_run_as_a_user_of_their_own(machine: Machine):
+    machine.debian.run("osteo-admin export_readings /var/lib/osteo-admin/readings")
+    owner = machine.debian.run("stat --format='%U %G %a' /var/lib/osteo-admin/readings /var/lib/osteo-admin")
+    assert re.fullmatch(r"osteo-admin osteo-admin \d+\nosteo-admin osteo-admin 700\n", owner)
+
+
 def test_a_worker_that_dies_is_started_again_and_works(machine: Machine, key: str):
     before = machine.debian.says("osteo-inference@1.service", "MainPID")
     machine.debian.run("systemctl kill --signal=KILL osteo-inference@1")
     awaited(lambda: machine.debian.says("osteo-inference@1.service", "MainPID") not in ("0", before))
     assert machine.submitted(key)["state"] == "succeeded"
+
+
+def test_a_shadow_that_dies_is_started_again(machine: Machine):
+    def lives() -> bool:
+        return machine.debian.run("osteo-admin alive shadow && echo yes || true") == "yes\n"
+
+    machine.debian.run("systemctl start osteo-shadow")
+    awaited(lives)
+    before = machine.debian.says("osteo-shadow.service", "MainPID")
+    machine.debian.run("systemctl kill --signal=KILL osteo-shadow")
+    awaited(lambda: machine.debian.says("osteo-shadow.service", "MainPID") not in ("0", before))
+    machine.debian.run("systemctl stop osteo-shadow")
+    assert machine.debian.says("osteo-shadow.service", "Result") == "success"
 
 
 def test_a_part_with_a_wrong_setting_ends_and_stays_ended(machine: Machine):

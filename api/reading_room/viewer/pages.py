@@ -118,6 +118,7 @@ def side_by_side(opened: list[Opened], title: str, parts: Room) -> Response:
         _view(one := opened[number - 1], parts, parts.answer(one), f"View {number} of {len(opened)}", True)
         for number in chosen
     ]
+    g.opened = [view["id"] for view in views]
     return page("study.html", title=title, opened=opened, chosen=chosen, views=views, words=words)
 
 

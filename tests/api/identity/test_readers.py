@@ -2,6 +2,7 @@
 
 import json
 import re
+from itertools import count
 
 import pytest
 from flask import Blueprint, Flask, Response, g
@@ -9,8 +10,10 @@ from flask import Blueprint, Flask, Response, g
 from api.app import create_app
 from api.identity.key_store import Keys
 from api.openapi.describe import Answer, describe, operation_of
+from jobs.reading.push_subscriptions import PushSubscription, PushSubscriptions
 from jobs.reading.reader import read_reader, record_of
 from jobs.reading.readers import Readers
+from jobs.record.errors import QueueAway, StoreUnavailable
 from jobs.settings import Settings
 from jobs.store.audit import Audit
 from tests.api.conftest import collaborators
@@ -91,6 +94,36 @@ def test_a_disabled_reader_is_refused_once_the_trust_has_run_out(readers, ledger
     readers.disable(reader.id)
     assert trusting.of_key(key), "so long a process spares the object store a read for each request"
     assert anew.of_key(key) is None
+
+
+@pytest.mark.parametrize("away", [1, 2, 3])
+def test_a_rotation_with_a_store_away_loses_no_key(readers: Readers, ledger, monkeypatch, away):
+    """One write fails: the first removal of subscriptions, the second, or the deletion of the old key."""
+    key, reader = readers.create("Dr. Who", frozenset({"msk"}))
+    subscriptions = PushSubscriptions(ledger.records)
+    subscriptions.add(reader.id, PushSubscription("https://push.example/1", "key", "auth"))
+    removals, remove_all, delete = count(1), PushSubscriptions.remove_all, type(ledger.objects).delete
+
+    def removed(of: PushSubscriptions, reader_id: str) -> None:
+        if next(removals) == away:
+            raise QueueAway("away")
+        remove_all(of, reader_id)
+
+    def deleted(objects: object, name: str) -> None:
+        if away == 3 and name.startswith("reader-keys/"):
+            raise StoreUnavailable("away")
+        delete(objects, name)
+
+    monkeypatch.setattr(PushSubscriptions, "remove_all", removed)
+    monkeypatch.setattr(type(ledger.objects), "delete", deleted)
+    if away == 1:
+        with pytest.raises(QueueAway):
+            readers.rotate(reader.id)
+        assert readers.of_key(key) == reader
+    else:
+        fresh, after = readers.rotate(reader.id)
+        assert (readers.of_key(fresh), readers.of_key(key)) == (after, None)
+        assert subscriptions.of(reader.id) == []
 
 
 def test_a_field_of_a_later_version_is_kept(readers: Readers):

@@ -8,6 +8,7 @@ import pytest
 from jobs.record.errors import QueueAway, StoreUnavailable
 from jobs.record.job import now
 from jobs.record.states import Delivery, Priority
+from jobs.store.audit import Audit
 from jobs.store.receivers import Receivers
 from tests.api.reading_room.conftest import Browser
 from tests.conftest import a_job
@@ -38,6 +39,23 @@ def test_the_page_of_an_idle_service_says_that_nothing_waits(operator: Browser, 
         "No callback waits. Receivers that fail No receiver fails. Dead letters There is no dead letter."
         in page
     )
+
+
+@pytest.mark.parametrize(("living", "shown"), [((), "no sweeper Jobs"), (("shadow:a:1",), "1 shadow Jobs")])
+def test_a_shadow_is_on_the_page_only_while_it_lives(operator: Browser, ledger, living, shown):
+    for process in living:
+        ledger.view.heartbeats.beat(process)
+    assert shown in text_of(operator)
+
+
+def test_the_page_is_audited_once_an_hour(operator: Browser, readers, ledger, redis):
+    for _ in range(2):
+        operator.open("/read/operator")
+    audit = Audit(ledger.objects, redis)
+    acts = [*audit.entries(now() - timedelta(minutes=5)), *audit.waiting()]
+    (reader,) = readers.all()
+    (act,) = (one for one in acts if one["action"] == "readOperatorPage")
+    assert (act["reader"], act["status"], act["subject"]) == (reader.id, 200, None)
 
 
 def test_the_page_has_each_clients_queue_callbacks_and_dead_letters(operator: Browser, ledger):

@@ -467,6 +467,21 @@ def test_a_study_uid_leads_to_all_views_until_they_are_deleted(person_of, ledger
     assert not [key for key in ledger.objects.keys("clients/") if "/filed/" in key]
 
 
+def test_each_radiograph_that_is_shown_with_others_is_audited(person_of, ledger, redis, dicom_jobs):
+    clerk = person_of("Clerk", frozenset(), "clinic")
+    link = f"/read/find?study={STUDY_UID}"
+    for _ in range(2):
+        clerk.open(link)
+    assert sorted(audited(ledger, redis, clerk.reader)) == sorted(
+        ("viewed", job_id, "clinic", 200) for job_id in dicom_jobs * 2
+    )
+    clerk.open(f"{link}&view=2")
+    acts = audited(ledger, redis, clerk.reader)
+    assert len(acts) == 5
+    assert clerk.browser.open(f"/read/{dicom_jobs[0]}/pixels").status_code == 200
+    assert audited(ledger, redis, clerk.reader) == acts, "the pixels belong to the opening"
+
+
 def test_a_calibration_is_its_readers_and_ends_with_the_job(ada: Person, person_of, job: Job, ledger):
     put_reading(ledger, job)
     bob = person_of("Dr. Bob Bone")
