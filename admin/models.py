@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -100,15 +101,20 @@ def _lines(arguments: argparse.Namespace, settings: Settings, stores: Stores) ->
 
 
 def _promote(digest: str, roll_outs: RollOuts, settings: Settings, stores: Stores) -> RollOut:
-    def past_the_gate(present: RollOut) -> RollOut:
-        # By what is active at this moment: another operator may have changed it.
+    present = roll_outs.read()
+    while True:
+        # Outside the change: many scores take longer to read than a writer may hold the lock.
         if why := list(reasons(*_scored(digest, present, stores), _limits(settings))):
             raise PromotionRefused(f"{digest[:16]} does not become active", *why)
-        return present.promoted(digest)
+        present = roll_outs.change(partial(_promoted, digest=digest, judged=present.active))
+        if present.active == digest:
+            _record(stores, "promoteModel", digest)
+            return present
 
-    changed = roll_outs.change(past_the_gate)
-    _record(stores, "promoteModel", digest)
-    return changed
+
+def _promoted(present: RollOut, digest: str, judged: str | None) -> RollOut:
+    """Return it with this bundle active, or as it is where another operator changed the active one."""
+    return present.promoted(digest) if present.active == judged else present
 
 
 def _report(digest: str, present: RollOut, settings: Settings, stores: Stores) -> Iterator[Line]:
