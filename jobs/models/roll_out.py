@@ -34,6 +34,11 @@ class RollOut:
     later: dict[str, Any] = field(default_factory=dict)
     """Fields of a later version of this program."""
 
+    @property
+    def at_hand(self) -> set[str | None]:
+        """The bundles whose files a machine keeps: those with a part, and the one for a roll-back."""
+        return {self.active, self.canary, self.shadow, *self.before[:1]}
+
     def assigned(self, job_id: str) -> str | None:
         """Return the canary if this job is in its share, else None. A larger share keeps its jobs."""
         return self.canary if _share("canary", job_id) < self.canary_percent else None

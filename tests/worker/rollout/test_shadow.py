@@ -219,14 +219,17 @@ def test_a_job_of_the_canary_is_not_scored_by_the_same_bundle(serving, shadow, p
     assert ShadowScores(ledger).of(published["good"]) == []
 
 
-def test_a_shadow_that_cannot_be_loaded_is_reported(shadow, published, ledger, roll_outs, caplog):
+def test_a_shadow_that_cannot_be_loaded_is_reported(shadow, published, ledger, roll_outs, caplog, tmp_path):
     ledger.objects.put(f"models/bundles/{published['good']}/weights.npz", b"evil")
     roll_outs.change(lambda now: now.with_shadow(published["good"], 100))
     assert not shadow.follow()
     assert "weights.npz does not match its checksum" in caplog.text
     assert ledger.view.shadow_queue.refused()["shadow"] == 1
+    left = tmp_path / published["flipped"]
+    left.mkdir()
     roll_outs.change(lambda now: now.with_shadow(published["good"], 0))
     assert not shadow.follow()
+    assert not left.exists(), "what was the shadow before takes no room"
     assert ledger.view.shadow_queue.refused()["shadow"] == 0
 
 
