@@ -83,8 +83,9 @@ def _lines(arguments: argparse.Namespace, settings: Settings, stores: Stores) ->
     elif arguments.command == "list":
         yield from _listed(bundles, roll_outs.read())
     elif arguments.command == "roll-back":
-        changed = roll_outs.change(RollOut.rolled_back)
-        _record(stores, "rollBackModel", changed.active)
+        before, changed = roll_outs.read(), roll_outs.change(RollOut.rolled_back)
+        if changed != before:
+            _record(stores, "rollBackModel", changed.active)
         yield _shown(changed)
     else:
         digest = bundles.find(arguments.bundle)
@@ -96,7 +97,8 @@ def _lines(arguments: argparse.Namespace, settings: Settings, stores: Stores) ->
         else:
             change = RollOut.with_canary if arguments.command == "canary" else RollOut.with_shadow
             changed = roll_outs.change(lambda present: change(present, digest, arguments.percent))
-            _record(stores, f"set{arguments.command.capitalize()}Model", digest)
+            act = "set" if arguments.percent else "end"
+            _record(stores, f"{act}{arguments.command.capitalize()}Model", digest)
             yield _shown(changed)
 
 

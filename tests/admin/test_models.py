@@ -53,10 +53,13 @@ def test_a_bundle_is_published_listed_tried_and_withdrawn(command, bundle: Bundl
     assert command("canary", bundle.digest, "--percent", "2.5")[1][0]["canary_percent"] == 2.5
     _, (listed, _), _ = command("list")
     assert listed["parts"] == ["canary", "shadow"]
+    assert command("shadow", bundle.digest, "--percent", "0")[1][0]["shadow"] is None
     assert command("roll-back")[0] == 0
     assert RollOuts(ledger.records).read().canary is None
+    assert command("roll-back")[0] == 0, "of nothing, which is no act"
     acts = list(Audit(ledger.objects, redis).entries(now() - timedelta(hours=1)))
     assert sorted((act["action"], act["subject"] and act["subject"][:8]) for act in acts) == [
+        ("endShadowModel", bundle.digest[:8]),
         ("publishModel", bundle.digest[:8]),
         ("rollBackModel", None),
         ("setCanaryModel", bundle.digest[:8]),
