@@ -248,7 +248,7 @@ def test_a_loader_removes_nothing_but_its_own_from_a_folder_that_others_use(ledg
     assert left == {"engine", "engine.bin", "a" * 63, ".hidden", A, f".{B[:16]}-new"}
 
 
-def test_no_model_is_described_as_served_but_the_one_the_roll_out_names(models, roll_outs, shelf, published):
+def test_no_model_is_published_but_the_one_that_the_roll_out_names(models, roll_outs, shelf, published):
     del shelf.classifiers[A]
     roll_outs.change(lambda now: now.promoted(A))
     models.follow()
