@@ -238,7 +238,7 @@ def test_a_loader_fetches_again_what_was_altered_on_its_disk(ledger, settings, t
     assert not list((tmp_path / "cache").iterdir())
 
 
-def test_a_loader_removes_nothing_but_its_own_from_a_folder_that_others_use(ledger, settings, tmp_path):
+def test_a_loader_removes_only_its_own_from_a_folder_that_others_use(ledger, settings, tmp_path):
     loader = Loader(Bundles(ledger.objects), replace(settings, bundle_cache=tmp_path))
     for name in ("engine", "engine.bin", "a" * 63, ".hidden", A, B, f".{A[:16]}-killed", f".{B[:16]}-new"):
         (tmp_path / name).mkdir()
