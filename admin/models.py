@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +83,9 @@ def _lines(arguments: argparse.Namespace, settings: Settings, stores: Stores) ->
     elif arguments.command == "list":
         yield from _listed(bundles, roll_outs.read())
     elif arguments.command == "roll-back":
-        changed = roll_outs.change(RollOut.rolled_back)
-        _record(stores, "rollBackModel", changed.active)
+        before, changed = roll_outs.read(), roll_outs.change(RollOut.rolled_back)
+        if changed != before:
+            _record(stores, "rollBackModel", changed.active)
         yield _shown(changed)
     else:
         digest = bundles.find(arguments.bundle)
@@ -95,20 +97,26 @@ def _lines(arguments: argparse.Namespace, settings: Settings, stores: Stores) ->
         else:
             change = RollOut.with_canary if arguments.command == "canary" else RollOut.with_shadow
             changed = roll_outs.change(lambda present: change(present, digest, arguments.percent))
-            _record(stores, f"set{arguments.command.capitalize()}Model", digest)
+            act = "set" if arguments.percent else "end"
+            _record(stores, f"{act}{arguments.command.capitalize()}Model", digest)
             yield _shown(changed)
 
 
 def _promote(digest: str, roll_outs: RollOuts, settings: Settings, stores: Stores) -> RollOut:
-    def past_the_gate(present: RollOut) -> RollOut:
-        # By what is active at this moment: another operator may have changed it.
+    present = roll_outs.read()
+    while True:
+        # Outside the change: many scores take longer to read than a writer may hold the lock.
         if why := list(reasons(*_scored(digest, present, stores), _limits(settings))):
             raise PromotionRefused(f"{digest[:16]} does not become active", *why)
-        return present.promoted(digest)
+        present = roll_outs.change(partial(_promoted, digest=digest, judged=present.active))
+        if present.active == digest:
+            _record(stores, "promoteModel", digest)
+            return present
 
-    changed = roll_outs.change(past_the_gate)
-    _record(stores, "promoteModel", digest)
-    return changed
+
+def _promoted(present: RollOut, digest: str, judged: str | None) -> RollOut:
+    """Return it with this bundle active, or as it is where another operator changed the active one."""
+    return present.promoted(digest) if present.active == judged else present
 
 
 def _report(digest: str, present: RollOut, settings: Settings, stores: Stores) -> Iterator[Line]:

@@ -126,7 +126,7 @@ class Settings:
     bundle: Path = _setting("OSTEO_BUNDLE", Path("model/bundle"), Path)
     """Folder of the model that inference serves."""
     bundle_cache: Path | None = _setting("OSTEO_BUNDLE_CACHE", None, Path)
-    """A worker's own folder for bundles out of the object store; unset means a temporary one."""
+    """A folder for fetched bundles; the workers of a machine may share it. Unset means a temporary one."""
     model_seconds: float = _setting("OSTEO_MODEL_SECONDS", 5.0, float, (0.1, 30))
     """Time after which the API and the workers look again which models are active, canary and shadow."""
     shadow_jobs: int = _setting("OSTEO_SHADOW_JOBS", 200, int, (100, 1_000_000))

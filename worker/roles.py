@@ -1,7 +1,6 @@
 """Runs the roles of a worker process: builds each from the settings, and consumes its queues."""
 
 import logging
-from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from threading import Event, Thread
@@ -59,9 +58,6 @@ def run_inference(settings: Settings) -> None:
     own = loader.load_own(settings.bundle)
     metrics.begin()
     ledger = stores.ledger
-    with suppress(TransientError):
-        # `GET /v1/model` answers from now on. The worker also works without it.
-        publish(ledger.objects, own.served)
     heartbeat = Heartbeat(ledger.view.heartbeats, "inference")
     models = Models(
         own=own,
@@ -72,7 +68,8 @@ def run_inference(settings: Settings) -> None:
         process=heartbeat.name,
         publish=partial(publish, ledger.objects),
     )
-    # Before the first job: else the worker's own bundle would answer for a moment.
+    # Before the first job: else the worker's own bundle would answer for a moment. It also publishes what
+    # `GET /v1/model` answers.
     models.follow()
     watchdog = Watchdog(settings.analysis_seconds)
     worker_ready.connect(lambda **_: watchdog.start(), weak=False)

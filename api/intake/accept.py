@@ -121,7 +121,8 @@ class Intake:
             study_id, headers = claim.job_id, dict(headers_of(claim, repeated=before is not None))
             if before:
                 return Accepted(before, headers, repeated=True)
-        # The study alone has a callback.
+        # By the study's id: its result has one model. The study alone has a callback.
+        model = self.roll_outs.read().assigned(study_id)
         jobs = [
             replace(
                 self._new_job(
@@ -130,6 +131,7 @@ class Intake:
                 study=study_id,
                 callback_url=None,
                 delivery=Delivery.NONE,
+                model=model,
             )
             for number, picture in enumerate(pictures, start=1)
         ]

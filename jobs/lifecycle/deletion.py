@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from jobs.lifecycle.compare_and_set import change_job
-from jobs.models.shadow_scores import ShadowScores
 from jobs.reading.readings import Readings
 from jobs.reading.states import CancelReason
 from jobs.reading.withdrawal import cancel_open
@@ -40,7 +39,6 @@ def erase_deleted(tombstone: Job, ledger: Ledger) -> None:
     if is_id("job", tombstone.id):
         cancel_open(tombstone.id, CancelReason.JOB_DELETED, ledger, None)
         Readings(ledger).erase_of(tombstone.id)
-        ShadowScores(ledger).erase_of(tombstone.id)
     ledger.erase(tombstone)
 
 

@@ -20,7 +20,9 @@ from jobs.store.objects import Objects
 
 MANIFEST = "bundle.json"
 _PREFIX = "models/bundles/"
-_DIGEST = re.compile(r"[0-9a-f]{64}")
+DIGEST = re.compile(r"[0-9a-f]{64}")
+LEFTOVER = re.compile(r"\.[0-9a-f]{16}-.+")
+"""The name of a folder whose fetch has not ended."""
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 """A name that leads out of no folder."""
 
@@ -128,7 +130,7 @@ class Bundles:
 
 def _refuse_unless_digest(text: str) -> None:
     """Raise NoSuchBundle for what is no digest: it must reach no path."""
-    if not _DIGEST.fullmatch(text):
+    if not DIGEST.fullmatch(text):
         raise NoSuchBundle(f"{text!r} is no digest")
 
 
@@ -136,7 +138,7 @@ def _files(manifest: bytes) -> Mapping[str, str]:
     """Return the checksum of each file that a manifest names. Raises BundleDamaged."""
     try:
         files: dict[str, str] = json.loads(manifest)["files"]
-        if all(_FILE.fullmatch(name) and _DIGEST.fullmatch(checksum) for name, checksum in files.items()):
+        if all(_FILE.fullmatch(name) and DIGEST.fullmatch(checksum) for name, checksum in files.items()):
             return files
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BundleDamaged(f"this is no {MANIFEST}: {error}") from error

@@ -34,6 +34,11 @@ class RollOut:
     later: dict[str, Any] = field(default_factory=dict)
     """Fields of a later version of this program."""
 
+    @property
+    def at_hand(self) -> set[str | None]:
+        """The bundles whose files a machine keeps: those with a part, and the one for a roll-back."""
+        return {self.active, self.canary, self.shadow, *self.before[:1]}
+
     def assigned(self, job_id: str) -> str | None:
         """Return the canary if this job is in its share, else None. A larger share keeps its jobs."""
         return self.canary if _share("canary", job_id) < self.canary_percent else None
@@ -43,13 +48,18 @@ class RollOut:
         return self.shadow is not None and _share("shadow", job_id) < self.shadow_percent
 
     def with_canary(self, digest: str, percent: float) -> "RollOut":
-        """Return it with this canary; 0 percent ends it. Raises ValueError for a share out of its range."""
+        """Return it with this canary; 0 percent ends it.
+
+        Raises ValueError for a share out of its range, and for 0 percent of a bundle that is not the canary.
+        """
         _check(percent, MOST_CANARY)
+        _check_end(percent, digest, self.canary, "canary")
         return self._changed(canary=digest if percent else None, canary_percent=percent)
 
     def with_shadow(self, digest: str, percent: float) -> "RollOut":
-        """Return it with this shadow; 0 percent ends it. Raises ValueError for a share out of its range."""
+        """Return it with this shadow; 0 percent ends it. Raises ValueError as `with_canary` does."""
         _check(percent, 100.0)
+        _check_end(percent, digest, self.shadow, "shadow")
         return self._changed(shadow=digest if percent else None, shadow_percent=percent)
 
     def promoted(self, digest: str) -> "RollOut":
@@ -63,10 +73,12 @@ class RollOut:
     def rolled_back(self) -> "RollOut":
         """Return it without its canary; where there is none, with what was active before.
 
-        Where nothing was, each worker's own bundle answers again.
+        Where nothing was, each worker's own bundle answers again; where it does already, nothing changes.
         """
         if self.canary:
             return self._changed(canary=None, canary_percent=0.0)
+        if self.active is None and not self.before:
+            return self
         return self._changed(active=self.before[0] if self.before else None, before=self.before[1:])
 
     def _changed(self, **changes: Any) -> "RollOut":
@@ -90,7 +102,13 @@ class RollOuts:
 
         Raises what `change` raises. Without Redis the object store decides between two writers.
         """
-        written = self._records.change(KEY, lambda record: _text(change(_read(record))), at_any_price=True)
+
+        def changed(record: bytes | None) -> bytes | None:
+            present = _read(record)
+            after = change(present)
+            return record if after == present else _text(after)
+
+        written = self._records.change(KEY, changed, at_any_price=True)
         return self._recent.put(KEY, _read(written))
 
 
@@ -102,6 +120,12 @@ def _share(part: str, job_id: str) -> float:
 def _check(percent: float, most: float) -> None:
     if not 0 <= percent <= most:
         raise ValueError(f"{percent:g} percent is out of its range: from 0 to {most:g}")
+
+
+def _check_end(percent: float, digest: str, present: str | None, part: str) -> None:
+    # Else the audit log would name another bundle than the one that ended.
+    if percent == 0 and digest != present:
+        raise ValueError(f"{digest[:16]} is not the {part}, so that 0 percent ends nothing")
 
 
 def _read(record: bytes | None) -> RollOut:

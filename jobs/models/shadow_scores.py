@@ -1,11 +1,10 @@
 """Keeps what a shadow made of the jobs that it has scored, beside what was served.
 
-shadow/<digest>/<job id>          one score, JSON; it has codes and numbers, and nothing that a client sent
-jobs/<job id>/shadow/<digest>     empty; leads the deletion of the job to its scores
+A score lies at `jobs/<job id>/shadow/<digest>`, where each erasure of the job finds it: JSON, with codes and
+numbers, and nothing that a client sent. The empty `shadow/<digest>/<job id>` lists it.
 """
 
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from jobs.record.errors import NotStored
 from jobs.record.job import Job
 from jobs.record.states import State
 from jobs.store.ledger import Ledger
+from jobs.store.ledger_keys import score_key, scored_key
 
 BROKEN, REFUSED = "broken", "refused"
 """Findings of a shadow whose analysis broke, and of one that took the image for no radiograph."""
@@ -79,38 +79,23 @@ class ShadowScores:
                 return False
         except NotStored:
             return False
-        # Before the score: the deletion of the job finds the score by it.
-        self._objects.put(_pointer(score.job, score.bundle), b"")
+        # Before the score: an erasure that finds the score erases this too.
+        self._objects.put(scored_key(score.bundle, score.job), b"")
         body = json.dumps(asdict(score)).encode()
-        self._objects.put(_key(score.bundle, score.job), body, "application/json")
+        self._objects.put(score_key(score.job, score.bundle), body, "application/json")
         return True
 
     def of(self, bundle: str) -> list[ShadowScore]:
         """Return all scores of a bundle."""
+        listed = scored_key(bundle, "")
+        keys = (score_key(key.removeprefix(listed), bundle) for key in self._objects.keys(listed))
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            found = list(pool.map(self._get, self._objects.keys(f"shadow/{bundle}/")))
+            found = list(pool.map(self._get, keys))
         return [score for score in found if score]
-
-    def erase_of(self, job_id: str) -> None:
-        """Erase the scores of a job that is deleted."""
-        for pointer in self._pointers(job_id):
-            self._objects.delete(_key(pointer.rpartition("/")[2], job_id))
-            self._objects.delete(pointer)
-
-    def _pointers(self, job_id: str) -> Iterator[str]:
-        return self._objects.keys(_pointer(job_id, ""))
 
     def _get(self, key: str) -> ShadowScore | None:
         try:
             values: dict[str, Any] = json.loads(self._objects.get(key))
-        except NotStored:  # The job was deleted since the listing.
+        except NotStored:  # The job was deleted, or its score is just being written.
             return None
         return ShadowScore(**values)
-
-
-def _key(bundle: str, job_id: str) -> str:
-    return f"shadow/{bundle}/{job_id}"
-
-
-def _pointer(job_id: str, bundle: str) -> str:
-    return f"jobs/{job_id}/shadow/{bundle}"

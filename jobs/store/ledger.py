@@ -30,6 +30,8 @@ from jobs.store.ledger_keys import (
     listed_key,
     marker_key,
     records_key,
+    score_key,
+    scored_key,
     version_key,
 )
 from jobs.store.objects import Objects
@@ -261,7 +263,9 @@ class Ledger:
             self.release(self.marked(job.id))
         own = version_key(job.id, job.version)
         records = [key for key in self.objects.keys(f"jobs/{job.id}/") if key != own]
-        for key in [*records, image_key(job), dead_letter_key(job.id), marker_key(job.id)]:
+        scores = score_key(job.id, "")
+        listed = [scored_key(key.removeprefix(scores), job.id) for key in records if key.startswith(scores)]
+        for key in [*listed, *records, image_key(job), dead_letter_key(job.id), marker_key(job.id)]:
             self.objects.delete(key)
 
     def _show(self, job: Job) -> None:

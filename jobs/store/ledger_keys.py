@@ -7,6 +7,8 @@
     clients/<client>/claims/<key|id>-<hash>/  which job an idempotency key or an own id stands for
     clients/<client>/filed/<hash>/<job id>  empty; finds the jobs of a Study Instance UID
     jobs/<job id>/ledger/<version>    the job's record at that version, from the second on, JSON
+    jobs/<job id>/shadow/<digest>     what a shadow found in the job, JSON (see jobs.models.shadow_scores)
+    shadow/<digest>/<job id>          empty; lists the scores of a bundle
     unseen/<job id>                   empty; the sweeper has to put this job on the agenda in Redis
     due/<day>/<time>-<job id>         empty; the job has to be looked at then (or an upload, or a probe)
     dead-letters/<job id>             empty; there while an operator may have the job retried
@@ -45,6 +47,16 @@ def records_key(job_id: str) -> str:
 def version_key(job_id: str, version: int) -> str:
     """Return the key of one version of a job, from the second on."""
     return f"{records_key(job_id)}{version:06d}"
+
+
+def score_key(job_id: str, bundle: str) -> str:
+    """Return the key of a shadow's score of a job, or what the keys of all of its scores start with."""
+    return f"jobs/{job_id}/shadow/{bundle}"
+
+
+def scored_key(bundle: str, job_id: str) -> str:
+    """Return the key that lists a score of a bundle, or what all those keys start with."""
+    return f"shadow/{bundle}/{job_id}"
 
 
 def image_key(job: Job) -> str:

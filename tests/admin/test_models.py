@@ -10,14 +10,19 @@ from pathlib import Path
 
 import pytest
 
+from admin import models
+from jobs.models.gate import Limits
 from jobs.models.roll_out import RollOuts
 from jobs.models.shadow_scores import ShadowScores, score_of
 from jobs.record.job import now
 from jobs.store.audit import Audit
+from jobs.store.stores import Stores
 from model.bundle import Bundle
 from stack.part import ROOT
 from tests.conftest import a_job
 from tests.model.conftest import bundle, copied  # noqa: F401 - fixtures
+
+A, B, C = "a" * 64, "b" * 64, "c" * 64
 
 
 @pytest.fixture
@@ -48,10 +53,13 @@ def test_a_bundle_is_published_listed_tried_and_withdrawn(command, bundle: Bundl
     assert command("canary", bundle.digest, "--percent", "2.5")[1][0]["canary_percent"] == 2.5
     _, (listed, _), _ = command("list")
     assert listed["parts"] == ["canary", "shadow"]
+    assert command("shadow", bundle.digest, "--percent", "0")[1][0]["shadow"] is None
     assert command("roll-back")[0] == 0
     assert RollOuts(ledger.records).read().canary is None
+    assert command("roll-back")[0] == 0, "of nothing, which is no act"
     acts = list(Audit(ledger.objects, redis).entries(now() - timedelta(hours=1)))
     assert sorted((act["action"], act["subject"] and act["subject"][:8]) for act in acts) == [
+        ("endShadowModel", bundle.digest[:8]),
         ("publishModel", bundle.digest[:8]),
         ("rollBackModel", None),
         ("setCanaryModel", bundle.digest[:8]),
@@ -82,6 +90,24 @@ def test_the_gate_says_each_reason_and_changes_nothing(command, bundle: Bundle, 
         ("format PNG", 2),
     ]
     assert report["promotion"] == said.splitlines()[1:]
+
+
+def test_a_roll_back_waits_for_no_gate_and_the_gate_is_asked_again(settings, ledger, monkeypatch):
+    stores, judged = Stores.connect(settings), []
+    roll_outs = RollOuts(stores.records)
+    roll_outs.change(lambda now: now.promoted(A).promoted(B))
+
+    def open_gate(digest, present, stores):
+        judged.append(present.active)
+        if len(judged) == 1:
+            RollOuts(ledger.records).change(lambda now: now.rolled_back())
+        return [], {}
+
+    monkeypatch.setattr(models, "_scored", open_gate)
+    monkeypatch.setattr(models, "_limits", lambda _: Limits(0, 0.1))
+    changed = models._promote(C, roll_outs, settings, stores)
+    assert judged == [B, A]
+    assert (changed.active, changed.before[0]) == (C, A)
 
 
 def test_a_wrong_bundle_or_share_is_refused(command, bundle: Bundle, copied: Path):  # noqa: F811

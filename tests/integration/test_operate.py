@@ -99,7 +99,7 @@ def test_the_commands_that_roll_a_model_out_and_back_run_as_printed(stack: Stack
     assert listed["parts"] == ["shadow"]
     assert ended["shadow"] is None
     assert [act["action"] for act in acts if act["subject"]] == [
-        *("publishModel", "setShadowModel", "setCanaryModel", "setShadowModel"),
+        *("publishModel", "setShadowModel", "setCanaryModel", "endShadowModel"),
     ]
 
 

@@ -3,12 +3,13 @@
 import logging
 import shutil
 import tempfile
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from jobs.models.bundles import Bundles
+from jobs.models.bundles import DIGEST, LEFTOVER, Bundles
 from jobs.record.errors import TransientError
 from jobs.settings import Settings
 from model.classifier import Classifier
@@ -16,6 +17,9 @@ from model.errors import BundleRefused
 from worker.inference.memory import give_back
 
 log = logging.getLogger(__name__)
+
+_FETCH = 3600.0
+"""Seconds since its last file after which a fetch has been killed: another process may be fetching."""
 
 
 class Loads(Protocol):
@@ -29,7 +33,7 @@ class Loads(Protocol):
 
 
 class Loader:
-    """Loads bundles into the engine of this machine, each from a folder of this worker's own."""
+    """Loads bundles into the engine of this machine, each from a folder of this machine's workers."""
 
     def __init__(self, bundles: Bundles, settings: Settings) -> None:
         """Make a temporary folder for fetched bundles, unless the settings name one."""
@@ -67,10 +71,14 @@ class Loader:
         return classifier
 
     def keep_only(self, digests: Iterable[str | None]) -> None:
-        """Remove fetched bundles but these."""
+        """Remove fetched bundles but these, and what a killed process has left of a fetch.
+
+        All else in the folder stays: the settings may name one that others use.
+        """
         with suppress(OSError):
             for folder in self._folder.iterdir():
-                if not folder.name.startswith(".") and folder.name not in set(digests):
+                broke_off = LEFTOVER.fullmatch(folder.name) and folder.stat().st_mtime < time.time() - _FETCH
+                if broke_off or (DIGEST.fullmatch(folder.name) and folder.name not in set(digests)):
                     shutil.rmtree(folder, ignore_errors=True)
 
     def _load(self, folder: Path) -> Classifier:

@@ -8,7 +8,7 @@ from threading import Event, Lock
 from typing import Any
 
 from jobs.models.roll_out import RollOut, RollOuts
-from jobs.record.errors import TransientError
+from jobs.record.errors import QueueUnavailable, TransientError
 from jobs.record.job import Job
 from jobs.redis.shadow_queue import ShadowQueue
 from jobs.spans import span
@@ -90,7 +90,7 @@ class Models:
     ) -> None:
         """`own`: the bundle of OSTEO_BUNDLE, loaded, which answers until the roll-out names another one.
 
-        `publish` is called with what describes each model that becomes active.
+        `publish` is called with what describes each model that is active as the roll-out names it.
         """
         self._own = own.digest
         self._loader = loader
@@ -102,6 +102,7 @@ class Models:
         self._lock = Lock()
         self._loading = Lock()
         self._roll_out = RollOut()
+        self._published = ""
         self._failed: dict[str, float] = {}
         self._active = LoadedModel(own, batch)
         self._loaded = {own.digest: self._active}
@@ -162,9 +163,9 @@ class Models:
             if digest and not self._load(role, digest)
         ]
         self._swap(active, canary)
-        # What was active before stays at hand, for a roll-back.
-        self._loader.keep_only({active, canary, roll_out.shadow, *roll_out.before[:1]})
-        self._shadow_queue.report_refused(self._process, refused)
+        self._loader.keep_only(roll_out.at_hand)
+        with suppress(QueueUnavailable):
+            self._shadow_queue.report_refused(self._process, refused)
 
     def _load(self, role: str, digest: str) -> bool:
         """Load a model unless it is loaded. Return False if that has failed, now or just before."""
@@ -196,8 +197,11 @@ class Models:
         self._tell()
         if self._active is not before:
             log.info("model %s %s is active now: %s", self._active.name, self._active.version, active)
+        if self._active.digest == active != self._published:
+            # Never what only stands in: clients read the thresholds of `GET /v1/model`.
             with suppress(TransientError):
                 self._publish(self._active.served)
+                self._published = active
 
     def _tell(self) -> None:
         others = [model for model in self._loaded.values() if model is not self._active]

@@ -55,7 +55,8 @@ class Shadow:
 
     def follow(self) -> bool:
         """Load the shadow that the roll-out names, unless it is loaded. Return whether there is one."""
-        digest = self.roll_outs.read().shadow
+        roll_out = self.roll_outs.read()
+        digest = roll_out.shadow
         if self.classifier and self.classifier.digest != digest:
             self.classifier = None  # Before the next one is loaded: one takes memory enough.
             name_models([])
@@ -67,6 +68,7 @@ class Shadow:
                 if not isinstance(error, TransientError):
                     self.failed[digest] = time.monotonic() + AGAIN
                 log.error("the shadow model %s cannot be loaded: %s", digest, why(error))
+        self.loader.keep_only(roll_out.at_hand)
         refused = ["shadow"] if digest and not self.classifier else []
         with suppress(QueueUnavailable):
             self.ledger.view.shadow_queue.report_refused(self.process, refused)

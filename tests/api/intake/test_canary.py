@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from jobs.models.roll_out import RollOuts
+from jobs.models.roll_out import RollOut, RollOuts
 from tests import pictures
 from tests.api.conftest import Api, serving
 
@@ -18,7 +18,7 @@ def roll_outs(servers, tmp_path) -> Iterator[tuple[Api, RollOuts]]:
         api.redis.flushall()
         roll_outs = RollOuts(api.records)
         yield api, roll_outs
-        roll_outs.change(lambda now: now.with_canary(CANARY, 0))
+        roll_outs.change(RollOut.rolled_back)
 
 
 def submitted(api: Api, key: str) -> str:
@@ -45,3 +45,18 @@ def test_a_repeated_submission_keeps_the_model_of_its_share(roll_outs):
     for key, job_id in keys.items():
         assert submitted(api, key) == job_id
         assert api.ledger.read(job_id).model == models[key]
+
+
+def test_all_views_of_a_study_have_one_model(roll_outs):
+    api, record = roll_outs
+    record.change(lambda now: now.with_canary(CANARY, 50))
+    views, models = [("image", (f"{n}.png", PNG)) for n in range(4)], set()
+    # Each process of the API looks for itself: until both have, some studies have no canary.
+    while len(models) < 2:
+        answer = api.request("POST", "/v1/studies", fields=views)
+        assert answer.status == 202, answer.data
+        members = api.ledger.read(answer.json()["id"]).members
+        assert len(members) == 4
+        (model,) = {api.ledger.read(member).model for member in members}
+        models.add(model)
+    assert models == {None, CANARY}

@@ -43,6 +43,25 @@ def test_a_share_of_a_canary_out_of_its_range_is_refused(percent: float):
     assert RollOut().with_canary(A, 50).with_canary(A, 0).canary is None
 
 
+@pytest.mark.parametrize("part", ["canary", "shadow"])
+def test_a_share_of_nothing_ends_no_other_bundle(part: str):
+    rolls = RollOut().with_canary(A, 5).with_shadow(A, 5)
+    with_part = rolls.with_canary if part == "canary" else rolls.with_shadow
+    with pytest.raises(ValueError, match=f"is not the {part}"):
+        with_part(B, 0)
+    assert getattr(with_part(A, 0), part) is None
+
+
+def test_a_roll_back_of_nothing_writes_nothing(ledger):
+    roll_outs = RollOuts(ledger.records)
+    assert roll_outs.change(RollOut.rolled_back) == RollOut()
+    assert not list(ledger.objects.keys("models/"))
+    roll_outs.change(lambda now: now.promoted(A).rolled_back())
+    before = list(ledger.objects.keys("models/"))
+    roll_outs.change(RollOut.rolled_back)
+    assert list(ledger.objects.keys("models/")) == before
+
+
 def test_two_operators_at_once_change_one_after_the_other(ledger):
     roll_outs = RollOuts(ledger.records)
     with ThreadPoolExecutor(4) as pool:

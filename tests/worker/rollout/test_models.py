@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event, Thread
@@ -235,3 +236,36 @@ def test_a_loader_fetches_again_what_was_altered_on_its_disk(ledger, settings, t
     assert loader.load(digest).digest == digest
     loader.keep_only({None})
     assert not list((tmp_path / "cache").iterdir())
+
+
+def test_a_loader_removes_only_its_own_from_a_folder_that_others_use(ledger, settings, tmp_path):
+    loader = Loader(Bundles(ledger.objects), replace(settings, bundle_cache=tmp_path))
+    for name in ("engine", "engine.bin", "a" * 63, ".hidden", A, B, f".{A[:16]}-killed", f".{B[:16]}-new"):
+        (tmp_path / name).mkdir()
+    os.utime(tmp_path / f".{A[:16]}-killed", (0, 0))
+    loader.keep_only({A, None})
+    left = {folder.name for folder in tmp_path.iterdir()}
+    assert left == {"engine", "engine.bin", "a" * 63, ".hidden", A, f".{B[:16]}-new"}
+
+
+def test_no_model_is_published_but_the_one_that_the_roll_out_names(models, roll_outs, shelf, published):
+    del shelf.classifiers[A]
+    roll_outs.change(lambda now: now.promoted(A))
+    models.follow()
+    assert (used(models), published) == (OWN, [])
+    roll_outs.change(lambda now: now.rolled_back())
+    models.follow()
+    models.follow()
+    assert published == [shelf.classifiers[OWN].served], "once"
+
+
+def test_redis_that_is_away_hides_no_change_of_models(models, roll_outs, shelf, redis, caplog):
+    del shelf.classifiers[B]
+    roll_outs.change(lambda now: now.promoted(A).with_canary(B, 10))
+    redis.config_set("maxmemory", 1)
+    try:
+        models.follow()
+    finally:
+        redis.config_set("maxmemory", 0)
+    assert used(models) == A
+    assert "cannot be followed" not in caplog.text

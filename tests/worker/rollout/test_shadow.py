@@ -10,7 +10,7 @@ from threading import Event
 
 import pytest
 
-from jobs.lifecycle.deletion import delete
+from jobs.lifecycle.deletion import delete, erase_deleted
 from jobs.models.bundles import Bundles
 from jobs.models.roll_out import RollOuts
 from jobs.models.shadow_scores import ShadowScores
@@ -146,7 +146,7 @@ def test_a_score_has_no_patient_data_and_is_erased_with_its_job(
     )
     analyse(job.id, context)
     all_scored(shadow)
-    key = f"shadow/{published['flipped']}/{job.id}"
+    key = f"jobs/{job.id}/shadow/{published['flipped']}"
     (score,) = ShadowScores(ledger).of(published["flipped"])
     assert (score.served_finding, score.finding, score.body_part) == ("no_fracture", "fracture", "WRIST")
     assert score.served_bundle == published["own"]
@@ -156,6 +156,34 @@ def test_a_score_has_no_patient_data_and_is_erased_with_its_job(
     assert not ledger.objects.exists(key)
     assert only_a_tombstone_is_left(job.id, ledger)
     assert not ShadowScores(ledger).put(score), "a slow shadow brings nothing back"
+
+
+@pytest.mark.parametrize("writes", [0, 1, 2])
+def test_a_score_outlives_no_deletion_at_any_moment_of_its_writing(
+    writes, serving, shadow, published, ledger, roll_outs, monkeypatch
+):
+    context, models = serving
+    roll_outs.change(lambda now: now.with_shadow(published["good"], 100))
+    models.follow()
+    job = accepted(ledger, image=FOREARM)
+    analyse(job.id, context)
+    put, begun = ledger.objects.put, []
+
+    def put_beside_a_deletion(key: str, *rest: object) -> None:
+        if "shadow/" not in key:
+            return put(key, *rest)
+        if len(begun) == writes:
+            delete(job.id, ledger)
+        begun.append(key)
+        put(key, *rest)
+        if len(begun) == writes == 2:
+            delete(job.id, ledger)
+
+    monkeypatch.setattr(ledger.objects, "put", put_beside_a_deletion)
+    all_scored(shadow)
+    assert len(begun) == 2
+    erase_deleted(ledger.read(job.id), ledger)  # The purger does so after LEFTOVER_GRACE.
+    assert only_a_tombstone_is_left(job.id, ledger)
 
 
 def test_a_shadow_that_breaks_takes_the_next_job_and_is_counted(
@@ -191,14 +219,17 @@ def test_a_job_of_the_canary_is_not_scored_by_the_same_bundle(serving, shadow, p
     assert ShadowScores(ledger).of(published["good"]) == []
 
 
-def test_a_shadow_that_cannot_be_loaded_is_reported(shadow, published, ledger, roll_outs, caplog):
+def test_a_shadow_that_cannot_be_loaded_is_reported(shadow, published, ledger, roll_outs, caplog, tmp_path):
     ledger.objects.put(f"models/bundles/{published['good']}/weights.npz", b"evil")
     roll_outs.change(lambda now: now.with_shadow(published["good"], 100))
     assert not shadow.follow()
     assert "weights.npz does not match its checksum" in caplog.text
     assert ledger.view.shadow_queue.refused()["shadow"] == 1
+    left = tmp_path / published["flipped"]
+    left.mkdir()
     roll_outs.change(lambda now: now.with_shadow(published["good"], 0))
     assert not shadow.follow()
+    assert not left.exists(), "what was the shadow before takes no room"
     assert ledger.view.shadow_queue.refused()["shadow"] == 0
 
 
