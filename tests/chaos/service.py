@@ -152,6 +152,8 @@ class Service:
             **service_environment(os.environ, self._addresses, self._secrets, self._folder.path),
             FOLDER: str(self._folder.path),
             "OSTEO_ANALYSIS_SECONDS": str(ANALYSIS_SECONDS),
+            # Two workers of a role would share a port.
+            "OSTEO_METRICS_PORT": "0",
             # What is tried here is not the quota.
             "OSTEO_CLIENT_RATE": "1000000",
             "OSTEO_CLIENT_QUEUE": "10000",
