@@ -25,6 +25,7 @@ from osteo_client.errors import (
     Problem,
     ReadingMoved,
     SignatureRejected,
+    TrainingForbidden,
     Unauthorized,
     Unreachable,
 )
@@ -74,6 +75,7 @@ __all__ = [
     "Site",
     "Study",
     "Summary",
+    "TrainingForbidden",
     "Unauthorized",
     "Unreachable",
     "from_django",

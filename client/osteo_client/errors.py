@@ -98,6 +98,10 @@ class Gone(Problem):
     """410: the job was deleted."""
 
 
+class TrainingForbidden(Problem):
+    """422: no job of this client may be learned from. The operator has set so."""
+
+
 class NotReady(Problem):
     """409: the job is not as far as this yet."""
 
@@ -134,6 +138,7 @@ BY_TYPE: dict[str, type[Problem]] = {
     "no-such-reading": NoSuchReading,
     "not-read": NotRead,
     "reading-moved": ReadingMoved,
+    "training-forbidden": TrainingForbidden,
 }
 """The exceptions of types that share their status. The rest, and what a newer service adds, go by it."""
 

@@ -65,9 +65,9 @@ def worker_told_to_stop(service: Service, enough: Event) -> float:
 def shadow_killed(service: Service, enough: Event) -> float:
     """Kill the shadow worker, and again as soon as it is back."""
     enough.wait()
-    for _ in range(2):
-        service.await_ready(SHADOW)
-        service.send(SHADOW, signal.SIGKILL)
+    service.await_ready(SHADOW)
+    service.kill_and_await(SHADOW)
+    service.send(SHADOW, signal.SIGKILL)
     return time.monotonic()
 
 

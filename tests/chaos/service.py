@@ -117,6 +117,16 @@ class Service:
         """Send a signal to one part alone."""
         os.kill(self._parts[name].pid, number)
 
+    def kill_and_await(self, name: str) -> None:
+        """Kill a part, and return when the process in its place answers."""
+        part = self._parts[name]
+        killed = part.pid
+        self.send(name, signal.SIGKILL)
+        # The beats of a process that was killed outlast it for some seconds.
+        while part.pid == killed:
+            time.sleep(0.05)
+        self.await_ready(name)
+
     @contextmanager
     def down(self, name: str) -> Iterator[None]:
         """Kill a part and leave it dead while the context is open."""

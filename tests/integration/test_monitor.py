@@ -25,7 +25,6 @@ from stack.addresses import HOST, free_ports
 from stack.monitor import configure, watched_by, watchers
 from stack.parent import end_with_parent
 from stack.part import ROOT
-from stack.parts import WORKERS
 from stack.receiver import Receiver
 from tests.integration.conftest import Stack, await_that, processes_of, running
 from tests.monitoring import FOLDER, expressions, metrics_in, rules
@@ -172,7 +171,7 @@ def test_every_metric_that_a_rule_or_panel_names_is_served(stack: Stack) -> None
 
 def served_by(stack: Stack) -> set[str]:
     """The names of the samples that all roles have now."""
-    families = map(text_string_to_metric_families, map(stack.metrics, ("api", *WORKERS)))
+    families = map(text_string_to_metric_families, map(stack.metrics, ("api", *stack.ready["metrics"])))
     return {sample.name for family in chain.from_iterable(families) for sample in family.samples}
 
 
