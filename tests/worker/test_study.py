@@ -287,7 +287,8 @@ def test_a_study_is_not_counted_among_the_jobs_that_ended(ledger, queue):
     _, jobs = accepted(ledger, 2)
     for job in jobs:
         start_next_step(recorded(ledger, job), ledger, queue)
-    assert ledger.view.counts() == {"ended:succeeded": 2}
+    ended = {name: count for name, count in ledger.view.counts().items() if name.startswith("ended:")}
+    assert ended == {"ended:succeeded": 2}
 
 
 def test_the_end_of_a_job_without_a_study_costs_no_further_request(ledger, queue):
