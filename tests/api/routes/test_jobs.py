@@ -102,7 +102,7 @@ def test_an_unknown_job_is_404(api: Api, job_id: str):
 
 
 def test_a_clients_jobs_are_listed_page_by_page(api: Api, ledger: Ledger):
-    lister = Keys(api.records).create("lister")
+    lister = Keys(api.records).create("page-by-page")
     ids = [
         api.request("POST", "/v1/jobs", key=lister, fields={"image": ("x.png", PNG)}).json()["id"]
         for _ in range(5)

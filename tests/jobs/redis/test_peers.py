@@ -175,7 +175,7 @@ def test_sentinels_lead_to_the_master_and_after_a_failover_to_the_next(start, s3
         await_that(lambda: beats.alive("delivery:"))
         queue, redis = JobQueue.connect(url), connect(url)
         sent = a_job()
-        queue._send(ANALYSE_TASK, sent.id, "infer.routine", f"{sent.id}-1")
+        queue._send(ANALYSE_TASK, sent.id, "infer.routine", f"{sent.id}-1", None)
         assert first.client.llen("infer.routine") == 1
         await_that(lambda: Redis(port=sentinels[0].port).sentinel_slaves("osteo"))
         first.process.kill()

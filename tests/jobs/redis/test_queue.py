@@ -99,7 +99,7 @@ def test_the_task_id_of_a_call_is_its_jobs_with_the_attempt(waiting, queue, ledg
 
 
 def test_messages_of_jobs_that_the_view_lacks_have_different_task_ids(queue, redis):
-    assert len(set(queue._task_ids(["job_1", "job_1"]))) == 2
+    assert len({task_id for _, task_id, _ in queue._described(["job_1", "job_1"])}) == 2
 
 
 def test_a_lost_attempt_is_reported_as_the_failure_of_its_worker(queue, settings):
