@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 from flask import Flask
 
 from api.audited import audit_requests
+from api.callbacks.redeliveries import Redeliveries
+from api.callbacks.routes import WebhookContext, webhook_routes
 from api.hooks import (
     authenticate_requests,
     harden_answers,
@@ -50,12 +52,10 @@ from api.routes.metrics import metrics_routes
 from api.routes.model import model_routes
 from api.routes.pixels import pixel_routes
 from api.routes.problems import problem_routes
-from api.routes.redeliveries import Redeliveries
 from api.routes.studies import study_routes
 from api.routes.submit import submit_routes
 from api.routes.uploads import upload_routes
 from api.routes.waiting import Waiting
-from api.routes.webhook import WebhookContext, webhook_routes
 from jobs.logs import log_as_json
 from jobs.models.roll_out import RollOuts
 from jobs.record.errors import NotStored, StoreUnavailable

@@ -3,11 +3,12 @@
 import json
 import os
 import subprocess
+import sys
 import time
 from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -27,6 +28,7 @@ from jobs.store.ledger_keys import INVERTED
 from jobs.store.objects import Objects
 from stack.addresses import Addresses, free_ports
 from stack.folder import Folder
+from stack.part import ROOT
 from stack.parts import stores as store_commands
 from tests import browser as browsers
 
@@ -96,6 +98,22 @@ def settings(servers: Servers) -> Settings:
         public_url="https://osteo.example",
         callback_exceptions=frozenset({"127.0.0.1"}),
     )
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """Make the environment in which a process of the service has these settings."""
+    given = {
+        f.metadata["env"]: ",".join(value) if isinstance(value, frozenset) else str(value)
+        for f in fields(settings)
+        if (value := getattr(settings, f.name)) not in (None, frozenset())
+    }
+    return {**os.environ, **given}
+
+
+def run_command(settings: Settings, module: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command of an operator with these settings, such as `admin.story`."""
+    command = (sys.executable, "-m", module, *arguments)
+    return subprocess.run(command, cwd=ROOT, env=environment_of(settings), capture_output=True, text=True)
 
 
 @pytest.fixture

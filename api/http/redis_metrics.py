@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import get_args
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -15,6 +15,7 @@ from jobs.redis.shadow_queue import KINDS, differences
 from jobs.store.ledger import Ledger
 
 ROLES = ("inference", "delivery", "sweeper", "shadow")
+Buckets = Sequence[tuple[str, float]]
 _ENDS = tuple(state for state in SEEN if state.final)
 _DELIVERED = (Delivery.DELIVERED, Delivery.FAILED, Delivery.DISABLED)
 
@@ -54,14 +55,11 @@ def of_redis(ledger: Ledger, clients: bool = False) -> Iterator[Metric]:
     yield by("role", "osteo_processes", "Processes that live", {role: names[role] for role in ROLES})
     yield from _of_readings(ledger, at, counts)
     yield from _of_models(ledger, counts)
-    family = HistogramMetricFamily(
+    yield _times(
         "osteo_job_answer_seconds",
-        "Time from the submission of a job to its result or refusal, since Redis was last empty",
-        labels=["priority"],
+        "Time from the submission of a job to its result or refusal",
+        {priority: answer_times(counts, priority) for priority in waiting},
     )
-    for priority in waiting:
-        family.add_metric([priority], *answer_times(counts, priority))
-    yield family
     yield GaugeMetricFamily(
         "osteo_receivers_paused", "Receivers that are not called for now", len(view.circuit_breaker.paused())
     )
@@ -142,14 +140,11 @@ def _of_readings(ledger: Ledger, at: float, counts: Mapping[str, int]) -> Iterat
         "reading-disagreement:",
         counts,
     )
-    family = HistogramMetricFamily(
+    yield _times(
         "osteo_reading_turnaround_seconds",
-        "Time from the request of a reading to its signature, since Redis was last empty",
-        labels=["priority"],
+        "Time from the request of a reading to its signature",
+        {priority: turnaround(counts, priority) for priority in figures},
     )
-    for priority in figures:
-        family.add_metric([priority], *turnaround(counts, priority))
-    yield family
 
 
 def _of_models(ledger: Ledger, counts: Mapping[str, int]) -> Iterator[Metric]:
@@ -180,6 +175,14 @@ def by(label: str, name: str, help_: str, values: Mapping[str, float]) -> Metric
     family = GaugeMetricFamily(name, help_, labels=[label])
     for key, value in values.items():
         family.add_metric([key], value)
+    return family
+
+
+def _times(name: str, help_: str, of_priority: Mapping[str, tuple[Buckets, float]]) -> Metric:
+    """Make a histogram of seconds: for each priority its cumulative buckets, and the sum."""
+    family = HistogramMetricFamily(name, f"{help_}, since Redis was last empty", labels=["priority"])
+    for priority, (buckets, total) in of_priority.items():
+        family.add_metric([priority], buckets, total)
     return family
 
 

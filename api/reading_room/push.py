@@ -11,10 +11,10 @@ from api.http.problem_kinds import Slug
 from api.identity.people import People
 from api.intake.body_limits import takes_form
 from api.reading_room.page import room
-from jobs.reading.push_subscriptions import PushSubscriptions, push_subscription
-from jobs.reading.vapid import Vapid, contact_of
 from jobs.settings import Settings
 from jobs.store.stores import Stores
+from jobs.web_push.subscriptions import PushSubscriptions, push_subscription
+from jobs.web_push.vapid import Vapid, contact_of
 
 COOKIE = "osteo_push"
 """Has the id of the browser's subscription, so that any page can end it, also without script."""

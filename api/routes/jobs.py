@@ -7,13 +7,13 @@ from typing import Annotated, Literal, TypedDict
 
 from flask import Blueprint, Response, g, jsonify, request
 
+from api.callbacks.redeliveries import Deliveries, Redeliveries
 from api.http.problem import Problem
 from api.http.problem_kinds import Slug
 from api.intake.admission import RATE_LIMIT
 from api.openapi.describe import Answer, describe
 from api.routes.job_answers import OWN_JOB_PROBLEMS, job_answer, job_document, not_gone, own_job, read_stored
 from api.routes.job_list import JobList, Listing, page_of, wanted_jobs
-from api.routes.redeliveries import Deliveries, Redeliveries
 from api.routes.waiting import Waiting, known_versions, last_event_id, preferred_wait, with_etag
 from jobs.lifecycle.compare_and_set import change_job
 from jobs.lifecycle.deletion import delete

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, TypedDict
 
 from flask import Blueprint, Response, g, jsonify, request
 
+from api.callbacks.redeliveries import Deliveries, Redeliveries
 from api.http.problem_kinds import Slug
 from api.intake.accept import Intake, done_with_body
 from api.intake.admission import RATE_LIMIT
@@ -16,7 +17,6 @@ from api.intake.study import StudyForm, read_study
 from api.intake.submission import SUBMISSION_PROBLEMS
 from api.openapi.describe import Answer, Size, describe, event_callback
 from api.routes.job_answers import POLL_SECONDS
-from api.routes.redeliveries import Deliveries, Redeliveries
 from api.routes.study_answers import not_gone, own_study, snapshot_of, study_answer
 from api.routes.waiting import Snapshot, Waiting, known_versions, last_event_id, preferred_wait, with_etag
 from jobs.lifecycle.deletion import delete

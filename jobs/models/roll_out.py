@@ -114,7 +114,7 @@ class RollOuts:
 
 def _share(part: str, job_id: str) -> float:
     """Return where the job lies between 0 and 100, by a hash of its id: for each part at another place."""
-    return int.from_bytes(hashlib.sha256(f"{part} {job_id}".encode()).digest()[:4]) * 100 / 2**32
+    return int.from_bytes(hashlib.sha256(f"{part} {job_id}".encode()).digest()[:4], "big") * 100 / 2**32
 
 
 def _check(percent: float, most: float) -> None:

@@ -5,7 +5,6 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from jobs.reading.push_subscriptions import PushSubscriptions
 from jobs.reading.quiet_hours import quiet_hours
 from jobs.reading.reader import KEY_FORM, Reader, digest_of, new_key, new_reader, read_reader, record_of
 from jobs.record.errors import NotStored, TransientError
@@ -13,6 +12,7 @@ from jobs.record.ids import is_id
 from jobs.record.job import now
 from jobs.store.recent import Recent
 from jobs.store.records import Records
+from jobs.web_push.subscriptions import PushSubscriptions
 
 _PREFIX = "readers/"
 CODE_FAILURES = 5

@@ -197,9 +197,9 @@ class Reading:
 
 
 def no_reading_because(job: Job) -> CancelReason | None:
-    """Return why no person is to read this job, or can; None where one can, whatever the model said.
+    """Return None where a person can read this job, else the reason why none can.
 
-    A job that failed otherwise, or expired, has an image that a reader may open.
+    A job that expired, or failed for any other reason, has an image that a reader may open.
     """
     if job.state is State.CANCELED:
         return CancelReason.JOB_CANCELED

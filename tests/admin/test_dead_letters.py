@@ -1,8 +1,4 @@
 import json
-import os
-import subprocess
-import sys
-from dataclasses import fields
 
 import pytest
 
@@ -10,8 +6,7 @@ from jobs.record.ids import new_id
 from jobs.record.job import now
 from jobs.record.states import Delivery, State
 from jobs.redis.queue import INFER_ROUTINE
-from stack.part import ROOT
-from tests.conftest import a_job
+from tests.conftest import a_job, run_command
 
 
 @pytest.fixture
@@ -30,20 +25,9 @@ def given_up(ledger):
 
 @pytest.fixture
 def command(settings):
-    environment = {
-        f.metadata["env"]: str(value)
-        for f in fields(settings)
-        if (value := getattr(settings, f.name)) not in (None, frozenset())
-    }
 
     def run(*arguments: str) -> tuple[int, list[dict], str]:
-        done = subprocess.run(
-            (sys.executable, "-m", "admin.dead_letters", *arguments),
-            cwd=ROOT,
-            env=os.environ | environment,
-            capture_output=True,
-            text=True,
-        )
+        done = run_command(settings, "admin.dead_letters", *arguments)
         return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr
 
     return run

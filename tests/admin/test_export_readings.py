@@ -2,11 +2,10 @@
 
 import csv
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ from model.decode.image import decode
 from stack.part import ROOT
 from tests import pictures
 from tests.api.conftest import RESULT
-from tests.conftest import SIGNING_KEY, a_job, a_study
+from tests.conftest import SIGNING_KEY, a_job, a_study, run_command
 from tests.jobs.reading.signed import POLICY, amend, claimed, sign
 from tests.training.collections_of_xrays import pixels_of
 from training.collect import REPORT, collect
@@ -42,13 +41,7 @@ BOX = [40.0, 20.0, 30.0, 25.0]
 
 
 def run(settings: Settings, folder: Path, *options: str) -> "subprocess.CompletedProcess[str]":
-    environment = {
-        f.metadata["env"]: str(value)
-        for f in fields(settings)
-        if (value := getattr(settings, f.name)) not in (None, frozenset())
-    }
-    command = (sys.executable, "-m", "admin.export_readings", str(folder), *options)
-    return subprocess.run(command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True)
+    return run_command(settings, "admin.export_readings", str(folder), *options)
 
 
 @pytest.fixture

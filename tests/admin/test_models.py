@@ -1,10 +1,6 @@
 """The commands that roll a model out and back: what they print, change, refuse and leave in the audit log."""
 
 import json
-import os
-import subprocess
-import sys
-from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,8 +14,7 @@ from jobs.record.job import now
 from jobs.store.audit import Audit
 from jobs.store.stores import Stores
 from model.bundle import Bundle
-from stack.part import ROOT
-from tests.conftest import a_job
+from tests.conftest import a_job, run_command
 from tests.model.conftest import bundle, copied  # noqa: F401 - fixtures
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
@@ -27,20 +22,9 @@ A, B, C = "a" * 64, "b" * 64, "c" * 64
 
 @pytest.fixture
 def command(settings, ledger):
-    environment = {
-        f.metadata["env"]: str(value)
-        for f in fields(settings)
-        if (value := getattr(settings, f.name)) not in (None, frozenset())
-    }
 
     def run(*arguments: str) -> tuple[int, list[dict], str]:
-        done = subprocess.run(
-            (sys.executable, "-m", "admin.models", *arguments),
-            cwd=ROOT,
-            env=os.environ | environment,
-            capture_output=True,
-            text=True,
-        )
+        done = run_command(settings, "admin.models", *arguments)
         return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr
 
     return run

@@ -1,10 +1,8 @@
 """Tests the story of a job, as its operator reads it: from real stores, with and without each of them."""
 
 import json
-import os
 import subprocess
-import sys
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -20,8 +18,7 @@ from jobs.settings import Settings
 from jobs.store.audit import Audit, AuditEntry
 from jobs.store.ledger import Ledger
 from stack.addresses import free_ports
-from stack.part import ROOT
-from tests.conftest import a_job, a_study
+from tests.conftest import a_job, a_study, run_command
 
 RESULT = {"finding": "fracture", "probability": 0.9, "regions": [{"box": [1, 2, 3, 4], "score": 0.8}]}
 CALL = {"webhook_id": "msg_1", "attempt": 1, "status": 500, "duration_ms": 31, "answer": "Jane Doe"}
@@ -31,13 +28,7 @@ RUNNER = "inference:host:1:a"
 
 def told(settings: Settings, id_: str, *options: str) -> "subprocess.CompletedProcess[str]":
     """What the command says with these settings."""
-    environment = {
-        f.metadata["env"]: str(value)
-        for f in fields(settings)
-        if (value := getattr(settings, f.name)) not in (None, frozenset())
-    }
-    command = (sys.executable, "-m", "admin.story", id_, *options)
-    return subprocess.run(command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True)
+    return run_command(settings, "admin.story", id_, *options)
 
 
 def story(settings: Settings, id_: str) -> list[dict[str, Any]]:

@@ -1,13 +1,12 @@
 """Provides an API over HTTP: gunicorn on a free port, over the stores of the session, without workers."""
 
 import json
-import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from jobs.store.objects import Objects
 from jobs.store.records import Records
 from jobs.store.stores import Stores
 from stack.addresses import free_ports
-from tests.conftest import SIGNING_KEY, Servers
+from tests.conftest import SIGNING_KEY, Servers, environment_of
 
 MAX_BYTES = 400_000
 ROOT = Path(__file__).parents[2]
@@ -123,11 +122,6 @@ def serving(
         ),
         **changed,
     )
-    environment = {
-        f.metadata["env"]: ",".join(value) if isinstance(value, frozenset) else str(value)
-        for f in fields(settings)
-        if (value := getattr(settings, f.name)) not in (None, frozenset())
-    }
     objects = Objects.connect(servers.s3_url, "test-api")
     objects.make_bucket()
     (port,) = free_ports(1)
@@ -140,7 +134,7 @@ def serving(
             *arguments,
         ],
         cwd=ROOT,
-        env=os.environ | environment,
+        env=environment_of(settings),
         stdout=log,
         stderr=log,
     )

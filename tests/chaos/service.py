@@ -94,7 +94,7 @@ class Service:
         return self.ledger.view.counts().get(f"shadow:{kind}", 0)
 
     def _cast_shadow(self) -> None:
-        """Have a bundle score copies of all jobs, which stands for whatever the stand-in loads."""
+        """Name a bundle as shadow, which scores copies of all jobs. The stand-in is loaded in its place."""
         bundle = self._folder.path / "bundle"
         bundle.mkdir()
         (bundle / "bundle.json").write_text('{"files": {}}')

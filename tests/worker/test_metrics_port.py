@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import urllib3
@@ -16,21 +16,17 @@ from jobs.settings import Settings
 from jobs.version import VERSION
 from stack.addresses import free_ports
 from stack.part import ROOT
+from tests.conftest import environment_of
 
 
 @contextmanager
 def sweeper(settings: Settings, log: Path) -> Iterator["subprocess.Popen[bytes]"]:
     """Run a real sweeper, the worker that starts soonest."""
-    environment = {
-        f.metadata["env"]: str(value)
-        for f in fields(settings)
-        if (value := getattr(settings, f.name)) not in (None, frozenset()) and f.name != "callback_exceptions"
-    }
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "worker", "sweeper"],
             cwd=ROOT,
-            env=os.environ | environment,
+            env=environment_of(settings),
             stdout=output,
             stderr=output,
         )

@@ -11,18 +11,18 @@ from threading import Event
 
 from jobs.callbacks.url import origin_of
 from jobs.reading.notices import NoticeIndex, Stage, notice_due
-from jobs.reading.push_subscriptions import PushSubscription, PushSubscriptions
 from jobs.reading.quiet_hours import quiet_hours
 from jobs.reading.reader import Reader
 from jobs.reading.readers import Readers
 from jobs.reading.reading import Reading
 from jobs.reading.readings import Readings
-from jobs.reading.vapid import Vapid, contact_of
 from jobs.record.errors import NotStored, TransientError
 from jobs.record.job import now
 from jobs.record.states import Priority
 from jobs.settings import Settings
 from jobs.store.ledger import Ledger
+from jobs.web_push.subscriptions import PushSubscription, PushSubscriptions
+from jobs.web_push.vapid import Vapid, contact_of
 from worker.notices import message
 from worker.notices.lease import Lease
 from worker.notices.mail import MailServer

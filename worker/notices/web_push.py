@@ -8,8 +8,8 @@ import http_ece
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from jobs.callbacks.url import CallbackUrlRefused, parse
-from jobs.reading.push_subscriptions import PushSubscription, from_base64url
-from jobs.reading.vapid import Vapid
+from jobs.web_push.subscriptions import PushSubscription, from_base64url
+from jobs.web_push.vapid import Vapid
 from worker.delivery.call import CallResult, call
 
 _KEPT = 86_400

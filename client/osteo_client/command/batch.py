@@ -13,7 +13,7 @@ from osteo_client.command.archive import Archive, Entry, archive_of
 from osteo_client.command.batch_state import BatchState
 from osteo_client.command.exits import ENDED_WITHOUT_RESULT, REFUSED
 from osteo_client.command.jobs import PATIENCE_WITH_MANY
-from osteo_client.command.many import SENT_AT_ONCE
+from osteo_client.command.many import SENT_AT_ONCE, run_workers
 from osteo_client.command.progress import Output
 from osteo_client.command.submitted import key_of
 from osteo_client.command.table import row_of, table
@@ -77,12 +77,7 @@ class _Stream:
             while entry := await self._next(entries):
                 await self._take(archive, entry)
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(at_once):
-                    group.create_task(worker())
-        except ExceptionGroup as errors:
-            raise errors.exceptions[0] from None
+        await run_workers(at_once, worker)
         return self.status
 
     async def _next(self, entries: Iterator[Entry]) -> Entry | None:

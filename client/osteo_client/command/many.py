@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
@@ -158,6 +158,11 @@ async def _run_at_once(width: int, items: Iterable[T], work: Callable[[T], Await
         for item in left:
             await work(item)
 
+    await run_workers(width, worker)
+
+
+async def run_workers(width: int, worker: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run so many workers until all have ended. The first error ends it."""
     try:
         async with asyncio.TaskGroup() as group:
             for _ in range(width):

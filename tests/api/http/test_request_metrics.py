@@ -43,10 +43,16 @@ def children(process: "subprocess.Popen[bytes]") -> set[int]:
     return {int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()}
 
 
-def folder_of_metrics(pid: int) -> Path:
-    """Return the folder of the files in which a process of gunicorn counts."""
-    (folder,) = set(re.findall(r"\S*/osteo-metrics-[^/]*", Path(f"/proc/{pid}/maps").read_text()))
-    return Path(folder)
+def folders_of_metrics(process: "subprocess.Popen[bytes]") -> list[set[str]]:
+    """Return for each of two processes of gunicorn the folders of the files in which it counts.
+
+    A process has none until it has started.
+    """
+    await_that(lambda: len(children(process)) == 2)
+    return [
+        set(re.findall(r"\S*/osteo-metrics-[^/]*", Path(f"/proc/{pid}/maps").read_text()))
+        for pid in children(process)
+    ]
 
 
 def await_that(condition: Callable[[], bool]) -> None:
@@ -90,16 +96,14 @@ def test_a_refused_submission_is_counted_by_its_type(api: Api):
 
 def test_counts_outlast_a_process_that_dies_and_end_with_the_api(servers, tmp_path: Path):
     with serving(servers, tmp_path) as (api, process):
+        await_that(lambda: all(folders_of_metrics(process)))
         live(api, 20)
-        before, (first, second) = counted(api, LIVE), children(process)
-        folder = folder_of_metrics(first)
-        assert folder_of_metrics(second) == folder
+        before, first = counted(api, LIVE), min(children(process))
+        folder = Path(min(folders_of_metrics(process)[0]))
         os.kill(first, signal.SIGKILL)
-        await_that(lambda: first not in children(process) and len(children(process)) == 2)
+        await_that(lambda: first not in children(process))
         live(api, 20)
-        await_that(
-            lambda: all(f"{folder}/" in Path(f"/proc/{pid}/maps").read_text() for pid in children(process))
-        )
+        await_that(lambda: folders_of_metrics(process) == [{str(folder)}] * 2)
         assert counted(api, LIVE) == before + 20
     assert not folder.exists()
 

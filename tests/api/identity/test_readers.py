@@ -10,12 +10,12 @@ from flask import Blueprint, Flask, Response, g
 from api.app import create_app
 from api.identity.key_store import Keys
 from api.openapi.describe import Answer, describe, operation_of
-from jobs.reading.push_subscriptions import PushSubscription, PushSubscriptions
 from jobs.reading.reader import read_reader, record_of
 from jobs.reading.readers import Readers
 from jobs.record.errors import QueueAway, StoreUnavailable
 from jobs.settings import Settings
 from jobs.store.audit import Audit
+from jobs.web_push.subscriptions import PushSubscription, PushSubscriptions
 from tests.api.conftest import collaborators
 
 

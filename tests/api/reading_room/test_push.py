@@ -5,9 +5,9 @@ from http.cookies import SimpleCookie
 import pytest
 
 from api.reading_room.push import COOKIE
-from jobs.reading.push_subscriptions import PushSubscriptions
 from jobs.reading.readers import Readers
-from jobs.reading.vapid import Vapid
+from jobs.web_push.subscriptions import PushSubscriptions
+from jobs.web_push.vapid import Vapid
 from tests.api.reading_room.conftest import OWN
 from tests.conftest import SIGNING_KEY
 from tests.worker.conftest import receiver

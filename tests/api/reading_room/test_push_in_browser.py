@@ -11,11 +11,11 @@ from uuid import uuid4
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from jobs.reading.push_subscriptions import PushSubscriptions, from_base64url
 from jobs.reading.reader import Reader
 from jobs.reading.readers import Readers
-from jobs.reading.vapid import Vapid
 from jobs.settings import Settings
+from jobs.web_push.subscriptions import PushSubscriptions, from_base64url
+from jobs.web_push.vapid import Vapid
 from tests.api.conftest import Api, serving
 from tests.browser import accessibility_faults, watched_page
 from tests.conftest import SIGNING_KEY, Servers

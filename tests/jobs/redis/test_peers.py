@@ -289,8 +289,10 @@ def test_redis_is_reached_by_tls_as_a_user_with_the_rights_of_the_page(tls, s3, 
         ledger.append_only_file.rewrite(1)
         Audit(objects, ledger.view.redis).record(AuditEntry("clinic", "getJob"))
         Audit(objects, ledger.view.redis).carry_over()
-        with Changes.connect(url).watched(job.id) as changed:
+        changes = Changes.connect(url)
+        with changes.watched(job.id) as changed:
             assert not changed.is_set()
+        changes.stop()
     finally:
         worker.terminate()
         worker.wait()

@@ -1,12 +1,11 @@
 """Tests a real delivery worker with a client whose receivers never answer."""
 
-import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from socket import create_server
 from threading import Thread
@@ -21,7 +20,7 @@ from jobs.redis.queue import JobQueue
 from jobs.settings import Settings
 from jobs.store.ledger import Ledger
 from jobs.store.probes import Probes
-from tests.conftest import a_job
+from tests.conftest import a_job, environment_of
 
 ROOT = Path(__file__).parents[3]
 SLOW_HOSTS = [f"127.0.0.{number}" for number in range(2, 14)]
@@ -56,16 +55,11 @@ class SlowHosts:
 @contextmanager
 def delivery_worker(settings: Settings, folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
     """A delivery worker in a process of its own."""
-    environment = {
-        f.metadata["env"]: ",".join(value) if isinstance(value, frozenset) else str(value)
-        for f in fields(settings)
-        if (value := getattr(settings, f.name)) not in (None, frozenset())
-    }
     with (folder / "delivery.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "worker", "delivery"],
             cwd=ROOT,
-            env=os.environ | environment,
+            env=environment_of(settings),
             stdout=log,
             stderr=log,
         )

@@ -25,13 +25,13 @@ from joserfc.jwk import ECKey
 
 from jobs.reading.notices import NoticeIndex
 from jobs.reading.policy import Policies, ReadingPolicy
-from jobs.reading.push_subscriptions import PushSubscription, from_base64url
 from jobs.reading.readers import Readers
 from jobs.reading.reading import Reading
 from jobs.reading.readings import Readings
-from jobs.reading.vapid import Vapid
 from jobs.record.job import now
 from jobs.store.ledger import Ledger
+from jobs.web_push.subscriptions import PushSubscription, from_base64url
+from jobs.web_push.vapid import Vapid
 from tests.conftest import SIGNING_KEY, a_job
 from tests.worker.conftest import Receiver
 from worker.notices.mail import MailServer

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from jobs.reading.push_subscriptions import MOST, PushSubscriptions, push_subscription
 from jobs.reading.readers import Readers
-from jobs.reading.vapid import Vapid, contact_of
 from jobs.record.job import now
+from jobs.web_push.subscriptions import MOST, PushSubscriptions, push_subscription
+from jobs.web_push.vapid import Vapid, contact_of
 from tests.worker.notices.conftest import Browser, a_reader, a_reading, claims_of, tell
 
 ORIGINS = (

@@ -1,10 +1,7 @@
 """A shadow scores copies by a real model, harms no job, and catches a bundle whose labels are flipped."""
 
-import os
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
@@ -18,9 +15,8 @@ from jobs.record.states import State
 from model.bundle import Bundle, Calibration, Thresholds
 from model.classifier import Classifier
 from model.synthetic import draw_forearm
-from stack.part import ROOT
 from tests import pictures
-from tests.conftest import only_a_tombstone_is_left
+from tests.conftest import only_a_tombstone_is_left, run_command
 from tests.model.conftest import DESCRIPTION, bundle, untrained, write  # noqa: F401 - a fixture
 from tests.worker.inference.test_analyse import accepted, analysis, decoded  # noqa: F401 - a fixture
 from worker.inference.analyse import AnalysisContext, analyse
@@ -85,21 +81,6 @@ def counts(ledger) -> dict[str, int]:
     return {name: n for name, n in ledger.view.counts().items() if name.startswith("shadow:")}
 
 
-def command(settings, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {
-        f.metadata["env"]: str(value)
-        for f in fields(settings)
-        if (value := getattr(settings, f.name)) not in (None, frozenset())
-    }
-    return subprocess.run(
-        (sys.executable, "-m", "admin.models", *arguments),
-        cwd=ROOT,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-    )
-
-
 @pytest.mark.parametrize("name", ["flipped", "good"])
 def test_flipped_labels_are_caught_in_shadow_and_are_not_promoted(
     name, serving, shadow, published, ledger, roll_outs, settings
@@ -112,7 +93,7 @@ def test_flipped_labels_are_caught_in_shadow_and_are_not_promoted(
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda job: analyse(job.id, context), jobs))
     all_scored(shadow)
-    done = command(settings, "promote", published[name][:12])
+    done = run_command(settings, "admin.models", "promote", published[name][:12])
     if name == "flipped":
         assert done.returncode == 1
         assert "all jobs: 100 of 100 findings differ from those served, and 10% may" in done.stderr
@@ -123,7 +104,7 @@ def test_flipped_labels_are_caught_in_shadow_and_are_not_promoted(
     else:
         assert done.returncode == 0, done.stderr
         assert roll_outs.read().active == published["good"]
-        assert command(settings, "roll-back").returncode == 0
+        assert run_command(settings, "admin.models", "roll-back").returncode == 0
         assert roll_outs.read().active == published["own"]
     results = [ledger.read(job.id) for job in jobs]
     assert {job.state for job in results} == {State.SUCCEEDED}

@@ -6,6 +6,8 @@ from typing import Annotated
 
 from flask import Blueprint, Response, g, jsonify
 
+from api.callbacks.documents import Choice, NewSecret, Probe, ProbeOrder, Redelivery, Since, WebhookDocument
+from api.callbacks.redeliveries import Redeliveries
 from api.http.moment import moment
 from api.http.problem import Problem
 from api.http.problem_kinds import Slug
@@ -14,8 +16,6 @@ from api.intake.admission import RATE_LIMIT, Admission
 from api.openapi.describe import Answer, describe
 from api.openapi.json_body import json_body
 from api.openapi.schema import CLOSED
-from api.routes.redeliveries import Redeliveries
-from api.routes.webhook_types import Choice, NewSecret, Probe, ProbeOrder, Redelivery, Since, WebhookDocument
 from jobs.callbacks.signing import webhook_secret
 from jobs.callbacks.url import CallbackUrlRefused, parse
 from jobs.record.errors import NotStored

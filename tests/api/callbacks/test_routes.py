@@ -115,7 +115,7 @@ def test_callbacks_since_a_time_are_delivered_again(client, another, ledger, mon
     for job_id in ids:
         delivered(ledger, id=job_id)
     since = (now() - timedelta(hours=4)).isoformat()
-    monkeypatch.setattr("api.routes.redeliveries.MOST_LOOKED_AT", 2)
+    monkeypatch.setattr("api.callbacks.redeliveries.MOST_LOOKED_AT", 2)
     assert another.post("/v1/webhook/redeliver", json={"since": since}).json["redelivered"] == 0
     first = client.post("/v1/webhook/redeliver", json={"since": since})
     assert (first.status_code, first.json) == (202, {"redelivered": 2, "next_cursor": ids[2]})
