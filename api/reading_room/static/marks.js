@@ -197,7 +197,7 @@ export class Marks {
 		this.viewer.say(`${mark.title}: ${said}`);
 		this.viewer.queue();
 		this.#list();
-		if (mark.kind === "object") this.viewer.scale.marked(mark.points);
+		if (mark.kind === "object") this.viewer.scale.marked(mark.ends());
 		if (!mark.isSite) return;
 		this.viewer.root.dispatchEvent(new CustomEvent("site", {bubbles: true, detail: {sites: this.sites}}));
 	}
