@@ -651,7 +651,7 @@ def test_the_upload_asks_whether_models_may_learn_unless_that_is_forbidden(perso
     assert consent(other) == (False, None)
 
 
-def test_measurements_in_the_form_are_kept_left_out_and_signed_without_script(ada: Person, job: Job, ledger):
+def test_measurements_in_the_form_are_kept_or_left_out_without_script(ada: Person, job: Job, ledger):
     reading = put_reading(ledger, job, Mode.ASSISTED)
     ada.act(reading, "claim")
     length = {"kind": "length", "points": [[0, 0], [300, 200]], "value": 50}

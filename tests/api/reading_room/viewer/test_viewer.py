@@ -439,7 +439,7 @@ def test_an_object_is_marked_by_keyboard_and_its_ends_are_sent(site: Site, pages
         after = written.search(page.get_by_text(written).text_content() or "")
         assert after
         assert float(after[1]) == pytest.approx(int(before[1]) / 2, abs=0.3)
-        assert page.get_by_text("Marked.").is_visible()
+        page.get_by_text("Marked.", exact=True).wait_for()
         assert "mm=25" in sent[0]
         assert len(re.findall(r"ends=([\d.]+%2C){3}[\d.]+", sent[0])) == 1
         page.get_by_role("button", name="As the source says").click()
