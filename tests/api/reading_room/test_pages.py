@@ -640,6 +640,7 @@ def test_the_upload_asks_whether_models_may_learn_unless_that_is_forbidden(perso
         return given.allowed, given.reference
 
     assert 'name="training_use" value="allowed">' in clerk.open("/read"), "it is not ticked"
+    assert '<option value="routine" selected>' in clerk.open("/read"), "`archive` goes after all others"
     assert consent(clerk) == (False, None)
     assert consent(clerk, training_use="allowed") == (True, None)
     assert consent(clerk, training_use="allowed", consent_reference="c-118") == (True, "c-118")
