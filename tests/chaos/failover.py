@@ -33,6 +33,10 @@ class ServiceOverSentinels(Service):
         self.redis_url = sentinels.url("api")
         self._addresses = replace(self._addresses, redis_url=self.redis_url)
 
+    def _environment(self) -> dict[str, str]:
+        # No analysis hangs here, and on a machine with other work one may take longer than a trial allows.
+        return super()._environment() | {"OSTEO_ANALYSIS_SECONDS": "60"}
+
     def _python(
         self, name: str, environment: dict[str, str], answer: answers.Question, *module: str
     ) -> Command:
