@@ -181,7 +181,7 @@ def run(redis_url: str, trial: str = "pass", load: str = "pass") -> "subprocess.
     [("os.kill(os.getpid(), signal.SIGKILL)", -signal.SIGKILL), ("Event().wait()", 1)],
     ids=["kills", "hangs"],
 )
-def test_a_worker_that_ended_at_a_load_leaves_the_bundle_out_once_it_is_back(load, status, settings, ledger):
+def test_a_worker_that_died_at_a_load_leaves_the_bundle_out_once_back(load, status, settings, ledger):
     assert run(settings.redis_url, load=load).returncode == status
     again = run(settings.redis_url, load=load)
     assert again.returncode == 0, again.stderr
