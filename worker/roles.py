@@ -62,7 +62,7 @@ def run_inference(settings: Settings) -> None:
     watchdog = Watchdog(settings.analysis_seconds)
     loader = Loader(Bundles(stores.objects), settings, trial, watchdog)
     own = loader.load_own(settings.bundle)
-    metrics.begin()
+    metrics.begin(own.digest)
     ledger = stores.ledger
     heartbeat = Heartbeat(ledger.view.heartbeats, "inference")
     watchdog.start()
