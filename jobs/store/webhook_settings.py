@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from jobs.callbacks.signing import webhook_secret
-from jobs.record.events import EVENTS
+from jobs.record.events import USUAL_EVENTS
 from jobs.record.job import moment_text
 from jobs.store.recent import Recent
 from jobs.store.records import Records
@@ -19,7 +19,7 @@ OVERLAP = timedelta(hours=24)
 class WebhookSettings:
     """The choices of a client. `generation` counts the rotations of its secret."""
 
-    events: tuple[str, ...] = EVENTS
+    events: tuple[str, ...] = USUAL_EVENTS
     generation: int = 0
     rotated_at: datetime | None = None
 
