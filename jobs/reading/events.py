@@ -1,7 +1,8 @@
 """Tells a client's receiver of a reading: each event is a record of the ledger with a callback.
 
-A report that is signed or amended has a second event: the targets that it confirms, rejects or withdraws. Its
-data are made when it is delivered (jobs.targets.events), so that none arrives that is out of date.
+A report that is signed or amended has a second event where its client has chosen it: the targets that it
+confirms, rejects or withdraws. Its data are made when it is delivered (jobs.targets.events), so that none
+arrives that is out of date.
 """
 
 import hashlib
@@ -21,6 +22,7 @@ from jobs.record.states import Delivery, State
 from jobs.redis.queue import JobQueue
 from jobs.store.ledger import Ledger
 from jobs.store.ledger_keys import image_key
+from jobs.store.webhook_settings import wants
 
 EVENT_KEPT = timedelta(days=7)
 """Time for which an event is kept after it was delivered or given up."""
@@ -53,7 +55,7 @@ def tell(reading: Reading, ledger: Ledger, queue: JobQueue | None) -> None:
     if reading.callback_url is None:
         return
     for number in range(reading.told, len(reading.history)):
-        for event in _events(reading, number):
+        for event in _events(reading, number, ledger):
             store_event(event, ledger)
     if queue:
         with suppress(QueueUnavailable):  # The sweeper feeds them.
@@ -66,7 +68,7 @@ def store_event(event: Job, ledger: Ledger) -> None:
         ledger.accept(event, b"")
 
 
-def _events(reading: Reading, number: int) -> list[Job]:
+def _events(reading: Reading, number: int, ledger: Ledger) -> list[Job]:
     """Return the records of the events of one entry of the history."""
     entry = reading.history[number]
     type_ = f"reading.{entry['type']}"
@@ -81,7 +83,7 @@ def _events(reading: Reading, number: int) -> list[Job]:
         "due_at": moment_text(reading.due_at),
     }
     events = [event_record(name, *to, at, type_, data)]
-    if entry["type"] in ("signed", "amended"):
+    if entry["type"] in ("signed", "amended") and wants(TARGETS_EVENT, reading.client, ledger.records):
         events.append(event_record(f"{name} targets", *to, at, TARGETS_EVENT, {"job": reading.job}))
     return events
 

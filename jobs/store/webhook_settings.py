@@ -59,6 +59,11 @@ class Webhooks:
         return self._recent.put(client, _read(written))
 
 
+def wants(event: str, client: str, records: Records) -> bool:
+    """Return whether a client has this event sent. Raises StoreUnavailable."""
+    return event in _read(records.read(_key(client))).events
+
+
 def _read(record: bytes | None) -> WebhookSettings:
     if record is None:
         return WebhookSettings()

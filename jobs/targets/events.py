@@ -16,6 +16,7 @@ from jobs.record.events import TARGETS_EVENT
 from jobs.record.job import Job, now
 from jobs.record.states import State
 from jobs.store.ledger import Ledger
+from jobs.store.webhook_settings import wants
 from jobs.targets.document import frames_of, regions_of, target_id, targets_document
 from jobs.targets.documents import MEDIA_TYPE, NO_PLACE, Target, TargetsDocument
 from jobs.targets.freshness import freshness_of, moment_text_ns
@@ -69,9 +70,10 @@ def announce(job: Job, ledger: Ledger) -> None:
 def announce_deletion(job: Job, ledger: Ledger) -> None:
     """Store the event that withdraws the targets of a job that is about to be deleted, if a report is signed.
 
-    It is stored before the tombstone: after it no one knows the ids. Raises StoreUnavailable.
+    Its client gets it if it has chosen the event. It is stored before the tombstone, which has no targets.
+    Raises StoreUnavailable.
     """
-    if job.state is not State.SUCCEEDED or not regions_of(job):
+    if not regions_of(job) or not wants(TARGETS_EVENT, job.client, ledger.records):
         return
     review = review_of(Readings(ledger).of_job(job.id))
     if review.reading is None or review.reading.callback_url is None:

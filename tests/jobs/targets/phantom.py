@@ -1,6 +1,6 @@
 """Draws a ball at a known place, as two views of a C-arm show it whose numbers are slightly wrong."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -84,15 +84,24 @@ def found_in(picture: np.ndarray) -> list[int]:
 
 def job_of(box: list[int], angle: float, orientation: tuple[str, str], **geometry: Any) -> Job:
     """The ended job of a picture with a region, with what its header says."""
+    job = a_job(**facts_of(angle, orientation, **geometry))
+    return job.started("w", now()).succeeded(result_of(box), now())
+
+
+def facts_of(angle: float, orientation: tuple[str, str], **geometry: Any) -> dict[str, Any]:
+    """What a job keeps of a picture and of its header."""
     numbers = NOMINAL | {"primary_angle_rad": angle, "acquired_at_s": now().timestamp()} | geometry
-    result = {
+    return {
+        "image": ImageFacts("0" * 64, SIDE_PX, SIDE_PX, "DICOM", 5),
+        "acquisition": {"orientation": list(orientation), "geometry": numbers},
+    }
+
+
+def result_of(box: list[int]) -> dict[str, Any]:
+    """What a model says of a picture with one region."""
+    return {
         "finding": "fracture",
         "probability": 0.9,
         "regions": [{"box": box, "score": 0.9}],
         "model": {"name": "m", "version": "1", "sha256": "f" * 64},
     }
-    job = a_job(
-        image=ImageFacts("0" * 64, SIDE_PX, SIDE_PX, "DICOM", 1),
-        acquisition={"orientation": list(orientation), "geometry": numbers},
-    )
-    return replace(job.started("w", now()).succeeded(result, now()))
