@@ -84,7 +84,7 @@ def regions_of(job: Job) -> list[dict[str, Any]]:
     if job.state is not State.SUCCEEDED or result.get("finding") == "no_fracture":
         return []
     low = (result.get("operating_points") or {}).get("low", 0.0)
-    return [region for region in result["regions"] if region["score"] >= low]
+    return [region for region in result.get("regions", ()) if region["score"] >= low]
 
 
 def boxes_of(job: Job) -> list[Box]:
