@@ -57,7 +57,7 @@ _TARGETS: TargetsDocument = {
     },
     "targets": [
         {
-            "id": "target_01KA3M7ZQ4X8W2N5T6R9Y0B1CG",
+            "id": "target_01KA3M7ZQ4X8W2N5T6R9Y0B1CG",  # pragma: allowlist secret
             "class": {
                 "code": "125605004",
                 "meaning": "Fracture of bone",
@@ -98,7 +98,7 @@ _TARGETS: TargetsDocument = {
 }
 _TARGETS_EVENT: TargetsEvent = {
     "specversion": "1.0",
-    "id": "msg_event_01KA3M7ZQ4X8W2N5T6R9Y0B1CH",
+    "id": "msg_event_01KA3M7ZQ4X8W2N5T6R9Y0B1CH",  # pragma: allowlist secret
     "source": _URL,
     "subject": _JOB,
     "type": TARGETS_EVENT,

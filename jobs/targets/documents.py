@@ -6,6 +6,8 @@ from jobs.record.documents import MOMENT
 from jobs.targets.states import BlockingReason, TargetState
 
 _TWO = {"minItems": 2, "maxItems": 2}
+_FOUR = {"minItems": 4, "maxItems": 4}
+_COVARIANCE = {"minItems": 36, "maxItems": 36}
 _THREE = {"minItems": 3, "maxItems": 3}
 _UNIT = {"minimum": 0, "maximum": 1}
 
@@ -76,11 +78,12 @@ class PlaceDocument(TypedDict):
     """Where a target lies, as far as its geometry is known."""
 
     box_detector_m: Annotated[
-        list[float] | None, "x, y (the least of each), width, height in the frame `detector`."
+        list[float] | None, _FOUR, "x, y (the least of each), width, height in the frame `detector`."
     ]
     ray: Ray | None
     point_m: Annotated[
         list[float] | None,
+        _THREE,
         "x, y, z in the frame `source`, where two views or a calibrated plane give the depth.",
     ]
     point_from: Annotated[Literal["two_views", "calibrated_plane"] | None, "What gives `point_m` its depth."]
@@ -88,6 +91,7 @@ class PlaceDocument(TypedDict):
     seen_with: Annotated[str | None, "The job of the other one of two views."]
     covariance: Annotated[
         list[float] | None,
+        _COVARIANCE,
         "6 x 6, row by row, of position (m²) and orientation (rad², 1e6: unknown) in the frame `source`,"
         " about `point_m`, or else the middle of `ray.depth_m`.",
     ]
@@ -119,7 +123,7 @@ class Target(_Class, PlaceDocument):
     ]
     blocking_reasons: list[BlockingReason]
     box_px: Annotated[
-        list[float] | None, "x, y, width, height in the frame `image`; null once the job is deleted."
+        list[float] | None, _FOUR, "x, y, width, height in the frame `image`; null once the job is deleted."
     ]
 
 

@@ -42,10 +42,10 @@ class Review:
 
 
 def review_of(readings: Sequence[Reading]) -> Review:
-    """Return what the readings of a job say together: the report that was signed last decides."""
+    """Return what the readings of a job say together: the report that was signed or amended last decides."""
     signed = [reading for reading in readings if reading.reports]
     return Review(
-        max(signed, key=lambda reading: str(reading.reports[0]["at"]), default=None),
+        max(signed, key=lambda reading: str(reading.reports[-1]["at"]), default=None),
         any(reading.arbitrates and reading.state.open for reading in readings),
         sum(entry["type"] in _TOLD for reading in readings for entry in reading.history),
     )

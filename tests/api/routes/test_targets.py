@@ -164,6 +164,15 @@ def test_an_amended_report_withdraws_targets_under_the_same_ids(api: Api):
     assert after["sequence"] == before["sequence"] + 1
 
 
+def test_an_old_report_that_is_amended_withdraws_what_a_new_one_confirmed(api: Api):
+    job = ended(api, pictures.dicom(pictures.gray(), **CALIBRATED, **acquired()))
+    first = sign(api.ledger, claimed(api.ledger, job), sites=[SITE])
+    sign(api.ledger, claimed(api.ledger, job, arbitrates=first), sites=[SITE])
+    assert targets_of(api, job)["actionable"]
+    amend(api.ledger, first, "no_fracture")
+    assert targets_of(api, job)["state"] == "withdrawn"
+
+
 def test_an_open_arbitration_blocks_until_it_is_signed(api: Api):
     job = ended(api, pictures.dicom(pictures.gray(), **CALIBRATED, **acquired()))
     first = sign(api.ledger, claimed(api.ledger, job), sites=[SITE])
