@@ -128,6 +128,7 @@ def run_delivery(settings: Settings) -> None:
         public_url=settings.public_url,
         exceptions=settings.callback_exceptions,
         seconds=settings.callback_seconds,
+        target_seconds=settings.target_seconds,
     )
     stopping = Event()
     # In a thread of its own, so that no callback waits for a mail server.

@@ -48,6 +48,17 @@ def not_gone(job: Job) -> Job:
     return job
 
 
+def succeeded_job(job_id: str, ledger: Ledger) -> Job:
+    """Read the caller's job, which has a result. Raises Problem as `own_job` does, and 409 without one."""
+    job = own_job(job_id, ledger)
+    if job.state is State.SUCCEEDED:
+        return job
+    if job.error:
+        raise Problem(Slug.JOB_FAILED, f"The job failed: {job.error['detail']}", error=job.error)
+    detail = f"The job is {job.state}; its result is not there yet. Ask again later."
+    raise Problem(Slug.NOT_READY, detail, retry_after=POLL_SECONDS)
+
+
 def job_document(job: Job, ledger: Ledger, public_url: str) -> JobDocument:
     """Make the JSON of a job, with its position in the queue where Redis answers."""
     try:
