@@ -135,17 +135,11 @@ def translated(redis: Redis) -> Iterator[None]:
         raise QueueBusy("all connections to Redis are in use") from error
     except (RedisAway, RedisSilent) as error:
         _asked_again_at[redis] = time.monotonic() + PAUSE
-        # A server that was cut off knows none of them any more, and each would cost a timeout of its own.
-        _renew_connections(redis)
         raise QueueAway(f"Redis does not answer: {type(error).__name__}") from error
     except ReadOnlyError as error:
         # A demoted master keeps its connections. The same address may lead to the new master by now.
-        _renew_connections(redis)
+        if isinstance(redis.connection_pool, _Pool):
+            redis.connection_pool.leave_server()
         raise QueueAway("Redis is a replica, and takes no writes") from error
     except RedisError as error:
         raise QueueAway(f"Redis answered with an error: {type(error).__name__}") from error
-
-
-def _renew_connections(redis: Redis) -> None:
-    if isinstance(redis.connection_pool, _Pool):
-        redis.connection_pool.leave_server()

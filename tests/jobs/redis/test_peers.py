@@ -24,7 +24,7 @@ from jobs.record.errors import QueueAway, QueueUnavailable
 from jobs.record.job import now
 from jobs.redis.address import Sentinels, broker_of
 from jobs.redis.changes import Changes
-from jobs.redis.client import connect, translated
+from jobs.redis.client import connect
 from jobs.redis.queue import ANALYSE_TASK, DELIVER, DELIVER_TASK, JobQueue, celery_app
 from jobs.redis.view import View
 from jobs.store.audit import Audit, AuditEntry
@@ -171,29 +171,6 @@ def test_a_subscription_that_nothing_comes_from_begins_anew(start):
             relay.forget()
             await_that(changed.is_set)
         changes.stop()
-
-
-def test_after_a_timeout_all_connections_are_renewed(start):
-    server = start()
-    with Relay(server.port) as relay:
-        redis = connect(server.url.replace(str(server.port), str(relay.port)))
-        assert ping_by_two_connections(redis) == [b"PONG"] * 2
-        relay.forget()
-        with pytest.raises(QueueAway), translated(redis):
-            redis.ping()
-        assert ping_by_two_connections(redis) == [b"PONG"] * 2
-
-
-def ping_by_two_connections(redis: Redis) -> list[object]:
-    """Ask by two connections of the pool, both of which are in use at once."""
-    pool = redis.connection_pool
-    connections = [pool.get_connection() for _ in range(2)]
-    for connection in connections:
-        connection.send_command("PING")
-    said = [connection.read_response() for connection in connections]
-    for connection in connections:
-        pool.release(connection)
-    return said
 
 
 def test_a_write_to_a_replica_raises_and_its_connections_are_renewed(start):
