@@ -21,12 +21,13 @@ class ReceivedCallback:
 
 
 class Receiver:
-    """Listens on a free port of 127.0.0.1 while its context is open, and keeps what arrives.
+    """Listens on a free port of `host` while its context is open, and keeps what arrives.
 
     A callback with a valid signature is answered 204, any other 401 and its reason kept in `rejected`.
     """
 
-    def __init__(self, secret: str) -> None:
+    def __init__(self, secret: str, host: str = HOST) -> None:
+        self._host = host
         self.callbacks: list[ReceivedCallback] = []
         self.rejected: list[str] = []
         self._by_job: dict[str, list[ReceivedCallback]] = {}
@@ -42,7 +43,7 @@ class Receiver:
                 self.send_response_only(204 if receiver._take(body, dict(self.headers)) else 401)
                 self.end_headers()
 
-        self._server = ThreadingHTTPServer((HOST, 0), Handler)
+        self._server = ThreadingHTTPServer((self._host, 0), Handler)
         Thread(target=self._server.serve_forever, name="receiver", daemon=True).start()
         return self
 
@@ -53,7 +54,7 @@ class Receiver:
     @property
     def url(self) -> str:
         """Where callbacks go."""
-        return f"http://{HOST}:{self._server.server_port}/callback"
+        return f"http://{self._host}:{self._server.server_port}/callback"
 
     def of(self, job_id: str) -> list[ReceivedCallback]:
         """List the callbacks about one job so far, in the order of their arrival."""

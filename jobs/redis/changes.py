@@ -7,6 +7,7 @@ from threading import Event, Lock, Thread
 
 from redis import Redis
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisSilent
 
 from jobs.redis.client import connect
 from jobs.redis.view import CHANGES
@@ -14,7 +15,7 @@ from jobs.redis.view import CHANGES
 log = logging.getLogger(__name__)
 
 _ROUND = 5.0
-"""Seconds after which the subscriber checks whether it is to stop."""
+"""Seconds after which the subscriber checks whether it is to stop, and whether a silent Redis answers."""
 PAUSE = 1.0
 """Seconds between two attempts to subscribe."""
 
@@ -74,11 +75,17 @@ class Changes:
     def _listen(self) -> None:
         with self._redis.pubsub() as channel:
             channel.subscribe(CHANGES)
+            asked = False
             while not self.stopped.is_set():
                 message = channel.get_message(timeout=_ROUND)
+                if message is None:
+                    if asked:
+                        raise RedisSilent("the subscription has died without an end")
+                    channel.ping()
+                asked = message is None
                 if message and message["type"] == "message":
                     self._wake(message["data"].decode())
-                elif message:  # Subscribed, perhaps once more after a connection was lost.
+                elif message and message["type"] == "subscribe":  # Perhaps after a connection was lost.
                     self._wake_all()
 
     def _wake(self, job_id: str) -> None:

@@ -69,6 +69,8 @@ def celery_app(redis_url: str) -> Celery:
             "socket_timeout": 5,
             "socket_connect_timeout": 2,
             "socket_keepalive": True,
+            # A consumer drops a connection on which its blocking pop got no answer for about so long.
+            "health_check_interval": 5,
             # Without these limits a publish waits for a dead Redis for ever.
             "max_retries": 1,
             "interval_start": 0,

@@ -1,6 +1,7 @@
 """Reads and writes bytes under keys in one S3 bucket, the object store. Translates its errors by code."""
 
 import json
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,6 +45,9 @@ LAYOUT_MARK = "layout"
 PIECE = 1024 * 1024
 """Bytes of an object that are read at a time by `Objects.pieces`."""
 
+READ_SECONDS = 5
+"""Seconds without a byte of an answer, and without an acknowledgement of a request, that end an attempt."""
+
 
 class Objects:
     """One bucket of an S3 server. Safe for use by several threads.
@@ -64,7 +68,7 @@ class Objects:
         """Return the bucket at `endpoint_url` (None: AWS). Credentials come from boto3's own variables."""
         config = Config(
             connect_timeout=2,
-            read_timeout=5,
+            read_timeout=READ_SECONDS,
             retries={"mode": "standard", "total_max_attempts": 2},
             max_pool_connections=32,
             # Our parameters are well-formed, and a long user agent takes a seventh of the time of a request.
@@ -79,6 +83,10 @@ class Objects:
         )
         client = boto3.Session().client("s3", endpoint_url=endpoint_url, config=config)
         client.meta.events.register_last("before-call.s3", _send_at_once)
+        # Else the kernel goes on sending a write that was given up, and it would arrive when a network
+        # is mended, long after the end of its lock. botocore has no setting for socket options.
+        forget = (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, READ_SECONDS * 1000)
+        client._endpoint.http_session._socket_options.append(forget)
         return cls(client, bucket)
 
     def make_bucket(self) -> None:

@@ -42,6 +42,9 @@ SHADOW = "shadow"
 class Service:
     """Runs while its context is open, in `folder`. `s3` stands before the S3 server, and fails as set."""
 
+    workers: tuple[str, ...] = (*WORKERS, "delivery", *SWEEPERS, SHADOW)
+    receiver_host = HOST
+
     def __init__(self, folder: Path) -> None:
         self._folder = Folder(folder)
         self._secrets = self._folder.secrets()
@@ -58,26 +61,20 @@ class Service:
             stack.enter_context(self.s3)
             stack.callback(self._stop)
             self.api_url, environment = self._addresses.api, self._environment()
-            self._begin(*stores(environment, self._addresses, self._secrets, self._folder))
+            self._begin(*self._stores(environment))
             make_bucket(environment)
             with patch.dict(os.environ, environment):  # Its own keys, and only for this moment.
                 objects = Objects.connect(self._addresses.s3, "osteo")
             self.ledger = Ledger(objects, View.connect(self.redis_url, 86_400))
-            self._cast_shadow()
+            if SHADOW in self.workers:
+                self._cast_shadow()
             environment["S3_ENDPOINT_URL"] = self.s3.url
-            api = ("gunicorn", "--config", "api/gunicorn.conf.py", "--bind")
-            ready = answers.http(f"{self.api_url}/health/ready")
-            where = f"{HOST}:{self._addresses.api_port}"
-            self._begin(
-                self._python("api", environment, ready, *api, where, "tests.chaos.process:api()"),
-            )
-            self._begin(
-                *(self._worker(environment, name) for name in (*WORKERS, "delivery", *SWEEPERS, SHADOW))
-            )
+            self._begin(*self._apis(environment))
+            self._begin(*(self._worker(environment, name) for name in self.workers))
             self._keys_of = environment
             made = self._made("chaos")
             self.api_key = made["api_key"]
-            self.receiver = stack.enter_context(Receiver(made["webhook_secret"]))
+            self.receiver = stack.enter_context(Receiver(made["webhook_secret"], self.receiver_host))
             self._leave = stack.pop_all()
         return self
 
@@ -168,6 +165,18 @@ class Service:
             "OSTEO_CLIENT_RATE": "1000000",
             "OSTEO_CLIENT_QUEUE": "10000",
         }
+
+    def _stores(self, environment: dict[str, str]) -> list[Command]:
+        return stores(environment, self._addresses, self._secrets, self._folder)
+
+    def _apis(self, environment: dict[str, str]) -> list[Command]:
+        return [self._api("api", environment, HOST)]
+
+    def _api(self, name: str, environment: dict[str, str], host: str) -> Command:
+        where = f"{host}:{self._addresses.api_port}"
+        ready = answers.http(f"http://{where}/health/ready")
+        gunicorn = ("gunicorn", "--config", "api/gunicorn.conf.py", "--bind", where)
+        return self._python(name, environment, ready, *gunicorn, "tests.chaos.process:api()")
 
     def _python(
         self, name: str, environment: dict[str, str], answer: answers.Question, *module: str

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Event, Lock
@@ -64,6 +64,10 @@ class Row:
 class Client:
     """Submits images, each until it is accepted, and keeps the ids of the jobs."""
 
+    taken_again = frozenset({0, 503})
+    """Statuses after which a submission is sent again. 0 is a connection that broke."""
+    timeout = urllib3.Timeout(PATIENCE)
+
     def __init__(self, service: Service) -> None:
         self._service = service
         self._pool = urllib3.PoolManager(maxsize=CLIENTS, block=True)
@@ -73,11 +77,12 @@ class Client:
         self.slowest = 0.0
 
     def submit(self, image: bytes) -> None:
-        """One job. Raises AssertionError where the API hangs, or answers with anything but 202 and 503."""
+        """One job. Raises AssertionError where the API hangs, or answers what no client awaits."""
         fields = {"callback_url": self._service.receiver.url, "image": ("image.png", image)}
-        while (answer := self._asked("POST", "/v1/jobs", fields=fields)) is None or answer.status != 202:
+        sent: dict[str, Any] = {"fields": fields, "headers": self._of_one_submission()}
+        while (answer := self._asked("POST", "/v1/jobs", **sent)) is None or answer.status not in (200, 202):
             status = answer.status if answer else 0
-            assert status in (0, 503), f"the API answered {status}: {answer and answer.data!r}"
+            assert status in self.taken_again, f"the API answered {status}: {answer and answer.data!r}"
             with self._lock:
                 self.refused[status] += 1
             # Sooner than Retry-After asks, so that many a request meets what is broken.
@@ -98,20 +103,33 @@ class Client:
         answer = self._asked("GET", f"/v1/jobs/{job_id}/result")
         return answer is not None and answer.status == 200
 
-    def _asked(self, method: str, path: str, **named: Any) -> urllib3.BaseHTTPResponse | None:
-        headers = {"Authorization": f"Bearer {self._service.api_key}"}
+    def _of_one_submission(self) -> dict[str, str]:
+        """Headers of a submission, however often it is sent."""
+        return {}
+
+    def _url(self) -> str:
+        return self._service.api_url
+
+    def _silent(self, error: Exception) -> None:
+        raise AssertionError(f"the API hangs: no answer within {PATIENCE} s") from error
+
+    def _asked(
+        self, method: str, path: str, headers: Mapping[str, str] | None = None, **named: Any
+    ) -> urllib3.BaseHTTPResponse | None:
+        bearer = {"Authorization": f"Bearer {self._service.api_key}"}
         began = time.monotonic()
         try:
             return self._pool.request(
                 method,
-                self._service.api_url + path,
-                headers=headers,
-                timeout=PATIENCE,
+                self._url() + path,
+                headers={**bearer, **(headers or {})},
+                timeout=self.timeout,
                 retries=False,
                 **named,
             )
         except urllib3.exceptions.TimeoutError as error:
-            raise AssertionError(f"the API hangs: no answer within {PATIENCE} s") from error
+            self._silent(error)
+            return None
         except urllib3.exceptions.HTTPError:
             return None
         finally:
@@ -119,13 +137,20 @@ class Client:
                 self.slowest = max(self.slowest, time.monotonic() - began)
 
 
-def run(service: Service, name: str, images: Sequence[bytes], after: int, fault: Fault) -> Row:
+def run(
+    service: Service,
+    name: str,
+    images: Sequence[bytes],
+    after: int,
+    fault: Fault,
+    client: Client | None = None,
+) -> Row:
     """Submit `images`; once `after` of them are accepted let `fault` begin, and count the ends of all.
 
     Raises AssertionError where the fault did not happen, or the API hung or broke.
     """
     service.await_ready()
-    client, enough = Client(service), Event()
+    client, enough = client or Client(service), Event()
 
     def submit(image: bytes) -> None:
         client.submit(image)

@@ -26,7 +26,7 @@ from jobs.record.job import now
 from jobs.redis.address import Sentinels, broker_of
 from jobs.redis.changes import Changes
 from jobs.redis.client import connect
-from jobs.redis.queue import ANALYSE_TASK, JobQueue, celery_app
+from jobs.redis.queue import ANALYSE_TASK, DELIVER, DELIVER_TASK, JobQueue, celery_app
 from jobs.redis.view import View
 from jobs.store.audit import Audit, AuditEntry
 from jobs.store.compatibility import Compatibility
@@ -37,6 +37,7 @@ from stack.addresses import HOST, free_ports
 from stack.part import ROOT
 from stack.parts import _packaged_valkey
 from tests.conftest import SIGNING_KEY, a_job
+from tests.jobs.redis.relay import Relay
 from tests.proxies import make_certificate
 from worker.sweeper.reconcile import reconcile
 from worker.sweeper.sweep import Sweeper, sweep
@@ -143,6 +144,35 @@ def test_a_worker_waits_for_a_redis_that_is_demoted_and_goes_on(start, s3, tmp_p
     finally:
         worker.terminate()
         worker.wait()
+
+
+def test_a_worker_leaves_a_connection_that_nothing_comes_from(start, s3, tmp_path):
+    server = start()
+    with Relay(server.port) as relay:
+        url = server.url.replace(str(server.port), str(relay.port))
+        worker = run_worker(s3, url, tmp_path / "worker.log")
+        try:
+            await_that(lambda: server.client.info("clients")["blocked_clients"])
+            relay.forget()
+            # Redis itself still waits on the old connection, and would send the message there.
+            await_that(lambda: not server.client.info("clients")["blocked_clients"])
+            celery_app(server.url).send_task(DELIVER_TASK, args=["job_1"], queue=DELIVER)
+            await_that(lambda: not server.client.llen(DELIVER))
+        finally:
+            worker.terminate()
+            worker.wait()
+
+
+def test_a_subscription_that_nothing_comes_from_begins_anew(start):
+    server = start()
+    with Relay(server.port) as relay:
+        changes = Changes.connect(server.url.replace(str(server.port), str(relay.port)))
+        with changes.watched("job_1") as changed:
+            await_that(changed.is_set)  # All are woken when it begins.
+            changed.clear()
+            relay.forget()
+            await_that(changed.is_set)
+        changes.stop()
 
 
 def test_a_write_to_a_replica_raises_and_its_connections_are_renewed(start):
