@@ -30,7 +30,7 @@ from stack.addresses import Addresses, free_ports
 from stack.folder import Folder
 from stack.part import ROOT
 from tests import browser as browsers
-from tests.s3_server import stores
+from tests.jobs.store.s3_server import stores
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -30,7 +30,7 @@ from stack.parts import service_environment
 from stack.receiver import Receiver
 from tests.chaos.s3_proxy import S3Proxy
 from tests.chaos.stand_in import FOLDER
-from tests.s3_server import stores
+from tests.jobs.store.s3_server import stores
 
 START_SECONDS = 120
 ANALYSIS_SECONDS = 3

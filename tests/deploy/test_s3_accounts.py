@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from stack.addresses import HOST, free_ports
 from stack.folder import Folder
 from stack.part import ROOT
-from tests.s3_server import WEED, seaweedfs
+from tests.jobs.store.s3_server import WEED, seaweedfs
 from tests.test_compose import SERVICES
 
 BUCKET = "osteo"

@@ -11,7 +11,7 @@ from redis import Redis
 from jobs.record.errors import Conflict, QueueAway, StoreUnavailable
 from jobs.redis.client import connect
 from jobs.store.records import Records
-from tests.s3_server import SETTING
+from tests.jobs.store.s3_server import SETTING
 
 NO_REDIS = connect("redis://127.0.0.1:1/0")
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from stack.part import ROOT
-from tests.s3_server import SETTING, WEED
+from tests.jobs.store.s3_server import SETTING, WEED
 
 FILES = ("on_seaweedfs.py", "test_audit.py", "test_ledger.py", "test_objects.py", "test_records.py")
 
