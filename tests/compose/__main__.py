@@ -28,7 +28,7 @@ from tests.compose.sandbox import CGROUPS, NEEDS, ROOT, SERVICES, Service
 SECONDS = 240
 ROLES = ("API", "INFERENCE", "DELIVERY", "SWEEPER", "SETUP")
 STORES = ("redis", "seaweedfs")
-ORDER = ("api", "proxy", "inference", "delivery", "sweeper", "flower")
+ORDER = ("api", "proxy", "inference", "shadow", "delivery", "sweeper", "flower")
 
 
 def main() -> int:
