@@ -7,6 +7,7 @@ import pytest
 from stack.part import ROOT
 from tests.compose.dockerfile import Image, Unknown, copy, stages
 from tests.compose.images import ENVIRONMENT, STAGES, described
+from tests.compose.sandbox import SERVICES
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -54,3 +55,12 @@ def test_nothing_is_copied_that_dockerignore_keeps_from_the_builder(tmp_path: Pa
     (instruction,) = stages("FROM debian AS base\nCOPY tests tests\n")["base"][1]
     with pytest.raises(Unknown, match="dockerignore"):
         copy(instruction, Image(tmp_path, ENVIRONMENT), ROOT)
+
+
+@pytest.mark.parametrize("file", ["Dockerfile", "linuxone.Dockerfile"])
+def test_the_user_of_an_image_has_the_numbers_that_compose_names(file: str):
+    text = (ROOT / "deploy" / file).read_text()
+    users = {service["user"] for service in SERVICES.values() if "build" in service}
+    assert users == {"10001:10001"}
+    assert text.count("useradd --system --uid 10001 --gid osteo") == text.count("useradd")
+    assert text.count("groupadd --system --gid 10001 osteo") == text.count("useradd")
