@@ -9,7 +9,7 @@ import pytest
 from stack.part import ROOT
 from tests.jobs.store.s3_server import SETTING, WEED
 
-FILES = ("on_seaweedfs.py", "test_audit.py", "test_ledger.py", "test_objects.py", "test_records.py")
+FILES = ("on_seaweedfs.py", "test_audit.py", "test_ledger.py", "test_records.py")
 
 
 @pytest.mark.skipif(
