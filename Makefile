@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo up monitor monitor-check test test-long test-clients test-robots test-s390x compose-run bench chaos train-smoke lint audit lock clean
+.PHONY: help demo up monitor monitor-check test test-long test-clients test-robots test-s390x compose-run image-run bench chaos train-smoke lint audit lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -49,6 +49,9 @@ test-s390x: $(LOCKED) ## What can differ on LinuxONE, on an emulated s390x, as r
 
 compose-run: $(LOCKED) ## Run docker-compose.yml without a container engine, by bubblewrap, as root
 	@exec $(BIN)/python -m tests.compose
+
+image-run: $(LOCKED) ## The same in the images: deploy/Dockerfile, followed in a bare Debian, as root
+	@exec $(BIN)/python -m tests.compose --images var/images
 
 bench: $(LOCKED) .venv-rivals/installed ## Measure everything against what it has to reach, in some 20 to 30 minutes
 	@short=0; $(BIN)/python -m benchmarks || short=$$?; $(BIN)/python -m benchmarks.capacity; exit $$short

@@ -172,13 +172,15 @@ def _check_scope(operation: Operation, key: Key) -> None:
 
 
 def refuse_without_slot(app: Flask) -> None:
-    """Answer 503 to a request for which the server found no free slot, and whose body it dropped."""
+    """Answer a request whose body the server dropped: it found no free slot (503), or might not take it."""
 
     @app.before_request
     def refuse() -> None:
         if "api.too_busy" in request.environ:
             detail = "Too many submissions are being read at this moment. Send it again later."
             raise Problem(Slug.TOO_BUSY, detail, retry_after=RETRY_SECONDS)
+        if "api.refused" in request.environ:
+            raise request.environ["api.refused"]
 
 
 def harden_answers(app: Flask) -> None:

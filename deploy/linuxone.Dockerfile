@@ -16,7 +16,9 @@ COPY deploy/linuxone.packages /tmp/
 # What is compiled comes from Debian: the registry has no wheels for s390x, and what Debian holds, we have tested.
 RUN apt-get update && xargs apt-get install --yes --no-install-recommends < /tmp/linuxone.packages \
     && rm -rf /var/lib/apt/lists/*
-RUN useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin osteo
+# The numbers are those of docker-compose.yml: --user-group would take another for the group.
+RUN groupadd --system --gid 10001 osteo \
+    && useradd --system --uid 10001 --gid osteo --no-create-home --shell /usr/sbin/nologin osteo
 WORKDIR /srv/osteo
 COPY LICENSE NOTICE ./
 
@@ -60,7 +62,9 @@ RUN dnf install -y gcc python3-devel freetype-devel libjpeg-turbo-devel libtiff-
         -r /tmp/linuxone.lock \
     && pip install --target /opt/osteo --no-deps --no-binary pillow --require-hashes -r /tmp/pillow.lock \
     && echo /opt/osteo > "$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/osteo.pth"
-RUN useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin osteo
+# The numbers are those of docker-compose.yml: --user-group would take another for the group.
+RUN groupadd --system --gid 10001 osteo \
+    && useradd --system --uid 10001 --gid osteo --no-create-home --shell /usr/sbin/nologin osteo
 WORKDIR /srv/osteo
 COPY LICENSE NOTICE ./
 COPY admin admin

@@ -29,8 +29,8 @@ from jobs.store.objects import Objects
 from stack.addresses import Addresses, free_ports
 from stack.folder import Folder
 from stack.part import ROOT
-from stack.parts import stores as store_commands
 from tests import browser as browsers
+from tests.jobs.store.s3_server import stores
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -69,7 +69,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
         "AWS_SECRET_ACCESS_KEY": secrets.s3_secret_key,
         "AWS_DEFAULT_REGION": "us-east-1",
     }
-    commands = store_commands(dict(os.environ), addresses, secrets, folder)
+    commands = stores(dict(os.environ), addresses, secrets, folder)
     with ExitStack() as started:
         for command in commands:
             log = folder.fresh_log(command.name).open("wb")
@@ -77,7 +77,8 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
                 command.arguments, env=command.environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL
             )
             started.callback(process.wait)
-            started.callback(process.terminate)
+            # What they hold is thrown away, and SeaweedFS takes ten seconds to end by itself.
+            started.callback(process.kill)
             deadline = time.monotonic() + 30
             while not command.answers(process.pid):
                 assert process.poll() is None, Path(log.name).read_text()

@@ -51,8 +51,8 @@ class BodyLimits:
     check: Callable[[Operation | Form], str]
     settings: Settings
 
-    def __call__(self, environ: dict[str, Any]) -> Allowance | None:
-        """Return what this request may send; None for a body that is not read."""
+    def __call__(self, environ: dict[str, Any]) -> Allowance | Problem | TransientError | None:
+        """Return what this request may send; None for a body that no route reads, or why it may send none."""
         with self.app.request_context(environ):
             view = self.app.view_functions.get(request.endpoint or "")
             operation = operation_of(view)
@@ -63,8 +63,8 @@ class BodyLimits:
                 return None
             try:
                 client = self.check(taken)
-            except (Problem, TransientError):
-                return None  # The application raises it again, and answers the client.
+            except (Problem, TransientError) as error:
+                return error
             most = {
                 Size.DOCUMENT: MOST_BYTES,
                 Size.IMAGE: self.settings.max_bytes + FORM_OVERHEAD,

@@ -118,17 +118,20 @@ class Connection(Answering):
             else:
                 self.run()
 
-    def _allowed(self, allowance: Allowance | None) -> None:
-        self.allowance = allowance
+    def _allowed(self, answer: Allowance | Exception | None) -> None:
+        assert self.exchange
+        allowance = self.allowance = answer if isinstance(answer, Allowance) else None
         if self.body.whole:
             self._end_of_body()
             return
+        if isinstance(answer, Exception):
+            # The application checks again, and a store may have come back since. The body is dropped.
+            self.exchange.environ["api.refused"] = answer
         if allowance is None or (self.body.declared or 0) > allowance.most:
             # The body is not read: the answer of the application does not depend on it.
             self.body.give_up(RequestEntityTooLarge())
             self.run()
             return
-        assert self.exchange
         if self.exchange.expects_continue and not self.incoming:
             self.send_buffer.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
             self.send_buffer.flush()

@@ -91,7 +91,7 @@ class Audit:
     def entries(self, since: datetime) -> Iterator[dict[str, Any]]:
         """Return the acts since then, oldest first within a batch. Raises StoreUnavailable."""
         seen: set[str] = set()
-        for name in self._objects.keys("audit/", after=f"audit/{moment_text(since)[:10]}"):
+        for name in self._objects.keys("audit/", after=f"audit/{moment_text(since)[:10]}/"):
             with suppress(NotStored):
                 for line in self._objects.get(name).splitlines():
                     entry = json.loads(line)

@@ -230,7 +230,11 @@ class Objects:
             pass
 
     def keys(self, prefix: str, after: str = "") -> Iterator[str]:
-        """Return the keys that start with `prefix`, in byte order, those after the key `after` only."""
+        """Return the keys that start with `prefix`, in byte order, those after the key `after` only.
+
+        A folder as `after` ends with "/": without it SeaweedFS leaves out all keys in the folder.
+        SeaweedFS sorts "a/b" before "a-b": no caller may depend on the order of such keys.
+        """
         start = {"StartAfter": after} if after else {}
         with _translated(prefix):
             for page in self._listing.paginate(Bucket=self._bucket, Prefix=prefix, **start):

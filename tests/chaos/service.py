@@ -26,10 +26,11 @@ from stack.addresses import HOST, Addresses, free_ports
 from stack.development import make_bucket
 from stack.folder import Folder
 from stack.part import Command, Part
-from stack.parts import service_environment, stores
+from stack.parts import service_environment
 from stack.receiver import Receiver
 from tests.chaos.s3_proxy import S3Proxy
 from tests.chaos.stand_in import FOLDER
+from tests.jobs.store.s3_server import stores
 
 START_SECONDS = 120
 ANALYSIS_SECONDS = 10

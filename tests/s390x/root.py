@@ -62,12 +62,12 @@ def build(root: Path) -> None:
         return
     built.unlink(missing_ok=True)
     root.parent.mkdir(parents=True, exist_ok=True)
-    mirror = _mirror()
+    source = mirror()
     for suite in SUITES:
         shutil.rmtree(root, ignore_errors=True)
-        if _bootstrapped(root, suite, mirror, packages):
+        if _bootstrapped(root, suite, source, packages):
             break
-        say(f"{mirror} does not have {suite} for s390x whole; its indexes may be of two days.")
+        say(f"{source} does not have {suite} for s390x whole; its indexes may be of two days.")
     else:
         raise StartRefused(
             f"mmdebstrap found no Debian {CODENAME} for s390x; see above, and try again later."
@@ -76,7 +76,7 @@ def build(root: Path) -> None:
     built.write_text("\n".join(packages))
 
 
-def _bootstrapped(root: Path, suite: str, mirror: str, packages: list[str]) -> bool:
+def _bootstrapped(root: Path, suite: str, source: str, packages: list[str]) -> bool:
     # Compiling every module under emulation would take longer than all the rest.
     stand_in = 'ln --symbolic --force /bin/true "$1/usr/bin/py3compile"'
     divert = 'chroot "$1" dpkg-divert --quiet --no-rename --add /usr/bin/py3compile'
@@ -86,7 +86,7 @@ def _bootstrapped(root: Path, suite: str, mirror: str, packages: list[str]) -> b
         *('--aptopt=Acquire::Languages "none"', "--dpkgopt=force-unsafe-io"),
         *(f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in LEFT_OUT),
         f"--essential-hook={divert}; {stand_in}",
-        *(suite, str(root), f"deb [signed-by={KEYRING}] {mirror} {suite} main"),
+        *(suite, str(root), f"deb [signed-by={KEYRING}] {source} {suite} main"),
     )
     if subprocess.run(command, stdin=subprocess.DEVNULL, stdout=sys.stderr).returncode:
         return False
@@ -127,7 +127,7 @@ def inside(root: Path, command: Sequence[str], environment: Mapping[str, str]) -
     return subprocess.run([*namespaces, *entered, *assignments, *command]).returncode
 
 
-def _mirror() -> str:
+def mirror() -> str:
     """Where this machine's apt gets Debian from."""
     question = ("apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Label: Debian")
     found = subprocess.run(question, capture_output=True, text=True, check=True).stdout.split()

@@ -1,15 +1,17 @@
-"""Tests one change of a record, cut off at any point; tests/test_races.py has two changes at once."""
+"""Tests one change of a record, cut off at any point; tests/test_races.py has two changes at once.
 
-from concurrent.futures import ThreadPoolExecutor
-from threading import Lock
+on_seaweedfs.py has changes without Redis on a server that keeps `If-None-Match`.
+"""
+
+import os
 
 import pytest
 from redis import Redis
 
 from jobs.record.errors import Conflict, QueueAway, StoreUnavailable
 from jobs.redis.client import connect
-from jobs.store.objects import Objects
 from jobs.store.records import Records
+from tests.jobs.store.s3_server import SETTING
 
 NO_REDIS = connect("redis://127.0.0.1:1/0")
 
@@ -17,18 +19,6 @@ NO_REDIS = connect("redis://127.0.0.1:1/0")
 @pytest.fixture
 def records(ledger) -> Records:
     return ledger.records
-
-
-class Conditional(Objects):
-    """The test's bucket, on a server that supports `If-None-Match`, as AWS does and rclone does not."""
-
-    one_at_a_time = Lock()
-
-    def put_new(self, key: str, body: bytes) -> None:
-        with self.one_at_a_time:
-            if self.exists(key):
-                raise Conflict(key)
-            super().put_new(key, body)
 
 
 def one_more(record: bytes | None) -> bytes:
@@ -111,19 +101,7 @@ def test_a_write_whose_answer_was_lost_is_not_repeated(records: Records, monkeyp
     assert records.change("flat/record", one_more) == b"1"
 
 
-def test_without_redis_a_server_that_keeps_conditions_decides(records: Records):
-    conditional = Conditional(records.objects._client, records.objects._bucket)
-    writers = [Records(conditional, NO_REDIS)] * 2
-
-    def write(writer: Records) -> None:
-        for _ in range(20):
-            writer.change("flat/record", one_more)
-
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(write, writers))
-    assert records.read("flat/record") == b"40"
-
-
+@pytest.mark.skipif(os.environ.get(SETTING) == "seaweedfs", reason="SeaweedFS keeps conditions")
 def test_without_redis_and_conditions_a_change_is_refused(records: Records):
     alone = Records(records.objects, NO_REDIS)
     alone.create("flat/record", b"1")
