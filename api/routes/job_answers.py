@@ -21,6 +21,8 @@ T = TypeVar("T")
 
 OWN_JOB_PROBLEMS = (Slug.NO_SUCH_JOB, Slug.GONE)
 """The problems of every route that names a job."""
+SUCCEEDED_JOB_PROBLEMS = (*OWN_JOB_PROBLEMS, Slug.NOT_READY, Slug.JOB_FAILED)
+"""The problems of every route that needs a job that has succeeded."""
 POLL_SECONDS = 1
 """Seconds in Retry-After for a client that polls."""
 
@@ -39,6 +41,20 @@ def own_job(job_id: str, ledger: Ledger) -> Job:
         if job and job.client == g.caller.client:
             return not_gone(job)
     raise Problem(Slug.NO_SUCH_JOB, "There is no such job. Check the id, and that the key is this client's.")
+
+
+def succeeded_job(job_id: str, ledger: Ledger) -> Job:
+    """Read the caller's job, which has a result.
+
+    Raises Problem as own_job does, and 409 for a job that has not ended, or without a result.
+    """
+    job = own_job(job_id, ledger)
+    if job.state is State.SUCCEEDED:
+        return job
+    if job.error:
+        raise Problem(Slug.JOB_FAILED, f"The job failed: {job.error['detail']}", error=job.error)
+    detail = f"The job is {job.state}; its result is not there yet. Ask again later."
+    raise Problem(Slug.NOT_READY, detail, retry_after=POLL_SECONDS)
 
 
 def not_gone(job: Job) -> Job:

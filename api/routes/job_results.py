@@ -7,19 +7,20 @@ from itertools import chain
 from flask import Blueprint, Response
 
 from api.http.media_types import MEDIA_TYPE
-from api.http.problem import Problem
 from api.http.problem_kinds import Slug
 from api.intake.decode import Pictures
 from api.openapi.describe import Answer, describe
 from api.results.formats import RESULT_FORMATS, ResultQuery, result_answer
 from api.results.overlay import overlay_of
-from api.routes.job_answers import OWN_JOB_PROBLEMS, POLL_SECONDS, own_job, read_stored
+from api.routes.job_answers import (
+    OWN_JOB_PROBLEMS,
+    SUCCEEDED_JOB_PROBLEMS,
+    own_job,
+    read_stored,
+    succeeded_job,
+)
 from jobs.record.job import Job
-from jobs.record.states import State
 from jobs.store.ledger import Ledger
-
-_ENDED_PROBLEMS = (*OWN_JOB_PROBLEMS, Slug.NOT_READY, Slug.JOB_FAILED)
-"""The problems of every route that needs a job that has succeeded."""
 
 
 def result_routes(ledger: Ledger, pictures: Pictures, public_url: str) -> Blueprint:
@@ -34,12 +35,12 @@ def result_routes(ledger: Ledger, pictures: Pictures, public_url: str) -> Bluepr
         "getResult",
         "Get the result, as JSON, FHIR or DICOM",
         {200: Answer("The result.", RESULT_FORMATS, ("Vary",))},
-        (*_ENDED_PROBLEMS, Slug.MALFORMED, Slug.NOT_ACCEPTABLE, Slug.OBJECT_MISSING, Slug.TOO_BUSY),
+        (*SUCCEEDED_JOB_PROBLEMS, Slug.MALFORMED, Slug.NOT_ACCEPTABLE, Slug.OBJECT_MISSING, Slug.TOO_BUSY),
         query=ResultQuery,
         description="The Accept header selects the format. DICOM is available for a DICOM image of a study.",
     )
     def result(job_id: str) -> Response:
-        job = _succeeded_job(job_id, ledger)
+        job = succeeded_job(job_id, ledger)
         image, overlay = (partial(read_stored, read, job, ledger) for read in (ledger.image, draw))
         return result_answer(job, public_url, MEDIA_TYPE[job.image.format], image, overlay)
 
@@ -48,12 +49,12 @@ def result_routes(ledger: Ledger, pictures: Pictures, public_url: str) -> Bluepr
         "getHeatmap",
         "Get the overlay: the radiograph with outlines around the regions",
         {200: Answer("The overlay as PNG.", {"image/png": bytes})},
-        (*_ENDED_PROBLEMS, Slug.OBJECT_MISSING, Slug.TOO_BUSY),
+        (*SUCCEEDED_JOB_PROBLEMS, Slug.OBJECT_MISSING, Slug.TOO_BUSY),
         description="An outline is solid where the score reaches the upper operating point, dashed between"
         " both points. A region below the lower one has none. Nothing is painted inside an outline.",
     )
     def heatmap(job_id: str) -> Response:
-        job = _succeeded_job(job_id, ledger)
+        job = succeeded_job(job_id, ledger)
         drawn = read_stored(draw, job, ledger)
         return _file(drawn, "image/png", f"{job.id}-overlay.png")
 
@@ -74,16 +75,6 @@ def result_routes(ledger: Ledger, pictures: Pictures, public_url: str) -> Bluepr
         return answer
 
     return routes
-
-
-def _succeeded_job(job_id: str, ledger: Ledger) -> Job:
-    job = own_job(job_id, ledger)
-    if job.state is State.SUCCEEDED:
-        return job
-    if job.error:
-        raise Problem(Slug.JOB_FAILED, f"The job failed: {job.error['detail']}", error=job.error)
-    detail = f"The job is {job.state}; its result is not there yet. Ask again later."
-    raise Problem(Slug.NOT_READY, detail, retry_after=POLL_SECONDS)
 
 
 def _file(data: bytes | Iterator[bytes], media_type: str, name: str) -> Response:
