@@ -4,11 +4,12 @@ from typing import Annotated, TypedDict
 
 from flask import Blueprint, Response, request
 
-from api.ar import glb, obj, usdz
+from api.ar import glb, marker, obj, usdz
 from api.ar.facts import facts_of
-from api.ar.scale import LARGEST_ASSUMED, assumed_spacing, scale_of
+from api.ar.scale import LARGEST_ASSUMED, assumed_spacing, number_of, scale_of
 from api.ar.scene import scene_of
 from api.ar.standing import standing_of
+from api.http.problem import Problem
 from api.http.problem_kinds import Slug
 from api.intake.decode import Pictures
 from api.openapi.describe import Answer, describe
@@ -48,6 +49,16 @@ class SceneQuery(TypedDict, total=False):
     ]
 
 
+class MarkerQuery(TypedDict, total=False):
+    """The query of a request for a marker."""
+
+    size_mm: Annotated[
+        float,
+        {"minimum": marker.SMALLEST_MM, "maximum": marker.LARGEST_MM, "default": marker.USUAL_MM},
+        "The side of the black square, in millimetres.",
+    ]
+
+
 def ar_routes(ledger: Ledger, pictures: Pictures) -> Blueprint:
     """Make the blueprint of these routes."""
     routes = Blueprint("ar", __name__, url_prefix="/v1")
@@ -79,4 +90,27 @@ def ar_routes(ledger: Ledger, pictures: Pictures) -> Blueprint:
         response.vary.add("Accept")
         return response
 
+    @routes.get("/ar/marker.pdf")
+    @describe(
+        "getMarker",
+        "Get a sheet with a marker to print: an AprilTag of stated size, and a ruler to check the print",
+        {200: Answer("The sheet, of A4.", {marker.MEDIA_TYPE: bytes})},
+        (Slug.MALFORMED,),
+        query=MarkerQuery,
+    )
+    def marker_pdf() -> Response:
+        sheet = marker.marker_sheet(_size_mm(request.args.get("size_mm")))
+        name = {"Content-Disposition": 'inline; filename="marker.pdf"'}
+        return Response(sheet, content_type=marker.MEDIA_TYPE, headers=name)
+
     return routes
+
+
+def _size_mm(text: str | None) -> float:
+    if text is None:
+        return marker.USUAL_MM
+    size = number_of(text)
+    if size is None or not marker.SMALLEST_MM <= size <= marker.LARGEST_MM:
+        bounds = f"from {marker.SMALLEST_MM} to {marker.LARGEST_MM}"
+        raise Problem(Slug.MALFORMED, f"size_mm is the side of the marker in millimetres, {bounds}.")
+    return size

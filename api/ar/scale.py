@@ -1,7 +1,6 @@
 """Says how large a radiograph is in millimetres, in which plane that holds, and how wrong it may be."""
 
 from dataclasses import dataclass
-from math import isfinite
 from typing import Any
 
 from api.http.problem import Problem
@@ -65,7 +64,7 @@ def scale_of(job: Job, assumed: float | None) -> Scale:
     if assumed is not None:
         raise Problem(Slug.MALFORMED, "The image has a spacing of its own: leave `assume_mm` out.")
     spacing, plane = (given[0], given[1]), acquisition["spacing_plane"]
-    factor = acquisition.get("magnification", 1.0)
+    factor = acquisition.get("geometry", {}).get("magnification", 1.0)
     # A factor of exactly 1 is what devices write that know none.
     if plane == "detector" and factor > 1:
         rows, columns = spacing
@@ -83,14 +82,19 @@ def assumed_spacing(text: str | None) -> float | None:
     """Read `assume_mm` of a query; None where it is absent. Raises Problem 400."""
     if text is None:
         return None
-    try:
-        assumed = float(text)
-    except ValueError:
-        assumed = 0.0
-    if not isfinite(assumed) or not 0 < assumed < LARGEST_ASSUMED:
+    assumed = number_of(text)
+    if assumed is None or not 0 < assumed < LARGEST_ASSUMED:
         detail = f"assume_mm is millimetres between pixels: above 0, below {LARGEST_ASSUMED:g}."
         raise Problem(Slug.MALFORMED, detail)
     return assumed
+
+
+def number_of(text: str) -> float | None:
+    """Read a number; None for a text that is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def _calibrated(spacing: tuple[float, float], magnification: float | None = None) -> Scale:

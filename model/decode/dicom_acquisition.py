@@ -5,12 +5,13 @@ out.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
 
 from pydicom import Dataset
 
+from model.decode.dicom_geometry import geometry_of
 from model.decode.dicom_windowing import frame_group
 
 BODY_PARTS = {
@@ -75,7 +76,8 @@ class Acquisition:
     `orientation` has the directions that rows and columns run to. `pixel_spacing` is millimetres between rows
     and between columns. `spacing_plane` says where: "calibrated" is in the patient; the "detector" lies
     further from the tube, so that everything is larger on it; or "unstated". `study_uid` is the Study
-    Instance UID. It leads back to a patient, so `facts` leaves it out.
+    Instance UID. It leads back to a patient, so `facts` leaves it out. `geometry` has the numbers of
+    model.decode.dicom_geometry.
     """
 
     body_part: str | None = None
@@ -85,6 +87,7 @@ class Acquisition:
     pixel_spacing: tuple[float, float] | None = None
     spacing_plane: str | None = None
     study_uid: str | None = None
+    geometry: dict[str, Any] = field(default_factory=dict)
 
     def facts(self) -> dict[str, Any]:
         """List the known fields, for JSON."""
@@ -101,6 +104,8 @@ class Acquisition:
         if self.pixel_spacing:
             known["pixel_spacing"] = list(self.pixel_spacing)
             known["spacing_plane"] = self.spacing_plane
+        if self.geometry:
+            known["geometry"] = self.geometry
         return known
 
 
@@ -117,6 +122,7 @@ def acquisition_of(header: Dataset) -> Acquisition:
         pixel_spacing=spacing,
         spacing_plane=plane,
         study_uid=next((uid for uid in _texts(header, "StudyInstanceUID") if _UID.fullmatch(uid)), None),
+        geometry=geometry_of(header),
     )
 
 
