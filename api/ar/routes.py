@@ -15,7 +15,7 @@ from api.intake.decode import Pictures
 from api.openapi.describe import Answer, describe
 from api.results.formats import accepted_format
 from api.results.overlay import outlines_of, overlay_of
-from api.routes.job_answers import SUCCEEDED_JOB_PROBLEMS, read_stored, succeeded_job
+from api.routes.job_answers import OWN_JOB_PROBLEMS, read_stored, succeeded_job
 from jobs.record.job import Job, now
 from jobs.store.ledger import Ledger
 
@@ -72,8 +72,8 @@ def ar_routes(ledger: Ledger, pictures: Pictures) -> Blueprint:
         "Get the radiograph with its regions as a scene for augmented reality, true to scale",
         {200: Answer("The scene.", _FORMATS, ("Vary",))},
         (
-            *SUCCEEDED_JOB_PROBLEMS,
-            *(Slug.SCALE_UNKNOWN, Slug.MALFORMED, Slug.NOT_ACCEPTABLE, Slug.OBJECT_MISSING, Slug.TOO_BUSY),
+            *(*OWN_JOB_PROBLEMS, Slug.NOT_READY, Slug.JOB_FAILED, Slug.SCALE_UNKNOWN),
+            *(Slug.MALFORMED, Slug.NOT_ACCEPTABLE, Slug.OBJECT_MISSING, Slug.TOO_BUSY),
         ),
         query=SceneQuery,
         description=_DESCRIPTION,

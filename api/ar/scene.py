@@ -6,6 +6,7 @@ centre of the image.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -16,15 +17,16 @@ from jobs.record.job import Job
 from model.prediction import Outline
 
 NOT_FOR_DIAGNOSIS = "not for diagnosis"
-RULER_MM = 50
-LABEL_MM = (50.0, 10.0)
+_RULER_MM = 50
+_LABEL_MM = (50.0, 12.0)
 """Width and height of the text below the ruler."""
+_LONGEST_LINE = 60
 _IN_FRONT, _LINE, _FAINT_LINE = 1.0, 0.5, 0.25
 """Millimetres: of the frames before the plane, and of their lines, at the upper operating point and below."""
 _BELOW = 4.0
 """Millimetres between the image and the ruler."""
 _TICK, _LONG_TICK, _TICK_WIDTH = 2.0, 4.0, 0.2
-YELLOW, WHITE = (255, 205, 90), (236, 238, 240)
+_YELLOW, _WHITE = (255, 205, 90), (236, 238, 240)
 Quads = np.ndarray
 """Corners of rectangles (n, 4, 3) in metres: counter-clockwise from the lower left, seen from the front."""
 
@@ -81,7 +83,7 @@ def scene_of(
         size = (wide * between_columns, high * between_rows)
         quads = np.concatenate(list(_frame(*box, *size, _LINE if outline.solid else _FAINT_LINE)))
         said = {"score": outline.score, "box_px": list(outline.box)}
-        frames.append(Part(f"region_{number}", quads, YELLOW, extras=said))
+        frames.append(Part(f"region_{number}", quads, _YELLOW, extras=said))
     if frames:
         groups.append(Group("regions", frames))
     groups.append(Group("ruler", _ruler(-top - _BELOW, scale)))
@@ -104,12 +106,13 @@ def _frame(left: float, bottom: float, width: float, height: float, line: float)
 
 def _ruler(top: float, scale: Scale) -> tuple[Part, Part]:
     """Draw a ruler of 50 mm below `top`, with a tick for each millimetre, and its text."""
-    left, half = -RULER_MM / 2, _TICK_WIDTH / 2
+    left, half = -_RULER_MM / 2, _TICK_WIDTH / 2
     quads = [_quad(left - half, top - _TICK_WIDTH, half - left, top)]
-    for millimetre in range(RULER_MM + 1):
+    for millimetre in range(_RULER_MM + 1):
         x, length = left + millimetre, _LONG_TICK if millimetre % 10 == 0 else _TICK
         quads.append(_quad(x - half, top - length, x + half, top - _TICK_WIDTH))
-    wide, high = LABEL_MM
+    wide, high = _LABEL_MM
     label = _quad(-wide / 2, top - _LONG_TICK - high, wide / 2, top - _LONG_TICK)
-    text = draw_label((f"{RULER_MM} mm", scale.says, NOT_FOR_DIAGNOSIS), LABEL_MM)
-    return Part("ticks", np.concatenate(quads), WHITE), Part("label", label, picture=text)
+    lines = (f"{_RULER_MM} mm", *wrap(scale.says, _LONGEST_LINE), NOT_FOR_DIAGNOSIS)
+    text = draw_label(lines, _LABEL_MM)
+    return Part("ticks", np.concatenate(quads), _WHITE), Part("label", label, picture=text)

@@ -21,8 +21,6 @@ T = TypeVar("T")
 
 OWN_JOB_PROBLEMS = (Slug.NO_SUCH_JOB, Slug.GONE)
 """The problems of every route that names a job."""
-SUCCEEDED_JOB_PROBLEMS = (*OWN_JOB_PROBLEMS, Slug.NOT_READY, Slug.JOB_FAILED)
-"""The problems of every route that needs a job that has succeeded."""
 POLL_SECONDS = 1
 """Seconds in Retry-After for a client that polls."""
 
@@ -43,11 +41,15 @@ def own_job(job_id: str, ledger: Ledger) -> Job:
     raise Problem(Slug.NO_SUCH_JOB, "There is no such job. Check the id, and that the key is this client's.")
 
 
-def succeeded_job(job_id: str, ledger: Ledger) -> Job:
-    """Read the caller's job, which has a result.
+def not_gone(job: Job) -> Job:
+    """Return the job. Raises Problem 410 for a deleted job."""
+    if job.state is State.ERASED:
+        raise Problem(Slug.GONE, "This job was deleted, with all that belonged to it.")
+    return job
 
-    Raises Problem as own_job does, and 409 for a job that has not ended, or without a result.
-    """
+
+def succeeded_job(job_id: str, ledger: Ledger) -> Job:
+    """Read the caller's job, which has a result. Raises Problem as `own_job` does, and 409 without one."""
     job = own_job(job_id, ledger)
     if job.state is State.SUCCEEDED:
         return job
@@ -55,13 +57,6 @@ def succeeded_job(job_id: str, ledger: Ledger) -> Job:
         raise Problem(Slug.JOB_FAILED, f"The job failed: {job.error['detail']}", error=job.error)
     detail = f"The job is {job.state}; its result is not there yet. Ask again later."
     raise Problem(Slug.NOT_READY, detail, retry_after=POLL_SECONDS)
-
-
-def not_gone(job: Job) -> Job:
-    """Return the job. Raises Problem 410 for a deleted job."""
-    if job.state is State.ERASED:
-        raise Problem(Slug.GONE, "This job was deleted, with all that belonged to it.")
-    return job
 
 
 def job_document(job: Job, ledger: Ledger, public_url: str) -> JobDocument:

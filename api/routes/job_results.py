@@ -12,15 +12,12 @@ from api.intake.decode import Pictures
 from api.openapi.describe import Answer, describe
 from api.results.formats import RESULT_FORMATS, ResultQuery, result_answer
 from api.results.overlay import overlay_of
-from api.routes.job_answers import (
-    OWN_JOB_PROBLEMS,
-    SUCCEEDED_JOB_PROBLEMS,
-    own_job,
-    read_stored,
-    succeeded_job,
-)
+from api.routes.job_answers import OWN_JOB_PROBLEMS, own_job, read_stored, succeeded_job
 from jobs.record.job import Job
 from jobs.store.ledger import Ledger
+
+_ENDED_PROBLEMS = (*OWN_JOB_PROBLEMS, Slug.NOT_READY, Slug.JOB_FAILED)
+"""The problems of every route that needs a job that has succeeded."""
 
 
 def result_routes(ledger: Ledger, pictures: Pictures, public_url: str) -> Blueprint:
@@ -35,7 +32,7 @@ def result_routes(ledger: Ledger, pictures: Pictures, public_url: str) -> Bluepr
         "getResult",
         "Get the result, as JSON, FHIR or DICOM",
         {200: Answer("The result.", RESULT_FORMATS, ("Vary",))},
-        (*SUCCEEDED_JOB_PROBLEMS, Slug.MALFORMED, Slug.NOT_ACCEPTABLE, Slug.OBJECT_MISSING, Slug.TOO_BUSY),
+        (*_ENDED_PROBLEMS, Slug.MALFORMED, Slug.NOT_ACCEPTABLE, Slug.OBJECT_MISSING, Slug.TOO_BUSY),
         query=ResultQuery,
         description="The Accept header selects the format. DICOM is available for a DICOM image of a study.",
     )
@@ -49,7 +46,7 @@ def result_routes(ledger: Ledger, pictures: Pictures, public_url: str) -> Bluepr
         "getHeatmap",
         "Get the overlay: the radiograph with outlines around the regions",
         {200: Answer("The overlay as PNG.", {"image/png": bytes})},
-        (*SUCCEEDED_JOB_PROBLEMS, Slug.OBJECT_MISSING, Slug.TOO_BUSY),
+        (*_ENDED_PROBLEMS, Slug.OBJECT_MISSING, Slug.TOO_BUSY),
         description="An outline is solid where the score reaches the upper operating point, dashed between"
         " both points. A region below the lower one has none. Nothing is painted inside an outline.",
     )

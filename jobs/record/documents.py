@@ -58,12 +58,6 @@ class Model(TypedDict):
     ]
 
 
-class Geometry(TypedDict, total=False):
-    """Where tube and detector stood, as a DICOM source says it."""
-
-    magnification: Annotated[float, {"minimum": 1}, "Lengths on the detector, by those in the patient."]
-
-
 class Image(TypedDict):
     """The submitted image; sizes in pixels. How it was taken, where a DICOM source says so."""
 
@@ -98,7 +92,6 @@ class Image(TypedDict):
             " unstated.",
         ]
     ]
-    geometry: NotRequired[Geometry]
 
 
 class ResultWarning(TypedDict):

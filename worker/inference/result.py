@@ -25,7 +25,8 @@ class Analyst(Protocol):
 
 def result_of(job: Job, prediction: Prediction, analyst: Analyst) -> dict[str, Any]:
     """Return the result of a job as clients read it, with the model that has looked at the image."""
-    acquisition = job.acquisition or {}
+    # Of the geometry `GET /v1/jobs/{id}/targets` tells.
+    acquisition = {name: fact for name, fact in (job.acquisition or {}).items() if name != "geometry"}
     return {
         "finding": prediction.finding,
         "probability": round(prediction.probability, 4),
