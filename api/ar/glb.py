@@ -3,7 +3,7 @@
 import json
 import struct
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,8 +16,21 @@ _VERTICES, _INDICES = 34962, 34963
 _CLAMP_TO_EDGE, _LINEAR, _MIPMAPS = 33071, 9729, 9987
 _UNLIT = "KHR_materials_unlit"
 _TRIANGLES = np.array([0, 1, 2, 0, 2, 3])
-_TEXTURED = np.array([[0, 1], [1, 1], [1, 0], [0, 0]], "<f4")
+_TEXTURED = np.array([[0, 1], [1, 1], [1, 0], [0, 0]])
 """The corners of a picture, at the corners of its rectangle; glTF counts from the upper left."""
+
+
+class _Kind(NamedTuple):
+    """What an accessor describes: `size` is the bytes of one element."""
+
+    name: str
+    component: int
+    size: int
+    target: int
+
+
+_VECTOR_2, _VECTOR_3 = _Kind("VEC2", _FLOAT, 8, _VERTICES), _Kind("VEC3", _FLOAT, 12, _VERTICES)
+_INDEX = _Kind("SCALAR", _UNSIGNED_SHORT, 2, _INDICES)
 
 
 def glb_of(scene: Scene) -> bytes:
@@ -78,13 +91,13 @@ class _File:
     def _node(self, part: Part) -> int:
         attributes = {"POSITION": self._positions(part.quads)}
         if part.picture is not None:
-            corners = np.tile(_TEXTURED, (len(part.quads), 1))
-            attributes["TEXCOORD_0"] = self._accessor(corners, "VEC2", _FLOAT, _VERTICES)
+            corners = np.tile(_TEXTURED, (len(part.quads), 1)).astype("<f4").tobytes()
+            attributes["TEXCOORD_0"] = self._accessor(corners, _VECTOR_2)
         firsts = 4 * np.arange(len(part.quads))[:, None]
-        indices = (firsts + _TRIANGLES).ravel().astype("<u2")
+        indices = (firsts + _TRIANGLES).astype("<u2").tobytes()
         primitive = {
             "attributes": attributes,
-            "indices": self._accessor(indices, "SCALAR", _UNSIGNED_SHORT, _INDICES),
+            "indices": self._accessor(indices, _INDEX),
             "material": self._material(part),
         }
         self._meshes.append({"name": part.name, "primitives": [primitive]})
@@ -93,19 +106,17 @@ class _File:
         return len(self._nodes) - 1
 
     def _positions(self, quads: Quads) -> int:
-        corners = quads.reshape(-1, 3).astype("<f4")
-        place = self._accessor(corners, "VEC3", _FLOAT, _VERTICES)
+        corners = quads.reshape(-1, 3).astype(np.float32)
+        place = self._accessor(corners.astype("<f4").tobytes(), _VECTOR_3)
         self._accessors[place] |= {
             "min": corners.min(axis=0).tolist(),
             "max": corners.max(axis=0).tolist(),
         }
         return place
 
-    def _accessor(self, numbers: np.ndarray, kind: str, component: int, target: int) -> int:
-        view = self._view(numbers.tobytes(), target=target)
-        self._accessors.append(
-            {"bufferView": view, "componentType": component, "count": len(numbers), "type": kind}
-        )
+    def _accessor(self, data: bytes, kind: _Kind) -> int:
+        described = {"componentType": kind.component, "count": len(data) // kind.size, "type": kind.name}
+        self._accessors.append({"bufferView": self._view(data, target=kind.target), **described})
         return len(self._accessors) - 1
 
     def _view(self, data: bytes, **described: int) -> int:

@@ -11,6 +11,7 @@ import urllib3
 from PIL import Image
 
 from jobs.record.job import Job, moment_text, now
+from jobs.store.audit import Audit
 from jobs.store.ledger_keys import image_key
 from tests import pictures
 from tests.api.ar.conftest import radiograph, scene, succeeded
@@ -193,3 +194,14 @@ def test_a_scene_is_not_stored(api: Api, job: Job):
     before = {key for key in api.traces() if not key.startswith("audit/")}
     assert scene(api, job).status == 200
     assert {key for key in api.traces() if not key.startswith("audit/")} == before
+
+
+def test_who_got_a_scene_is_in_the_audit_log(api: Api, job: Job):
+    since = now()
+    assert scene(api, job).status == 200
+    audit = Audit(api.objects, api.redis)
+    audit.carry_over()
+    entries = [entry for entry in audit.entries(since) if entry["action"] == "getScene"]
+    assert [(entry["client"], entry["subject"], entry["status"]) for entry in entries] == [
+        ("clinic", job.id, 200)
+    ]
