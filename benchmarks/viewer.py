@@ -49,7 +49,7 @@ def measure() -> list[BenchmarkFigure]:
         service.secrets = with_api_key(service.secrets, *given)
         service.secrets = with_reader(service.secrets, service.folder, service.settings)
         job_id, api = ServiceClient(service).submit(radiograph()), service.addresses.api
-        headers = {"Authorization": f"Bearer {service.secrets.api_key}", "Accept-Encoding": "gzip"}
+        headers = {"Authorization": f"Bearer {service.secrets.api_key}", "Accept-Encoding": "zstd"}
         body, seconds = _pixels(f"{api}/v1/jobs/{job_id}/pixels", headers)
         page = browser.new_page()
         page.add_init_script(NOTE)
@@ -133,7 +133,7 @@ def _alone(files: dict[str, bytes]) -> Iterator[str]:
             self.send_header("Content-Length", str(len(body)))
             self.send_header("Cache-Control", "no-store")
             if self.path == "/pixels":
-                self.send_header("Content-Encoding", "gzip")
+                self.send_header("Content-Encoding", "zstd")
             self.end_headers()
             self.wfile.write(body)
 

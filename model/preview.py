@@ -17,7 +17,7 @@ def draw_preview(data: bytes, limits: Limits) -> bytes:
     model.decode.image.decode does.
     """
     picture = Image.fromarray(decode_values(data, limits, LONGEST_SIDE).shown())
-    picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS, reducing_gap=1.0)
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=_QUALITY)
     return file.getvalue()

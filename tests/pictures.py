@@ -11,6 +11,8 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
+from model.decode_processes.coding import CODINGS
+
 SHAPE = (96, 128)
 
 
@@ -27,6 +29,17 @@ def encoded(array: np.ndarray, format_: str = "PNG", mode: str | None = None, **
     file = io.BytesIO()
     (picture.convert(mode) if mode else picture).save(file, format_, **options)
     return file.getvalue()
+
+
+def _whole_of_zstd(body: bytes) -> bytes:
+    from imagecodecs import zstd_decode
+
+    return bytes(zstd_decode(body))
+
+
+_WHOLE = {"zstd": _whole_of_zstd, "gzip": lambda body: zlib.decompress(body, 31)}
+WHOLE = {coding: _WHOLE[coding] for coding in CODINGS}
+"""What undoes each coding in which pixels are sent on this machine."""
 
 
 def colours() -> np.ndarray:

@@ -41,10 +41,10 @@ class Pictures:
         with self._translated():
             return self.decoders.facts(data, client)
 
-    def values(self, data: bytes, client: str, gzip: bool) -> tuple[dict[str, Any], bytes]:
+    def values(self, data: bytes, client: str, coding: str | None) -> tuple[dict[str, Any], bytes]:
         """Read the pixels of a picture of this client before any window: their facts, and uint16."""
         with self._translated():
-            return self.decoders.values(data, client, gzip)
+            return self.decoders.values(data, client, coding)
 
     def overlay(self, data: bytes, outlines: Outlines, client: str) -> bytes:
         """Draw outlines onto a picture of this client, as PNG."""

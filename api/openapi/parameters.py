@@ -6,9 +6,9 @@ from typing import Annotated, Any
 from api.http.problem_kinds import JOB_ERRORS, KINDS
 
 HEADERS: Mapping[str, Any] = {
-    "Accept-Encoding": Annotated[str, "`gzip` gets the body compressed."],
+    "Accept-Encoding": Annotated[str, "`zstd` or `gzip` gets the body compressed."],
     "Accept-Ranges": Annotated[str, "`bytes`: the route answers to `Range`."],
-    "Content-Encoding": Annotated[str, "`gzip`, or absent."],
+    "Content-Encoding": Annotated[str, "`zstd`, `gzip`, or absent."],
     "Content-Range": Annotated[str, "Which bytes of the whole body these are."],
     "ETag": Annotated[str, "Changes whenever the answer changes."],
     "If-Match": Annotated[str, "The `ETag` of the version to change."],

@@ -17,6 +17,7 @@ from api.http.problem_kinds import Slug
 from api.http.slots import Slots
 from api.intake.decode import Pictures
 from jobs.record.job import Job
+from model.decode_processes.coding import CODINGS
 
 MEDIA_TYPE = "application/octet-stream"
 AT_ONCE, AT_ONCE_OF_ONE = 6, 4
@@ -40,17 +41,18 @@ class PixelAnswers:
         A request with `Range` is answered without a coding. Raises Problem 503 while too many are made.
         """
         ranged = "Range" in request.headers
-        gzip = not ranged and request.accept_encodings["gzip"] > 0
+        coding = None if ranged else _coding()
         tag = f"{job.image.sha256[:32]}-{_FORM}"
         if request.if_none_match and any(
-            request.if_none_match.contains_weak(f"{tag}{coding}") for coding in ("", "-gzip")
+            request.if_none_match.contains_weak(f"{tag}{ending}")
+            for ending in ("", *(f"-{known}" for known in CODINGS))
         ):
             response = Response(status=304)
         else:
-            response = self._whole(job, image, gzip)
-        response.set_etag(f"{tag}-gzip" if gzip else tag)
+            response = self._whole(job, image, coding)
+        response.set_etag(f"{tag}-{coding}" if coding else tag)
         response.vary.add("Accept-Encoding")
-        if response.status_code == 200 and not gzip:
+        if response.status_code == 200 and not coding:
             try:
                 response.make_conditional(request, True, response.content_length)
             except RequestedRangeNotSatisfiable:
@@ -58,26 +60,32 @@ class PixelAnswers:
                 raise
         return response
 
-    def _whole(self, job: Job, image: Callable[[], bytes], gzip: bool) -> Response:
+    def _whole(self, job: Job, image: Callable[[], bytes], coding: str | None) -> Response:
         if not self.slots.take(job.client):
             detail = "Too many pictures are being sent at this moment. Send the request again later."
             raise Problem(Slug.TOO_BUSY, detail, retry_after=RETRY_SECONDS)
         try:
-            facts, body = self.pictures.values(image(), job.client, gzip)
+            facts, body = self.pictures.values(image(), job.client, coding)
         except BaseException:
             self.slots.give(job.client)
             raise
         response = Response(body, content_type=MEDIA_TYPE)
         response.call_on_close(partial(self.slots.give, job.client))
         response.headers["Osteo-Pixels"] = json.dumps(_described(facts))
-        if gzip:
-            response.content_encoding = "gzip"
+        if coding:
+            response.content_encoding = coding
         return response
 
 
 def preview_of(job: Job, image: bytes, pictures: Pictures) -> bytes:
     """Draw the radiograph as JPEG of at most 1024 pixels a side, through its default window."""
     return pictures.preview(image, job.client)
+
+
+def _coding() -> str | None:
+    """Return the quickest coding that the current request names, or none."""
+    named = {name for name, quality in request.accept_encodings if quality > 0}
+    return next((coding for coding in CODINGS if coding in named), None)
 
 
 def _described(facts: dict[str, Any]) -> dict[str, Any]:

@@ -81,7 +81,8 @@ def levels_of(stored: np.ndarray, display: "Display") -> Levels:
     """
     values, index = _numbered(stored)
     padding = display.padding(values, stored.dtype)
-    present = np.bincount(index.ravel(), minlength=len(values)) > 0
+    present = np.zeros(len(values), bool)
+    present[index] = True
     if padding[present].all():
         padding[:] = False
     return Levels(values, index, present & ~padding, padding)

@@ -9,7 +9,6 @@ import signal
 import socket
 import sys
 import time
-import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -20,6 +19,7 @@ from PIL import Image
 
 from model.decode.dicom_patient import patient_of
 from model.decode.image import ImageError, Limits, Radiograph, decode, decode_values
+from model.decode_processes.coding import compress
 from model.decode_processes.wire import receive, send
 from model.overlay import draw_overlay
 from model.prediction import Outlines
@@ -27,8 +27,6 @@ from model.preview import draw_preview
 
 _PIXELS_PER_ALLOWANCE = 10_000_000
 """So many pixels are decoded in the processor time of one allowance, and as many more in another."""
-_GZIP = 31
-"""What zlib calls gzip."""
 Reply = tuple[dict[str, Any], bytes]
 
 
@@ -109,19 +107,9 @@ def _pixels(data: bytes, limits: Limits, _: dict[str, Any]) -> Reply:
 def _values(data: bytes, limits: Limits, header: dict[str, Any]) -> Reply:
     values = decode_values(data, limits)
     body = values.pixels.astype("<u2", copy=False).tobytes()
-    if header["gzip"]:
-        body = _compressed(body)
+    if header["coding"]:
+        body = compress(body, header["coding"])
     return values.facts() | {"acquisition": values.acquisition.facts()}, body
-
-
-def _compressed(body: bytes) -> bytes:
-    """Compress by gzip: by libdeflate, which takes a third of zlib's time, where imagecodecs has it."""
-    try:
-        from imagecodecs import gzip_encode
-
-        return bytes(gzip_encode(body, level=1))
-    except ImportError:
-        return zlib.compress(body, 1, _GZIP)
 
 
 def _overlay(data: bytes, limits: Limits, header: dict[str, Any]) -> Reply:

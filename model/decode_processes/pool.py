@@ -90,14 +90,16 @@ class Decoders:
             tuple(reply["left_out"]),
         )
 
-    def values(self, data: bytes, client: str, gzip: bool) -> Answer:
+    def values(self, data: bytes, client: str, coding: str | None = None) -> Answer:
         """Decode a file as model.decode.image.decode_values does: its facts, and its pixels little-endian.
 
-        With `gzip` the pixels come compressed.
+        With a `coding` (see model.decode_processes.coding) the pixels come compressed.
         """
         # What does not compress grows by less than a thousandth.
-        reply, body = self._ask({"task": "values", "gzip": gzip}, data, client, 3 * self._bounds.max_pixels)
-        if not gzip and len(body) != 2 * reply["rows"] * reply["columns"]:
+        reply, body = self._ask(
+            {"task": "values", "coding": coding}, data, client, 3 * self._bounds.max_pixels
+        )
+        if not coding and len(body) != 2 * reply["rows"] * reply["columns"]:
             raise _exceeded()
         return reply, body
 
