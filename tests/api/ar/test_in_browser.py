@@ -23,6 +23,8 @@ pytestmark = needs_npm("three")
 SIDE = 800
 SPAN = 0.08
 """Metres from edge to edge of the picture: each of its pixels is a tenth of a millimetre."""
+STARTED_WITHIN = 60_000
+"""Milliseconds in which three.js is loaded and WebGL started, on the CPU of a busy machine."""
 TYPES = {"html": "text/html", "js": "text/javascript", "glb": "model/gltf-binary"}
 Draw = Callable[..., tuple[dict[str, Any], np.ndarray]]
 
@@ -42,7 +44,7 @@ def draw(browser: "Browser") -> Iterator[Draw]:
     with watched_page(browser, "http://scene.test", viewport={"width": SIDE, "height": SIDE}) as page:
         page.route("http://scene.test/**", answer)
         page.goto("/")
-        page.wait_for_function("() => Boolean(window.draw)")
+        page.wait_for_function("() => Boolean(window.draw)", timeout=STARTED_WITHIN)
 
         def drawn(data: bytes, **options: Any) -> tuple[dict[str, Any], np.ndarray]:
             nonlocal glb
