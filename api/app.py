@@ -141,7 +141,7 @@ def create_app(settings: Settings, given: Collaborators) -> Flask:
     app.register_blueprint(model_routes(ledger.objects))
     compatibility = stores.compatibility()
     app.register_blueprint(health_routes(ledger, compatibility))
-    app.register_blueprint(metrics_routes(ledger, receivers, bool(settings.metrics_clients)))
+    app.register_blueprint(metrics_routes(ledger, receivers, roll_outs, bool(settings.metrics_clients)))
     app.register_blueprint(problem_routes())
     app.register_blueprint(client_reading_routes(readings, settings))
     app.register_blueprint(consent_routes(readings))

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from model.bundle import CARD, Bundle
+from model.bundle import CARD, Bundle, read_metrics
 
+_TENTHS = 10
 _MEANINGS = {
     "low": (
         "Below this probability the finding is `no_fracture`. The threshold was fixed for a sensitivity of "
@@ -40,8 +41,26 @@ def describe_bundle(bundle: Bundle) -> dict[str, Any]:
             for name, meaning in _MEANINGS.items()
         ],
         "auc": measured.get("auc"),
+        "reference": _reference(bundle),
         "data": described.data,
         "licence": described.licence,
         "intended_use": "A reading aid for research, not a diagnosis. It is not cleared as a medical device.",
         "card": (bundle.folder / CARD).read_text(encoding="utf-8"),
+    }
+
+
+def _reference(bundle: Bundle) -> dict[str, Any] | None:
+    """Count the answers on the test part by tenths of the probability; None where that was not measured."""
+    measured = read_metrics(bundle)
+    bins, test = measured.get("reliability"), measured.get("test", {})
+    if not bins or "indeterminate" not in test:
+        return None
+    probabilities = [0] * _TENTHS
+    for one in bins:
+        # The mean of a bin lies in it.
+        probabilities[min(int(one["said"] * _TENTHS), _TENTHS - 1)] = one["n"]
+    return {
+        "n": sum(probabilities),
+        "probabilities": probabilities,
+        "indeterminate": test["indeterminate"]["value"],
     }

@@ -21,7 +21,7 @@ STOP_ORDER = (("prometheus",), ("alertmanager",))
 
 _FILES = ("prometheus.yml", "alertmanager.yml", "rules/osteo.yml")
 _API, _ALERTMANAGER, _ALERTS = "127.0.0.1:8000", "127.0.0.1:9093", "http://127.0.0.1:9095"
-_WORKERS = {"inference": "127.0.0.1:8101", "delivery": "127.0.0.1:8102", "sweeper": "127.0.0.1:8103"}
+_WORKERS = {"inference": "127.0.0.1:8111", "delivery": "127.0.0.1:8102", "sweeper": "127.0.0.1:8103"}
 """The addresses in these files that a stack's own take the place of."""
 
 

@@ -34,7 +34,7 @@ NO_SECRETS = {"AWS_ACCESS_KEY_ID", "OSTEO_KEY_SECONDS"}
 OPTIONAL = {"OSTEO_SMTP_URL", "OSTEO_OIDC_CLIENT_SECRET"}
 """Secrets without which the service runs."""
 every_service = pytest.mark.parametrize("name", SERVICES)
-RUNNING = [name for name, service in SERVICES.items() if "profiles" not in service]
+RUNNING = [name for name, service in SERVICES.items() if service.get("profiles") != ["setup"]]
 """All but the step that makes the bucket."""
 ROLES = ("api", "inference", "delivery", "sweeper")
 S3_ACCOUNT = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
@@ -50,11 +50,23 @@ def roles() -> set[str]:
 
 def test_every_part_of_the_service_is_there() -> None:
     assert set(SERVICES) >= {"api", "flower", "redis", "seaweedfs"}
-    assert roles() == set(QUEUES_OF_ROLE)
+    assert roles() == {*QUEUES_OF_ROLE, "shadow"}
+
+
+def test_a_shadow_is_inference_with_another_command_and_starts_when_asked() -> None:
+    shadow, inference = SERVICES["shadow"], SERVICES["inference"]
+    its_own = {"profiles", "command", "healthcheck", "cpu_shares"}
+    assert {key: value for key, value in shadow.items() if key not in its_own} == {
+        key: value for key, value in inference.items() if key not in its_own
+    }
+    assert shadow["profiles"] == ["shadow"]
+    # Docker's least: the kernel's lowest priority counts among the processes of one container alone.
+    assert shadow["cpu_shares"] == 2
+    assert all("cpu_shares" not in service for name, service in SERVICES.items() if name != "shadow")
 
 
 def test_every_queue_that_code_routes_to_is_consumed_by_a_service() -> None:
-    consumed = {name for role in roles() for name in QUEUES_OF_ROLE[role]}
+    consumed = {name for role in roles() for name in QUEUES_OF_ROLE.get(role, ())}
     assert consumed == ROUTED_TO
     assert set(queue.QUEUE_OF_PRIORITY.values()) <= ROUTED_TO
 
@@ -64,7 +76,7 @@ def test_every_setting_that_a_service_is_given_exists(name: str) -> None:
     assert set(SERVICES[name].get("environment", {})) <= {*settings.NAMES, *KNOWN_ELSEWHERE}
 
 
-@pytest.mark.parametrize("name", ROLES)
+@pytest.mark.parametrize("name", [*ROLES, "shadow"])
 def test_every_role_is_given_every_setting_that_is_no_secret(name: str) -> None:
     given = SERVICES[name]["environment"]
     secret = {"OSTEO_SIGNING_KEY", *OPTIONAL}
@@ -77,6 +89,7 @@ def test_every_service_has_the_secrets_that_it_needs_and_no_others() -> None:
     needed = {
         "api": {*S3_ACCOUNT, "REDIS_URL", "OSTEO_SIGNING_KEY", "OSTEO_OIDC_CLIENT_SECRET"},
         "inference": {*S3_ACCOUNT, "REDIS_URL"},
+        "shadow": {*S3_ACCOUNT, "REDIS_URL"},
         "delivery": {*S3_ACCOUNT, "REDIS_URL", "OSTEO_SIGNING_KEY", "OSTEO_SMTP_URL"},
         "sweeper": {*S3_ACCOUNT, "REDIS_URL"},
         "flower": {"CELERY_BROKER_URL", "FLOWER_BASIC_AUTH"},
@@ -169,7 +182,10 @@ def test_only_the_inference_image_holds_the_bundle_and_tensorflow() -> None:
     assert "COPY model model" not in light
     assert "tensorflow==" in (ROOT / "deploy/inference.lock").read_text()
     assert "tensorflow==" not in (ROOT / "deploy/light.lock").read_text()
-    assert {name for name in OURS if OURS[name]["build"]["target"] == "inference"} == {"inference"}
+    assert {name for name in OURS if OURS[name]["build"]["target"] == "inference"} == {
+        "inference",
+        "shadow",
+    }
 
 
 @every_service

@@ -107,7 +107,7 @@ def test_every_setting_is_known_and_every_secret_required(name: str):
         }:
             assert re.search(r"\$\{[A-Z0-9_]+:\?[^}]+\}", value), f"{variable} must be required"
     # With what those of the other file have, role by role.
-    extra = {"NNPA_DEVICES"} if name == "inference" else set()
+    extra = {"NNPA_DEVICES"} if name in ("inference", "shadow") else set()
     assert set(environment) == set(test_compose.SERVICES[name].get("environment", {})) | extra
 
 

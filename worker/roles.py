@@ -56,7 +56,7 @@ def run_inference(settings: Settings) -> None:
     stores = Stores.connect(settings, may_delete=False)
     loader = Loader(Bundles(stores.objects), settings)
     own = loader.load_own(settings.bundle)
-    metrics.begin()
+    metrics.begin(own.digest)
     ledger = stores.ledger
     heartbeat = Heartbeat(ledger.view.heartbeats, "inference")
     models = Models(

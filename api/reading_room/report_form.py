@@ -37,7 +37,13 @@ _AUDITED = {
 }
 _LEAVES = ("release", "return")
 """The acts after which the worklist is shown, except in a frame."""
-_FIELDS = {"`finding`": "finding", "site": "sites", "`text`": "text", "`reason`": "reason"}
+_FIELDS = {
+    "`finding`": "finding",
+    "site": "sites",
+    "measurement": "measurements",
+    "`text`": "text",
+    "`reason`": "reason",
+}
 """What a report's problem speaks of, and the field of the form that it is shown beside."""
 
 

@@ -10,20 +10,29 @@ from werkzeug.datastructures import MultiDict
 
 from api.http.problem import Problem
 from api.http.problem_kinds import Slug
+from api.openapi.json_body import loads
+from jobs.reading.measurement import checked_measurement, text_of
 from jobs.reading.reading import Reading
 from jobs.reading.report import FINDINGS, MOST_ADVICE, MOST_TEXT
+from jobs.record.job import Job
 
 MOST = 1e6
 """No radiograph has a pixel as far as this."""
+_DEPTH = 4
+"""Levels of the JSON of a measurement."""
 _FORM_OF_A_PLACE = "Write x, y, width and height in pixels, such as 120, 80, 60, 40; or x, y for a point."
 
 
 @dataclass(frozen=True)
 class Typed:
-    """The fields of the form. A site is a `place`, as its numbers were typed, and a `bone`."""
+    """The fields of the form. A site is a `place`, as its numbers were typed, and a `bone`.
+
+    A measurement is one of the report, and may be wrong as long as the report is a draft.
+    """
 
     finding: str = ""
     sites: tuple[dict[str, str], ...] = ()
+    measurements: tuple[dict[str, Any], ...] = ()
     text: str = ""
     advice: str = ""
     urgent: bool = False
@@ -31,12 +40,16 @@ class Typed:
 
     @classmethod
     def of_form(cls, form: MultiDict[str, str]) -> "Typed":
-        """Read a form that was sent. Rows of sites without a place are left out."""
+        """Read a form that was sent. Rows of sites without a place are left out.
+
+        Raises Problem 422 for a measurement that is no JSON.
+        """
         rows = zip(form.getlist("place"), form.getlist("bone"), strict=False)
         sites = tuple({"place": place.strip(), "bone": bone.strip()} for place, bone in rows if place.strip())
         return cls(
             finding=form.get("finding", ""),
             sites=sites,
+            measurements=tuple(_measurement(text) for text in form.getlist("measurement")),
             # A browser sends each line break as two characters, and counts it as one.
             text=form.get("text", "").replace("\r\n", "\n"),
             advice=form.get("advice", "").replace("\r\n", "\n"),
@@ -53,11 +66,14 @@ class Typed:
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> "Typed":
         """Return the form of a draft or a report. Another program's draft may hold anything."""
-        sites = record.get("sites") or []
+        sites, measurements = record.get("sites") or [], record.get("measurements")
         return cls(
             finding=_words(record.get("finding")),
             sites=tuple(_row(site) for site in sites if isinstance(site, dict))
             if isinstance(sites, list | tuple)
+            else (),
+            measurements=tuple(one for one in measurements if isinstance(one, dict))
+            if isinstance(measurements, list)
             else (),
             text=_words(record.get("text")),
             advice=_words(record.get("advice")),
@@ -67,7 +83,10 @@ class Typed:
 
     def draft(self) -> dict[str, Any]:
         """Return it as a draft, which keeps what is typed wrongly, too."""
-        return asdict(self) | {"sites": [dict(site) for site in self.sites]}
+        return asdict(self) | {
+            "sites": [dict(site) for site in self.sites],
+            "measurements": [dict(one) for one in self.measurements],
+        }
 
     def report(self) -> dict[str, Any]:
         """Return it as a report. Raises Problem 422, whose `field` is the field to correct."""
@@ -86,10 +105,22 @@ class Typed:
         return {
             "finding": self.finding,
             "sites": sites,
+            "measurements": list(self.measurements),
             "text": self.text,
             "advice": self.advice,
             "urgent": self.urgent,
         }
+
+    def shown_measurements(self, job: Job) -> list[tuple[str, str]]:
+        """Return each measurement as the form sends it, and as a person reads it."""
+
+        def said(measurement: dict[str, Any]) -> str:
+            try:
+                return text_of(checked_measurement(measurement, job.image, job.acquisition))
+            except (TypeError, ValueError):
+                return "Not valid: leave it out"
+
+        return [(json.dumps(one), said(one)) for one in self.measurements]
 
 
 def draft_tag(reading: Reading) -> str:
@@ -106,6 +137,17 @@ def invalid(field: str, detail: str) -> Problem:
 def _words(given: Any) -> str:
     """Return a value of a draft, which may have any type, as text that a page can show."""
     return str(given or "").encode(errors="replace").decode()
+
+
+def _measurement(text: str) -> dict[str, Any]:
+    """Read a measurement, which the viewer has written. Raises Problem 422."""
+    try:
+        read = loads(text, _DEPTH)
+    except ValueError:
+        read = None
+    if not isinstance(read, dict):
+        raise invalid("measurements", "A measurement is no JSON object. Measure anew.")
+    return read
 
 
 def _row(site: dict[str, Any]) -> dict[str, str]:

@@ -20,7 +20,7 @@ from api.reading_room.worklist import worklist_page
 from jobs.reading.reader import Reader
 from jobs.record.job import Job
 
-_FIELDS = ("read", "priority", "reference", "question")
+_FIELDS = ("read", "priority", "reference", "question", "training_use", "consent_reference")
 
 
 def add_upload(pages: Blueprint, parts: Room) -> None:
@@ -59,6 +59,9 @@ def _given(request: Request, parts: Room) -> tuple[list[FileStorage], dict[str, 
         raise too_large(parts.intake.settings.max_bytes) from error
     if not files:
         raise Problem(Slug.MALFORMED, "No file was chosen. Choose one or more radiographs, and send them.")
+    if "consent_reference" in fields and "training_use" not in fields:
+        detail = "A consent is named, and models may not learn. Tick that they may, or leave the consent out."
+        raise Problem(Slug.MALFORMED, detail)
     return files, fields
 
 

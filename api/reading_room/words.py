@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from jobs.reading.measurement import text_of
 from jobs.record.job import Job
 
 FINDINGS = {
@@ -49,6 +50,7 @@ RETURNS = {
     "wrong_side": "It shows the wrong side",
     "other_view": "Another view is needed",
 }
+measured = text_of
 _UNITS = ((86_400, "day"), (3600, "h"), (60, "min"))
 _VIEWS = {"LL": "left lateral", "RL": "right lateral"}
 _SIDES = {"L": "left", "R": "right", "B": "both sides"}

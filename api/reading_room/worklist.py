@@ -134,6 +134,7 @@ def _radiographs(parts: Room, found: list[Reading]) -> dict[str, Any]:
         ],
         "more": more,
         "first": cursor is None,
+        "training": parts.actions.policies.of(g.reader.client).training,
         "at": now(),
     }
 

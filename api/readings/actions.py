@@ -113,14 +113,16 @@ class ReadingActions(ReadingAccess):
     def commit(self, reading: Reading, reader: Reader, given: dict[str, Any]) -> Reading:
         """Commit the reader's first finding. The model's answer is shown from then on."""
         own, job = self._own(reading, reader), self.job_of(reading)
-        finding, sites = _valid(lambda: checked_finding(given, job.image))
+        found = _valid(lambda: checked_finding(given, job.image, job.acquisition))
         # A reader with a client may have sent the same radiograph for it, and read that answer.
         told = own.tells_answer or reader.client is not None or self.knows_answer(own.job, reader)
         blind = own.mode is Mode.BLIND and not told
-        differs = _differs(finding, sites, job, None)
+        differs = _differs(found["finding"], found["sites"], job, None)
         return self._change(
             own,
-            lambda present: present.committed_with(finding, sites, blind, differs, now()),
+            lambda present: present.committed_with(
+                found["finding"], found["sites"], blind, differs, now(), found.get("measurements", ())
+            ),
             reader,
             told=False,
         )
@@ -133,7 +135,7 @@ class ReadingActions(ReadingAccess):
         Opens an arbitration where the reader's `grade` of the model's answer calls for one.
         """
         own, job = self._own(reading, reader), self.job_of(reading)
-        report = _valid(lambda: checked_report(given, job.image))
+        report = _valid(lambda: checked_report(given, job.image, job.acquisition))
         if own.mode is Mode.BLIND and not own.committed:
             detail = "Commit a finding first: this reading is blind to the model's answer until then."
             raise Problem(Slug.READING_MOVED, detail)
@@ -144,7 +146,9 @@ class ReadingActions(ReadingAccess):
 
         def change(present: Reading) -> Reading:
             if not present.committed:
-                present = present.committed_with(first["finding"], first["sites"], False, differs, now())
+                present = present.committed_with(
+                    first["finding"], first["sites"], False, differs, now(), first.get("measurements", ())
+                )
             return present.signed(signed, differs, now())
 
         return self._change(own, change, reader)
@@ -158,7 +162,7 @@ class ReadingActions(ReadingAccess):
         if not reading.reports:
             raise Problem(Slug.READING_MOVED, "There is no signed report to amend.")
         job = self.job_of(reading)
-        report = _valid(lambda: checked_report(given, job.image))
+        report = _valid(lambda: checked_report(given, job.image, job.acquisition))
         if not (why := _valid(lambda: words(reason))[:500]):
             raise Problem(Slug.REPORT_INVALID, "Say with `reason` why the report is amended.")
         signed = self.signatures.sign(reading, job, reader, {**report}, code, why)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
-from jobs.reading.report import Report, Site
+from jobs.reading.report import Measurements, Report, Site
 
 _CODE = {"pattern": "^[0-9]{6}$"}
 
@@ -12,6 +12,7 @@ class Finding(TypedDict):
 
     finding: Literal["fracture", "no_fracture", "not_sure", "not_diagnostic"]
     sites: NotRequired[list[Site]]
+    measurements: NotRequired[Measurements]
 
 
 class Draft(TypedDict):

@@ -1,7 +1,8 @@
 """Writes a signed report as DICOM: a structured report (TID 1500), complete and verified by its reader.
 
 It succeeds the model's report, or the version of the report before, and is filed in the study of the source.
-It has the finding, the sites and the reader's words; the signature stays in the JSON and in FHIR.
+It has the finding, the sites, the measurements and the reader's words; the signature stays in the JSON and in
+FHIR.
 """
 
 import re
@@ -13,11 +14,12 @@ from pydicom import Dataset
 from pydicom.sr.coding import Code
 from pydicom.uid import UID, Comprehensive3DSRStorage
 
-from api.readings.wording import impression
+from api.readings.wording import MEASURED, UNITS, impression
 from api.results.dicom_report import report_uids
 from api.results.fhir import PRESENCE, SUSPECTED
 from api.results.fhir_parts import FRACTURE
 from api.results.filing import MANUFACTURER, RADIOGRAPHY, corners, fileable, sct, sites, uid
+from jobs.reading.measurement import Measurement, text_of
 from jobs.reading.reading import Reading
 from jobs.record.job import Job
 from jobs.version import VERSION
@@ -82,7 +84,7 @@ def _report(reading: Reading, job: Job, header: Dataset, system: str) -> Dataset
 
 
 def _groups(sr: Any, reading: Reading, job: Job, report: dict[str, Any], header: Dataset) -> list[Any]:
-    """Make the finding, and a region for each site."""
+    """Make the finding, a region for each site, and a group for each measurement."""
     finding, fracture = report["finding"], sct(FRACTURE)
     body = sites(sr, job.acquisition or {})
     evaluations = []
@@ -112,7 +114,31 @@ def _groups(sr: Any, reading: Reading, job: Job, report: dict[str, Any], header:
         if "bone" in site:
             group[0].ContentSequence.append(sr.TextContentItem(_COMMENT, site["bone"], "CONTAINS"))
         groups.append(group)
+    for place, measurement in enumerate(report.get("measurements", ()), start=1):
+        group = sr.MeasurementsAndQualitativeEvaluations(
+            sr.TrackingIdentifier(uid(reading.id, f"measurement-{place}"), f"measurement {place}"),
+            measurements=[_measured(sr, measurement, header)],
+            finding_sites=body,
+        )
+        # The number has no code for the plane in which it holds.
+        group[0].ContentSequence.append(sr.TextContentItem(_COMMENT, text_of(measurement), "CONTAINS"))
+        groups.append(group)
     return groups
+
+
+def _measured(sr: Any, measurement: Measurement, header: Dataset) -> Any:
+    """Make the number of a measurement, with its lines in the source."""
+    points = np.array(measurement["points"], float)
+    lines = np.split(points, 2) if measurement["kind"] == "cobb" else [points]
+    return sr.Measurement(
+        sct(MEASURED[measurement["kind"]]),
+        measurement["value"],
+        Code(measurement["unit"], "UCUM", UNITS[measurement["unit"]]),
+        referenced_coordinates=[
+            sr.CoordinatesForMeasurement("POLYLINE", line, sr.SourceImageForRegion.from_source_image(header))
+            for line in lines
+        ],
+    )
 
 
 def _graphic(site: dict[str, Any]) -> tuple[str, np.ndarray]:

@@ -7,6 +7,7 @@ from base64 import b64encode
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from api.readings.fhir_measurements import measured
 from api.readings.fhir_request import practitioner, request, task
 from api.readings.wording import FINDING, conclusion
 from api.results.fhir import CONCLUSION, PRESENCE, SUSPECTED, result_resources
@@ -102,6 +103,10 @@ def _signed(
     shared = {**observation(status, last["at"], to["source"], image), "performer": [to["reader"]]}
     sites = {f"site-{number}": site for number, site in enumerate(said["sites"], start=1)}
     places = [{"reference": address_of(reading.id, name)} for name in sites]
+    measurements = {
+        f"measurement-{number}": measured(one, shared)
+        for number, one in enumerate(said.get("measurements", ()), start=1)
+    }
     canonical_report = canonical(said)
     resources = {
         "service": {
@@ -115,7 +120,11 @@ def _signed(
             "basedOn": [to["request"]],
             "performer": [to["reader"]],
             "resultsInterpreter": [to["reader"]],
-            "result": [to["finding"], *places],
+            "result": [
+                to["finding"],
+                *places,
+                *({"reference": address_of(reading.id, name)} for name in measurements),
+            ],
             "conclusion": conclusion(said),
             **({"conclusionCode": [concept(SNOMED, *FRACTURE)]} if said["finding"] == "fracture" else {}),
             "presentedForm": [
@@ -142,6 +151,7 @@ def _signed(
             **({"bodySite": {"text": site["bone"]}} if "bone" in site else {}),
             "component": lengths(site.get("box") or site["point"], "pixels", "{pixels}"),
         }
+    resources |= measurements
     for version in reading.reports:
         resources[f"signature-{version['number']}"] = _provenance(version, to)
     return resources

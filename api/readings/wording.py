@@ -1,4 +1,4 @@
-"""Puts a signed report into sentences, for the formats that have text."""
+"""Puts a signed report into sentences and codes, for the formats that have these."""
 
 from typing import Any
 
@@ -8,6 +8,14 @@ FINDING = {
     "not_sure": "It is not certain whether there is a fracture.",
     "not_diagnostic": "The radiograph allows no answer.",
 }
+MEASURED = {
+    "length": ("410668003", "Length"),
+    "angle": ("1483009", "Angle"),
+    "cobb": ("285285000", "Cobb angle"),
+}
+"""What was measured, in SNOMED CT."""
+UNITS = {"mm": "millimeter", "deg": "degree", "{pixels}": "pixels"}
+"""The names of the units of UCUM."""
 
 
 def impression(report: dict[str, Any]) -> str:

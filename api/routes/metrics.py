@@ -7,10 +7,12 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from api.http.model_metrics import of_models
 from api.http.redis_metrics import by, of_redis
 from api.http.request_metrics import request_metrics
 from api.openapi.describe import Answer, describe
 from jobs.metrics import BuildInfo
+from jobs.models.roll_out import RollOuts
 from jobs.record.errors import TransientError
 from jobs.store.ledger import Ledger
 from jobs.store.receivers import Receivers
@@ -18,7 +20,9 @@ from jobs.store.receivers import Receivers
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def metrics_routes(ledger: Ledger, receivers: Receivers, clients: bool = False) -> Blueprint:
+def metrics_routes(
+    ledger: Ledger, receivers: Receivers, roll_outs: RollOuts, clients: bool = False
+) -> Blueprint:
     """Make the blueprint of /metrics. It leaves out the figures of a store that does not answer.
 
     It names clients only if `clients` is set.
@@ -28,7 +32,7 @@ def metrics_routes(ledger: Ledger, receivers: Receivers, clients: bool = False) 
     registry.register(BuildInfo())
     registry.register(request_metrics())
     registry.register(_Part("redis", lambda: of_redis(ledger, clients)))
-    registry.register(_Part("object-store", lambda: _of_objects(ledger, receivers)))
+    registry.register(_Part("object-store", lambda: _of_objects(ledger, receivers, roll_outs)))
 
     @routes.get("/metrics")
     @describe(
@@ -65,7 +69,7 @@ class _Part(Collector):
         yield from found
 
 
-def _of_objects(ledger: Ledger, receivers: Receivers) -> Iterator[Metric]:
+def _of_objects(ledger: Ledger, receivers: Receivers, roll_outs: RollOuts) -> Iterator[Metric]:
     failing = [bool(receiver.disabled_at) for receiver in receivers.all_failing()]
     yield by(
         "state",
@@ -81,6 +85,7 @@ def _of_objects(ledger: Ledger, receivers: Receivers) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "osteo_dead_letters", "Jobs given up, for an operator to retry", _length(ledger.dead_letter_ids())
     )
+    yield from of_models(ledger.objects, roll_outs)
 
 
 def _length(items: Iterator[object]) -> int:

@@ -31,6 +31,14 @@ class OperatingPoint(TypedDict):
     specificity: Figure | None
 
 
+class Reference(TypedDict):
+    """The answers on the test part, with which those of a service can be compared."""
+
+    n: Annotated[int, "X-rays of the test part."]
+    probabilities: Annotated[list[int], "Of these, by tenths of `probability`."]
+    indeterminate: Annotated[float | None, "The share whose finding is `indeterminate`."]
+
+
 class ServedModel(TypedDict):
     """The model that analyses new submissions."""
 
@@ -43,6 +51,7 @@ class ServedModel(TypedDict):
     preprocessing_version: int
     operating_points: list[OperatingPoint]
     auc: Figure | None
+    reference: NotRequired[Annotated[Reference | None, "null where the bundle does not carry it."]]
     data: Annotated[str, "The data that the model was trained on."]
     licence: str
     intended_use: str

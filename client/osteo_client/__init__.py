@@ -31,7 +31,7 @@ from osteo_client.errors import (
 )
 from osteo_client.job import Job, JobError, Region, Result
 from osteo_client.key import ApiKey, NewKey
-from osteo_client.reading import Reading, ReadingNotice, Report, SignedReport, Site
+from osteo_client.reading import Measurement, Reading, ReadingNotice, Report, SignedReport, Site
 from osteo_client.study import Probe, Study, Summary
 
 __all__ = [
@@ -53,6 +53,7 @@ __all__ = [
     "JobHandle",
     "KeyReused",
     "Malformed",
+    "Measurement",
     "NewKey",
     "NoSuchJob",
     "NoSuchKey",

@@ -24,12 +24,41 @@ class Site:
 
 
 @dataclass(frozen=True)
+class Measurement:
+    """What the reader has measured, between points in pixels of the submitted image."""
+
+    kind: Literal["length", "angle", "cobb"]
+    points: tuple[tuple[float, float], ...]
+    """x and y of each: two of a length, three of an angle (its corner second), four of a Cobb angle."""
+    value: float
+    unit: Literal["mm", "deg", "{pixels}"]
+    """In UCUM: `{pixels}` where there is no scale."""
+    plane: Literal["calibrated", "detector", "unstated"] | None
+    """Where a length in millimetres holds; None of an angle, and of pixels."""
+    calibrated_on: float | None
+    """Millimetres of the object by which the reader calibrated it; None without one."""
+
+    @classmethod
+    def read(cls, document: dict[str, Any]) -> Self:
+        """Read the service's JSON. Raises KeyError for what is none."""
+        return cls(
+            kind=document["kind"],
+            points=tuple((x, y) for x, y in document["points"]),
+            value=document["value"],
+            unit=document["unit"],
+            plane=document["plane"],
+            calibrated_on=document["calibration"]["mm"] if "calibration" in document else None,
+        )
+
+
+@dataclass(frozen=True)
 class Report:
     """What the reader found."""
 
     finding: ReadFinding
     """`not_diagnostic`: the radiograph allows no answer."""
     sites: tuple[Site, ...]
+    measurements: tuple[Measurement, ...]
     text: str
     urgent: bool
     advice: str
@@ -47,6 +76,7 @@ class Report:
                 )
                 for site in document["sites"]
             ),
+            measurements=tuple(Measurement.read(one) for one in document.get("measurements", ())),
             text=document["text"],
             urgent=document["urgent"],
             advice=document["advice"],

@@ -267,6 +267,15 @@ def _readings() -> Dashboard:
         )
         .with_panel(
             _lines(
+                "Share of the readings of 7 days that differ from the model, where both are sure",
+                'label_replace(osteo:readings_differing:ratio7d, "what", "differ", "", "") '
+                'or label_replace(osteo:readings_differing:least7d, "what", "at least (95 %)", "", "")',
+                "{{what}}",
+                "percentunit",
+            )
+        )
+        .with_panel(
+            _lines(
                 "Notices to readers in a day",
                 "sum by (kind, outcome) (increase(osteo_reading_notices_total[1d]))",
                 "{{kind}} {{outcome}}",
@@ -317,6 +326,15 @@ def _model() -> Dashboard:
         )
         .with_panel(
             _lines(
+                "How far the answers of 7 days are from those on the model's test part, and chance may lead",
+                'label_replace(osteo:results_from_reference:distance7d, "what", "distance", "", "") '
+                'or label_replace(osteo:results_from_reference:chance7d, "what", "chance", "", "")',
+                "{{what}}",
+                "percentunit",
+            )
+        )
+        .with_panel(
+            _lines(
                 "Warnings in the results of a day",
                 "sum by (type) (increase(osteo_warnings_total[1d]))",
                 "{{type}}",
@@ -336,6 +354,7 @@ def _model() -> Dashboard:
                 "{{kind}}",
             )
         )
+        .with_panel(_lines("Copies of jobs that wait for the shadow", "max(osteo_shadow_waiting)", "copies"))
         .with_panel(
             _lines(
                 "Workers that cannot load a model of the roll-out",

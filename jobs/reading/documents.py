@@ -5,18 +5,16 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict, cast
 
 from jobs.reading.disagreement import Disagreement
 from jobs.reading.reading import Reading
-from jobs.reading.report import Report, Site
+from jobs.reading.report import Found, Report
 from jobs.reading.states import CancelReason, Mode, ReadingState, Wish
 from jobs.record.documents import MOMENT
 from jobs.record.job import moment_text
 from jobs.record.states import Priority
 
 
-class Commitment(TypedDict):
+class Commitment(Found):
     """The finding that the reader committed first."""
 
-    finding: Literal["fracture", "no_fracture", "not_sure", "not_diagnostic"]
-    sites: list[Site]
     at: Annotated[str, MOMENT]
     reader: Annotated[str, "The id of the reader."]
     blind: Annotated[bool, "Whether the reader had seen nothing of the model's answer."]

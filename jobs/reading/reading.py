@@ -52,7 +52,7 @@ class Reading:
     """When its reader last saved a draft, or claimed it."""
     draft: dict[str, Any] | None = None
     committed: dict[str, Any] | None = None
-    """The first finding: `finding`, `sites`, `at`, `reader`, and whether it was `blind` to the answer."""
+    """The first finding: `finding`, `sites`, `measurements`, `at`, `reader`, and whether it was `blind`."""
     reports: tuple[dict[str, Any], ...] = ()
     """Every signed version: `number`, `report`, `reason`, `at`, `reader`, `reader_name`, `jws`."""
     disagreement: dict[str, Any] | None = None
@@ -97,7 +97,13 @@ class Reading:
         return replace(self, version=self.version + 1, draft=draft, touched_at=now)
 
     def committed_with(
-        self, finding: str, sites: Sequence[Any], blind: bool, disagreement: dict[str, Any], now: datetime
+        self,
+        finding: str,
+        sites: Sequence[Any],
+        blind: bool,
+        disagreement: dict[str, Any],
+        now: datetime,
+        measurements: Sequence[Any] = (),
     ) -> "Reading":
         """Return the reading with its first finding. `blind`: its reader had not seen the model's answer."""
         self._must_be_claimed()
@@ -106,6 +112,7 @@ class Reading:
         first = {
             "finding": finding,
             "sites": list(sites),
+            **({"measurements": list(measurements)} if measurements else {}),
             "at": moment_text(now),
             "reader": self.reader,
             "blind": blind,

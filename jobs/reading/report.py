@@ -4,11 +4,12 @@ import json
 import re
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
+from jobs.reading.measurement import Measurement, checked_measurement, in_pixels
 from jobs.record.job import ImageFacts
 
 FINDINGS = ("fracture", "no_fracture", "not_sure", "not_diagnostic")
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
-MOST_TEXT, MOST_ADVICE, MOST_SITES = 4000, 500, 20
+MOST_TEXT, MOST_ADVICE, MOST_SITES, MOST_MEASUREMENTS = 4000, 500, 20, 20
 MOST_DRAFT = 32 * 1024
 """In bytes of JSON."""
 
@@ -33,44 +34,63 @@ class Site(TypedDict):
     bone: NotRequired[Annotated[str, {"maxLength": 64}, "The bone, in the reader's words."]]
 
 
-class Report(TypedDict):
-    """A report. Its text goes to those who read the report, and never into a callback."""
+Measurements = Annotated[list[Measurement], {"maxItems": MOST_MEASUREMENTS}, "What the reader has measured."]
+
+
+class Found(TypedDict):
+    """What a reader has found."""
 
     finding: Annotated[
         Literal["fracture", "no_fracture", "not_sure", "not_diagnostic"],
         "`not_diagnostic`: the radiograph allows no answer.",
     ]
     sites: Annotated[list[Site], {"maxItems": MOST_SITES}, "Where the fractures lie."]
+    measurements: NotRequired[Measurements]
+
+
+class Report(Found):
+    """A report. Its text goes to those who read the report, and never into a callback."""
+
     text: Annotated[str, {"maxLength": MOST_TEXT}]
     urgent: bool
     advice: Annotated[str, {"maxLength": MOST_ADVICE}, "What to do next."]
 
 
-def checked_report(given: dict[str, Any], image: ImageFacts) -> Report:
-    """Return the report that is `given` for an image, with every member. Raises ReportInvalid."""
-    finding, sites = checked_finding(given, image)
+def checked_report(
+    given: dict[str, Any], image: ImageFacts, acquisition: dict[str, Any] | None = None
+) -> Report:
+    """Return the report that is `given` for an image, with every member. Raises ReportInvalid.
+
+    `acquisition` is what the source says of the image.
+    """
     text, advice = words(given.get("text")), words(given.get("advice"))
     if len(text) > MOST_TEXT or len(advice) > MOST_ADVICE:
         raise ReportInvalid(f"`text` takes {MOST_TEXT} characters at most, `advice` {MOST_ADVICE}")
-    return {
-        "finding": finding,  # type: ignore[typeddict-item]  # it is one of FINDINGS
-        "sites": sites,
-        "text": text,
-        "urgent": bool(given.get("urgent")),
-        "advice": advice,
-    }
+    found = checked_finding(given, image, acquisition)
+    return {**found, "text": text, "urgent": bool(given.get("urgent")), "advice": advice}
 
 
-def checked_finding(given: dict[str, Any], image: ImageFacts) -> tuple[str, list[Site]]:
-    """Return the finding and the sites that are `given` for an image. Raises ReportInvalid."""
+def checked_finding(
+    given: dict[str, Any], image: ImageFacts, acquisition: dict[str, Any] | None = None
+) -> Found:
+    """Return the finding, the sites and the measurements that are `given`, as `checked_report` does."""
     finding, sites = given.get("finding"), given.get("sites") or []
+    measurements = given.get("measurements") or []
     if finding not in FINDINGS:
         raise ReportInvalid(f"`finding` is one of {', '.join(FINDINGS)}")
     if len(sites) > MOST_SITES:
         raise ReportInvalid(f"`sites` takes {MOST_SITES} at most")
     if sites and finding not in ("fracture", "not_sure"):
         raise ReportInvalid("a report has sites where its finding is `fracture` or `not_sure`")
-    return str(finding), [_site(site, image) for site in sites]
+    if len(measurements) > MOST_MEASUREMENTS:
+        raise ReportInvalid(f"`measurements` takes {MOST_MEASUREMENTS} at most")
+    try:
+        found: Found = {"finding": finding, "sites": [_site(site, image) for site in sites]}
+        if measurements:
+            found["measurements"] = [checked_measurement(one, image, acquisition) for one in measurements]
+    except (TypeError, ValueError) as error:
+        raise ReportInvalid(str(error)) from error
+    return found
 
 
 def checked_draft(given: dict[str, Any]) -> dict[str, Any]:
@@ -109,7 +129,7 @@ def words(text: object) -> str:
 def _site(site: dict[str, Any], image: ImageFacts) -> Site:
     if ("box" in site) == ("point" in site):
         raise ReportInvalid("a site has either a `box` or a `point`")
-    numbers = [_number(number) for number in site.get("box") or site.get("point") or ()]
+    numbers = [in_pixels(number) for number in site.get("box") or site.get("point") or ()]
     if len(numbers) != (4 if "box" in site else 2):
         raise ReportInvalid("a `box` has x, y, width and height, and a `point` has x and y")
     x, y, *size = numbers
@@ -121,12 +141,3 @@ def _site(site: dict[str, Any], image: ImageFacts) -> Site:
     if bone := words(site.get("bone")):
         checked["bone"] = bone[:64]
     return checked
-
-
-def _number(number: Any) -> float | int:
-    """Return a number of pixels to three decimals, a whole one without: JSON has it in one form."""
-    try:
-        rounded = round(float(number), 3)
-    except OverflowError as error:
-        raise ReportInvalid("a site lies in the image") from error
-    return int(rounded) if rounded.is_integer() else rounded

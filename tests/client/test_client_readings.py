@@ -33,7 +33,15 @@ from worker.delivery.deliver import event_of
 
 __all__ = ["key", "osteo"]
 SITE = {"box": [10, 20, 30, 40], "bone": "Radius"}
-REPORT = {"finding": "fracture", "sites": [SITE], "text": "Bruch.\nDistal.", "urgent": True, "advice": ""}
+LENGTH = {"kind": "length", "points": [[1, 2], [4, 6]], "calibration": {"mm": 10, "ends": [[0, 0], [20, 0]]}}
+REPORT = {
+    "finding": "fracture",
+    "sites": [SITE],
+    "measurements": [LENGTH],
+    "text": "Bruch.\nDistal.",
+    "urgent": True,
+    "advice": "",
+}
 IMAGE = hashlib.sha256(PNG).hexdigest()
 
 
@@ -105,6 +113,9 @@ def test_a_submission_asks_for_a_reading_that_is_signed(mine: Any, reader: Reade
     signing.join()
     assert (done.state, done.reader_name, done.report.finding) == ("signed", "Dr. Ada", "fracture")
     assert (done.report.sites[0].box, done.report.sites[0].bone) == ((10, 20, 30, 40), "Radius")
+    (length,) = done.report.measurements
+    assert (length.kind, length.points, length.value) == ("length", ((1, 2), (4, 6)), 2.5)
+    assert (length.unit, length.plane, length.calibrated_on) == ("mm", "calibrated", 10)
     assert mine.reading(done.id) == done
 
 

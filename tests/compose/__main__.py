@@ -26,7 +26,7 @@ from tests.compose.sandbox import CGROUPS, NEEDS, ROOT, SERVICES, Service
 SECONDS = 240
 ROLES = ("API", "INFERENCE", "DELIVERY", "SWEEPER", "SETUP")
 STORES = {"redis": 6379, "seaweedfs": 8333}
-ORDER = ("api", "proxy", "inference", "delivery", "sweeper", "flower")
+ORDER = ("api", "proxy", "inference", "shadow", "delivery", "sweeper", "flower")
 WEED = """#!/opt/venv/bin/python
 import json, os
 with open("/tmp/s3.json") as file:

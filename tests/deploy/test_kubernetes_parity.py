@@ -31,6 +31,7 @@ SECRET_OF = {
     "FLOWER_BASIC_AUTH": "flower",
 }
 MADE = {"small": "overlays/small", "base": "base", "keda": "overlays/keda", "s390x": "overlays/s390x"}
+ANALYSE = ("inference", "shadow")
 every_service = pytest.mark.parametrize("name", SERVICES)
 
 
@@ -49,8 +50,18 @@ def test_every_service_is_there_and_the_stores_in_dev_alone():
     for build_name in ("base", "overlays/s390x", "overlays/keda"):
         assert set(workloads(build(build_name))) == set(SERVICES) - STORES
     assert {name for name, workload in ALL.items() if workload["kind"] == "Job"} == {
-        name for name, service in SERVICES.items() if "profiles" in service
+        name for name, service in SERVICES.items() if service.get("profiles") == ["setup"]
     }
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_a_shadow_is_there_and_none_runs_before_an_overlay_says_so(name: str):
+    shadow = named(build(MADE[name]), "Deployment", "shadow")
+    assert shadow["spec"]["replicas"] == 0
+    assert shadow["spec"]["strategy"] == {"type": "Recreate"}
+    # Kubernetes' least, of which Docker's two shares are made.
+    assert container(shadow)["resources"]["requests"]["cpu"] == "2m"
+    assert SERVICES["shadow"]["cpu_shares"] == 2
 
 
 @every_service
@@ -80,7 +91,7 @@ def test_every_service_has_the_secrets_of_its_role_and_no_others(name: str):
     wanted = {variable for variable in given if SECRETS.search(variable)} - {"OSTEO_KEY_SECONDS"}
     has = secrets(ALL[name])
     assert set(has) == wanted
-    account = f"s3-{'setup' if name == 'bucket' else name}"
+    account = f"s3-{ {'bucket': 'setup', 'shadow': 'inference'}.get(name, name) }"
     for variable, (secret, key) in has.items():
         if variable.startswith("AWS_"):
             assert (secret, key) == (account, variable)
@@ -159,7 +170,7 @@ def test_every_service_is_asked_the_same_how_it_is(name: str):
         assert (port["containerPort"], probe["httpGet"]["path"]) == (int(url[1]), url[2])
     else:
         assert probe["exec"]["command"] == (["sh", "-c", *test] if kind == "CMD-SHELL" else test)
-    if name in ("inference", "delivery", "sweeper"):
+    if name in ("inference", "shadow", "delivery", "sweeper"):
         lenient = [*test, "--redis-may-be-down"]
         assert only["startupProbe"]["exec"]["command"] == only["livenessProbe"]["exec"]["command"] == lenient
         assert only["livenessProbe"]["periodSeconds"] == seconds_of(SERVICES[name]["healthcheck"]["interval"])
@@ -210,5 +221,5 @@ def test_the_overlay_for_linuxone_is_docker_compose_linuxone_yml():
         assert container(workload)["image"] == service["image"]
         before = {v["name"] for v in container(base[name]).get("env", [])}
         added = [v for v in container(workload).get("env", []) if v["name"] not in before]
-        assert added == ([{"name": "OSTEO_ENGINE", "value": "tensorflow"}] if name == "inference" else [])
+        assert added == ([{"name": "OSTEO_ENGINE", "value": "tensorflow"}] if name in ANALYSE else [])
     assert ON_LINUXONE["inference"]["environment"]["OSTEO_ENGINE"] == "tensorflow"

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.deploy.test_kubernetes_parity import bytes_of, seconds_of
 from tests.deploy.units import FOLDER, HOME, ROOT, UNITS, command, credentials, installed, needs_systemd, unit
@@ -16,8 +17,6 @@ PAGE = (ROOT / "docs/deploy.md").read_text()
 (MAKE_SECRETS,) = re.findall(r"```sh\n(\(umask 077\n mkdir -p /etc/osteo/secrets.*?)```", PAGE, re.DOTALL)
 EXPOSURE = "20"
 """Most exposure by `systemd-analyze security`, in tenths: from 0 to 100."""
-PARTS = SERVICES | {"shadow": SERVICES["inference"] | {"command": ["python", "-m", "worker", "shadow"]}}
-"""What compose runs. A shadow has what inference has, by `docker compose run` (docs/operate.md)."""
 every_unit = pytest.mark.parametrize("role", sorted(UNITS))
 
 
@@ -50,9 +49,9 @@ def given(role: str, made: Path) -> dict[str, str]:
 
 
 def test_every_role_of_compose_has_a_unit():
-    assert UNITS.keys() == OURS.keys() | {"shadow"}
+    assert UNITS.keys() == OURS.keys()
     enabled = {role for role in UNITS if unit(role).get("WantedBy") == ["osteo.target"]}
-    assert enabled == {role for role in UNITS if "profiles" not in PARTS[role]}
+    assert enabled == {role for role in UNITS if SERVICES[role].get("profiles") != ["setup"]}
 
 
 @every_unit
@@ -60,19 +59,19 @@ def test_a_unit_runs_the_command_of_compose_on_this_machine_alone(role: str):
     python, *words = command(role)[1]
     assert python == f"{HOME}/.venv/bin/python"
     (of_image,) = re.findall(r"^CMD (.*gunicorn.*)$", DOCKERFILE, re.MULTILINE)
-    wanted = PARTS[role].get("command") or json.loads(of_image)
+    wanted = SERVICES[role].get("command") or json.loads(of_image)
     module = wanted[1:] if wanted[0] == "python" else ["-m", *wanted]
     assert words == [word.replace("0.0.0.0", "127.0.0.1") for word in module]
 
 
 @every_unit
 def test_a_unit_has_the_secrets_of_its_role_and_no_others(role: str, made: Path):
-    wanted = {name for name in PARTS[role]["environment"] if SECRETS.search(name)} - {"OSTEO_KEY_SECONDS"}
+    wanted = {name for name in SERVICES[role]["environment"] if SECRETS.search(name)} - {"OSTEO_KEY_SECONDS"}
     assert set(command(role)[0]) == credentials(role).keys(), "a credential that is not read, or not there"
     assert given(role, made).keys() == wanted - OPTIONAL
     for name in wanted & OPTIONAL:
         assert FILES[name] in credentials(role)
-    settings = "OSTEO_PUBLIC_URL" in PARTS[role]["environment"]
+    settings = "OSTEO_PUBLIC_URL" in SERVICES[role]["environment"]
     assert unit(role).get("EnvironmentFile", []) == (["/etc/osteo/settings"] if settings else [])
 
 
@@ -102,7 +101,7 @@ def test_the_secrets_of_the_page_fit_each_other_and_are_new(made: Path):
 
 @every_unit
 def test_a_unit_has_the_limits_of_compose_and_the_time_to_end(role: str):
-    service, values = PARTS[role], unit(role)
+    service, values = SERVICES[role], unit(role)
     (memory,), (tasks,) = values["MemoryMax"], values["TasksMax"]
     assert bytes_of(memory.lower()) == bytes_of(service["mem_limit"])
     assert int(tasks) == service["pids_limit"]
@@ -116,7 +115,47 @@ def test_a_unit_has_the_limits_of_compose_and_the_time_to_end(role: str):
 def test_no_name_of_a_unit_is_set_again_for_all(role: str):
     """What all.conf sets, it sets over the units."""
     for name, values in unit(role).items():
-        assert len(values) == 1 or name in ("LoadCredential", "SystemCallFilter"), name
+        assert len(values) == 1 or name in ("LoadCredential", "SystemCallFilter", "Environment"), name
+
+
+def port_of(role: str, instance: str = "1") -> int:
+    """The port of the metrics of a unit; systemd puts the name of its instance in the place of %i."""
+    (line,) = (line for line in unit(role)["Environment"] if line.startswith("OSTEO_METRICS_PORT="))
+    return int(line.removeprefix("OSTEO_METRICS_PORT=").replace("%i", instance))
+
+
+def test_each_worker_and_each_instance_has_a_port_of_metrics_of_its_own():
+    ports = [port_of("inference", str(number)) for number in range(1, 10)]
+    ports += [port_of(role) for role in ("delivery", "sweeper", "shadow")]
+    assert len(set(ports)) == 12
+    assert set(ports) <= set(range(1024, 32_768)), "outgoing connections have the others"
+    assert "%i" in UNITS["inference"].read_text()
+
+
+def test_prometheus_watches_the_units_that_are_enabled_on_each_machine():
+    watched = yaml.safe_load((ROOT / "deploy/monitoring/prometheus.yml").read_text())["scrape_configs"]
+    (workers,) = (job["static_configs"] for job in watched if job["job_name"] == "osteo-workers")
+    assert {one["labels"]["role"]: one["targets"] for one in workers} == {
+        role: [f"127.0.0.1:{port_of(role)}"] for role in ("inference", "delivery", "sweeper")
+    }
+
+
+def test_the_page_lists_the_port_of_every_worker_for_prometheus():
+    (block,) = re.findall(r"```yaml\n(.*?osteo-workers.*?)```", PAGE, re.DOTALL)
+    (job,) = yaml.safe_load(block)
+    ports = {
+        one["labels"]["role"]: [int(target.rpartition(":")[2]) for target in one["targets"]]
+        for one in job["static_configs"]
+    }
+    assert ports == {
+        "inference": [port_of("inference", "1"), port_of("inference", "2")],
+        **{role: [port_of(role)] for role in ("delivery", "sweeper", "shadow")},
+    }
+
+
+def test_a_shadow_has_what_other_units_leave_of_the_processors():
+    assert unit("shadow")["CPUWeight"] == ["1"]
+    assert all("CPUWeight" not in unit(role) for role in UNITS if role != "shadow")
 
 
 def instance(role: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 import urllib3
 
-from stack.addresses import free_ports
+from stack.addresses import free_ports, free_row
 from tests import pictures
 from tests.conftest import Servers
 from tests.deploy.booted import ROOT, SECONDS, Booted, booted
@@ -28,6 +28,8 @@ class Machine:
 
     debian: Booted
     url: str
+    tens: tuple[str, str]
+    """The ports of metrics without their last digits: of the parts, and of the instances of inference."""
 
     def submitted(self, key: str) -> dict:
         """Submit a radiograph, and return its job once it has ended."""
@@ -61,12 +63,17 @@ def machine(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Itera
     (etc / "systemd/system/osteo-.service.d/tests.conf").write_text("[Service]\nProtectHome=no\n")
     api_port, flower_port = free_ports(2)
     units = "/etc/systemd/system/osteo-*.service"
-    moved = f"sed -i 's/127.0.0.1:8000/127.0.0.1:{api_port}/; s/port=5555/port={flower_port}/' {units}\n"
+    ten = -(-free_row(29, avoiding=(api_port, flower_port)) // 10)
+    tens = str(ten), str(ten + 1)
+    moved = (
+        f"sed -i 's/127.0.0.1:8000/127.0.0.1:{api_port}/; s/port=5555/port={flower_port}/;"
+        f" s/METRICS_PORT=810/METRICS_PORT={tens[0]}/; s/METRICS_PORT=811/METRICS_PORT={tens[1]}/' {units}\n"
+    )
     with booted(folder) as debian:
         debian.run(SECRETS)
         debian.run(stores_of_the_tests(servers))
         debian.run(PARTS.replace("systemctl daemon-reload\n", f"{moved}systemctl daemon-reload\n"))
-        machine = Machine(debian, f"http://127.0.0.1:{api_port}")
+        machine = Machine(debian, f"http://127.0.0.1:{api_port}", tens)
         awaited(lambda: answers(f"{machine.url}/health/ready"))
         yield machine
 
@@ -100,6 +107,20 @@ def test_a_job_is_analysed_by_the_units(machine: Machine, key: str):
     assert machine.submitted(key)["state"] == "succeeded"
     for unit in RUNNING:
         assert machine.debian.says(f"{unit}.service", "ActiveState") == "active", unit
+
+
+def test_each_worker_serves_its_metrics_at_a_port_of_its_own(machine: Machine):
+    machine.debian.run("systemctl start osteo-inference@2 osteo-shadow")
+    parts, instances = machine.tens
+    ports = [f"{parts}{last}" for last in "234"] + [f"{instances}{last}" for last in "12"]
+
+    def analyses(port: str) -> bool:
+        url = f"http://127.0.0.1:{port}/metrics"
+        awaited(lambda: answers(url))
+        return b"osteo_batch_size_bucket" in urllib3.request("GET", url).data
+
+    assert [port for port in ports if analyses(port)] == [f"{instances}1", f"{instances}2"]
+    machine.debian.run("systemctl stop osteo-inference@2 osteo-shadow")
 
 
 def test_each_unit_runs_as_a_user_of_its_own_and_without_rights(machine: Machine):

@@ -26,13 +26,14 @@ def figures(stack: Stack, role: str) -> dict[tuple[str, ...], float]:
 def test_a_job_moves_the_histograms_of_inference_and_delivery(stack: Stack, receiver: Receiver):
     before = figures(stack, "inference"), figures(stack, "delivery")
     result = stack.settled(stack.submit(callback_url=receiver.url, priority="stat")["id"])["result"]
+    bundle = result["model"]["bundle"]
     counts = {
         ("osteo_job_queue_seconds_count", "stat"),
         ("osteo_job_analysis_seconds_count",),
         ("osteo_batch_size_count",),
         ("osteo_batch_size_bucket", "1.0"),
-        ("osteo_result_probability_count",),
-        ("osteo_results_total", result["finding"]),
+        ("osteo_result_probability_count", bundle),
+        ("osteo_results_total", bundle, result["finding"]),
         *(("osteo_warnings_total", warning["type"]) for warning in result["warnings"]),
     }
 
@@ -41,10 +42,10 @@ def test_a_job_moves_the_histograms_of_inference_and_delivery(stack: Stack, rece
         return {name: value - was[name] for name, value in after.items()}
 
     # A figure follows the record that the client reads.
-    await_that(lambda: increased("inference")["osteo_results_total", result["finding"]] == 1)
+    await_that(lambda: increased("inference")["osteo_results_total", bundle, result["finding"]] == 1)
     inference = increased("inference")
     assert {name: inference[name] for name in counts} == dict.fromkeys(counts, 1)
-    assert inference["osteo_result_probability_sum",] == pytest.approx(result["probability"])
+    assert inference["osteo_result_probability_sum", bundle] == pytest.approx(result["probability"])
     assert 0 < inference["osteo_job_analysis_seconds_sum",] < SECONDS
     assert increased("delivery")["osteo_delivery_seconds_count", "accepted"] == 1
 
@@ -53,7 +54,7 @@ def test_a_picture_that_inference_refuses_is_counted_and_is_no_result(stack: Sta
     def counts() -> list[float]:
         found = figures(stack, "inference")
         refused = found["osteo_refusals_total", "not-a-radiograph"]
-        return [refused, found["osteo_result_probability_count",]]
+        return [refused, sum(found[name] for name in found if name[0] == "osteo_result_probability_count")]
 
     refused, results = counts()
     job = stack.settled(stack.submit(pictures.encoded(pictures.colours()))["id"])

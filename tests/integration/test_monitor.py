@@ -37,6 +37,7 @@ pytestmark = pytest.mark.skipif(
 FAST = (
     (r"(scrape_interval|evaluation_interval|group_wait|group_interval): \w+", r"\1: 1s"),
     (r"\bfor: \w+", "for: 1s"),
+    (r"\binterval: \w+", "interval: 1s"),
 )
 """What differs in the configuration that is tried here. docs/operate.md tells of it."""
 PANELS = [

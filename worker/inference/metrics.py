@@ -30,10 +30,11 @@ _BATCH_SIZE = Histogram(
 _PROBABILITY = Histogram(
     "osteo_result_probability",
     "Calibrated probability of a fracture, of each result",
+    ["bundle"],
     registry=REGISTRY,
     buckets=[step / 20 for step in range(1, 21)],
 )
-_RESULTS = Counter("osteo_results", "Results", ["finding"], registry=REGISTRY)
+_RESULTS = Counter("osteo_results", "Results", ["finding", "bundle"], registry=REGISTRY)
 _WARNINGS = Counter("osteo_warnings", "Warnings in results", ["type"], registry=REGISTRY)
 _REFUSALS = refusals(REGISTRY)
 _ATTEMPTS_BROKEN = Counter(
@@ -43,11 +44,13 @@ _FINDINGS = ("fracture", "no_fracture", "indeterminate")
 _REFUSAL_TYPES = ("not-a-radiograph", "unreadable-image")
 
 
-def begin() -> None:
-    """Begin every series at 0, so that a first refusal is an increase."""
+def begin(bundle: str) -> None:
+    """Begin every series at 0, so that a first refusal is an increase; results are those of this bundle."""
+    _PROBABILITY.labels(bundle)
+    for finding in _FINDINGS:
+        _RESULTS.labels(finding, bundle)
     for metric, values in (
         (_QUEUE_SECONDS, tuple(Priority)),
-        (_RESULTS, _FINDINGS),
         (_WARNINGS, (UNUSUAL, DISPLAY, SMALL, DIM, CLIPPED, CUT_OFF)),
         (_REFUSALS, _REFUSAL_TYPES),
     ):
@@ -79,8 +82,9 @@ def count_end(job: Job) -> None:
         return
     _ANALYSIS_SECONDS.observe((job.finished_at - job.started_at).total_seconds())
     if job.result:
-        _RESULTS.labels(job.result["finding"]).inc()
-        _PROBABILITY.observe(job.result["probability"])
+        bundle = job.result["model"]["bundle"]
+        _RESULTS.labels(job.result["finding"], bundle).inc()
+        _PROBABILITY.labels(bundle).observe(job.result["probability"])
         for warning in job.result["warnings"]:
             _WARNINGS.labels(warning["type"]).inc()
     elif job.error and job.error["type"] in _REFUSAL_TYPES:

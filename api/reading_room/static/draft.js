@@ -108,10 +108,12 @@ form.elements.code?.addEventListener("keydown", event => {
   event.preventDefault();
   form.requestSubmit(form.querySelector("button.main"));
 });
-viewer.report = line => {
-  const {text} = form.elements;
-  text.value = [text.value, line].filter(Boolean).join("\n");
-  viewer.say(`In the report: ${line}`);
+viewer.report = (text, measurement) => {
+  const row = document.getElementById("measurement").content.cloneNode(true);
+  row.querySelector("input").value = JSON.stringify(measurement);
+  row.querySelector("span").textContent = text;
+  document.getElementById("measurements").append(row);
+  viewer.say(`In the report: ${text}`);
 };
 viewer.root.addEventListener("site", ({detail}) => write(detail.sites));
 sites.addEventListener("change", draw);

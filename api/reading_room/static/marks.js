@@ -42,8 +42,8 @@ export class Marks {
 
 	get sites() {
 		const {info} = this.viewer;
-		return this.#marks.filter(mark => mark.isSite && mark.whole()).map(({kind, points, site}) =>
-			({...site, ...(kind === "box" ? {box: boxOf(...points, info)} : {point: pixelOf(points[0], info)})}));
+		return this.#marks.filter(mark => mark.isSite && mark.whole()).map(({kind, ends, site}) =>
+			({...site, ...(kind === "box" ? {box: boxOf(...ends(), info)} : {point: pixelOf(ends()[0], info)})}));
 	}
 
 	/** Show these sites alone; what a site holds besides its place is kept. */
@@ -141,7 +141,9 @@ export class Marks {
 		mark.title = title;
 		mark.name = () => `${title} ${this.#marks.filter(other => other.title === title).indexOf(mark) + 1}`;
 		mark.whole = () => mark.points.length === ends.length;
-		mark.text = () => (mark.whole() ? text(...mark.points, this.viewer.info) : "");
+		// To three decimals, as the report keeps them.
+		mark.ends = () => mark.points.map(point => point.map(at => whole(at * 1000) / 1000));
+		mark.text = () => (mark.whole() ? text(...mark.ends(), this.viewer.info) : "");
 		this.viewer.part("marks").append(mark.group);
 		this.#marks.push(mark);
 		for (const point of points) this.#extend(mark, point);
@@ -195,7 +197,7 @@ export class Marks {
 		this.viewer.say(`${mark.title}: ${said}`);
 		this.viewer.queue();
 		this.#list();
-		if (mark.kind === "object") this.viewer.scale.marked(mark.points);
+		if (mark.kind === "object") this.viewer.scale.marked(mark.ends());
 		if (!mark.isSite) return;
 		this.viewer.root.dispatchEvent(new CustomEvent("site", {bubbles: true, detail: {sites: this.sites}}));
 	}
@@ -204,10 +206,12 @@ export class Marks {
 		this.viewer.part("measures").replaceChildren(...this.#marks.map(mark => {
 			const remove = button("Remove", () => this.#remove(mark));
 			remove.ariaLabel = `Remove ${mark.name()}`;
-			const text = `${mark.name()}: ${mark.text()}`;
-			const {report} = this.viewer;
-			const told = report && !mark.isSite ? [button("To the report", () => report(text))] : [];
-			return item(text, ...told, remove);
+			const {kind, isSite, title, ends} = mark;
+			const text = mark.text();
+			const {report, info: {calibration}} = this.viewer;
+			const told = report && !isSite && kind !== "object" ? [button("To the report", () =>
+				report(`${title}: ${text}`, {kind, points: ends(), calibration, value: parseFloat(text)}))] : [];
+			return item(`${mark.name()}: ${text}`, ...told, remove);
 		}));
 	}
 }

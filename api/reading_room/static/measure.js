@@ -1,15 +1,17 @@
 // Measures in a radiograph. `millimetres` alone makes lengths of pixels: for rulers, angles and regions.
+// jobs/reading/measurement.py computes the same for the report, its DICOM SR and FHIR; a test compares both.
 
 /** Where a length holds. A reader's own calibration says on what it was made. */
-const plane = ({spacing_plane, calibrated_on: mm}) => ({
-	detector: "at detector", patient: mm ? `in patient (calibrated on ${mm} mm)` : "in patient (calibrated)",
+const plane = ({spacing_plane, calibration}) => ({
+	detector: "at detector",
+	patient: calibration ? `in patient (calibrated on ${calibration.mm} mm)` : "in patient (calibrated)",
 })[spacing_plane] ?? "(plane not stated)";
 
 /** The step from `a` to `b` in millimetres, or in pixels where the source gives no spacing.
  *
  * `spacing_mm` is millimetres between rows and between columns. The server reads it from the header, with the
- * plane in which it holds: the detector shows all larger than it is, and "patient" is corrected for that. Its
- * DICOM SR and FHIR state the same spacing. No length is given without its plane.
+ * plane in which it holds: the detector shows all larger than it is, and "patient" is corrected for that. No
+ * length is given without its plane.
  */
 export function millimetres(a, b, {spacing_mm}) {
 	const [rows, columns] = spacing_mm ?? [1, 1];
@@ -19,7 +21,11 @@ export function millimetres(a, b, {spacing_mm}) {
 const written = (lengths, info) => lengths.map(length => length.toFixed(info.spacing_mm ? 1 : 0)).join(" × ")
 	+ (info.spacing_mm ? ` mm ${plane(info)}` : " px (no scale)");
 
-export const lengthText = (a, b, info) => written([Math.hypot(...millimetres(a, b, info))], info);
+export function lengthText(a, b, info) {
+	const [x, y] = millimetres(a, b, info);
+	// Of the same bits as on the server, where Math.hypot would be of others.
+	return written([Math.sqrt(x * x + y * y)], info);
+}
 
 export const sizeText = ([x, y, w, h], info) => written(millimetres([x, y], [x + w, y + h], info), info);
 

@@ -21,7 +21,7 @@ export class Scale {
 
 	/** Take these ends of the object; its size is still to be typed. */
 	marked(ends) {
-		this.form.elements.ends.value = ends.flat().map(at => at.toFixed(2));
+		this.form.elements.ends.value = ends.flat();
 	}
 
 	async #send(button) {

@@ -3,7 +3,7 @@
 // A form imports `viewers`, by element. `viewer.sites` is the marked sites, {box: [x, y, width, height]} or
 // {point: [x, y]} in pixels of the image; setting it shows others. Each change by the reader is an event "site"
 // of the element, with detail.sites. It may set `viewer.report`, which is called with the text of a measure that
-// belongs into the report. `viewer.ai.load()` asks for the answer again, once a finding is committed.
+// belongs into the report, and with the measurement as the report has it. `viewer.ai.load()` asks for the answer again, once a finding is committed.
 import {AiLayer} from "./ai.js";
 import {Geometry} from "./geometry.js";
 import {actionOf, openKeys} from "./keys.js";

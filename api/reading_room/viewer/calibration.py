@@ -7,7 +7,6 @@ jobs/<job id>/calibrations/<reader id>/, and is erased with it.
 import json
 from dataclasses import asdict, dataclass
 from hashlib import sha256
-from math import hypot
 from typing import Any, Self
 
 from flask import Blueprint, Response, g, jsonify, request
@@ -17,13 +16,12 @@ from api.http.problem_kinds import Slug
 from api.intake.body_limits import takes_form
 from api.reading_room import words
 from api.reading_room.parts import Room
+from jobs.reading.measurement import MOST_MM, calibrated_spacing, checked_calibration
+from jobs.reading.measurement import Calibration as ObjectOfScale
 from jobs.reading.reader import Reader
 from jobs.record.job import Job, moment_text, now
 from jobs.store.records import Records
 
-MOST_MM = 1000
-_SHORTEST = 5
-"""Pixels between the ends: over fewer of them the scale is a guess."""
 Point = tuple[float, float]
 
 
@@ -48,16 +46,6 @@ class Calibration:
         """Write it as it is stored."""
         return json.dumps(asdict(self)).encode()
 
-    def spacing(self, job: Job) -> list[float]:
-        """Return millimetres between rows and between columns, in the plane of the object.
-
-        The header may say that pixels are no squares; the calibration changes both sides alike.
-        """
-        rows, columns = (job.acquisition or {}).get("pixel_spacing") or (1.0, 1.0)
-        (ax, ay), (bx, by) = self.ends
-        factor = self.mm / hypot((bx - ax) * columns, (by - ay) * rows)
-        return [float(f"{side * factor:.6g}") for side in (rows, columns)]
-
     @property
     def text(self) -> str:
         """Say whose it is, and when it was made."""
@@ -74,7 +62,9 @@ def scale_of(job: Job, reader: Reader, records: Records) -> dict[str, Any]:
     if record is None:
         return {"tag": tag, "text": "", "info": {}, "ends": None}
     found = Calibration.of_json(record)
-    info = {"spacing_mm": found.spacing(job), "spacing_plane": "patient", "calibrated_on": found.mm}
+    calibration: ObjectOfScale = {"mm": found.mm, "ends": [[*end] for end in found.ends]}
+    spacing = calibrated_spacing(calibration, job.acquisition)
+    info = {"spacing_mm": spacing, "spacing_plane": "patient", "calibration": calibration}
     return {"tag": tag, "text": found.text, "info": info, "ends": found.ends}
 
 
@@ -100,17 +90,16 @@ def add_calibration(pages: Blueprint, parts: Room) -> None:
 
 def _typed(job: Job) -> Calibration:
     """Read the form. Raises Problem 400."""
-    mm, numbers = (
-        _numbers(request.form.get("mm", "").replace(",", ".")),
-        _numbers(request.form.get("ends", "")),
-    )
+    mm = _numbers(request.form.get("mm", "").replace(",", "."))
+    numbers = _numbers(request.form.get("ends", ""))
     if len(mm) != 1 or not 0 < mm[0] <= MOST_MM:
         raise _refused(f"Type the size of the object in millimetres, up to {MOST_MM}.")
-    ends = [(x, y) for x, y in zip(numbers[::2], numbers[1::2], strict=False)]
-    inside = all(0 <= x <= job.image.width and 0 <= y <= job.image.height for x, y in ends)
-    if len(numbers) != 4 or not inside or hypot(*(b - a for a, b in zip(*ends, strict=True))) < _SHORTEST:
-        raise _refused("Mark the object from edge to edge, with “Calibrate”.")
-    return Calibration(mm[0], (ends[0], ends[1]), moment_text(now()), g.reader.id, g.reader.name)
+    try:
+        checked = checked_calibration({"mm": mm[0], "ends": [numbers[:2], numbers[2:]]}, job.image)
+    except ValueError as error:
+        raise _refused("Mark the object from edge to edge, with “Calibrate”.") from error
+    (ax, ay), (bx, by) = checked["ends"]
+    return Calibration(checked["mm"], ((ax, ay), (bx, by)), moment_text(now()), g.reader.id, g.reader.name)
 
 
 def _numbers(text: str) -> list[float]:

@@ -68,6 +68,7 @@ def viewer_page(
     blind = reading is not None and reading.mode is Mode.BLIND and not reading.committed
     field = problem.extra.get("field", "form") if problem else ""
     answer = parts.answer(opened)
+    form = typed or (Typed.of_reading(reading) if reading and mine and writable else None)
     return page(
         "viewer.html",
         problem.status if problem else 200,
@@ -79,7 +80,8 @@ def viewer_page(
         mine=mine,
         working=working,
         blind=blind,
-        form=typed or (Typed.of_reading(reading) if reading and mine and writable else None),
+        form=form,
+        measurements=form.shown_measurements(opened.job) if form else [],
         kept=typed is not None,
         tag=draft_tag(reading) if reading else "",
         others=[_shown(one, opened) for one in opened.readings if one is not reading],

@@ -1,6 +1,7 @@
 """Uses the reading room as a doctor does: a real browser at a real server, from sign-in to signature."""
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -112,6 +113,8 @@ def test_a_doctor_uploads_looks_signs_blind_and_another_one_arbitrates(pages: Pa
         page.get_by_label("Read by a person").select_option("requested")
         page.get_by_label("Your reference").fill("wrist 4")
         page.get_by_label("Question to the reader").fill("Radius?")
+        page.get_by_label("Models may learn").check()
+        page.get_by_label("Reference of the consent").fill("c-118")
         page.get_by_label("Files:").set_input_files(
             [
                 {"name": "a.png", "mimeType": "image/png", "buffer": radiograph()},
@@ -126,7 +129,9 @@ def test_a_doctor_uploads_looks_signs_blind_and_another_one_arbitrates(pages: Pa
         expect(rows).to_have_count(2)
         expect(rows.nth(1)).to_contain_text("waits for the model")
         (job_id,) = doctor.api.ledger.of_client(doctor.client, None)
-        analysed(doctor.api, doctor.api.ledger.read(job_id))
+        job = doctor.api.ledger.read(job_id)
+        assert (job.training_use, job.consent_reference) == ("allowed", "c-118")
+        analysed(doctor.api, job)
         expect(rows.nth(1)).to_contain_text("analysed")
         expect(rows.nth(0)).to_contain_text("hidden until you commit")
         assert not accessibility_faults(page)
@@ -450,16 +455,37 @@ def test_a_length_by_a_readers_own_scale_reaches_the_report(pages: Pages, doctor
         expect(page.get_by_text("An object of 25 mm, marked by Dr. Ada Bone")).to_be_visible()
         page.get_by_role("button", name="Length").click()
         surface.press("Enter")
-        page.get_by_role("button", name="To the report").last.click()
-        length = "Length 1: 25.0 mm in patient (calibrated on 25 mm)"
-        expect(page.get_by_label("Text", exact=True)).to_have_value(length)
+        expect(page.get_by_role("button", name="To the report")).to_have_count(1)  # Not of the object.
+        page.get_by_role("button", name="To the report").click()
+        length = "Length: 25.0 mm in patient (calibrated on 25 mm)"
+        measurements = page.get_by_role("group", name="Measurements")
+        measurements.get_by_label(length).wait_for()
+        expect(measurements.get_by_label(length)).to_be_checked()
+        for kind in ("Angle", "Cobb"):
+            page.get_by_role("button", name=kind, exact=True).click()
+            surface.press("Enter")
+            page.get_by_role("button", name="To the report").last.click()
+        cobb = measurements.get_by_label("Cobb angle: 0.0° Cobb")
+        cobb.wait_for()
         assert not accessibility_faults(page)
+        with page.expect_event("load"):
+            page.get_by_role("button", name="Save draft").click()
+        (reading,) = Readings(doctor.api.ledger).of_job(job.id)
+        assert [one["kind"] for one in reading.draft["measurements"]] == ["length", "angle", "cobb"]
+        drawn(page)
+        cobb.uncheck()
         page.get_by_label("Not sure").check()
         page.get_by_label("One-time code").fill(doctor.codes.next())
         page.get_by_role("button", name="Sign", exact=True).click()
         expect(page.get_by_text("Signed by Dr. Ada Bone")).to_be_visible()
         (reading,) = Readings(doctor.api.ledger).of_job(job.id)
-        assert reading.reports[0]["report"]["text"] == length
+        first, second = reading.reports[0]["report"]["measurements"]
+        assert (first["kind"], first["value"], first["unit"]) == ("length", 25, "mm")
+        assert (first["plane"], first["calibration"]["mm"]) == ("calibrated", 25)
+        assert first["points"] == first["calibration"]["ends"], "both were placed in the middle"
+        assert (second["kind"], second["unit"], second["plane"]) == ("angle", "deg", None)
+        signed = page.locator("#report ul").first.get_by_role("listitem")
+        expect(signed).to_have_text([length, re.compile(r"Angle: \d+\.\d°")])
         # After the reload the object is still there, and moves by keyboard.
         drawn(page)
         expect(page.locator("[data-part=measures] li")).to_contain_text("Object 1: 25.0 mm in patient")

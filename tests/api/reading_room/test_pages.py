@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import timedelta
+from html import unescape
 from io import BytesIO
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from api.identity.key_store import Keys
 from jobs.lifecycle.deletion import delete
+from jobs.reading.policy import Policies, ReadingPolicy
 from jobs.reading.reader import Reader
 from jobs.reading.readers import Readers
 from jobs.reading.reading import Reading
@@ -19,6 +21,7 @@ from jobs.reading.states import Mode, ReadingState
 from jobs.record.ids import new_id
 from jobs.record.job import Job, now
 from jobs.store.audit import Audit
+from jobs.store.consents import Consents
 from jobs.store.ledger import Ledger
 from tests.api.reading_room.cases import RESULT, TELLING, Codes, put_job, put_reading, radiograph
 from tests.api.reading_room.conftest import OWN, Browser
@@ -181,7 +184,13 @@ def test_a_draft_is_kept_over_other_changes_and_refused_over_a_draft(ada: Person
 
 
 @pytest.mark.parametrize(
-    "draft", [{"sites": [{"box": 5}, {"point": [10**400, 1]}, 7]}, {"text": "\ud800"}, {"sites": {"a": 1}}]
+    "draft",
+    [
+        {"sites": [{"box": 5}, {"point": [10**400, 1]}, 7]},
+        {"text": "\ud800"},
+        {"sites": {"a": 1}},
+        {"measurements": [7, {}, {"kind": ["\ud800"]}]},
+    ],
 )
 def test_any_draft_of_another_program_is_shown(ada: Person, job: Job, ledger, draft: dict):
     reading = put_reading(ledger, job)
@@ -516,9 +525,9 @@ def test_a_calibration_is_its_readers_and_ends_with_the_job(ada: Person, person_
         {"ends": "nan,1,5,9"},
     ):
         calibrate(ada, 400, **wrong)
-    for ends in ("1,1,2,2", "-1,1,50,50", "1,1,9000,50", "", "1,1,50,50,60,60"):
+    for ends in ("1,1,2,2", "1,1,90,90,5", "-1,1,50,50", "1,1,9000,50", "", "1,1,50,50,60,60"):
         calibrate(ada, 400, ends=ends)
-    assert calibrate(ada, mm="12,5")["info"]["calibrated_on"] == 12.5
+    assert calibrate(ada, mm="12,5")["info"]["calibration"]["mm"] == 12.5
     stranger = person_of("Dr. Eve Other", frozenset({"chest"}), "hospital")
     refused = stranger.send(f"/read/{job.id}/calibration", JSON, mm="25", ends="1,1,90,90", known=stale)
     assert refused.status_code == 404
@@ -613,6 +622,66 @@ def test_radiographs_are_sent_from_the_page(person_of, ledger):
     assert refused.status_code == 403
     forged = clerk.browser.open("/read/jobs", "POST", JSON, data={"image": [(BytesIO(b"x"), "a")]})
     assert forged.json["type"] == "/problems/form-expired"
+
+
+def test_the_upload_asks_whether_models_may_learn_unless_that_is_forbidden(person_of, ledger):
+    Policies(ledger.records).put("hospital", ReadingPolicy(("msk",), training=False))
+    clerk, other = (person_of("Clerk", frozenset(), client) for client in ("clinic", "hospital"))
+
+    def sent(person: Person, status: int = 201, **fields: str) -> dict:
+        image = [(BytesIO(radiograph()), "a.png")]
+        answer = person.send("/read/jobs", JSON, image=image, **fields)
+        assert answer.status_code == status, answer.text
+        return answer.json
+
+    def consent(person: Person, **fields: str) -> tuple[bool, str | None]:
+        job_id = sent(person, **fields)["jobs"][0]["id"]
+        given = Consents(ledger.records).of(ledger.current(job_id))
+        return given.allowed, given.reference
+
+    assert 'name="training_use" value="allowed">' in clerk.open("/read"), "it is not ticked"
+    assert '<option value="routine" selected>' in clerk.open("/read"), "`archive` goes after all others"
+    assert consent(clerk) == (False, None)
+    assert consent(clerk, training_use="allowed") == (True, None)
+    assert consent(clerk, training_use="allowed", consent_reference="c-118") == (True, "c-118")
+    assert "Tick that they may" in sent(clerk, 400, consent_reference="c-118")["detail"]
+    page = other.open("/read")
+    assert "training_use" not in page
+    assert "consent_reference" not in page
+    assert sent(other, 422, training_use="allowed")["type"] == "/problems/training-forbidden"
+    assert consent(other) == (False, None)
+
+
+def test_measurements_in_the_form_are_kept_or_left_out_without_script(ada: Person, job: Job, ledger):
+    reading = put_reading(ledger, job, Mode.ASSISTED)
+    ada.act(reading, "claim")
+    length = {"kind": "length", "points": [[0, 0], [300, 200]], "value": 50}
+    angle = {"kind": "angle", "points": [[10, 0], [0, 0], [0, 10]]}
+
+    def form(*measurements: object, **fields: str) -> dict:
+        sent = [one if isinstance(one, str) else json.dumps(one) for one in measurements]
+        return {"tag": ada.tag(job.id), "finding": "no_fracture", "measurement": sent, **fields}
+
+    assert ada.act(reading, "draft", **form(length, angle)).status_code == 303
+    page = ada.open(f"/read/{job.id}")
+    assert "Length: 50.0 mm at detector" in page
+    assert "Angle: 90.0°" in page
+    kept = [unescape(value) for value in re.findall(r'name="measurement" value="([^"]+)" checked', page)]
+    assert [json.loads(one) for one in kept] == [length, angle]
+    for wrong in (length | {"value": 51}, {"kind": "area"}, {"points": 5}):
+        refused = ada.act(reading, "sign", JSON, **form(wrong, code="1"))
+        assert (refused.status_code, refused.json["field"]) == (422, "measurements"), refused.text
+        assert "Not valid: leave it out" in ada.open(f"/read/{job.id}")
+    for text in ("", "[", "7", "[" * 5000, '{"points": [[[[1]]]]}'):
+        assert ada.act(reading, "draft", JSON, **form(text)).json["field"] == "measurements"
+    assert ada.act(reading, "sign", **form(kept[0], code=ada.codes.next())).status_code == 303
+    (signed,) = Readings(ledger).read(reading.id).reports
+    assert signed["report"]["measurements"] == [length | {"unit": "mm", "plane": "detector"}]
+    assert "<li>Length: 50.0 mm at detector</li>" in ada.open(f"/read/{job.id}")
+    amended = form(length, angle, code=ada.codes.next(), reason="The angle, too.")
+    assert ada.act(reading, "amend", **amended).status_code == 303
+    later = Readings(ledger).read(reading.id).reports
+    assert [len(one["report"]["measurements"]) for one in later] == [1, 2]
 
 
 def test_events_tell_of_a_new_reading_and_carry_nothing_of_it(ada: Person, job: Job, ledger):

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from api.readings.signature import Signer, digest_of
+from jobs.reading.measurement import checked_measurement
 from jobs.reading.reading import Reading
 from jobs.reading.states import Mode
 from jobs.record.ids import new_id
@@ -19,6 +20,20 @@ REPORT = {
     "advice": "Cast.",
 }
 NAME = "Dr. Ada Bone"
+BALL = {"mm": 25, "ends": [[5, 5], [5, 30]]}
+ENDS = [[1, 2], [40.5, 40], [60, 3], [64, 44]]
+
+
+def with_measurements(job: Job, report: dict[str, Any] = REPORT) -> dict[str, Any]:
+    """The report with a measurement of each kind in each plane, as it is signed of the job."""
+    given: list[tuple[dict[str, Any], dict[str, Any] | None]] = [
+        ({"kind": "length", "points": ENDS[:2]}, job.acquisition),
+        ({"kind": "length", "points": ENDS[:2], "calibration": BALL}, job.acquisition),
+        ({"kind": "length", "points": ENDS[:2]}, None),
+        ({"kind": "angle", "points": ENDS[:3]}, job.acquisition),
+        ({"kind": "cobb", "points": ENDS}, job.acquisition),
+    ]
+    return report | {"measurements": [checked_measurement(one, job.image, known) for one, known in given]}
 
 
 def a_reading(job: Job, **changes: Any) -> Reading:

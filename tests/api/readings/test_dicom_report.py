@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 from pydicom import Dataset, dcmread
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
 
 from api.readings.dicom_report import signed_report
 from api.readings.wording import impression
 from api.results import dicom_report
 from api.results.filing import NotFileable
+from jobs.reading.measurement import text_of
 from jobs.reading.reading import Reading
 from tests import pictures
 from tests.api.readings import signed_readings
@@ -41,6 +44,7 @@ def of_finding(finding: str) -> Reading:
 
 KINDS = {
     "amended": AMENDED,
+    "measured": signed_readings.signed(WAITING, JOB, signed_readings.with_measurements(JOB)),
     **{name: of_finding(name) for name in ("fracture", "no_fracture", "not_sure", "not_diagnostic")},
 }
 
@@ -181,5 +185,41 @@ def test_highdicom_reads_the_report(kind: str):
     from highdicom.sr import srread
 
     report = srread(io.BytesIO(signed_report(KINDS[kind], JOB, SOURCE, SYSTEM)))
-    sites = KINDS[kind].reports[-1]["report"]["sites"]
-    assert len(report.content.get_planar_roi_measurement_groups()) == len(sites)
+    signed = KINDS[kind].reports[-1]["report"]
+    assert len(report.content.get_planar_roi_measurement_groups()) == len(signed["sites"])
+    groups = report.content.get_image_measurement_groups()[1:]
+    assert len(groups) == len(signed.get("measurements", ()))
+
+
+def test_measurements_are_numbers_with_units_and_lines_in_the_source():
+    from highdicom.sr import srread
+
+    report = srread(io.BytesIO(signed_report(KINDS["measured"], JOB, SOURCE, SYSTEM)))
+    source = dcmread(io.BytesIO(SOURCE))
+    found, lines = [], []
+    for group in report.content.get_image_measurement_groups()[1:]:
+        (number,) = group.get_measurements()
+        found.append((number.name, number.value, number.unit))
+        lines.append([[(x, y) for x, y in line.value.tolist()] for line in number.referenced_coordinates])
+        for line in number.referenced_coordinates:
+            assert line.graphic_type.value == "POLYLINE"
+            (image,) = line.ContentSequence
+            assert image.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == source.SOPInstanceUID
+    length, angle, cobb = codes.SCT.Length, codes.SCT.Angle, codes.SCT.CobbAngle
+    pixels = Code("{pixels}", "UCUM", "pixels")
+    assert found == [
+        (length, 8.6, codes.UCUM.Millimeter),
+        (length, 42.8, codes.UCUM.Millimeter),
+        (length, 55, pixels),
+        (angle, 42.2, codes.UCUM.Degree),
+        (cobb, 24.7, codes.UCUM.Degree),
+    ]
+    ends = [(x, y) for x, y in signed_readings.ENDS]
+    assert lines == [[ends[:2]], [ends[:2]], [ends[:2]], [ends[:3]], [ends[:2], ends[2:]]]
+    said = [item.TextValue for item in named(made(KINDS["measured"]), "Comment")][1:]
+    assert said == [text_of(one) for one in KINDS["measured"].reports[-1]["report"]["measurements"]]
+    assert said[:3] == [
+        "Length: 8.6 mm at detector",
+        "Length: 42.8 mm in patient (calibrated on 25 mm)",
+        "Length: 55 px (no scale)",
+    ]

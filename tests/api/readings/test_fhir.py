@@ -29,6 +29,11 @@ STATES = {
     "committed": (signed_readings.committed(WAITING), "active", "in-progress"),
     "signed": (SIGNED, "completed", "completed"),
     "amended": (signed_readings.amended(SIGNED, JOB), "completed", "completed"),
+    "measured": (
+        signed_readings.signed(WAITING, JOB, signed_readings.with_measurements(JOB)),
+        "completed",
+        "completed",
+    ),
     "returned": (
         signed_readings.claimed(WAITING).returned_for("other_view", "Lateral.", now()),
         "revoked",
@@ -105,6 +110,47 @@ def test_the_models_answer_is_preliminary_and_the_readers_final():
     assert [part["valueQuantity"]["value"] for part in box["component"]] == [10, 20, 30, 40]
     assert box["bodySite"] == {"text": "Radius"}
     assert [part["valueQuantity"]["value"] for part in point["component"]] == [55.5, 66]
+
+
+def test_each_measurement_is_an_observation_with_its_unit_and_plane():
+    bundle = made(STATES["measured"][0])
+    at = {entry["fullUrl"]: entry["resource"] for entry in bundle["entry"]}
+    report = next(one for one in of_kind(bundle, "DiagnosticReport") if one["status"] == "final")
+    found = [at[one["reference"]] for one in report["result"]][3:]
+    said = [
+        (
+            one["code"]["text"],
+            one["valueQuantity"]["value"],
+            one["valueQuantity"]["code"],
+            one["note"][0]["text"],
+        )
+        for one in found
+    ]
+    assert said == [
+        ("Length", 8.6, "mm", "Length: 8.6 mm at detector"),
+        ("Length", 42.8, "mm", "Length: 42.8 mm in patient (calibrated on 25 mm)"),
+        ("Length", 55, "{pixels}", "Length: 55 px (no scale)"),
+        ("Angle", 42.2, "deg", "Angle: 42.2°"),
+        ("Cobb angle", 24.7, "deg", "Cobb angle: 24.7° Cobb"),
+    ]
+    assert {one["code"]["coding"][0]["system"] for one in found} == {"http://snomed.info/sct"}
+    assert {one["valueQuantity"]["system"] for one in found} == {"http://unitsofmeasure.org"}
+    planes = [part.get("valueString") for one in found for part in one["component"][:1]]
+    assert planes == ["detector", "calibrated", None, None, None]
+    ends = [part["valueQuantity"]["value"] for part in found[4]["component"]]
+    assert ends == [number for end in signed_readings.ENDS for number in end]
+    ball = [part["valueQuantity"] for part in found[1]["component"][1:]]
+    assert [(one["value"], one["code"]) for one in ball][:1] == [(25, "mm")]
+    assert [one["value"] for one in ball][5:] == [5, 5, 5, 30]
+
+
+def test_an_amended_report_keeps_and_changes_measurements_by_version():
+    first = signed_readings.signed(WAITING, JOB, signed_readings.with_measurements(JOB))
+    kept = first.reports[0]["report"]["measurements"][1:3]
+    later = signed_readings.amended(first, JOB, signed_readings.REPORT | {"measurements": kept})
+    notes = [one["note"][0]["text"] for one in of_kind(made(later), "Observation") if "note" in one]
+    assert notes == ["Length: 42.8 mm in patient (calibrated on 25 mm)", "Length: 55 px (no scale)"]
+    assert len(later.reports[0]["report"]["measurements"]) == 5
 
 
 def test_an_amended_report_says_so_and_keeps_every_signature():

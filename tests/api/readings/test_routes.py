@@ -1,6 +1,7 @@
 """Readings over HTTP: request, claim, blind finding, signature, amendment, return, and who may see what."""
 
 import json
+from base64 import urlsafe_b64decode
 from datetime import timedelta
 
 import pyotp
@@ -104,6 +105,53 @@ def test_a_signed_report_is_amended_and_its_first_version_stays(api: Api, policy
     bob = Person(api, "Bob Bone")
     other = bob.ask("POST", f"{here}/amend", {"report": later, "code": bob.code(), "reason": "No."})
     assert problem_of(other)["status"] == 409
+
+
+def test_measurements_are_drafted_committed_signed_and_amended_by_version(api: Api, policy):
+    reading, ada = requested(api, analysed(api)), Person(api, "Ada Bone")
+    here = f"/v1/readings/{reading['id']}"
+    tag = ada.ask("POST", f"{here}/claim").headers["ETag"]
+    length = {"kind": "length", "points": [[1, 2], [4, 6.5]]}
+    ball = {"mm": 10, "ends": [[0, 0], [20, 0]]}
+    draft = REPORT | {"measurements": [length]}
+    saved = ada.ask("PUT", f"{here}/draft", {"draft": draft}, **{"If-Match": tag}).json()
+    assert saved["draft"] == draft
+    pixels = length | {"value": 5, "unit": "{pixels}", "plane": None}
+    scaled = length | {"calibration": ball, "value": 2.7, "unit": "mm", "plane": "calibrated"}
+    committed = ada.ask("POST", f"{here}/commit", {"finding": "no_fracture", "measurements": [length]})
+    assert committed.json()["committed"]["measurements"] == [pixels]
+    given = REPORT | {"measurements": [length, length | {"calibration": ball}]}
+    signed = ada.ask("POST", f"{here}/sign", {"report": given, "code": ada.code()}).json()
+    assert signed["report"]["measurements"] == [pixels, scaled]
+    payload = signed["reports"][0]["jws"].split(".")[1]
+    claims = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    assert claims["report_sha256"] == digest_of(REPORT | {"measurements": [pixels, scaled]})
+    assert claims["report_sha256"] != digest_of(REPORT)
+    later = {"report": signed["report"] | {"measurements": [scaled]}, "reason": "No scale."}
+    amended = ada.ask("POST", f"{here}/amend", later | {"code": ada.code()}).json()
+    versions = [one["report"]["measurements"] for one in amended["reports"]]
+    assert versions == [[pixels, scaled], [scaled]]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status"),
+    [
+        ({"value": 7}, 422),
+        ({"points": [[1, 2], [4, 1e6]]}, 422),
+        ({"points": [[1, 2]]}, 400),
+        ({"kind": "area"}, 400),
+        ({"calibration": {"mm": 0, "ends": [[0, 0], [20, 0]]}}, 400),
+    ],
+)
+def test_a_measurement_that_is_wrong_is_not_signed(api: Api, policy, wrong: dict, status: int):
+    reading, ada = requested(api, analysed(api)), Person(api, "Ada Bone")
+    here = f"/v1/readings/{reading['id']}"
+    ada.ask("POST", f"{here}/claim")
+    measurement = {"kind": "length", "points": [[1, 2], [4, 6.5]]} | wrong
+    report = {"finding": "no_fracture", "measurements": [measurement]}
+    assert problem_of(ada.ask("POST", f"{here}/commit", report))["status"] == status
+    many = {"finding": "no_fracture", "measurements": [{"kind": "length", "points": [[1, 2], [4, 6]]}] * 21}
+    assert problem_of(ada.ask("POST", f"{here}/commit", many))["status"] == 400
 
 
 def test_a_second_reader_learns_who_has_the_reading(api: Api, policy):

@@ -1,15 +1,19 @@
 """Tests the metrics, parsed by the client of Prometheus."""
 
+import time
 from datetime import timedelta
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from jobs.models.roll_out import RollOuts
 from jobs.reading.follow_up import follow_up
 from jobs.reading.policy import ReadingPolicy
 from jobs.reading.readings import Readings
 from jobs.record.job import moment_text, now
 from jobs.redis.queue import JobQueue
 from jobs.store.receivers import Receivers
+from jobs.store.served_model import publish
 from tests import pictures
 from tests.api.conftest import RESULT, Api, serving
 
@@ -94,6 +98,39 @@ def test_metrics_tell_within_which_time_stat_jobs_had_their_answers(api: Api, se
     assert more("osteo_job_answer_seconds_bucket", "30.0", "stat") == 1
     assert more("osteo_job_answer_seconds_count", "stat") == 1
     assert round(more("osteo_job_answer_seconds_sum", "stat")) == 29
+
+
+def test_metrics_tell_the_reference_of_the_model_in_service(api: Api):
+    served = {"bundle": "d" * 64, "reference": {"n": 8, "probabilities": [4, 0, 1] + 6 * [0] + [3]}}
+    served["reference"]["indeterminate"] = 0.25
+    publish(api.objects, served)
+    found = figures(api)
+    upto = {le: n for (name, *labels), n in found.items() if "reference_probability" in name for le in labels}
+    assert ("osteo_model_reference_probability_bucket", "d" * 64, "0.2") in found
+    assert {le: n for le, n in upto.items() if le != "d" * 64} == {
+        **dict.fromkeys(("0.1", "0.2"), 4),
+        **dict.fromkeys(("0.3", "0.4", "0.5", "0.6", "0.7", "0.8", "0.9"), 5),
+        **dict.fromkeys(("1.0", "+Inf"), 8),
+    }
+    assert found["osteo_model_reference_indeterminate_ratio", "d" * 64] == 0.25
+
+
+@pytest.mark.parametrize("reference", [{}, {"reference": None}])
+def test_a_model_without_a_reference_has_none_in_the_metrics(api: Api, reference: dict):
+    publish(api.objects, {"bundle": "d" * 64, **reference})
+    found = figures(api)
+    assert found["osteo_object_store_up",] == 1
+    assert not [name for name, *_ in found if "reference" in name]
+
+
+def test_metrics_tell_which_share_of_jobs_the_shadow_gets(api: Api):
+    roll_outs = RollOuts(api.records)
+    assert figures(api)["osteo_shadow_ratio",] == 0
+    roll_outs.change(lambda roll_out: roll_out.with_shadow("e" * 64, 25))
+    deadline = time.monotonic() + 30
+    while figures(api)["osteo_shadow_ratio",] != 0.25:
+        assert time.monotonic() < deadline, "the API has not read the roll-out again"
+    roll_outs.change(lambda roll_out: roll_out.with_shadow("e" * 64, 0))
 
 
 def test_what_has_not_happened_yet_is_counted_as_0(api: Api):

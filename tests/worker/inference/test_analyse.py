@@ -140,15 +140,15 @@ def test_a_radiograph_gets_its_result_and_its_place_in_the_next_queue(analysis, 
 
 def test_a_result_is_counted_with_its_warnings_and_its_times(analysis, ledger):
     series = {
-        ("osteo_results_total", "finding", "fracture"): 1,
+        ("osteo_results_total", "finding", "fracture", "bundle", "d" * 64): 1,
         ("osteo_warnings_total", "type", "clipped"): 1,
         ("osteo_job_queue_seconds_count", "priority", "routine"): 1,
         ("osteo_job_queue_seconds_sum", "priority", "routine"): pytest.approx(100, abs=10),
         ("osteo_job_queue_seconds_bucket", "le", "60.0", "priority", "routine"): 0,
         ("osteo_job_queue_seconds_bucket", "le", "300.0", "priority", "routine"): 1,
         ("osteo_job_analysis_seconds_count",): 1,
-        ("osteo_result_probability_bucket", "le", "0.9"): 0,
-        ("osteo_result_probability_bucket", "le", "0.95"): 1,
+        ("osteo_result_probability_bucket", "le", "0.9", "bundle", "d" * 64): 0,
+        ("osteo_result_probability_bucket", "le", "0.95", "bundle", "d" * 64): 1,
     }
 
     def figures() -> dict[tuple[str, ...], float]:
@@ -173,7 +173,7 @@ def test_a_refusal_and_a_broken_attempt_are_counted_apart(analysis, ledger, chan
         return {
             "not-a-radiograph": counted("osteo_refusals_total", type="not-a-radiograph"),
             "broken": counted("osteo_attempts_broken_total"),
-            "result": counted("osteo_result_probability_count"),
+            "result": counted("osteo_result_probability_count", bundle="d" * 64),
         }
 
     before = figures()

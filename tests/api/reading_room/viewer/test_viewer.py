@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from api.reading_room.static_files import body_of
+from jobs.reading.measurement import calibrated_spacing, checked_measurement, text_of
+from jobs.record.job import ImageFacts
 from tests.api.reading_room.viewer.conftest import Pages
 from tests.api.reading_room.viewer.site import ANSWER, ROOM, Site
 from tests.browser import accessibility_faults, expect
@@ -350,6 +352,47 @@ def test_a_length_names_its_unit_and_its_plane(
         assert found == text
 
 
+PLANES = {"detector": "detector", "calibrated": "patient", "unstated": None}
+"""How the viewer is told what the header says."""
+
+
+def test_viewer_and_report_measure_alike(site: Site, pages: Pages):
+    random = np.random.default_rng(5)
+    image = ImageFacts("0" * 64, 512, 640, "DICOM", 1)
+    cases, wanted = [], []
+    for n in range(600):
+        kind, ends = (("length", 2), ("angle", 3), ("cobb", 4))[n % 3]
+        points = random.uniform(0, 512, (ends, 2)).round(3).tolist()
+        if n % 2:  # Whole pixels of a quarter of a millimetre: many end in a half of what is shown.
+            points = [[float(int(x)), 7.0] for x, _ in points]
+        plane = [*PLANES, None][n % 4]
+        spacing = [0.25, 0.25] if n % 2 else random.uniform(0.05, 0.5, 2).round(4).tolist()
+        known = {"pixel_spacing": spacing, "spacing_plane": plane} if plane else None
+        info = {"spacing_mm": spacing if plane else None, "spacing_plane": PLANES.get(plane or "")}
+        given: dict[str, Any] = {"kind": kind, "points": points}
+        if n % 5 == 0 and kind == "length":
+            calibration: Any = {"mm": 12.5, "ends": [[10, 20], [60.5, 90]]}
+            given["calibration"] = calibration
+            info = {"spacing_mm": calibrated_spacing(calibration, known), "spacing_plane": "patient"}
+            info["calibration"] = calibration
+        try:
+            wanted.append(text_of(checked_measurement(given, image, known)).partition(": ")[2])
+        except ValueError:  # Two ends are one point.
+            continue
+        cases.append([kind, points, info])
+    assert len(cases) > 500
+    with pages() as page:
+        opened(page, site.put("one"))
+        texts = page.evaluate(
+            """async cases => {
+                const text = await import("/read/static/measure.js");
+                return cases.map(([kind, points, info]) => text[`${kind}Text`](...points, info));
+            }""",
+            cases,
+        )
+    assert texts == wanted
+
+
 def test_lengths_and_angles_are_drawn_by_pointer(site: Site, pages: Pages):
     with pages() as page:
         opened(page, site.put("one", spacing_mm=[0.5, 0.5], spacing_plane="patient"))
@@ -375,7 +418,7 @@ def test_an_object_is_marked_by_keyboard_and_its_ends_are_sent(site: Site, pages
     with pages() as page:
         opened(page, site.put("ball", spacing_mm=None, spacing_plane=None))
         answer = {"tag": "t2", "text": "Marked.", "ends": [[1, 1], [2, 2]]}
-        answer["info"] = {"spacing_mm": [0.5, 0.5], "spacing_plane": "patient", "calibrated_on": 25}
+        answer["info"] = {"spacing_mm": [0.5, 0.5], "spacing_plane": "patient", "calibration": {"mm": 25}}
         page.route(
             "**/calibration",
             lambda route: (sent.append(route.request.post_data), route.fulfill(json=answer)),
@@ -396,7 +439,7 @@ def test_an_object_is_marked_by_keyboard_and_its_ends_are_sent(site: Site, pages
         after = written.search(page.get_by_text(written).text_content() or "")
         assert after
         assert float(after[1]) == pytest.approx(int(before[1]) / 2, abs=0.3)
-        assert page.get_by_text("Marked.").is_visible()
+        page.get_by_text("Marked.", exact=True).wait_for()
         assert "mm=25" in sent[0]
         assert len(re.findall(r"ends=([\d.]+%2C){3}[\d.]+", sent[0])) == 1
         page.get_by_role("button", name="As the source says").click()
