@@ -6,6 +6,7 @@ from math import isfinite, radians
 from typing import Any
 
 from pydicom import Dataset
+from pydicom.multival import MultiValue
 
 _LONGEST_MM = 5_000.0
 _MOST_MAGNIFICATION = 5.0
@@ -48,7 +49,7 @@ def _number(header: Dataset, keyword: str, least: float, most: float) -> float |
 def _numbers(header: Dataset, keyword: str, least: float, most: float) -> list[float]:
     try:
         given = header.get(keyword)
-        values = [given] if isinstance(given, (int, float, str)) else given or ()
+        values = given if isinstance(given, (list, tuple, MultiValue)) else [given]
         numbers = [float(value) for value in values]
     except (TypeError, ValueError, OverflowError):
         return []
