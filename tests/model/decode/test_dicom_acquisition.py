@@ -23,7 +23,7 @@ def test_what_is_coded_is_carried():
             ImagerPixelSpacing=[0.2, 0.1],
         )
     )
-    assert found.facts() == ACQUISITION
+    assert found.facts() == ACQUISITION | {"geometry": {"detector_spacing_m": [0.0002, 0.0001]}}
 
 
 def test_what_is_no_code_is_left_out():
