@@ -112,7 +112,7 @@ class Settings:
         repr=False,
         metadata={"env": "REDIS_URL", "kind": str, "within": None},
     )
-    """The address of Redis, with a login: `redis://`, `rediss://` (TLS) or `sentinel://`."""
+    """The address of Redis, with a login: `redis://`, `sentinel://`, or by TLS `rediss://`, `sentinels://`."""
     s3_endpoint_url: str | None = _setting("S3_ENDPOINT_URL", None)
     """The S3 server; unset means AWS. Credentials come from boto3's own variables."""
     s3_bucket: str = _setting("S3_BUCKET", "osteo")

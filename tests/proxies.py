@@ -36,8 +36,8 @@ AROUND_SITES = f"pid /tmp/nginx.pid;\nevents {{{{}}}}\nhttp {{{{\naccess_log off
 
 
 def make_certificate(folder: Path, *hosts: str) -> None:
-    """Write certificate.pem, which vouches for itself, and its key.pem."""
-    names = ",".join(f"DNS:{host}" for host in hosts)
+    """Write certificate.pem, which vouches for itself, and its key.pem. Hosts are names or IPv4 addresses."""
+    names = ",".join(f"{'IP' if host[-1].isdigit() else 'DNS'}:{host}" for host in hosts)
     subprocess.run(
         [
             *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=proxy"),

@@ -2,7 +2,7 @@
 
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from queue import Empty
 from typing import Any
@@ -34,6 +34,8 @@ PAUSE = 2.0
 
 Without this pause a request would wait for the timeout of each of its commands.
 """
+_REFUSED_TO_SCRIPT = ("ACL failure in script", "The user executing the script can't")
+"""How the error of a script begins whose user may not do what the script does: of Redis 7.2, and of 7.0."""
 
 _asked_again_at: WeakKeyDictionary[Redis, float] = WeakKeyDictionary()
 
@@ -82,10 +84,11 @@ def connect(url: str) -> Redis:
     # Hundreds of threads may be woken at once: they share these connections.
     bounds = {"max_connections": CONNECTIONS, "timeout": _LONGEST_WAIT}
     if sentinels := Sentinels.of(url):
-        own = {"socket_timeout": 2, "socket_connect_timeout": 2, **sentinels.own_login}
-        known = Sentinel(sentinels.hosts, sentinel_kwargs=own)
-        options = {**given, **bounds, **sentinels.login, "db": sentinels.db}
-        redis: Redis = known.master_for(sentinels.master, connection_pool_class=_SentinelPool, **options)
+        known = Sentinel(sentinels.hosts, sentinel_kwargs={**sentinels.own_options, **sentinels.own_login})
+        options = {**given, **bounds, **sentinels.login, **sentinels.tls, "db": sentinels.db}
+        redis: Redis = known.master_for(
+            sentinels.master, connection_pool_class=_SentinelPool, ssl=bool(sentinels.tls), **options
+        )
         return redis
     return Redis(connection_pool=_Pool.from_url(url, **bounds, **given))
 
@@ -97,24 +100,44 @@ def disconnect(redis: Redis) -> None:
 
 def refusal(redis: Redis) -> str | None:
     """Return why this Redis will never accept this process; None where it answers, or may answer later."""
+    pool = redis.connection_pool
+    if isinstance(pool, _SentinelPool):
+        try:
+            pool.get_master_address()
+        except RedisError:
+            # This error does not say why a sentinel did not answer, or whether it was one that refused.
+            sentinels = pool.sentinel_manager.sentinels
+            reasons = (_refusal(one, one.sentinel_masters, "a sentinel") for one in sentinels)
+            return next(filter(None, reasons), None)
+    return _refusal(redis, redis.ping, "Redis")
+
+
+def _refusal(redis: Redis, ask: Callable[[], object], name: str) -> str | None:
     try:
-        redis.ping()
+        ask()
     except AuthenticationError as error:
-        return f"Redis refuses the user or password in REDIS_URL: {error}"
+        return f"{name} refuses the user or password in REDIS_URL: {error}"
     except NoPermissionError as error:
-        return f"Redis gives the user in REDIS_URL too few rights (docs/operate.md): {error}"
+        return f"{name} gives {_too_few_rights(redis, error)}"
     except RedisError as error:
-        return _refused_by(error)
+        return _refused_by(error, name)
     return None
 
 
-def _refused_by(error: BaseException | None) -> str | None:
+def _too_few_rights(redis: Redis, error: RedisError) -> str:
+    user = redis.connection_pool.connection_kwargs.get("username") or "default"
+    return f"the user {user!r} of REDIS_URL too few rights (docs/operate.md): {error}"
+
+
+def _refused_by(error: BaseException | None, name: str) -> str | None:
     while error:
         if isinstance(error, ssl.SSLCertVerificationError):
             return (
-                f"the certificate of Redis is not trusted ({error.verify_message}): name the CA that signed"
+                f"the certificate of {name} is not trusted ({error.verify_message}): name the CA that signed"
                 " it in REDIS_URL, `?ssl_ca_certs=FILE`, and the server by the name in its certificate"
             )
+        if isinstance(error, ssl.SSLError) and "CERTIFICATE_REQUIRED" in (error.reason or ""):
+            return f"{name} asks for a certificate: name one in REDIS_URL, `ssl_certfile` and `ssl_keyfile`"
         if isinstance(error, FileNotFoundError):
             return "a file that REDIS_URL names, such as ssl_ca_certs, is not there"
         error = error.__cause__ or error.__context__
@@ -142,4 +165,6 @@ def translated(redis: Redis) -> Iterator[None]:
             redis.connection_pool.leave_server()
         raise QueueAway("Redis is a replica, and takes no writes") from error
     except RedisError as error:
+        if isinstance(error, NoPermissionError) or str(error).startswith(_REFUSED_TO_SCRIPT):
+            raise QueueAway(f"Redis gives {_too_few_rights(redis, error)}") from error
         raise QueueAway(f"Redis answered with an error: {type(error).__name__}") from error

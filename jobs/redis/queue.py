@@ -40,9 +40,10 @@ PROBE_TASK = "probe"
 
 def celery_app(redis_url: str) -> Celery:
     """Return the Celery application, configured alike for senders and workers."""
-    broker, options = broker_of(redis_url)
+    broker, options, tls = broker_of(redis_url)
     app = Celery("osteo", broker=broker, set_as_current=False)
     app.conf.update(
+        broker_use_ssl=tls or False,
         task_queues=[Queue(name, routing_key=name) for name in (*QUEUE_OF_PRIORITY.values(), DELIVER)],
         task_default_queue=INFER_ROUTINE,
         task_create_missing_queues=False,

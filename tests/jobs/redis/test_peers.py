@@ -17,8 +17,9 @@ from threading import Thread
 
 import pytest
 from kombu.exceptions import OperationalError
-from redis import Redis
+from redis import Redis, SSLConnection
 from redis.exceptions import RedisError
+from redis.sentinel import SentinelConnectionPool
 
 from jobs.record.errors import QueueAway, QueueUnavailable
 from jobs.record.job import now
@@ -36,11 +37,12 @@ from stack.addresses import HOST, free_ports
 from stack.part import ROOT
 from stack.parts import _packaged_valkey
 from tests.conftest import SIGNING_KEY, a_job
+from tests.proxies import make_certificate
 from worker.sweeper.reconcile import reconcile
 from worker.sweeper.sweep import Sweeper, sweep
 
 PASSWORD = "a-password"  # pragma: allowlist secret
-SECONDS = 30
+SECONDS = 120
 (RIGHTS,) = re.findall(
     r"^user osteo on >PASSWORD (.+)$", (ROOT / "docs/operate.md").read_text(), re.MULTILINE
 )
@@ -200,13 +202,38 @@ def test_an_address_of_sentinels_is_read_for_redis_py_and_for_celery():
     assert read.hosts == (("a", 26379), ("b", 26380))
     login = {"username": "u", "password": "p@ss"}  # pragma: allowlist secret
     assert (read.master, read.db, read.login) == ("osteo", 2, login)
-    broker, options = broker_of(url)
+    broker, options, tls = broker_of(url)
     login = "u:p%40ss"
     assert broker.split(";") == [f"sentinel://{login}@{host}/2" for host in ("a:26379", "b:26380")]
-    assert (options["master_name"], options["sentinel_kwargs"]["password"]) == ("osteo", "s")
+    assert options["master_name"] == "osteo"
+    assert options["sentinel_kwargs"]["credential_provider"].get_credentials() == ("s",)
+    assert (tls, "ssl" in options["sentinel_kwargs"]) == ({}, False)
     assert broker_of("rediss://h:1/0")[0] == "rediss://h:1/0?ssl_cert_reqs=required"
-    with pytest.raises(ValueError, match="master=NAME"):
-        Sentinels.of("sentinel://a/0")
+    for wrong in ("sentinel://a/0", "sentinels://a/0", "sentinel://a/0?master=m&ssl_ca_certs=/ca.pem"):
+        with pytest.raises(ValueError, match="master=NAME"):
+            Sentinels.of(wrong)
+
+
+def test_an_address_with_tls_speaks_it_to_the_sentinels_and_to_redis():
+    files = {"ssl_ca_certs": "/ca.pem", "ssl_certfile": "/c.pem", "ssl_keyfile": "/k.pem"}
+    url = "sentinels://:p@a/0?master=osteo&" + "&".join(f"{name}={file}" for name, file in files.items())
+    verified = {"ssl_cert_reqs": "required", **files}
+    broker, options, tls = broker_of(url)
+    assert (broker, tls) == ("sentinel://:p@a:26379/0", verified)
+    assert options["sentinel_kwargs"].items() >= {"ssl": True, **verified}.items()
+    pool = connect(url).connection_pool
+    assert isinstance(pool, SentinelConnectionPool)
+    (sentinel,) = pool.sentinel_manager.sentinels
+    for one in (pool, sentinel.connection_pool):
+        assert issubclass(one.connection_class, SSLConnection)
+        assert one.connection_kwargs.items() >= verified.items()
+
+
+def test_a_script_that_its_user_may_not_run_names_the_user(start):
+    server = start("user narrow on >p ~* &* +@all -@dangerous")
+    view = View.connect(f"redis://narrow:p@{HOST}:{server.port}/0", 60)
+    with pytest.raises(QueueAway, match="the user 'narrow' of REDIS_URL too few rights"):
+        view.lock_version("job_1", 1, "token")
 
 
 @dataclass
@@ -220,22 +247,8 @@ class Tls:
 @pytest.fixture
 def tls(start, tmp_path: Path) -> Iterator[tuple[Tls, Server]]:
     server = start("appendonly yes", f"user osteo on >osteo-password {RIGHTS}")
-    certificate, key = tmp_path / "ca.pem", tmp_path / "key.pem"
-    made = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "1",
-        "-subj",
-        "/CN=localhost",
-        "-addext",
-    ]
-    made += ["subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run(made, check=True, capture_output=True)
+    make_certificate(tmp_path, "localhost", HOST)
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     listener = socket.create_server((HOST, 0))
