@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo up monitor monitor-check test test-long test-clients test-s390x compose-run bench chaos train-smoke lint audit lock clean
+.PHONY: help demo up monitor monitor-check test test-long test-clients test-robots test-s390x compose-run bench chaos train-smoke lint audit lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -38,6 +38,11 @@ test-long: $(LOCKED) ## What takes minutes, and of which `make test` has a cut
 
 test-clients: $(LOCKED) var/peers/installed ## Make clients of the OpenAPI document by three generators, use and lint; needs npm
 	@$(BIN)/python -m pytest tests/api/openapi/test_generated_clients.py
+
+test-robots: $(LOCKED) ## Compare rays with ROS's own camera model; needs Debian's python3-image-geometry
+	@/usr/bin/python3 -c 'import image_geometry' || { \
+		echo "This needs image_geometry. On Debian: apt-get install --no-install-recommends python3-image-geometry" >&2; exit 1; }
+	@$(BIN)/python -m pytest tests/jobs/geometry tests/jobs/targets
 
 test-s390x: $(LOCKED) ## What can differ on LinuxONE, on an emulated s390x, as root, on Debian (FULL=1: the whole network, too)
 	@exec $(BIN)/python -m tests.s390x $(if $(FULL),--full)

@@ -169,12 +169,7 @@ def export_readings(
     """
     names = Pseudonyms(settings.signing_key)
     folder = ExportFolder(path, {"key": names.of("key"), "clients": sorted(clients)})
-    bounds = Bounds(
-        settings.max_pixels,
-        settings.decode_cpu_seconds,
-        settings.decode_seconds,
-        settings.decode_megabytes,
-    )
+    bounds = Bounds(**settings.decode_bounds)
     with closing(Decoders(bounds, processes=1)) as decoders:
         policies, consents = Policies(stores.records, _TRUSTED_SECONDS), Consents(stores.records)
         export = Export(stores.ledger, policies, consents, decoders, folder, names, clients)

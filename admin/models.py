@@ -1,8 +1,8 @@
-"""Rolls models out and back: `python -m admin.models publish|list|shadow|report|canary|promote|roll-back`."""
+"""Rolls models out and back: `python -m admin.models publish|list|shadow|report|canary|promote|...`."""
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict
 from functools import partial
@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from admin.command import print_lines, settings_of_command
-from jobs.models.bundles import BundleDamaged, Bundles
+from jobs.models.bundles import DIGEST, BundleDamaged, Bundles, NoSuchBundle
 from jobs.models.gate import Limits, comparable, compare, groups, readers_findings, reasons
+from jobs.models.removal import remove_bundle
 from jobs.models.roll_out import RollOut, RollOuts
 from jobs.models.shadow_scores import ShadowScore, ShadowScores
 from jobs.reading.readings import Readings
@@ -30,7 +31,10 @@ class PromotionRefused(Exception):
 
 
 def main() -> int:
-    """Run the command. Return 1 for a closed gate and an unknown bundle, 2 for a wrong setting or value."""
+    """Run the command.
+
+    Return 1 for a closed gate, an unknown bundle and one in use, 2 for a wrong setting or value.
+    """
     arguments = _parser().parse_args()
     try:
         settings = settings_of_command()
@@ -55,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     publish = commands.add_parser("publish", help="store a bundle, so that workers can load it")
     publish.add_argument("folder", type=Path)
-    commands.add_parser("list", help="list the published bundles, and the part that each has")
+    commands.add_parser("list", help="list the published bundles, their parts, and what is not loaded")
     for name, help_ in (
         ("canary", "give a share of new jobs to a bundle, 50 percent at most; 0 ends it"),
         ("shadow", "have a bundle score a share of ended jobs; 0 ends it"),
@@ -70,6 +74,8 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser(
         "roll-back", help="end the canary; where there is none, return to what was active before"
     )
+    remove = commands.add_parser("remove", help="remove a bundle that has no part, and its scores")
+    remove.add_argument("bundle")
     return parser
 
 
@@ -82,11 +88,14 @@ def _lines(arguments: argparse.Namespace, settings: Settings, stores: Stores) ->
         yield {"bundle": digest, "name": described.name, "version": described.version}
     elif arguments.command == "list":
         yield from _listed(bundles, roll_outs.read())
+        yield from map(asdict, stores.ledger.view.model_loads.refusals())
     elif arguments.command == "roll-back":
         before, changed = roll_outs.read(), roll_outs.change(RollOut.rolled_back)
         if changed != before:
             _record(stores, "rollBackModel", changed.active)
         yield _shown(changed)
+    elif arguments.command == "remove":
+        yield _remove(arguments.bundle, roll_outs, stores)
     else:
         digest = bundles.find(arguments.bundle)
         if arguments.command == "report":
@@ -96,7 +105,9 @@ def _lines(arguments: argparse.Namespace, settings: Settings, stores: Stores) ->
             yield _shown(changed)
         else:
             change = RollOut.with_canary if arguments.command == "canary" else RollOut.with_shadow
-            changed = roll_outs.change(lambda present: change(present, digest, arguments.percent))
+            changed = roll_outs.change(
+                _of_published(digest, bundles, lambda present: change(present, digest, arguments.percent))
+            )
             act = "set" if arguments.percent else "end"
             _record(stores, f"{act}{arguments.command.capitalize()}Model", digest)
             yield _shown(changed)
@@ -108,7 +119,8 @@ def _promote(digest: str, roll_outs: RollOuts, settings: Settings, stores: Store
         # Outside the change: many scores take longer to read than a writer may hold the lock.
         if why := list(reasons(*_scored(digest, present, stores), _limits(settings))):
             raise PromotionRefused(f"{digest[:16]} does not become active", *why)
-        present = roll_outs.change(partial(_promoted, digest=digest, judged=present.active))
+        promoted = partial(_promoted, digest=digest, judged=present.active)
+        present = roll_outs.change(_of_published(digest, Bundles(stores.objects), promoted))
         if present.active == digest:
             _record(stores, "promoteModel", digest)
             return present
@@ -117,6 +129,29 @@ def _promote(digest: str, roll_outs: RollOuts, settings: Settings, stores: Store
 def _promoted(present: RollOut, digest: str, judged: str | None) -> RollOut:
     """Return it with this bundle active, or as it is where another operator changed the active one."""
     return present.promoted(digest) if present.active == judged else present
+
+
+def _of_published(
+    digest: str, bundles: Bundles, change: Callable[[RollOut], RollOut]
+) -> Callable[[RollOut], RollOut]:
+    """Make the change raise NoSuchBundle where another operator has removed the bundle meanwhile."""
+
+    def changed(present: RollOut) -> RollOut:
+        bundles.manifest(digest)
+        return change(present)
+
+    return changed
+
+
+def _remove(named: str, roll_outs: RollOuts, stores: Stores) -> Line:
+    bundles = Bundles(stores.objects)
+    # A whole digest also names what is left of a bundle without its manifest.
+    digest = named if DIGEST.fullmatch(named) else bundles.find(named)
+    files, scores = remove_bundle(digest, bundles, roll_outs, ShadowScores(stores.ledger))
+    if not files and not scores:
+        raise NoSuchBundle(f"no bundle {digest} is published")
+    _record(stores, "removeModel", digest)
+    return {"bundle": digest, "files": files, "scores": scores}
 
 
 def _report(digest: str, present: RollOut, settings: Settings, stores: Stores) -> Iterator[Line]:

@@ -55,6 +55,7 @@ from api.routes.pixels import pixel_routes
 from api.routes.problems import problem_routes
 from api.routes.studies import study_routes
 from api.routes.submit import submit_routes
+from api.routes.targets import target_routes
 from api.routes.uploads import upload_routes
 from api.routes.waiting import Waiting
 from jobs.logs import log_as_json
@@ -147,6 +148,7 @@ def create_app(settings: Settings, given: Collaborators) -> Flask:
     app.register_blueprint(consent_routes(readings))
     app.register_blueprint(reader_routes(readings, settings.public_url))
     app.register_blueprint(key_set_routes(readings.signatures))
+    app.register_blueprint(target_routes(ledger, settings.target_seconds, settings.public_url))
     pages = reading_room(people, compatibility, Push.over(settings, stores))
     add_pages(pages, Room(readings, intake, waiting, pixels, people))
     add_operator_page(pages, ledger, receivers)

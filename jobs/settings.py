@@ -129,6 +129,9 @@ class Settings:
     """A folder for fetched bundles; the workers of a machine may share it. Unset means a temporary one."""
     model_seconds: float = _setting("OSTEO_MODEL_SECONDS", 5.0, float, (0.1, 30))
     """Time after which the API and the workers look again which models are active, canary and shadow."""
+    model_load_seconds: float = _setting("OSTEO_MODEL_LOAD_SECONDS", 90.0, float, (1, _HOUR))
+    """Time in which a bundle that the roll-out names has to load; then the attempt ends, and the bundle is
+    left out for an hour."""
     shadow_jobs: int = _setting("OSTEO_SHADOW_JOBS", 200, int, (100, 1_000_000))
     """Jobs that a bundle must have scored as shadow before it may become active."""
     shadow_disagreement: float = _setting("OSTEO_SHADOW_DISAGREEMENT", 0.1, float, (0, 0.5))
@@ -190,6 +193,8 @@ class Settings:
     """Hosts that may be called over plain http, on any port and at private addresses: for development."""
     callback_seconds: float = _setting("OSTEO_CALLBACK_SECONDS", 15.0, float, (1, 300))
     """Time-out of one callback, in all."""
+    target_seconds: int = _setting("OSTEO_TARGET_SECONDS", 300, int, (1, _DAY))
+    """How long after its acquisition a picture's targets are valid for a robot."""
     smtp_url: str | None = field(
         default=None,
         repr=False,
@@ -239,6 +244,16 @@ class Settings:
     """1 adds figures of each client to the API's metrics, with its name as a label."""
     otlp_endpoint: str | None = _setting("OTEL_EXPORTER_OTLP_ENDPOINT", None, _http_url)
     """Collector that traces go to by OTLP over HTTP, such as `http://127.0.0.1:4318`; unset records none."""
+
+    @property
+    def decode_bounds(self) -> dict[str, Any]:
+        """What an image may take to decode: the values of model.decode_processes.process.Bounds."""
+        return {
+            "max_pixels": self.max_pixels,
+            "cpu_seconds": self.decode_cpu_seconds,
+            "seconds": self.decode_seconds,
+            "megabytes": self.decode_megabytes,
+        }
 
     def retention_of(self, client: str) -> int | None:
         """Return for how many seconds after their end a client's jobs are kept; None is for ever."""

@@ -38,6 +38,7 @@ ORDERS = (
         *("api.ar", "api.readings", "api.reading_room", "api.server"),
     ),
     (
+        "jobs.geometry",
         "jobs.record",
         "jobs.callbacks",
         "jobs.redis",
@@ -45,6 +46,7 @@ ORDERS = (
         "jobs.web_push",
         "jobs.reading",
         "jobs.models",
+        "jobs.targets",
         "jobs.lifecycle",
     ),
     ("worker.delivery", "worker.notices"),
@@ -60,7 +62,7 @@ ORDERS = (
     ("model.decode.headers", "model.decode", "model.decode_processes"),
 )
 """Folders in their order: a module of one may import its own folder and those before it, none behind it."""
-PURE = ("jobs.record",)
+PURE = ("jobs.record", "jobs.geometry")
 """Folders whose modules do no input or output."""
 INPUT_OR_OUTPUT = {"redis", "boto3", "botocore", "celery", "kombu", "flask", "socket", "subprocess"}
 PACKAGES = {*TOP, "osteo_client"} - {"client"}

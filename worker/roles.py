@@ -1,6 +1,7 @@
 """Runs the roles of a worker process: builds each from the settings, and consumes its queues."""
 
 import logging
+import signal
 from datetime import timedelta
 from functools import partial
 from threading import Event, Thread
@@ -48,33 +49,41 @@ def run_inference(settings: Settings) -> None:
     from worker.inference.serial_analysis import SerialAnalysis
     from worker.inference.watchdog import Watchdog
     from worker.rollout import metrics as model_metrics
+    from worker.rollout.attempts import Attempts
     from worker.rollout.loader import Loader
     from worker.rollout.models import Models
+    from worker.rollout.trial import Trial
 
     keep_heaps_small()
     serve_metrics(settings, metrics.REGISTRY, model_metrics.REGISTRY)
     stores = Stores.connect(settings, may_delete=False)
-    loader = Loader(Bundles(stores.objects), settings)
+    stopping = Event()
+    trial = Trial(settings.engine, settings.engine_cache, settings.model_load_seconds, stopping)
+    watchdog = Watchdog(settings.analysis_seconds)
+    loader = Loader(Bundles(stores.objects), settings, trial, watchdog)
     own = loader.load_own(settings.bundle)
     metrics.begin(own.digest)
     ledger = stores.ledger
     heartbeat = Heartbeat(ledger.view.heartbeats, "inference")
+    watchdog.start()
+    attempts = Attempts(loader, ledger.view.model_loads, heartbeat.name)
     models = Models(
         own=own,
-        loader=loader,
+        attempts=attempts,
         roll_outs=RollOuts(stores.records),
         batch=settings.batch,
         shadow_queue=ledger.view.shadow_queue,
-        process=heartbeat.name,
         publish=partial(publish, ledger.objects),
     )
     # Before the first job: else the worker's own bundle would answer for a moment. It also publishes what
     # `GET /v1/model` answers.
+    before = signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     models.follow()
-    watchdog = Watchdog(settings.analysis_seconds)
-    worker_ready.connect(lambda **_: watchdog.start(), weak=False)
+    signal.signal(signal.SIGTERM, before)
+    if stopping.is_set():
+        return
     worker_shutdown.connect(lambda **_: watchdog.stop(), weak=False)
-    stopping = Event()
+    worker_shutdown.connect(lambda **_: attempts.stop(), weak=False)
     worker_shutting_down.connect(lambda **_: stopping.set(), weak=False)
     Thread(
         target=models.watch_until, args=(stopping, settings.model_seconds), name="models", daemon=True
@@ -119,6 +128,7 @@ def run_delivery(settings: Settings) -> None:
         public_url=settings.public_url,
         exceptions=settings.callback_exceptions,
         seconds=settings.callback_seconds,
+        target_seconds=settings.target_seconds,
     )
     stopping = Event()
     # In a thread of its own, so that no callback waits for a mail server.

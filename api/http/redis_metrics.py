@@ -153,7 +153,7 @@ def _of_models(ledger: Ledger, counts: Mapping[str, int]) -> Iterator[Metric]:
         "role",
         "osteo_models_refused",
         "Workers that could not load a model that the roll-out names",
-        queue.refused(),
+        ledger.view.model_loads.refused(),
     )
     yield GaugeMetricFamily("osteo_shadow_waiting", "Jobs that wait for the shadow", queue.waiting())
     yield _total(

@@ -1,11 +1,11 @@
 """Describes an API key: its client, its scopes, its end, and the form in which it is stored."""
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
 from api.identity.scopes import Scope
+from jobs.record.ids import digest_of
 from jobs.record.job import moment_text
 
 
@@ -67,10 +67,3 @@ def record_of(key: Key) -> bytes:
 def object_key_of(digest: str) -> str:
     """Return the object key of the API key with this hash, or the prefix for a beginning of a hash."""
     return f"keys/{digest}"
-
-
-def digest_of(key: str) -> str:
-    """Return the SHA-256 of a key, under which it is stored."""
-    # A key has 256 random bits, so a plain hash cannot be reversed by guessing. The lookup is by hash, so its
-    # duration reveals nothing about the key.
-    return hashlib.sha256(key.encode()).hexdigest()

@@ -7,9 +7,10 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-from api.identity.key import Key, digest_of, id_of, object_key_of, read_key, record_of
+from api.identity.key import Key, id_of, object_key_of, read_key, record_of
 from api.identity.scopes import Scope
 from jobs.record.errors import NotStored, StoreUnavailable
+from jobs.record.ids import digest_of
 from jobs.record.job import moment_text, now
 from jobs.store.recent import Recent
 from jobs.store.records import Records

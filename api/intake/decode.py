@@ -27,12 +27,7 @@ class Pictures:
     @classmethod
     def of(cls, settings: Settings) -> "Pictures":
         """Make one within the bounds of the settings. No process is started yet."""
-        bounds = Bounds(
-            max_pixels=settings.max_pixels,
-            cpu_seconds=settings.decode_cpu_seconds,
-            seconds=settings.decode_seconds,
-            megabytes=settings.decode_megabytes,
-        )
+        bounds = Bounds(**settings.decode_bounds)
         decoders = Decoders(bounds, settings.decode_processes, settings.decode_wait_seconds)
         return cls(decoders, settings.max_pixels)
 

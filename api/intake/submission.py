@@ -16,10 +16,10 @@ from api.http.problem_kinds import Slug
 from api.intake.decode import Pictures
 from api.intake.fields import SubmissionFields, malformed, read_fields, single_values
 from api.openapi.schema import CLOSED
+from jobs.record.ids import digest_of
 from jobs.record.job import ImageFacts
 from jobs.record.states import Priority
 from jobs.settings import Settings
-from jobs.store.ledger_keys import digest_of_uid
 
 FORM_OVERHEAD = 64 * 1024
 """Bytes that a multipart body may have in addition to its image."""
@@ -142,7 +142,7 @@ def check_submission(
     image = ImageFacts(
         sha256=facts.sha256, width=facts.width, height=facts.height, format=facts.format, size=len(data)
     )
-    filed_under = digest_of_uid(facts.study_uid) if facts.study_uid else None
+    filed_under = digest_of(facts.study_uid) if facts.study_uid else None
     return Submission(data, image, facts.acquisition or None, filed_under=filed_under, **given)
 
 

@@ -35,7 +35,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class DescribedCallback:
-    """A request that the service sends to the client, for each of the `events`."""
+    """A request that the service sends to the client, for each of the `events`.
+
+    `address` is an expression of OpenAPI over the request that it follows from; empty where none asks for it.
+    """
 
     name: str
     address: str

@@ -103,7 +103,7 @@ def _operation(operation: Operation, scope: Scope | None, named: dict[str, Schem
         }
     given = {str(status): _answer(answer, named) for status, answer in operation.answers.items()}
     described["responses"] = dict(sorted((_problems(operation, named) | given).items()))
-    if callback := operation.callback:
+    if (callback := operation.callback) and callback.address:
         described["callbacks"] = {callback.name: {callback.address: {"post": _callback(callback, named)}}}
     return described
 
@@ -126,7 +126,8 @@ def _webhooks(callback: DescribedCallback, named: dict[str, Schema]) -> dict[str
     webhooks: dict[str, Any] = {}
     for event in callback.events:
         described = _callback(callback, named) | {"summary": f"{callback.summary}: {event}"}
-        described["requestBody"]["content"]["application/json"]["example"] = EVENT_EXAMPLES[event]
+        for content in described["requestBody"]["content"].values():
+            content["example"] = EVENT_EXAMPLES[event]
         webhooks[event] = {"post": described}
     return webhooks
 

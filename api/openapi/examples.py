@@ -7,9 +7,12 @@ from api.http.problem import ProblemDocument
 from jobs.reading.events import ReadingEvent
 from jobs.reading.states import ReadingState
 from jobs.record.documents import Event, EventDataDocument, JobDocument, JobError, Result
-from jobs.record.events import READING_EVENTS
+from jobs.record.events import READING_EVENTS, TARGETS_EVENT
 from jobs.record.states import Delivery, Priority, State
 from jobs.record.study import StudyDocument, StudyEvent
+from jobs.targets.documents import TargetsDocument
+from jobs.targets.events import TargetsEvent
+from jobs.targets.states import BlockingReason, TargetState
 
 _URL = "https://osteo.example"
 _JOB = "job_01KA3M7ZQ4X8W2N5T6R9Y0B1CD"  # pragma: allowlist secret
@@ -22,6 +25,87 @@ _RESULT: Result = {
     "operating_points": {"low": 0.05, "high": 0.41},
     "model": {"name": "osteo", "version": "1.0.0", "sha256": "9f2c" * 16},
     "image": {"sha256": "4b1d" * 16, "width": 1024, "height": 1280, "format": "PNG"},
+}
+
+
+_TARGETS: TargetsDocument = {
+    "job": _JOB,
+    "sequence": 1,
+    "state": TargetState.ADVISORY,
+    "actionable": False,
+    "blocking_reasons": [BlockingReason.NOT_REVIEWED],
+    "acquired_at": "2026-11-23T11:59:40.000000000Z",
+    "produced_at": "2026-11-23T12:00:02.250000000Z",
+    "valid_until": "2026-11-23T12:04:40.000000000Z",
+    "frames": {
+        "image": f"osteo/{_JOB}/image",
+        "detector": f"osteo/{_JOB}/detector",
+        "source": f"osteo/{_JOB}/source",
+    },
+    "camera": {
+        "fx_px": 7500.0,
+        "fy_px": 7500.0,
+        "cx_px": 512.0,
+        "cy_px": 640.0,
+        "principal_sd_px": [10.24, 12.8],
+        "source_to_detector_m": 1.05,
+        "source_to_detector_sd_m": 0.0121,
+        "spacing_m": [0.00014, 0.00014],
+        "mirrored": False,
+        "width_px": 1024,
+        "height_px": 1280,
+    },
+    "targets": [
+        {
+            "id": "target_01KA3M7ZQ4X8W2N5T6R9Y0B1CG",  # pragma: allowlist secret
+            "class": {
+                "code": "125605004",
+                "meaning": "Fracture of bone",
+                "bone": {"code": "8205005", "meaning": "Wrist region structure"},
+            },
+            "score": 0.84,
+            "state": TargetState.ADVISORY,
+            "actionable": False,
+            "blocking_reasons": [BlockingReason.NOT_REVIEWED],
+            "box_px": [412.0, 655.0, 180.0, 143.0],
+            "box_detector_m": [-0.014, 0.0021, 0.0252, 0.02002],
+            "ray": {
+                "frame_id": f"osteo/{_JOB}/source",
+                "origin_m": [0.0, 0.0, 0.0],
+                "direction": [-0.001333243, 0.011532556, 0.999932609],
+                "depth_m": [0.200013, 1.050071],
+            },
+            "point_m": None,
+            "point_from": None,
+            "residual_m": None,
+            "seen_with": None,
+            "covariance": [
+                *(1.96e-05, -9.27e-07, -8.03e-05, 0.0, 0.0, 0.0),
+                *(-9.27e-07, 2.1e-05, 0.000694, 0.0, 0.0, 0.0),
+                *(-8.03e-05, 0.000694, 0.0602, 0.0, 0.0, 0.0),
+                *(0.0, 0.0, 0.0, 1000000.0, 0.0, 0.0),
+                *(0.0, 0.0, 0.0, 0.0, 1000000.0, 0.0),
+                *(0.0, 0.0, 0.0, 0.0, 0.0, 1000000.0),
+            ],
+        }
+    ],
+    "provenance": {
+        "image_sha256": "4b1d" * 16,
+        "model_sha256": "9f2c" * 16,
+        "reading": None,
+        "jws": None,
+    },
+}
+_TARGETS_EVENT: TargetsEvent = {
+    "specversion": "1.0",
+    "id": "msg_event_01KA3M7ZQ4X8W2N5T6R9Y0B1CH",  # pragma: allowlist secret
+    "source": _URL,
+    "subject": _JOB,
+    "type": TARGETS_EVENT,
+    "time": "2026-11-23T12:00:02.250000000Z",
+    "datacontenttype": "application/vnd.osteo.targets+json; version=1",
+    "dataschema": f"{_URL}/schemas/targets-1.json",
+    "data": _TARGETS,
 }
 
 
@@ -115,7 +199,7 @@ _UNREADABLE: JobError = {
 }
 _EXPIRED: JobError = {"type": "expired", "detail": "No worker took this job up before its deadline."}
 _CANCELED: JobError = {"type": "canceled", "detail": "This job was canceled."}
-EVENT_EXAMPLES: Mapping[str, Event | StudyEvent | ReadingEvent] = {
+EVENT_EXAMPLES: Mapping[str, Event | StudyEvent | ReadingEvent | TargetsEvent] = {
     "job.succeeded": {"type": "job.succeeded", "timestamp": _FINISHED, "data": _SUCCEEDED},
     "job.failed": _job_event("job.failed", State.FAILED, _UNREADABLE),
     "job.expired": _job_event("job.expired", State.EXPIRED, _EXPIRED),
@@ -123,5 +207,6 @@ EVENT_EXAMPLES: Mapping[str, Event | StudyEvent | ReadingEvent] = {
     "study.succeeded": {"type": "study.succeeded", "timestamp": _FINISHED, "data": _STUDY_DOCUMENT},
     **{name: _reading_event(name) for name in READING_EVENTS},
     "study.failed": {"type": "study.failed", "timestamp": _FINISHED, "data": _failed_study()},
+    TARGETS_EVENT: _TARGETS_EVENT,
 }
 """An example of the callback of each event."""

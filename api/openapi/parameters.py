@@ -22,7 +22,7 @@ HEADERS: Mapping[str, Any] = {
     ],
     "Idempotency-Replayed": Annotated[str, "`true` for a submission that was accepted before."],
     "Last-Event-ID": Annotated[str, "The id of the last event that the client has seen."],
-    "Link": Annotated[str, 'The jobs, rel="item".'],
+    "Link": Annotated[str, 'The jobs, rel="item"; or the JSON Schema of the answer, rel="describedby".'],
     "Location": Annotated[str, "The URL of what was made."],
     "Osteo-Pixels": Annotated[str, "JSON: what the body's numbers are."],
     "Prefer": Annotated[str, "`wait=N` lets the request wait for N seconds, at most 30."],

@@ -20,6 +20,8 @@ Schema = dict[str, Any]
 CLOSED: Schema = {"additionalProperties": False}
 """In `Annotated`: an object with any other member is refused."""
 
+COMPONENTS = "#/components/schemas/"
+"""Where an OpenAPI or AsyncAPI document has the types that are named."""
 PLAIN: dict[Any, Schema] = {
     str: {"type": "string"},
     int: {"type": "integer"},
@@ -72,6 +74,26 @@ def object_schema(kind: Any, named: dict[str, Schema]) -> Schema:
     }
 
 
+def standalone_schema(kind: Any, address: str) -> Schema:
+    """Make the JSON Schema of a TypedDict as a document of its own, with the URL `address` as its id."""
+    named: dict[str, Schema] = {}
+    whole = object_schema(kind, named)
+    dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": address}
+    return dict(_moved({**dialect, **whole, "$defs": dict(sorted(named.items()))}))
+
+
+def _moved(part: Any) -> Any:
+    """Return a part of a schema with its references to `$defs`."""
+    if isinstance(part, list):
+        return [_moved(item) for item in part]
+    if not isinstance(part, dict):
+        return part
+    return {
+        name: item.replace(COMPONENTS, "#/$defs/") if name == "$ref" else _moved(item)
+        for name, item in part.items()
+    }
+
+
 def annotations_of(kind: Any) -> Schema:
     """Return the annotations of a type in `Annotated` as a part of its schema."""
     schema: Schema = {}
@@ -99,7 +121,7 @@ def _reference(kind: Any, named: dict[str, Schema], made: Any) -> Schema:
         named[name] |= made(kind, named)
     elif named[name] != made(kind, {}):
         raise TypeError(f"two types are named {name}")
-    return {"$ref": f"#/components/schemas/{name}"}
+    return {"$ref": f"{COMPONENTS}{name}"}
 
 
 def _own_docstring(kind: Any) -> str | None:

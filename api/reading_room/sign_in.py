@@ -13,7 +13,7 @@ from api.reading_room.page import room
 from api.reading_room.push import Push
 from api.reading_room.sign_in_form import SignInForm
 from api.routes.health import check_compatibility
-from jobs.reading.reader import digest_of
+from jobs.record.ids import digest_of
 from jobs.store.compatibility import Compatibility
 
 log = logging.getLogger(__name__)

@@ -1,4 +1,7 @@
-"""Serves the description of the API: /openapi.json for programs, /docs for people. Registered last."""
+"""Serves the description of the API: /openapi.json and /asyncapi.json for programs, /docs for people.
+
+Registered last.
+"""
 
 import json
 from importlib.resources import files
@@ -7,6 +10,7 @@ from typing import Any
 from flask import Flask, Response, render_template
 
 from api.http.page import page
+from api.openapi.asyncapi import asyncapi_of
 from api.openapi.describe import Answer, describe
 from api.openapi.document import openapi_of
 from api.openapi.json_body import check_json_bodies
@@ -28,6 +32,16 @@ def document_routes(app: Flask, server: str) -> None:
     )
     def openapi() -> Response:
         return Response(as_json, content_type="application/json")
+
+    @app.get("/asyncapi.json")
+    @describe(
+        "asyncapi",
+        "The callbacks as an AsyncAPI document",
+        {200: Answer("The AsyncAPI 3.0 document.", dict[str, Any])},
+        public=True,
+    )
+    def asyncapi() -> Response:
+        return Response(callbacks_as_json, content_type="application/json")
 
     @app.get("/")
     @describe(
@@ -58,6 +72,6 @@ def document_routes(app: Flask, server: str) -> None:
 
     document = openapi_of(app, server)
     check_json_bodies(app, document)
-    as_json = json.dumps(document)
+    as_json, callbacks_as_json = json.dumps(document), json.dumps(asyncapi_of(document))
     with app.app_context():
         as_page = render_template("docs.html", api=document)

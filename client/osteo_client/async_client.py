@@ -193,6 +193,10 @@ class AsyncJobHandle:
         """Wait for the overlay, and fetch it as a PNG. Raises as `result` does."""
         return await self._client._run(self._steps.heatmap(timeout))
 
+    async def targets(self, max_age: float | None = None) -> dict[str, Any]:
+        """Fetch where the fractures lie in space, and what blocks their use; `max_age` is in seconds."""
+        return await self._client._run(self._steps.targets(max_age))
+
     async def cancel(self) -> Job:
         """Give the analysis up. Raises AlreadyEnded."""
         return await self._client._run(self._steps.cancel())

@@ -49,7 +49,8 @@ def verify(secret: str, body: bytes, headers: Mapping[str, str]) -> Event:
     return Event(
         id=given["webhook-id"],
         type=document["type"],
-        timestamp=datetime.fromisoformat(document["timestamp"]),
+        # A CloudEvent, as that of targets, names it `time`.
+        timestamp=datetime.fromisoformat(document.get("timestamp") or document["time"]),
         job=Job.read(document["data"]) if document["type"].startswith("job.") else None,
         reading=ReadingNotice.read(document["data"]) if document["type"].startswith("reading.") else None,
         document=document,

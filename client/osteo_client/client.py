@@ -192,6 +192,10 @@ class JobHandle:
         """Wait for the overlay, and fetch it as a PNG. Raises as `result` does."""
         return self._client._run(self._steps.heatmap(timeout))
 
+    def targets(self, max_age: float | None = None) -> dict[str, Any]:
+        """Fetch where the fractures lie in space, and what blocks their use; `max_age` is in seconds."""
+        return self._client._run(self._steps.targets(max_age))
+
     def cancel(self) -> Job:
         """Give the analysis up. Raises AlreadyEnded."""
         return self._client._run(self._steps.cancel())

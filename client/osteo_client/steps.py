@@ -150,6 +150,12 @@ class JobSteps:
         response = yield from exchange(request, self.service.patience)
         return response.content
 
+    def targets(self, max_age: float | None) -> Steps[dict[str, Any]]:
+        """Fetch where the fractures lie in space. Raises Problem where the job has no result."""
+        params = {} if max_age is None else {"max_age": str(max_age)}
+        request = self.service.build("GET", _path(self.job.id, "/targets"), params=params)
+        return document_of((yield from exchange(request, self.service.patience)))
+
     def cancel(self) -> Steps[Job]:
         """Give the analysis up. Raises AlreadyEnded."""
         request = self.service.build("POST", _path(self.job.id, "/cancel"))

@@ -19,12 +19,16 @@ def webhook_secret(signing_key: str, client: str, generation: int = 0) -> str:
 
 
 def signed(
-    message_id: str, event: dict[str, Any], secrets: Sequence[str], at: datetime
+    message_id: str,
+    event: dict[str, Any],
+    secrets: Sequence[str],
+    at: datetime,
+    media_type: str = "application/json",
 ) -> tuple[bytes, dict[str, str]]:
     """Return the body and the headers of an event, with a signature by each of the secrets."""
     body = json.dumps(event, separators=(",", ":"))
     return body.encode(), {
-        "content-type": "application/json",
+        "content-type": media_type,
         "user-agent": "osteo-synergy",
         "webhook-id": message_id,
         "webhook-timestamp": str(int(at.timestamp())),

@@ -11,6 +11,7 @@ from jobs.record.errors import IllegalMove, NotStored
 from jobs.record.ids import is_id
 from jobs.record.job import LEFTOVER_GRACE, Job, now
 from jobs.store.ledger import Ledger
+from jobs.targets.events import announce_deletion
 
 
 def delete(job_id: str, ledger: Ledger) -> None:
@@ -18,10 +19,12 @@ def delete(job_id: str, ledger: Ledger) -> None:
 
     No process can write a further version after the tombstone. The sweeper finishes a deletion that breaks
     off. The purger erases once more after LEFTOVER_GRACE, because a slow process may write an object late.
+    Before all of it targets that a signed report has confirmed are withdrawn.
     Raises NotStored, IllegalMove where the job is deleted already, QueueUnavailable and StoreUnavailable.
     """
     job = ledger.read(job_id)
     job.erased(now())
+    announce_deletion(job, ledger)
     ledger.mark(job)
     ledger.due_index.put(job_id, now() + LEFTOVER_GRACE)
     before, tombstone = change_job(job_id, lambda job: job.erased(now()), ledger)

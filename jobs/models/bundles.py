@@ -70,6 +70,29 @@ class Bundles:
             raise NoSuchBundle(f"{len(found)} published bundles begin with {beginning!r}")
         return found[0]
 
+    def withdraw(self, digest: str) -> bytes | None:
+        """Remove the manifest of a bundle, so that no worker can load it, and return it if there was one."""
+        _refuse_unless_digest(digest)
+        try:
+            manifest = self._objects.get(_key(digest, MANIFEST))
+        except NotStored:
+            return None
+        self._objects.delete(_key(digest, MANIFEST))
+        return manifest
+
+    def restore(self, digest: str, manifest: bytes | None) -> None:
+        """Store the manifest again that `withdraw` has returned."""
+        if manifest is not None:
+            self._objects.put(_key(digest, MANIFEST), manifest)
+
+    def remove_files(self, digest: str) -> int:
+        """Remove all files of a bundle that was withdrawn, or whose upload broke off. Return their number."""
+        _refuse_unless_digest(digest)
+        keys = list(self._objects.keys(_key(digest, "")))
+        for key in keys:
+            self._objects.delete(key)
+        return len(keys)
+
     def manifest(self, digest: str) -> dict[str, Any]:
         """Return what the manifest of a bundle says. Raises NoSuchBundle."""
         values: dict[str, Any] = json.loads(self._manifest(digest))

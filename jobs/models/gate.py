@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import comb
-from typing import Any
 
 from jobs.models.shadow_scores import ShadowScore
 from jobs.reading.readings import Readings
@@ -30,8 +29,8 @@ class Limits:
 class Comparison:
     """How a bundle and the served model compare on some jobs.
 
-    `worse` counts the readings on whose side the served model is alone, `better` those on whose side the
-    bundle is alone.
+    `readings` counts the jobs with a reader's blind finding, `worse` those on which the served model alone
+    agrees with it, `better` those on which the bundle alone does.
     """
 
     jobs: int
@@ -95,7 +94,7 @@ def reasons(scores: Sequence[ShadowScore], read: Mapping[str, str], limits: Limi
             )
         if found.worse_by_chance < CHANCE:
             yield (
-                f"{name}: of {found.readings} signed readings {found.worse} agree with the served model"
+                f"{name}: of {found.readings} blind readings {found.worse} agree with the served model"
                 f" alone, and {found.better} with this bundle alone"
             )
 
@@ -103,15 +102,16 @@ def reasons(scores: Sequence[ShadowScore], read: Mapping[str, str], limits: Limi
 def readers_findings(readings: Readings, job_ids: Iterable[str]) -> dict[str, str]:
     """Return the reader's finding of each job with a signed reading that found a fracture or none.
 
-    Of several readings of a job the one that was requested last counts, which decides a disagreement.
+    Only findings that were committed blind count: any other was made with the served model's answer in view,
+    and so leans to that model. Where blind readers of one job differ, the job has no finding.
     """
 
-    def read(job_id: str) -> tuple[str, str | None]:
-        reports: list[dict[str, Any]] = [
-            reading.reports[-1] for reading in readings.of_job(job_id) if reading.reports
-        ]
-        return job_id, reports[-1]["report"]["finding"] if reports else None
+    def read(job_id: str) -> tuple[str, set[str]]:
+        signed = (reading for reading in readings.of_job(job_id) if reading.reports)
+        first = (reading.committed for reading in signed)
+        return job_id, {one["finding"] for one in first if one and one["blind"]}
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        found = list(pool.map(read, job_ids))
-    return {job_id: finding for job_id, finding in found if finding in ("fracture", "no_fracture")}
+        found = [(job_id, findings) for job_id, findings in pool.map(read, job_ids) if len(findings) == 1]
+    told = {job_id: finding for job_id, (finding,) in found}
+    return {job_id: finding for job_id, finding in told.items() if finding in ("fracture", "no_fracture")}

@@ -6,7 +6,7 @@ numbers, and nothing that a client sent. The empty `shadow/<digest>/<job id>` li
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from jobs.record.errors import NotStored
@@ -93,9 +93,22 @@ class ShadowScores:
             found = list(pool.map(self._get, keys))
         return [score for score in found if score]
 
+    def remove_of(self, bundle: str) -> int:
+        """Remove all scores of a bundle, and return their number."""
+        listed = scored_key(bundle, "")
+
+        def remove(key: str) -> None:
+            self._objects.delete(score_key(key.removeprefix(listed), bundle))
+            # Last: it leads to the score, should this process die between the two.
+            self._objects.delete(key)
+
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            return len(list(pool.map(remove, self._objects.keys(listed))))
+
     def _get(self, key: str) -> ShadowScore | None:
         try:
             values: dict[str, Any] = json.loads(self._objects.get(key))
         except NotStored:  # The job was deleted, or its score is just being written.
             return None
-        return ShadowScore(**values)
+        # A later version of this program may have written more.
+        return ShadowScore(**{field.name: values[field.name] for field in fields(ShadowScore)})

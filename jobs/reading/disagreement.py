@@ -35,7 +35,7 @@ def disagreement(finding: str, sites: Sequence[dict[str, Any]], result: dict[str
     boxes = [region["box"] for region in result["regions"]]
     if finding == "no_fracture" or not sites or not boxes:
         return "none"
-    return "none" if any(_same_place(site, box) for site in sites for box in boxes) else "location"
+    return "none" if any(same_place(site, box) for site in sites for box in boxes) else "location"
 
 
 def graded(kind: str, grade: str | None) -> Disagreement:
@@ -43,7 +43,8 @@ def graded(kind: str, grade: str | None) -> Disagreement:
     return cast(Disagreement, {"kind": kind, "grade": grade})
 
 
-def _same_place(site: dict[str, Any], box: Sequence[float]) -> bool:
+def same_place(site: dict[str, Any], box: Sequence[float]) -> bool:
+    """Return whether a site of a reader and a region of the model are the same place."""
     x, y, width, height = box
     if "point" in site:
         at_x, at_y = site["point"]

@@ -1,9 +1,14 @@
-"""Tells a client's receiver of a reading: each event is a record of the ledger with a callback."""
+"""Tells a client's receiver of a reading: each event is a record of the ledger with a callback.
+
+A report that is signed or amended has a second event where its client has chosen it: the targets that it
+confirms, rejects or withdraws. Its data are made when it is delivered (jobs.targets.events), so that none
+arrives that is out of date.
+"""
 
 import hashlib
 from contextlib import suppress
-from datetime import datetime
-from typing import Annotated, TypedDict
+from datetime import datetime, timedelta
+from typing import Annotated, Any, TypedDict
 
 from ulid import ULID
 
@@ -11,15 +16,16 @@ from jobs.reading.reading import Reading
 from jobs.reading.states import ReadingState
 from jobs.record.documents import MOMENT
 from jobs.record.errors import QueueUnavailable
-from jobs.record.events import READING_EVENTS
+from jobs.record.events import READING_EVENTS, TARGETS_EVENT
 from jobs.record.job import NO_IMAGE, Job, moment_text
 from jobs.record.states import Delivery, State
 from jobs.redis.queue import JobQueue
 from jobs.store.ledger import Ledger
 from jobs.store.ledger_keys import image_key
+from jobs.store.webhook_settings import wants
 
-_WEEK = 7 * 86_400
-"""Seconds for which an event is kept after it was delivered or given up."""
+EVENT_KEPT = timedelta(days=7)
+"""Time for which an event is kept after it was delivered or given up."""
 
 
 class ReadingEventData(TypedDict):
@@ -49,42 +55,56 @@ def tell(reading: Reading, ledger: Ledger, queue: JobQueue | None) -> None:
     if reading.callback_url is None:
         return
     for number in range(reading.told, len(reading.history)):
-        event = _event(reading, number)
-        if event and not ledger.objects.exists(image_key(event)):
-            ledger.accept(event, b"")
+        for event in _events(reading, number, ledger):
+            store_event(event, ledger)
     if queue:
         with suppress(QueueUnavailable):  # The sweeper feeds them.
             queue.feed_deliveries(reading.client)
 
 
-def _event(reading: Reading, number: int) -> Job | None:
-    """Return the record of the event of one entry of the history; None where no client is told of it."""
+def store_event(event: Job, ledger: Ledger) -> None:
+    """Store an event once. Raises StoreUnavailable."""
+    if not ledger.objects.exists(image_key(event)):
+        ledger.accept(event, b"")
+
+
+def _events(reading: Reading, number: int, ledger: Ledger) -> list[Job]:
+    """Return the records of the events of one entry of the history."""
     entry = reading.history[number]
     type_ = f"reading.{entry['type']}"
-    if type_ not in READING_EVENTS:
-        return None
-    at = datetime.fromisoformat(entry["at"])
+    if type_ not in READING_EVENTS or reading.callback_url is None:
+        return []
+    at, name = datetime.fromisoformat(entry["at"]), f"{reading.id} {number}"
+    to = (reading.client, reading.callback_url)
+    data = {
+        "id": reading.id,
+        "job": reading.job,
+        "state": entry.get("state", entry["type"]),
+        "due_at": moment_text(reading.due_at),
+    }
+    events = [event_record(name, *to, at, type_, data)]
+    if entry["type"] in ("signed", "amended") and wants(TARGETS_EVENT, reading.client, ledger.records):
+        events.append(event_record(f"{name} targets", *to, at, TARGETS_EVENT, {"job": reading.job}))
+    return events
+
+
+def event_record(
+    name: str, client: str, callback_url: str, at: datetime, type_: str, data: dict[str, Any]
+) -> Job:
+    """Return the record of an event of this time, whose callback is due at once. A name has one event."""
     made = ULID.from_datetime(at).bytes[:6]
-    digest = hashlib.sha256(f"{reading.id} {number}".encode()).digest()[:10]
+    digest = hashlib.sha256(name.encode()).digest()[:10]
     return Job(
         id=f"event_{ULID(made + digest)}",
-        client=reading.client,
+        client=client,
         image=NO_IMAGE,
         created_at=at,
         queued_at=at,
         finished_at=at,
         state=State.SUCCEEDED,
         delivery=Delivery.PENDING,
-        callback_url=reading.callback_url,
+        callback_url=callback_url,
         next_delivery_at=at,
-        retention_seconds=_WEEK,
-        announces={
-            "type": type_,
-            "data": {
-                "id": reading.id,
-                "job": reading.job,
-                "state": entry.get("state", entry["type"]),
-                "due_at": moment_text(reading.due_at),
-            },
-        },
+        retention_seconds=int(EVENT_KEPT.total_seconds()),
+        announces={"type": type_, "data": data},
     )

@@ -1,13 +1,12 @@
 """Describes a reader: a person who signs readings, and the form in which readers are stored."""
 
-import hashlib
 import re
 import secrets
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from jobs.record.ids import new_id
+from jobs.record.ids import digest_of, new_id
 from jobs.record.job import moment_text
 from jobs.record.record_json import record_to_json, values_from_json
 
@@ -91,11 +90,6 @@ def new_reader(
 def new_key() -> str:
     """Return a new reader key, of 256 random bits."""
     return f"osteo_reader_{secrets.token_urlsafe(32)}"
-
-
-def digest_of(key: str) -> str:
-    """Return the SHA-256 of a key, under which it is found."""
-    return hashlib.sha256(key.encode()).hexdigest()
 
 
 def reader_document(reader: Reader) -> dict[str, Any]:

@@ -6,9 +6,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from jobs.reading.quiet_hours import quiet_hours
-from jobs.reading.reader import KEY_FORM, Reader, digest_of, new_key, new_reader, read_reader, record_of
+from jobs.reading.reader import KEY_FORM, Reader, new_key, new_reader, read_reader, record_of
 from jobs.record.errors import NotStored, TransientError
-from jobs.record.ids import is_id
+from jobs.record.ids import digest_of, is_id
 from jobs.record.job import now
 from jobs.store.recent import Recent
 from jobs.store.records import Records

@@ -12,4 +12,8 @@ READING_EVENTS = (
     "reading.canceled",
     "reading.expired",
 )
-EVENTS = JOB_EVENTS + STUDY_EVENTS + READING_EVENTS
+TARGETS_EVENT = "org.osteo.targets.v1"
+"""The targets of a job, as a CloudEvent."""
+USUAL_EVENTS = JOB_EVENTS + STUDY_EVENTS + READING_EVENTS
+"""What a client is sent that has chosen nothing."""
+EVENTS = (*USUAL_EVENTS, TARGETS_EVENT)

@@ -1,5 +1,6 @@
 """Makes and checks ids: a kind (`job`, `study`, `upload`, `probe`), `_` and a ULID. They sort by time."""
 
+import hashlib
 from datetime import UTC, datetime, timedelta
 
 from ulid import ULID
@@ -30,3 +31,10 @@ def first_id(kind: str, at: datetime) -> str:
     """Return the lowest id of this kind that can be made at this time or later."""
     milliseconds = max(0, -((_EPOCH - at) // timedelta(milliseconds=1)))
     return f"{kind}_{ULID(milliseconds.to_bytes(6, 'big') + bytes(10))}"
+
+
+def digest_of(text: str) -> str:
+    """Return the SHA-256 of an id that another system has made, or of a key, under which it is found."""
+    # A key of ours has 256 random bits, so that guessing reverses no plain hash. The lookup is by hash, so
+    # that its duration tells nothing of the key.
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,9 +1,8 @@
-"""Keeps the ids of the jobs that a shadow is to score, counts what it found, and which models were refused.
+"""Keeps the ids of the jobs that a shadow is to score, and counts what it found.
 
 All of it may be lost: then the shadow has scored fewer jobs, and that is all.
 """
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,12 +18,9 @@ BUCKETS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
 """Bounds of the histogram of differences between probabilities."""
 KINDS = ("none", "finding", "refused", "broken")
 """How a shadow's finding differs: not, by another finding, by a refusal, or since its analysis broke."""
-ROLES = ("active", "canary", "shadow")
-_QUEUE, _REFUSED, _COUNTS = "shadow", "models:refused", "counts"
+_QUEUE, _COUNTS = "shadow", "counts"
 _UNIT = 10_000
 """Counts are whole numbers: the sum of differences is one of these parts."""
-_REPORTED = 60
-"""Seconds for which a report of a refused model counts: a process repeats it far more often."""
 
 
 class ShadowQueue:
@@ -63,26 +59,6 @@ class ShadowQueue:
                 pipe.hincrby(_COUNTS, f"shadow-difference:{bound}", 1)
                 pipe.hincrby(_COUNTS, "shadow-difference-sum", round(difference * _UNIT))
             pipe.execute()
-
-    def report_refused(self, process: str, roles: Sequence[str]) -> None:
-        """Record that this process could not load the models of these roles, and could load all others."""
-        with translated(self._redis):
-            pipe = self._redis.pipeline()
-            for role in ROLES:
-                name = f"{role} {process}"
-                if role in roles:
-                    pipe.zadd(_REFUSED, {name: time.time()})
-                else:
-                    pipe.zrem(_REFUSED, name)
-            pipe.zremrangebyscore(_REFUSED, "-inf", time.time() - _REPORTED)
-            pipe.execute()
-
-    def refused(self) -> dict[str, int]:
-        """Return how many processes could not load the model of each role."""
-        with translated(self._redis):
-            names: Any = self._redis.zrangebyscore(_REFUSED, time.time() - _REPORTED, "+inf")
-        roles = [name.decode().partition(" ")[0] for name in names]
-        return {role: roles.count(role) for role in ROLES}
 
 
 def differences(counts: Mapping[str, int]) -> tuple[Sequence[tuple[str, float]], float]:

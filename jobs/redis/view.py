@@ -21,6 +21,7 @@ from jobs.redis.client import connect, translated
 from jobs.redis.client_queues import ClientQueues, client_queue_key, drained_key, window_key
 from jobs.redis.delivery_queues import DeliveryQueues, delivery_queue_key, receivers_key
 from jobs.redis.heartbeats import Heartbeats
+from jobs.redis.model_loads import ModelLoads
 from jobs.redis.reading_figures import ReadingFigures
 from jobs.redis.receiver_circuit_breaker import CircuitBreaker
 from jobs.redis.script import script
@@ -66,6 +67,7 @@ class View:
         self.circuit_breaker = CircuitBreaker(redis)
         self.delivery_queues = DeliveryQueues(redis)
         self.heartbeats = Heartbeats(redis)
+        self.model_loads = ModelLoads(redis)
         self.reading_figures = ReadingFigures(redis)
         self.shadow_queue = ShadowQueue(redis)
         self.redis = redis

@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from jobs.record.errors import Conflict, NotStored, QueueUnavailable, StoreRefused, StoreUnavailable
+from jobs.record.ids import digest_of
 from jobs.record.job import Job
 from jobs.record.job_json import job_from_json, job_to_json
 from jobs.redis.append_only_file import AppendOnlyFile
@@ -24,7 +25,6 @@ from jobs.store.ledger_keys import (
     INVERTED,
     MARKERS,
     dead_letter_key,
-    digest_of_uid,
     filed_key,
     image_key,
     listed_key,
@@ -235,7 +235,7 @@ class Ledger:
 
         Of more than `most` those are returned that were submitted last.
         """
-        prefix = filed_key(client, digest_of_uid(uid))
+        prefix = filed_key(client, digest_of(uid))
         return [key.removeprefix(prefix) for key in self.objects.keys(prefix)][-most:]
 
     def release(self, job: Job) -> None:

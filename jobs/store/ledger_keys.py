@@ -17,8 +17,6 @@ A study (see jobs.record.study), and an event of a reading (see jobs.reading.eve
 and an end as a job has, under its own id.
 """
 
-import hashlib
-
 from jobs.record.job import Job
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # pragma: allowlist secret
@@ -62,11 +60,6 @@ def scored_key(bundle: str, job_id: str) -> str:
 def image_key(job: Job) -> str:
     """Return the key of a job's radiograph, or of the empty object of a study."""
     return listed_key(job.client, job.id)
-
-
-def digest_of_uid(uid: str) -> str:
-    """Return the hash by which the images of a Study Instance UID are found."""
-    return hashlib.sha256(uid.encode()).hexdigest()
 
 
 def filed_key(client: str, digest: str, job_id: str = "") -> str:

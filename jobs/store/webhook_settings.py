@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from jobs.callbacks.signing import webhook_secret
-from jobs.record.events import EVENTS
+from jobs.record.events import USUAL_EVENTS
 from jobs.record.job import moment_text
 from jobs.store.recent import Recent
 from jobs.store.records import Records
@@ -19,7 +19,7 @@ OVERLAP = timedelta(hours=24)
 class WebhookSettings:
     """The choices of a client. `generation` counts the rotations of its secret."""
 
-    events: tuple[str, ...] = EVENTS
+    events: tuple[str, ...] = USUAL_EVENTS
     generation: int = 0
     rotated_at: datetime | None = None
 
@@ -57,6 +57,11 @@ class Webhooks:
     def _change(self, client: str, change: Callable[[WebhookSettings], WebhookSettings]) -> WebhookSettings:
         written = self._records.change(_key(client), lambda record: _record(change(_read(record))))
         return self._recent.put(client, _read(written))
+
+
+def wants(event: str, client: str, records: Records) -> bool:
+    """Return whether a client has this event sent. Raises StoreUnavailable."""
+    return event in _read(records.read(_key(client))).events
 
 
 def _read(record: bytes | None) -> WebhookSettings:

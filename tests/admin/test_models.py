@@ -1,16 +1,20 @@
 """The commands that roll a model out and back: what they print, change, refuse and leave in the audit log."""
 
 import json
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from admin import models
+from jobs.models.bundles import Bundles, NoSuchBundle
 from jobs.models.gate import Limits
-from jobs.models.roll_out import RollOuts
+from jobs.models.removal import BundleInUse, remove_bundle
+from jobs.models.roll_out import RollOut, RollOuts
 from jobs.models.shadow_scores import ShadowScores, score_of
 from jobs.record.job import now
+from jobs.redis.model_loads import Refusal
 from jobs.store.audit import Audit
 from jobs.store.stores import Stores
 from model.bundle import Bundle
@@ -89,6 +93,7 @@ def test_a_roll_back_waits_for_no_gate_and_the_gate_is_asked_again(settings, led
 
     monkeypatch.setattr(models, "_scored", open_gate)
     monkeypatch.setattr(models, "_limits", lambda _: Limits(0, 0.1))
+    monkeypatch.setattr(Bundles, "manifest", lambda *_: {})
     changed = models._promote(C, roll_outs, settings, stores)
     assert judged == [B, A]
     assert (changed.active, changed.before[0]) == (C, A)
@@ -104,3 +109,65 @@ def test_a_wrong_bundle_or_share_is_refused(command, bundle: Bundle, copied: Pat
     code, _, said = command("canary", bundle.digest, "--percent", "60")
     assert (code, said) == (2, "60 percent is out of its range: from 0 to 50\n")
     assert command("roll-back")[0] == 0, "it always works"
+
+
+def test_a_bundle_without_a_part_is_removed_with_its_scores(command, bundle: Bundle, ledger, redis):  # noqa: F811
+    bundles, roll_outs = Bundles(ledger.objects), RollOuts(ledger.records)
+    digest = bundles.publish(bundle.folder)
+    job, result = a_job(), {"finding": "fracture", "probability": 0.9, "model": {"bundle": A}}
+    ledger.accept(job, b"image")
+    ended = ledger.append(ledger.append(job.started("w", now())).succeeded(result, now()))
+    assert ShadowScores(ledger).put(score_of(ended, digest, "no_fracture", 0.1))
+    assert ShadowScores(ledger).put(score_of(ended, B, "no_fracture", 0.1))
+    led_to = "was active before, so that roll-backs lead to it, and stays"
+    for used, said in (
+        (RollOut(shadow=digest), "is shadow, and stays"),
+        (RollOut(canary=digest), "is canary, and stays"),
+        (RollOut(active=digest), "is active, and stays"),
+        (RollOut(active=A, before=(B, digest)), led_to),
+    ):
+        roll_outs.change(lambda _, used=used: used)
+        with pytest.raises(BundleInUse, match=f"{digest[:16]} {said}"):
+            remove_bundle(digest, bundles, roll_outs, ShadowScores(ledger))
+    assert command("remove", digest[:10]) == (1, [], f"{digest[:16]} {led_to}\n")
+    roll_outs.change(lambda now: RollOut(active=A))
+    files = len(list(ledger.objects.keys(f"models/bundles/{digest}/")))
+    assert command("remove", digest[:10])[:2] == (0, [{"bundle": digest, "files": files, "scores": 1}])
+    assert list(ledger.objects.keys("models/bundles/")) == []
+    assert list(ledger.objects.keys(f"shadow/{digest}/")) == []
+    assert not ledger.objects.exists(f"jobs/{job.id}/shadow/{digest}")
+    assert len(ShadowScores(ledger).of(B)) == 1, "those of another bundle stay"
+    acts = list(Audit(ledger.objects, redis).entries(now() - timedelta(hours=1)))
+    assert [act["subject"] for act in acts if act["action"] == "removeModel"] == [digest]
+    assert command("remove", digest)[::2] == (1, f"no bundle {digest} is published\n")
+
+
+def test_a_removal_beside_a_new_part_gives_the_bundle_back(settings, bundle: Bundle, ledger, monkeypatch):  # noqa: F811
+    bundles, roll_outs = Bundles(ledger.objects), RollOuts(ledger.records)
+    digest = bundles.publish(bundle.folder)
+    withdraw = bundles.withdraw
+
+    def beside_another_operator(named: str) -> bytes | None:
+        roll_outs.change(lambda now: now.with_canary(digest, 5))
+        return withdraw(named)
+
+    monkeypatch.setattr(bundles, "withdraw", beside_another_operator)
+    with pytest.raises(BundleInUse):
+        remove_bundle(digest, bundles, roll_outs, ShadowScores(ledger))
+    assert bundles.find(digest) == digest
+
+
+def test_no_bundle_gets_a_part_once_it_is_being_removed(bundle: Bundle, ledger):  # noqa: F811
+    bundles, roll_outs = Bundles(ledger.objects), RollOuts(ledger.records)
+    digest = bundles.publish(bundle.folder)
+    change = models._of_published(digest, bundles, lambda now: now.with_canary(digest, 5))
+    bundles.withdraw(digest)
+    with pytest.raises(NoSuchBundle):
+        roll_outs.change(change)
+    assert roll_outs.read() == RollOut()
+
+
+def test_the_list_says_why_a_worker_could_not_load_a_bundle(command, ledger):
+    refusal = Refusal("canary", A, "inference:here:1:b", "it was not loaded within 90 s")
+    ledger.view.model_loads.report(refusal.process, [refusal])
+    assert command("list")[1][-1] == asdict(refusal)

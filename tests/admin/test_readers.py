@@ -11,8 +11,8 @@ import pytest
 
 from admin.audit import acts_of_reader
 from api.identity.links import Links
-from jobs.reading.reader import digest_of
 from jobs.reading.readers import Readers
+from jobs.record.ids import digest_of
 from jobs.record.job import now
 from jobs.store.audit import Audit, AuditEntry
 from tests.api.conftest import ROOT

@@ -29,7 +29,10 @@ if __name__ == "__main__":
     role = sys.argv[1]
     if role in ("inference", "shadow"):
         import model.classifier
+        import worker.rollout.trial
 
+        # A trial is another process, which does not know the stand-in.
+        worker.rollout.trial.Trial.__call__ = lambda *_: None  # type: ignore[method-assign]
         model.classifier.Classifier = ShadowStandIn if role == "shadow" else StandIn  # type: ignore[misc]
     prepare_all(role)
     from worker.__main__ import main

@@ -32,8 +32,8 @@ from tests.chaos.s3_proxy import S3Proxy
 from tests.chaos.stand_in import FOLDER
 
 START_SECONDS = 120
-ANALYSIS_SECONDS = 3
-"""An analysis that takes longer hangs: the stand-in takes milliseconds."""
+ANALYSIS_SECONDS = 10
+"""An analysis that takes longer hangs: the stand-in takes milliseconds, and 3 s under a heavy load."""
 WORKERS = ("inference-1", "inference-2")
 SWEEPERS = ("sweeper-1", "sweeper-2")
 SHADOW = "shadow"

@@ -15,7 +15,7 @@ import urllib3
 
 from api.openapi.examples import EVENT_EXAMPLES
 from jobs.callbacks.signing import signed
-from jobs.record.events import EVENTS, READING_EVENTS
+from jobs.record.events import EVENTS, READING_EVENTS, TARGETS_EVENT
 from jobs.record.job import moment_text, now
 from jobs.record.study import concluded
 from jobs.store.ledger import Ledger
@@ -132,7 +132,7 @@ def every_event() -> list[dict[str, Any]]:
         assert done
         ledger = cast(Ledger, SimpleNamespace(current_many=lambda _, views=views: views))
         events.append(event_of(done, ledger, "", now()))
-    events += [{**EVENT_EXAMPLES[name]} for name in READING_EVENTS]
+    events += [{**EVENT_EXAMPLES[name]} for name in (*READING_EVENTS, TARGETS_EVENT)]
     for type_ in ("webhook.test", "radiograph.invented"):
         events.append({"type": type_, "timestamp": moment_text(now()), "data": {"id": "probe_1"}})
     assert {event["type"] for event in events} == {*EVENTS, "webhook.test", "radiograph.invented"}

@@ -88,7 +88,7 @@ def test_the_command_for_the_story_of_a_job_runs_as_printed(stack: Stack):
 def test_the_commands_that_roll_a_model_out_and_back_run_as_printed(stack: Stack):
     (block,) = (text for text in BLOCKS if "admin.models" in text)
     lines = list(map(json.loads, pasted(block, stack).splitlines()))
-    shadow, group, report, canary, promoted, back, listed, _, ended, *acts = lines
+    shadow, group, report, canary, promoted, back, listed, _, ended, removed, *acts = lines
     digest = listed["bundle"]
     assert (shadow["shadow"], shadow["shadow_percent"]) == (digest, 100)
     assert (group["group"], group["jobs"]) == ("all jobs", 0)
@@ -98,8 +98,9 @@ def test_the_commands_that_roll_a_model_out_and_back_run_as_printed(stack: Stack
     assert (back["active"], back["canary"]) == (None, None)
     assert listed["parts"] == ["shadow"]
     assert ended["shadow"] is None
+    assert (removed["bundle"], removed["scores"]) == (digest, 0)
     assert [act["action"] for act in acts if act["subject"]] == [
-        *("publishModel", "setShadowModel", "setCanaryModel", "endShadowModel"),
+        *("publishModel", "setShadowModel", "setCanaryModel", "endShadowModel", "removeModel"),
     ]
 
 

@@ -86,6 +86,7 @@ def context(ledger: Ledger, queue: JobQueue, settings: Settings) -> DeliveryCont
         settings.public_url,
         settings.callback_exceptions,
         seconds=5,
+        target_seconds=settings.target_seconds,
     )
 
 

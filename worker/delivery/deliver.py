@@ -12,6 +12,7 @@ from jobs.lifecycle.reading_request import request_reading, settle
 from jobs.reading.documents import links_of_reading
 from jobs.record.documents import DeliveryAttempt, document
 from jobs.record.errors import Conflict, NotStored
+from jobs.record.events import TARGETS_EVENT
 from jobs.record.job import Job, moment_text, now
 from jobs.record.states import Delivery, Kind
 from jobs.record.study import study_document
@@ -24,6 +25,7 @@ from jobs.spans import span
 from jobs.store.ledger import Ledger
 from jobs.store.receivers import ReceiverRecord, Receivers
 from jobs.store.webhook_settings import Webhooks, WebhookSettings
+from jobs.targets.events import CLOUDEVENTS, TargetsEvent, announce, targets_event
 from worker.delivery.call import CallResult, call
 from worker.delivery.metrics import count_call
 from worker.delivery.retry_schedule import is_over, pause_after
@@ -46,6 +48,7 @@ class DeliveryContext:
     public_url: str
     exceptions: frozenset[str]
     seconds: float
+    target_seconds: int
 
     @property
     def circuit_breaker(self) -> CircuitBreaker:
@@ -90,6 +93,8 @@ def deliver(slot: CallSlot, context: DeliveryContext, sent: str | None = None) -
 
 def _deliver(job: Job, context: DeliveryContext) -> None:
     try:
+        if TARGETS_EVENT in context.webhooks.of(job.client).events:
+            announce(job, context.ledger)
         after = _attempt(job, context)
     except Conflict:
         log.warning("another process recorded this delivery", extra={"job": job.id})
@@ -102,7 +107,7 @@ def _deliver(job: Job, context: DeliveryContext) -> None:
 
 
 def event_of(job: Job, ledger: Ledger, public_url: str, at: datetime) -> dict[str, Any]:
-    """Return the event of an ended job or study, which its callback carries."""
+    """Return the event of an ended job or study, or of a reading, which its callback carries."""
     data: dict[str, Any]
     if job.announces:
         data = {**job.announces["data"]}
@@ -139,10 +144,22 @@ def _attempt(job: Job, context: DeliveryContext) -> Job:
     if receiver.disabled_at:
         log.warning("this receiver is disabled", extra={"job": job.id})
         return ledger.append(job.delivery_given_up(Delivery.DISABLED))
+    try:
+        targets = _targets(job, context)
+    except NotStored:
+        return ledger.append(job.delivery_given_up(Delivery.NONE))
     begun = _begin(job, context)
-    answer = _call(begun, callback, chosen, context)
+    answer = _call(begun, targets, callback, chosen, context)
     context.circuit_breaker.count(job.client, callback.origin, answer.reached)
     return _after(begun, answer, receiver, context)
+
+
+def _targets(job: Job, context: DeliveryContext) -> TargetsEvent | None:
+    """Return the targets as they are now, if this is their event. Raises NotStored where they are deleted."""
+    if not job.announces or job.event != TARGETS_EVENT:
+        return None
+    announced, seconds = job.announces["data"], context.target_seconds
+    return targets_event(announced, context.ledger, message_id(job), context.public_url, seconds)
 
 
 def _begin(job: Job, context: DeliveryContext) -> Job:
@@ -150,12 +167,19 @@ def _begin(job: Job, context: DeliveryContext) -> Job:
 
 
 def _call(
-    job: Job, callback: CallbackTarget, chosen: WebhookSettings, context: DeliveryContext
+    job: Job,
+    targets: TargetsEvent | None,
+    callback: CallbackTarget,
+    chosen: WebhookSettings,
+    context: DeliveryContext,
 ) -> CallResult:
     at = now()
-    event = event_of(job, context.ledger, context.public_url, at)
+    if targets:
+        event, media_type = {**targets}, CLOUDEVENTS
+    else:
+        event, media_type = event_of(job, context.ledger, context.public_url, at), "application/json"
     secrets = context.webhooks.secrets(job.client, chosen, at)
-    body, headers = signed(message_id(job), event, secrets, at)
+    body, headers = signed(message_id(job), event, secrets, at, media_type)
     repeated = {"http.request.resend_count": job.delivery_attempts - 1} if job.delivery_attempts > 1 else {}
     with span("POST", "client", attributes={"http.request.method": "POST", **repeated}) as calling:
         headers["traceparent"] = calling.traceparent

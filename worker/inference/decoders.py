@@ -7,12 +7,7 @@ from model.decode_processes.process import Bounds
 
 def decoders_of(settings: Settings, processes: int) -> Decoders:
     """Return so many decode processes, started."""
-    bounds = Bounds(
-        max_pixels=settings.max_pixels,
-        cpu_seconds=settings.decode_cpu_seconds,
-        seconds=settings.decode_seconds,
-        megabytes=settings.decode_megabytes,
-    )
+    bounds = Bounds(**settings.decode_bounds)
     decoders = Decoders(bounds, processes, settings.decode_wait_seconds)
     decoders.start()
     return decoders

@@ -1,4 +1,4 @@
-"""Ends a worker process in which an analysis hangs, because a thread cannot be stopped."""
+"""Ends a worker process in which an analysis or a load hangs, because a thread cannot be stopped."""
 
 import faulthandler
 import logging
@@ -24,17 +24,17 @@ class Watchdog:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._since: dict[str, float] = {}
+        self._until: dict[str, float] = {}
         self._stopped = Event()
 
     @contextmanager
-    def at_work(self, job_id: str) -> Iterator[None]:
-        """Watch this job until the block ends."""
-        self._since[job_id] = time.monotonic()
+    def at_work(self, name: str, seconds: float | None = None) -> Iterator[None]:
+        """Watch this job, or other work with another limit in `seconds`, until the block ends."""
+        self._until[name] = time.monotonic() + (seconds or self._seconds)
         try:
             yield
         finally:
-            del self._since[job_id]
+            del self._until[name]
 
     def start(self) -> None:
         """Begin to watch, in a thread of its own."""
@@ -59,8 +59,8 @@ class Watchdog:
         os._exit(1)
 
     def _overdue(self) -> bool:
-        limit = time.monotonic() - self._seconds
-        overdue = [job_id for job_id, since in list(self._since.items()) if since < limit]
-        for job_id in overdue:
-            log.error("this analysis takes too long; the worker ends itself", extra={"job": job_id})
+        now = time.monotonic()
+        overdue = [name for name, until in list(self._until.items()) if until < now]
+        for name in overdue:
+            log.error("this work takes too long; the worker ends itself", extra={"job": name})
         return bool(overdue)

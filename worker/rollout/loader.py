@@ -4,7 +4,7 @@ import logging
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -15,6 +15,8 @@ from jobs.settings import Settings
 from model.classifier import Classifier
 from model.errors import BundleRefused
 from worker.inference.memory import give_back
+from worker.inference.watchdog import Watchdog
+from worker.rollout.trial import LoadBroken, LoadStopped
 
 log = logging.getLogger(__name__)
 
@@ -35,9 +37,18 @@ class Loads(Protocol):
 class Loader:
     """Loads bundles into the engine of this machine, each from a folder of this machine's workers."""
 
-    def __init__(self, bundles: Bundles, settings: Settings) -> None:
-        """Make a temporary folder for fetched bundles, unless the settings name one."""
+    def __init__(
+        self, bundles: Bundles, settings: Settings, try_: Callable[[Path], None], watchdog: Watchdog
+    ) -> None:
+        """Make a temporary folder for fetched bundles, unless the settings name one.
+
+        `try_` loads the bundle in a folder elsewhere first, as worker.rollout.trial.Trial does. The watchdog
+        ends this process if the load here hangs all the same.
+        """
+        self._watchdog = watchdog
         self._bundles = bundles
+        self._try = try_
+        self._tried: set[str] = set()
         self._settings = settings
         self._temporary = (
             None if settings.bundle_cache else tempfile.TemporaryDirectory(prefix="osteo-bundles-")
@@ -54,14 +65,18 @@ class Loader:
     def load(self, digest: str) -> Classifier:
         """Load the bundle with this digest: the own one, or a published one, which is verified file by file.
 
-        Raises NoSuchBundle, BundleDamaged, StoreUnavailable, BundleRefused, NoEngine and any error of an
-        engine.
+        A published one is tried once before. Raises NoSuchBundle, BundleDamaged, StoreUnavailable,
+        BundleRefused, NoEngine, what the trial raises, and any error of an engine.
         """
         if digest in self._own:
             return self.load_own(self._own[digest])
         folder = self._bundles.fetch(digest, self._folder)
         try:
-            classifier = self._load(folder)
+            if digest not in self._tried:
+                self._try(folder)
+                self._tried.add(digest)
+            with self._watchdog.at_work(f"load of {digest}", self._settings.model_load_seconds):
+                classifier = self._load(folder)
             if classifier.digest != digest:
                 raise BundleRefused(f"{folder} does not match its digest")
         except BundleRefused:
@@ -92,5 +107,5 @@ class Loader:
 
 def why(error: Exception) -> str:
     """Return what an error of `load` says, on one line, with its kind where that says more."""
-    known = isinstance(error, BundleRefused | LookupError | ValueError | TransientError)
-    return str(error) if known else f"{type(error).__name__}: {error}"
+    said = BundleRefused | LookupError | ValueError | TransientError | LoadBroken | LoadStopped
+    return str(error) if isinstance(error, said) else f"{type(error).__name__}: {error}"

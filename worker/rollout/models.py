@@ -1,14 +1,13 @@
 """Holds the models of an inference worker, and swaps them while it works, as the roll-out says."""
 
 import logging
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from threading import Event, Lock
+from threading import Condition, Event, Lock
 from typing import Any
 
 from jobs.models.roll_out import RollOut, RollOuts
-from jobs.record.errors import QueueUnavailable, TransientError
+from jobs.record.errors import TransientError
 from jobs.record.job import Job
 from jobs.redis.shadow_queue import ShadowQueue
 from jobs.spans import span
@@ -16,13 +15,13 @@ from model.classifier import Classifier
 from model.decode.image import Radiograph
 from model.prediction import Prediction
 from worker.inference.batcher import Batcher
-from worker.rollout.loader import Loads, why
+from worker.rollout.attempts import Attempts
 from worker.rollout.metrics import name_models
 
 log = logging.getLogger(__name__)
 
-AGAIN = 60.0
-"""Seconds after which a model is loaded again that could not be loaded."""
+PATIENCE = 5.0
+"""Seconds for which a job waits for the model that it was assigned to. Then the active one answers it."""
 
 
 class LoadedModel:
@@ -81,11 +80,10 @@ class Models:
     def __init__(
         self,
         own: Classifier,
-        loader: Loads,
+        attempts: Attempts,
         roll_outs: RollOuts,
         batch: int,
         shadow_queue: ShadowQueue,
-        process: str,
         publish: Callable[[Mapping[str, Any]], None],
     ) -> None:
         """`own`: the bundle of OSTEO_BUNDLE, loaded, which answers until the roll-out names another one.
@@ -93,17 +91,17 @@ class Models:
         `publish` is called with what describes each model that is active as the roll-out names it.
         """
         self._own = own.digest
-        self._loader = loader
+        self._attempts = attempts
         self._roll_outs = roll_outs
         self._batch = batch
         self._shadow_queue = shadow_queue
-        self._process = process
         self._publish = publish
         self._lock = Lock()
-        self._loading = Lock()
         self._roll_out = RollOut()
         self._published = ""
-        self._failed: dict[str, float] = {}
+        self._wanted = Event()
+        self._round = Condition()
+        self._begun = self._ended = 0
         self._active = LoadedModel(own, batch)
         self._loaded = {own.digest: self._active}
         self._tell()
@@ -112,11 +110,11 @@ class Models:
     def of(self, job: Job) -> Iterator[LoadedModel]:
         """Yield the model that is to analyse a job: the one that the job was assigned to, or the active one.
 
-        An assigned model that this worker lacks is loaded first. The active one stands in for a model that
-        was withdrawn, or that cannot be loaded.
+        An assigned model that this worker lacks is awaited for PATIENCE. The active one stands in for a model
+        that was withdrawn, that cannot be loaded, or that takes longer: no job waits for a load that hangs.
         """
-        if job.model and job.model not in self._loaded:
-            self.follow(job.model)
+        if job.model and job.model not in self._loaded and not self._attempts.refused(job.model):
+            self._await_load_of(job.model)
         with self._lock:
             model = self._loaded.get(job.model or "", self._active)
             model.begin_use()
@@ -134,56 +132,50 @@ class Models:
             log.warning("the shadow does not get this job", exc_info=True, extra={"job": job.id})
 
     def watch_until(self, stop: Event, seconds: float) -> None:
-        """Follow the roll-out, with a look every `seconds`, until `stop` is set."""
-        while not stop.wait(seconds):
-            self.follow()
+        """Follow the roll-out every `seconds`, and when a job asks for its model, until `stop` is set."""
+        while not stop.is_set():
+            self._wanted.wait(seconds)
+            self._wanted.clear()
+            if not stop.is_set():
+                self.follow()
 
-    def follow(self, wanted: str | None = None) -> None:
+    def follow(self) -> None:
         """Load what the roll-out names and this worker lacks, and drop what it names no more. Never raises.
 
-        A model that cannot be loaded changes nothing, and is tried again after AGAIN. Of several threads that
-        want the same model one loads it.
+        A model that cannot be loaded changes nothing. One thread at a time may call this.
         """
-        with self._loading:
-            if wanted in self._loaded:
-                return
-            try:
-                self._follow(self._roll_outs.read())
-            except TransientError as error:
-                log.warning("the roll-out of models cannot be followed now: %s", error)
-            except Exception:
-                log.exception("the roll-out of models cannot be followed")
+        with self._round:
+            self._begun += 1
+        try:
+            self._follow(self._roll_outs.read())
+        except TransientError as error:
+            log.warning("the roll-out of models cannot be followed now: %s", error)
+        except Exception:
+            log.exception("the roll-out of models cannot be followed")
+        with self._round:
+            self._ended = self._begun
+            self._round.notify_all()
+
+    def _await_load_of(self, digest: str) -> None:
+        with self._round:
+            next_round = self._begun + 1
+            self._wanted.set()
+            self._round.wait_for(lambda: digest in self._loaded or self._ended >= next_round, PATIENCE)
 
     def _follow(self, roll_out: RollOut) -> None:
         self._roll_out = roll_out
         active, canary = roll_out.active or self._own, roll_out.canary
-        refused = [
-            role
-            for role, digest in (("active", active), ("canary", canary))
-            if digest and not self._load(role, digest)
-        ]
+        self._load("active", active)
+        if canary:
+            self._load("canary", canary)
         self._swap(active, canary)
-        self._loader.keep_only(roll_out.at_hand)
-        with suppress(QueueUnavailable):
-            self._shadow_queue.report_refused(self._process, refused)
+        self._attempts.follow({active, canary}, roll_out.at_hand)
 
-    def _load(self, role: str, digest: str) -> bool:
-        """Load a model unless it is loaded. Return False if that has failed, now or just before."""
-        if digest in self._loaded:
-            return True
-        if time.monotonic() < self._failed.get(digest, 0.0):
-            return False
-        try:
-            loaded = LoadedModel(self._loader.load(digest), self._batch)
-        except Exception as error:
-            if not isinstance(error, TransientError):
-                self._failed[digest] = time.monotonic() + AGAIN
-            log.error("the %s model %s cannot be loaded, the others stay: %s", role, digest, why(error))
-            return False
-        self._failed.pop(digest, None)
-        with self._lock:
-            self._loaded = {**self._loaded, digest: loaded}
-        return True
+    def _load(self, part: str, digest: str) -> None:
+        if digest not in self._loaded and (classifier := self._attempts.load(part, digest)):
+            loaded = LoadedModel(classifier, self._batch)
+            with self._lock:
+                self._loaded = {**self._loaded, digest: loaded}
 
     def _swap(self, active: str, canary: str | None) -> None:
         before = self._active

@@ -21,8 +21,10 @@ def run_shadow(settings: Settings, stop: Event) -> None:
     from worker.inference.memory import keep_heaps_small
     from worker.inference.watchdog import Watchdog
     from worker.rollout import metrics
+    from worker.rollout.attempts import Attempts
     from worker.rollout.loader import Loader
     from worker.rollout.shadow import Shadow
+    from worker.rollout.trial import Trial
 
     keep_heaps_small()
     os.nice(_NICE)
@@ -35,7 +37,9 @@ def run_shadow(settings: Settings, stop: Event) -> None:
     heartbeat.start()
     watchdog.start()
     roll_outs = RollOuts(stores.records, settings.model_seconds)
-    loader = Loader(Bundles(stores.objects), settings)
-    Shadow(ledger, roll_outs, loader, decoders.decode, watchdog, heartbeat.name).work_until(stop)
+    trial = Trial(settings.engine, settings.engine_cache, settings.model_load_seconds, stop)
+    loader = Loader(Bundles(stores.objects), settings, trial, watchdog)
+    attempts = Attempts(loader, ledger.view.model_loads, heartbeat.name)
+    Shadow(ledger, roll_outs, attempts, decoders.decode, watchdog).work_until(stop)
     watchdog.stop()
     heartbeat.stop()

@@ -1,10 +1,9 @@
 """Scores copies of jobs by a shadow, after they have ended. No job waits for it, and none fails by it."""
 
 import logging
-import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from threading import Event
 
 from jobs.models.roll_out import RollOuts
@@ -18,9 +17,8 @@ from model.classifier import Classifier
 from model.decode.image import Radiograph
 from model.errors import ImageError, NoDecoder, NotARadiograph
 from worker.inference.watchdog import Watchdog
-from worker.rollout.loader import Loads, why
+from worker.rollout.attempts import Attempts
 from worker.rollout.metrics import name_models
-from worker.rollout.models import AGAIN
 
 log = logging.getLogger(__name__)
 
@@ -31,13 +29,10 @@ class Shadow:
 
     ledger: Ledger
     roll_outs: RollOuts
-    loader: Loads
+    attempts: Attempts
     decode: Callable[[bytes, str], Radiograph]
     watchdog: Watchdog
-    process: str
     classifier: Classifier | None = None
-    failed: dict[str, float] = field(default_factory=dict)
-    """Until when a bundle is not loaded again, by its digest."""
 
     def work_until(self, stop: Event) -> None:
         """Score what comes, until `stop` is set."""
@@ -60,18 +55,10 @@ class Shadow:
         if self.classifier and self.classifier.digest != digest:
             self.classifier = None  # Before the next one is loaded: one takes memory enough.
             name_models([])
-        if digest and not self.classifier and time.monotonic() >= self.failed.get(digest, 0.0):
-            try:
-                self.classifier = self.loader.load(digest)
-                name_models([("shadow", self.classifier)])
-            except Exception as error:
-                if not isinstance(error, TransientError):
-                    self.failed[digest] = time.monotonic() + AGAIN
-                log.error("the shadow model %s cannot be loaded: %s", digest, why(error))
-        self.loader.keep_only(roll_out.at_hand)
-        refused = ["shadow"] if digest and not self.classifier else []
-        with suppress(QueueUnavailable):
-            self.ledger.view.shadow_queue.report_refused(self.process, refused)
+        if digest and not self.classifier and (loaded := self.attempts.load("shadow", digest)):
+            self.classifier = loaded
+            name_models([("shadow", loaded)])
+        self.attempts.follow({digest}, roll_out.at_hand)
         return self.classifier is not None
 
     def score_next(self) -> bool:

@@ -17,7 +17,7 @@ from api.http.media_types import MEDIA_TYPE
 from api.openapi.document import openapi_of
 from api.openapi.schema import CLOSED, object_schema, schema_of
 from jobs.record.documents import Image
-from jobs.record.events import EVENTS
+from jobs.record.events import EVENTS, TARGETS_EVENT
 from jobs.record.ids import is_id
 from jobs.record.job import Job, now
 from jobs.record.states import State
@@ -141,7 +141,7 @@ def examples(document: dict) -> dict[str, tuple[dict, dict]]:
         name: (schema["examples"][0], schema) for name, schema in schemas.items() if "examples" in schema
     }
     for event, item in document["webhooks"].items():
-        body = item["post"]["requestBody"]["content"]["application/json"]
+        (body,) = item["post"]["requestBody"]["content"].values()
         found[event] = body["example"], body["schema"]
     return found
 
@@ -162,8 +162,11 @@ def test_every_event_is_a_webhook_with_its_headers_and_example(document: dict):
         operation = item["post"]
         headers = {parameter["name"] for parameter in operation["parameters"]}
         assert headers == {"webhook-id", "webhook-timestamp", "webhook-signature"}
-        example = operation["requestBody"]["content"]["application/json"]["example"]
-        state = {"reading.overdue": "requested"}.get(event, event.partition(".")[2])
+        (content,) = operation["requestBody"]["content"].values()
+        example = content["example"]
+        state = {"reading.overdue": "requested", TARGETS_EVENT: "advisory"}.get(
+            event, event.partition(".")[2]
+        )
         assert (example["type"], example["data"]["state"]) == (event, state)
 
 

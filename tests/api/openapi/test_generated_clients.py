@@ -71,6 +71,11 @@ def test_spectral_finds_no_error(folder: Path):
     assert "(0 errors" in ran(folder, "spectral", "lint", "openapi.json", "--ruleset", "spectral.yaml")
 
 
+def test_the_asyncapi_parser_finds_nothing(served: Api, folder: Path):
+    (folder / "asyncapi.json").write_bytes(served.request("GET", "/asyncapi.json").data)
+    assert ran(folder, "node", "asyncapi.mjs").splitlines()[-1] == "valid"
+
+
 def test_a_client_of_openapi_python_client_submits_waits_and_reads(api: Api, folder: Path):
     said = ran(
         folder,

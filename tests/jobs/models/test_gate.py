@@ -2,8 +2,11 @@
 
 from dataclasses import replace
 
-from jobs.models.gate import LEAST_OF_GROUP, Limits, comparable, reasons
+from jobs.models.gate import LEAST_OF_GROUP, Limits, comparable, readers_findings, reasons
 from jobs.models.shadow_scores import ShadowScore
+from jobs.reading.readings import Readings
+from tests.conftest import a_job
+from tests.jobs.reading.signed import a_report, amend, claimed, sign
 
 A, B = "a" * 64, "b" * 64
 LIMITS = Limits(jobs=200, disagreement=0.1)
@@ -55,7 +58,7 @@ def test_readers_on_the_side_of_the_served_model_keep_the_gate_closed():
     found = scores(400, differing=8, body_part="ANKLE")
     read = {score.job: "fracture" for score in found[:20]}
     assert refused(found, read)[0] == (
-        "all jobs: of 20 signed readings 8 agree with the served model alone, and 0 with this bundle alone"
+        "all jobs: of 20 blind readings 8 agree with the served model alone, and 0 with this bundle alone"
     )
     other_side = {score.job: "no_fracture" for score in found[:20]}
     assert refused(found, other_side) == []
@@ -75,3 +78,25 @@ def test_only_scores_beside_the_active_bundle_are_compared():
     ]
     assert len(comparable(found, B, A)) == 2
     assert len(comparable(found, B, None)) == 5, "what each worker's own bundle is, is not known here"
+
+
+def test_only_blind_findings_of_readers_count_in_the_gate(ledger):
+    blind, assisted, amended, differing, unsigned = (a_job() for _ in range(5))
+    for job in (blind, assisted, amended, differing, unsigned):
+        ledger.accept(job, b"image")
+    readings = Readings(ledger)
+    sign(ledger, claimed(ledger, blind), "no_fracture")
+    own = claimed(ledger, assisted)
+    seen = {"finding": "fracture", "sites": [], "at": "", "reader": "reader_ada", "blind": False}
+    readings.change(own, lambda now: replace(now, committed=seen, version=now.version + 1))
+    readings.change(own, lambda now: now.signed(a_report(), {}, now.requested_at))
+    amend(ledger, sign(ledger, claimed(ledger, amended), "fracture"), "no_fracture")
+    first = sign(ledger, claimed(ledger, differing), "fracture")
+    sign(ledger, claimed(ledger, differing, arbitrates=first), "no_fracture")
+    claimed(ledger, unsigned)
+    jobs = [blind.id, assisted.id, amended.id, differing.id, unsigned.id]
+    assert readers_findings(readings, jobs) == {
+        blind.id: "no_fracture",
+        amended.id: "fracture",
+        differing.id: "fracture",
+    }

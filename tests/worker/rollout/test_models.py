@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event, Thread
@@ -20,6 +21,8 @@ from model.prediction import Prediction
 from tests.conftest import a_job
 from tests.worker.inference.test_analyse import accepted, analysis  # noqa: F401 - a fixture
 from worker.inference.analyse import analyse
+from worker.inference.watchdog import Watchdog
+from worker.rollout.attempts import Attempts
 from worker.rollout.loader import Loader
 from worker.rollout.metrics import REGISTRY
 from worker.rollout.models import Models
@@ -62,9 +65,14 @@ class Shelf:
 
     classifiers: dict[str, Named]
     loaded: list[str] = field(default_factory=list)
+    go_on: Event = field(default_factory=Event)
+
+    def __post_init__(self) -> None:
+        self.go_on.set()
 
     def load(self, digest: str) -> Named:
         self.loaded.append(digest)
+        assert self.go_on.wait(30)
         if digest not in self.classifiers:
             raise BundleRefused("it is broken")
         return self.classifiers[digest]
@@ -89,8 +97,21 @@ def published() -> list[dict]:
 
 @pytest.fixture
 def models(ledger, shelf, roll_outs, published) -> Models:
+    attempts = Attempts(shelf, ledger.view.model_loads, "inference:a:1:b")
     own = shelf.classifiers[OWN]
-    return Models(own, shelf, roll_outs, 8, ledger.view.shadow_queue, "inference:a:1:b", published.append)
+    return Models(own, attempts, roll_outs, 8, ledger.view.shadow_queue, published.append)
+
+
+@pytest.fixture
+def watching(models) -> Iterator[None]:
+    """The thread that loads what jobs ask for, and looks by itself only once an hour."""
+    stop = Event()
+    thread = Thread(target=models.watch_until, args=(stop, 3600))
+    thread.start()
+    yield
+    stop.set()
+    models._wanted.set()
+    thread.join()
 
 
 def used(models: Models, job: Job | None = None) -> str:
@@ -147,14 +168,15 @@ def test_a_bundle_that_cannot_be_loaded_keeps_the_old_one_and_says_so(
     assert used(models) == OWN
     assert used(models, a_job(model=B)) == B, "the canary is not the one that broke"
     assert f"the active model {A} cannot be loaded, the others stay: it is broken" in caplog.text
-    assert ledger.view.shadow_queue.refused() == {"active": 1, "canary": 0, "shadow": 0}
+    assert ledger.view.model_loads.refused() == {"active": 1, "canary": 0, "shadow": 0}
     models.follow()
     assert shelf.loaded == [A, B], "not again at once"
     roll_outs.change(lambda now: now.rolled_back().rolled_back())
     models.follow()
-    assert ledger.view.shadow_queue.refused() == {"active": 0, "canary": 0, "shadow": 0}
+    assert ledger.view.model_loads.refused() == {"active": 0, "canary": 0, "shadow": 0}
 
 
+@pytest.mark.usefixtures("watching")
 def test_an_assigned_model_that_the_worker_lacks_is_loaded_first(models, roll_outs, shelf):
     roll_outs.change(lambda now: now.with_canary(A, 10))
     assert used(models, a_job(model=A)) == A
@@ -163,6 +185,22 @@ def test_an_assigned_model_that_the_worker_lacks_is_loaded_first(models, roll_ou
     assert used(models) == OWN
 
 
+@pytest.mark.usefixtures("watching")
+def test_no_job_waits_for_a_load_that_hangs(models, roll_outs, shelf, ledger, analysis, monkeypatch):  # noqa: F811
+    monkeypatch.setattr("worker.rollout.models.PATIENCE", 0.1)
+    roll_outs.change(lambda now: now.with_canary(A, 10))
+    shelf.go_on.clear()
+    job = accepted(ledger, model=A)
+    analyse(job.id, replace(analysis, model_of=models.of))
+    assert shelf.loaded == [A], "its load has begun"
+    model = ledger.read(job.id).result["model"]
+    assert (model["bundle"], model["instead_of"]) == (OWN, A)
+    shelf.go_on.set()
+    monkeypatch.setattr("worker.rollout.models.PATIENCE", 30)
+    assert used(models, a_job(model=A)) == A
+
+
+@pytest.mark.usefixtures("watching")
 def test_a_job_keeps_its_canary_over_a_lost_attempt(models, roll_outs, ledger, analysis):  # noqa: F811
     roll_outs.change(lambda now: now.with_canary(A, 10))
     job = accepted(ledger, model=A)
@@ -172,6 +210,7 @@ def test_a_job_keeps_its_canary_over_a_lost_attempt(models, roll_outs, ledger, a
     assert "instead_of" not in ledger.read(job.id).result["model"]
 
 
+@pytest.mark.usefixtures("watching")
 def test_a_job_of_a_withdrawn_canary_ends_at_the_active_one(models, ledger, analysis):  # noqa: F811
     job = accepted(ledger, model=A)
     analyse(job.id, replace(analysis, model_of=models.of))
@@ -181,6 +220,7 @@ def test_a_job_of_a_withdrawn_canary_ends_at_the_active_one(models, ledger, anal
     assert done.result["model"]["instead_of"] == A
 
 
+@pytest.mark.usefixtures("watching")
 def test_models_stay_while_the_roll_out_cannot_be_read(models, roll_outs, ledger, monkeypatch):
     ledger.objects.put("models/active.000000000001", b"{")
     models.follow()
@@ -221,7 +261,8 @@ def a_bundle(folder: Path, body: bytes = b"weights") -> Path:
 
 def test_a_loader_fetches_again_what_was_altered_on_its_disk(ledger, settings, tmp_path, monkeypatch):
     digest = Bundles(ledger.objects).publish(a_bundle(tmp_path / "bundle"))
-    loader = Loader(Bundles(ledger.objects), replace(settings, bundle_cache=tmp_path / "cache"))
+    settings = replace(settings, bundle_cache=tmp_path / "cache")
+    loader = Loader(Bundles(ledger.objects), settings, lambda _: None, Watchdog(60))
 
     def load(folder: Path, *_: object) -> Named:
         if (folder / "weights").read_bytes() != b"weights":
@@ -239,7 +280,9 @@ def test_a_loader_fetches_again_what_was_altered_on_its_disk(ledger, settings, t
 
 
 def test_a_loader_removes_only_its_own_from_a_folder_that_others_use(ledger, settings, tmp_path):
-    loader = Loader(Bundles(ledger.objects), replace(settings, bundle_cache=tmp_path))
+    loader = Loader(
+        Bundles(ledger.objects), replace(settings, bundle_cache=tmp_path), lambda _: None, Watchdog(60)
+    )
     for name in ("engine", "engine.bin", "a" * 63, ".hidden", A, B, f".{A[:16]}-killed", f".{B[:16]}-new"):
         (tmp_path / name).mkdir()
     os.utime(tmp_path / f".{A[:16]}-killed", (0, 0))

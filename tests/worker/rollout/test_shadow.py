@@ -21,6 +21,7 @@ from tests.model.conftest import DESCRIPTION, bundle, untrained, write  # noqa: 
 from tests.worker.inference.test_analyse import accepted, analysis, decoded  # noqa: F401 - a fixture
 from worker.inference.analyse import AnalysisContext, analyse
 from worker.inference.watchdog import Watchdog
+from worker.rollout.attempts import Attempts
 from worker.rollout.loader import Loader
 from worker.rollout.models import Models
 from worker.rollout.shadow import Shadow
@@ -56,19 +57,25 @@ def published(ledger, bundles) -> dict[str, str]:
 
 @pytest.fixture
 def loader(ledger, settings, tmp_path) -> Loader:
-    return Loader(Bundles(ledger.objects), replace(settings, bundle_cache=tmp_path, engine="onnxruntime"))
+    settings = replace(settings, bundle_cache=tmp_path, engine="onnxruntime")
+    return Loader(Bundles(ledger.objects), settings, lambda _: None, Watchdog(60))
 
 
 @pytest.fixture
-def serving(ledger, bundles, loader, roll_outs, analysis) -> tuple[AnalysisContext, Models]:  # noqa: F811
+def attempts(ledger, loader) -> Attempts:
+    return Attempts(loader, ledger.view.model_loads, "inference:a:1:b")
+
+
+@pytest.fixture
+def serving(ledger, bundles, loader, attempts, roll_outs, analysis) -> tuple[AnalysisContext, Models]:  # noqa: F811
     own = loader.load_own(bundles["own"].folder)
-    models = Models(own, loader, roll_outs, 8, ledger.view.shadow_queue, "inference:a:1:b", lambda _: None)
+    models = Models(own, attempts, roll_outs, 8, ledger.view.shadow_queue, lambda _: None)
     return replace(analysis, model_of=models.of, copy=models.copy_to_shadow), models
 
 
 @pytest.fixture
-def shadow(ledger, loader, roll_outs) -> Shadow:
-    return Shadow(ledger, roll_outs, loader, decoded, Watchdog(60), "shadow:a:1:b")
+def shadow(ledger, attempts, roll_outs) -> Shadow:
+    return Shadow(ledger, roll_outs, attempts, decoded, Watchdog(60))
 
 
 def all_scored(shadow: Shadow) -> None:
@@ -205,13 +212,13 @@ def test_a_shadow_that_cannot_be_loaded_is_reported(shadow, published, ledger, r
     roll_outs.change(lambda now: now.with_shadow(published["good"], 100))
     assert not shadow.follow()
     assert "weights.npz does not match its checksum" in caplog.text
-    assert ledger.view.shadow_queue.refused()["shadow"] == 1
+    assert ledger.view.model_loads.refused()["shadow"] == 1
     left = tmp_path / published["flipped"]
     left.mkdir()
     roll_outs.change(lambda now: now.with_shadow(published["good"], 0))
     assert not shadow.follow()
     assert not left.exists(), "what was the shadow before takes no room"
-    assert ledger.view.shadow_queue.refused()["shadow"] == 0
+    assert ledger.view.model_loads.refused()["shadow"] == 0
 
 
 def test_a_shadow_ends_when_it_is_told_to(shadow):

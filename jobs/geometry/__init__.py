@@ -1,0 +1,1 @@
+"""Geometry of a radiograph: frames, rays, depths, two views, and how wrong each may be."""

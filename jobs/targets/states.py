@@ -1,0 +1,57 @@
+"""Names the states of a target, and the reasons that keep it from being actionable."""
+
+from enum import StrEnum
+
+
+class TargetState(StrEnum):
+    """The state of a target, the most usable first, and of the document: that of its most usable target."""
+
+    REVIEWED = "reviewed"
+    """A signed report marks it, its geometry is calibrated, and it is fresh."""
+    ADVISORY = "advisory"
+    """The model's answer, which no signed report confirms."""
+    STALE = "stale"
+    """Its validity is over, or the time of the acquisition is unknown."""
+    UNCALIBRATED = "uncalibrated"
+    """The source lacks a number without which no ray is known."""
+    REJECTED = "rejected"
+    """The signed report finds no fracture there."""
+    WITHDRAWN = "withdrawn"
+    """The report was amended or deleted: whatever was told of it before is void."""
+    NO_FINDING = "no_finding"
+    """The model has found nothing. Of the document alone."""
+
+
+class BlockingReason(StrEnum):
+    """Why a target is not actionable."""
+
+    NOT_REVIEWED = "not_reviewed"
+    """No report of a person is signed."""
+    ARBITRATION_OPEN = "arbitration_open"
+    """A second reader has yet to decide a disagreement."""
+    REPORT_NOT_SURE = "report_not_sure"
+    """The signed report says `not_sure` or `not_diagnostic`."""
+    SITE_NOT_CONFIRMED = "site_not_confirmed"
+    """The signed report finds a fracture, and has no site whose middle lies in this target."""
+    REPORT_REJECTS = "report_rejects"
+    """The signed report finds no fracture there."""
+    REPORT_AMENDED = "report_amended"
+    """The signed report was amended. A new reading may confirm the target again."""
+    REPORT_DELETED = "report_deleted"
+    """The job was deleted, with its report."""
+    SOURCE_DISTANCE_UNKNOWN = "source_distance_unknown"
+    """The distance of focal spot and detector is not in the source."""
+    SPACING_UNKNOWN = "spacing_unknown"
+    """The spacing of pixels on the detector is not in the source."""
+    HANDEDNESS_UNKNOWN = "handedness_unknown"
+    """View or angles, with the patient's orientation, do not say whether the picture is mirrored."""
+    ACQUISITION_TIME_UNKNOWN = "acquisition_time_unknown"
+    """The source has no time of acquisition with its time zone."""
+    ACQUIRED_IN_FUTURE = "acquired_in_future"
+    """The acquisition lies more than a second after the present: one of two clocks is wrong."""
+    TOO_OLD = "too_old"
+    """`valid_until` has passed."""
+    OLDER_THAN_MAX_AGE = "older_than_max_age"
+    """The acquisition is older than the consumer's own `max_age`."""
+    NOTHING_FOUND = "nothing_found"
+    """There is no target. Of the document alone."""

@@ -1,0 +1,84 @@
+"""docs/robots.md, as an integrator of a robot follows it: from nothing to a received target."""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from jobs.targets.states import BlockingReason, TargetState
+from stack.addresses import free_ports
+from stack.part import ROOT
+from tests.integration.conftest import Stack, await_that
+from tests.integration.pages import BLOCK, Newcomer
+
+PAGE = (ROOT / "docs/robots.md").read_text()
+PYTHON = ".venv/bin/python /tmp"
+
+
+@pytest.fixture(scope="module")
+def newcomer(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Newcomer]:
+    folder = tmp_path_factory.mktemp("robots")
+    (port,) = free_ports(1)
+    names = {"http://127.0.0.1:8000": stack.ready["api"], "/tmp/": f"{folder}/", "9000": str(port)}
+
+    def moved(text: str) -> str:
+        for name, place in names.items():
+            text = text.replace(name, place)
+        return text
+
+    # The commands of the operator find `make up` in its folder.
+    (folder / "variables").write_text(f"export OSTEO_VAR={stack.folder}\n")
+    with ExitStack() as background:
+        newcomer = Newcomer(PAGE, folder, moved, background)
+        newcomer.save_files()
+        yield newcomer
+
+
+def test_an_integrator_gets_a_reviewed_target_by_the_page_alone(newcomer: Newcomer, stack: Stack):
+    newcomer.run("export OSTEO_URL")
+    newcomer.run("secret()")
+    assert json.loads(newcomer.run("curl -sS -f -X PATCH"))["events"] == [
+        "job.failed",
+        "org.osteo.targets.v1",
+    ]
+    log = newcomer.folder / "receiver.log"
+    newcomer.start(f"{PYTHON}/receiver.py", log)
+    await_that(lambda: "Running on" in log.read_text())
+    newcomer.run(f"{PYTHON}/modality.py")
+    job = json.loads((newcomer.folder / "job.json").read_text())["id"]
+    await_that(lambda: f"{job} 1 advisory False\n" in log.read_text())
+    made = json.loads(newcomer.run('curl -sS -f "$OSTEO_URL'))
+    schema = stack.request("GET", "/schemas/targets-1.json").json()
+    jsonschema.Draft202012Validator(schema).validate(made)
+    assert newcomer.run(f"{PYTHON}/consume.py") == "not used: advisory not_reviewed\n"
+    assert newcomer.run(f"{PYTHON}/read.py") == "signed\n"
+    await_that(lambda: f"{job} 2 reviewed True\n" in log.read_text())
+    used = newcomer.run(f"{PYTHON}/consume.py")
+    assert used.startswith(f"a ray in osteo/{job}/source along "), used
+
+
+def test_the_targets_that_the_page_shows_match_their_schema(stack: Stack):
+    (shown,) = re.findall(r"<!-- Targets -->\n```json\n(.*?)```", PAGE, re.DOTALL)
+    schema = stack.request("GET", "/schemas/targets-1.json").json()
+    jsonschema.Draft202012Validator(schema).validate(json.loads(shown))
+
+
+def test_the_page_has_every_state_and_every_reason():
+    named = set(re.findall(r"`(\w+)`", PAGE.split("\n## States\n")[1].split("\n## ")[0]))
+    assert named >= {*TargetState, *BlockingReason}
+
+
+def test_every_block_of_the_page_is_run():
+    blocks = list(BLOCK.finditer(PAGE))
+    others = len(re.findall(r"^```(?:json|text)$", PAGE, re.MULTILINE))
+    assert PAGE.count("\n```") == 2 * (len(blocks) + others), "a block in a language that no test runs"
+    tests = Path(__file__).read_text().replace("{PYTHON}", PYTHON).replace("'", '"')
+    for block in blocks:
+        if block["language"] == "sh":
+            assert any(f'"{block["text"][:size]}"' in tests for size in range(3, 60)), block["text"]
+        else:
+            assert f"python {block['file']}" in PAGE, block["text"]
