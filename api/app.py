@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask
 
+from api.ar.routes import ar_routes
 from api.audited import audit_requests
 from api.callbacks.redeliveries import Redeliveries
 from api.callbacks.routes import WebhookContext, webhook_routes
@@ -128,6 +129,7 @@ def create_app(settings: Settings, given: Collaborators) -> Flask:
     app.register_blueprint(result_routes(ledger, pictures, settings.public_url))
     pixels = PixelAnswers(pictures)
     app.register_blueprint(pixel_routes(ledger, pixels))
+    app.register_blueprint(ar_routes(ledger, pictures))
     app.register_blueprint(study_routes(intake, redeliveries, waiting))
     app.register_blueprint(dicomweb_routes(intake))
     webhooks, receivers = Webhooks(ledger.records, settings.signing_key), Receivers(ledger.records)

@@ -35,7 +35,7 @@ ORDERS = (
     (
         *("api.http", "api.identity", "api.openapi", "api.intake", "api.results", "api.callbacks"),
         "api.routes",
-        *("api.readings", "api.reading_room", "api.server"),
+        *("api.ar", "api.readings", "api.reading_room", "api.server"),
     ),
     (
         "jobs.geometry",

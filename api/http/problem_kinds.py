@@ -31,6 +31,7 @@ class Slug(StrEnum):
     ANSWER_HIDDEN = "answer-hidden"
     NOT_READ = "not-read"
     NOT_READY = "not-ready"
+    SCALE_UNKNOWN = "scale-unknown"
     JOB_ENDED = "job-ended"
     IN_INTAKE = "in-intake"
     NOTHING_TO_DELIVER = "nothing-to-deliver"
@@ -145,6 +146,11 @@ KINDS: dict[str, Kind] = {
         "Ask again after `Retry-After` seconds.",
         passes=True,
         also=503,
+    ),
+    Slug.SCALE_UNKNOWN: Kind(
+        409,
+        "The image does not say how large it is: it names no distance between its pixels.",
+        "Send DICOM with a spacing, or name one by `assume_mm`.",
     ),
     Slug.JOB_ENDED: Kind(409, "The job has ended already.", "There is nothing left to cancel."),
     Slug.IN_INTAKE: Kind(

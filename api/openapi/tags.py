@@ -8,6 +8,7 @@ _TAGS = {
     "/dicom-web": ("dicomweb", "DICOMweb STOW-RS, by which a PACS pushes images."),
     "/v1/webhook": ("webhook", "Callbacks: the events that are sent, their signatures, and test events."),
     "/v1/keys": ("keys", "The API keys of this client."),
+    "/v1/ar": ("ar", "Augmented reality: what is printed for it. Scenes belong to the jobs."),
     "/v1/model": ("model", "The model that analyses the radiographs."),
     "/": ("service", "Health, metrics and description of the service; without a key."),
 }

@@ -100,10 +100,11 @@ def bundle_type() -> str:
 
 
 def accepted_format(formats: Collection[str]) -> str:
-    """Return the first of these formats that the client accepts; JSON for a client that names none.
+    """Return the first of these formats that the client accepts; their first for a client that names none.
 
     Raises Problem 406 for another format.
     """
+    default = next(iter(formats))
     ranges = [accepted for accepted, quality in request.accept_mimetypes if quality > 0]
     for accepted in ranges:
         kind, _, parameters = accepted.lower().partition(";")
@@ -111,8 +112,8 @@ def accepted_format(formats: Collection[str]) -> str:
             kind = RELATED
         if kind in formats:
             return kind
-        if kind in ("*/*", "application/*"):
-            return JSON
+        if kind in ("*/*", f"{default.partition('/')[0]}/*"):
+            return default
     if not ranges:
-        return JSON
+        return default
     raise Problem(Slug.NOT_ACCEPTABLE, f"This is available as one of: {'; or '.join(formats)}.")

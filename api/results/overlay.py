@@ -15,17 +15,21 @@ def overlay_of(job: Job, image: bytes, pictures: Pictures) -> bytes:
 
     Raises NotStored for a job without a result, and Problem as Pictures does.
     """
+    return pictures.overlay(image, outlines_of(job), job.client)
+
+
+def outlines_of(job: Job) -> Outlines:
+    """Return what the overlay of a job shows. Raises NotStored for a job without a result."""
     if not job.result:
         raise NotStored(job.id)
     finding, points = job.result["finding"], job.result.get("operating_points")
     regions = (ScoredRegion(tuple(region["box"]), region["score"]) for region in job.result["regions"])
-    outlines = Outlines(
+    return Outlines(
         finding=finding,
         probability=job.result["probability"],
         model=f"{job.result['model']['name']} {job.result['model']['version']}",
         regions=outline_regions(regions, finding, OperatingPoints(**points) if points else None),
     )
-    return pictures.overlay(image, outlines, job.client)
 
 
 def heat_layer_of(job: Job) -> bytes:

@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from api.ar.glb import glb_of
+from api.ar.scene import Group, Part, Scene
+from api.ar.usdz import usdz_of
 from api.intake.submission import Submission
 from jobs.callbacks.signing import signed, webhook_secret
 from jobs.record.documents import document
@@ -102,12 +105,21 @@ def of_jobs() -> Facts:
     }
 
 
+def of_scenes() -> Facts:
+    """The files of a scene, without its pictures: another FreeType draws other text."""
+    quads = np.linspace(-0.2, 0.2, 24).reshape(2, 4, 3)
+    scene = Scene((Group("regions", (Part("region_1", quads, (255, 205, 90)),)),), {"spacing_mm": [0.2, 0.1]})
+    files = {"glb": glb_of(scene), "usdz": usdz_of(scene)}
+    return {name: hashlib.sha256(file).hexdigest() for name, file in files.items()}
+
+
 def of_everything(pictures: dict[str, bytes], bundle: Bundle) -> Facts:
     """All of it, under names that say what differs where something does."""
     return {
         **{name: of_picture(file) for name, file in pictures.items()},
         "weights": of_weights(bundle),
         "jobs": of_jobs(),
+        "scenes": of_scenes(),
     }
 
 

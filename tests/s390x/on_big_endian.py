@@ -36,6 +36,10 @@ def test_records_cursors_signatures_and_digests_are_those_of_x86():
     assert facts.of_jobs() == ON_X86["jobs"]
 
 
+def test_the_files_of_a_scene_are_those_of_x86():
+    assert facts.of_scenes() == ON_X86["scenes"]
+
+
 @pytest.mark.parametrize(
     ("bundle", "known"),
     [

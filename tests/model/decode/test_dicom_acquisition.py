@@ -69,6 +69,14 @@ def test_a_spacing_names_the_plane_it_is_measured_in(given: dict[str, object], p
     assert (found.pixel_spacing, found.spacing_plane) == ((0.1, 0.1), plane)
 
 
+@pytest.mark.parametrize(
+    ("given", "read"), [("1.3", 1.3), (1, 1.0), ("0.9", None), (7, None), ([1, 2], None)]
+)
+def test_a_magnification_is_read_within_its_range(given: object, read: float | None):
+    geometry = acquisition_of(header(EstimatedRadiographicMagnificationFactor=given)).geometry
+    assert geometry.get("magnification") == read
+
+
 def test_every_code_of_a_body_part_is_one_of_dicoms():
     known = {code for meanings in concepts["SCT"].values() for code in meanings}
     assert {code for code, _ in BODY_PARTS.values()} <= known

@@ -1,0 +1,24 @@
+"""Lists what a scene says of itself: no name and no id of a patient, and none that a client chose."""
+
+from typing import Any
+
+from api.ar.scale import Scale
+from api.ar.standing import Standing
+from jobs.record.job import Job, moment_text
+
+_OF_MODEL = ("name", "version", "sha256", "bundle")
+
+
+def facts_of(job: Job, scale: Scale, standing: Standing) -> dict[str, Any]:
+    """List the facts of a succeeded job's scene, for JSON; what is not known is null."""
+    acquisition, model = job.acquisition or {}, (job.result or {})["model"]
+    return {
+        "job": job.id,
+        **scale.facts(),
+        "laterality": acquisition.get("laterality"),
+        "orientation": acquisition.get("orientation"),
+        "state": standing.state,
+        "valid_until": moment_text(standing.valid_until),
+        "image_sha256": job.image.sha256,
+        "model": {name: model[name] for name in _OF_MODEL if name in model},
+    }
