@@ -129,7 +129,7 @@ def create_app(settings: Settings, given: Collaborators) -> Flask:
     app.register_blueprint(result_routes(ledger, pictures, settings.public_url))
     pixels = PixelAnswers(pictures)
     app.register_blueprint(pixel_routes(ledger, pixels))
-    app.register_blueprint(ar_routes(ledger, pictures))
+    app.register_blueprint(ar_routes(ledger, pictures, settings.target_seconds))
     app.register_blueprint(study_routes(intake, redeliveries, waiting))
     app.register_blueprint(dicomweb_routes(intake))
     webhooks, receivers = Webhooks(ledger.records, settings.signing_key), Receivers(ledger.records)

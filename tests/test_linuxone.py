@@ -13,7 +13,7 @@ import yaml
 
 from jobs import settings
 from jobs.store.objects import Objects
-from tests import test_compose
+from tests.compose import test_compose_files
 
 ROOT = Path(__file__).parent.parent
 GUIDE = (ROOT / "docs/linuxone.md").read_text()
@@ -85,9 +85,9 @@ def test_the_table_of_operators_is_that_of_the_bundled_graph():
 
 
 def test_services_differ_from_the_other_file_in_image_network_and_store():
-    assert set(SERVICES) == set(test_compose.SERVICES) - {"seaweedfs", "bucket"}
+    assert set(SERVICES) == set(test_compose_files.SERVICES) - {"seaweedfs", "bucket"}
     for name, service in SERVICES.items():
-        other = test_compose.SERVICES[name]
+        other = test_compose_files.SERVICES[name]
         assert drop(service) == drop(other), name
         assert set(service.get("depends_on", {})) == set(other.get("depends_on", {})) - {"seaweedfs"}
 
@@ -99,16 +99,16 @@ def drop(service: dict) -> dict:
 @pytest.mark.parametrize("name", SERVICES)
 def test_every_setting_is_known_and_every_secret_required(name: str):
     environment = SERVICES[name].get("environment", {})
-    assert set(environment) <= {*settings.NAMES, *test_compose.KNOWN_ELSEWHERE, "NNPA_DEVICES"}
+    assert set(environment) <= {*settings.NAMES, *test_compose_files.KNOWN_ELSEWHERE, "NNPA_DEVICES"}
     for variable, value in environment.items():
-        if test_compose.SECRETS.search(variable) and variable not in {
+        if test_compose_files.SECRETS.search(variable) and variable not in {
             "OSTEO_KEY_SECONDS",
-            *test_compose.OPTIONAL,
+            *test_compose_files.OPTIONAL,
         }:
             assert re.search(r"\$\{[A-Z0-9_]+:\?[^}]+\}", value), f"{variable} must be required"
     # With what those of the other file have, role by role.
     extra = {"NNPA_DEVICES"} if name in ("inference", "shadow") else set()
-    assert set(environment) == set(test_compose.SERVICES[name].get("environment", {})) | extra
+    assert set(environment) == set(test_compose_files.SERVICES[name].get("environment", {})) | extra
 
 
 def test_the_example_names_every_required_value_and_gives_none():

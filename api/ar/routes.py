@@ -8,15 +8,14 @@ from api.ar import glb, marker, obj, usdz
 from api.ar.facts import facts_of
 from api.ar.scale import LARGEST_ASSUMED, assumed_spacing, number_of, scale_of
 from api.ar.scene import scene_of
-from api.ar.standing import standing_of
 from api.http.problem import Problem
 from api.http.problem_kinds import Slug
 from api.intake.decode import Pictures
 from api.openapi.describe import Answer, describe
 from api.results.formats import accepted_format
 from api.results.overlay import outlines_of, overlay_of
-from api.routes.job_answers import OWN_JOB_PROBLEMS, read_stored, succeeded_job
-from jobs.record.job import Job, now
+from api.routes.job_answers import OWN_JOB_PROBLEMS, read_stored, succeeded_job, targets_now
+from jobs.record.job import Job
 from jobs.store.ledger import Ledger
 
 _WRITERS = {
@@ -59,7 +58,7 @@ class MarkerQuery(TypedDict, total=False):
     ]
 
 
-def ar_routes(ledger: Ledger, pictures: Pictures) -> Blueprint:
+def ar_routes(ledger: Ledger, pictures: Pictures, target_seconds: int) -> Blueprint:
     """Make the blueprint of these routes."""
     routes = Blueprint("ar", __name__, url_prefix="/v1")
 
@@ -82,7 +81,7 @@ def ar_routes(ledger: Ledger, pictures: Pictures) -> Blueprint:
         job = succeeded_job(job_id, ledger)
         write, media_type, suffix = _WRITERS[accepted_format(_WRITERS)]
         scale = scale_of(job, assumed_spacing(request.args.get("assume_mm")))
-        facts = facts_of(job, scale, standing_of(job, now()))
+        facts = facts_of(job, scale, targets_now(job, ledger, target_seconds))
         overlay = read_stored(draw, job, ledger)
         body = write(scene_of(job, scale, overlay, outlines_of(job).regions, facts))
         name = f'inline; filename="{job.id}.{suffix}"'

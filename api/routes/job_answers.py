@@ -1,6 +1,7 @@
 """Reads the job that a request names, and makes an answer of it, for all routes under /v1/jobs."""
 
 import logging
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -14,6 +15,8 @@ from jobs.record.errors import NotStored, QueueUnavailable
 from jobs.record.job import Job
 from jobs.record.states import State
 from jobs.store.ledger import Ledger
+from jobs.targets.documents import TargetsDocument
+from jobs.targets.events import present_targets
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +60,17 @@ def succeeded_job(job_id: str, ledger: Ledger) -> Job:
         raise Problem(Slug.JOB_FAILED, f"The job failed: {job.error['detail']}", error=job.error)
     detail = f"The job is {job.state}; its result is not there yet. Ask again later."
     raise Problem(Slug.NOT_READY, detail, retry_after=POLL_SECONDS)
+
+
+def targets_now(
+    job: Job, ledger: Ledger, target_seconds: int, max_age_s: float | None = None
+) -> TargetsDocument:
+    """Read the targets of the caller's succeeded job as they are now. Raises Problem as `own_job` does."""
+    try:
+        return present_targets(job, ledger, time.time_ns(), target_seconds, max_age_s)
+    except NotStored:
+        own_job(job.id, ledger)  # Raises 410 where the job, or its study, has just been deleted.
+        raise
 
 
 def job_document(job: Job, ledger: Ledger, public_url: str) -> JobDocument:

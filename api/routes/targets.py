@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import time
 from typing import Annotated, Any, TypedDict
 
 from flask import Blueprint, Response, request
@@ -11,12 +10,11 @@ from api.http.problem import Problem
 from api.http.problem_kinds import Slug
 from api.openapi.describe import Answer, DescribedCallback, describe
 from api.openapi.schema import standalone_schema
-from api.routes.job_answers import OWN_JOB_PROBLEMS, own_job, succeeded_job
-from jobs.record.errors import NotStored
+from api.routes.job_answers import OWN_JOB_PROBLEMS, succeeded_job, targets_now
 from jobs.record.events import TARGETS_EVENT
 from jobs.store.ledger import Ledger
 from jobs.targets.documents import MEDIA_TYPE, TargetsDocument
-from jobs.targets.events import CLOUDEVENTS, SCHEMA_PATH, TargetsEvent, present_targets
+from jobs.targets.events import CLOUDEVENTS, SCHEMA_PATH, TargetsEvent
 
 _CONTENT_TYPE = f"{MEDIA_TYPE}; version=1"
 _LONGEST_AGE = 86_400
@@ -69,11 +67,7 @@ def target_routes(ledger: Ledger, target_seconds: int, public_url: str) -> Bluep
     def targets(job_id: str) -> Response:
         max_age_s = _max_age_s()
         job = succeeded_job(job_id, ledger)
-        try:
-            made = present_targets(job, ledger, time.time_ns(), target_seconds, max_age_s)
-        except NotStored:
-            own_job(job_id, ledger)  # Raises 410 where the job, or its study, has just been deleted.
-            raise
+        made = targets_now(job, ledger, target_seconds, max_age_s)
         response = Response(json.dumps(made), content_type=_CONTENT_TYPE)
         response.set_etag(_tag(made))
         response.headers["Link"] = f'<{public_url}{SCHEMA_PATH}>; rel="describedby"'

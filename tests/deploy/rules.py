@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 
+from tests.compose.test_compose_files import SECRETS
 from tests.deploy.manifests import (
     Object,
     container,
@@ -14,7 +15,6 @@ from tests.deploy.manifests import (
     selected,
     workloads,
 )
-from tests.test_compose import SECRETS
 
 Rule = Callable[[list[Object]], Iterator[str]]
 PROBES = {"startupProbe", "readinessProbe", "livenessProbe"}

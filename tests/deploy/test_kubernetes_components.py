@@ -9,6 +9,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from tests.compose.test_compose_files import SERVICES
 from tests.deploy.manifests import (
     BUILDS,
     FOLDER,
@@ -24,7 +25,6 @@ from tests.deploy.manifests import (
 )
 from tests.deploy.rules import RULES
 from tests.deploy.test_kubernetes_schemas import VERSIONS
-from tests.test_compose import SERVICES
 
 PAGE = (ROOT / "docs/deploy.md").read_text()
 LINES = re.findall(r"`(components: \[\S+/traces\]|replicas: \[\{name: shadow, count: 1\}\])`", PAGE)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from jobs.callbacks import url
+from tests.compose.test_compose_files import COMPOSE, SERVICES
 from tests.deploy.manifests import Object, build, container, labels, named, of_kind, selected, workloads
-from tests.test_compose import COMPOSE, SERVICES
 
 SMALL = build("overlays/small")
 NAMESPACE = "kubernetes.io/metadata.name"

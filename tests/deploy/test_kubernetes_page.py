@@ -11,6 +11,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from tests.compose.test_compose_files import OPTIONAL
 from tests.deploy.manifests import (
     BUILDS,
     FOLDER,
@@ -25,7 +26,6 @@ from tests.deploy.manifests import (
     workloads,
 )
 from tests.deploy.rules import RULES
-from tests.test_compose import OPTIONAL
 
 SECTION = (ROOT / "docs/deploy.md").read_text().split("\n## On Kubernetes\n")[1].split("\n## ")[0]
 MAKE, CREATE = re.findall(r"```sh\n(.*?)```", SECTION, re.DOTALL)

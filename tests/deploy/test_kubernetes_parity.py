@@ -5,6 +5,7 @@ import re
 import pytest
 
 from jobs import settings
+from tests.compose.test_compose_files import OPTIONAL, OURS, ROLES, SECRETS, SERVICES
 from tests.deploy.manifests import (
     FOLDER,
     ROOT,
@@ -16,7 +17,6 @@ from tests.deploy.manifests import (
     secrets,
     workloads,
 )
-from tests.test_compose import OPTIONAL, OURS, ROLES, SECRETS, SERVICES
 from tests.test_linuxone import SERVICES as ON_LINUXONE
 
 STORES = {"redis", "seaweedfs"}

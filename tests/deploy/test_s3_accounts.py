@@ -12,8 +12,8 @@ from botocore.exceptions import ClientError
 from stack.addresses import HOST, free_ports
 from stack.folder import Folder
 from stack.part import ROOT
+from tests.compose.test_compose_files import SERVICES
 from tests.jobs.store.s3_server import WEED, seaweedfs
-from tests.test_compose import SERVICES
 
 BUCKET = "osteo"
 ROLES = ("api", "inference", "delivery", "sweeper", "setup")

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.compose.test_compose_files import DOCKERFILE, OPTIONAL, OURS, SECRETS, SERVICES
 from tests.deploy.test_kubernetes_parity import bytes_of, seconds_of
 from tests.deploy.units import FOLDER, HOME, ROOT, UNITS, command, credentials, installed, needs_systemd, unit
-from tests.test_compose import DOCKERFILE, OPTIONAL, OURS, SECRETS, SERVICES
 
 PAGE = (ROOT / "docs/deploy.md").read_text()
 (MAKE_SECRETS,) = re.findall(r"```sh\n(\(umask 077\n mkdir -p /etc/osteo/secrets.*?)```", PAGE, re.DOTALL)

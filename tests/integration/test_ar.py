@@ -43,7 +43,7 @@ def test_an_integrator_gets_a_scene_and_a_marker_by_the_page_alone(newcomer: New
         with zipfile.ZipFile(io.BytesIO((newcomer.folder / name).read_bytes())) as archive:
             assert archive.namelist()[0] == first
     assert newcomer.run("python3").splitlines() == [
-        "assumed [0.15, 0.15] advisory",
+        "assumed [0.15, 0.15] uncalibrated",
         "The size was assumed by the request, and measured by nothing.",
     ]
     newcomer.run("curl -sS -f -o")

@@ -10,12 +10,13 @@ import pytest
 import urllib3
 from PIL import Image
 
-from jobs.record.job import Job, moment_text, now
+from jobs.record.job import Job, now
 from jobs.store.audit import Audit
 from jobs.store.ledger_keys import image_key
 from tests import pictures
 from tests.api.ar.conftest import radiograph, scene, succeeded
 from tests.api.conftest import Api, problem_of
+from tests.api.routes.test_targets import CALIBRATED, acquired, targets_of
 
 GLB, USDZ, ZIP = "model/gltf-binary", "model/vnd.usdz+zip", "application/zip"
 PNG = pictures.encoded(pictures.gray())
@@ -110,16 +111,25 @@ def test_no_spacing_is_assumed_beside_the_images_own(api: Api, job: Job):
 
 def test_a_scene_says_what_it_is_and_is_not_for_diagnosis(api: Api):
     header = {"ImagerPixelSpacing": [0.2, 0.1], "ImageLaterality": "L", "PatientOrientation": ["L", "F"]}
-    job, before = succeeded(api, radiograph(**header)), moment_text(now())
+    job = succeeded(api, radiograph(**header))
     answer = scene(api, job)
     facts = said(answer)
     assert document_of(answer.data)["asset"]["copyright"] == "not for diagnosis"
     assert facts["job"] == job.id
     assert (facts["laterality"], facts["orientation"]) == ("L", ["L", "F"])
-    assert (facts["state"], facts["assumed"]) == ("advisory", False)
+    assert not facts["assumed"]
     assert facts["image_sha256"] == job.image.sha256
     assert facts["model"] == {"name": "osteo-test", "version": "1", "sha256": "f" * 64}
-    assert facts["valid_until"] > before
+
+
+@pytest.mark.parametrize("header", [{"ImagerPixelSpacing": [0.2, 0.1]}, CALIBRATED | acquired()])
+def test_a_scene_has_the_state_and_the_validity_of_its_targets(api: Api, header: dict[str, Any]):
+    job = succeeded(api, radiograph(**header))
+    targets, facts = targets_of(api, job), said(scene(api, job))
+    assert targets["state"] == ("advisory" if "ViewPosition" in header else "uncalibrated")
+    assert {name: facts[name] for name in ("state", "valid_until")} == {
+        name: targets[name] for name in ("state", "valid_until")
+    }
 
 
 def test_a_scene_without_a_finding_says_so_and_has_no_regions(api: Api):
