@@ -1,7 +1,7 @@
 """Bounds the depth of what a radiograph shows: its distance from the focal spot along the central ray."""
 
 LEAST_DEPTH_M = 0.2
-"""Distance of focal spot and skin that no equipment goes below (IEC 60601-1-3)."""
+"""Least distance of the focal spot and what is shown: an assumption; cones keep skin at about so far."""
 THICKEST_M = 0.5
 """Thickness of a body that a radiograph is taken through."""
 BESIDE_PLANE_M = 0.05
