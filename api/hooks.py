@@ -17,6 +17,7 @@ from api.identity.people import People
 from api.identity.session import COOKIE
 from api.intake.body_limits import BodyLimits, Form
 from api.openapi.describe import Operation, operation_of
+from api.reading_room.access import no_session
 from api.routes.health import check_compatibility
 from jobs.reading.reader import Reader
 from jobs.settings import Settings
@@ -159,7 +160,7 @@ def authenticate_requests(
         check_compatibility(compatibility)
         if session := people.sessions.of(request.cookies.get(COOKIE)):
             return session.reader.id
-        raise Problem(Slug.UNAUTHORIZED, "No one is signed in.")
+        raise no_session()
 
     app.extensions["body_limits"] = BodyLimits(app, check_permission, settings)
 

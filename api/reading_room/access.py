@@ -44,13 +44,18 @@ def admit(people: People, compatibility: Compatibility) -> Response | None:
     if session is None:
         if request.method in _SAFE and wants_page():
             return redirect(sign_in_address(request), 303)
-        detail = f"No reader is signed in, or the session has ended. Sign in at {room()}/sign-in."
-        raise Problem(Slug.UNAUTHORIZED, detail)
+        raise no_session()
     g.session, g.reader, g.csrf = session, session.reader, people.csrf.token(session.id)
     request.environ |= {CLIENT: session.reader.client, READER: session.reader.id}
     if request.method not in _SAFE:
         check_token(people, session.id)
     return None
+
+
+def no_session() -> Problem:
+    """Return the problem of a request that needs a session and has none."""
+    detail = f"No reader is signed in, or the session has ended. Sign in at {room()}/sign-in."
+    return Problem(Slug.UNAUTHORIZED, detail)
 
 
 def check_token(people: People, session_id: str) -> None:
