@@ -12,13 +12,13 @@ import pytest
 
 from tests.api.ar.conftest import radiograph, scene, succeeded
 from tests.api.ar.peers import NPM, needs_npm, needs_package
-from tests.api.conftest import ROOT, Api
+from tests.api.conftest import RESULT, ROOT, Api
 
 USDZ = "model/vnd.usdz+zip"
 ATTRIBUTES = {"ImagerPixelSpacing": [0.2, 0.1], "ImageLaterality": "L", "PatientOrientation": ["L", "F"]}
 NOTHING_FOUND = {
     **{"finding": "no_fracture", "probability": 0.02, "regions": []},
-    "model": {"name": 'A "model" \\ of ours', "version": "1"},
+    "model": RESULT["model"] | {"name": 'A "model" \\ of ours'},
 }
 
 

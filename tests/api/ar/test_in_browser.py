@@ -94,10 +94,7 @@ def test_the_ruler_spans_50_mm_and_the_picture_its_pixels(api: Api, draw: Draw):
 
 def test_left_is_left_and_top_is_top(api: Api, draw: Draw):
     image = pictures.dicom(side_marked(), ImagerPixelSpacing=[0.3, 0.3])
-    result = {
-        **{"finding": "no_fracture", "probability": 0.02, "regions": []},
-        "model": {"name": "m", "version": "1"},
-    }
+    result = {"finding": "no_fracture", "probability": 0.02, "regions": []}
     job = succeeded(api, image, result)
     _, drawn = draw(scene(api, job).data, hidden=["ruler"])
     with Image.open(io.BytesIO(api.request("GET", f"/v1/jobs/{job.id}/heatmap").data)) as overlay:

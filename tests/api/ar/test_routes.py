@@ -133,12 +133,7 @@ def test_a_scene_has_the_state_and_the_validity_of_its_targets(api: Api, header:
 
 
 def test_a_scene_without_a_finding_says_so_and_has_no_regions(api: Api):
-    result = {
-        "finding": "no_fracture",
-        "probability": 0.02,
-        "regions": [],
-        "model": {"name": "m", "version": "1"},
-    }
+    result = {"finding": "no_fracture", "probability": 0.02, "regions": []}
     job = succeeded(api, radiograph(ImagerPixelSpacing=[0.2, 0.1]), result)
     answer = scene(api, job)
     assert said(answer)["state"] == "no_finding"
@@ -149,10 +144,7 @@ def test_a_scene_without_a_finding_says_so_and_has_no_regions(api: Api):
 def test_the_regions_are_those_that_the_overlay_outlines(api: Api):
     low = {"box": [1, 1, 5, 5], "score": 0.1}
     found = {"box": [10, 20, 30, 40], "score": 0.8}
-    result = {
-        **{"finding": "fracture", "probability": 0.9, "regions": [found, low]},
-        **{"model": {"name": "m", "version": "1"}, "operating_points": {"low": 0.3, "high": 0.6}},
-    }
+    result = {"finding": "fracture", "probability": 0.9, "regions": [found, low]}
     answer = scene(api, succeeded(api, radiograph(ImagerPixelSpacing=[0.2, 0.1]), result))
     regions = [n for n in document_of(answer.data)["nodes"] if n["name"].startswith("region_")]
     assert [n["extras"] for n in regions] == [{"score": 0.8, "box_px": [10, 20, 30, 40]}]
