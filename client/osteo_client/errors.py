@@ -102,6 +102,10 @@ class TrainingForbidden(Problem):
     """422: no job of this client may be learned from. The operator has set so."""
 
 
+class ScaleUnknown(Problem):
+    """409: the image names no distance between its pixels, so nothing of it has a size."""
+
+
 class NotReady(Problem):
     """409: the job is not as far as this yet."""
 
@@ -139,6 +143,7 @@ BY_TYPE: dict[str, type[Problem]] = {
     "not-read": NotRead,
     "reading-moved": ReadingMoved,
     "training-forbidden": TrainingForbidden,
+    "scale-unknown": ScaleUnknown,
 }
 """The exceptions of types that share their status. The rest, and what a newer service adds, go by it."""
 
