@@ -68,6 +68,7 @@ train-smoke: $(LOCKED) ## All steps of training on drawn radiographs, in minutes
 	@$(BIN)/python -m training.train --run $(RUN) --config training/configs/smoke.toml
 	@$(BIN)/python -m training.evaluate --run $(RUN) --bundle $(RUN)/bundle --small
 	@$(BIN)/python -m training.synthetic_set $(RUN)/elsewhere --count 120 --first 5000
+	@$(BIN)/python -m training.external $(RUN)/elsewhere --bundle $(RUN)/bundle --run $(RUN)/external
 	@$(BIN)/python -m training.external $(RUN)/elsewhere --bundle $(RUN)/bundle --run $(RUN)/external --recalibrate $(RUN)/recalibrated
 
 lint: $(LOCKED) ## Check style, types, insecure habits and secrets
