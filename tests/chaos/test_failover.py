@@ -50,6 +50,7 @@ def refused(url: str) -> str:
     return said
 
 
+@pytest.mark.long
 def test_every_job_is_analysed_and_called_back_through_a_failover(sentinels, tmp_path):
     with ServiceOverSentinels(tmp_path, sentinels) as service:
         trial = master_killed(sentinels, JOBS)
