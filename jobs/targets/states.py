@@ -17,7 +17,7 @@ class TargetState(StrEnum):
     REJECTED = "rejected"
     """The signed report finds no fracture there."""
     WITHDRAWN = "withdrawn"
-    """The report was amended or deleted: whatever was told of it before is void."""
+    """The report was amended or deleted. What earlier events told of its targets is void."""
     NO_FINDING = "no_finding"
     """The model has found nothing. Of the document alone."""
 

@@ -7,7 +7,7 @@ _GZIP = 31
 """What zlib calls gzip."""
 _COMPILED = find_spec("imagecodecs") is not None
 CODINGS = ("zstd", "gzip") if _COMPILED else ("gzip",)
-"""What `compress` knows, the quickest first: zstd takes a fifth of gzip's time for the same size."""
+"""What `compress` knows, the quickest first: zstd takes a fifth of gzip's time, for 6 % more bytes."""
 
 
 def compress(body: bytes, coding: str) -> bytes:

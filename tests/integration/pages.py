@@ -2,8 +2,8 @@
 
 import re
 import subprocess
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,3 +51,40 @@ class Newcomer:
             process = subprocess.Popen(["bash", "-c", script], cwd=ROOT, stdout=out, stderr=out)
         self.background.callback(process.wait)
         self.background.callback(process.terminate)
+
+
+@contextmanager
+def following(page: str, folder: Path, places: Mapping[str, str]) -> Iterator[Newcomer]:
+    """Follow a page in `folder`, which stands for /tmp/. `places` are what other names of the page stand for.
+
+    The named blocks are saved, and what runs in the background is ended.
+    """
+
+    def moved(text: str) -> str:
+        for name, place in {"/tmp/": f"{folder}/", **places}.items():
+            text = text.replace(name, place)
+        return text
+
+    with ExitStack() as background:
+        newcomer = Newcomer(page, folder, moved, background)
+        newcomer.save_files()
+        yield newcomer
+
+
+def unrun_blocks(page: str, test: Path, python: str) -> list[str]:
+    """Return the blocks that a test of the page does not run; blocks of JSON and of text are no commands.
+
+    A shell block is run where the test names how it begins, with `{PYTHON}` for `python`. A file is run where
+    the page calls it, if it is Python.
+    """
+    blocks = list(BLOCK.finditer(page))
+    others = len(re.findall(r"^```(?:json|text)$", page, re.MULTILINE))
+    assert page.count("\n```") == 2 * (len(blocks) + others), "a block in a language that no test runs"
+    commands = test.read_text().replace("{PYTHON}", python).replace("'", '"')
+
+    def is_run(block: re.Match[str]) -> bool:
+        if block["language"] == "sh":
+            return any(f'"{block["text"][:size]}"' in commands for size in range(3, 60))
+        return bool(block["file"]) and (block["language"] != "python" or f" {block['file']}" in page)
+
+    return [block["text"] for block in blocks if not is_run(block)]

@@ -3,34 +3,23 @@
 import io
 import json
 import zipfile
-from contextlib import ExitStack
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from stack.part import ROOT
 from tests.integration.conftest import Stack
-from tests.integration.pages import BLOCK, Newcomer
+from tests.integration.pages import Newcomer, following, unrun_blocks
 
 PAGE = (ROOT / "docs/ar.md").read_text()
 
 
 @pytest.fixture
-def newcomer(stack: Stack, tmp_path: Path) -> Newcomer:
-    names = {
-        "http://127.0.0.1:8000": stack.ready["api"],
-        "/tmp/": f"{tmp_path}/",
-        "var/": f"{stack.folder}/",
-    }
-
-    def moved(text: str) -> str:
-        for name, place in names.items():
-            text = text.replace(name, place)
-        return text
-
-    newcomer = Newcomer(PAGE, tmp_path, moved, ExitStack())
-    newcomer.save_files()
-    return newcomer
+def newcomer(stack: Stack, tmp_path: Path) -> Iterator[Newcomer]:
+    places = {"http://127.0.0.1:8000": stack.ready["api"], "var/": f"{stack.folder}/"}
+    with following(PAGE, tmp_path, places) as newcomer:
+        yield newcomer
 
 
 def test_an_integrator_gets_a_scene_and_a_marker_by_the_page_alone(newcomer: Newcomer):
@@ -51,11 +40,4 @@ def test_an_integrator_gets_a_scene_and_a_marker_by_the_page_alone(newcomer: New
 
 
 def test_every_block_of_the_page_is_run():
-    blocks = list(BLOCK.finditer(PAGE))
-    assert PAGE.count("\n```") == 2 * len(blocks), "a block in a language that no test runs"
-    tests = Path(__file__).read_text()
-    for block in blocks:
-        if block["language"] == "sh":
-            assert any(f'"{block["text"][:size]}"' in tests for size in range(3, 60)), block["text"]
-        else:
-            assert f"python3 {block['file']}" in PAGE, block["text"]
+    assert not unrun_blocks(PAGE, Path(__file__), "python3")

@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,7 +23,7 @@ from stack.part import ROOT
 from tests.api.conftest import RESULT
 from tests.conftest import a_job, a_study
 from tests.integration.conftest import Stack, await_that
-from tests.integration.pages import BLOCK, Newcomer
+from tests.integration.pages import Newcomer, following, unrun_blocks
 from worker.delivery.deliver import event_of
 
 PAGE = (ROOT / "docs/integrate.md").read_text()
@@ -32,24 +31,14 @@ PAGE = (ROOT / "docs/integrate.md").read_text()
 
 @pytest.fixture(scope="module")
 def newcomer(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Newcomer]:
-    folder = tmp_path_factory.mktemp("newcomer")
     flask, node = free_ports(2)
-    names = {
+    places = {
         "http://127.0.0.1:8000": stack.ready["api"],
-        "/tmp/": f"{folder}/",
         "var/": f"{stack.folder}/",
         "9000": str(flask),
         "9001": str(node),
     }
-
-    def moved(text: str) -> str:
-        for name, place in names.items():
-            text = text.replace(name, place)
-        return text
-
-    with ExitStack() as background:
-        newcomer = Newcomer(PAGE, folder, moved, background)
-        newcomer.save_files()
+    with following(PAGE, tmp_path_factory.mktemp("newcomer"), places) as newcomer:
         newcomer.run("export OSTEO_URL")
         yield newcomer
 
@@ -161,11 +150,4 @@ def of_reference(stack: Stack, reference: str) -> str:
 
 
 def test_every_block_of_the_page_is_run():
-    blocks = list(BLOCK.finditer(PAGE))
-    assert PAGE.count("\n```") == 2 * len(blocks), "a block in a language that no test runs"
-    tests = Path(__file__).read_text()
-    for block in blocks:
-        if block["language"] == "sh":
-            assert any(f'"{block["text"][:size]}"' in tests for size in range(3, 60)), block["text"]
-        else:
-            assert block["file"], block["text"]
+    assert not unrun_blocks(PAGE, Path(__file__), "python3")

@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ import pytest
 from stack.addresses import free_ports
 from stack.part import ROOT
 from tests.integration.conftest import Stack, await_that
-from tests.integration.pages import BLOCK, Newcomer
+from tests.integration.pages import Newcomer, following, unrun_blocks
 
 PAGE = (ROOT / "docs/remote-reading.md").read_text()
 PYTHON = "/tmp/osteo/bin/python /tmp"
@@ -21,18 +20,11 @@ PYTHON = "/tmp/osteo/bin/python /tmp"
 def newcomer(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Newcomer]:
     folder = tmp_path_factory.mktemp("provider")
     (port,) = free_ports(1)
-    names = {"http://127.0.0.1:8000": stack.ready["api"], "/tmp/": f"{folder}/", "9000": str(port)}
-
-    def moved(text: str) -> str:
-        for name, place in names.items():
-            text = text.replace(name, place)
-        return text
-
     # The commands of the operator find `make up` in its folder.
     (folder / "variables").write_text(f"export OSTEO_VAR={stack.folder}\n")
-    with ExitStack() as background:
-        newcomer = Newcomer(PAGE, folder, moved, background)
-        newcomer.save_files()
+    with following(
+        PAGE, folder, {"http://127.0.0.1:8000": stack.ready["api"], "9000": str(port)}
+    ) as newcomer:
         yield newcomer
 
 
@@ -65,11 +57,4 @@ def test_a_provider_gets_a_signed_report_by_the_page_alone(newcomer: Newcomer):
 
 
 def test_every_block_of_the_page_is_run():
-    blocks = list(BLOCK.finditer(PAGE))
-    assert PAGE.count("\n```") == 2 * len(blocks), "a block in a language that no test runs"
-    tests = Path(__file__).read_text().replace("{PYTHON}", PYTHON)
-    for block in blocks:
-        if block["language"] == "sh":
-            assert any(f'"{block["text"][:size]}"' in tests for size in range(3, 60)), block["text"]
-        else:
-            assert f"python {block['file']}" in PAGE, block["text"]
+    assert not unrun_blocks(PAGE, Path(__file__), PYTHON)

@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import jsonschema
@@ -13,7 +12,7 @@ from jobs.targets.states import BlockingReason, TargetState
 from stack.addresses import free_ports
 from stack.part import ROOT
 from tests.integration.conftest import Stack, await_that
-from tests.integration.pages import BLOCK, Newcomer
+from tests.integration.pages import Newcomer, following, unrun_blocks
 
 PAGE = (ROOT / "docs/robots.md").read_text()
 PYTHON = ".venv/bin/python /tmp"
@@ -23,18 +22,11 @@ PYTHON = ".venv/bin/python /tmp"
 def newcomer(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Newcomer]:
     folder = tmp_path_factory.mktemp("robots")
     (port,) = free_ports(1)
-    names = {"http://127.0.0.1:8000": stack.ready["api"], "/tmp/": f"{folder}/", "9000": str(port)}
-
-    def moved(text: str) -> str:
-        for name, place in names.items():
-            text = text.replace(name, place)
-        return text
-
     # The commands of the operator find `make up` in its folder.
     (folder / "variables").write_text(f"export OSTEO_VAR={stack.folder}\n")
-    with ExitStack() as background:
-        newcomer = Newcomer(PAGE, folder, moved, background)
-        newcomer.save_files()
+    with following(
+        PAGE, folder, {"http://127.0.0.1:8000": stack.ready["api"], "9000": str(port)}
+    ) as newcomer:
         yield newcomer
 
 
@@ -73,12 +65,4 @@ def test_the_page_has_every_state_and_every_reason():
 
 
 def test_every_block_of_the_page_is_run():
-    blocks = list(BLOCK.finditer(PAGE))
-    others = len(re.findall(r"^```(?:json|text)$", PAGE, re.MULTILINE))
-    assert PAGE.count("\n```") == 2 * (len(blocks) + others), "a block in a language that no test runs"
-    tests = Path(__file__).read_text().replace("{PYTHON}", PYTHON).replace("'", '"')
-    for block in blocks:
-        if block["language"] == "sh":
-            assert any(f'"{block["text"][:size]}"' in tests for size in range(3, 60)), block["text"]
-        else:
-            assert f"python {block['file']}" in PAGE, block["text"]
+    assert not unrun_blocks(PAGE, Path(__file__), PYTHON)
