@@ -107,12 +107,26 @@ class Records:
                 return None
             new = _name(key, _number(key, old[-1]) + 1 if old else 1)
             self._write(new, after, locked)
-            if not locked and self.read(key) != after:
-                raise _Beaten
+            if not locked:
+                if not self._counts(key, old, new, after):
+                    raise _Beaten
+                return after  # The next change with the lock removes the old versions.
             with suppress(StoreUnavailable):  # The next change removes them.
                 for name in old:
                     self.objects.delete(name)
             return after
+
+    def _counts(self, key: str, old: tuple[str, ...], new: str, body: bytes) -> bool:
+        """Return whether the version `new`, written without the lock, follows the versions `old`.
+
+        A later version proves nothing: another writer may have made it from this one. A change without the
+        lock removes no version, so that the server admits one writer to each number. A change with the lock
+        may have removed versions since `old` was read, where Redis has just come back.
+        """
+        if not self.objects.keeps_conditions():
+            return self.read(key) == body
+        names = list(self.objects.keys(key))
+        return names[-1:] == [new] or set(old[-1:]) <= set(names)
 
     def _write(self, name: str, body: bytes, locked: bool) -> None:
         try:

@@ -4,12 +4,13 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
+from redis import Redis
 
 from jobs.record.errors import Conflict
-from jobs.redis.client import connect
 from jobs.store.ledger import Ledger
 from jobs.store.objects import Objects
 from jobs.store.records import Records
+from tests.jobs.store.test_records import NO_REDIS, one_more
 
 WRITERS = 20
 ROUNDS = 20
@@ -44,12 +45,41 @@ def test_of_twenty_writers_of_a_new_key_one_writes(objects: Objects):
 
 
 def test_without_redis_the_server_decides_between_two_writers(objects: Objects):
-    records = Records(objects, connect("redis://127.0.0.1:1/0"))
+    records = Records(objects, NO_REDIS)
 
     def write(_: int) -> None:
         for _ in range(20):
-            records.change("flat/record", lambda record: str(int(record or 0) + 1).encode())
+            records.change("flat/record", one_more)
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(write, range(2)))
     assert records.read("flat/record") == b"40"
+
+
+def test_a_change_that_another_writer_built_upon_is_made_once(objects: Objects, monkeypatch):
+    records, put_new = Records(objects, NO_REDIS), objects.put_new
+
+    def then_another_writer(key: str, body: bytes) -> None:
+        put_new(key, body)
+        monkeypatch.setattr(objects, "put_new", put_new)
+        records.change("flat/record", one_more)
+
+    records.change("flat/record", one_more)
+    monkeypatch.setattr(objects, "put_new", then_another_writer)
+    records.change("flat/record", one_more)
+    assert records.read("flat/record") == b"3"
+
+
+def test_a_change_made_from_a_removed_version_is_made_again(objects: Objects, redis: Redis, monkeypatch):
+    records, put_new = Records(objects, NO_REDIS), objects.put_new
+
+    def after_other_writers(key: str, body: bytes) -> None:
+        monkeypatch.setattr(objects, "put_new", put_new)
+        for _ in range(2):  # Redis has come back.
+            Records(objects, redis).change("flat/record", one_more)
+        put_new(key, body)
+
+    records.change("flat/record", one_more)
+    monkeypatch.setattr(objects, "put_new", after_other_writers)
+    records.change("flat/record", one_more)
+    assert records.read("flat/record") == b"4"
