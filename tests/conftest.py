@@ -79,7 +79,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
             started.callback(process.wait)
             # What they hold is thrown away, and SeaweedFS takes ten seconds to end by itself.
             started.callback(process.kill)
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 180
             while not command.answers(process.pid):
                 assert process.poll() is None, Path(log.name).read_text()
                 assert time.monotonic() < deadline, f"{command.name} does not answer"

@@ -187,7 +187,7 @@ def test_an_update_and_a_roll_back_part_by_part_lose_no_job(service: Service, le
     assert (kept["training_use"], kept["reading"]["wish"]) == ("allowed", "requested")
 
     # What this version alone knows is there again after the next update.
-    for part in PARTS:
+    for part in [part for part in PARTS if part != "inference"]:
         service.replace(part, ROOT)
     shown = service.request("GET", f"/v1/readings/{reading['id']}").json()
     assert (shown["state"], shown["job"]) == ("requested", newer)

@@ -127,7 +127,7 @@ def test_metrics_tell_which_share_of_jobs_the_shadow_gets(api: Api):
     roll_outs = RollOuts(api.records)
     assert figures(api)["osteo_shadow_ratio",] == 0
     roll_outs.change(lambda roll_out: roll_out.with_shadow("e" * 64, 25))
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 180
     while figures(api)["osteo_shadow_ratio",] != 0.25:
         assert time.monotonic() < deadline, "the API has not read the roll-out again"
     roll_outs.change(lambda roll_out: roll_out.with_shadow("e" * 64, 0))
