@@ -113,7 +113,7 @@ def assert_refused_for_its_layout(settings: Settings, *command: str) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_bucket_of_another_layout_is_refused_by_every_process_and_command(settings, ledger):
+def test_a_bucket_of_another_layout_is_refused_by_each_process(settings, ledger):
     ledger.objects.put("layout", json.dumps({"layout": 99, "version": "9.9.9"}).encode())
     commands = [("admin.keys", "list"), ("admin.audit", "--client", "a", "--since", "2026-01-01")]
     for command in (*starts(), *commands, ("worker", "inference"), ("admin.dead_letters", "list")):
