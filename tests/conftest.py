@@ -39,8 +39,8 @@ QUEUES = (*QUEUE_OF_PRIORITY.values(), DELIVER)
 SIGNING_KEY = "a signing key that only the tests know, and long enough"
 
 
-LONGEST = ("training/test_smoke.py", "model/engines/test_engines.py")
-"""Files that take minutes. Those that share the session's stack, which costs as long as it runs, are none."""
+LONGEST = ("training/test_smoke.py", "model/engines/test_engines.py", "worker/rollout/test_shadow.py")
+"""Files that take a minute and more. Those that share the session's stack, which runs on, are none."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
