@@ -29,7 +29,7 @@ from tests.deploy.rules import RULES
 
 SECTION = (ROOT / "docs/deploy.md").read_text().split("\n## On Kubernetes\n")[1].split("\n## ")[0]
 MAKE, CREATE = re.findall(r"```sh\n(.*?)```", SECTION, re.DOTALL)
-(OVERLAY,) = re.findall(r"```yaml\n(.*?)```", SECTION, re.DOTALL)
+OVERLAY, _ = re.findall(r"```yaml\n(.*?)```", SECTION, re.DOTALL)
 EXAMPLES = re.compile(r"\bexample\.org|\b192\.0\.2\.")
 """What stands in the base for addresses that the operator sets."""
 
