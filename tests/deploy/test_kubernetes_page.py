@@ -127,7 +127,7 @@ def test_the_page_names_every_folder():
     assert set(named) == {
         path.parent.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("kustomization.yaml")
     }
-    assert {*BUILDS, "components/dev", "components/traces"} == set(named)
+    assert {*BUILDS, *(f"components/{name}" for name in ("dev", "monitoring", "traces"))} == set(named)
 
 
 def test_the_page_says_that_no_cluster_has_run_it():

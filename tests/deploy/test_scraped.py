@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import pytest
@@ -12,7 +13,18 @@ import yaml
 from stack.part import ROOT
 from tests.compose.sandbox import interpolated
 from tests.compose.test_compose_files import COMPOSE
-from tests.deploy.manifests import BUILDS, Object, build, container, labels, named, selected, workloads
+from tests.deploy.manifests import (
+    BUILDS,
+    Object,
+    build,
+    container,
+    labels,
+    named,
+    of_kind,
+    selected,
+    workloads,
+)
+from tests.deploy.manifests import FOLDER as KUBERNETES
 from tests.monitoring import FOLDER, metrics_in, rules
 from tests.test_linuxone import COMPOSE as ON_LINUXONE
 
@@ -139,6 +151,50 @@ def test_the_network_lets_prometheus_ask_every_role_and_nothing_else(name: str):
         if port["name"] in {opened["port"] for opened in rule["ports"]}
     }
     assert reached == found.keys()
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> list[Object]:
+    """What an overlay over `small` makes with the line of docs/deploy.md for the Prometheus Operator."""
+    copy = tmp_path_factory.mktemp("copy") / "kubernetes"
+    shutil.copytree(KUBERNETES, copy)
+    (copy / "overlays/here").mkdir()
+    (line,) = re.findall(r"`(components: \[\S+/monitoring\])`", PAGE)
+    made = {"kind": "Kustomization", "namespace": "osteo-synergy", "resources": ["../small"]}
+    (copy / "overlays/here/kustomization.yaml").write_text(yaml.safe_dump(made) + line)
+    return build("overlays/here", copy)
+
+
+def test_the_operator_of_prometheus_finds_what_the_jobs_of_the_page_find(watched: list[Object]):
+    for monitor in of_kind(watched, "PodMonitor"):
+        name = monitor["metadata"]["name"]
+        (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+        job, *steps = endpoint["relabelings"]
+        assert job == {"targetLabel": "job", "replacement": name}
+        chosen = selected(monitor["spec"]["selector"], watched)
+        ports = {
+            (part, port["containerPort"])
+            for part in chosen
+            for port in container(workloads(watched)[part])["ports"]
+            if port["name"] == endpoint["port"]
+        }
+        assert ports == discovered(OF_KUBERNETES[name], watched).keys()
+        roles = [
+            step for step in OF_KUBERNETES[name]["relabel_configs"] if step.get("target_label") == "role"
+        ]
+        assert steps == [
+            {"sourceLabels": role["source_labels"], "targetLabel": role["target_label"]} for role in roles
+        ]
+    names = {monitor["metadata"]["name"] for monitor in of_kind(watched, "PodMonitor")}
+    assert names == OF_KUBERNETES.keys()
+
+
+def test_the_operator_of_prometheus_has_the_rules_of_deploy_monitoring(watched: list[Object]):
+    (made,) = of_kind(watched, "PrometheusRule")
+    rules_of_debian = (FOLDER / "rules/osteo.yml").read_text()
+    assert made["spec"] == yaml.safe_load(rules_of_debian)
+    copy = (KUBERNETES / "components/monitoring/rules.yaml").read_text()
+    assert copy.endswith(f"\nspec:\n{indent(rules_of_debian, '  ')}"), "indent rules/osteo.yml by two there"
 
 
 def test_on_debian_every_role_that_is_enabled_is_watched():
