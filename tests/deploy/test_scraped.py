@@ -61,14 +61,14 @@ ROLES = {"api", "inference", "delivery", "sweeper", "shadow"}
 """Those that serve metrics."""
 
 
-def test_the_rules_ask_for_workers_by_their_job_and_for_no_role_that_serves_none():
+def test_the_rules_ask_for_known_jobs_and_for_roles_that_serve_metrics():
     assert {"api", "inference", "delivery"} <= roles_that_rules_ask() <= ROLES
     asked = {job for rule in rules() for job in re.findall(r'job="([\w-]+)"', rule["expr"])}
     assert asked == OF_DEBIAN.keys() == OF_COMPOSE.keys() == OF_KUBERNETES.keys()
 
 
 @pytest.mark.parametrize("file", COMPOSE_FILES)
-def test_prometheus_in_the_network_of_compose_finds_every_role_at_its_port(file: str):
+def test_prometheus_in_the_network_of_compose_finds_every_role(file: str):
     compose = COMPOSE_FILES[file]
     found = {}
     for job in OF_COMPOSE.values():
