@@ -84,7 +84,8 @@ def call(
                         connection.http.sock = _tls().wrap_socket(plain, server_hostname=callback.host)
                     response = sent(connection.http)
                 text = response.read(_ANSWER_BYTES).decode("utf-8", "replace")
-                connection.reusable = response.isclosed() and not response.will_close
+                ended = response.will_close or connection.http.sock is None
+                connection.reusable = response.isclosed() and not ended
                 return CallResult(
                     seconds=time.monotonic() - start,
                     status=response.status,

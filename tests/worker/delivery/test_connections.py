@@ -124,8 +124,9 @@ def test_an_answer_in_chunks_leaves_the_connection_open(receiver, connections):
     [
         b"HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n" + b"x" * 2000,
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok",
+        b"HTTP/1.1 103 Hints\r\nConnection: close\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
     ],
-    ids=["long", "closed"],
+    ids=["long", "closed", "closed by a hint"],
 )
 def test_a_connection_with_more_to_read_or_that_ends_is_not_kept(receiver, connections, answer):
     receiver.answer = answer
