@@ -13,6 +13,7 @@ from tqdm import tqdm
 from benchmarks import (
     callbacks,
     cold_start,
+    cost,
     decoding,
     end_to_end,
     engines,
@@ -34,6 +35,7 @@ GROUPS: dict[str, Callable[[Bundle], list[BenchmarkFigure]]] = {
     "cold_start": cold_start.measure,
     "decoding": lambda _: decoding.measure(),
     "intake": lambda _: intake.measure(),
+    "cost": cost.measure,
     "end_to_end": lambda bundle: end_to_end.measure(bundle, JOBS),
     "scale": lambda _: scale.measure(),
     "sweep": lambda _: sweep.measure(),
