@@ -51,6 +51,14 @@ def not_gone(job: Job) -> Job:
     return job
 
 
+def is_deleted(job_id: str, ledger: Ledger) -> bool:
+    """Return whether the job was deleted meanwhile, as the ledger has it."""
+    try:
+        return ledger.read(job_id).state is State.ERASED
+    except NotStored:
+        return True
+
+
 def succeeded_job(job_id: str, ledger: Ledger) -> Job:
     """Read the caller's job, which has a result. Raises Problem as `own_job` does, and 409 without one."""
     job = own_job(job_id, ledger)
