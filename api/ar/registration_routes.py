@@ -24,7 +24,7 @@ from api.intake.fields import malformed, single_values
 from api.openapi.describe import Answer, Size, describe
 from api.openapi.json_body import json_body
 from api.openapi.schema import CLOSED, annotations_of
-from api.routes.job_answers import OWN_JOB_PROBLEMS, is_deleted, not_gone, own_job
+from api.routes.job_answers import OWN_JOB_PROBLEMS, forget_if_deleted, own_job
 from jobs.record.job import Job, now
 from jobs.store.ledger import Ledger
 from jobs.store.registrations import Registrations
@@ -41,10 +41,8 @@ _DESCRIPTION = (
 
 def registration_routes(ledger: Ledger, pictures: Pictures) -> Blueprint:
     """Make the blueprint of these routes."""
-    routes, registrations = (
-        Blueprint("registration", __name__, url_prefix="/v1/jobs"),
-        Registrations(ledger.records),
-    )
+    routes = Blueprint("registration", __name__, url_prefix="/v1/jobs")
+    registrations = Registrations(ledger.records)
 
     @routes.post("/<job_id>/registration")
     @describe(
@@ -67,9 +65,7 @@ def registration_routes(ledger: Ledger, pictures: Pictures) -> Blueprint:
         job = own_job(job_id, ledger)
         numbers = _by_photograph(job, pictures) if request.mimetype == _FORM else _by_corners()
         kept = registrations.put(job.id, numbers, now())
-        if is_deleted(job.id, ledger):
-            registrations.forget(job.id)
-            not_gone(own_job(job.id, ledger))
+        forget_if_deleted(job.id, ledger, registrations.forget)
         return jsonify(_document(job, kept))
 
     @routes.get("/<job_id>/registration")
@@ -91,6 +87,9 @@ def registration_routes(ledger: Ledger, pictures: Pictures) -> Blueprint:
 
 
 def _by_corners() -> dict[str, Any]:
+    if not request.is_json:
+        detail = f"Send the corners as application/json, or a photograph as a field of {_FORM}."
+        raise Problem(Slug.UNSUPPORTED_MEDIA_TYPE, detail)
     given = json_body()
     size = (given["width_px"], given["height_px"]) if {"width_px", "height_px"} <= given.keys() else None
     second = given.get("second_corners_px")
