@@ -87,9 +87,6 @@ def registration_routes(ledger: Ledger, pictures: Pictures) -> Blueprint:
 
 
 def _by_corners() -> dict[str, Any]:
-    if not request.is_json:
-        detail = f"Send the corners as application/json, or a photograph as a field of {_FORM}."
-        raise Problem(Slug.UNSUPPORTED_MEDIA_TYPE, detail)
     given = json_body()
     size = (given["width_px"], given["height_px"]) if {"width_px", "height_px"} <= given.keys() else None
     second = given.get("second_corners_px")

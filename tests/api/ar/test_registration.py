@@ -258,10 +258,3 @@ def test_who_registered_is_in_the_audit_log(api: Api, job: Job):
     entries = [entry for entry in audit.entries(since) if entry["subject"] == job.id]
     acts = {(entry["client"], entry["action"], entry["status"]) for entry in entries}
     assert {("clinic", "registerMarker", 200), ("clinic", "getRegistration", 200)} <= acts
-
-
-def test_a_body_of_another_type_is_told_what_to_send(api: Api, job: Job):
-    path = f"/v1/jobs/{job.id}/registration"
-    answer = api.request("POST", path, headers={"Content-Type": "image/jpeg"}, body=b"\xff\xd8\xff")
-    assert refused(answer) == (415, "unsupported-media-type")
-    assert "application/json" in problem_of(answer)["detail"]
