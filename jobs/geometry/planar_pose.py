@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 Matrix = NDArray[np.float64]
 _STEPS = 50
+_SMALLEST_STEP = 1e-9
+"""Metres, and radians: what refines a pose by less is the end."""
+_FIRST_DAMPING = 1e-3
 _SAME_RAD = 1e-4
 _WORST_CONDITION = 1e12
 
@@ -41,13 +44,9 @@ class Pinhole:
         """Return how those pixels change with the points: (n, 2, 3)."""
         x, y, z = points_m.T
         zero = np.zeros_like(z)
-        return np.stack(
-            [
-                np.stack([self.fx_px / z, zero, -self.fx_px * x / z**2], axis=1),
-                np.stack([zero, self.fy_px / z, -self.fy_px * y / z**2], axis=1),
-            ],
-            axis=1,
-        )
+        across = [self.fx_px / z, zero, -self.fx_px * x / z**2]
+        down = [zero, self.fy_px / z, -self.fy_px * y / z**2]
+        return np.array([across, down]).transpose(2, 0, 1)
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ def size_of(
         step, _, information = _step(rotation, translation_m, points, pixels, camera, growth_m)
         rotation, translation_m = _turn(step[3:6]) @ rotation, translation_m + step[:3]
         size += float(step[6])
-        if np.abs(step).max() < 1e-10:
+        if np.abs(step).max() < _SMALLEST_STEP:
             break
     return size, float(np.sqrt(np.linalg.inv(information)[6, 6])) * sigma_px
 
@@ -176,7 +175,7 @@ def _refined(
     rotation: Matrix, translation_m: Matrix, points_m: Matrix, pixels: Matrix, camera: Pinhole
 ) -> Pose:
     """Return the pose of least squares near this one, by Levenberg and Marquardt."""
-    damping = 1e-3
+    damping = _FIRST_DAMPING
     step, squares, information = _step(rotation, translation_m, points_m, pixels, camera, damping=damping)
     for _ in range(_STEPS):
         turned, moved = _turn(step[3:]) @ rotation, translation_m + step[:3]
@@ -184,15 +183,14 @@ def _refined(
             after = _step(turned, moved, points_m, pixels, camera, damping=damping / 10)
         except NoPose:
             after = None
-        small = np.abs(step).max() < 1e-12
+        if np.abs(step).max() < _SMALLEST_STEP:
+            break
         if after is not None and after[1] <= squares:
             rotation, translation_m, damping = turned, moved, damping / 10
             step, squares, information = after
         else:
             damping *= 10
             step, _, _ = _step(rotation, translation_m, points_m, pixels, camera, damping=damping)
-        if small:
-            break
     if np.linalg.cond(information) > _WORST_CONDITION:
         raise NoPose("the points do not determine a pose")
     return Pose(rotation, translation_m, squares, information)
@@ -212,7 +210,9 @@ def _step(
     placed = turned + translation_m
     if not np.isfinite(placed).all() or placed[:, 2].min() <= 0:
         raise NoPose("a point lies behind the camera")
-    by_turns = np.stack([np.cross(axis, turned) for axis in np.eye(3)], axis=2)
+    x, y, z = turned.T
+    zero = np.zeros_like(x)
+    by_turns = np.array([[zero, z, -y], [-z, zero, x], [y, -x, zero]]).transpose(2, 0, 1)
     parts = [np.broadcast_to(np.eye(3), by_turns.shape), by_turns]
     if growth_m is not None:
         parts.append((growth_m @ rotation[:, :2].T)[:, :, None])

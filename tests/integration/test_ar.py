@@ -38,7 +38,7 @@ def test_an_integrator_gets_a_scene_and_a_marker_by_the_page_alone(newcomer: New
         "photograph: 0.45 m before the camera, one pose",
         "  sigma 1.4 mm, corners 0.2 px off",
         "corners: 0.45 m before the camera, one pose",
-        "  sigma 1.9 mm, corners 0.2 px off",
+        "  sigma 1.6 mm, corners 0.2 px off",
     ]
     newcomer.run("curl -sS -f -o")
     assert (newcomer.folder / "marker.pdf").read_bytes().startswith(b"%PDF-")
