@@ -122,7 +122,9 @@ def _form(sent: Request) -> tuple[bytes, dict[str, float]]:
     try:
         fields, files = single_values(sent.form), sent.files
     except RequestEntityTooLarge as error:
-        raise Problem(Slug.REQUEST_ENTITY_TOO_LARGE, "The form is too large. Send less.") from error
+        raise Problem(
+            Slug.REQUEST_ENTITY_TOO_LARGE, "The form has too many bytes. Send the photograph smaller."
+        ) from error
     if files.keys() != {"photograph"} or len(files.getlist("photograph")) != 1:
         raise malformed("The form must hold exactly one file, in the field `photograph`.")
     return files["photograph"].read(), _numbers(fields)

@@ -61,9 +61,8 @@ class Pictures:
         try:
             yield
         except TooManyPixels as error:
-            raise Problem(
-                Slug.TOO_MANY_PIXELS, error.detail, max_pixels=max_pixels or self.max_pixels
-            ) from error
+            most = min(max_pixels or self.max_pixels, self.max_pixels)
+            raise Problem(Slug.TOO_MANY_PIXELS, error.detail, max_pixels=most) from error
         except BrokenImage as error:
             raise Problem(Slug.BROKEN_IMAGE, error.detail) from error
         except ImageError as error:

@@ -1,6 +1,7 @@
 """`/v1/jobs/{id}/registration` by photographs: the markers found in them, hostile files, and what is left."""
 
 import io
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from tests.api.ar.photographs import CAMERA, Scene, drawn_scene, photograph
 from tests.api.ar.test_registration import away_from, kept, refused, shown
 from tests.api.conftest import Api, collaborators, problem_of
 
+Send = Callable[[bytes], dict[str, Any]]
 pytestmark = needs_package("pypdfium2", "pyapriltags")
 SCENE = drawn_scene(1)
 FIELDS: dict[str, Any] = {"marker_mm": "50"} | {name: str(number) for name, number in CAMERA.items()}
@@ -56,7 +58,7 @@ def test_a_photograph_of_many_megapixels_gives_the_same_pose(api: Api, job: Job)
     with Image.open(io.BytesIO(photograph(SCENE))) as small:
         large = small.resize((round(small.width * 2.25), round(small.height * 2.25)))
     file = io.BytesIO()
-    large.save(file, "JPEG", quality=92)
+    large.save(file, "JPEG", quality=70)
     camera = {name: str(2.25 * number) for name, number in CAMERA.items()}
     found = send(api, job, file.getvalue(), **camera).json()
     position_m, about_rad = away_from(SCENE, found)
@@ -146,6 +148,7 @@ HOSTILE = {
     "many-scans": (whole_side(64, 64)[:-2] + b"\xff\xda\x00\x02" * 40 + b"\xff\xd9", 422, "broken-image"),
     "tiny": (whole_side(8, 8), 422, "broken-image"),
     "huge": (whole_side(4001, 3000), 413, "too-many-pixels"),
+    "long": (whole_side(640, 480) + bytes(500_000), 413, "request-entity-too-large"),
     "bare": (whole_side(640, 480), 422, "marker-not-found"),
 }
 
@@ -158,9 +161,30 @@ def test_a_file_that_is_no_such_photograph_is_refused_and_gone(api: Api, job: Jo
     assert {key for key in api.traces() - before if not key.startswith("audit")} == set()
 
 
-def test_a_photograph_of_more_than_12_megapixels_says_the_limit(api: Api, job: Job):
-    problem = problem_of(send(api, job, HOSTILE["huge"][0]))
-    assert problem["max_pixels"] == 12_000_000
+@pytest.fixture
+def by_default(api: Api, job: Job, settings: Settings, queue: JobQueue) -> Iterator[Send]:
+    """Send a photograph to a service with the usual limits."""
+    ledger, keys = Ledger(api.objects, api.ledger.view), Keys(api.records)
+    app = create_app(settings, collaborators(settings, ledger, queue, keys))
+
+    def answered(data: bytes) -> dict[str, Any]:
+        answer = app.test_client().post(
+            f"/v1/jobs/{job.id}/registration",
+            data={"photograph": (io.BytesIO(data), "x.jpg"), **FIELDS},
+            headers={"Authorization": f"Bearer {api.key}"},
+        )
+        return dict(answer.json)
+
+    yield answered
+    app.extensions["pictures"].decoders.close()
+
+
+def test_a_photograph_has_at_most_12_megapixels_or_the_services(api: Api, job: Job, by_default: Send):
+    beyond = by_default(whole_side(4001, 3000))
+    assert (beyond["type"], beyond["max_pixels"]) == ("/problems/too-many-pixels", 12_000_000)
+    assert by_default(whole_side(4000, 3000))["type"] == "/problems/marker-not-found"
+    # The other service takes 4 megapixels of any image.
+    assert problem_of(send(api, job, whole_side(2001, 2000)))["max_pixels"] == 4_000_000
 
 
 def test_two_sheets_in_a_photograph_are_not_told_apart(api: Api, job: Job):
@@ -201,16 +225,8 @@ def test_a_form_without_one_photograph_is_malformed(api: Api, job: Job):
     assert refused(api.request("POST", path, fields=two)) == (400, "malformed")
 
 
-def test_a_service_without_a_detector_asks_for_the_corners(
-    api: Api, job: Job, settings: Settings, queue: JobQueue, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_service_without_a_detector_asks_for_the_corners(by_default: Send, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("api.ar.registration_routes.find_spec", lambda _: None)
-    ledger = Ledger(api.objects, api.ledger.view)
-    client = create_app(settings, collaborators(settings, ledger, queue, Keys(api.records))).test_client()
-    answer = client.post(
-        f"/v1/jobs/{job.id}/registration",
-        data={"photograph": (io.BytesIO(b"\xff\xd8\xff"), "x.jpg"), **FIELDS},
-        headers={"Authorization": f"Bearer {api.key}"},
-    )
-    assert answer.json["type"] == "/problems/unsupported-media-type"
-    assert "corners" in answer.json["detail"]
+    problem = by_default(photograph(SCENE))
+    assert problem["type"] == "/problems/unsupported-media-type"
+    assert "corners" in problem["detail"]
