@@ -9,6 +9,7 @@ from jobs.record.events import TARGETS_EVENT
 from jobs.targets.documents import TargetsDocument
 
 _NANO = 10**9
+_DECIMALS = re.compile(r"\.([0-9]+)")
 _ID = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -27,7 +28,7 @@ class TargetsEvent:
     job: str
     sequence: int
     actionable: bool
-    """Whether the document says that a target is. It says that data are valid, never `go`."""
+    """Whether the document says that it or a target is. It says that data are valid, never `go`."""
     produced_ns: int
     acquired_ns: int | None
     """The stamp of all data. None where it is unknown; nothing is then actionable."""
@@ -64,12 +65,15 @@ def targets_event(body: bytes, client: str, traceparent: str | None) -> TargetsE
     try:
         event = json.loads(body)
         data: TargetsDocument = event["data"]
+        claims = [data["actionable"], *(target["actionable"] for target in data["targets"])]
+        if type(data["sequence"]) is not int or any(type(claim) is not bool for claim in claims):
+            raise TypeError("sequence is an integer, and actionable true or false")
         made = TargetsEvent(
             id=event["id"],
             client=client,
             job=data["job"],
             sequence=data["sequence"],
-            actionable=data["actionable"] or any(target["actionable"] for target in data["targets"]),
+            actionable=any(claims),
             produced_ns=moment_ns(data["produced_at"]),
             acquired_ns=_moment_or_none(data["acquired_at"]),
             valid_until_ns=_moment_or_none(data["valid_until"]),
@@ -92,8 +96,8 @@ def moment_ns(text: str) -> int:
     moment = datetime.fromisoformat(text)  # It leaves out what lies below a microsecond.
     if moment.tzinfo is None:
         raise ValueError(f"a time without its zone: {text}")
-    decimals = text.partition(".")[2].rstrip("Z").partition("+")[0]
-    below = decimals.ljust(9, "0")[6:9] if decimals else "0"
+    decimals = _DECIMALS.search(text)
+    below = decimals[1].ljust(9, "0")[6:9] if decimals else "0"
     return round(moment.timestamp() * 10**6) * 1000 + int(below)
 
 
