@@ -1,1 +1,1 @@
-"""Receives the targets of one client, verified, and passes them to robots: by MQTT. It holds nothing."""
+"""Receives the targets of one client, verified, and passes them to robots. It holds nothing."""

@@ -1,6 +1,7 @@
 """Defines the event of targets as outlets get it: verified, parsed, and byte for byte."""
 
 import json
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -8,6 +9,7 @@ from jobs.record.events import TARGETS_EVENT
 from jobs.targets.documents import TargetsDocument
 
 _NANO = 10**9
+_ID = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class NotTargets(ValueError):
@@ -77,7 +79,7 @@ def targets_event(body: bytes, client: str, traceparent: str | None) -> TargetsE
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise NotTargets(f"a field of the event is missing or of another kind: {error!r}") from error
-    if event["type"] != TARGETS_EVENT or event["subject"] != made.job:
+    if event["type"] != TARGETS_EVENT or event["subject"] != made.job or not _ID.fullmatch(made.job):
         raise NotTargets("the type or the subject of the event is another one")
     return made
 

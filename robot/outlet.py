@@ -27,16 +27,16 @@ class OutletFull(Exception):
 class Outlet(Protocol):
     """A way by which robots get targets.
 
-    The relay calls an outlet from several threads, never from two at once. No method waits for a peer: what has to be
-    waited for, a thread of the outlet does.
+    The relay calls an outlet from several threads, never from two at once. No method waits for a peer: what
+    has to be waited for, a thread of the outlet does.
     """
 
     def publish(self, event: TargetsEvent, remaining_s: float) -> None:
         """Send an event, for `remaining_s` (1 or more): after that no consumer may be given it.
 
-        The relay passes an event once, older ones of a job never after newer ones, and an actionable one only while it
-        is valid. `remaining_s` of an event that is not actionable may be longer than the validity of its data, since a
-        withdrawal has to outlive what it withdraws. Raises OutletFull.
+        The relay passes an event once, older ones of a job never after newer ones, and an actionable one only
+        while it is valid. `remaining_s` of an event that is not actionable may be longer than the validity of
+        its data, since a withdrawal has to outlive what it withdraws. Raises OutletFull.
         """
 
     def status(self, status: Status) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-TOP = ("admin", "api", "jobs", "worker", "model", "training", "stack", "client", "benchmarks")
+TOP = ("admin", "api", "jobs", "worker", "model", "training", "stack", "robot", "client", "benchmarks")
 MAY_IMPORT = {
     "admin": {"admin", "api.identity", "jobs", "model.bundle", "model.decode_processes", "model.errors"},
     "api": {
@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "model": {"model"},
     "training": {"training", "model"},
     "stack": {"stack"},
+    "robot": {"robot", "jobs.logs", "jobs.record", "jobs.settings", "jobs.targets.documents", "jobs.trace"},
     "client": {"osteo_client"},
 }
 """What the modules of each top-level folder may import of the project."""

@@ -1,0 +1,14 @@
+"""Counts what becomes of events. `GET /metrics` of the receiver shows it to Prometheus."""
+
+from prometheus_client import CollectorRegistry, Counter
+
+REGISTRY = CollectorRegistry()
+EVENTS = Counter(
+    "osteo_robot_events", "Verified events of targets, by what became of them", ["outcome"], registry=REGISTRY
+)
+DROPPED = Counter(
+    "osteo_robot_dropped",
+    "Events that an outlet could not give its peers while they were valid, or that a peer refused",
+    ["outlet"],
+    registry=REGISTRY,
+)

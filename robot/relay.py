@@ -1,0 +1,132 @@
+"""Decides which verified events reach the outlets, and for how long: a robot has to stay still otherwise."""
+
+import logging
+import time
+from collections.abc import Sequence
+from enum import StrEnum
+from threading import Event, Lock
+
+from cachetools import TTLCache
+
+from robot.clock import MOST_OFFSET_S, ServiceClock
+from robot.event import TargetsEvent
+from robot.metrics import EVENTS
+from robot.outlet import STATUS_SECONDS, Outlet, OutletFull, Status
+
+log = logging.getLogger(__name__)
+
+_NANO = 10**9
+_LONGEST_VALIDITY_S = 86_400
+"""The most that OSTEO_TARGET_SECONDS may be: a withdrawal outlives all that it can withdraw."""
+_SIGNED_FOR_S = 600
+"""A signature is accepted from five minutes before its time until five minutes after it."""
+_REMEMBERED = 100_000
+
+
+class Outcome(StrEnum):
+    """What becomes of a verified event."""
+
+    PASSED = "passed"
+    REPEATED = "repeated"
+    """It was passed already: the service repeats it, or another sender replays it."""
+    OUTDATED = "outdated"
+    """A newer one of its job was passed."""
+    EXPIRED = "expired"
+    """It says that it is actionable, and its validity is over."""
+    REFUSED = "refused"
+    """It says that it is actionable, and the clocks do not agree. The service is to send it again."""
+    NOT_TAKEN = "not-taken"
+    """An outlet holds as much as it may, or has failed. The service is to send it again."""
+
+
+class Relay:
+    """Passes events to outlets. It remembers ids and orders for as long as a replay is possible, and no data.
+
+    `max_age_s` is the consumer's own limit to the age of a picture, which only shortens.
+    """
+
+    def __init__(self, outlets: Sequence[Outlet], clock: ServiceClock, max_age_s: float | None) -> None:
+        self._outlets = outlets
+        self._clock = clock
+        self._max_age_s = max_age_s
+        self._ids: TTLCache[str, bool] = TTLCache(_REMEMBERED, _SIGNED_FOR_S)
+        self._newest: TTLCache[str, tuple[int, int]] = TTLCache(_REMEMBERED, _LONGEST_VALIDITY_S)
+        self._status: Status | None = None
+        self._lock = Lock()
+        for outcome in Outcome:
+            EVENTS.labels(outcome)
+
+    def take(self, event: TargetsEvent) -> Outcome:
+        """Pass a verified event on, if it may be, and return what became of it."""
+        with self._lock:
+            outcome = self._outcome(event, time.time_ns())
+        EVENTS.labels(outcome).inc()
+        log.info("targets of sequence %s: %s", event.sequence, outcome, extra={"job": event.job})
+        return outcome
+
+    def tell_status_until(self, ended: Event) -> None:
+        """Tell the outlets the status every STATUS_SECONDS, until `ended` is set."""
+        while True:
+            self.tell_status()
+            if ended.wait(STATUS_SECONDS):
+                return
+
+    def tell_status(self) -> None:
+        """Tell the outlets whether the clocks agree."""
+        status = Status.ONLINE if self._clock.agrees() else Status.DEGRADED
+        with self._lock:
+            if status is not self._status:
+                log.warning("status: %s; the clocks differ by %s s", status, self._clock.offset_s())
+                self._status = status
+            for outlet in self._outlets:
+                # The silence of one outlet is no reason for that of another.
+                try:
+                    outlet.status(status)
+                except Exception:
+                    log.exception("an outlet has failed")
+
+    def close(self) -> None:
+        """Close the outlets."""
+        with self._lock:
+            for outlet in self._outlets:
+                outlet.close()
+
+    def _outcome(self, event: TargetsEvent, now_ns: int) -> Outcome:
+        if event.id in self._ids:
+            return Outcome.REPEATED
+        if event.order < self._newest.get(event.job, (0, 0)):
+            return Outcome.OUTDATED
+        left_s = self._left_s(event, now_ns)
+        if event.actionable:
+            if not self._clock.agrees() or event.produced_ns - now_ns > MOST_OFFSET_S * _NANO:
+                return Outcome.REFUSED
+            if left_s < 1:
+                return Outcome.EXPIRED
+        elif left_s < 1:
+            # It takes a permission away, and may do so late.
+            left_s = _LONGEST_VALIDITY_S
+        return self._pass(event, left_s)
+
+    def _left_s(self, event: TargetsEvent, now_ns: int) -> float:
+        left_s = event.remaining_s(now_ns)
+        if self._max_age_s is None:
+            return left_s
+        age_s = (now_ns - (event.acquired_ns or 0)) / _NANO
+        return min(left_s, self._max_age_s - age_s)
+
+    def _pass(self, event: TargetsEvent, left_s: float) -> Outcome:
+        """Pass an event to every outlet. The failure of one keeps no withdrawal from another."""
+        passed = True
+        for outlet in self._outlets:
+            try:
+                outlet.publish(event, left_s)
+            except OutletFull:
+                passed = False
+            except Exception:
+                log.exception("an outlet has failed")
+                passed = False
+        if not passed:
+            return Outcome.NOT_TAKEN
+        self._ids[event.id] = True
+        self._newest[event.job] = event.order
+        return Outcome.PASSED
