@@ -86,9 +86,9 @@ audit: $(LOCKED) ## Ask PyPI for known vulnerabilities of what the lock files na
 lock: $(LOCKED) ## Write the lock files anew from pyproject.toml and the client's (UPGRADE=1 takes the newest versions)
 	@$(BIN)/python -m pip install --quiet uv >&2
 	@$(call compile,requirements.lock,client/pyproject.toml --extra dev $(if $(UPGRADE),--upgrade))
-	@$(call compile,deploy/light.lock,--extra flower --extra dicom --extra readings --extra oidc --extra otel --constraint requirements.lock)
+	@$(call compile,deploy/light.lock,--extra flower --extra dicom --extra mcap --extra readings --extra oidc --extra otel --constraint requirements.lock)
 	@$(call compile,deploy/inference.lock,--extra worker --extra openvino --extra dicom --extra otel --constraint requirements.lock)
-	@$(call compile,deploy/linuxone.lock,--extra flower --extra readings --extra oidc --extra otel --constraint requirements.lock $(addprefix --no-emit-package=,$(COMPILED)))
+	@$(call compile,deploy/linuxone.lock,--extra flower --extra mcap --extra readings --extra oidc --extra otel --constraint requirements.lock $(addprefix --no-emit-package=,$(COMPILED)))
 	@$(call compile,benchmarks/rivals.lock,--extra rivals)
 
 # What people would use instead wants other versions of the same packages, so it has an environment of its own.
@@ -112,7 +112,7 @@ clean: ## Remove the environment, caches and what demos left; keep the data of `
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # No s390x wheels of these exist: LinuxONE takes them from Debian (docs/linuxone.md).
-COMPILED := cffi cryptography markupsafe numpy pillow tornado
+COMPILED := cffi cryptography lz4 markupsafe numpy pillow tornado zstandard
 
 compile = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --no-annotate --output-file $(1) $(2)

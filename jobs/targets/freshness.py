@@ -43,3 +43,16 @@ def moment_text_ns(moment_ns: int) -> str:
     """Return nanoseconds since 1970 as RFC 3339 in UTC with nine decimals."""
     seconds, rest = divmod(moment_ns, _NANO)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
+
+
+def moment_ns(text: str) -> int:
+    """Return an RFC 3339 time with a zone, of up to nine decimals, in nanoseconds since 1970.
+
+    Raises ValueError.
+    """
+    moment = datetime.fromisoformat(text)  # It leaves out what lies below a microsecond.
+    if moment.tzinfo is None:
+        raise ValueError(f"a time without its zone: {text}")
+    decimals = text.partition(".")[2].rstrip("Z").partition("+")[0]
+    below = decimals.ljust(9, "0")[6:9] if decimals else "0"
+    return round(moment.timestamp() * 10**6) * 1000 + int(below)
