@@ -27,7 +27,7 @@ class TargetsEvent:
     job: str
     sequence: int
     actionable: bool
-    """Whether the document says that a target is. It says that data are valid, never `go`."""
+    """Whether the document says that it or a target is. It says that data are valid, never `go`."""
     produced_ns: int
     acquired_ns: int | None
     """The stamp of all data. None where it is unknown; nothing is then actionable."""
@@ -64,12 +64,15 @@ def targets_event(body: bytes, client: str, traceparent: str | None) -> TargetsE
     try:
         event = json.loads(body)
         data: TargetsDocument = event["data"]
+        claims = [data["actionable"], *(target["actionable"] for target in data["targets"])]
+        if type(data["sequence"]) is not int or any(type(claim) is not bool for claim in claims):
+            raise TypeError("sequence is an integer, and actionable true or false")
         made = TargetsEvent(
             id=event["id"],
             client=client,
             job=data["job"],
             sequence=data["sequence"],
-            actionable=data["actionable"] or any(target["actionable"] for target in data["targets"]),
+            actionable=any(claims),
             produced_ns=moment_ns(data["produced_at"]),
             acquired_ns=_moment_or_none(data["acquired_at"]),
             valid_until_ns=_moment_or_none(data["valid_until"]),

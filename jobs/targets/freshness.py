@@ -1,5 +1,6 @@
 """Says until when targets are valid: a picture of a patient who may have moved since is soon none."""
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -7,6 +8,7 @@ from jobs.record.job import Job
 from jobs.targets.states import BlockingReason
 
 _NANO = 10**9
+_DECIMALS = re.compile(r"\.([0-9]+)")
 MOST_CLOCK_OFFSET_S = 1.0
 """Clocks of the modality and of the service that differ by more make an age meaningless."""
 
@@ -53,6 +55,6 @@ def moment_ns(text: str) -> int:
     moment = datetime.fromisoformat(text)  # It leaves out what lies below a microsecond.
     if moment.tzinfo is None:
         raise ValueError(f"a time without its zone: {text}")
-    decimals = text.partition(".")[2].rstrip("Z").partition("+")[0]
-    below = decimals.ljust(9, "0")[6:9] if decimals else "0"
+    decimals = _DECIMALS.search(text)
+    below = decimals[1].ljust(9, "0")[6:9] if decimals else "0"
     return round(moment.timestamp() * 10**6) * 1000 + int(below)

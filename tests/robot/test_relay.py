@@ -1,0 +1,135 @@
+"""Which events reach the outlets, for how long, and which status they are told."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from robot.clock import ServiceClock
+from robot.event import targets_event
+from robot.outlet import Status
+from robot.relay import Outcome, Relay
+from tests.robot.events import CLIENT, an_event, made_later
+from tests.robot.peers import Service
+from tests.robot.recording import FULL, Recording
+
+DAY_S = 86_400
+
+
+@pytest.fixture
+def clock(service: Service) -> ServiceClock:
+    made = ServiceClock(service.url)
+    made.compare()
+    return made
+
+
+@pytest.fixture
+def outlet() -> Recording:
+    return Recording()
+
+
+@pytest.fixture
+def relay(outlet: Recording, clock: ServiceClock) -> Iterator[Relay]:
+    made = Relay([outlet], clock, None)
+    yield made
+    made.close()
+
+
+def take(relay: Relay, event: dict) -> Outcome:
+    return relay.take(targets_event(json.dumps(event).encode(), CLIENT, None))
+
+
+def test_an_actionable_event_is_passed_for_its_validity(relay, outlet):
+    assert take(relay, an_event("reviewed", valid_s=120)) is Outcome.PASSED
+    ((state, remaining_s),) = outlet.events
+    assert state == "reviewed"
+    assert 100 < remaining_s <= 120
+
+
+@pytest.mark.parametrize("valid_s", [0.9, -1, None])
+def test_an_actionable_event_is_not_passed_after_its_validity(relay, outlet, valid_s):
+    assert take(relay, an_event("reviewed", valid_s=valid_s)) is Outcome.EXPIRED
+    assert outlet.events == []
+
+
+@pytest.mark.parametrize("state", ["withdrawn", "rejected", "stale", "advisory", "uncalibrated"])
+@pytest.mark.parametrize("valid_s", [-1, None])
+def test_what_forbids_is_passed_after_its_validity(relay, outlet, state, valid_s):
+    assert take(relay, an_event(state, valid_s=valid_s)) is Outcome.PASSED
+    assert outlet.events == [(state, DAY_S)]
+
+
+def test_a_target_that_says_actionable_is_judged_as_the_document(relay, outlet):
+    event = an_event("advisory", valid_s=-1)
+    event["data"]["targets"][0]["actionable"] = True
+    assert take(relay, event) is Outcome.EXPIRED
+
+
+def test_an_event_that_is_repeated_is_passed_once(relay, outlet):
+    event = an_event("reviewed")
+    assert [take(relay, event), take(relay, made_later(event))] == [Outcome.PASSED, Outcome.REPEATED]
+    assert len(outlet.events) == 1
+
+
+def test_an_older_event_is_not_passed_after_a_newer_one(relay, outlet):
+    reviewed = an_event("reviewed", sequence=2)
+    job = reviewed["subject"]
+    assert take(relay, an_event("withdrawn", job=job, sequence=3)) is Outcome.PASSED
+    assert take(relay, reviewed) is Outcome.OUTDATED
+    assert [state for state, _ in outlet.events] == ["withdrawn"]
+
+
+def test_an_event_of_the_same_sequence_made_earlier_is_not_passed(relay, outlet):
+    reviewed = an_event("reviewed", sequence=2)
+    assert take(relay, an_event("stale", job=reviewed["subject"], sequence=2)) is Outcome.PASSED
+    assert take(relay, reviewed) is Outcome.OUTDATED
+
+
+def test_max_age_shortens_the_validity_of_an_event(outlet, clock):
+    relay = Relay([outlet], clock, max_age_s=60)
+    assert take(relay, an_event("reviewed", valid_s=300, age_s=20)) is Outcome.PASSED
+    assert take(relay, an_event("reviewed", valid_s=300, age_s=61)) is Outcome.EXPIRED
+    assert take(relay, an_event("advisory", valid_s=300, age_s=61)) is Outcome.PASSED
+    (_, first_s), (_, last_s) = outlet.events
+    assert 30 < first_s <= 40
+    assert last_s == DAY_S
+
+
+@pytest.mark.parametrize("ahead_s", [-3, 3, 600])
+def test_nothing_actionable_passes_while_the_clocks_differ(relay, outlet, service, clock, ahead_s):
+    service.ahead_s = ahead_s
+    clock.compare()
+    event = an_event("reviewed")
+    assert take(relay, event) is Outcome.REFUSED
+    assert take(relay, an_event("withdrawn")) is Outcome.PASSED
+    relay.tell_status()
+    assert outlet.statuses == [Status.DEGRADED]
+    service.ahead_s = 0
+    clock.compare()
+    relay.tell_status()
+    assert outlet.statuses[-1] is Status.ONLINE
+    assert take(relay, made_later(event)) is Outcome.PASSED, "the service sends it again"
+
+
+def test_nothing_actionable_passes_before_the_clocks_are_compared(outlet, service):
+    relay = Relay([outlet], ServiceClock(service.url), None)
+    assert take(relay, an_event("reviewed")) is Outcome.REFUSED
+    relay.tell_status()
+    assert outlet.statuses == [Status.DEGRADED]
+
+
+def test_an_event_that_was_made_in_the_future_is_refused(relay, outlet):
+    assert take(relay, an_event("reviewed", ahead_s=2)) is Outcome.REFUSED
+
+
+@pytest.mark.parametrize("failure", [FULL, RuntimeError("broken")])
+def test_an_outlet_that_fails_keeps_no_event_from_another(clock, failure):
+    broken, whole = Recording(), Recording()
+    broken.fails = failure
+    relay = Relay([broken, whole], clock, None)
+    event = an_event("withdrawn")
+    assert take(relay, event) is Outcome.NOT_TAKEN
+    relay.tell_status()
+    assert len(whole.events) == len(whole.statuses) == 1
+    broken.fails = None
+    assert take(relay, made_later(event)) is Outcome.PASSED, "the service sends it again"
