@@ -39,10 +39,10 @@ test-long: $(LOCKED) ## What takes minutes, and of which `make test` has a cut
 test-clients: $(LOCKED) var/peers/installed ## Make clients of the OpenAPI document by three generators, use and lint; needs npm
 	@$(BIN)/python -m pytest tests/api/openapi/test_generated_clients.py
 
-test-robots: $(LOCKED) ## Compare rays with ROS's own camera model; needs Debian's python3-image-geometry
+test-robots: $(LOCKED) var/peers/ros/installed ## Try robots' ways with ROS 2, OpenIGTLink and ROS's camera model; needs Debian's python3-image-geometry
 	@/usr/bin/python3 -c 'import image_geometry' || { \
 		echo "This needs image_geometry. On Debian: apt-get install --no-install-recommends python3-image-geometry" >&2; exit 1; }
-	@$(BIN)/python -m pytest tests/jobs/geometry tests/jobs/targets
+	@$(BIN)/python -m pytest tests/jobs/geometry tests/jobs/targets tests/robot tests/api/results/test_recording.py
 
 test-s390x: $(LOCKED) ## What can differ on LinuxONE, on an emulated s390x, as root, on Debian (FULL=1: the whole network, too)
 	@exec $(BIN)/python -m tests.s390x $(if $(FULL),--full)
@@ -105,6 +105,12 @@ var/peers/installed: tests/peers/package.json tests/peers/requirements.txt
 	@npm install --prefix var/peers --ignore-scripts --no-audit --no-fund >&2
 	@test -x var/peers/python/bin/python || $(PYTHON) -m venv var/peers/python >&2
 	@var/peers/python/bin/python -m pip install --disable-pip-version-check --quiet -r tests/peers/requirements.txt >&2
+	@touch $@
+
+# ROS 2 wants other versions of the same packages, so it has an environment of its own.
+var/peers/ros/installed: tests/peers/ros.txt
+	@test -x var/peers/ros/bin/python || $(PYTHON) -m venv var/peers/ros >&2
+	@var/peers/ros/bin/python -m pip install --disable-pip-version-check --quiet -r $< >&2
 	@touch $@
 
 clean: ## Remove the environment, caches and what demos left; keep the data of `make up`

@@ -15,6 +15,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--mqtt-ca", metavar="FILE", help="the certificates that sign the broker's, in place of the system's"
     )
     parser.add_argument("--igtl", metavar="[HOST:]PORT", help="serve OpenIGTLink; the loopback without HOST")
+    parser.add_argument("--ros", action="store_true", help="publish to ROS 2, of which this needs rclpy")
 
 
 def open_outlets(options: argparse.Namespace, client: str) -> list[Outlet]:
@@ -29,4 +30,11 @@ def open_outlets(options: argparse.Namespace, client: str) -> list[Outlet]:
         from robot.igtl import IgtlOutlet
 
         outlets.append(IgtlOutlet(options.igtl))
+    if options.ros:
+        try:
+            from robot.ros.outlet import RosOutlet
+        except ImportError as error:
+            raise ValueError(f"--ros needs rclpy and its messages: {error}") from error
+
+        outlets.append(RosOutlet())
     return outlets

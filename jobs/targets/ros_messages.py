@@ -18,7 +18,8 @@ _LINE_M = 0.001
 _GREEN, _AMBER = (0.0, 0.8, 0.2, 1.0), (1.0, 0.75, 0.0, 1.0)
 _PIXEL_CENTRE = 0.5
 _NOT_SHOWN = (TargetState.REJECTED, TargetState.WITHDRAWN)
-TARGET_TOPIC = "target"
+DIAGNOSTICS = "/diagnostics", "diagnostic_msgs/msg/DiagnosticArray"
+"""Topic and type of the state."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +49,13 @@ def ros_messages(document: TargetsDocument) -> list[RosMessage]:
     messages = [
         RosMessage("detections", "vision_msgs/msg/Detection2DArray", _detections(header, shown)),
         RosMessage("rays", "visualization_msgs/msg/Marker", _rays(header, shown, _left_ns(document))),
-        RosMessage("/diagnostics", "diagnostic_msgs/msg/DiagnosticArray", _diagnostics(document)),
+        RosMessage(*DIAGNOSTICS, _diagnostics(document)),
     ]
     actionable = [target for target in document["targets"] if target["actionable"] and target["ray"]]
     if actionable:
         pose = _pose(max(actionable, key=lambda target: target["score"] or 0.0))
         kind = "geometry_msgs/msg/PoseWithCovarianceStamped"
-        messages.append(RosMessage(TARGET_TOPIC, kind, {"header": header, "pose": pose}))
+        messages.append(RosMessage("target", kind, {"header": header, "pose": pose}))
     if camera := document["camera"]:
         to_source = _transform(header, document["frames"]["detector"], camera["source_to_detector_m"])
         messages += [

@@ -2,12 +2,12 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 from robot.event import TargetsEvent, targets_event
-from stack.part import ROOT
 
-_PAGE = (ROOT / "docs/robots.md").read_text()
+_PAGE = (Path(__file__).parents[2] / "docs/robots.md").read_text()
 
 
 def document(actionable: bool = True, **changed: Any) -> dict[str, Any]:
