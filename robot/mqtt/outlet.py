@@ -100,18 +100,22 @@ class MqttOutlet:
                 status, self._status = self._status, None
                 self._drop_expired()
                 queued = next(iter(self._queue.values()), None)
-            try:
-                if status:
-                    connection.send(self._status_message(status))
-                if queued:
-                    connection.send(self._targets_message(queued))
-            except NotAccepted as refusal:
-                DROPPED.labels("mqtt").inc()
-                log.error("the broker has refused a message: %s", refusal)
+            if status:
+                self._accepted(connection, self._status_message(status))
             if queued:
+                if not self._accepted(connection, self._targets_message(queued)):
+                    DROPPED.labels("mqtt").inc()
                 with self._changed:
                     if self._queue.get(queued.event.job) is queued:
                         del self._queue[queued.event.job]
+
+    def _accepted(self, connection: Connection, message: Message) -> bool:
+        try:
+            connection.send(message)
+        except NotAccepted as refusal:
+            log.error("the broker has refused a message: %s", refusal, extra={"topic": message.topic})
+            return False
+        return True
 
     def _drop_expired(self) -> None:
         """Drop what has less than a second left: 0 would be no expiry to some brokers."""

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from stack.addresses import free_ports
 from stack.part import ROOT
 from tests.integration.conftest import Stack, await_that
 from tests.integration.pages import Newcomer, following, unrun_blocks
+from tests.robot.peers import needs_mosquitto
 
 PAGE = (ROOT / "docs/robots.md").read_text()
 PYTHON = ".venv/bin/python /tmp"
@@ -21,22 +23,20 @@ PYTHON = ".venv/bin/python /tmp"
 @pytest.fixture(scope="module")
 def newcomer(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Newcomer]:
     folder = tmp_path_factory.mktemp("robots")
-    (port,) = free_ports(1)
+    ports = dict(zip(("9000", "8900", "1883"), map(str, free_ports(3)), strict=True))
     # The commands of the operator find `make up` in its folder.
     (folder / "variables").write_text(f"export OSTEO_VAR={stack.folder}\n")
-    with following(
-        PAGE, folder, {"http://127.0.0.1:8000": stack.ready["api"], "9000": str(port)}
-    ) as newcomer:
+    with following(PAGE, folder, {"http://127.0.0.1:8000": stack.ready["api"], **ports}) as newcomer:
+        newcomer.run("export OSTEO_URL")
+        newcomer.run("secret()")
+        assert json.loads(newcomer.run("curl -sS -f -X PATCH"))["events"] == [
+            "job.failed",
+            "org.osteo.targets.v1",
+        ]
         yield newcomer
 
 
 def test_an_integrator_gets_a_reviewed_target_by_the_page_alone(newcomer: Newcomer, stack: Stack):
-    newcomer.run("export OSTEO_URL")
-    newcomer.run("secret()")
-    assert json.loads(newcomer.run("curl -sS -f -X PATCH"))["events"] == [
-        "job.failed",
-        "org.osteo.targets.v1",
-    ]
     log = newcomer.folder / "receiver.log"
     newcomer.start(f"{PYTHON}/receiver.py", log)
     await_that(lambda: "Running on" in log.read_text())
@@ -51,6 +51,22 @@ def test_an_integrator_gets_a_reviewed_target_by_the_page_alone(newcomer: Newcom
     await_that(lambda: f"{job} 2 reviewed True\n" in log.read_text())
     used = newcomer.run(f"{PYTHON}/consume.py")
     assert used.startswith(f"a ray in osteo/{job}/source along "), used
+
+
+@needs_mosquitto
+def test_an_arm_moves_to_a_reviewed_target_by_the_page_alone(newcomer: Newcomer):
+    broker, robot, arm = (newcomer.folder / f"{name}.log" for name in ("broker", "robot", "arm"))
+    newcomer.start("/usr/sbin/mosquitto", broker)
+    await_that(lambda: " running" in broker.read_text())
+    newcomer.start(".venv/bin/python -m robot", robot)
+    await_that(lambda: "status: online" in robot.read_text())
+    newcomer.run("# The next picture")
+    newcomer.start(f"{PYTHON}/arm.py", arm)
+    await_that(lambda: arm.read_text() == "still\n")
+    window = time.time() // 30  # A one-time code lasts as long, and is accepted once.
+    await_that(lambda: time.time() // 30 > window)
+    assert newcomer.run("# The second report") == "signed\n"
+    await_that(lambda: re.fullmatch(r"still\nmoves to target_\w+\n", arm.read_text()))
 
 
 def test_the_targets_that_the_page_shows_match_their_schema(stack: Stack):
