@@ -109,7 +109,8 @@ def test_a_subscriber_gets_target_rays_and_camera(robot: Robot):
 
 
 def test_a_volatile_subscriber_misses_no_event_that_it_was_there_for(robot: Robot):
-    with listening(CAMERA, durability="volatile") as listener:
+    with listening(CAMERA, DIAGNOSTICS, durability="volatile") as listener:
+        listener.await_state("osteo: robot", "online", 0)  # It is found now.
         for count in range(1, 11):
             told(robot)
             await_that(lambda count=count: len(listener.samples("/osteo/camera_info")) == count)
