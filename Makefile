@@ -39,9 +39,13 @@ test-long: $(LOCKED) ## What takes minutes, and of which `make test` has a cut
 test-clients: $(LOCKED) var/peers/installed ## Make clients of the OpenAPI document by three generators, use and lint; needs npm
 	@$(BIN)/python -m pytest tests/api/openapi/test_generated_clients.py
 
-test-robots: $(LOCKED) var/peers/ros/installed ## Try robots' ways with ROS 2, OpenIGTLink and ROS's camera model; needs Debian's python3-image-geometry
+test-robots: $(LOCKED) var/peers/ros/installed ## Compare rays with ROS's own camera model, and send targets to all peers of robots; says what it lacks
 	@/usr/bin/python3 -c 'import image_geometry' || { \
 		echo "This needs image_geometry. On Debian: apt-get install --no-install-recommends python3-image-geometry" >&2; exit 1; }
+	@PATH=$$PATH:/usr/sbin command -v mosquitto >/dev/null || { \
+		echo "This needs mosquitto. On Debian: apt-get install mosquitto" >&2; exit 1; }
+	@test -d /usr/include/openigtlink -a -d /usr/share/doc/openigtlink-examples/examples || { \
+		echo "This needs OpenIGTLink. On Debian: apt-get install libopenigtlink-dev openigtlink-examples" >&2; exit 1; }
 	@$(BIN)/python -m pytest tests/jobs/geometry tests/jobs/targets tests/robot tests/api/results/test_recording.py
 
 test-s390x: $(LOCKED) ## What can differ on LinuxONE, on an emulated s390x, as root, on Debian (FULL=1: the whole network, too)

@@ -13,6 +13,7 @@ from threading import Event, Thread
 import waitress
 
 from jobs.logs import log_as_json
+from jobs.settings import https_url
 from robot.clock import ServiceClock
 from robot.outlets import add_options, open_outlets
 from robot.receiver import MOST_BYTES, receiver
@@ -20,6 +21,7 @@ from robot.relay import Relay
 
 log = logging.getLogger("robot")
 
+_SECRET = re.compile(r"whsec_[A-Za-z0-9+/]+=*")
 _CLIENT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
@@ -53,20 +55,26 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace, environment: Mapping[str, str]) -> None:
-    secret = environment.get("OSTEO_WEBHOOK_SECRET")
-    if not secret:
-        raise ValueError("OSTEO_WEBHOOK_SECRET is the secret of the client's callbacks, and is not set")
+    secret = environment.get("OSTEO_WEBHOOK_SECRET", "")
+    if not _SECRET.fullmatch(secret):
+        raise ValueError("OSTEO_WEBHOOK_SECRET is not set to the secret of the client's callbacks: whsec_...")
     if not _CLIENT.fullmatch(options.client):
         raise ValueError("--client is the name of a client of the service")
-    clock = ServiceClock(options.service, options.service_ca)
+    try:
+        clock = ServiceClock(https_url(options.service), options.service_ca)
+    except ValueError as error:
+        raise ValueError("--service is https://host, or http:// on this machine") from error
     outlets = open_outlets(options, options.client)
     if not outlets:
         raise ValueError("name where targets go, such as --mqtt")
     with closing(Relay(outlets, clock, options.max_age)) as relay:
         app = receiver(relay, options.client, secret)
-        server = waitress.create_server(
-            app, listen=options.listen, max_request_body_size=MOST_BYTES, channel_timeout=30, ident=None
-        )
+        try:
+            server = waitress.create_server(
+                app, listen=options.listen, max_request_body_size=MOST_BYTES, channel_timeout=30, ident=None
+            )
+        except (ValueError, OSError) as error:
+            raise ValueError(f"--listen {options.listen}: {error}") from error
         ended = Event()
         for work in (clock.compare_until, relay.tell_status_until):
             Thread(target=work, args=(ended,), name=work.__name__, daemon=True).start()

@@ -76,7 +76,7 @@ class Relay:
         status = Status.ONLINE if self._clock.agrees() else Status.DEGRADED
         with self._lock:
             if status is not self._status:
-                log.warning("status: %s; the clocks differ by %s s", status, self._clock.offset_s())
+                log.warning("status: %s", status, extra={"clock_ahead_s": self._clock.offset_s()})
                 self._status = status
             for outlet in self._outlets:
                 # The silence of one outlet is no reason for that of another.

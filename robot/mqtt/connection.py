@@ -17,6 +17,7 @@ from robot.mqtt.broker import Broker
 _KEEPALIVE_S = 4
 """The broker tells the will of a connection that has been silent for one and a half times as long."""
 _CONNECT_S = 5.0
+_ANSWER_S = 10.0
 
 
 class ConnectionLost(Exception):
@@ -99,10 +100,9 @@ class Connection:
         if sent.rc is not MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise ConnectionLost(self._lost or sent.rc.name)
         with self._changed:
-            # The connection breaks where the broker answers nothing at all, by the keepalive.
-            self._changed.wait_for(lambda: sent.mid in self._answers or self._lost)
+            self._changed.wait_for(lambda: sent.mid in self._answers or self._lost, _ANSWER_S)
             if sent.mid not in self._answers:
-                raise ConnectionLost(self._lost)
+                raise ConnectionLost(self._lost or "the broker does not take a message")
             answer = self._answers.pop(sent.mid)
         if answer.is_failure:
             raise NotAccepted(str(answer))

@@ -87,6 +87,8 @@ class MqttOutlet:
                     self._send_until_ended(connection)
             except ConnectionLost as lost:
                 log.warning("no connection to the broker: %s", lost)
+            except Exception:  # It is tried again: a process that lives is not to be silent for good.
+                log.exception("the connection to the broker has failed")
             with self._changed:
                 self._changed.wait_for(lambda: self._ended, pause_s * random.uniform(0.8, 1.2))
             pause_s = min(2 * pause_s, longest_s)
@@ -99,11 +101,12 @@ class MqttOutlet:
                     return
                 status, self._status = self._status, None
                 self._drop_expired()
-                queued = next(iter(self._queue.values()), None)
+                queued = None if status else next(iter(self._queue.values()), None)
+                message = queued and self._targets_message(queued.event, max(1, queued.left_s))
             if status:
                 self._accepted(connection, self._status_message(status))
-            if queued:
-                if not self._accepted(connection, self._targets_message(queued)):
+            elif queued and message:
+                if not self._accepted(connection, message):
                     DROPPED.labels("mqtt").inc()
                 with self._changed:
                     if self._queue.get(queued.event.job) is queued:
@@ -125,12 +128,11 @@ class MqttOutlet:
                 DROPPED.labels("mqtt").inc()
                 log.warning("targets were valid no longer before the broker had them", extra={"job": job})
 
-    def _targets_message(self, queued: _Queued) -> Message:
-        event = queued.event
+    def _targets_message(self, event: TargetsEvent, left_s: int) -> Message:
         properties = Properties(PacketTypes.PUBLISH)
         properties.PayloadFormatIndicator = 1
         properties.ContentType = CLOUDEVENTS
-        properties.MessageExpiryInterval = queued.left_s
+        properties.MessageExpiryInterval = left_s
         if event.traceparent:
             properties.UserProperty = ("traceparent", event.traceparent)
         return Message(f"{self._root}/jobs/{event.job}/targets", event.raw, properties)

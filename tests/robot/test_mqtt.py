@@ -152,6 +152,17 @@ def test_what_is_over_before_the_broker_is_back_is_dropped_and_counted(robot, co
     await_that(lambda: robot.logged("connected to the broker")[1:])
 
 
+def test_a_broker_that_hung_gets_what_it_missed(robot: Robot, consumer: Consumer, broker: Broker):
+    broker.freeze()
+    event = an_event()
+    assert robot.tell(event) == 204
+    await_that(lambda: robot.logged("no connection to the broker"))
+    broker.thaw()
+    await_that(lambda: consumer.events()[-1:] == [event])
+    await_that(lambda: robot.logged("connected to the broker")[1:])
+    consumer.await_status("online")
+
+
 @pytest.fixture
 def persistent(tmp_path: Path) -> Iterator[Broker]:
     """A broker that keeps sessions over its own restart."""
@@ -283,7 +294,7 @@ def test_a_broker_that_is_not_trusted_or_does_not_trust_gets_nothing(tmp_path, s
     ("url", "words"),
     [
         ("mqtt://broker.example", "TLS"),
-        ("mqtts://user:secret@broker.example", "MQTT_USERNAME"),
+        ("mqtts://user:secret@broker.example", "MQTT_USERNAME"),  # pragma: allowlist secret
         ("http://localhost", "mqtts://host"),
         ("mqtts://", "mqtts://host"),
         ("mqtts://host:none", "Port"),

@@ -4,6 +4,7 @@ import jsonschema
 import pytest
 
 from jobs.record.events import EVENTS, TARGETS_EVENT
+from robot.outlet import Status
 from tests.api.conftest import Api
 
 
@@ -29,9 +30,9 @@ def references_in(part: object) -> list[dict]:
     return own + [found for item in part.values() for found in references_in(item)]
 
 
-def test_every_event_is_a_message_of_the_one_operation(document: dict):
+def test_every_event_is_a_message_of_the_callback(document: dict):
     assert document["asyncapi"] == "3.0.0"
-    (operation,) = document["operations"].values()
+    operation = document["operations"]["callback"]
     assert operation["action"] == "send"
     names = [resolved(document, message)["name"] for message in operation["messages"]]
     assert names == list(EVENTS)
@@ -62,3 +63,16 @@ def test_the_targets_have_the_media_type_of_cloudevents(document: dict):
     message = document["components"]["messages"][TARGETS_EVENT]
     assert message["contentType"] == "application/cloudevents+json"
     assert message["payload"] == {"$ref": "#/components/schemas/TargetsEvent"}
+
+
+def test_the_messages_by_mqtt_are_those_of_the_process(document: dict):
+    channels, messages = document["channels"], document["components"]["messages"]
+    topics = [channels[name]["address"] for name in ("targetsByMqtt", "statusByMqtt")]
+    assert topics == ["osteo/v1/{client}/jobs/{job}/targets", "osteo/v1/{client}/status"]
+    assert messages["targetsByMqtt"]["payload"] == messages[TARGETS_EVENT]["payload"]
+    assert messages["targetsByMqtt"]["contentType"] == "application/cloudevents+json"
+    assert "headers" not in messages["targetsByMqtt"], "those are of the callback"
+    assert messages["statusByMqtt"]["payload"]["enum"] == [*Status]
+    for name, retain in (("passTargets", False), ("tellStatus", True)):
+        binding = document["operations"][name]["bindings"]["mqtt"]
+        assert (binding["qos"], binding["retain"]) == (1, retain)
