@@ -11,6 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from benchmarks import (
+    callbacks,
     cold_start,
     cost,
     decoding,
@@ -38,6 +39,7 @@ GROUPS: dict[str, Callable[[Bundle], list[BenchmarkFigure]]] = {
     "end_to_end": lambda bundle: end_to_end.measure(bundle, JOBS),
     "scale": lambda _: scale.measure(),
     "sweep": lambda _: sweep.measure(),
+    "callbacks": lambda _: callbacks.measure(),
     "viewer": lambda _: viewer.measure(),
     "side_by_side": side_by_side.measure,
 }
