@@ -90,7 +90,7 @@ audit: $(LOCKED) ## Ask PyPI for known vulnerabilities of what the lock files na
 lock: $(LOCKED) ## Write the lock files anew from pyproject.toml and the client's (UPGRADE=1 takes the newest versions)
 	@$(BIN)/python -m pip install --quiet uv >&2
 	@$(call compile,requirements.lock,client/pyproject.toml --extra dev $(if $(UPGRADE),--upgrade))
-	@$(call compile,deploy/light.lock,--extra flower --extra dicom --extra mcap --extra readings --extra oidc --extra otel --constraint requirements.lock)
+	@$(call compile,deploy/light.lock,--extra flower --extra dicom --extra mcap --extra readings --extra oidc --extra otel --extra registration --constraint requirements.lock)
 	@$(call compile,deploy/inference.lock,--extra worker --extra openvino --extra dicom --extra otel --constraint requirements.lock)
 	@$(call compile,deploy/linuxone.lock,--extra flower --extra mcap --extra readings --extra oidc --extra otel --constraint requirements.lock $(addprefix --no-emit-package=,$(COMPILED)))
 	@$(call compile,benchmarks/rivals.lock,--extra rivals)

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask
 
+from api.ar.registration_routes import registration_routes
 from api.ar.routes import ar_routes
 from api.audited import audit_requests
 from api.callbacks.redeliveries import Redeliveries
@@ -130,6 +131,7 @@ def create_app(settings: Settings, given: Collaborators) -> Flask:
     pixels = PixelAnswers(pictures)
     app.register_blueprint(pixel_routes(ledger, pixels))
     app.register_blueprint(ar_routes(ledger, pictures, settings.target_seconds))
+    app.register_blueprint(registration_routes(ledger, pictures))
     app.register_blueprint(study_routes(intake, redeliveries, waiting))
     app.register_blueprint(dicomweb_routes(intake))
     webhooks, receivers = Webhooks(ledger.records, settings.signing_key), Receivers(ledger.records)

@@ -100,8 +100,7 @@ def _owe(service: Service, url: str) -> None:
 def _settings(service: Service, seconds: float) -> Iterator[dict[str, str]]:
     """Yield the settings by which a worker reaches the stores at this distance."""
     with ExitStack() as stack:
-        # Several workers of a role cannot have one port for their metrics.
-        settings = service.settings | {"OSTEO_METRICS_PORT": "0"}
+        settings = dict(service.settings)
         for name in ("REDIS_URL", "S3_ENDPOINT_URL") if seconds else ():
             port = urlsplit(settings[name]).port
             assert port

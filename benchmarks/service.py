@@ -28,6 +28,8 @@ UNLIMITED = {
     "OSTEO_MAX_QUEUE": "1000000",
     "OSTEO_MAX_QUEUE_SECONDS": "1000000",
     "OSTEO_LOG_LEVEL": "WARNING",
+    # Two workers of a role would share a port.
+    "OSTEO_METRICS_PORT": "0",
 }
 """One client sends everything here, more than a client may; such limits are not what is measured."""
 

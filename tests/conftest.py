@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -41,6 +42,22 @@ SIGNING_KEY = "a signing key that only the tests know, and long enough"
 
 LONGEST = ("training/test_smoke.py", "model/engines/test_engines.py", "worker/rollout/test_shadow.py")
 """Files that take a minute and more. Those that share the session's stack, which runs on, are none."""
+
+
+COMPILED = pytest.StashKey[TemporaryDirectory[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let all stacks of the tests read what the first one compiled: else each compiles for seconds."""
+    if "OSTEO_ENGINE_CACHE" not in os.environ:
+        config.stash[COMPILED] = folder = TemporaryDirectory(prefix="osteo-compiled-")
+        os.environ["OSTEO_ENGINE_CACHE"] = folder.name
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove what was compiled."""
+    if folder := config.stash.get(COMPILED, None):
+        folder.cleanup()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

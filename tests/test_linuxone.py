@@ -56,8 +56,10 @@ def test_the_light_image_takes_each_package_from_where_the_table_says():
             assert source == NOT_NEEDED, package
         elif package in pure:
             assert source == WHEEL, package
-        elif package in {"highdicom", "imagecodecs", "pyjpegls"}:
-            assert source == NOT_THERE, "only medicine's own formats may be missing"
+        elif package in {"highdicom", "imagecodecs", "pyapriltags", "pyjpegls"}:
+            assert source == NOT_THERE, (
+                "only medicine's own formats and the detector of markers may be missing"
+            )
         else:
             debian = re.match(r"Debian's `(\S+)`", source)
             assert debian, f"{package} is neither a wheel nor Debian's"

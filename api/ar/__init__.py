@@ -1,1 +1,1 @@
-"""The scene of a radiograph for augmented reality, true to scale: GLB, USDZ and OBJ, and a marker."""
+"""Augmented reality: the scene of a radiograph, true to scale, a marker to print, and where it stands."""

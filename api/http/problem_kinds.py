@@ -32,6 +32,9 @@ class Slug(StrEnum):
     NOT_READ = "not-read"
     NOT_READY = "not-ready"
     SCALE_UNKNOWN = "scale-unknown"
+    NO_SUCH_REGISTRATION = "no-such-registration"
+    MARKER_NOT_FOUND = "marker-not-found"
+    REGISTRATION_REFUSED = "registration-refused"
     JOB_ENDED = "job-ended"
     IN_INTAKE = "in-intake"
     NOTHING_TO_DELIVER = "nothing-to-deliver"
@@ -151,6 +154,21 @@ KINDS: dict[str, Kind] = {
         409,
         "The image does not say how large it is: it names no distance between its pixels.",
         "Send DICOM with a spacing, or name one by `assume_mm`.",
+    ),
+    Slug.NO_SUCH_REGISTRATION: Kind(
+        404,
+        "No marker was registered for this job.",
+        "Send its corners, or a photograph of its sheet.",
+    ),
+    Slug.MARKER_NOT_FOUND: Kind(
+        422,
+        "The photograph does not show the marker, or shows it twice.",
+        "Photograph the whole sheet, sharp and without reflections.",
+    ),
+    Slug.REGISTRATION_REFUSED: Kind(
+        422,
+        "The corners give no pose that may be trusted, or the print has another size than stated.",
+        "See `detail`: it names what does not fit.",
     ),
     Slug.JOB_ENDED: Kind(409, "The job has ended already.", "There is nothing left to cancel."),
     Slug.IN_INTAKE: Kind(

@@ -11,11 +11,9 @@ from api.openapi.describe import Answer, describe
 from api.openapi.json_body import json_body
 from api.openapi.schema import CLOSED
 from api.readings.actions import ReadingActions
-from api.routes.job_answers import OWN_JOB_PROBLEMS, not_gone, own_job
+from api.routes.job_answers import OWN_JOB_PROBLEMS, forget_if_deleted, own_job
 from jobs.record.documents import MOMENT
-from jobs.record.errors import NotStored
 from jobs.record.job import now
-from jobs.record.states import State
 from jobs.store.consents import Consent, Consents
 
 
@@ -68,19 +66,10 @@ def consent_routes(actions: ReadingActions) -> Blueprint:
         if allowed:
             refuse_forbidden_training(actions.policies.of(job.client))
         consent = consents.put(job, allowed, given["consent_reference"], now())
-        if _is_deleted(job.id, actions):
-            consents.forget(job.id)
-            not_gone(job)
+        forget_if_deleted(job.id, actions.ledger, consents.forget)
         return jsonify(_document(consent))
 
     return routes
-
-
-def _is_deleted(job_id: str, actions: ReadingActions) -> bool:
-    try:
-        return actions.ledger.read(job_id).state is State.ERASED
-    except NotStored:
-        return True
 
 
 def _document(consent: Consent) -> ConsentDocument:

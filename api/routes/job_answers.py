@@ -47,8 +47,23 @@ def own_job(job_id: str, ledger: Ledger) -> Job:
 def not_gone(job: Job) -> Job:
     """Return the job. Raises Problem 410 for a deleted job."""
     if job.state is State.ERASED:
-        raise Problem(Slug.GONE, "This job was deleted, with all that belonged to it.")
+        raise _gone()
     return job
+
+
+def forget_if_deleted(job_id: str, ledger: Ledger, forget: Callable[[str], None]) -> None:
+    """Erase by `forget` what was just written for a job that was deleted meanwhile. Raises Problem 410."""
+    try:
+        deleted = ledger.read(job_id).state is State.ERASED
+    except NotStored:
+        deleted = True
+    if deleted:
+        forget(job_id)
+        raise _gone()
+
+
+def _gone() -> Problem:
+    return Problem(Slug.GONE, "This job was deleted, with all that belonged to it.")
 
 
 def succeeded_job(job_id: str, ledger: Ledger) -> Job:

@@ -1,1 +1,1 @@
-"""Geometry of a radiograph: frames, rays, depths, two views, and how wrong each may be."""
+"""Geometry of a radiograph and of a marker: frames, rays, depths, poses, and how wrong each may be."""

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from PIL import Image
 
 from model.decode.dicom_patient import patient_of
 from model.decode.image import ImageError, Limits, Radiograph, decode, decode_values
+from model.decode.photograph import find_tags
 from model.decode_processes.coding import compress
 from model.decode_processes.wire import receive, send
 from model.overlay import draw_overlay
@@ -125,6 +126,12 @@ def _preview(data: bytes, limits: Limits, _: dict[str, Any]) -> Reply:
     return {}, draw_preview(data, limits)
 
 
+def _tags(data: bytes, limits: Limits, header: dict[str, Any]) -> Reply:
+    within = replace(limits, max_pixels=header["max_pixels"])
+    (width, height), tags = find_tags(data, within.check, header["ids"])
+    return {"width": width, "height": height, "tags": tags}, b""
+
+
 def _patient(data: bytes, _: Limits, __: dict[str, Any]) -> Reply:
     return {"patient": patient_of(data)}, b""
 
@@ -136,6 +143,7 @@ _TASKS: dict[str, Callable[[bytes, Limits, dict[str, Any]], Reply]] = {
     "overlay": _overlay,
     "preview": _preview,
     "patient": _patient,
+    "tags": _tags,
 }
 
 

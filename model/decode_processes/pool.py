@@ -38,6 +38,15 @@ class Facts:
     study_uid: str | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Tags:
+    """The tags in a photograph of this size: the number of each, and its (4, 2) corners in pixels."""
+
+    width: int
+    height: int
+    found: tuple[tuple[int, np.ndarray], ...]
+
+
 class Decoders:
     """The decode processes of one server process. Any thread may ask.
 
@@ -112,6 +121,13 @@ class Decoders:
         """Decode a file and draw it small, as model.preview.draw_preview does."""
         _, drawn = self._ask({"task": "preview"}, data, client, _MOST_DRAWN)
         return drawn
+
+    def tags(self, data: bytes, client: str, ids: tuple[int, ...], max_pixels: int) -> Tags:
+        """Find the tags of these ids in a photograph, as model.decode.photograph.find_tags does."""
+        header = {"task": "tags", "ids": list(ids), "max_pixels": min(max_pixels, self._bounds.max_pixels)}
+        reply, _ = self._ask(header, data, client, 0)
+        found = ((int(number), np.array(corners, float).reshape(4, 2)) for number, corners in reply["tags"])
+        return Tags(int(reply["width"]), int(reply["height"]), tuple(found))
 
     def patient(self, data: bytes, client: str) -> tuple[str, str] | None:
         """Read whose picture a DICOM file is: see model.decode.dicom_patient."""

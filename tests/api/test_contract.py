@@ -10,6 +10,7 @@ from typing import Any, get_type_hints
 import jsonschema
 import pytest
 
+from api.ar.registration_routes import MOST_PIXELS
 from api.http.problem_kinds import JOB_ERRORS, KINDS, Kind
 from api.http.threads import WAITING_OF_ONE
 from api.intake.fields import MOST_QUESTION, SubmissionFields
@@ -49,6 +50,7 @@ FIXED = {
     "wait of one request": LONGEST,
     "answers with pixels for one client, made at the same time by one process": AT_ONCE_OF_ONE,
     "requests of one client that wait, in one process": WAITING_OF_ONE,
+    "pixels of a photograph of a marker": MOST_PIXELS,
     "characters of `question`": MOST_QUESTION,
     "characters of `reference`": longest("reference"),
     "characters of `metadata`": longest("metadata"),

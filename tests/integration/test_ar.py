@@ -1,4 +1,4 @@
-"""docs/ar.md, as an integrator follows it: from nothing to a scene of true size and a marker."""
+"""docs/ar.md, as an integrator follows it: from nothing to a scene of true size and a registered marker."""
 
 import io
 import json
@@ -31,9 +31,14 @@ def test_an_integrator_gets_a_scene_and_a_marker_by_the_page_alone(newcomer: New
     for name, first in (("scene.usdz", "scene.usda"), ("scene.zip", "scene.obj")):
         with zipfile.ZipFile(io.BytesIO((newcomer.folder / name).read_bytes())) as archive:
             assert archive.namelist()[0] == first
+    newcomer.run("curl -sS -f -H")
     assert newcomer.run("python3").splitlines() == [
         "assumed [0.15, 0.15] uncalibrated",
         "The size was assumed by the request, and measured by nothing.",
+        "photograph: 0.45 m before the camera, one pose",
+        "  sigma 1.4 mm, corners 0.2 px off",
+        "corners: 0.45 m before the camera, one pose",
+        "  sigma 1.6 mm, corners 0.2 px off",
     ]
     newcomer.run("curl -sS -f -o")
     assert (newcomer.folder / "marker.pdf").read_bytes().startswith(b"%PDF-")

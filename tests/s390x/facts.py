@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from api.ar.glb import glb_of
+from api.ar.registration import Seen, registration_of
 from api.ar.scene import Group, Part, Scene
 from api.ar.usdz import usdz_of
 from api.intake.submission import Submission
 from jobs.callbacks.signing import signed, webhook_secret
+from jobs.geometry.planar_pose import Pinhole
 from jobs.record.documents import document
 from jobs.record.ids import made_at
 from jobs.record.job import ImageFacts, Job
@@ -113,6 +115,13 @@ def of_scenes() -> Facts:
     return {name: hashlib.sha256(file).hexdigest() for name, file in files.items()}
 
 
+def of_poses() -> list[float]:
+    """Where a marker stands before a camera, and its sigmas."""
+    corners = np.array([[364.6, 195.3], [458.4, 185.9], [475.2, 284.9], [384.6, 290.3]])
+    found = registration_of({"marker_mm": 50}, Pinhole(900, 900, 480, 360), Seen("corners", corners, None))
+    return [*np.ravel(found["camera_from_marker"]).tolist(), *found["sigma_m"], *found["sigma_rad"]]
+
+
 def of_everything(pictures: dict[str, bytes], bundle: Bundle) -> Facts:
     """All of it, under names that say what differs where something does."""
     return {
@@ -120,6 +129,7 @@ def of_everything(pictures: dict[str, bytes], bundle: Bundle) -> Facts:
         "weights": of_weights(bundle),
         "jobs": of_jobs(),
         "scenes": of_scenes(),
+        "poses": of_poses(),
     }
 
 

@@ -40,6 +40,11 @@ def test_the_files_of_a_scene_are_those_of_x86():
     assert facts.of_scenes() == ON_X86["scenes"]
 
 
+def test_the_pose_of_a_marker_is_that_of_x86():
+    # Another LAPACK rounds otherwise.
+    assert facts.of_poses() == pytest.approx(ON_X86["poses"], abs=1e-6)
+
+
 @pytest.mark.parametrize(
     ("bundle", "known"),
     [

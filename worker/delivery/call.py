@@ -17,7 +17,7 @@ from urllib3.exceptions import InvalidHeader
 from urllib3.util.retry import Retry
 
 from jobs.callbacks.url import CallbackTarget, CallbackUrlRefused, resolve
-from worker.delivery.connections import Connection, Connections, Line
+from worker.delivery.connections import ClientOrigin, Connection, Connections
 
 Result = TypeVar("Result")
 
@@ -60,25 +60,26 @@ def call(
 ) -> CallResult:
     """Send one POST, within `seconds` in all, and return the outcome. A failure is an outcome, too.
 
-    It waits for room first, which is no part of the `seconds`. No redirect is followed, and no proxy is used.
+    It waits for a permit first, which is no part of the `seconds`. No redirect is followed, and no proxy is
+    used.
     """
-    line = (client, callback.origin)
-    with connections.room(line):
+    origin = (client, callback.origin)
+    with connections.call_permit(origin):
         start = time.monotonic()
         until = start + seconds
         try:
             addresses = _in_time(seconds, lambda: resolve(callback, exceptions))
             with ExitStack() as stack:
                 sent = partial(_post, callback, body, headers | {"host": callback.authority})
-                connection, response = connections.take(line, addresses), None
+                connection, response = connections.take(origin, addresses), None
                 if connection:
-                    stack.enter_context(_limited(line, connection, connections, until))
+                    stack.enter_context(_limited(origin, connection, connections, until))
                     # The receiver closes it at this moment: nothing was answered on it.
                     with suppress(ConnectionError, ssl.SSLError):
                         response = sent(connection.http)
                 if connection is None or response is None:
                     connection = _opened(callback, addresses, until)
-                    stack.enter_context(_limited(line, connection, connections, until))
+                    stack.enter_context(_limited(origin, connection, connections, until))
                     if callback.scheme == "https":
                         plain = connection.http.sock
                         connection.http.sock = _tls().wrap_socket(plain, server_hostname=callback.host)
@@ -129,14 +130,16 @@ def _in_time(seconds: float, work: Callable[[], Result]) -> Result:
 
 
 @contextmanager
-def _limited(line: Line, connection: Connection, connections: Connections, until: float) -> Iterator[None]:
+def _limited(
+    origin: ClientOrigin, connection: Connection, connections: Connections, until: float
+) -> Iterator[None]:
     """Cut the connection off at the time `until`, by the monotonic clock, and give it back after the block.
 
     A socket's own timeout starts anew with every byte, so that a slow receiver could otherwise occupy a
     thread for ever.
     """
     with ExitStack() as stack:
-        stack.callback(connections.give_back, line, connection)
+        stack.callback(connections.give_back, origin, connection)
         timer = Timer(_left(until), _cut_off, [connection.handle])
         timer.daemon = True
         timer.start()

@@ -18,8 +18,8 @@ IDLE_SECONDS = 30.0
 _MOST_IDLE = 64
 """Most connections without a call."""
 
-Line = tuple[str, str]
-"""A client, and the origin of its receiver. Clients share neither connections nor room."""
+ClientOrigin = tuple[str, str]
+"""A client, and the origin of its receiver. Clients share neither connections nor permits."""
 
 
 @dataclass(eq=False)
@@ -51,53 +51,53 @@ class Connections:
 
     def __init__(self) -> None:
         self._changed = Condition()
-        self._waiting: defaultdict[Line, deque[object]] = defaultdict(deque)
-        self._calls: Counter[Line] = Counter()
-        self._idle: deque[tuple[Line, Connection]] = deque()
+        self._waiting: defaultdict[ClientOrigin, deque[object]] = defaultdict(deque)
+        self._calls: Counter[ClientOrigin] = Counter()
+        self._idle: deque[tuple[ClientOrigin, Connection]] = deque()
 
     @contextmanager
-    def room(self, line: Line) -> Iterator[None]:
-        """Wait until fewer than CALLS_AT_ONCE calls of this line are made, first come first served."""
+    def call_permit(self, origin: ClientOrigin) -> Iterator[None]:
+        """Wait until fewer than CALLS_AT_ONCE calls to this origin are made, first come first served."""
         ticket = object()
         with self._changed:
-            waiting = self._waiting[line]
+            waiting = self._waiting[origin]
             waiting.append(ticket)
-            self._changed.wait_for(lambda: waiting[0] is ticket and self._calls[line] < CALLS_AT_ONCE)
+            self._changed.wait_for(lambda: waiting[0] is ticket and self._calls[origin] < CALLS_AT_ONCE)
             waiting.popleft()
-            self._calls[line] += 1
+            self._calls[origin] += 1
             self._changed.notify_all()
         try:
             yield
         finally:
             with self._changed:
-                self._calls[line] -= 1
-                if not self._calls[line] and not waiting:
-                    del self._calls[line], self._waiting[line]
+                self._calls[origin] -= 1
+                if not self._calls[origin] and not waiting:
+                    del self._calls[origin], self._waiting[origin]
                 self._changed.notify_all()
 
-    def take(self, line: Line, addresses: Collection[str]) -> Connection | None:
-        """Return a connection of this line to one of the addresses; None where none is kept."""
-        while connection := self._last(line):
+    def take(self, origin: ClientOrigin, addresses: Collection[str]) -> Connection | None:
+        """Return a connection kept for this origin, to one of the addresses; None where none is kept."""
+        while connection := self._last(origin):
             if connection.address in addresses and connection.usable:
                 return connection
             connection.close()
         return None
 
-    def _last(self, line: Line) -> Connection | None:
+    def _last(self, origin: ClientOrigin) -> Connection | None:
         with self._changed:
-            entry = next((entry for entry in reversed(self._idle) if entry[0] == line), None)
+            entry = next((entry for entry in reversed(self._idle) if entry[0] == origin), None)
             if entry is None:
                 return None
             self._idle.remove(entry)
             return entry[1]
 
-    def give_back(self, line: Line, connection: Connection) -> None:
+    def give_back(self, origin: ClientOrigin, connection: Connection) -> None:
         """Keep a reusable connection for the next call, and close any other one, and those that are old."""
         closed = [] if connection.reusable else [connection]
         with self._changed:
             if connection.reusable:
                 connection.reusable, connection.idle_since = False, time.monotonic()
-                self._idle.append((line, connection))
+                self._idle.append((origin, connection))
             oldest_kept = time.monotonic() - IDLE_SECONDS
             while self._idle and (len(self._idle) > _MOST_IDLE or self._idle[0][1].idle_since < oldest_kept):
                 closed.append(self._idle.popleft()[1])

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from api.ar.marker import SECOND_LEFT_MM, second_bottom_mm
 from tests.api.ar.peers import needs_package
 from tests.api.conftest import Api, problem_of
 
@@ -29,10 +30,14 @@ def test_a_detector_finds_the_marker_in_its_stated_size(api: Api, query: str, si
     answer = api.request("GET", f"/v1/ar/marker.pdf{query}")
     assert (answer.status, answer.headers["Content-Type"]) == (200, "application/pdf")
     gray, text = rasterised(answer.data)
-    (found,) = Detector(families="tag36h11").detect(gray)
-    assert (found.tag_id, found.hamming) == (7, 0)
-    sides = np.linalg.norm(found.corners - np.roll(found.corners, 1, axis=0), axis=1) * MM
-    assert np.abs(sides - size).max() < 2 * MM
+    found, second = sorted(Detector(families="tag36h11").detect(gray), key=lambda tag: tag.tag_id)
+    assert [(tag.tag_id, tag.hamming) for tag in (found, second)] == [(7, 0), (8, 0)]
+    for tag, side in ((found, size), (second, 20)):
+        sides = np.linalg.norm(tag.corners - np.roll(tag.corners, 1, axis=0), axis=1) * MM
+        assert np.abs(sides - side).max() < 2 * MM
+    # The detector's first corner is the lower left one, and its y leads down.
+    lower_left = (second.corners[0] - found.center) * MM
+    assert np.abs(lower_left - [SECOND_LEFT_MM, -second_bottom_mm(size)]).max() < MM
     assert "tag36h11, number seven (id 7)" in text
     assert f"Side of the black square: {size:g} mm" in text
     assert "Not for diagnosis" in text
@@ -42,7 +47,7 @@ def test_a_detector_finds_the_marker_in_its_stated_size(api: Api, query: str, si
 def test_the_ruler_of_the_sheet_is_100_mm_long_with_101_ticks(api: Api):
     gray, text = rasterised(api.request("GET", "/v1/ar/marker.pdf").data)
     assert "The ruler is 100 mm long" in text
-    dark = gray < 128
+    dark = gray[:, : round(150 / MM)] < 128  # The second tag stands to the right of the ruler.
     widths = [columns[-1] - columns[0] + 1 if len(columns := np.flatnonzero(row)) else 0 for row in dark]
     full = [place for place, row in enumerate(dark) if row.sum() > 0.99 * widths[place] > 900]
     assert full

@@ -23,6 +23,13 @@ VALID = {
     "createKey": {"scopes": ["read"]},
     "createUpload": {"size": 1, "content_type": "image/png"},
     "redeliverSince": {"since": "2020-01-01T00:00:00Z"},
+    "registerMarker": {
+        "marker_mm": 50,
+        "corners_px": [[400, 300], [500, 300], [500, 400], [400, 400]],
+        "horizontal_fov_deg": 60,
+        "width_px": 900,
+        "height_px": 700,
+    },
     "requestReading": {"priority": "stat"},
     "returnReading": {"reason": "wrong_side"},
     "rotateKey": {"overlap_hours": 1},

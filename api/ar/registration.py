@@ -1,0 +1,184 @@
+"""Finds where a marker stood before a camera, from its corners, and refuses what may not be trusted."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from api.ar.marker import RULER_MM, SECOND_LEFT_MM, SECOND_MM, second_bottom_mm
+from api.ar.registration_documents import Placement, SizeCheck
+from api.http.problem import Problem
+from api.http.problem_kinds import Slug
+from jobs.geometry.planar_pose import Matrix, NoPose, Pinhole, Pose, poses_of, size_of
+
+MOST_REPROJECTION_PX = 1.0
+CORNER_SIGMA_PX = {"corners": 0.5, "photograph": 0.3}
+"""Standard deviation of a coordinate of a corner, where the corners fit no worse."""
+_MOST_SCALED_MM = 1.0
+"""Most difference of the printed ruler from its length."""
+_PRINT_PART, _MEASURED_PART = 0.01 / math.sqrt(3), 0.005 / math.sqrt(3)
+"""Of a length on a print: 1 % where the ruler was not measured, half a millimetre of it where it was."""
+_AMBIGUOUS = 9.0
+"""Difference of the sums of squares, in variances of a pixel, below which either pose may be the true one."""
+_LEAST_SIDE_PX = 8.0
+_SIZE_PART, _WEAK_SIZE_PART = 0.02, 0.1
+"""The stated size may differ so far from the one seen; a check that may be wrong by so much says nothing."""
+_MIRRORED = "upper left, upper right, lower right, lower left, clockwise in the picture"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The corners of the tags of a sheet in a picture, (4, 2) pixels each, and what found them."""
+
+    source: str
+    corners_px: Matrix
+    second_px: Matrix | None
+
+
+def camera_of(given: Mapping[str, Any], size: tuple[int, int] | None) -> Pinhole:
+    """Return the camera that a request states. `size` is the picture's, where it is known.
+
+    Raises Problem 400 for one that is stated in part, in both ways, or in none.
+    """
+    names = ("fx_px", "fy_px", "cx_px", "cy_px")
+    numbers = [given[name] for name in names if name in given]
+    angle = given.get("horizontal_fov_deg")
+    if len(numbers) == 4 and angle is None:
+        return Pinhole(*map(float, numbers))
+    if numbers or angle is None:
+        detail = f"State the camera by {', '.join(names)}, or by `horizontal_fov_deg` alone."
+        raise Problem(Slug.MALFORMED, detail)
+    if size is None:
+        detail = "With `horizontal_fov_deg` name the size of the picture by `width_px` and `height_px`."
+        raise Problem(Slug.MALFORMED, detail)
+    width, height = size
+    focal = width / 2 / math.tan(math.radians(angle) / 2)
+    return Pinhole(focal, focal, width / 2, height / 2)
+
+
+def registration_of(given: Mapping[str, Any], camera: Pinhole, seen: Seen) -> dict[str, Any]:
+    """Return the numbers of a registration, without job and moment. Raises Problem 422: see `_refused`."""
+    marker_mm, ruler_mm = float(given["marker_mm"]), given.get("ruler_mm")
+    if ruler_mm is not None and abs(ruler_mm - RULER_MM) > _MOST_SCALED_MM:
+        raise _refused(
+            f"The ruler of the print measures {ruler_mm:g} mm and not {RULER_MM}: the printer has scaled the"
+            " sheet. Print it at 100 %."
+        )
+    scaled = (RULER_MM if ruler_mm is None else ruler_mm) / RULER_MM / 1000
+    _check_shape(seen.corners_px, "corners")
+    points, pixels = _square(marker_mm) * scaled, seen.corners_px
+    sigma_px = CORNER_SIGMA_PX[seen.source]
+    poses = _poses(points, pixels, camera, "the marker: one is misplaced, or the sheet is bent")
+    check = None
+    if seen.second_px is not None:
+        _check_shape(seen.second_px, "second corners")
+        points = np.vstack([points, _second(marker_mm) * scaled])
+        pixels = np.vstack([pixels, seen.second_px])
+        check = _size_check(poses[0], points, pixels, camera, sigma_px, marker_mm, scaled)
+        poses = _poses(points, pixels, camera, "both tags: mount the sheet flat, as it was printed")
+    sigma_px = max(sigma_px, math.sqrt(poses[0].squares_px2 / (2 * len(points) - 6)))
+    print_part = _PRINT_PART if ruler_mm is None else _MEASURED_PART
+    placements = [_placement(pose, len(points), sigma_px, print_part) for pose in poses]
+    differ = poses[-1].squares_px2 - poses[0].squares_px2
+    ambiguous = len(poses) > 1 and differ < _AMBIGUOUS * sigma_px**2
+    return {
+        **placements[0],
+        "source": seen.source,
+        "alternative": placements[1] if ambiguous else None,
+        "marker_mm": marker_mm,
+        "ruler_mm": None if ruler_mm is None else float(ruler_mm),
+        "size_check": check,
+        "camera": {
+            "fx_px": camera.fx_px,
+            "fy_px": camera.fy_px,
+            "cx_px": camera.cx_px,
+            "cy_px": camera.cy_px,
+        },
+        "corners_px": seen.corners_px.tolist(),
+        "second_corners_px": None if seen.second_px is None else seen.second_px.tolist(),
+    }
+
+
+def _square(size_mm: float) -> Matrix:
+    """Return the corners of a square around the origin, from its upper left one clockwise; y leads up."""
+    return np.array([[-1, 1], [1, 1], [1, -1], [-1, -1]]) * size_mm / 2
+
+
+def _second(marker_mm: float) -> Matrix:
+    """Return the corners of the second tag of a sheet, in millimetres from the middle of its marker."""
+    middle = [SECOND_LEFT_MM + SECOND_MM / 2, second_bottom_mm(marker_mm) + SECOND_MM / 2]
+    return _square(SECOND_MM) + middle
+
+
+def _check_shape(corners: Matrix, name: str) -> None:
+    """Refuse corners that are not those of a square seen from the front, in their order."""
+    sides = np.roll(corners, -1, axis=0) - corners
+    following = np.roll(sides, -1, axis=0)
+    turns = sides[:, 0] * following[:, 1] - sides[:, 1] * following[:, 0]
+    lengths = np.linalg.norm(sides, axis=1)
+    if lengths.min() < _LEAST_SIDE_PX:
+        raise _refused(f"A side between the {name} has less than {_LEAST_SIDE_PX:g} pixels. Go nearer.")
+    # Each corner of a square that is seen as a needle, or has another order, is turned too little or wrong.
+    if (turns < 0.05 * lengths * np.roll(lengths, -1)).any():
+        raise _refused(f"The {name} are not those of a square seen from the front: {_MIRRORED}.")
+
+
+def _poses(points: Matrix, pixels: Matrix, camera: Pinhole, fits: str) -> list[Pose]:
+    try:
+        poses = poses_of(points, pixels, camera)
+    except NoPose as error:
+        raise _refused(f"The corners belong to no marker before the camera: {_MIRRORED}.") from error
+    away = _reprojection(poses[0], len(points))
+    if away > MOST_REPROJECTION_PX:
+        detail = f"The corners lie {away:.1f} pixels from where the best pose has them; at most"
+        detail += f" {MOST_REPROJECTION_PX:g} is taken. They do not fit {fits}, or the lens distorts."
+        raise _refused(detail, reprojection_px=round(away, 3))
+    return poses
+
+
+def _size_check(
+    pose: Pose,
+    points: Matrix,
+    pixels: Matrix,
+    camera: Pinhole,
+    sigma_px: float,
+    marker_mm: float,
+    scaled: float,
+) -> SizeCheck | None:
+    """Compare the size that the second tag shows with the stated one; None where it shows too little."""
+    growth = np.vstack([_square(1.0), _second(1.0) - _second(0.0)]) * scaled
+    try:
+        differs, sigma = size_of(pose, points, growth, pixels, camera, sigma_px)
+    except (NoPose, np.linalg.LinAlgError):
+        return None
+    if 3 * sigma > _WEAK_SIZE_PART * marker_mm:
+        return None
+    if abs(differs) > max(3 * sigma, _SIZE_PART * marker_mm):
+        raise _refused(
+            f"The sheet shows a marker of {marker_mm + differs:.1f} mm, and `marker_mm` says {marker_mm:g}."
+            " Name the size that is printed on the sheet."
+        )
+    return {"marker_mm": round(marker_mm + differs, 3), "sigma_mm": round(sigma, 3)}
+
+
+def _placement(pose: Pose, corners: int, sigma_px: float, print_part: float) -> Placement:
+    variances = np.diag(pose.covariance(sigma_px)).copy()
+    variances[:3] += (print_part * pose.translation_m) ** 2
+    sigmas = np.sqrt(variances)
+    return {
+        "camera_from_marker": [[round(float(cell), 9) for cell in row] for row in pose.as_matrix()],
+        "reprojection_px": round(_reprojection(pose, corners), 4),
+        "sigma_m": [round(float(sigma), 7) for sigma in sigmas[:3]],
+        "sigma_rad": [round(float(sigma), 7) for sigma in sigmas[3:]],
+    }
+
+
+def _reprojection(pose: Pose, corners: int) -> float:
+    return math.sqrt(pose.squares_px2 / corners)
+
+
+def _refused(detail: str, **extra: Any) -> Problem:
+    """Make the problem of corners that give no pose that may be trusted."""
+    return Problem(Slug.REGISTRATION_REFUSED, detail, **extra)

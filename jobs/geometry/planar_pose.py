@@ -1,0 +1,239 @@
+"""Finds where a camera stands before a flat marker, from the pixels that show points of the marker.
+
+Two frames, right-handed, in metres. `marker`: origin in the middle of the square, x to its right, y to its
+top, z out of the sheet, as the scene of augmented reality has them. `camera`: origin in the lens, x to the
+right of the picture, y down, z forward. Pixels are continuous: (0, 0) is the upper left corner of the upper
+left pixel. A lens that distorts is not modelled.
+
+A flat marker has up to two poses of similar reprojection error. Both come from the homography in closed form
+(Collins and Bartoli 2014, "Infinitesimal plane-based pose estimation"), and each is refined by least squares.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Matrix = NDArray[np.float64]
+_STEPS = 50
+_SMALLEST_STEP = 1e-9
+"""Metres, and radians: what refines a pose by less is the end."""
+_FIRST_DAMPING = 1e-3
+_SAME_RAD = 1e-4
+_WORST_CONDITION = 1e12
+
+
+@dataclass(frozen=True)
+class Pinhole:
+    """A camera without distortion: focal lengths and principal point, in pixels."""
+
+    fx_px: float
+    fy_px: float
+    cx_px: float
+    cy_px: float
+
+    def normalized(self, pixels: Matrix) -> Matrix:
+        """Return (n, 2) pixels as x / z and y / z."""
+        return (pixels - [self.cx_px, self.cy_px]) / [self.fx_px, self.fy_px]
+
+    def pixels_of(self, points_m: Matrix) -> Matrix:
+        """Return the (n, 2) pixels that show (n, 3) points of the frame `camera`."""
+        return points_m[:, :2] / points_m[:, 2:] * [self.fx_px, self.fy_px] + [self.cx_px, self.cy_px]
+
+    def derivative(self, points_m: Matrix) -> Matrix:
+        """Return how those pixels change with the points: (n, 2, 3)."""
+        x, y, z = points_m.T
+        zero = np.zeros_like(z)
+        across = [self.fx_px / z, zero, -self.fx_px * x / z**2]
+        down = [zero, self.fy_px / z, -self.fy_px * y / z**2]
+        return np.array([across, down]).transpose(2, 0, 1)
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Where a marker lies: a point of it is `rotation @ point + translation_m` in the frame `camera`.
+
+    `squares_px2` is the sum of the squared distances between the pixels given and those of the pose.
+    `information` (n, n) is JᵀJ of the pixels by position, by small turns about the axes of the camera, and by
+    the size of the marker where that was free: its inverse times the variance of a pixel is the covariance.
+    """
+
+    rotation: Matrix
+    translation_m: Matrix
+    squares_px2: float
+    information: Matrix
+
+    def covariance(self, sigma_px: float) -> Matrix:
+        """Return the covariance, in m² and rad², where each pixel has this standard deviation."""
+        return np.asarray(np.linalg.inv(self.information) * sigma_px**2)
+
+    def as_matrix(self) -> Matrix:
+        """Return the 4 x 4 matrix of the pose."""
+        whole = np.eye(4)
+        whole[:3, :3], whole[:3, 3] = self.rotation, self.translation_m
+        return whole
+
+
+class NoPose(ValueError):
+    """The points and pixels belong to no pose before the camera."""
+
+
+def poses_of(points_m: Matrix, pixels: Matrix, camera: Pinhole) -> list[Pose]:
+    """Return one pose or two, the likelier one first, of (n, 2) points of the marker shown in (n, 2) pixels.
+
+    At least four points, no three of them on a line. Raises NoPose.
+    """
+    found: list[Pose] = []
+    for rotation in _rotations(points_m, camera.normalized(pixels)):
+        try:
+            translation_m = _translation(rotation, points_m, camera.normalized(pixels))
+            found.append(_refined(rotation, translation_m, points_m, pixels, camera))
+        except (NoPose, np.linalg.LinAlgError):
+            continue
+    if not found:
+        raise NoPose("no pose before the camera shows these points in these pixels")
+    found.sort(key=lambda pose: pose.squares_px2)
+    return [found[0], *(pose for pose in found[1:] if _angle(pose, found[0]) > _SAME_RAD)]
+
+
+def size_of(
+    pose: Pose, points_m: Matrix, growth_m: Matrix, pixels: Matrix, camera: Pinhole, sigma_px: float
+) -> tuple[float, float]:
+    """Return by how much the size of the marker differs from what `points_m` says, and the sigma of that.
+
+    `growth_m` (n, 2) is how the points change with the size, whose unit is that of the answer. Raises NoPose.
+    """
+    rotation, translation_m, size = pose.rotation, pose.translation_m, 0.0
+    for _ in range(_STEPS):
+        points = points_m + size * growth_m
+        step, _, information = _step(rotation, translation_m, points, pixels, camera, growth_m)
+        rotation, translation_m = _turn(step[3:6]) @ rotation, translation_m + step[:3]
+        size += float(step[6])
+        if np.abs(step).max() < _SMALLEST_STEP:
+            break
+    return size, float(np.sqrt(np.linalg.inv(information)[6, 6])) * sigma_px
+
+
+def _rotations(points_m: Matrix, seen: Matrix) -> list[Matrix]:
+    """Return the two rotations that the homography from the plane to the picture allows near the origin."""
+    homography = _homography(points_m, seen)
+    p, q = homography[:2, 2]
+    jacobian = homography[:2, :2] - np.outer([p, q], homography[2, :2])
+    towards = _rotation_to(np.array([p, q, 1.0]))
+    inner = np.linalg.solve(towards[:2, :2] - np.outer([p, q], towards[2, :2]), jacobian)
+    scale = np.linalg.norm(inner, 2)
+    if not np.isfinite(scale) or scale <= 0:
+        raise NoPose("the points are shown without extent")
+    inner = inner / scale
+    # Its columns are the first two of a rotation without their last row, which is known up to its sign.
+    rest = np.eye(2) - inner.T @ inner
+    last = np.sqrt(np.clip(np.diag(rest), 0, None)) * [1, -1 if rest[0, 1] < 0 else 1]
+    rotations = []
+    for sign in (1, -1):
+        first, second = np.vstack([inner, sign * last]).T
+        rotations.append(towards @ np.column_stack([first, second, np.cross(first, second)]))
+    return rotations
+
+
+def _homography(points_m: Matrix, seen: Matrix) -> Matrix:
+    """Return the homography that maps (n, 2) points to (n, 2) others, to least squares of the equations."""
+    scale = np.abs(points_m).max()
+    rows = []
+    for (x, y), (u, v) in zip(points_m / scale, seen, strict=True):
+        rows.append([x, y, 1, 0, 0, 0, -u * x, -u * y, -u])
+        rows.append([0, 0, 0, x, y, 1, -v * x, -v * y, -v])
+    found = np.linalg.svd(np.array(rows))[2][-1].reshape(3, 3)
+    found = found @ np.diag([1 / scale, 1 / scale, 1])
+    if abs(found[2, 2]) < 1e-12:
+        raise NoPose("the middle of the marker lies beside the picture's plane")
+    return np.asarray(found / found[2, 2])
+
+
+def _rotation_to(direction: Matrix) -> Matrix:
+    """Return the rotation that turns the z axis to a direction with z above 0, the short way."""
+    x, y, z = direction / np.linalg.norm(direction)
+    return np.array(
+        [
+            [1 - x * x / (1 + z), -x * y / (1 + z), x],
+            [-x * y / (1 + z), 1 - y * y / (1 + z), y],
+            [-x, -y, z],
+        ]
+    )
+
+
+def _translation(rotation: Matrix, points_m: Matrix, seen: Matrix) -> Matrix:
+    """Return the translation with which the points are shown nearest to where they are seen."""
+    turned = points_m @ rotation[:, :2].T
+    rows, values = [], []
+    for (x, y, z), (u, v) in zip(turned, seen, strict=True):
+        rows += [[1, 0, -u], [0, 1, -v]]
+        values += [u * z - x, v * z - y]
+    return np.asarray(np.linalg.lstsq(np.array(rows), np.array(values), rcond=None)[0])
+
+
+def _refined(
+    rotation: Matrix, translation_m: Matrix, points_m: Matrix, pixels: Matrix, camera: Pinhole
+) -> Pose:
+    """Return the pose of least squares near this one, by Levenberg and Marquardt."""
+    damping = _FIRST_DAMPING
+    step, squares, information = _step(rotation, translation_m, points_m, pixels, camera, damping=damping)
+    for _ in range(_STEPS):
+        turned, moved = _turn(step[3:]) @ rotation, translation_m + step[:3]
+        try:
+            after = _step(turned, moved, points_m, pixels, camera, damping=damping / 10)
+        except NoPose:
+            after = None
+        if np.abs(step).max() < _SMALLEST_STEP:
+            break
+        if after is not None and after[1] <= squares:
+            rotation, translation_m, damping = turned, moved, damping / 10
+            step, squares, information = after
+        else:
+            damping *= 10
+            step, _, _ = _step(rotation, translation_m, points_m, pixels, camera, damping=damping)
+    if np.linalg.cond(information) > _WORST_CONDITION:
+        raise NoPose("the points do not determine a pose")
+    return Pose(rotation, translation_m, squares, information)
+
+
+def _step(
+    rotation: Matrix,
+    translation_m: Matrix,
+    points_m: Matrix,
+    pixels: Matrix,
+    camera: Pinhole,
+    growth_m: Matrix | None = None,
+    damping: float = 0.0,
+) -> tuple[Matrix, float, Matrix]:
+    """Return the next step of least squares, the present sum of squares, and JᵀJ. Raises NoPose."""
+    turned = points_m @ rotation[:, :2].T
+    placed = turned + translation_m
+    if not np.isfinite(placed).all() or placed[:, 2].min() <= 0:
+        raise NoPose("a point lies behind the camera")
+    x, y, z = turned.T
+    zero = np.zeros_like(x)
+    by_turns = np.array([[zero, z, -y], [-z, zero, x], [y, -x, zero]]).transpose(2, 0, 1)
+    parts = [np.broadcast_to(np.eye(3), by_turns.shape), by_turns]
+    if growth_m is not None:
+        parts.append((growth_m @ rotation[:, :2].T)[:, :, None])
+    jacobian = (camera.derivative(placed) @ np.concatenate(parts, axis=2)).reshape(2 * len(points_m), -1)
+    missing = (pixels - camera.pixels_of(placed)).ravel()
+    information = jacobian.T @ jacobian
+    damped = information + damping * np.diag(np.diag(information))
+    step = np.linalg.solve(damped, jacobian.T @ missing).astype(np.float64)
+    return step, float(missing @ missing), information
+
+
+def _turn(by_rad: Matrix) -> Matrix:
+    """Return the rotation about the axis `by_rad` by its length."""
+    angle = float(np.linalg.norm(by_rad))
+    if angle == 0:
+        return np.eye(3)
+    x, y, z = by_rad / angle
+    across = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.asarray(np.eye(3) + np.sin(angle) * across + (1 - np.cos(angle)) * across @ across)
+
+
+def _angle(one: Pose, other: Pose) -> float:
+    """Return the angle between the directions of two poses."""
+    return float(np.linalg.norm(one.rotation - other.rotation) / np.sqrt(2))

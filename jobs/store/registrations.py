@@ -1,0 +1,47 @@
+"""Keeps how a camera stood before the marker beside a job: numbers alone, never a photograph."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+from jobs.record.job import moment_text
+from jobs.store.records import Records
+
+
+class Registrations:
+    """The registrations, at `jobs/<job id>/registration/`. Every method may raise StoreUnavailable."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+
+    def of(self, job_id: str) -> dict[str, Any] | None:
+        """Return the registration of a job that was put last, with its moment as `at`; None without one."""
+        return _read(self._records.read(_key(job_id)))
+
+    def put(self, job_id: str, numbers: dict[str, Any], at: datetime) -> dict[str, Any]:
+        """Make `numbers` the registration of the job, and return it as `of` does.
+
+        The same numbers again change nothing: the moment stays that of the first.
+        """
+
+        def changed(record: bytes | None) -> bytes:
+            before = _read(record)
+            if before is not None and {**before, "at": None} == {**numbers, "at": None}:
+                return record or b""
+            return json.dumps({**numbers, "at": moment_text(at)}).encode()
+
+        after = _read(self._records.change(_key(job_id), changed))
+        assert after is not None
+        return after
+
+    def forget(self, job_id: str) -> None:
+        """Erase the registration of a job that was deleted meanwhile."""
+        self._records.change(_key(job_id), lambda _: None, at_any_price=True)
+
+
+def _read(record: bytes | None) -> dict[str, Any] | None:
+    return dict(json.loads(record)) if record else None
+
+
+def _key(job_id: str) -> str:
+    return f"jobs/{job_id}/registration/"
