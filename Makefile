@@ -39,12 +39,14 @@ test-long: $(LOCKED) ## What takes minutes, and of which `make test` has a cut
 test-clients: $(LOCKED) var/peers/installed ## Make clients of the OpenAPI document by three generators, use and lint; needs npm
 	@$(BIN)/python -m pytest tests/api/openapi/test_generated_clients.py
 
-test-robots: $(LOCKED) ## Compare rays with ROS's own camera model, and send targets; needs Debian's python3-image-geometry, mosquitto
+test-robots: $(LOCKED) var/peers/ros/installed ## Compare rays with ROS's own camera model, and send targets to all peers of robots; says what it lacks
 	@/usr/bin/python3 -c 'import image_geometry' || { \
 		echo "This needs image_geometry. On Debian: apt-get install --no-install-recommends python3-image-geometry" >&2; exit 1; }
 	@PATH=$$PATH:/usr/sbin command -v mosquitto >/dev/null || { \
 		echo "This needs mosquitto. On Debian: apt-get install mosquitto" >&2; exit 1; }
-	@$(BIN)/python -m pytest tests/jobs/geometry tests/jobs/targets tests/robot
+	@test -d /usr/include/openigtlink -a -d /usr/share/doc/openigtlink-examples/examples || { \
+		echo "This needs OpenIGTLink. On Debian: apt-get install libopenigtlink-dev openigtlink-examples" >&2; exit 1; }
+	@$(BIN)/python -m pytest tests/jobs/geometry tests/jobs/targets tests/robot tests/api/results/test_recording.py
 
 test-s390x: $(LOCKED) ## What can differ on LinuxONE, on an emulated s390x, as root, on Debian (FULL=1: the whole network, too)
 	@exec $(BIN)/python -m tests.s390x $(if $(FULL),--full)
@@ -88,9 +90,9 @@ audit: $(LOCKED) ## Ask PyPI for known vulnerabilities of what the lock files na
 lock: $(LOCKED) ## Write the lock files anew from pyproject.toml and the client's (UPGRADE=1 takes the newest versions)
 	@$(BIN)/python -m pip install --quiet uv >&2
 	@$(call compile,requirements.lock,client/pyproject.toml --extra dev $(if $(UPGRADE),--upgrade))
-	@$(call compile,deploy/light.lock,--extra flower --extra dicom --extra readings --extra oidc --extra otel --extra registration --constraint requirements.lock)
+	@$(call compile,deploy/light.lock,--extra flower --extra dicom --extra mcap --extra readings --extra oidc --extra otel --extra registration --constraint requirements.lock)
 	@$(call compile,deploy/inference.lock,--extra worker --extra openvino --extra dicom --extra otel --constraint requirements.lock)
-	@$(call compile,deploy/linuxone.lock,--extra flower --extra readings --extra oidc --extra otel --constraint requirements.lock $(addprefix --no-emit-package=,$(COMPILED)))
+	@$(call compile,deploy/linuxone.lock,--extra flower --extra mcap --extra readings --extra oidc --extra otel --constraint requirements.lock $(addprefix --no-emit-package=,$(COMPILED)))
 	@$(call compile,benchmarks/rivals.lock,--extra rivals)
 
 # What people would use instead wants other versions of the same packages, so it has an environment of its own.
@@ -109,12 +111,18 @@ var/peers/installed: tests/peers/package.json tests/peers/requirements.txt
 	@var/peers/python/bin/python -m pip install --disable-pip-version-check --quiet -r tests/peers/requirements.txt >&2
 	@touch $@
 
+# ROS 2 wants other versions of the same packages, so it has an environment of its own.
+var/peers/ros/installed: tests/peers/ros.txt
+	@test -x var/peers/ros/bin/python || $(PYTHON) -m venv var/peers/ros >&2
+	@var/peers/ros/bin/python -m pip install --disable-pip-version-check --quiet -r $< >&2
+	@touch $@
+
 clean: ## Remove the environment, caches and what demos left; keep the data of `make up`
 	@rm -rf .venv .venv-rivals .mypy_cache .pytest_cache .ruff_cache *.egg-info client/*.egg-info client/build var/demo var/peers
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # No s390x wheels of these exist: LinuxONE takes them from Debian (docs/linuxone.md).
-COMPILED := cffi cryptography markupsafe numpy pillow tornado
+COMPILED := cffi cryptography lz4 markupsafe numpy pillow tornado zstandard
 
 compile = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --no-annotate --output-file $(1) $(2)

@@ -3,13 +3,12 @@
 import json
 import re
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from jobs.record.events import TARGETS_EVENT
 from jobs.targets.documents import TargetsDocument
+from jobs.targets.freshness import moment_ns
 
 _NANO = 10**9
-_DECIMALS = re.compile(r"\.([0-9]+)")
 _ID = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -86,19 +85,6 @@ def targets_event(body: bytes, client: str, traceparent: str | None) -> TargetsE
     if event["type"] != TARGETS_EVENT or event["subject"] != made.job or not _ID.fullmatch(made.job):
         raise NotTargets("the type or the subject of the event is another one")
     return made
-
-
-def moment_ns(text: str) -> int:
-    """Return an RFC 3339 time with a zone, of up to nine decimals, in nanoseconds since 1970.
-
-    Raises ValueError.
-    """
-    moment = datetime.fromisoformat(text)  # It leaves out what lies below a microsecond.
-    if moment.tzinfo is None:
-        raise ValueError(f"a time without its zone: {text}")
-    decimals = _DECIMALS.search(text)
-    below = decimals[1].ljust(9, "0")[6:9] if decimals else "0"
-    return round(moment.timestamp() * 10**6) * 1000 + int(below)
 
 
 def _moment_or_none(text: str | None) -> int | None:

@@ -14,6 +14,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mqtt-ca", metavar="FILE", help="the certificates that sign the broker's, in place of the system's"
     )
+    parser.add_argument("--igtl", metavar="[HOST:]PORT", help="serve OpenIGTLink; the loopback without HOST")
+    parser.add_argument("--ros", action="store_true", help="publish to ROS 2, of which this needs rclpy")
 
 
 def open_outlets(options: argparse.Namespace, client: str) -> list[Outlet]:
@@ -24,4 +26,15 @@ def open_outlets(options: argparse.Namespace, client: str) -> list[Outlet]:
         from robot.mqtt.outlet import MqttOutlet
 
         outlets.append(MqttOutlet(broker_at(options.mqtt, options.mqtt_ca, os.environ), client))
+    if options.igtl:
+        from robot.igtl import IgtlOutlet
+
+        outlets.append(IgtlOutlet(options.igtl))
+    if options.ros:
+        try:
+            from robot.ros.outlet import RosOutlet
+        except ImportError as error:
+            raise ValueError(f"--ros needs rclpy and its messages: {error}") from error
+
+        outlets.append(RosOutlet())
     return outlets

@@ -10,7 +10,7 @@ import pytest
 from model.weights import each_weight
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("api", "jobs", "worker", "model")
+FOLDERS = ("api", "jobs", "worker", "model", "robot")
 ORDERS = ("little", "big")
 OF_ONE_BYTE = {"u1", "i1", "uint8", "int8", "bool", "b1"}
 READS = {"frombuffer", "fromfile", "fromstring", "memmap"}

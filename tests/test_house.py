@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "model": {"model"},
     "training": {"training", "model"},
     "stack": {"stack"},
-    "robot": {"robot", "jobs.logs", "jobs.record", "jobs.settings", "jobs.targets.documents", "jobs.trace"},
+    "robot": {"robot", "jobs.logs", "jobs.record", "jobs.settings", "jobs.targets", "jobs.trace"},
     "client": {"osteo_client"},
 }
 """What the modules of each top-level folder may import of the project."""

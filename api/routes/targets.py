@@ -1,4 +1,4 @@
-"""Serves where a radiograph shows fractures in space, for robots, and the JSON Schema of it."""
+"""Serves where a radiograph shows fractures in space, as JSON and MCAP, and the JSON Schema of it."""
 
 import hashlib
 import json
@@ -10,6 +10,8 @@ from api.http.problem import Problem
 from api.http.problem_kinds import Slug
 from api.openapi.describe import Answer, DescribedCallback, describe
 from api.openapi.schema import standalone_schema
+from api.results.formats import JSON, accepted_format
+from api.results.recording import MCAP, recording_of
 from api.routes.job_answers import OWN_JOB_PROBLEMS, succeeded_job, targets_now
 from jobs.record.events import TARGETS_EVENT
 from jobs.store.ledger import Ledger
@@ -18,6 +20,7 @@ from jobs.targets.events import CLOUDEVENTS, SCHEMA_PATH, TargetsEvent
 
 _CONTENT_TYPE = f"{MEDIA_TYPE}; version=1"
 _LONGEST_AGE = 86_400
+_FORMATS = (MEDIA_TYPE, JSON, MCAP)
 
 
 class TargetsQuery(TypedDict, total=False):
@@ -52,24 +55,38 @@ def target_routes(ledger: Ledger, target_seconds: int, public_url: str) -> Bluep
         "getTargets",
         "Get the targets of a job: rays of space, for robots, and whether they may be used",
         {
-            200: Answer("The targets.", {_CONTENT_TYPE: TargetsDocument}, ("ETag", "Link")),
+            200: Answer(
+                "The targets.",
+                {
+                    _CONTENT_TYPE: TargetsDocument,
+                    MCAP: Annotated[
+                        bytes, "The ROS 2 messages of the targets, and the JSON as `targets.json`."
+                    ],
+                },
+                ("ETag", "Link", "Vary"),
+            ),
             304: Answer("The client has them, and their state has not changed."),
         },
-        (*OWN_JOB_PROBLEMS, Slug.NOT_READY, Slug.JOB_FAILED, Slug.MALFORMED),
+        (*OWN_JOB_PROBLEMS, Slug.NOT_READY, Slug.JOB_FAILED, Slug.MALFORMED, Slug.NOT_ACCEPTABLE),
         query=TargetsQuery,
         headers=("If-None-Match",),
         description="A radiograph gives a ray, not a point. A target is `actionable` only where a signed"
         " report confirms it, its geometry is calibrated and it is fresh; else `blocking_reasons` says why"
         " not. A consumer compares its clock with the header `Date`, and uses nothing where they differ by"
-        " more than a second.",
+        " more than a second. The Accept header selects the format.",
         callback=_TARGETS_CHANGED,
     )
     def targets(job_id: str) -> Response:
-        max_age_s = _max_age_s()
+        wanted, max_age_s = accepted_format(_FORMATS), _max_age_s()
         job = succeeded_job(job_id, ledger)
         made = targets_now(job, ledger, target_seconds, max_age_s)
-        response = Response(json.dumps(made), content_type=_CONTENT_TYPE)
-        response.set_etag(_tag(made))
+        if wanted == MCAP:
+            response = Response(recording_of(made), content_type=MCAP)
+            response.headers["Content-Disposition"] = f'attachment; filename="{job.id}.mcap"'
+        else:
+            response = Response(json.dumps(made), content_type=_CONTENT_TYPE)
+        response.set_etag(_tag(made, wanted))
+        response.vary.add("Accept")
         response.headers["Link"] = f'<{public_url}{SCHEMA_PATH}>; rel="describedby"'
         response.make_conditional(request)
         return response
@@ -100,7 +117,7 @@ def _max_age_s() -> float | None:
     return seconds
 
 
-def _tag(made: TargetsDocument) -> str:
-    """Return the ETag: of all but the moment at which the document was made."""
+def _tag(made: TargetsDocument, wanted: str) -> str:
+    """Return the ETag: of the format, and of all but the moment at which the document was made."""
     lasting = {name: value for name, value in made.items() if name != "produced_at"}
-    return hashlib.sha256(json.dumps(lasting, sort_keys=True).encode()).hexdigest()[:32]
+    return hashlib.sha256(json.dumps([wanted, lasting], sort_keys=True).encode()).hexdigest()[:32]

@@ -1,5 +1,6 @@
 """Says until when targets are valid: a picture of a patient who may have moved since is soon none."""
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -7,6 +8,7 @@ from jobs.record.job import Job
 from jobs.targets.states import BlockingReason
 
 _NANO = 10**9
+_DECIMALS = re.compile(r"\.([0-9]+)")
 MOST_CLOCK_OFFSET_S = 1.0
 """Clocks of the modality and of the service that differ by more make an age meaningless."""
 
@@ -43,3 +45,16 @@ def moment_text_ns(moment_ns: int) -> str:
     """Return nanoseconds since 1970 as RFC 3339 in UTC with nine decimals."""
     seconds, rest = divmod(moment_ns, _NANO)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
+
+
+def moment_ns(text: str) -> int:
+    """Return an RFC 3339 time with a zone, of up to nine decimals, in nanoseconds since 1970.
+
+    Raises ValueError.
+    """
+    moment = datetime.fromisoformat(text)  # It leaves out what lies below a microsecond.
+    if moment.tzinfo is None:
+        raise ValueError(f"a time without its zone: {text}")
+    decimals = _DECIMALS.search(text)
+    below = decimals[1].ljust(9, "0")[6:9] if decimals else "0"
+    return round(moment.timestamp() * 10**6) * 1000 + int(below)

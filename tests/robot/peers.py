@@ -148,12 +148,16 @@ class Robot:
 
 @contextmanager
 def robot_process(
-    folder: Path, service: str, *options: str, environment: dict[str, str] | None = None
+    folder: Path,
+    service: str,
+    *options: str,
+    environment: dict[str, str] | None = None,
+    python: str | Path = sys.executable,
 ) -> Iterator[Robot]:
     """Run the process until the test ends. It listens once this begins."""
     (port,) = free_ports(1)
     log = folder / "robot.log"
-    command = [sys.executable, "-m", "robot", "--client", CLIENT, "--service", service]
+    command = [str(python), "-m", "robot", "--client", CLIENT, "--service", service]
     command += ["--listen", f"127.0.0.1:{port}", *options]
     variables = {**os.environ, "OSTEO_WEBHOOK_SECRET": SECRET, **(environment or {})}
     with log.open("ab") as out:

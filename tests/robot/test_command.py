@@ -25,6 +25,7 @@ RIGHT = {
         ({"--listen": "nowhere:x"}, SECRET, "--listen nowhere:x"),
         ({"--mqtt": "mqtt://user:hidden@127.0.0.1"}, SECRET, "MQTT_PASSWORD"),  # pragma: allowlist secret
         ({"--mqtt": None}, SECRET, "name where targets go"),
+        ({"--igtl": "nowhere"}, SECRET, "HOST:PORT"),
         ({}, "", "OSTEO_WEBHOOK_SECRET"),
         ({}, "hidden!", "OSTEO_WEBHOOK_SECRET"),
     ],
