@@ -1,1 +1,1 @@
-"""The scene of a radiograph for augmented reality, true to scale: GLB, USDZ and OBJ, and a marker."""
+"""The scene of a radiograph for augmented reality, true to scale: files, a page, and a marker."""
