@@ -61,15 +61,19 @@ async function offerAr(scene, why, turntable) {
     document.body.classList.add("xr");
     one("end").onclick = () => session.end();
   };
-  for (const button of document.querySelectorAll("[data-place]")) {
+  const buttons = [...document.querySelectorAll("[data-place]")];
+  for (const button of buttons) {
     button.hidden = !found;
     button.addEventListener("click", async () => {
       const told = text => say(one("hint"), text);
+      say(trouble, "");
+      for (const each of buttons) each.disabled = true;
       try {
         await visit(button.dataset.place, { scene, why, overlay, told, begun });
       } catch {
         say(trouble, "Augmented reality did not start. Allow it for this page, and try again.");
       }
+      for (const each of buttons) each.disabled = false;
       document.body.classList.remove("xr");
       turntable.stopped = false;
       turntable.draw();

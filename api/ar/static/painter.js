@@ -54,6 +54,11 @@ export class Painter {
     return { vertices, count: indices.length, colour, texture: picture ? this.texture(picture) : this.blank };
   }
 
+  remove({ vertices, texture }) {
+    this.gl.deleteVertexArray(vertices);
+    this.gl.deleteTexture(texture);
+  }
+
   texture(picture) {
     const { gl } = this, made = gl.createTexture();
     gl.bindTexture(gl.TEXTURE_2D, made);

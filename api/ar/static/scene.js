@@ -23,10 +23,19 @@ export class Scene {
 
   // Returns what is drawn now. `why` covers the radiograph: its title and details, or null.
   parts(why) {
-    if (why && why !== this.why) this.covered = this.painter.add(cover(this.plane, why));
-    this.why = why;
-    if (why) return [this.covered, ...this.around];
+    if (why) return [this.cover(why), ...this.around];
     return [...this.radiograph.map(part => ({ ...part, opacity: this.opacity })), ...this.regions, ...this.around];
+  }
+
+  // A cover is drawn anew where its words have changed; the one before is given up.
+  cover(why) {
+    const words = [why.title, ...why.details].join(" ");
+    if (words !== this.words) {
+      if (this.covered) this.painter.remove(this.covered);
+      this.covered = this.painter.add(cover(this.plane, why));
+      this.words = words;
+    }
+    return this.covered;
   }
 }
 

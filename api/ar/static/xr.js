@@ -14,9 +14,8 @@ export async function hasAr() {
   return Boolean(await navigator.xr?.isSessionSupported("immersive-ar").catch(() => false));
 }
 
-// Begins a session. Resolves at its end. `told` gets each hint; `why` returns what covers the radiograph.
+// Begins a session, and resolves at its end. `told` gets each hint; `why` returns what covers the radiograph.
 export async function visit(surface, { scene, why, overlay, told, begun }) {
-  const { painter } = scene, { gl } = painter;
   const session = await navigator.xr.requestSession("immersive-ar", {
     requiredFeatures: ["hit-test"],
     optionalFeatures: ["dom-overlay"],
@@ -24,6 +23,17 @@ export async function visit(surface, { scene, why, overlay, told, begun }) {
   });
   const ended = new Promise(resolve => session.addEventListener("end", resolve));
   begun(session);
+  try {
+    await show(session, surface, scene, why, told);
+  } catch (error) {
+    await session.end();
+    throw error;
+  }
+  await ended;
+}
+
+async function show(session, surface, scene, why, told) {
+  const { painter } = scene, { gl } = painter;
   await gl.makeXRCompatible();
   session.updateRenderState({ baseLayer: new XRWebGLLayer(session, gl), depthNear: NEAREST });
   const [room, viewer] = await Promise.all(["local", "viewer"].map(kind => session.requestReferenceSpace(kind)));
@@ -41,17 +51,17 @@ export async function visit(surface, { scene, why, overlay, told, begun }) {
     if (!seen) return;
     const [hit] = now.getHitTestResults(source).map(result => result.getPose(room)?.transform);
     aimed = hit ? standing(surface, hit, seen.transform.position, scene.bounds) : null;
+    const at = placed ?? aimed;
+    if (!at) return;
     for (const view of seen.views) {
       const { x, y, width, height } = layer.getViewport(view);
       gl.viewport(x, y, width, height);
       const camera = product(view.projectionMatrix, view.transform.inverse.matrix);
-      const at = placed ?? aimed;
-      if (at && !placed) painter.draw([scene.ring], product(camera, at.mark));
-      if (at) painter.draw(scene.parts(why()), product(camera, at.scene));
+      if (!placed) painter.draw([scene.ring], product(camera, at.mark));
+      painter.draw(scene.parts(why()), product(camera, at.scene));
     }
   };
   session.requestAnimationFrame(frame);
-  await ended;
 }
 
 // Returns where the scene and the mark of the aim are; null on a surface of another kind.

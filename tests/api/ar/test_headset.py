@@ -7,6 +7,7 @@ from math import pi
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from jobs.record.job import Job
@@ -14,6 +15,7 @@ from tests.api.ar.conftest import link
 from tests.api.ar.peers import NPM, needs_npm
 from tests.api.ar.test_page import POLL, Pages, job, kept, opened, pages, ruler_px
 from tests.api.conftest import ROOT, Api
+from tests.browser import expect
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -126,8 +128,13 @@ def test_a_deletion_covers_the_radiograph_in_the_room(api: Api, pages: Pages, jo
     assert abs(ruler_px(after) - ruler_px(before)) <= 1
 
 
-def test_a_session_that_does_not_begin_is_said(api: Api, pages: Pages, job: Job):
+@pytest.mark.parametrize(
+    "refused", ["navigator.xr.requestSession", "XRSession.prototype.requestHitTestSource"]
+)
+def test_a_session_that_does_not_begin_is_said_and_ended(api: Api, pages: Pages, job: Job, refused: str):
     with worn(pages, link(api, job)) as page:
-        page.evaluate("void (navigator.xr.requestSession = () => Promise.reject(new Error('no')))")
+        page.evaluate(f"void ({refused} = () => Promise.reject(new Error('no')))")
         page.get_by_role("button", name="Place on a wall").click()
         page.get_by_role("alert").filter(has_text="did not start").wait_for()
+        page.wait_for_function("!headset.activeSession && !document.body.classList.contains('xr')")
+        expect(page.get_by_role("button", name="Place on a wall")).to_be_enabled()

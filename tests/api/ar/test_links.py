@@ -1,8 +1,10 @@
 """Links to the page of a scene: what one opens, when it ends, and where its token must not be."""
 
 import json
+import re
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +18,8 @@ from jobs.record.job import Job, moment_text, now
 from jobs.store.audit import Audit
 from tests.api.ar.conftest import link, radiograph, succeeded
 from tests.api.ar.test_routes import GLB, PNG, USDZ, said
-from tests.api.conftest import Api, problem_of
-from tests.conftest import SIGNING_KEY
+from tests.api.conftest import Api, problem_of, serving
+from tests.conftest import SIGNING_KEY, Servers
 
 NO_KEY = {"Authorization": "", "Accept": "*/*"}
 PARTS = ("", "/scene.glb", "/scene.usdz", "/targets")
@@ -148,6 +150,18 @@ def test_every_answer_below_ar_has_the_policies_of_the_page(api: Api, job: Job):
         assert headers["Referrer-Policy"] == "no-referrer"
         assert headers["Cache-Control"] == "no-store"
         assert headers["X-Frame-Options"] == "DENY"
+
+
+def test_under_a_path_prefix_the_page_names_its_files_with_it(servers: Servers, tmp_path: Path):
+    with serving(servers, tmp_path, public_url="https://osteo.example/bones") as (api, _):
+        job = succeeded(api, radiograph(ImagerPixelSpacing=[0.2, 0.1]))
+        path = link(api, job)
+        assert path.startswith(f"/bones/ar/{job.id}?t=")
+        # The proxy takes the prefix away.
+        page = opened(api, path.removeprefix("/bones")).data.decode()
+    for address in re.findall(r'(?:href|src|data-job)="([^"]+)"', page):
+        assert address.startswith("/bones/ar/"), address
+    assert f'data-job="/bones/ar/{job.id}"' in page
 
 
 def test_scripts_and_style_are_open_and_cached(api: Api):
