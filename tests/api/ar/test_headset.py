@@ -50,7 +50,7 @@ def worn(pages: Pages, path: str, gone: bool = False) -> Iterator["Page"]:
 
 def entered(page: "Page", surface: str) -> None:
     page.get_by_role("button", name=f"Place on a {surface}").click()
-    page.wait_for_function("headset.activeSession && document.body.classList.contains('xr')")
+    page.locator("body.xr").wait_for(state="attached")
     page.locator("#hint").filter(has_text=f"Look at a {surface}").wait_for()
 
 
@@ -73,6 +73,7 @@ def close(page: "Page") -> np.ndarray:
 def test_a_scene_is_placed_on_a_table_in_its_true_size(api: Api, pages: Pages, job: Job):
     with worn(pages, link(api, job)) as page:
         entered(page, "table")
+        assert seen(page, 0, 1.6, 0).max() < 50, "a wall is no table"
         aimed = seen(page, 0, 1.6, 0, pi / 3)
         assert aimed.max() > 100, "the scene is shown where it would stand"
         picked(page)
@@ -85,8 +86,8 @@ def test_a_scene_is_placed_on_a_table_in_its_true_size(api: Api, pages: Pages, j
         assert abs(ruler_px(nearer) - 50.2 * PIXELS_A_MM / 0.75) <= 1
         assert np.abs(close(page) - near).max() < 2, "it stays where it was placed"
         page.locator("#end").dispatch_event("click")
-        page.wait_for_function("!headset.activeSession && !document.body.classList.contains('xr')")
-        page.wait_for_selector("#stage canvas")
+        page.locator("body:not(.xr) #stage canvas").wait_for()
+        assert not page.evaluate("Boolean(headset.activeSession)")
 
 
 def test_a_scene_hangs_upright_on_a_wall_and_on_no_table(api: Api, pages: Pages, job: Job):
@@ -136,5 +137,6 @@ def test_a_session_that_does_not_begin_is_said_and_ended(api: Api, pages: Pages,
         page.evaluate(f"void ({refused} = () => Promise.reject(new Error('no')))")
         page.get_by_role("button", name="Place on a wall").click()
         page.get_by_role("alert").filter(has_text="did not start").wait_for()
-        page.wait_for_function("!headset.activeSession && !document.body.classList.contains('xr')")
+        page.locator("body:not(.xr) #stage canvas").wait_for()
+        assert not page.evaluate("Boolean(headset.activeSession)")
         expect(page.get_by_role("button", name="Place on a wall")).to_be_enabled()
