@@ -25,7 +25,7 @@ monitor-check: ## Check the rules of alerts, their tests and where alerts go
 	@command -v promtool amtool | wc -l | grep -qx 2 || { \
 		echo "This needs promtool and amtool. On Debian: apt-get install prometheus prometheus-alertmanager" >&2; exit 1; }
 	@promtool check config deploy/monitoring/prometheus.yml
-	@promtool test rules deploy/monitoring/rules/osteo_test.yml
+	@promtool test rules deploy/monitoring/rules/osteo_test.yml deploy/monitoring/rules/osteo_slow_test.yml
 	@amtool check-config deploy/monitoring/alertmanager.yml
 	@amtool config routes test --config.file=deploy/monitoring/alertmanager.yml --verify.receivers=page severity=page
 	@amtool config routes test --config.file=deploy/monitoring/alertmanager.yml --verify.receivers=ticket severity=ticket

@@ -10,7 +10,19 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from benchmarks import cold_start, decoding, end_to_end, engines, intake, scale, side_by_side, sweep, viewer
+from benchmarks import (
+    callbacks,
+    cold_start,
+    cost,
+    decoding,
+    end_to_end,
+    engines,
+    intake,
+    scale,
+    side_by_side,
+    sweep,
+    viewer,
+)
 from benchmarks.figures import BenchmarkFigure, as_table, read_figures, write_figures
 from benchmarks.plots import draw_plots
 from model.bundle import Bundle, read_bundle
@@ -23,9 +35,11 @@ GROUPS: dict[str, Callable[[Bundle], list[BenchmarkFigure]]] = {
     "cold_start": cold_start.measure,
     "decoding": lambda _: decoding.measure(),
     "intake": lambda _: intake.measure(),
+    "cost": cost.measure,
     "end_to_end": lambda bundle: end_to_end.measure(bundle, JOBS),
     "scale": lambda _: scale.measure(),
     "sweep": lambda _: sweep.measure(),
+    "callbacks": lambda _: callbacks.measure(),
     "viewer": lambda _: viewer.measure(),
     "side_by_side": side_by_side.measure,
 }

@@ -97,7 +97,7 @@ def running(
     """Run the whole service but Flower, with a client, and its inference worker on these `cores` if any."""
     with stores_alone(**settings) as service:
         service.begin([web(service.settings, service.addresses)])
-        service.begin(others(service.settings, service.addresses)[:2])
+        service.begin(others(service.settings, service.addresses, service.folder.path)[:2])
         (worker,) = service.begin([inference(service.settings)], cores)
         service.secrets = with_api_key(service.secrets, service.folder, service.addresses, service.settings)
         assert service.secrets.webhook_secret

@@ -38,9 +38,15 @@ class Receiver:
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
+            # Its connections stay open between callbacks.
+            protocol_version = "HTTP/1.1"
+
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                self.send_response_only(204 if receiver._take(body, dict(self.headers)) else 401)
+                taken = receiver._take(body, dict(self.headers))
+                self.send_response_only(204 if taken else 401)
+                if not taken:
+                    self.send_header("Content-Length", "0")
                 self.end_headers()
 
         self._server = ThreadingHTTPServer((self._host, 0), Handler)

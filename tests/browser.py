@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator, LocatorAssertions, Page
+    from playwright.sync_api import Browser, Locator, LocatorAssertions, Page, Route
 
 CHROMIUM = shutil.which("chromium")
 _NEEDED = {
@@ -79,11 +79,16 @@ def watched_page(browser: "Browser", origin: str, **options: object) -> Iterator
     context = browser.new_context(base_url=origin, **options)  # type: ignore[arg-type]
     context.expose_function("noteViolation", lambda text: found.violations.append(text))
     context.add_init_script(_REPORT_VIOLATIONS)
+
+    def refuse(route: "Route") -> None:
+        found.foreign.append(route.request.url)
+        route.abort()
+
     context.route(
         lambda url: (
             urlsplit(url)[:2] != urlsplit(origin)[:2] and urlsplit(url).scheme not in ("blob", "data")
         ),
-        lambda route: (found.foreign.append(route.request.url), route.abort()),
+        refuse,
     )
     page = context.new_page()
     page.on("pageerror", lambda error: found.errors.append(str(error)))

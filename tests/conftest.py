@@ -39,8 +39,8 @@ QUEUES = (*QUEUE_OF_PRIORITY.values(), DELIVER)
 SIGNING_KEY = "a signing key that only the tests know, and long enough"
 
 
-LONGEST = ("training/test_smoke.py", "model/engines/test_engines.py")
-"""Files that take minutes. Those that share the session's stack, which costs as long as it runs, are none."""
+LONGEST = ("training/test_smoke.py", "model/engines/test_engines.py", "worker/rollout/test_shadow.py")
+"""Files that take a minute and more. Those that share the session's stack, which runs on, are none."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -79,7 +79,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
             started.callback(process.wait)
             # What they hold is thrown away, and SeaweedFS takes ten seconds to end by itself.
             started.callback(process.kill)
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 180
             while not command.answers(process.pid):
                 assert process.poll() is None, Path(log.name).read_text()
                 assert time.monotonic() < deadline, f"{command.name} does not answer"

@@ -62,7 +62,7 @@ def nginx(configuration: str, folder: Path, changed: dict[str, str]) -> Iterator
     with log.open("wb") as file:
         process = subprocess.Popen(command, stdout=file, stderr=file)
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 180
         while not _listens(port):
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()

@@ -16,7 +16,8 @@ from tests.test_docs import anchors_of
 PAGE = ROOT / "docs/operate.md"
 CASES = [
     (case["alertname"], bool(case.get("exp_alerts")))
-    for test in yaml.safe_load((FOLDER / "rules/osteo_test.yml").read_text())["tests"]
+    for file in sorted((FOLDER / "rules").glob("*_test.yml"))
+    for test in yaml.safe_load(file.read_text())["tests"]
     for case in test["alert_rule_test"]
 ]
 DASHBOARDS = sorted(path.stem for path in (FOLDER / "dashboards").iterdir())

@@ -16,6 +16,7 @@ from api.intake.accept import Intake
 from api.reading_room.viewer.answer import shown_answer
 from api.readings.actions import ReadingActions
 from api.results.pixels import PixelAnswers
+from api.results.shared_reads import SharedReads
 from api.routes.waiting import Waiting
 from jobs.reading.reader import Reader
 from jobs.reading.reading import Reading
@@ -65,6 +66,9 @@ class Room:
     """The pages that wait for news: no reader takes the places of others, or those of clients."""
     noted: Recent[bool] = field(default_factory=lambda: Recent[bool](_NOTED_SECONDS))
     """The jobs and readers of whom it is written down that the reader has seen the answer."""
+
+    reads: SharedReads = field(default_factory=SharedReads)
+    """The reads of radiographs from the store."""
 
     @property
     def ledger(self) -> Ledger:

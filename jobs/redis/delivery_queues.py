@@ -16,11 +16,14 @@ from jobs.redis.heartbeats import HEARTBEAT_SECONDS
 from jobs.redis.receiver_circuit_breaker import FAILURES
 from jobs.redis.script import script
 
-DELIVERY_THREADS = 16
-"""Most calls of one delivery worker at once."""
+DELIVERY_THREADS = 48
+"""Most call slots that one delivery worker holds at once.
+
+A slot lasts longer than its call: the stores are asked some twenty times for it, one after another.
+"""
 CLIENT_CALLS = DELIVERY_THREADS // 4
 """Most call slots of one client at once: a quarter of a worker's threads."""
-RECEIVER_CALLS = CLIENT_CALLS - 1
+RECEIVER_CALLS = CLIENT_CALLS * 3 // 4
 """Most call slots of one receiver at once: a slow one leaves room for the client's others."""
 PROBES = "probes"
 """Stands for a receiver in the queue of a client's test events. No origin has this name."""

@@ -90,7 +90,7 @@ def _read(data: bytes, check_size: Callable[[int, int], None], make: Callable[[D
     try:
         start = _PREAMBLE + 4 if data[_PREAMBLE : _PREAMBLE + 4] == _MAGIC else 0
         check_elements(data, start)
-        _refuse_deflated(data[start:])
+        _refuse_deflated(data, start)
         header = _parse(data)
         _refuse_unusable(header, check_size)
         return make(header)
@@ -100,9 +100,11 @@ def _read(data: bytes, check_size: Callable[[int, int], None], make: Callable[[D
         raise BrokenImage(f"The DICOM file does not decode. {_PIXELS_ADVICE}") from error
 
 
-def _refuse_deflated(elements: bytes) -> None:
+def _refuse_deflated(data: bytes, start: int) -> None:
     # pydicom inflates such a file whole before a single size can be looked at: a bomb.
-    meta = read_dataset(io.BytesIO(elements), False, True, stop_when=lambda tag, vr, length: tag.group != 2)
+    elements = io.BytesIO(data)
+    elements.seek(start)
+    meta = read_dataset(elements, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
     if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
         raise BrokenImage(f"Deflated DICOM files are not read. {_PIXELS_ADVICE}")
 
@@ -189,7 +191,9 @@ def _to_values(header: Dataset) -> PixelValues:
 def _stored(header: Dataset) -> np.ndarray:
     syntax = header.file_meta.TransferSyntaxUID
     # pydicom takes the lowest bits for pixels, wherever the High Bit is.
-    stored = pixel_array(header, decoding_plugin=_decoded_by(syntax), correct_unused_bits=False)
+    stored = pixel_array(
+        header, decoding_plugin=_decoded_by(syntax), correct_unused_bits=False, view_only=True
+    )
     return mask_to_stored_bits(stored, header, syntax.is_encapsulated)
 
 

@@ -5,7 +5,7 @@ from pydicom import Dataset
 
 from model.decode.dicom_windowing import Display, Voi, levels_of
 from model.decode.pixel_values import MOST, PixelValues
-from model.decode.scaling import stretch
+from model.decode.scaling import look_up, stretch
 
 
 def values_of(stored: np.ndarray, header: Dataset) -> PixelValues:
@@ -35,11 +35,18 @@ def values_of(stored: np.ndarray, header: Dataset) -> PixelValues:
     bits = max(8, min(16, stored_bits), highest.bit_length())
     window = _window(line, offset, step)
     return PixelValues(
-        *(table[levels.place], bits, lowest, highest, inverted, offset, step),
+        *(_placed(table, levels.place), bits, lowest, highest, inverted, offset, step),
         window=window,
         voi=voi.kind if window else "NONE",
         curve=curve,
     )
+
+
+def _placed(table: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """Look up each pixel's number; where the levels are numbered one by one, by adding alone."""
+    if (np.diff(table) == 1).all():
+        return place + table[0] if table[0] else place
+    return look_up(table, place)
 
 
 def _fitted(rescaled: np.ndarray, kept: np.ndarray) -> tuple[np.ndarray, float, float]:

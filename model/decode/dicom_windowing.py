@@ -11,7 +11,7 @@ import numpy as np
 from pydicom import Dataset
 from pydicom.sequence import Sequence
 
-from model.decode.scaling import stretch
+from model.decode.scaling import above, look_up, stretch
 
 _MOST_VALUES = 2**16
 
@@ -26,6 +26,8 @@ def mask_to_stored_bits(stored: np.ndarray, header: Dataset, compressed: bool) -
     high = int(header.get("HighBit") or bits - 1)
     shift = 0 if compressed else high + 1 - bits
     if not 0 < bits < allocated or not 0 <= shift <= allocated - bits:
+        return stored
+    if stored.dtype.kind == "u" and not shift and stored.max() < 1 << bits:
         return stored
     stored = stored.astype(stored.dtype.newbyteorder("="), copy=False)
     unsigned = stored.view(f"u{stored.itemsize}") >> shift & ((1 << bits) - 1)
@@ -53,11 +55,15 @@ def show(stored: np.ndarray, header: Dataset) -> tuple[np.ndarray, tuple[str, ..
     if header.PhotometricInterpretation == "MONOCHROME1":
         grays = 255 - grays
     grays[padding] = 0
-    return grays[index], tuple(display.left_out)
+    return look_up(grays, index), tuple(display.left_out)
 
 
 class Levels(NamedTuple):
-    """All levels of a picture, each pixel's `place` in `values`, and which are `kept` and which padding."""
+    """All levels of a picture, each pixel's `place` in `values`, and which are `kept` and which padding.
+
+    The lowest and the highest level that are no padding are kept. Levels between them that no pixel has are
+    kept as well where each step is monotone, as they change neither end.
+    """
 
     values: np.ndarray
     place: np.ndarray
@@ -81,6 +87,9 @@ def levels_of(stored: np.ndarray, display: "Display") -> Levels:
     """
     values, index = _numbered(stored)
     padding = display.padding(values, stored.dtype)
+    if display.is_monotone() and not padding.any():
+        # To mark the levels that pixels have takes longer than all of decoding.
+        return Levels(values, index, ~padding, padding)
     present = np.zeros(len(values), bool)
     present[index] = True
     if padding[present].all():
@@ -91,9 +100,7 @@ def levels_of(stored: np.ndarray, display: "Display") -> Levels:
 def _numbered(stored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     lowest, highest = int(stored.min()), int(stored.max())
     if highest - lowest < _MOST_VALUES:
-        return np.arange(lowest, highest + 1, dtype=np.float64), (
-            np.subtract(stored, lowest, dtype=np.int64 if stored.itemsize > 2 else np.int32)
-        )
+        return np.arange(lowest, highest + 1, dtype=np.float64), above(lowest, stored)
     step = (highest - lowest) / (_MOST_VALUES - 1)
     index = np.round((stored.astype(np.float64) - lowest) / step).astype(np.int32)
     return lowest + step * np.arange(_MOST_VALUES), index
@@ -122,6 +129,12 @@ class Display:
             return np.zeros(len(levels), bool)
         return (levels >= min(ends)) & (levels <= max(ends))
 
+    def is_monotone(self) -> bool:
+        """Return whether no table is asked for, and the rescale keeps whole numbers whole."""
+        if _items(self._header, "ModalityLUTSequence") or _items(self._header, "VOILUTSequence"):
+            return False
+        return all(number is None or number.is_integer() for number in self._line())
+
     def rescale(self, levels: np.ndarray) -> np.ndarray:
         """Take stored levels to the modality's values, by its table or by slope and intercept."""
         header = self._header
@@ -129,14 +142,19 @@ class Display:
             mapped = self._look_up(table, levels)
             if mapped is not None:
                 return mapped
-        source = frame_group(header, "PixelValueTransformationSequence", "RescaleSlope")
-        slope, intercept = (
-            next(iter(_numbers(source, name)), None) for name in ("RescaleSlope", "RescaleIntercept")
-        )
+        slope, intercept = self._line()
         if slope == 0:
             self.leave_out("The Rescale Slope is 0")
             return levels
         return levels * (1.0 if slope is None else slope) + (intercept or 0.0)
+
+    def _line(self) -> tuple[float | None, float | None]:
+        """Read slope and intercept, None for what is missing or no number."""
+        source = frame_group(self._header, "PixelValueTransformationSequence", "RescaleSlope")
+        slope, intercept = (
+            next(iter(_numbers(source, name)), None) for name in ("RescaleSlope", "RescaleIntercept")
+        )
+        return slope, intercept
 
     def window(self, values: np.ndarray) -> Voi:
         """Take the modality's values through the first table or window that can be applied."""

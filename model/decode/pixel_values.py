@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from model.decode.dicom_acquisition import Acquisition
+from model.decode.scaling import look_up
 
 MOST = 2**16 - 1
 """The highest value."""
@@ -64,7 +65,7 @@ class PixelValues:
             center, width = self.window or ((low + high + 1) / 2, high - low + 1)
             grays = (np.arange(MOST + 1) - (center - 0.5)) / max(width - 1, 1e-3) + 0.5
             curve = np.round(255 * np.clip(grays, 0, 1)).astype(np.uint8)
-        return (255 - curve if self.inverted else curve)[self.pixels]
+        return look_up(255 - curve if self.inverted else curve, self.pixels)
 
 
 def values_of_grays(values: np.ndarray, bits: int, inverted: bool = False) -> PixelValues:

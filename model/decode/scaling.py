@@ -2,6 +2,9 @@
 
 import numpy as np
 
+_PIECE = 2**16
+"""Numbers that are looked up at once: numpy widens them to 8 bytes each, which a cache holds."""
+
 
 def from_bits(values: np.ndarray) -> np.ndarray:
     """Scale deep grays to uint8 by their bits, so that the same grays in 8, 12 or 16 bits are one picture.
@@ -26,7 +29,7 @@ def stretch(values: np.ndarray) -> np.ndarray:
         # The same numbers by a table: floats would take eight bytes more a pixel.
         darkest, span = int(values.min()), int(values.max()) - int(values.min())
         levels = np.arange(span + 1, dtype=np.float32) * np.float32(255.0 / max(span, 1))
-        return np.round(levels).astype(np.uint8)[np.subtract(values, darkest, dtype=np.int32)]
+        return look_up(np.round(levels).astype(np.uint8), above(darkest, values))
     values = values.astype(np.float64 if values.dtype.itemsize > 2 else np.float32)
     finite = np.isfinite(values)
     if not finite.any():
@@ -39,6 +42,26 @@ def stretch(values: np.ndarray) -> np.ndarray:
         return np.zeros(values.shape, np.uint8)
     grays = np.round((values - low) * (255.0 / (high - low)))
     return np.where(finite, grays, 0).astype(np.uint8)
+
+
+def look_up(table: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """Map an array of whole numbers by a table. Each of them is a place in the table."""
+    found = np.empty(index.shape, table.dtype)
+    flat, taken = index.reshape(-1), found.reshape(-1)
+    for start in range(0, flat.size, _PIECE):
+        piece = slice(start, start + _PIECE)
+        np.take(table, flat[piece], out=taken[piece], mode="clip")
+    return found
+
+
+def above(lowest: int, values: np.ndarray) -> np.ndarray:
+    """Subtract the lowest of whole numbers, of which none is 65,536 or more above it, as uint16."""
+    values = values.astype(values.dtype.newbyteorder("="), copy=False)
+    # Unsigned numbers wrap, so that a difference fits where the numbers themselves have a sign.
+    unsigned = values.view(f"u{values.itemsize}")
+    if lowest:
+        unsigned = unsigned - unsigned.dtype.type(lowest % 2 ** (8 * values.itemsize))
+    return unsigned.astype(np.uint16, copy=False)
 
 
 def chroma_of(colours: np.ndarray) -> float:

@@ -16,7 +16,7 @@ def connected() -> tuple[socket.socket, socket.socket]:
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
-def send(connection: socket.socket, header: dict[str, Any], body: bytes = b"") -> None:
+def send(connection: socket.socket, header: dict[str, Any], body: bytes | memoryview = b"") -> None:
     """Send one message. Raises OSError."""
     memory = os.memfd_create("osteo-picture")
     try:

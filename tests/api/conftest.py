@@ -75,12 +75,12 @@ class Api:
     ) -> urllib3.BaseHTTPResponse:
         given = {"Authorization": f"Bearer {self.key if key is None else key}"} | (headers or {})
         return urllib3.request(
-            method, self.url + path, headers=given, timeout=30, retries=False, redirect=False, **kwargs
+            method, self.url + path, headers=given, timeout=120, retries=False, redirect=False, **kwargs
         )
 
     def logged(self, text: str) -> str:
         """Wait until `text` is in the log, and return the log. gunicorn writes it after the answer."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while text not in (log := self.log.read_text()):
             assert time.monotonic() < deadline, f"not in the log: {text}"
             time.sleep(0.02)
@@ -140,7 +140,7 @@ def serving(
     )
     url = f"http://127.0.0.1:{port}"
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while not _answers(f"{url}/health/ready"):
             assert process.poll() is None, Path(log.name).read_text()
             assert time.monotonic() < deadline, "the API does not answer"

@@ -22,8 +22,6 @@ from tests.chaos.stand_in import image
 from tests.chaos.trials import Fault, Row, run
 
 JOBS = 600
-FEWER = 6
-"""In a slow network one in so many jobs: a receiver has three calls at once, each of which takes seconds."""
 CUT_SECONDS = 60.0
 RECOVERY_SECONDS = 300
 """From the end of the cut to the end of the last job: clients go on submitting meanwhile."""
@@ -78,7 +76,7 @@ def partings(jobs: int, seconds: float) -> Iterator[Parting]:
     yield cut("worker and API host", WORKER_HOSTS[0], API_HOSTS[0])
     name = f"{DELAY * 2000:.0f} ms, and {LOSS:.0%} of packets lost"
     yield Parting(
-        Trial(name, nothing, jobs // FEWER, seconds=float("inf")),
+        Trial(name, nothing, jobs, seconds=float("inf")),
         weather=lambda network: network.bad(DELAY, LOSS),
     )
 

@@ -9,7 +9,7 @@ from stack.part import ROOT
 from tests.chaos.network import may_have_networks
 from tests.chaos.partition import NEEDS
 
-SHORT = ("--jobs", "60", "--seconds", "18", "--only", "worker and API host")
+SHORT = ("--jobs", "30", "--seconds", "18", "--only", "worker and API host")
 """After 15 s without a heartbeat the sweeper takes jobs from a worker."""
 
 
@@ -19,4 +19,4 @@ def test_every_accepted_job_ends_once_where_hosts_are_cut_off():
     tried = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert tried.returncode == 0, tried.stderr
     # Accepted, ended, lost, overwritten.
-    assert "| 60 | 60 | 0 | 0 |" in tried.stdout
+    assert "| 30 | 30 | 0 | 0 |" in tried.stdout

@@ -78,7 +78,11 @@ def run(folder: Path, names: list[str], images: Path | None) -> int:
     stand_ins.mkdir()
     shutil.copy(get_binary_path(), stand_ins / "redis-server")
     (stand_ins / "redis-server").chmod(0o755)
-    services = {name: Service(name, folder, stand_ins, values, images) for name in SERVICES}
+    services = {
+        # In one network each worker needs another port for its metrics.
+        name: Service(name, folder, stand_ins, values | {"OSTEO_METRICS_PORT": str(8100 + number)}, images)
+        for number, name in enumerate(SERVICES)
+    }
     started = [*STORES, *names]
     try:
         services["redis"].start()

@@ -79,7 +79,9 @@ def test_delivery_alone_calls_hosts_outside():
 
 
 def test_what_compose_has_outside_calls_out_or_is_called():
-    into = {name for name in SERVICES if policies_of(name, "Ingress")} - {"redis", "seaweedfs"}
+    metrics = named(SMALL, "NetworkPolicy", "metrics")["spec"]["ingress"]
+    into = {name for name in SERVICES if policies_of(name, "Ingress") not in ([], metrics)}
+    into -= {"redis", "seaweedfs"}
     # Flower's port is published to its own machine alone, which is `kubectl port-forward` here.
     outside = {name for name, service in SERVICES.items() if "outside" in service["networks"]}
     assert into | {"delivery", "flower"} == outside
@@ -94,7 +96,11 @@ def test_prometheus_and_dns_alone_are_reached_in_other_namespaces():
         for peer in rule.get(peers, [])
         if "namespaceSelector" in peer
     }
-    assert found == {("names", "egress", "kube-system"), ("api", "ingress", "monitoring")}
+    assert found == {
+        ("names", "egress", "kube-system"),
+        ("api", "ingress", "monitoring"),
+        ("metrics", "ingress", "monitoring"),
+    }
     assert selected(named(SMALL, "NetworkPolicy", "api")["spec"]["podSelector"], SMALL) == {"api"}
 
 

@@ -119,7 +119,9 @@ def test_every_setting_exists_and_is_no_secret(name: str):
     (made,) = (
         o for o in of_kind(build(MADE[name]), "ConfigMap") if o["metadata"]["name"].startswith("settings")
     )
-    assert set(made["data"]) == {"S3_ENDPOINT_URL", "S3_BUCKET", "AWS_DEFAULT_REGION", "OSTEO_PUBLIC_URL"}
+    of_metrics = {"OSTEO_METRICS_PORT", "OSTEO_METRICS_ADDRESS"}
+    of_the_operator = {"S3_ENDPOINT_URL", "S3_BUCKET", "AWS_DEFAULT_REGION", "OSTEO_PUBLIC_URL"}
+    assert set(made["data"]) == of_the_operator | of_metrics
     assert set(made["data"]) <= {*settings.NAMES, "AWS_DEFAULT_REGION"}
     if name == "small":
         for setting in ("S3_ENDPOINT_URL", "AWS_DEFAULT_REGION"):

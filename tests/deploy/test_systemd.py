@@ -141,7 +141,8 @@ def test_prometheus_watches_the_units_that_are_enabled_on_each_machine():
 
 
 def test_the_page_lists_the_port_of_every_worker_for_prometheus():
-    (block,) = re.findall(r"```yaml\n(.*?osteo-workers.*?)```", PAGE, re.DOTALL)
+    section = PAGE.split("\n### The parts\n")[1].split("\n### ")[0]
+    (block,) = re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)
     (job,) = yaml.safe_load(block)
     ports = {
         one["labels"]["role"]: [int(target.rpartition(":")[2]) for target in one["targets"]]

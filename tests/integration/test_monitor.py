@@ -212,7 +212,7 @@ def test_monitor_watches_the_stack_on_loopback_until_it_is_stopped(stack: Stack)
                 socket.create_connection(("127.0.0.2", port))
         process.send_signal(signal.SIGINT)
         told = process.stdout.read()
-        assert process.wait(60) == 0
+        assert process.wait(180) == 0
     assert f"http://{HOST}:{ports[0]}/classic/alerts\n" in told
     assert not processes_of(stack.folder / "monitor")
     assert {path.name for path in (stack.folder / "monitor").iterdir()} >= {"prometheus", "alertmanager"}

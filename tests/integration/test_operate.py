@@ -109,6 +109,7 @@ def test_the_commands_for_dead_letters_run_as_printed(stack: Stack):
     assert pasted(block, stack) == ""
 
 
+@pytest.mark.long
 def test_a_signing_key_is_replaced_as_printed_and_the_stack_goes_on(tmp_path: Path):
     (block,) = (text for text in BLOCKS if "admin.signing_key" in text)
     with running(tmp_path) as stack:

@@ -199,7 +199,9 @@ def test_the_curl_lines_work_as_pasted(stack: Stack) -> None:
     assert stack.settled(answer["id"])["state"] == "succeeded"
 
 
-@pytest.mark.parametrize(("image", "size"), [([], (454, 373)), (["synthetic"], (540, 720))])
+@pytest.mark.parametrize(
+    ("image", "size"), [([], (454, 373)), pytest.param(["synthetic"], (540, 720), marks=pytest.mark.long)]
+)
 def test_the_demo_prints_the_finished_job_alone_and_leaves_nothing(
     tmp_path: Path, image: list[str], size: tuple[int, int]
 ) -> None:

@@ -26,7 +26,7 @@ def post(receiver: Receiver, secret: str, body: str = BODY) -> int:
 def test_a_signed_callback_arrives_with_its_job() -> None:
     with Receiver(SECRET) as receiver:
         assert post(receiver, SECRET) == 204
-        callback = receiver.wait_for("job_1", 5)
+        callback = receiver.wait_for("job_1", 60)
     assert (callback.webhook_id, callback.type, callback.job) == ("msg_1", "job.succeeded", {"id": "job_1"})
 
 

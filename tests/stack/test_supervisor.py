@@ -199,7 +199,7 @@ def test_parts_end_when_the_supervisor_is_killed(tmp_path: Path) -> None:
 
 def await_that(condition: Callable[[], bool]) -> None:
     """Return when the condition holds. Raises TimeoutError where it never does."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 180
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError

@@ -17,10 +17,22 @@ from jobs.store.ledger import Ledger
 from jobs.store.receivers import Receivers
 from jobs.store.webhook_settings import Webhooks
 from tests.conftest import SIGNING_KEY
+from tests.proxies import make_certificate
 from worker.delivery.deliver import DeliveryContext, with_call_slot
 from worker.delivery.deliver import deliver as deliver_with_slot
 from worker.delivery.probe import probe as probe_with_slot
 from worker.sweeper.sweep import Sweeper, sweep
+
+
+def speak_tls(server: ThreadingHTTPServer, name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give a server a certificate of this name, which workers trust. It needs openssl."""
+    make_certificate(folder, name)
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    monkeypatch.setattr("worker.delivery.call._tls", ssl.create_default_context)  # Read anew.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
 
 
 class Receiver:
@@ -53,10 +65,8 @@ class Receiver:
         self.url = f"http://127.0.0.1:{self._server.server_port}/hook?a=1"
         Thread(target=self._server.serve_forever, daemon=True).start()
 
-    def speak_tls(self, certificate: Path, key: Path) -> None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate, key)
-        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+    def speak_tls(self, name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        speak_tls(self._server, name, folder, monkeypatch)
         self.url = f"https://localhost:{self._server.server_port}/hook?a=1"
 
     def close(self) -> None:

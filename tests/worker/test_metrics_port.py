@@ -39,7 +39,7 @@ def sweeper(settings: Settings, log: Path) -> Iterator["subprocess.Popen[bytes]"
 
 def answer(port: int, process: "subprocess.Popen[bytes]", log: Path) -> str:
     """Return the metrics at the port, once there are any."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while True:
         try:
             response = urllib3.request("GET", f"http://127.0.0.1:{port}/metrics", retries=False)
@@ -75,7 +75,7 @@ def test_a_port_in_use_ends_the_worker_with_a_sentence(settings, ledger, tmp_pat
 def test_a_worker_without_a_port_listens_nowhere(settings, ledger, tmp_path: Path):
     log = tmp_path / "log"
     with sweeper(settings, log) as process:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while not any(name.startswith("sweeper") for name in ledger.view.heartbeats.alive()):
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, "no heartbeat"

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cache
+from functools import cache, partial
 from threading import Thread, Timer
 from typing import TypeVar
 
@@ -17,6 +17,7 @@ from urllib3.exceptions import InvalidHeader
 from urllib3.util.retry import Retry
 
 from jobs.callbacks.url import CallbackTarget, CallbackUrlRefused, resolve
+from worker.delivery.connections import Connection, Connections, Line
 
 Result = TypeVar("Result")
 
@@ -49,35 +50,65 @@ class CallResult:
 
 
 def call(
-    callback: CallbackTarget, body: bytes, headers: dict[str, str], exceptions: frozenset[str], seconds: float
+    callback: CallbackTarget,
+    body: bytes,
+    headers: dict[str, str],
+    exceptions: frozenset[str],
+    seconds: float,
+    client: str,
+    connections: Connections,
 ) -> CallResult:
     """Send one POST, within `seconds` in all, and return the outcome. A failure is an outcome, too.
 
-    No redirect is followed, and no proxy is used.
+    It waits for room first, which is no part of the `seconds`. No redirect is followed, and no proxy is used.
     """
-    start = time.monotonic()
-    until = start + seconds
-    try:
-        addresses = _in_time(seconds, lambda: resolve(callback, exceptions))
-        with _connection(callback, addresses, until) as connection:
-            sent = headers | {"host": callback.authority}
-            connection.request("POST", callback.target, body=body, headers=sent)
-            response = connection.getresponse()
-            while response.status < 200:  # Informational, such as 103 Early Hints.
-                response.headers = None  # type: ignore[assignment]  # what `begin` asks before it reads on
-                response.begin()
-            text = response.read(_ANSWER_BYTES).decode("utf-8", "replace")
-            return CallResult(
-                seconds=time.monotonic() - start,
-                status=response.status,
-                body=text,
-                retry_after=_retry_after(response.getheader("Retry-After")),
-            )
-    except CallbackUrlRefused as error:
-        return CallResult(time.monotonic() - start, error=str(error))
-    except Exception as error:
-        # Without its text, which may contain the URL.
-        return CallResult(time.monotonic() - start, error=f"no answer: {type(error).__name__}")
+    line = (client, callback.origin)
+    with connections.room(line):
+        start = time.monotonic()
+        until = start + seconds
+        try:
+            addresses = _in_time(seconds, lambda: resolve(callback, exceptions))
+            with ExitStack() as stack:
+                sent = partial(_post, callback, body, headers | {"host": callback.authority})
+                connection, response = connections.take(line, addresses), None
+                if connection:
+                    stack.enter_context(_limited(line, connection, connections, until))
+                    # The receiver closes it at this moment: nothing was answered on it.
+                    with suppress(ConnectionError, ssl.SSLError):
+                        response = sent(connection.http)
+                if connection is None or response is None:
+                    connection = _opened(callback, addresses, until)
+                    stack.enter_context(_limited(line, connection, connections, until))
+                    if callback.scheme == "https":
+                        plain = connection.http.sock
+                        connection.http.sock = _tls().wrap_socket(plain, server_hostname=callback.host)
+                    response = sent(connection.http)
+                text = response.read(_ANSWER_BYTES).decode("utf-8", "replace")
+                ended = response.will_close or connection.http.sock is None
+                connection.reusable = response.isclosed() and not ended
+                return CallResult(
+                    seconds=time.monotonic() - start,
+                    status=response.status,
+                    body=text,
+                    retry_after=_retry_after(response.getheader("Retry-After")),
+                )
+        except CallbackUrlRefused as error:
+            return CallResult(time.monotonic() - start, error=str(error))
+        except Exception as error:
+            # Without its text, which may contain the URL.
+            return CallResult(time.monotonic() - start, error=f"no answer: {type(error).__name__}")
+
+
+def _post(
+    callback: CallbackTarget, body: bytes, headers: dict[str, str], connection: http.client.HTTPConnection
+) -> http.client.HTTPResponse:
+    """Send the request, and read the answer up to its body."""
+    connection.request("POST", callback.target, body=body, headers=headers)
+    response = connection.getresponse()
+    while response.status < 200:  # Informational, such as 103 Early Hints.
+        response.headers = None  # type: ignore[assignment]  # what `begin` asks before it reads on
+        response.begin()
+    return response
 
 
 def _in_time(seconds: float, work: Callable[[], Result]) -> Result:
@@ -98,30 +129,32 @@ def _in_time(seconds: float, work: Callable[[], Result]) -> Result:
 
 
 @contextmanager
-def _connection(
-    callback: CallbackTarget, addresses: Sequence[str], until: float
-) -> Iterator[http.client.HTTPConnection]:
-    """Connect to the first of `addresses` that answers, by TLS as `callback` has it.
+def _limited(line: Line, connection: Connection, connections: Connections, until: float) -> Iterator[None]:
+    """Cut the connection off at the time `until`, by the monotonic clock, and give it back after the block.
 
-    The connection is closed at the time `until`, by the monotonic clock. A socket's own timeout starts anew
-    with every byte, so that a slow receiver could otherwise occupy a thread for ever.
+    A socket's own timeout starts anew with every byte, so that a slow receiver could otherwise occupy a
+    thread for ever.
     """
     with ExitStack() as stack:
-        plain = stack.enter_context(_connected(addresses, callback.port, _left(until)))
-        # A second handle of the socket, because TLS takes over the first.
-        handle = stack.enter_context(plain.dup())
-        timer = Timer(_left(until), _cut_off, [handle])
+        stack.callback(connections.give_back, line, connection)
+        timer = Timer(_left(until), _cut_off, [connection.handle])
         timer.daemon = True
         timer.start()
         stack.callback(timer.cancel)
-        plain.settimeout(_left(until))
-        stream = plain
-        if callback.scheme == "https":
-            stream = _tls().wrap_socket(plain, server_hostname=callback.host)
-        connection = http.client.HTTPConnection(callback.host, callback.port)
-        connection.sock = stream
-        stack.callback(connection.close)
-        yield connection
+        connection.http.sock.settimeout(_left(until))
+        yield
+
+
+def _opened(callback: CallbackTarget, addresses: Sequence[str], until: float) -> Connection:
+    """Connect to the first of `addresses` that answers."""
+    address, plain = _connected(addresses, callback.port, _left(until))
+    # Else the body of a request waits until the receiver has acknowledged the headers.
+    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    http_connection = http.client.HTTPConnection(callback.host, callback.port)
+    # Once closed it would look up the name by itself, and connect to an address that was not checked.
+    http_connection.auto_open = 0
+    http_connection.sock = plain
+    return Connection(address, http_connection, plain.dup())
 
 
 def _left(until: float) -> float:
@@ -132,13 +165,13 @@ def _left(until: float) -> float:
     return seconds
 
 
-def _connected(addresses: Sequence[str], port: int, seconds: float) -> socket.socket:
-    """Return a connection to the first address that accepts one. Raises OSError where none does."""
+def _connected(addresses: Sequence[str], port: int, seconds: float) -> tuple[str, socket.socket]:
+    """Return the first address that accepts a connection, and that. Raises OSError where none does."""
     limit = min(_CONNECT_SECONDS, seconds / len(addresses))
     for address in addresses[:-1]:
         with suppress(OSError):
-            return socket.create_connection((address, port), limit)
-    return socket.create_connection((addresses[-1], port), limit)
+            return address, socket.create_connection((address, port), limit)
+    return addresses[-1], socket.create_connection((addresses[-1], port), limit)
 
 
 @cache

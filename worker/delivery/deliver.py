@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,7 +16,7 @@ from jobs.record.events import TARGETS_EVENT
 from jobs.record.job import Job, moment_text, now
 from jobs.record.states import Delivery, Kind
 from jobs.record.study import study_document
-from jobs.redis.delivery_queues import CallSlot, DeliveryQueues
+from jobs.redis.delivery_queues import RECEIVER_CALLS, CallSlot, DeliveryQueues
 from jobs.redis.message_spans import process_span
 from jobs.redis.queue import DELIVER, JobQueue
 from jobs.redis.receiver_circuit_breaker import CircuitBreaker
@@ -27,6 +27,7 @@ from jobs.store.receivers import ReceiverRecord, Receivers
 from jobs.store.webhook_settings import Webhooks, WebhookSettings
 from jobs.targets.events import CLOUDEVENTS, TargetsEvent, announce, targets_event
 from worker.delivery.call import CallResult, call
+from worker.delivery.connections import CALLS_AT_ONCE, Connections
 from worker.delivery.metrics import count_call
 from worker.delivery.retry_schedule import is_over, pause_after
 
@@ -49,6 +50,7 @@ class DeliveryContext:
     exceptions: frozenset[str]
     seconds: float
     target_seconds: int
+    connections: Connections = field(default_factory=Connections)
 
     @property
     def circuit_breaker(self) -> CircuitBreaker:
@@ -65,7 +67,9 @@ def with_call_slot(
     work: Callable[[CallSlot, DeliveryContext], None], context: DeliveryContext, item: str
 ) -> None:
     """Do the `work` for `item` if its call slot is free; then send the client's next callbacks to workers."""
-    slot = context.delivery_queues.begin(item, context.process, context.seconds * 2)
+    # Its call may wait for those of the receiver's other slots, and the stores take time as well.
+    longest = context.seconds * (RECEIVER_CALLS // CALLS_AT_ONCE + 1)
+    slot = context.delivery_queues.begin(item, context.process, longest)
     if slot is None:
         return
     try:
@@ -183,7 +187,9 @@ def _call(
     repeated = {"http.request.resend_count": job.delivery_attempts - 1} if job.delivery_attempts > 1 else {}
     with span("POST", "client", attributes={"http.request.method": "POST", **repeated}) as calling:
         headers["traceparent"] = calling.traceparent
-        answer = call(callback, body, headers, context.exceptions, context.seconds)
+        answer = call(
+            callback, body, headers, context.exceptions, context.seconds, job.client, context.connections
+        )
         if answer.status:
             calling.set({"http.response.status_code": answer.status})
         if not answer.accepted:

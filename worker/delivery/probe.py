@@ -33,7 +33,9 @@ def _call_receiver(slot: CallSlot, url: str, context: DeliveryContext, at: datet
         callback = parse(url, context.exceptions)
     except CallbackUrlRefused as refusal:
         return CallResult(0.0, error=str(refusal))
-    answer = call(callback, body, headers, context.exceptions, context.seconds)
+    answer = call(
+        callback, body, headers, context.exceptions, context.seconds, slot.client, context.connections
+    )
     if answer.accepted:
         context.receivers.answered(context.receivers.of(slot.client, callback.origin))
         context.circuit_breaker.count(slot.client, callback.origin, answered=True)

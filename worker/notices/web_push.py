@@ -1,7 +1,7 @@
 """Sends one message to a browser by Web Push (RFC 8030), encrypted for it alone (RFC 8291)."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import http_ece
@@ -11,9 +11,12 @@ from jobs.callbacks.url import CallbackUrlRefused, parse
 from jobs.web_push.subscriptions import PushSubscription, from_base64url
 from jobs.web_push.vapid import Vapid
 from worker.delivery.call import CallResult, call
+from worker.delivery.connections import Connections
 
 _KEPT = 86_400
 """Seconds for which a push service keeps a message for a browser that is closed."""
+_CLIENT = ""
+"""The service itself: no client asks for these calls."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,7 @@ class WebPush:
     vapid: Vapid
     exceptions: frozenset[str]
     seconds: float
+    connections: Connections = field(default_factory=Connections)
 
     def send(
         self, subscription: PushSubscription, body: bytes, urgent: bool, topic: str, at: datetime
@@ -49,4 +53,4 @@ class WebPush:
             "topic": hashlib.sha256(topic.encode()).hexdigest()[:32],
             "authorization": self.vapid.authorization(f"{target.scheme}://{target.authority}", at),
         }
-        return call(target, encrypted, headers, self.exceptions, self.seconds)
+        return call(target, encrypted, headers, self.exceptions, self.seconds, _CLIENT, self.connections)

@@ -13,6 +13,7 @@ from api.reading_room.parts import Opened, Room
 from api.results.overlay import heat_layer_of
 from api.results.pixels import preview_of
 from jobs.record.errors import NotStored
+from jobs.record.job import Job
 
 Made = TypeVar("Made")
 
@@ -23,13 +24,12 @@ def add_job_data(pages: Blueprint, parts: Room) -> None:
     @pages.get("/<job_id>/pixels")
     def pixels(job_id: str) -> Response:
         job = _opened(job_id, parts).job
-        return parts.pixels.answer(job, partial(_stored, partial(parts.ledger.image, job)))
+        return parts.pixels.answer(job, partial(_image, job, parts))
 
     @pages.get("/<job_id>/preview.jpg")
     def preview(job_id: str) -> Response:
         job = _opened(job_id, parts).job
-        image = _stored(partial(parts.ledger.image, job))
-        return Response(preview_of(job, image, parts.pixels.pictures), content_type="image/jpeg")
+        return Response(preview_of(job, _image(job, parts), parts.pixels.pictures), content_type="image/jpeg")
 
     @pages.get("/<job_id>/answer")
     def answer(job_id: str) -> Response:
@@ -59,6 +59,10 @@ def _no_answer(opened: Opened) -> Response:
         detail = "The model's answer is hidden until you commit a finding."
         raise Problem(Slug.ANSWER_HIDDEN, detail)
     raise Problem(Slug.NOT_READY, "There is no answer of the model to show.")
+
+
+def _image(job: Job, parts: Room) -> bytes:
+    return _stored(partial(parts.reads.read, job.id, partial(parts.ledger.image, job)))
 
 
 def _stored(read: Callable[[], Made]) -> Made:

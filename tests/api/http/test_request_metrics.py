@@ -56,7 +56,7 @@ def folders_of_metrics(process: "subprocess.Popen[bytes]") -> list[set[str]]:
 
 
 def await_that(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)

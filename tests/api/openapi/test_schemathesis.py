@@ -11,8 +11,6 @@ from admin.keys import Keys
 from tests.api.conftest import Api
 from tests.api.routes.test_jobs import PNG
 
-EXAMPLES = 10
-"""For each route, beside those that try its parameters one by one."""
 UNWRITABLE = "^/dicom-web"
 """Left out: multipart/related is no body that it can write; test_dicomweb.py tries these routes."""
 MEANT = "positive_data_acceptance"
@@ -22,7 +20,9 @@ MEANT = "positive_data_acceptance"
 @pytest.mark.skipif(
     find_spec("schemathesis") is None, reason="THERE IS NO SCHEMATHESIS: THE API WAS NOT TRIED WITH IT"
 )
-def test_every_answer_is_in_the_description(api: Api, tmp_path: Path):
+@pytest.mark.parametrize("examples", [3, pytest.param(10, marks=pytest.mark.long)])
+def test_every_answer_is_in_the_description(api: Api, tmp_path: Path, examples: int):
+    """`examples` for each route, beside those that try its parameters one by one."""
     settings = tmp_path / "schemathesis.toml"
     # A client of its own: what other tests have made up for theirs is not all of a form that the API makes.
     key = Keys(api.records).create("described")
@@ -33,7 +33,7 @@ def test_every_answer_is_in_the_description(api: Api, tmp_path: Path):
         *("run", f"{api.url}/openapi.json", "--url", api.url),
         *("--header", f"Authorization: Bearer {key}", "--exclude-checks", MEANT),
         *("--exclude-path-regex", UNWRITABLE),
-        *("--phases", "coverage,fuzzing", "--max-examples", str(EXAMPLES)),
+        *("--phases", "coverage,fuzzing", "--max-examples", str(examples)),
         *("--generation-deterministic", "--continue-on-failure", "--no-color"),
     ]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)

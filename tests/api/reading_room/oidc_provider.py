@@ -38,7 +38,7 @@ class RealProvider:
             [sys.executable, "-m", "oidc_provider_mock", "-p", port, "-n", "true", *self.options],
             stderr=subprocess.DEVNULL,
         )
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while not self._answers():
             assert self.process.poll() is None
             assert time.monotonic() < deadline

@@ -29,6 +29,8 @@ from worker.sweeper.purge import purge
 from worker.sweeper.sweep import Sweeper
 
 URL = "https://clinic.example/hook"
+EVERY = [pytest.param(1, marks=pytest.mark.long), 3]
+"""Each write at which a process is killed, or every third one."""
 POLICY = ReadingPolicy(groups=("bones",))
 
 
@@ -119,8 +121,9 @@ def test_a_report_that_was_signed_first_outlives_its_job_being_canceled(ledger, 
     assert readings.read(reading.id).state is ReadingState.SIGNED
 
 
+@pytest.mark.parametrize("every", EVERY)
 def test_an_open_reading_ends_with_its_job_wherever_the_process_is_killed(
-    ledger: Ledger, queue: JobQueue, redis: Redis, settings: Settings, readings: Readings, monkeypatch
+    ledger: Ledger, queue: JobQueue, redis: Redis, settings: Settings, readings: Readings, monkeypatch, every
 ):
     sweeper = Sweeper(ledger, queue, max_attempts=3, running_limit=timedelta(seconds=60))
     later(monkeypatch, FOLLOW_UP + LEFTOVER_GRACE)
@@ -137,12 +140,13 @@ def test_an_open_reading_ends_with_its_job_wherever_the_process_is_killed(
             assert told(ledger, reading)["reading.canceled"] == 1
         else:
             delete(job.id, ledger)
-        writes += 1
+        writes += every
     assert writes > 5
 
 
+@pytest.mark.parametrize("every", EVERY)
 def test_a_deletion_tells_of_an_open_reading_wherever_it_is_killed(
-    ledger: Ledger, queue: JobQueue, redis: Redis, settings: Settings, readings: Readings
+    ledger: Ledger, queue: JobQueue, redis: Redis, settings: Settings, readings: Readings, every: int
 ):
     sweeper = Sweeper(ledger, queue, max_attempts=3, running_limit=timedelta(seconds=60))
     writes, killed = 0, True
@@ -161,7 +165,7 @@ def test_a_deletion_tells_of_an_open_reading_wherever_it_is_killed(
                 readings.read(reading.id)
         else:
             delete(job.id, ledger)
-        writes += 1
+        writes += every
     assert writes > 5
 
 

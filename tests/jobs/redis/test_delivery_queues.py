@@ -37,7 +37,7 @@ def made(deliveries, item: str) -> None:
 
 
 def test_a_client_with_many_receivers_has_a_few_calls_at_once(ledger, deliveries):
-    flood = [owed(ledger, f"https://{number}.example/", "flood") for number in range(12)]
+    flood = [owed(ledger, f"https://{number}.example/", "flood") for number in range(CLIENT_CALLS * 2)]
     for _ in range(3):
         deliveries.join("flood", "probe_1")
     first = deliveries.next("flood", DELIVER)
@@ -67,9 +67,10 @@ def test_one_slow_receiver_leaves_room_for_the_clients_others(ledger, deliveries
 
 
 def test_receivers_of_a_client_get_call_slots_in_turn(ledger, deliveries):
-    first = [owed(ledger) for _ in range(3)]
-    second = [owed(ledger, OTHER) for _ in range(3)]
-    assert set(deliveries.next("clinic", DELIVER)) == {job.id for job in (*first[:2], *second[:2])}
+    first = [owed(ledger) for _ in range(CLIENT_CALLS)]
+    second = [owed(ledger, OTHER) for _ in range(CLIENT_CALLS)]
+    half = CLIENT_CALLS // 2
+    assert set(deliveries.next("clinic", DELIVER)) == {job.id for job in (*first[:half], *second[:half])}
 
 
 def test_no_client_pauses_another_clients_receiver(ledger, deliveries):
@@ -93,7 +94,7 @@ def test_another_port_of_a_paused_host_is_called(ledger, deliveries):
 def test_a_receiver_is_tried_by_one_call_after_a_pause(ledger, deliveries, redis):
     for _ in range(FAILURES):
         ledger.view.circuit_breaker.count("clinic", ORIGIN, answered=False)
-    jobs = [owed(ledger) for _ in range(5)]
+    jobs = [owed(ledger) for _ in range(RECEIVER_CALLS + 1)]
     assert deliveries.next("clinic", DELIVER) == []
     pause_ends(redis)
     assert deliveries.next("clinic", DELIVER) == [jobs[0].id]

@@ -117,7 +117,7 @@ def test_the_sweeper_carries_over_the_entries_in_redis(audit, settings):
     sweeper = Thread(target=run_sweeper, args=[replace(settings, sweep_seconds=0.05), stop])
     sweeper.start()
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 180
         while not subjects(audit):
             assert time.monotonic() < deadline, "the sweeper carries nothing over"
             time.sleep(0.05)

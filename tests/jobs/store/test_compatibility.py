@@ -12,6 +12,7 @@ from api.identity.key_store import Keys
 from jobs.callbacks.signing import webhook_secret
 from jobs.record.job import now
 from jobs.redis.view import View
+from jobs.settings import Settings
 from jobs.store.compatibility import Compatibility, WrongStore, fingerprint
 from jobs.store.objects import Objects
 from jobs.store.stores import Stores
@@ -100,18 +101,23 @@ def test_replacing_the_signing_key_prints_every_new_secret(settings, ledger):
         Stores.connect(settings).check()
 
 
-@pytest.mark.parametrize("store", ["bucket", "redis"])
-def test_data_of_another_layout_are_refused_with_a_remedy(settings, ledger, redis, store):
-    if store == "bucket":
-        ledger.objects.put("layout", json.dumps({"layout": 99, "version": "9.9.9"}).encode())
-    else:
-        redis.set("layout", 99)
+def test_a_redis_of_another_layout_is_refused_with_a_remedy(settings, ledger, redis):
+    redis.set("layout", 99)
+    assert_refused_for_its_layout(settings, "worker", "delivery")
+
+
+def assert_refused_for_its_layout(settings: Settings, *command: str) -> None:
+    done = run(settings, *command)
+    assert done.returncode != 0, command
+    assert "layout 99" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_bucket_of_another_layout_is_refused_by_each_process(settings, ledger):
+    ledger.objects.put("layout", json.dumps({"layout": 99, "version": "9.9.9"}).encode())
     commands = [("admin.keys", "list"), ("admin.audit", "--client", "a", "--since", "2026-01-01")]
     for command in (*starts(), *commands, ("worker", "inference"), ("admin.dead_letters", "list")):
-        done = run(settings, *command)
-        assert done.returncode != 0, command
-        assert "layout 99" in done.stderr
-        assert "Traceback" not in done.stderr
+        assert_refused_for_its_layout(settings, *command)
 
 
 def test_data_of_0_1_0_are_recognised_without_a_mark(settings, ledger):

@@ -9,15 +9,17 @@ import pytest
 from stack.part import ROOT
 from tests.jobs.store.s3_server import SETTING, WEED
 
-FILES = ("on_seaweedfs.py", "test_audit.py", "test_ledger.py", "test_records.py")
+CONDITIONS = ("on_seaweedfs.py", "test_records.py")
+OTHERS = ("test_audit.py", "test_ledger.py")
 
 
 @pytest.mark.skipif(
     WEED is None,
     reason="NO TEST RAN ON SEAWEEDFS: `make test` installs it from requirements.lock, on x86_64 and aarch64",
 )
-def test_the_tests_of_the_store_pass_on_seaweedfs():
-    files = [f"tests/jobs/store/{name}" for name in FILES]
+@pytest.mark.parametrize("names", [CONDITIONS, pytest.param(OTHERS, marks=pytest.mark.long)], ids=" ".join)
+def test_the_tests_of_the_store_pass_on_seaweedfs(names: tuple[str, ...]):
+    files = [f"tests/jobs/store/{name}" for name in names]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     ran = subprocess.run(
         (sys.executable, "-m", "pytest", "-q", *files),

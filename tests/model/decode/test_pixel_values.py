@@ -53,6 +53,12 @@ def test_the_rescale_is_applied_exactly(slope: float, intercept: float):
     assert (values.lowest, values.highest) == (values.pixels.min(), values.pixels.max())
 
 
+def test_levels_that_no_pixel_has_do_not_make_a_scale():
+    values = decode_values(pictures.dicom(RAMP, RescaleSlope=0.5, RescaleIntercept=0))
+    assert values.step == 1.0
+    np.testing.assert_array_equal(values.pixels, STORED // 2)
+
+
 def test_signed_values_are_shifted_and_the_window_with_them():
     stored, file = signed(WindowCenter=100, WindowWidth=400)
     values = decode_values(file)

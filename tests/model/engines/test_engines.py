@@ -119,7 +119,7 @@ def test_the_network_as_one_file_answers_what_its_engines_do(
     assert np.allclose(found[1][:, 0], cells, atol=CLOSE["onnxruntime"])
 
 
-@pytest.fixture(scope="module", params=[12, pytest.param(200, marks=pytest.mark.long)])
+@pytest.fixture(scope="module", params=[4, pytest.param(200, marks=pytest.mark.long)])
 def real(request: pytest.FixtureRequest) -> tuple[np.ndarray, Outputs]:
     """Some real X-rays as the bundled network sees them, and the scores and cells that Keras gives them."""
     bundle = read_bundle(BUNDLED)

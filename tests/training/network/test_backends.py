@@ -21,8 +21,20 @@ from training.run.checkpoint import Position, restore, save
 from training.run.config import Phase, read_config
 from training.batches.examples import Example
 from training.batches.step import compile_phase, take_average, train_step
+from training.batches import step as step_module
 import keras, numpy as np
 
+def one_layer_of_a_kind(size, *_, **__):
+    image = keras.Input((size, size, 1))
+    seen = keras.layers.Conv2D(8, 16, strides=16, name="conv5_only")(image)
+    seen = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.9)(seen))
+    where = keras.layers.Conv2D(1, 1, activation="sigmoid", name=step_module.WHERE)(seen)
+    pooled = keras.layers.GlobalAveragePooling2D()(seen)
+    fracture = keras.layers.Dense(1, activation="sigmoid", name=step_module.FRACTURE)(pooled)
+    return keras.Model(image, {step_module.FRACTURE: fracture, step_module.WHERE: where})
+
+if sys.argv[3] == "small":
+    step_module.build = one_layer_of_a_kind
 folder = Path(sys.argv[1])
 (folder / "config.toml").write_text(CONFIG)
 config = read_config(folder / "config.toml")
@@ -56,26 +68,28 @@ print(json.dumps([keras.backend.backend(), *found]))
 """
 
 
+@pytest.mark.long
 def test_jax_predicts_what_tensorflow_does(tmp_path: Path):
-    said = on_both("predict", tmp_path)
+    said = on_both("predict", "whole", tmp_path)
     assert said["jax"][0] == pytest.approx(said["tensorflow"][0], abs=1e-4)
 
 
-@pytest.mark.long
-def test_a_step_on_jax_is_a_step_on_tensorflow(tmp_path: Path):
-    said = on_both("step", tmp_path)
+@pytest.mark.parametrize("network", ["small", pytest.param("whole", marks=pytest.mark.long)])
+def test_a_step_on_jax_is_a_step_on_tensorflow(tmp_path: Path, network: str):
+    """JAX compiles the whole network for a minute, and one layer of each kind in seconds."""
+    said = on_both("step", network, tmp_path)
     (first, second), (first_too, second_too) = said["tensorflow"], said["jax"]
     assert first == pytest.approx(first_too, abs=0.01)
     # Adam takes the sign of the smallest gradients, too: after a step the two have come apart a little.
     assert second == pytest.approx(second_too, rel=0.1)
 
 
-def on_both(what: str, folder: Path) -> dict[str, list]:
+def on_both(what: str, network: str, folder: Path) -> dict[str, list]:
     """What the script prints, by backend."""
     said = {}
     for backend in ("tensorflow", "jax"):
         environment = os.environ | {"KERAS_BACKEND": backend}
-        command = [sys.executable, "-c", STEP, str(folder), what]
+        command = [sys.executable, "-c", STEP, str(folder), what, network]
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr[-3000:]
         name, *said[backend] = json.loads(done.stdout.splitlines()[-1])

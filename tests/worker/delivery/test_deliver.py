@@ -1,8 +1,6 @@
 import json
 import shutil
 import socket
-import ssl
-import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -329,24 +327,7 @@ def test_an_attempt_is_counted_before_the_call(ledger, context, monkeypatch):
 def test_a_callback_over_tls_checks_the_name_in_the_certificate(
     ledger, context, receiver, tmp_path, monkeypatch, name, delivery
 ):
-    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
-    request = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        f"/CN={name}",
-    ]
-    files = ["-addext", f"subjectAltName=DNS:{name}", "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run([*request, *files], check=True, capture_output=True)
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    monkeypatch.setattr("worker.delivery.call._tls", ssl.create_default_context)  # Read anew.
-    receiver.speak_tls(certificate, key)
+    receiver.speak_tls(name, tmp_path, monkeypatch)
     job = ended_job(ledger, receiver.url)
     deliver(job.id, replace(context, exceptions=frozenset({"localhost"})))
     assert ledger.read(job.id).delivery is delivery

@@ -323,7 +323,7 @@ def test_retried_jobs_occupy_one_thread_and_a_new_job_passes_them(analysis, ledg
     retried, fresh, go_on = [a_retried_job(ledger) for _ in range(3)], accepted(ledger), Event()
 
     def slow(radiograph: Radiograph) -> Prediction:
-        assert go_on.wait(60)
+        assert go_on.wait(180)
         return answering(PREDICTION)(radiograph)
 
     slow_context = replace(analysis, model_of=Analyst(answer=slow))
@@ -331,8 +331,8 @@ def test_retried_jobs_occupy_one_thread_and_a_new_job_passes_them(analysis, ledg
         first, *others = [threads.submit(analyse, job.id, slow_context) for job in retried]
         try:
             for other in others:
-                other.result(timeout=30)
-            threads.submit(analyse, fresh.id, analysis).result(timeout=30)
+                other.result(timeout=180)
+            threads.submit(analyse, fresh.id, analysis).result(timeout=180)
             assert ledger.read(fresh.id).state is State.SUCCEEDED
             assert not first.done()
         finally:
@@ -345,14 +345,14 @@ def test_a_worker_that_is_to_end_begins_no_further_retried_job(analysis, ledger)
 
     def told_to_stop(radiograph: Radiograph) -> Prediction:
         at_work.set()
-        assert left.wait(60)
+        assert left.wait(180)
         analysis.stopping.set()
         return answering(PREDICTION)(radiograph)
 
     left, stopped = Event(), replace(analysis, model_of=Analyst(answer=told_to_stop))
     with ThreadPoolExecutor(1) as threads:
         working = threads.submit(analyse, first.id, stopped)
-        assert at_work.wait(60)
+        assert at_work.wait(180)
         analyse(second.id, stopped)
         left.set()
         working.result(timeout=60)

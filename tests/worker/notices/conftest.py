@@ -172,7 +172,7 @@ def tell(context: NoticeContext, at: Any = None, outbox: Outbox | None = None) -
 
 
 def await_that(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while not condition():
         assert time.monotonic() < deadline, "what was waited for did not come"
         time.sleep(0.02)

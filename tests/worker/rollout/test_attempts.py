@@ -215,7 +215,7 @@ def test_a_worker_that_ends_in_order_during_a_load_does_not_accuse_it(ledger):
     attempts = Attempts(loader, loads, ME)
     thread = Thread(target=attempts.load, args=("active", A))
     thread.start()
-    assert loader.began.wait(30)
+    assert loader.began.wait(180)
     assert loads.begun(A) == {ME}
     attempts.stop()
     assert loads.begun(A) == set()
@@ -232,7 +232,7 @@ class Loads:
 
     def load(self, digest: str) -> str:
         self.began.set()
-        assert self.go_on.wait(30)
+        assert self.go_on.wait(180)
         return digest
 
     def keep_only(self, digests) -> None: ...

@@ -52,7 +52,7 @@ class Named:
 
     def run(self, inputs) -> list[None]:
         self.began.set()
-        assert self.go_on.wait(30)
+        assert self.go_on.wait(180)
         return [None for _ in inputs]
 
     def explain(self, radiograph, answer) -> Prediction:
@@ -72,7 +72,7 @@ class Shelf:
 
     def load(self, digest: str) -> Named:
         self.loaded.append(digest)
-        assert self.go_on.wait(30)
+        assert self.go_on.wait(180)
         if digest not in self.classifiers:
             raise BundleRefused("it is broken")
         return self.classifiers[digest]
@@ -139,7 +139,7 @@ def test_a_job_that_has_begun_with_a_model_ends_with_it(models, roll_outs, shelf
     ended: list[str] = []
     running = Thread(target=lambda: ended.append(used(models)))
     running.start()
-    assert own.began.wait(30)
+    assert own.began.wait(180)
     roll_outs.change(lambda now: now.promoted(A))
     models.follow()
     assert used(models) == A, "the next job does not wait for the one before"

@@ -30,7 +30,7 @@ TEXTS = ("Miss Erased", "metadata-to-be-erased", "erased.example/hook")
 
 
 def until(condition: Callable[[], bool]) -> None:
-    gives_up = time.monotonic() + 60
+    gives_up = time.monotonic() + 180
     while not condition():
         assert time.monotonic() < gives_up
         time.sleep(0.02)
