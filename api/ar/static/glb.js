@@ -1,4 +1,4 @@
-// Reads a GLB of this service: groups of parts, each of one look, without transforms. The unit is the metre.
+// Reads a GLB of this service: groups by name, of parts of one look each, without transforms. The unit is the metre.
 
 const HEADER = 12, CHUNK = 8;
 
@@ -29,5 +29,5 @@ export async function readGlb(file) {
     const { name, children } = document.nodes[root];
     return [name, await Promise.all(children.map(child => part(document.nodes[child])))];
   });
-  return { facts: document.asset.extras.osteo, groups: Object.fromEntries(await Promise.all(groups)) };
+  return Object.fromEntries(await Promise.all(groups));
 }

@@ -1,7 +1,5 @@
 // Matrices of 4 x 4, column by column, as WebGL and WebXR have them.
 
-export const IDENTITY = [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1];
-
 export function product(a, b) {
   const made = new Array(16).fill(0);
   for (let column = 0; column < 4; column++)

@@ -33,7 +33,7 @@ async function begin() {
 
   const answer = await fetch(`${job}/scene.glb${link}`);
   if (!answer.ok) throw new Error(`the scene is not there: ${answer.status}`);
-  const { groups } = await readGlb(await answer.arrayBuffer());
+  const groups = await readGlb(await answer.arrayBuffer());
   const scene = new Scene(new Painter(canvas), groups), why = () => watch.cover();
   turntable = new Turntable(canvas, scene, why);
   turntable.draw();

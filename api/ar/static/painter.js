@@ -24,8 +24,8 @@ export class Painter {
     gl.bindAttribLocation(program, 1, "corner");
     gl.linkProgram(program);
     gl.useProgram(program);
-    this.uniform = name => gl.getUniformLocation(program, name);
-    [this.place, this.colour, this.opacity] = ["place", "colour", "opacity"].map(this.uniform);
+    const names = ["place", "colour", "opacity"];
+    [this.place, this.colour, this.opacity] = names.map(name => gl.getUniformLocation(program, name));
     this.blank = this.texture(new ImageData(new Uint8ClampedArray([255, 255, 255, 255]), 1, 1));
     gl.enable(gl.DEPTH_TEST);
     gl.enable(gl.CULL_FACE);
