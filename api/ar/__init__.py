@@ -1,1 +1,1 @@
-"""Augmented reality: the scene of a radiograph, true to scale, a marker to print, and where it stands."""
+"""Augmented reality: the scene of a radiograph, true to scale, as files and a page, and a marker."""

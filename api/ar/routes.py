@@ -2,34 +2,25 @@
 
 from typing import Annotated, TypedDict
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, g, jsonify, request
 
-from api.ar import glb, marker, obj, usdz
-from api.ar.facts import facts_of
+from api.ar import marker
+from api.ar.links import LINK_LIFETIME, SceneLink, SceneLinks
 from api.ar.scale import LARGEST_ASSUMED, assumed_spacing, number_of, scale_of
-from api.ar.scene import scene_of
+from api.ar.scenes import FORMATS, WRITERS, Scenes
 from api.http.problem import Problem
 from api.http.problem_kinds import Slug
-from api.intake.decode import Pictures
+from api.identity.scopes import Scope
 from api.openapi.describe import Answer, describe
 from api.results.formats import accepted_format
-from api.results.overlay import outlines_of, overlay_of
-from api.routes.job_answers import OWN_JOB_PROBLEMS, read_stored, succeeded_job, targets_now
-from jobs.record.job import Job
-from jobs.store.ledger import Ledger
+from api.routes.job_answers import OWN_JOB_PROBLEMS, succeeded_job
+from jobs.record.documents import MOMENT
+from jobs.record.job import moment_text, now
 
-_WRITERS = {
-    glb.MEDIA_TYPE: (glb.glb_of, glb.MEDIA_TYPE, "glb"),
-    usdz.MEDIA_TYPE: (usdz.usdz_of, usdz.MEDIA_TYPE, "usdz"),
-    obj.MEDIA_TYPE: (obj.obj_of, obj.MEDIA_TYPE, "zip"),
-    obj.OBJ: (obj.obj_of, obj.MEDIA_TYPE, "zip"),
-}
-"""The writer, media type and suffix of a file by what the client accepts."""
-_FORMATS = {
-    glb.MEDIA_TYPE: Annotated[bytes, "glTF 2.0; `asset.extras.osteo` says scale, state and digests."],
-    usdz.MEDIA_TYPE: Annotated[bytes, "USD for Apple's Quick Look; `customLayerData` says the same."],
-    obj.MEDIA_TYPE: Annotated[bytes, "Wavefront OBJ with its pictures; `scene.json` says the same."],
-}
+_OF_A_SCENE = (
+    *(*OWN_JOB_PROBLEMS, Slug.NOT_READY, Slug.JOB_FAILED, Slug.SCALE_UNKNOWN),
+    Slug.MALFORMED,
+)
 _DESCRIPTION = (
     "The Accept header selects the format; `model/obj` gets the zip. The unit is the metre. The scene has"
     " the overlay as a plane of its true size, frames around the regions 1 mm in front, and a ruler of 50 mm"
@@ -48,6 +39,13 @@ class SceneQuery(TypedDict, total=False):
     ]
 
 
+class SceneLinkDocument(TypedDict):
+    """A link to the page of a scene."""
+
+    url: Annotated[str, {"format": "uri-reference"}, "It is a secret: it suffices to see this scene."]
+    expires_at: Annotated[str, MOMENT]
+
+
 class MarkerQuery(TypedDict, total=False):
     """The query of a request for a marker."""
 
@@ -58,36 +56,45 @@ class MarkerQuery(TypedDict, total=False):
     ]
 
 
-def ar_routes(ledger: Ledger, pictures: Pictures, target_seconds: int) -> Blueprint:
+def ar_routes(scenes: Scenes, links: SceneLinks, public_url: str) -> Blueprint:
     """Make the blueprint of these routes."""
     routes = Blueprint("ar", __name__, url_prefix="/v1")
-
-    def draw(job: Job) -> bytes:
-        return overlay_of(job, ledger.image(job), pictures)
+    ledger = scenes.ledger
 
     @routes.get("/jobs/<job_id>/ar")
     @describe(
         "getScene",
         "Get the radiograph with its regions as a scene for augmented reality, true to scale",
-        {200: Answer("The scene.", _FORMATS, ("Vary",))},
-        (
-            *(*OWN_JOB_PROBLEMS, Slug.NOT_READY, Slug.JOB_FAILED, Slug.SCALE_UNKNOWN),
-            *(Slug.MALFORMED, Slug.NOT_ACCEPTABLE, Slug.OBJECT_MISSING, Slug.TOO_BUSY),
-        ),
+        {200: Answer("The scene.", FORMATS, ("Vary",))},
+        (*_OF_A_SCENE, Slug.NOT_ACCEPTABLE, Slug.OBJECT_MISSING, Slug.TOO_BUSY),
         query=SceneQuery,
         description=_DESCRIPTION,
     )
     def scene(job_id: str) -> Response:
         job = succeeded_job(job_id, ledger)
-        write, media_type, suffix = _WRITERS[accepted_format(_WRITERS)]
-        scale = scale_of(job, assumed_spacing(request.args.get("assume_mm")))
-        facts = facts_of(job, scale, targets_now(job, ledger, target_seconds))
-        overlay = read_stored(draw, job, ledger)
-        body = write(scene_of(job, scale, overlay, outlines_of(job).regions, facts))
-        name = f'inline; filename="{job.id}.{suffix}"'
-        response = Response(body, content_type=media_type, headers={"Content-Disposition": name})
+        accepted = accepted_format(WRITERS)
+        response = scenes.answer(job, assumed_spacing(request.args.get("assume_mm")), accepted)
         response.vary.add("Accept")
         return response
+
+    @routes.post("/jobs/<job_id>/ar/link")
+    @describe(
+        "makeSceneLink",
+        "Make a link to the page of a scene, for 15 minutes",
+        {200: Answer("The link.", SceneLinkDocument)},
+        _OF_A_SCENE,
+        query=SceneQuery,
+        description="For headsets and phones, on which people type no key. The link opens the page, the files"
+        " and the targets of this one job, and ends with the key that made it.",
+        scope=Scope.READ,
+    )
+    def scene_link(job_id: str) -> Response:
+        job = succeeded_job(job_id, ledger)
+        assumed = assumed_spacing(request.args.get("assume_mm"))
+        scale_of(job, assumed)  # Raises here what the page could only say later.
+        link = SceneLink(job.id, g.caller.key.id, assumed, (now() + LINK_LIFETIME).replace(microsecond=0))
+        url = f"{public_url}/ar/{job.id}?t={links.token(link)}"
+        return jsonify(SceneLinkDocument(url=url, expires_at=moment_text(link.expires_at)))
 
     @routes.get("/ar/marker.pdf")
     @describe(

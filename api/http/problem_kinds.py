@@ -10,6 +10,7 @@ class Slug(StrEnum):
     BAD_REQUEST = "bad-request"
     MALFORMED = "malformed"
     UNAUTHORIZED = "unauthorized"
+    LINK_ENDED = "link-ended"
     INSUFFICIENT_SCOPE = "insufficient-scope"
     FORM_EXPIRED = "form-expired"
     NO_SUCH_JOB = "no-such-job"
@@ -80,6 +81,9 @@ KINDS: dict[str, Kind] = {
     Slug.MALFORMED: Kind(400, "A field, parameter or body is malformed.", "Correct what `detail` names."),
     Slug.UNAUTHORIZED: Kind(
         401, "There is no valid API key.", "Send `Authorization: Bearer <api key>`; the operator makes keys."
+    ),
+    Slug.LINK_ENDED: Kind(
+        401, "The link to a scene is not valid, or has ended.", "Ask for a new one, where it was made."
     ),
     Slug.INSUFFICIENT_SCOPE: Kind(
         403, "The key is valid, but may not do this.", "Use one with the scope that `scope` names."

@@ -78,6 +78,14 @@ class Keys:
         self._write_use(digest, known)
         return known
 
+    def holding(self, key_id: str) -> Key | None:
+        """Return the key of this id, which its holder has not sent; None where it has ended."""
+        try:
+            known = self._trusted.get(key_id, lambda: self._by_id(key_id)[1])
+        except LookupError:
+            return None
+        return None if known.ended(now()) else known
+
     def all(self) -> Iterator[tuple[Key, datetime | None]]:
         """List every key, ended ones too, and when it was last used, to the hour."""
         for object_key, record in self._records.all("keys/"):
@@ -143,7 +151,9 @@ class Keys:
 
         written = self._records.change(object_key, changed)
         assert written
-        return self._trusted.put(digest, read_key(object_key, written))
+        changed_key = read_key(object_key, written)
+        self._trusted.put(changed_key.id, changed_key)
+        return self._trusted.put(digest, changed_key)
 
     def _forget(self, digest: str, client: str) -> None:
         """Remove a key that was shown to no client."""

@@ -30,14 +30,14 @@ _SECURITY = {
         "description": "Signature of a callback: Standard Webhooks, HMAC-SHA256 with the client's secret.",
     },
 }
-_NO_API = "reading_room."
-"""The beginning of the endpoints of pages for people, which are no part of the API."""
+NO_API = ("reading_room.", "ar_page.")
+"""The beginnings of the endpoints of pages for people, which are no part of the API."""
 _OF_ANY_JSON = (Slug.MALFORMED, Slug.REQUEST_ENTITY_TOO_LARGE)
 _OF_ANY_WITH_A_KEY = (Slug.UNAUTHORIZED, Slug.INSUFFICIENT_SCOPE, Slug.PART_DOWN, Slug.TOO_BUSY)
 
 
 def openapi_of(app: Flask, server: str) -> dict[str, Any]:
-    """Make the OpenAPI document of every route of `app` but the reading room's, below the URL `server`.
+    """Make the OpenAPI document of every route of `app` but pages for people, below the URL `server`.
 
     Raises LookupError for a route without a description.
     """
@@ -45,7 +45,7 @@ def openapi_of(app: Flask, server: str) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     webhooks: dict[str, dict[str, Any]] = {}
     for rule in app.url_map.iter_rules():
-        if rule.endpoint.startswith(_NO_API):
+        if rule.endpoint.startswith(NO_API):
             continue
         operation = operation_of(app.view_functions[rule.endpoint])
         if operation is None:

@@ -42,6 +42,10 @@ def test_an_integrator_gets_a_scene_and_a_marker_by_the_page_alone(newcomer: New
     ]
     newcomer.run("curl -sS -f -o")
     assert (newcomer.folder / "marker.pdf").read_bytes().startswith(b"%PDF-")
+    newcomer.run("curl -sS -f -X POST")
+    page = (newcomer.folder / "page.html").read_text()
+    assert "The size was assumed by the request, and measured by nothing." in page
+    assert "Not for diagnosis. Not for guiding a hand or a machine." in page
 
 
 def test_every_block_of_the_page_is_run():

@@ -28,3 +28,10 @@ def scene(api: Api, job: Job, accept: str | None = None, query: str = "") -> url
     """Ask for the scene of a job."""
     headers = {"Accept": accept} if accept else {}
     return api.request("GET", f"/v1/jobs/{job.id}/ar{query}", headers=headers)
+
+
+def link(api: Api, job: Job, query: str = "", **kwargs: Any) -> str:
+    """Return the path of a new link to the page of a job."""
+    made = api.request("POST", f"/v1/jobs/{job.id}/ar/link{query}", **kwargs)
+    assert made.status == 200, made.data
+    return str(made.json()["url"]).removeprefix("https://osteo.example")
