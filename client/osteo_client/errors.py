@@ -106,6 +106,10 @@ class ScaleUnknown(Problem):
     """409: the image names no distance between its pixels, so nothing of it has a size."""
 
 
+class RegistrationRefused(Problem):
+    """422: no marker was found, or its pose does not fit what was sent with it."""
+
+
 class NotReady(Problem):
     """409: the job is not as far as this yet."""
 
@@ -144,6 +148,8 @@ BY_TYPE: dict[str, type[Problem]] = {
     "reading-moved": ReadingMoved,
     "training-forbidden": TrainingForbidden,
     "scale-unknown": ScaleUnknown,
+    "registration-refused": RegistrationRefused,
+    "marker-not-found": RegistrationRefused,
 }
 """The exceptions of types that share their status. The rest, and what a newer service adds, go by it."""
 

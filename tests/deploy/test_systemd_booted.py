@@ -144,7 +144,7 @@ def test_commands_of_an_operator_run_as_a_user_of_their_own(machine: Machine):
 
 def test_a_worker_that_dies_is_started_again_and_works(machine: Machine, key: str):
     before = machine.debian.says("osteo-inference@1.service", "MainPID")
-    machine.debian.run("systemctl kill --signal=KILL osteo-inference@1")
+    machine.debian.run("systemctl kill --kill-whom=main --signal=KILL osteo-inference@1")
     awaited(lambda: machine.debian.says("osteo-inference@1.service", "MainPID") not in ("0", before))
     assert machine.submitted(key)["state"] == "succeeded"
 
@@ -156,7 +156,7 @@ def test_a_shadow_that_dies_is_started_again(machine: Machine):
     machine.debian.run("systemctl start osteo-shadow")
     awaited(lives)
     before = machine.debian.says("osteo-shadow.service", "MainPID")
-    machine.debian.run("systemctl kill --signal=KILL osteo-shadow")
+    machine.debian.run("systemctl kill --kill-whom=main --signal=KILL osteo-shadow")
     awaited(lambda: machine.debian.says("osteo-shadow.service", "MainPID") not in ("0", before))
     machine.debian.run("systemctl stop osteo-shadow")
     assert machine.debian.says("osteo-shadow.service", "Result") == "success"
