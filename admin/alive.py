@@ -9,10 +9,11 @@ import os
 import socket
 import sys
 
+from admin.command import settings_of_command
 from jobs.logs import log_as_json
 from jobs.record.errors import TransientError
 from jobs.redis.view import View
-from jobs.settings import Settings, SettingsError, warn_of_unknown
+from jobs.settings import SettingsError, warn_of_unknown
 
 _ROLES = ("inference", "delivery", "sweeper", "shadow")
 
@@ -29,7 +30,7 @@ def main() -> int:
     )
     arguments = parser.parse_args()
     try:
-        settings = Settings.from_environment(os.environ, signs=False)
+        settings = settings_of_command()
         log_as_json(settings.log_level)
         warn_of_unknown(os.environ)
         view = View.connect(settings.redis_url, settings.view_seconds)

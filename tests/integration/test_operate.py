@@ -38,6 +38,10 @@ def test_the_commands_for_3_am_tell_what_a_well_stack_is(stack: Stack):
     assert {"osteo_redis_up 1.0", "osteo_object_store_up 1.0", "osteo_dead_letters 0.0"} <= set(figures)
 
 
+def test_a_worker_of_the_stack_is_found_without_a_setting(stack: Stack):
+    assert pasted(".venv/bin/python -m admin.alive inference", stack) == ""
+
+
 def test_every_figure_that_the_page_names_is_served(stack: Stack):
     served = "".join(map(stack.metrics, ("api", *WORKERS)))
     named = re.findall(r"`(osteo_(?!client_)[a-z_]+)[`{]", PAGE)
