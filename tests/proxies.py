@@ -31,7 +31,10 @@ AS = "user root;" if os.geteuid() == 0 else ""
 _TEMPORARY = "".join(
     f"{kind}_temp_path /tmp/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 )
-AROUND_SITES = f"pid /tmp/nginx.pid;\nevents {{{{}}}}\nhttp {{{{\naccess_log off;\n{_TEMPORARY}{{}}}}}}\n"
+AROUND_SITES = (
+    "error_log /dev/stderr warn;\npid /tmp/nginx.pid;\nevents {{}}\n"
+    f"http {{{{\naccess_log /dev/stderr;\n{_TEMPORARY}{{}}}}}}\n"
+)
 """What Debian has around the sites, to be formatted with these; for `nginx`."""
 
 
