@@ -55,5 +55,6 @@ class SceneLinks:
 
 def link_ended() -> Problem:
     """Return the problem of a request with a link that opens nothing, or nothing any more."""
-    detail = "This link is not valid, or has ended: it holds for 15 minutes. Ask for a new one."
+    minutes = LINK_LIFETIME // timedelta(minutes=1)
+    detail = f"This link is not valid, or has ended: it holds for {minutes} minutes. Ask for a new one."
     return Problem(Slug.LINK_ENDED, detail)

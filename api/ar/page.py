@@ -47,7 +47,7 @@ def scene_pages(scenes: Scenes, links: SceneLinks, keys: Keys, compatibility: Co
 
     @pages.before_request
     def admit() -> None:
-        """Let a request in whose link is of the job of its path. It acts for the key that made the link.
+        """Admit a request whose link belongs to the job in its path. It acts for the key that made the link.
 
         Raises Problem: 401 for a link that is forged or expired, or whose key has ended; 404 for another job.
         """

@@ -25,7 +25,7 @@ _AMBIGUOUS = 9.0
 _LEAST_SIDE_PX = 8.0
 _SIZE_PART, _WEAK_SIZE_PART = 0.02, 0.1
 """The stated size may differ so far from the one seen; a check that may be wrong by so much says nothing."""
-_MIRRORED = "upper left, upper right, lower right, lower left, clockwise in the picture"
+_ORDER = "upper left, upper right, lower right, lower left, clockwise in the picture"
 
 
 @dataclass(frozen=True)
@@ -119,21 +119,25 @@ def _check_shape(corners: Matrix, name: str) -> None:
     turns = sides[:, 0] * following[:, 1] - sides[:, 1] * following[:, 0]
     lengths = np.linalg.norm(sides, axis=1)
     if lengths.min() < _LEAST_SIDE_PX:
-        raise _refused(f"A side between the {name} has less than {_LEAST_SIDE_PX:g} pixels. Go nearer.")
+        raise _refused(
+            f"A side between the {name} has less than {_LEAST_SIDE_PX:g} pixels. Move the camera nearer."
+        )
     # Each corner of a square that is seen as a needle, or has another order, is turned too little or wrong.
     if (turns < 0.05 * lengths * np.roll(lengths, -1)).any():
-        raise _refused(f"The {name} are not those of a square seen from the front: {_MIRRORED}.")
+        raise _refused(f"The {name} are not those of a square seen from the front: {_ORDER}.")
 
 
 def _poses(points: Matrix, pixels: Matrix, camera: Pinhole, fits: str) -> list[Pose]:
     try:
         poses = poses_of(points, pixels, camera)
     except NoPose as error:
-        raise _refused(f"The corners belong to no marker before the camera: {_MIRRORED}.") from error
+        raise _refused(
+            f"No pose of a marker before the camera shows these corners. Send them in this order: {_ORDER}."
+        ) from error
     away = _reprojection(poses[0], len(points))
     if away > MOST_REPROJECTION_PX:
-        detail = f"The corners lie {away:.1f} pixels from where the best pose has them; at most"
-        detail += f" {MOST_REPROJECTION_PX:g} is taken. They do not fit {fits}, or the lens distorts."
+        detail = f"The corners lie {away:.1f} pixels from those of the best pose; at most"
+        detail += f" {MOST_REPROJECTION_PX:g} is accepted. They do not fit {fits}, or the lens distorts."
         raise _refused(detail, reprojection_px=round(away, 3))
     return poses
 

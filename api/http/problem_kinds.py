@@ -83,7 +83,7 @@ KINDS: dict[str, Kind] = {
         401, "There is no valid API key.", "Send `Authorization: Bearer <api key>`; the operator makes keys."
     ),
     Slug.LINK_ENDED: Kind(
-        401, "The link to a scene is not valid, or has ended.", "Ask for a new one, where it was made."
+        401, "The link to a scene is not valid, or has ended.", "Ask the person who sent it for a new one."
     ),
     Slug.INSUFFICIENT_SCOPE: Kind(
         403, "The key is valid, but may not do this.", "Use one with the scope that `scope` names."

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 Matrix = NDArray[np.float64]
 _STEPS = 50
 _SMALLEST_STEP = 1e-9
-"""Metres, and radians: what refines a pose by less is the end."""
+"""Metres, and radians. Refinement ends at a smaller step."""
 _FIRST_DAMPING = 1e-3
 _SAME_RAD = 1e-4
 _WORST_CONDITION = 1e12

@@ -1,4 +1,4 @@
-"""Keeps how a camera stood before the marker beside a job: numbers alone, never a photograph."""
+"""Stores the registration of a marker with its job: numbers alone, never a photograph."""
 
 import json
 from datetime import datetime

@@ -1,4 +1,4 @@
-// The scene in the room, by WebXR: it stands on a table or hangs on a wall, where the person points and selects.
+// The scene in augmented reality, by WebXR: it stands on a table or hangs on a wall, where the person points and selects.
 
 import { moved, pose, product } from "./matrix.js";
 
@@ -36,7 +36,7 @@ async function show(session, surface, scene, why, told) {
   const { painter } = scene, { gl } = painter;
   await gl.makeXRCompatible();
   session.updateRenderState({ baseLayer: new XRWebGLLayer(session, gl), depthNear: NEAREST });
-  const [room, viewer] = await Promise.all(["local", "viewer"].map(kind => session.requestReferenceSpace(kind)));
+  const [space, viewer] = await Promise.all(["local", "viewer"].map(kind => session.requestReferenceSpace(kind)));
   const source = await session.requestHitTestSource({ space: viewer });
   let aimed = null, placed = null;
   told(HINTS[surface][0]);
@@ -46,10 +46,10 @@ async function show(session, surface, scene, why, told) {
   });
   const frame = (_, now) => {
     session.requestAnimationFrame(frame);
-    const seen = now.getViewerPose(room), layer = session.renderState.baseLayer;
+    const seen = now.getViewerPose(space), layer = session.renderState.baseLayer;
     painter.begin(layer.framebuffer, CLEAR);
     if (!seen) return;
-    const [hit] = now.getHitTestResults(source).map(result => result.getPose(room)?.transform);
+    const [hit] = now.getHitTestResults(source).map(result => result.getPose(space)?.transform);
     aimed = hit ? standing(surface, hit, seen.transform.position, scene.bounds) : null;
     const at = placed ?? aimed;
     if (!at) return;
@@ -70,7 +70,7 @@ function standing(surface, { matrix, position }, eye, [, bottom]) {
   const normal = [matrix[4], matrix[5], matrix[6]], up = [0, 1, 0], at = [position.x, position.y, position.z];
   const table = surface === "table";
   if (table ? normal[1] < UPRIGHT : Math.abs(normal[1]) > LEVEL) return null;
-  // On a table it faces the person, on a wall the room.
+  // On a table it faces the person, on a wall what is before it.
   const towards = table ? [eye.x - at[0], 0, eye.z - at[2]] : [normal[0], 0, normal[2]];
   const length = Math.hypot(...towards);
   if (!length) return null;

@@ -115,7 +115,7 @@ def test_a_scene_that_is_taken_up_can_be_placed_again(api: Api, pages: Pages, jo
         assert close(page).max() < 0.5 * there.max()
 
 
-def test_a_deletion_covers_the_radiograph_in_the_room(api: Api, pages: Pages, job: Job):
+def test_a_deletion_covers_the_radiograph_on_a_headset(api: Api, pages: Pages, job: Job):
     with worn(pages, link(api, job), gone=True) as page:
         entered(page, "table")
         seen(page, 0, 1.6, 0, pi / 3)
