@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 
 from flask import Flask
 
-from api.ar.links import SceneLinks
 from api.ar.page import scene_pages
 from api.ar.registration_routes import registration_routes
 from api.ar.routes import ar_routes
-from api.ar.scenes import Scenes
+from api.ar.scene_files import SceneFiles
+from api.ar.scene_links import SceneLinks
 from api.audited import audit_requests
 from api.callbacks.redeliveries import Redeliveries
 from api.callbacks.routes import WebhookContext, webhook_routes
@@ -133,8 +133,9 @@ def create_app(settings: Settings, given: Collaborators) -> Flask:
     app.register_blueprint(result_routes(ledger, pictures, settings.public_url))
     pixels = PixelAnswers(pictures)
     app.register_blueprint(pixel_routes(ledger, pixels))
-    scenes, links = Scenes(ledger, pictures, settings.target_seconds), SceneLinks(settings.signing_key)
-    app.register_blueprint(ar_routes(scenes, links, settings.public_url))
+    scene_files = SceneFiles(ledger, pictures, settings.target_seconds)
+    links = SceneLinks(settings.signing_key)
+    app.register_blueprint(ar_routes(scene_files, links, settings.public_url))
     app.register_blueprint(registration_routes(ledger, pictures))
     app.register_blueprint(study_routes(intake, redeliveries, waiting))
     app.register_blueprint(dicomweb_routes(intake))
@@ -147,7 +148,7 @@ def create_app(settings: Settings, given: Collaborators) -> Flask:
     app.register_blueprint(key_routes(keys))
     app.register_blueprint(model_routes(ledger.objects))
     compatibility = stores.compatibility()
-    app.register_blueprint(scene_pages(scenes, links, keys, compatibility))
+    app.register_blueprint(scene_pages(scene_files, links, keys, compatibility))
     app.register_blueprint(health_routes(ledger, compatibility))
     app.register_blueprint(metrics_routes(ledger, receivers, roll_outs, bool(settings.metrics_clients)))
     app.register_blueprint(problem_routes())

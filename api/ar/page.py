@@ -10,9 +10,9 @@ from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response as AnyResponse
 
 from api.ar import glb, usdz
-from api.ar.links import SceneLinks, link_ended
 from api.ar.scale import scale_of
-from api.ar.scenes import Scenes
+from api.ar.scene_files import SceneFiles
+from api.ar.scene_links import SceneLinks, link_ended
 from api.http.problem import Problem, ProblemResponse
 from api.http.problem_kinds import Slug
 from api.identity.caller import CLIENT, KEY, Caller
@@ -40,10 +40,12 @@ _HEADERS = {
 }
 
 
-def scene_pages(scenes: Scenes, links: SceneLinks, keys: Keys, compatibility: Compatibility) -> Blueprint:
+def scene_pages(
+    scene_files: SceneFiles, links: SceneLinks, keys: Keys, compatibility: Compatibility
+) -> Blueprint:
     """Make the blueprint of the page, its files and its scripts. None of it changes anything."""
     pages = Blueprint("ar_page", __name__, url_prefix="/ar", template_folder="templates")
-    ledger = scenes.ledger
+    ledger = scene_files.ledger
 
     @pages.before_request
     def admit() -> None:
@@ -54,9 +56,9 @@ def scene_pages(scenes: Scenes, links: SceneLinks, keys: Keys, compatibility: Co
         job_id = (request.view_args or {}).get("job_id")
         if job_id is None:
             return
-        link = links.of(request.args.get("t", ""))
+        link = links.read(request.args.get("t", ""))
         check_compatibility(compatibility)
-        key = keys.holding(link.key)
+        key = keys.valid(link.key)
         if key is None or Scope.READ not in key.scopes:
             raise link_ended()
         g.caller, g.link = Caller(key.client, key, g.traceparent), link
@@ -92,15 +94,15 @@ def scene_pages(scenes: Scenes, links: SceneLinks, keys: Keys, compatibility: Co
 
     @pages.get("/<job_id>/scene.glb")
     def scene_glb(job_id: str) -> Response:
-        return scenes.answer(succeeded_job(job_id, ledger), g.link.assumed, glb.MEDIA_TYPE)
+        return scene_files.answer(succeeded_job(job_id, ledger), g.link.assumed, glb.MEDIA_TYPE)
 
     @pages.get("/<job_id>/scene.usdz")
     def scene_usdz(job_id: str) -> Response:
-        return scenes.answer(succeeded_job(job_id, ledger), g.link.assumed, usdz.MEDIA_TYPE)
+        return scene_files.answer(succeeded_job(job_id, ledger), g.link.assumed, usdz.MEDIA_TYPE)
 
     @pages.get("/<job_id>/targets")
     def targets(job_id: str) -> Response:
-        return jsonify(targets_now(succeeded_job(job_id, ledger), ledger, scenes.target_seconds))
+        return jsonify(targets_now(succeeded_job(job_id, ledger), ledger, scene_files.target_seconds))
 
     _add_static_files(pages)
     return pages

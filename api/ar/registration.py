@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from api.ar.marker import RULER_MM, SECOND_LEFT_MM, SECOND_MM, second_bottom_mm
-from api.ar.registration_documents import Placement, SizeCheck
+from api.ar.registration_documents import PoseDocument, SizeCheck
 from api.http.problem import Problem
 from api.http.problem_kinds import Slug
 from jobs.geometry.planar_pose import Matrix, NoPose, Pinhole, Pose, poses_of, size_of
@@ -80,13 +80,13 @@ def registration_of(given: Mapping[str, Any], camera: Pinhole, seen: Seen) -> di
         poses = _poses(points, pixels, camera, "both tags: mount the sheet flat, as it was printed")
     sigma_px = max(sigma_px, math.sqrt(poses[0].squares_px2 / (2 * len(points) - 6)))
     print_part = _PRINT_PART if ruler_mm is None else _MEASURED_PART
-    placements = [_placement(pose, len(points), sigma_px, print_part) for pose in poses]
+    documents = [_pose_document(pose, len(points), sigma_px, print_part) for pose in poses]
     differ = poses[-1].squares_px2 - poses[0].squares_px2
     ambiguous = len(poses) > 1 and differ < _AMBIGUOUS * sigma_px**2
     return {
-        **placements[0],
+        **documents[0],
         "source": seen.source,
-        "alternative": placements[1] if ambiguous else None,
+        "alternative": documents[1] if ambiguous else None,
         "marker_mm": marker_mm,
         "ruler_mm": None if ruler_mm is None else float(ruler_mm),
         "size_check": check,
@@ -167,7 +167,7 @@ def _size_check(
     return {"marker_mm": round(marker_mm + differs, 3), "sigma_mm": round(sigma, 3)}
 
 
-def _placement(pose: Pose, corners: int, sigma_px: float, print_part: float) -> Placement:
+def _pose_document(pose: Pose, corners: int, sigma_px: float, print_part: float) -> PoseDocument:
     variances = np.diag(pose.covariance(sigma_px)).copy()
     variances[:3] += (print_part * pose.translation_m) ** 2
     sigmas = np.sqrt(variances)

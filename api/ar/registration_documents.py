@@ -52,7 +52,7 @@ class _Seen(MarkerView):
     ]
 
 
-class CornersOrder(_Seen, total=False):
+class RegistrationOrder(_Seen, total=False):
     """The corners of a marker, as the client has found them."""
 
     second_corners_px: Annotated[
@@ -64,7 +64,7 @@ class CornersOrder(_Seen, total=False):
     height_px: Annotated[int, _SIDE, "Of the picture; with `horizontal_fov_deg`."]
 
 
-class PhotographForm(MarkerView):
+class RegistrationForm(MarkerView):
     """A photograph of a marker, in which the service finds the corners."""
 
     photograph: Annotated[bytes, "JPEG, at most 12 megapixels. Its pixels are taken as stored, without EXIF."]
@@ -79,7 +79,7 @@ class CameraModel(TypedDict):
     cy_px: float
 
 
-class Placement(TypedDict):
+class PoseDocument(TypedDict):
     """One place of the marker before the camera."""
 
     camera_from_marker: Annotated[
@@ -105,14 +105,14 @@ class SizeCheck(TypedDict):
     sigma_mm: float
 
 
-class RegistrationDocument(Placement):
+class RegistrationDocument(PoseDocument):
     """Where a marker stood before a camera. The photograph is not kept."""
 
     job: str
     at: Annotated[str, MOMENT, "When these numbers were first registered."]
     source: Literal["corners", "photograph"]
     alternative: Annotated[
-        Placement | None,
+        PoseDocument | None,
         "The other pose, where the corners fit both: the marker may lie in either. null where they do not.",
     ]
     marker_mm: float

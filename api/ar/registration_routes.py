@@ -11,10 +11,10 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from api.ar.marker import MARKER_ID, SECOND_ID
 from api.ar.registration import Seen, camera_of, registration_of
 from api.ar.registration_documents import (
-    CornersOrder,
     MarkerView,
-    PhotographForm,
     RegistrationDocument,
+    RegistrationForm,
+    RegistrationOrder,
 )
 from api.ar.scale import number_of
 from api.http.problem import Problem
@@ -56,8 +56,8 @@ def registration_routes(ledger: Ledger, pictures: Pictures) -> Blueprint:
         ),
         description=_DESCRIPTION,
         body={
-            "application/json": Annotated[CornersOrder, CLOSED],
-            _FORM: Annotated[PhotographForm, CLOSED],
+            "application/json": Annotated[RegistrationOrder, CLOSED],
+            _FORM: Annotated[RegistrationForm, CLOSED],
         },
         size=Size.IMAGE,
     )
@@ -103,7 +103,7 @@ def _by_photograph(job: Job, pictures: Pictures) -> dict[str, Any]:
         detail = "This service has no detector of markers. Find the corners yourself, and send them as JSON."
         raise Problem(Slug.UNSUPPORTED_MEDIA_TYPE, detail)
     data, given = _form(request)
-    tags = pictures.tags(data, job.client, (MARKER_ID, SECOND_ID), MOST_PIXELS)
+    tags = pictures.april_tags(data, job.client, (MARKER_ID, SECOND_ID), MOST_PIXELS)
     marker, second = (
         [corners for number, corners in tags.found if number == wanted] for wanted in (MARKER_ID, SECOND_ID)
     )

@@ -5,9 +5,9 @@ from typing import Annotated, TypedDict
 from flask import Blueprint, Response, g, jsonify, request
 
 from api.ar import marker
-from api.ar.links import LINK_LIFETIME, SceneLink, SceneLinks
 from api.ar.scale import LARGEST_ASSUMED, assumed_spacing, number_of, scale_of
-from api.ar.scenes import FORMATS, WRITERS, Scenes
+from api.ar.scene_files import FORMATS, WRITERS, SceneFiles
+from api.ar.scene_links import LINK_LIFETIME, SceneLink, SceneLinks
 from api.http.problem import Problem
 from api.http.problem_kinds import Slug
 from api.identity.scopes import Scope
@@ -56,10 +56,10 @@ class MarkerQuery(TypedDict, total=False):
     ]
 
 
-def ar_routes(scenes: Scenes, links: SceneLinks, public_url: str) -> Blueprint:
+def ar_routes(scene_files: SceneFiles, links: SceneLinks, public_url: str) -> Blueprint:
     """Make the blueprint of these routes."""
     routes = Blueprint("ar", __name__, url_prefix="/v1")
-    ledger = scenes.ledger
+    ledger = scene_files.ledger
 
     @routes.get("/jobs/<job_id>/ar")
     @describe(
@@ -73,7 +73,7 @@ def ar_routes(scenes: Scenes, links: SceneLinks, public_url: str) -> Blueprint:
     def scene(job_id: str) -> Response:
         job = succeeded_job(job_id, ledger)
         accepted = accepted_format(WRITERS)
-        response = scenes.answer(job, assumed_spacing(request.args.get("assume_mm")), accepted)
+        response = scene_files.answer(job, assumed_spacing(request.args.get("assume_mm")), accepted)
         response.vary.add("Accept")
         return response
 

@@ -40,6 +40,7 @@ class Keys:
     def __init__(self, records: Records, trust_seconds: float = 30.0) -> None:
         self._records = records
         self._objects = records.objects
+        # By digest where a request has sent the key, and by id where it has not.
         self._trusted = Recent[Key](trust_seconds)
         self._used: dict[str, datetime] = {}
 
@@ -78,8 +79,11 @@ class Keys:
         self._write_use(digest, known)
         return known
 
-    def holding(self, key_id: str) -> Key | None:
-        """Return the key of this id, which its holder has not sent; None where it has ended."""
+    def valid(self, key_id: str) -> Key | None:
+        """Return the key of this id, or None where it has ended.
+
+        For a request that acts for a key without sending it.
+        """
         try:
             known = self._trusted.get(key_id, lambda: self._by_id(key_id)[1])
         except LookupError:

@@ -8,7 +8,7 @@ from typing import Any
 from api.http.problem import RETRY_SECONDS, Problem
 from api.http.problem_kinds import Slug
 from jobs.settings import Settings
-from model.decode_processes.pool import Decoders, Facts, Tags
+from model.decode_processes.pool import AprilTags, Decoders, Facts
 from model.decode_processes.process import Bounds
 from model.errors import BrokenImage, ImageError, NoDecoder, TooManyPixels
 from model.prediction import Outlines
@@ -51,10 +51,10 @@ class Pictures:
         with self._translated():
             return self.decoders.preview(data, client)
 
-    def tags(self, data: bytes, client: str, ids: tuple[int, ...], max_pixels: int) -> Tags:
-        """Find the tags of these ids in a photograph of this client, of at most `max_pixels`."""
+    def april_tags(self, data: bytes, client: str, ids: tuple[int, ...], max_pixels: int) -> AprilTags:
+        """Find the AprilTags of these ids in a photograph of this client, of at most `max_pixels`."""
         with self._translated(max_pixels):
-            return self.decoders.tags(data, client, ids, max_pixels)
+            return self.decoders.april_tags(data, client, ids, max_pixels)
 
     @contextmanager
     def _translated(self, max_pixels: int | None = None) -> Iterator[None]:

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from model.decode.april_tags import find_april_tags
 from model.decode.dicom_patient import patient_of
 from model.decode.image import ImageError, Limits, Radiograph, decode, decode_values
-from model.decode.photograph import find_tags
 from model.decode_processes.coding import compress
 from model.decode_processes.wire import receive, send
 from model.overlay import draw_overlay
@@ -126,10 +126,10 @@ def _preview(data: bytes, limits: Limits, _: dict[str, Any]) -> Reply:
     return {}, draw_preview(data, limits)
 
 
-def _tags(data: bytes, limits: Limits, header: dict[str, Any]) -> Reply:
+def _april_tags(data: bytes, limits: Limits, header: dict[str, Any]) -> Reply:
     within = replace(limits, max_pixels=header["max_pixels"])
-    (width, height), tags = find_tags(data, within.check, header["ids"])
-    return {"width": width, "height": height, "tags": tags}, b""
+    (width, height), found = find_april_tags(data, within.check, header["ids"])
+    return {"width": width, "height": height, "found": found}, b""
 
 
 def _patient(data: bytes, _: Limits, __: dict[str, Any]) -> Reply:
@@ -143,7 +143,7 @@ _TASKS: dict[str, Callable[[bytes, Limits, dict[str, Any]], Reply]] = {
     "overlay": _overlay,
     "preview": _preview,
     "patient": _patient,
-    "tags": _tags,
+    "april_tags": _april_tags,
 }
 
 

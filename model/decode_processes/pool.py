@@ -39,8 +39,8 @@ class Facts:
 
 
 @dataclass(frozen=True, eq=False)
-class Tags:
-    """The tags in a photograph of this size: the number of each, and its (4, 2) corners in pixels."""
+class AprilTags:
+    """The AprilTags in a photograph of this size: the number of each, and its (4, 2) corners in pixels."""
 
     width: int
     height: int
@@ -122,12 +122,16 @@ class Decoders:
         _, drawn = self._ask({"task": "preview"}, data, client, _MOST_DRAWN)
         return drawn
 
-    def tags(self, data: bytes, client: str, ids: tuple[int, ...], max_pixels: int) -> Tags:
-        """Find the tags of these ids in a photograph, as model.decode.photograph.find_tags does."""
-        header = {"task": "tags", "ids": list(ids), "max_pixels": min(max_pixels, self._bounds.max_pixels)}
+    def april_tags(self, data: bytes, client: str, ids: tuple[int, ...], max_pixels: int) -> AprilTags:
+        """Find AprilTags in a photograph, as model.decode.april_tags.find_april_tags does."""
+        header = {
+            "task": "april_tags",
+            "ids": list(ids),
+            "max_pixels": min(max_pixels, self._bounds.max_pixels),
+        }
         reply, _ = self._ask(header, data, client, 0)
-        found = ((int(number), np.array(corners, float).reshape(4, 2)) for number, corners in reply["tags"])
-        return Tags(int(reply["width"]), int(reply["height"]), tuple(found))
+        found = ((int(number), np.array(corners, float).reshape(4, 2)) for number, corners in reply["found"])
+        return AprilTags(int(reply["width"]), int(reply["height"]), tuple(found))
 
     def patient(self, data: bytes, client: str) -> tuple[str, str] | None:
         """Read whose picture a DICOM file is: see model.decode.dicom_patient."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import urllib3
 
-from api.ar.links import SceneLink, SceneLinks
+from api.ar.scene_links import SceneLink, SceneLinks
 from api.identity.key import id_of
 from api.identity.key_store import Keys
 from api.identity.scopes import Scope
@@ -169,7 +169,7 @@ def test_scripts_and_style_are_open_and_cached(api: Api):
     assert script.headers["Content-Type"] == "text/javascript; charset=utf-8"
     again = {"If-None-Match": script.headers["ETag"]}
     assert api.request("GET", "/ar/static/page.js", headers=NO_KEY | again).status == 304
-    assert api.request("GET", "/ar/static/..%2Flinks.py", headers=NO_KEY).status == 404
+    assert api.request("GET", "/ar/static/..%2Fscene_links.py", headers=NO_KEY).status == 404
 
 
 def test_no_log_metric_or_audit_entry_has_the_token(api: Api, job: Job):

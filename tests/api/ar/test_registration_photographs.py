@@ -16,8 +16,8 @@ from jobs.record.job import Job
 from jobs.redis.queue import JobQueue
 from jobs.settings import Settings
 from jobs.store.ledger import Ledger
+from model.decode.april_tags import find_april_tags
 from model.decode.image import Limits
-from model.decode.photograph import find_tags
 from tests import pictures
 from tests.api.ar.conftest import radiograph, succeeded
 from tests.api.ar.peers import needs_package
@@ -74,7 +74,7 @@ def test_poses_drawn_by_chance_lie_within_three_of_their_sigmas(count: int):
     for seed in range(count):
         scene, rng = drawn_scene(seed), np.random.default_rng(seed)
         drawn = photograph(scene, rng.uniform(0.3, 1.5), rng.uniform(0, 8), seed)
-        _, tags = find_tags(drawn, Limits().check, (7, 8))
+        _, tags = find_april_tags(drawn, Limits().check, (7, 8))
         corners = {number: np.array(found) for number, found in tags}
         if 7 not in corners:
             missed += 1

@@ -30,8 +30,8 @@ FORMATS = {
 
 
 @dataclass(frozen=True)
-class Scenes:
-    """The scenes of the caller's jobs. `target_seconds` is the validity of targets."""
+class SceneFiles:
+    """The files of the scenes of the caller's jobs. `target_seconds` is the validity of targets."""
 
     ledger: Ledger
     pictures: Pictures

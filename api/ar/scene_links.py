@@ -42,7 +42,7 @@ class SceneLinks:
         seconds = int(link.expires_at.timestamp())
         return str(self._serializer.dumps([link.job, link.key, link.assumed, seconds]))
 
-    def of(self, token: str) -> SceneLink:
+    def read(self, token: str) -> SceneLink:
         """Read a token; signatures are compared in constant time. Raises Problem 401: forged or expired."""
         try:
             job, key, assumed, seconds = self._serializer.loads(token)

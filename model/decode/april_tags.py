@@ -26,7 +26,7 @@ _CLOCKWISE = (3, 2, 1, 0)
 Tag = tuple[int, list[list[float]]]
 
 
-def find_tags(
+def find_april_tags(
     data: bytes, check_size: Callable[[int, int], None], ids: Sequence[int]
 ) -> tuple[tuple[int, int], list[Tag]]:
     """Find the tags of these ids, two of each at most, in a JPEG file.
