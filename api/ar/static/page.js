@@ -1,11 +1,11 @@
 // Puts the page together: loads the scene, asks for its state, and starts augmented reality.
 
 import { readGlb } from "./glb.js";
-import { Painter } from "./painter.js";
+import { Renderer } from "./renderer.js";
 import { Scene } from "./scene.js";
-import { Turntable } from "./turntable.js";
-import { Watch } from "./watch.js";
-import { hasAr, visit } from "./xr.js";
+import { OrbitView } from "./orbit_view.js";
+import { TargetsPoll } from "./targets_poll.js";
+import { hasAr, runSession } from "./xr.js";
 
 const LOOKED_AT_MS = 1000;
 const { job } = document.body.dataset, link = location.search;
@@ -18,36 +18,36 @@ function say(element, text) {
 }
 
 async function begin() {
-  const watch = new Watch(`${job}/targets${link}`);
-  let turntable = null, covered;
+  const poll = new TargetsPoll(`${job}/targets${link}`);
+  let orbitView = null, covered;
   const look = () => {
-    const why = watch.cover();
-    say(cover, why && watch.asked ? [`${why.title}.`, ...why.details].join(" ") : "");
-    if (watch.asked) say(standing, why ? "" : watch.state);
-    if (why !== covered) turntable?.draw();
+    const why = poll.cover();
+    say(cover, why && poll.asked ? [`${why.title}.`, ...why.details].join(" ") : "");
+    if (poll.asked) say(standing, why ? "" : poll.state);
+    if (why !== covered) orbitView?.draw();
     covered = why;
   };
-  watch.begin(look);
+  poll.begin(look);
   setInterval(look, LOOKED_AT_MS);
   document.addEventListener("visibilitychange", look);
 
   const answer = await fetch(`${job}/scene.glb${link}`);
   if (!answer.ok) throw new Error(`the scene is not there: ${answer.status}`);
   const groups = await readGlb(await answer.arrayBuffer());
-  const scene = new Scene(new Painter(canvas), groups), why = () => watch.cover();
-  turntable = new Turntable(canvas, scene, why);
-  turntable.draw();
+  const scene = new Scene(new Renderer(canvas), groups), why = () => poll.cover();
+  orbitView = new OrbitView(canvas, scene, why);
+  orbitView.draw();
   one("stage").classList.add("full");
   for (const button of document.querySelectorAll("[data-turn]"))
-    button.addEventListener("click", () => turntable.act(button.dataset.turn));
+    button.addEventListener("click", () => orbitView.act(button.dataset.turn));
   one("opacity").addEventListener("input", ({ target }) => {
     scene.opacity = target.value / 100;
-    turntable.draw();
+    orbitView.draw();
   });
-  await offerAr(scene, why, turntable);
+  await offerAr(scene, why, orbitView);
 }
 
-async function offerAr(scene, why, turntable) {
+async function offerAr(scene, why, orbitView) {
   const quickLook = one("quick-look"), overlay = one("controls");
   quickLook.hidden = !quickLook.relList.supports?.("ar");
   const found = await hasAr();
@@ -57,7 +57,7 @@ async function offerAr(scene, why, turntable) {
     if (event.target.closest("button, input")) event.preventDefault();
   });
   const begun = session => {
-    turntable.stopped = true;
+    orbitView.stopped = true;
     document.body.classList.add("xr");
     one("end").onclick = () => session.end();
   };
@@ -69,14 +69,14 @@ async function offerAr(scene, why, turntable) {
       say(trouble, "");
       for (const each of buttons) each.disabled = true;
       try {
-        await visit(button.dataset.place, { scene, why, overlay, told, begun });
+        await runSession(button.dataset.place, { scene, why, overlay, told, begun });
       } catch {
         say(trouble, "Augmented reality did not start. Allow it for this page, and try again.");
       }
       for (const each of buttons) each.disabled = false;
       document.body.classList.remove("xr");
-      turntable.stopped = false;
-      turntable.draw();
+      orbitView.stopped = false;
+      orbitView.draw();
     });
   }
 }

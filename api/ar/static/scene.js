@@ -1,22 +1,22 @@
 // The scene: what the file has, the warning above it, and a cover in the place of what must not be seen.
 
-import { cover, ring, warning } from "./words.js";
+import { cover, ring, warning } from "./labels.js";
 
 const GAP = 0.004, NARROWEST_WARNING = 0.05, RING = 0.05;
 
 export class Scene {
-  constructor(painter, groups) {
-    this.painter = painter;
+  constructor(renderer, groups) {
+    this.renderer = renderer;
     this.opacity = 1;
-    const added = parts => (parts ?? []).map(part => painter.add(part));
+    const added = parts => (parts ?? []).map(part => renderer.add(part));
     const picture = groups.radiograph.find(({ name }) => name === "picture");
     this.plane = bounds([picture]);
     const [left, , right, top] = this.plane, half = Math.max(right - left, NARROWEST_WARNING) / 2;
     const strip = [-half, top + GAP, half, top + GAP + half / 4];
     this.radiograph = added(groups.radiograph);
-    this.around = [...added(groups.ruler), painter.add(warning(strip))];
+    this.around = [...added(groups.ruler), renderer.add(warning(strip))];
     this.regions = added(groups.regions);
-    this.ring = painter.add(ring(RING));
+    this.ring = renderer.add(ring(RING));
     const [l, bottom, r] = bounds([...groups.radiograph, ...groups.ruler]);
     this.bounds = [Math.min(l, -half), bottom, Math.max(r, half), strip[3]];
   }
@@ -31,8 +31,8 @@ export class Scene {
   cover(why) {
     const words = [why.title, ...why.details].join(" ");
     if (words !== this.words) {
-      if (this.covered) this.painter.remove(this.covered);
-      this.covered = this.painter.add(cover(this.plane, why));
+      if (this.covered) this.renderer.remove(this.covered);
+      this.covered = this.renderer.add(cover(this.plane, why));
       this.words = words;
     }
     return this.covered;

@@ -15,7 +15,7 @@ export async function hasAr() {
 }
 
 // Begins a session, and resolves at its end. `told` gets each hint; `why` returns what covers the radiograph.
-export async function visit(surface, { scene, why, overlay, told, begun }) {
+export async function runSession(surface, { scene, why, overlay, told, begun }) {
   const session = await navigator.xr.requestSession("immersive-ar", {
     requiredFeatures: ["hit-test"],
     optionalFeatures: ["dom-overlay"],
@@ -33,7 +33,7 @@ export async function visit(surface, { scene, why, overlay, told, begun }) {
 }
 
 async function show(session, surface, scene, why, told) {
-  const { painter } = scene, { gl } = painter;
+  const { renderer } = scene, { gl } = renderer;
   await gl.makeXRCompatible();
   session.updateRenderState({ baseLayer: new XRWebGLLayer(session, gl), depthNear: NEAREST });
   const [space, viewer] = await Promise.all(["local", "viewer"].map(kind => session.requestReferenceSpace(kind)));
@@ -47,7 +47,7 @@ async function show(session, surface, scene, why, told) {
   const frame = (_, now) => {
     session.requestAnimationFrame(frame);
     const seen = now.getViewerPose(space), layer = session.renderState.baseLayer;
-    painter.begin(layer.framebuffer, CLEAR);
+    renderer.begin(layer.framebuffer, CLEAR);
     if (!seen) return;
     const [hit] = now.getHitTestResults(source).map(result => result.getPose(space)?.transform);
     aimed = hit ? standing(surface, hit, seen.transform.position, scene.bounds) : null;
@@ -57,8 +57,8 @@ async function show(session, surface, scene, why, told) {
       const { x, y, width, height } = layer.getViewport(view);
       gl.viewport(x, y, width, height);
       const camera = product(view.projectionMatrix, view.transform.inverse.matrix);
-      if (!placed) painter.draw([scene.ring], product(camera, at.mark));
-      painter.draw(scene.parts(why()), product(camera, at.scene));
+      if (!placed) renderer.draw([scene.ring], product(camera, at.mark));
+      renderer.draw(scene.parts(why()), product(camera, at.scene));
     }
   };
   session.requestAnimationFrame(frame);

@@ -33,8 +33,8 @@ SIZE_MM = np.array([128, 96]) * SPACING_MM
 ABOVE_MM, BELOW_MM = 4 + 50 / 8, 4 + 4 + 12
 """The warning above the radiograph with its gap; below it the gap, the ruler and its text."""
 MARGIN = 1.08
-POLL = 30_000
-"""Milliseconds in which the page has asked again: it asks every ten seconds."""
+POLL = 11_000
+"""Milliseconds after which the page asks again: it asks every ten seconds."""
 Pages = Callable[..., AbstractContextManager["Page"]]
 
 
@@ -177,13 +177,15 @@ def test_the_opacity_is_that_of_the_radiograph_alone(api: Api, pages: Pages, job
 
 
 def covered(page: "Page", text: str) -> np.ndarray:
-    """What the canvas shows once the page says that the radiograph is covered."""
-    page.get_by_role("alert").filter(has_text=text).wait_for(timeout=POLL)
+    """What the canvas shows once the page, whose clock is installed, has asked and covered the radiograph."""
+    page.clock.run_for(POLL)
+    page.get_by_role("alert").filter(has_text=text).wait_for()
     return plane_of(drawn(page))
 
 
 def test_a_deletion_covers_the_radiograph_with_withdrawn(api: Api, pages: Pages, job: Job):
     with pages() as page:
+        page.clock.install()
         opened(page, link(api, job))
         # An image to compare with: afterwards there is none.
         before = plane_of(drawn(page))
@@ -198,6 +200,7 @@ def test_an_amended_report_covers_the_radiograph(api: Api, pages: Pages):
     job = ended(api, pictures.dicom(pictures.gray(), **CALIBRATED, **acquired()))
     signed = sign(api.ledger, claimed(api.ledger, job), "fracture", (box,))
     with pages() as page:
+        page.clock.install()
         opened(page, link(api, job))
         amend(api.ledger, signed, "fracture")
         covered(page, "Withdrawn. Its report was amended.")
@@ -207,6 +210,7 @@ def test_a_radiograph_past_its_validity_is_covered_with_stale(api: Api, pages: P
     old = acquired(timedelta(seconds=400))
     job = ended(api, pictures.dicom(pictures.gray(), **CALIBRATED, **old))
     with pages() as page:
+        page.clock.install()
         page.goto(link(api, job))
         page.wait_for_selector("#stage.full", timeout=STARTED_WITHIN)
         covered(page, "Stale. Valid until")
@@ -215,12 +219,14 @@ def test_a_radiograph_past_its_validity_is_covered_with_stale(api: Api, pages: P
 
 def test_a_service_that_does_not_answer_covers_until_it_does(api: Api, pages: Pages, job: Job):
     with pages() as page:
+        page.clock.install()
         opened(page, link(api, job))
         page.route("**/targets?*", lambda route: route.abort())
         covered(page, "No answer from the service. The last one came at")
         kept(page, "no-answer")
         page.unroute("**/targets?*")
-        expect(page.locator("#standing")).to_contain_text("State", timeout=POLL)
+        page.clock.run_for(POLL)
+        expect(page.locator("#standing")).to_contain_text("State")
         assert likeness(api, job, plane_of(drawn(page)))["as it is"] > 0.98
 
 
@@ -230,17 +236,17 @@ def test_an_answer_is_trusted_for_20_seconds_even_if_timers_stop(api: Api, pages
         opened(page, path)
         why = page.evaluate(
             """async () => {
-                const { Watch } = await import("/ar/static/watch.js");
-                const watch = new Watch(`${document.body.dataset.job}/targets${location.search}`);
-                const before = watch.cover().title;
-                await watch.ask();
-                const fresh = watch.cover();
-                const { moment } = watch.answered;
-                watch.answered.moment = moment - 21_000;
-                const slept = watch.cover().title;
-                watch.answered.moment = moment;
-                watch.answered.date -= 21_000;
-                return [before, fresh, slept, watch.cover().title];
+                const { TargetsPoll } = await import("/ar/static/targets_poll.js");
+                const poll = new TargetsPoll(`${document.body.dataset.job}/targets${location.search}`);
+                const before = poll.cover().title;
+                await poll.ask();
+                const fresh = poll.cover();
+                const { moment } = poll.answered;
+                poll.answered.moment = moment - 21_000;
+                const slept = poll.cover().title;
+                poll.answered.moment = moment;
+                poll.answered.date -= 21_000;
+                return [before, fresh, slept, poll.cover().title];
             }"""
         )
     assert why == ["Asking the service", None, "No answer from the service", "No answer from the service"]
@@ -248,6 +254,7 @@ def test_an_answer_is_trusted_for_20_seconds_even_if_timers_stop(api: Api, pages
 
 def test_a_link_that_ends_while_the_page_is_open_covers_it(api: Api, pages: Pages, job: Job):
     with pages() as page:
+        page.clock.install()
         opened(page, link(api, job))
         page.route("**/targets?*", lambda route: route.fulfill(status=401, body="{}"))
         covered(page, "Link ended. Ask for a new one.")

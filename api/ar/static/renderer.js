@@ -8,7 +8,7 @@ precision mediump float;
 uniform sampler2D picture; uniform vec3 colour; uniform float opacity; in vec2 at; out vec4 shown;
 void main() { vec4 seen = texture(picture, at); float a = seen.a * opacity; shown = vec4(seen.rgb * colour * a, a); }`;
 
-export class Painter {
+export class Renderer {
   constructor(canvas) {
     const gl = canvas.getContext("webgl2", { antialias: true });
     if (!gl) throw new Error("no WebGL");

@@ -9,7 +9,7 @@ const FINAL = {
 const AMENDED = { title: "Withdrawn", details: ["Its report was amended."] };
 const ASKING = { title: "Asking the service", details: [] };
 
-export class Watch {
+export class TargetsPoll {
   constructor(address) {
     this.address = address;
     this.why = ASKING;

@@ -12,7 +12,7 @@ const KEYS = {
 
 const within = (value, least, most) => Math.min(most, Math.max(least, value));
 
-export class Turntable {
+export class OrbitView {
   // `why` returns what covers the radiograph.
   constructor(canvas, scene, why) {
     Object.assign(this, { canvas, scene, why, turn: 0, tilt: 0, zoom: 1, stopped: false });
@@ -72,7 +72,7 @@ export class Turntable {
   }
 
   draw() {
-    const { canvas, scene } = this, { painter } = scene;
+    const { canvas, scene } = this, { renderer } = scene;
     if (this.stopped) return;
     this.tilt = within(this.tilt, -STEEPEST, STEEPEST);
     this.zoom = within(this.zoom, FARTHEST_ZOOM, NEAREST_ZOOM);
@@ -87,8 +87,8 @@ export class Turntable {
     const centre = [(left + right) / 2, (bottom + top) / 2, 0];
     const seen = orbit(this.turn, this.tilt, distance / this.zoom, centre);
     const lens = perspective(FIELD_OF_VIEW, aspect, distance / 100, distance * 10);
-    painter.begin(null, GROUND);
-    painter.gl.viewport(0, 0, width, height);
-    painter.draw(scene.parts(this.why()), product(lens, seen));
+    renderer.begin(null, GROUND);
+    renderer.gl.viewport(0, 0, width, height);
+    renderer.draw(scene.parts(this.why()), product(lens, seen));
   }
 }
