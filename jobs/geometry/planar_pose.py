@@ -83,8 +83,12 @@ def poses_of(points_m: Matrix, pixels: Matrix, camera: Pinhole) -> list[Pose]:
 
     At least four points, no three of them on a line. Raises NoPose.
     """
+    try:
+        rotations = _rotations(points_m, camera.normalized(pixels))
+    except np.linalg.LinAlgError as error:
+        raise NoPose("no plane is shown in these pixels") from error
     found: list[Pose] = []
-    for rotation in _rotations(points_m, camera.normalized(pixels)):
+    for rotation in rotations:
         try:
             translation_m = _translation(rotation, points_m, camera.normalized(pixels))
             found.append(_refined(rotation, translation_m, points_m, pixels, camera))

@@ -100,6 +100,7 @@ def test_the_size_of_a_part_is_found_where_another_part_has_a_known_one():
     [
         [[100, 100]] * 4,
         [[1e5, 0], [1e5, 1e-9], [1e5, 2e-9], [1e5, 3e-9]],
+        [[np.nan, 0], [9, 0], [9, 9], [0, 9]],
     ],
 )
 def test_pixels_that_show_no_plane_give_no_pose(pixels: list[list[float]]):
