@@ -41,6 +41,7 @@ def worn(pages: Pages, path: str, gone: bool = False) -> Iterator["Page"]:
     complaints: list[str] = []
     with pages() as page:
         page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+        page.clock.install()
         page.add_init_script(path=NPM / "iwer/build/iwer.js")
         page.add_init_script(path=ROOT / "tests/peers/headset.js")
         opened(page, path)
@@ -122,7 +123,8 @@ def test_a_deletion_covers_the_radiograph_on_a_headset(api: Api, pages: Pages, j
         picked(page)
         before = close(page)
         assert api.request("DELETE", f"/v1/jobs/{job.id}").status == 204
-        page.get_by_role("alert").filter(has_text="Withdrawn").wait_for(timeout=POLL)
+        page.clock.run_for(POLL)
+        page.get_by_role("alert").filter(has_text="Withdrawn").wait_for()
         after = close(page)
         kept(page, "headset-withdrawn")
     assert np.abs(after - before).max() > 100
