@@ -3,7 +3,6 @@
 import http.client
 import socket
 import ssl
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, suppress
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache, partial
 from threading import Thread, Timer
+from time import monotonic
 from typing import TypeVar
 
 from urllib3.exceptions import InvalidHeader
@@ -65,7 +65,7 @@ def call(
     """
     origin = (client, callback.origin)
     with connections.call_permit(origin):
-        start = time.monotonic()
+        start = monotonic()
         until = start + seconds
         try:
             addresses = _in_time(seconds, lambda: resolve(callback, exceptions))
@@ -88,16 +88,16 @@ def call(
                 ended = response.will_close or connection.http.sock is None
                 connection.reusable = response.isclosed() and not ended
                 return CallResult(
-                    seconds=time.monotonic() - start,
+                    seconds=monotonic() - start,
                     status=response.status,
                     body=text,
                     retry_after=_retry_after(response.getheader("Retry-After")),
                 )
         except CallbackUrlRefused as error:
-            return CallResult(time.monotonic() - start, error=str(error))
+            return CallResult(monotonic() - start, error=str(error))
         except Exception as error:
             # Without its text, which may contain the URL.
-            return CallResult(time.monotonic() - start, error=f"no answer: {type(error).__name__}")
+            return CallResult(monotonic() - start, error=f"no answer: {type(error).__name__}")
 
 
 def _post(
@@ -162,7 +162,7 @@ def _opened(callback: CallbackTarget, addresses: Sequence[str], until: float) ->
 
 def _left(until: float) -> float:
     """Return the seconds until then. Raises TimeoutError where none are left."""
-    seconds = until - time.monotonic()
+    seconds = until - monotonic()
     if seconds <= 0:
         raise TimeoutError
     return seconds

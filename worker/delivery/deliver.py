@@ -16,7 +16,7 @@ from jobs.record.events import TARGETS_EVENT
 from jobs.record.job import Job, moment_text, now
 from jobs.record.states import Delivery, Kind
 from jobs.record.study import study_document
-from jobs.redis.delivery_queues import RECEIVER_CALLS, CallSlot, DeliveryQueues
+from jobs.redis.delivery_queues import RECEIVER_SLOTS, CallSlot, DeliveryQueues
 from jobs.redis.message_spans import process_span
 from jobs.redis.queue import DELIVER, JobQueue
 from jobs.redis.receiver_circuit_breaker import CircuitBreaker
@@ -68,7 +68,7 @@ def with_call_slot(
 ) -> None:
     """Do the `work` for `item` if its call slot is free; then send the client's next callbacks to workers."""
     # Its call may wait for those of the receiver's other slots, and the stores take time as well.
-    longest = context.seconds * (RECEIVER_CALLS // CALLS_AT_ONCE + 1)
+    longest = context.seconds * (RECEIVER_SLOTS // CALLS_AT_ONCE + 1)
     slot = context.delivery_queues.begin(item, context.process, longest)
     if slot is None:
         return

@@ -217,13 +217,15 @@ def test_few_calls_at_once_reach_a_receiver_and_other_clients_do_not_wait(receiv
     assert not connections._waiting
 
 
-def test_a_wait_for_other_calls_takes_no_time_of_the_call(receiver, connections):
+def test_a_wait_for_other_calls_takes_no_time_of_the_call(receiver, connections, monkeypatch):
+    ahead = [0.0]
+    monkeypatch.setattr("worker.delivery.call.monotonic", lambda: time.monotonic() + ahead[0])
     receiver.may_answer.clear()
     with ThreadPoolExecutor(CALLS_AT_ONCE + 1) as threads:
         calls = [threads.submit(send, receiver.url, connections) for _ in range(CALLS_AT_ONCE)]
         receiver.await_calls(CALLS_AT_ONCE)
-        waits = threads.submit(send, receiver.url, connections, "clinic", 0.5)
+        waits = threads.submit(send, receiver.url, connections)
         await_that(lambda: bool(connections._waiting["clinic", parse(receiver.url, HOSTS).origin]))
-        time.sleep(0.6)  # Longer than the call has.
+        ahead[0] = SECONDS + 1  # More than a call has.
         receiver.may_answer.set()
         assert [one.result().status for one in (*calls, waits)] == [200] * (CALLS_AT_ONCE + 1)
