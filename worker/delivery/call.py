@@ -20,6 +20,8 @@ from jobs.callbacks.url import CallbackTarget, CallbackUrlRefused, resolve
 from worker.delivery.connections import ClientOrigin, Connection, Connections
 
 Result = TypeVar("Result")
+Message = tuple[bytes, dict[str, str]]
+"""The body and the headers of a POST."""
 
 _ANSWER_BYTES = 1024
 """Most bytes of an answer's body that are kept."""
@@ -51,8 +53,7 @@ class CallResult:
 
 def call(
     callback: CallbackTarget,
-    body: bytes,
-    headers: dict[str, str],
+    message: Callable[[], Message],
     exceptions: frozenset[str],
     seconds: float,
     client: str,
@@ -60,11 +61,13 @@ def call(
 ) -> CallResult:
     """Send one POST, within `seconds` in all, and return the outcome. A failure is an outcome, too.
 
-    It waits for a permit first, which is no part of the `seconds`. No redirect is followed, and no proxy is
-    used.
+    It waits for a permit first, which is no part of the `seconds`, and asks for the `message` then: what it
+    says, and when it was signed, must not be as old as the wait. No redirect is followed, and no proxy is
+    used. Raises what `message` raises.
     """
     origin = (client, callback.origin)
     with connections.call_permit(origin):
+        body, headers = message()
         start = monotonic()
         until = start + seconds
         try:

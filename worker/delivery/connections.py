@@ -2,6 +2,7 @@
 
 import http.client
 import socket
+import ssl
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Iterator
@@ -38,7 +39,9 @@ class Connection:
     def usable(self) -> bool:
         """Whether another call may be made: nothing has come since the last answer, such as an end."""
         young = time.monotonic() - self.idle_since < IDLE_SECONDS
-        return young and not wait_for_read(self.http.sock, timeout=0)
+        # What has been decrypted no longer shows at the socket.
+        decrypted = isinstance(self.http.sock, ssl.SSLSocket) and self.http.sock.pending()
+        return young and not decrypted and not wait_for_read(self.http.sock, timeout=0)
 
     def close(self) -> None:
         """Close the connection."""
