@@ -11,7 +11,8 @@ from api.ar.marker import RULER_MM, SECOND_LEFT_MM, SECOND_MM, second_bottom_mm
 from api.ar.registration_documents import PoseDocument, SizeCheck
 from api.http.problem import Problem
 from api.http.problem_kinds import Slug
-from jobs.geometry.planar_pose import Matrix, NoPose, Pinhole, Pose, poses_of, size_of
+from jobs.geometry.homography import Matrix, NoPose
+from jobs.geometry.planar_pose import Pinhole, Pose, poses_of, size_of
 
 MOST_REPROJECTION_PX = 1.0
 CORNER_SIGMA_PX = {"corners": 0.5, "photograph": 0.3}

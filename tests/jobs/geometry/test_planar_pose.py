@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from jobs.geometry.planar_pose import Matrix, NoPose, Pinhole, Pose, poses_of, size_of
+from jobs.geometry.homography import Matrix, NoPose
+from jobs.geometry.planar_pose import Pinhole, Pose, poses_of, size_of
 
 CAMERA = Pinhole(1000, 1010, 640.5, 479.5)
 SQUARE = np.array([[-1, 1], [1, 1], [1, -1], [-1, -1]]) * 0.025
