@@ -30,7 +30,7 @@ class Outcome(StrEnum):
     REPEATED = "repeated"
     """It was passed already: the service repeats it, or another sender replays it."""
     OUTDATED = "outdated"
-    """A newer one of its job was passed."""
+    """A newer one of its job was passed, or an outlet did not take it."""
     EXPIRED = "expired"
     """It says that it is actionable, and its validity is over."""
     REFUSED = "refused"
@@ -116,6 +116,8 @@ class Relay:
 
     def _pass(self, event: TargetsEvent, left_s: float) -> Outcome:
         """Pass an event to every outlet. The failure of one keeps no withdrawal from another."""
+        # Also where an outlet fails: another one may have sent the event, and nothing older may follow it.
+        self._newest[event.job] = event.order
         passed = True
         for outlet in self._outlets:
             try:
@@ -128,5 +130,4 @@ class Relay:
         if not passed:
             return Outcome.NOT_TAKEN
         self._ids[event.id] = True
-        self._newest[event.job] = event.order
         return Outcome.PASSED

@@ -133,3 +133,16 @@ def test_an_outlet_that_fails_keeps_no_event_from_another(clock, failure):
     assert len(whole.events) == len(whole.statuses) == 1
     broken.fails = None
     assert take(relay, made_later(event)) is Outcome.PASSED, "the service sends it again"
+
+
+@pytest.mark.parametrize("failure", [FULL, RuntimeError("broken")])
+def test_nothing_older_follows_an_event_that_one_transport_refused(clock, failure):
+    broken, whole = Recording(), Recording()
+    broken.fails = failure
+    relay = Relay([broken, whole], clock, None)
+    older = an_event("reviewed", sequence=2)
+    assert take(relay, an_event("withdrawn", job=older["subject"], sequence=3)) is Outcome.NOT_TAKEN
+    broken.fails = None
+    assert take(relay, older) is Outcome.OUTDATED
+    assert [state for state, _ in whole.events] == ["withdrawn"]
+    assert broken.events == []
