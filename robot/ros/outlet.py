@@ -66,8 +66,8 @@ class RosOutlet:
     def status(self, status: Status) -> None:
         """Publish the status, and that of the last event, as diagnostics."""
         told = [{"level": _LEVELS[status], "name": "osteo: robot", "message": status.value}]
-        if self._told:
-            targets, until = self._told
+        if current := self._told:  # The thread of this outlet may end it meanwhile.
+            targets, until = current
             told.append(targets if time.monotonic() < until else targets | _OVER)
         seconds, nanoseconds = divmod(time.time_ns(), 10**9)
         header = {"stamp": {"sec": seconds, "nanosec": nanoseconds}}
