@@ -17,6 +17,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from jobs.targets.ros_messages import DIAGNOSTICS, RosMessage, ros_messages
 from robot.event import TargetsEvent
+from robot.metrics import DROPPED
 from robot.outlet import STATUS_SECONDS, OutletFull, Status
 from robot.ros.messages import message_of, message_type
 
@@ -52,6 +53,7 @@ class RosOutlet:
         self._current: list[Publisher] = []
         self._told: tuple[dict[str, Any], float] | None = None
         self._missing: set[str] = set()
+        self._dropped = DROPPED.labels("ros")
         self._queue: Queue[_Queued | None] = Queue(_MOST_QUEUED)
         self._thread = Thread(target=self._run, name="ros", daemon=True)
         self._thread.start()
@@ -91,6 +93,7 @@ class RosOutlet:
                 self._publish(queued)
             except Exception:
                 log.exception("an event is not published")
+                self._dropped.inc()
                 self._end_current()
 
     def _end_current(self) -> None:
@@ -101,6 +104,7 @@ class RosOutlet:
     def _publish(self, queued: _Queued) -> None:
         left_s = queued.until - time.monotonic()
         if left_s <= 0:
+            self._dropped.inc()
             return
         made = []
         for message in queued.messages:
@@ -111,9 +115,11 @@ class RosOutlet:
                 self._current.append(publisher)
                 made.append((publisher, message_of(message_type(message.kind), message.fields)))
         self._await_subscribers()
-        if time.monotonic() < queued.until:
-            for publisher, sample in made:
-                publisher.publish(sample)
+        if time.monotonic() >= queued.until:
+            self._dropped.inc()
+            return
+        for publisher, sample in made:
+            publisher.publish(sample)
 
     def _publisher_or_none(self, message: RosMessage, lasts_s: float) -> Publisher | None:
         """Return a publisher; None where its type is not installed: PyPI has no vision_msgs and tf2_msgs."""
