@@ -15,7 +15,7 @@ import pytest
 from cloudevents.core.bindings.http import HTTPMessage, from_http_event
 from paho.mqtt.client import Client
 
-from robot.event import moment_ns
+from jobs.targets.freshness import moment_ns
 from robot.mqtt.broker import broker_at
 from stack.part import ROOT
 from tests.proxies import make_certificate
@@ -62,7 +62,7 @@ def test_the_sdk_of_cloudevents_reads_every_message(robot: Robot, consumer: Cons
 def test_a_late_consumer_is_not_given_what_is_over(robot: Robot, consumer: Consumer, broker: Broker):
     with Consumer(broker, "late", session_s=3600):
         pass
-    short, long = an_event(valid_s=4), an_event(valid_s=300)
+    short, long = an_event(valid_s=10), an_event(valid_s=300)
     assert [robot.tell(short), robot.tell(long)] == [204, 204]
     await_that(lambda: consumer.events() == [short, long])
     await_that(lambda: is_over(short))
