@@ -1,6 +1,7 @@
 """Compares the clock of this machine with the service's, by the header `Date` of its answers."""
 
 import logging
+import ssl
 import time
 from collections import deque
 from email.utils import parsedate_to_datetime
@@ -23,11 +24,14 @@ class ServiceClock:
 
     `Date` has whole seconds. Each answer gives two bounds for the service's time, and several give narrower
     ones. They are kept relative to the monotonic clock, so that a step of ours shows at once.
+
+    `ca` is a file of certificates, in place of the system's. Raises OSError where it cannot be read.
     """
 
     def __init__(self, url: str, ca: str | None = None) -> None:
         self._url = f"{url.rstrip('/')}/health/live"
-        self._http = urllib3.PoolManager(timeout=2.0, retries=False, ca_certs=ca)
+        tls = ssl.create_default_context(cafile=ca)
+        self._http = urllib3.PoolManager(timeout=2.0, retries=False, ssl_context=tls)
         self._bounds: deque[tuple[float, float]] = deque(maxlen=_COMPARED)
         self._compared_at: float | None = None
         self._lock = Lock()

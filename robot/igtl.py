@@ -48,7 +48,7 @@ class IgtlOutlet:
     def __init__(self, address: str) -> None:
         host, _, port = address.rpartition(":")
         if not port.isdecimal() or int(port) > _LAST_PORT:
-            raise ValueError(f"HOST:PORT, or PORT, is the form of an address of OpenIGTLink: {address}")
+            raise ValueError("HOST:PORT, or PORT, is the form of an address of OpenIGTLink")
         listening = socket.create_server((host or LOOPBACK, int(port)))
         self.port: int = listening.getsockname()[1]
         self._held: _Held | None = None

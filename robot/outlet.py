@@ -35,9 +35,9 @@ class Outlet(Protocol):
         """Send an event, for `remaining_s` (1 or more): after that no consumer may be given it.
 
         An outlet gets an event once, and again where another outlet has not taken it; older ones of a job
-        never after newer ones, and an actionable one only while it is valid. `remaining_s` of an event that is
-        not actionable may be longer than the validity of its data, since a withdrawal has to outlive what it
-        withdraws. Raises OutletFull.
+        never after newer ones, and an actionable one only while it is valid. `remaining_s` of an event that
+        is not actionable may be longer than the validity of its data, since a withdrawal has to outlive what
+        it withdraws. Raises OutletFull.
         """
 
     def status(self, status: Status) -> None:
