@@ -70,7 +70,7 @@ def _run(options: argparse.Namespace, environment: Mapping[str, str]) -> None:
     if not outlets:
         raise ValueError("name at least one of --mqtt, --igtl and --ros")
     with closing(Relay(outlets, clock, options.max_age)) as relay:
-        app = receiver(relay, options.client, secret)
+        app = receiver(relay, secret)
         try:
             server = waitress.create_server(
                 app, listen=options.listen, max_request_body_size=MOST_BYTES, channel_timeout=30, ident=None

@@ -9,10 +9,10 @@ from threading import Event, Lock
 
 import urllib3
 
+from jobs.targets.freshness import MOST_CLOCK_OFFSET_S
+
 log = logging.getLogger(__name__)
 
-MOST_OFFSET_S = 1.0
-"""Clocks that differ by more make an age meaningless."""
 _EVERY_S = 5.0
 _LASTS_S = 20.0
 """For how long a comparison holds, where later ones fail."""
@@ -79,9 +79,9 @@ class ServiceClock:
         return time.time() - now - (least + most) / 2
 
     def agrees(self) -> bool:
-        """Return whether the clocks are known to differ by no more than MOST_OFFSET_S."""
+        """Return whether the clocks are known to differ by no more than MOST_CLOCK_OFFSET_S."""
         offset = self.offset_s()
-        return offset is not None and abs(offset) <= MOST_OFFSET_S
+        return offset is not None and abs(offset) <= MOST_CLOCK_OFFSET_S
 
     def _narrowest(self) -> tuple[float, float]:
         return max(least for least, _ in self._bounds), min(most for _, most in self._bounds)

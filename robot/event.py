@@ -22,8 +22,6 @@ class TargetsEvent:
 
     id: str
     """The `webhook-id`: the same on every attempt."""
-    client: str
-    """Whose targets they are: `--client`. The event does not name it."""
     job: str
     sequence: int
     actionable: bool
@@ -56,7 +54,7 @@ def type_of(body: bytes) -> str:
         raise NotTargets("the event has no type") from error
 
 
-def targets_event(body: bytes, client: str, traceparent: str | None) -> TargetsEvent:
+def targets_event(body: bytes, traceparent: str | None) -> TargetsEvent:
     """Return the event in the verified body of a CloudEvent of type `org.osteo.targets.v1`.
 
     Raises NotTargets.
@@ -69,7 +67,6 @@ def targets_event(body: bytes, client: str, traceparent: str | None) -> TargetsE
             raise TypeError("sequence is an integer, and actionable true or false")
         made = TargetsEvent(
             id=event["id"],
-            client=client,
             job=data["job"],
             sequence=data["sequence"],
             actionable=any(claims),

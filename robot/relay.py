@@ -8,7 +8,8 @@ from threading import Event, Lock
 
 from cachetools import TTLCache
 
-from robot.clock import MOST_OFFSET_S, ServiceClock
+from jobs.targets.freshness import LONGEST_VALIDITY_S, MOST_CLOCK_OFFSET_S
+from robot.clock import ServiceClock
 from robot.event import TargetsEvent
 from robot.metrics import EVENTS
 from robot.outlet import STATUS_SECONDS, Outlet, OutletFull, Status
@@ -16,15 +17,13 @@ from robot.outlet import STATUS_SECONDS, Outlet, OutletFull, Status
 log = logging.getLogger(__name__)
 
 _NANO = 10**9
-_LONGEST_VALIDITY_S = 86_400
-"""The most that OSTEO_TARGET_SECONDS may be: a withdrawal outlives all that it can withdraw."""
 _SIGNED_FOR_S = 600
 """A signature is accepted from five minutes before its time until five minutes after it."""
 _REMEMBERED = 100_000
 
 
 class Outcome(StrEnum):
-    """What becomes of a verified event."""
+    """The outcome of a verified event."""
 
     PASSED = "passed"
     REPEATED = "repeated"
@@ -50,14 +49,14 @@ class Relay:
         self._clock = clock
         self._max_age_s = max_age_s
         self._ids: TTLCache[str, bool] = TTLCache(_REMEMBERED, _SIGNED_FOR_S)
-        self._newest: TTLCache[str, tuple[int, int]] = TTLCache(_REMEMBERED, _LONGEST_VALIDITY_S)
+        self._newest: TTLCache[str, tuple[int, int]] = TTLCache(_REMEMBERED, LONGEST_VALIDITY_S)
         self._status: Status | None = None
         self._lock = Lock()
         for outcome in Outcome:
             EVENTS.labels(outcome)
 
     def take(self, event: TargetsEvent) -> Outcome:
-        """Pass a verified event on, if it may be, and return what became of it."""
+        """Pass a verified event on if it may be, and return the outcome."""
         with self._lock:
             outcome = self._outcome(event, time.time_ns())
         EVENTS.labels(outcome).inc()
@@ -98,13 +97,13 @@ class Relay:
             return Outcome.OUTDATED
         left_s = self._left_s(event, now_ns)
         if event.actionable:
-            if not self._clock.agrees() or event.produced_ns - now_ns > MOST_OFFSET_S * _NANO:
+            if not self._clock.agrees() or event.produced_ns - now_ns > MOST_CLOCK_OFFSET_S * _NANO:
                 return Outcome.REFUSED
             if left_s < 1:
                 return Outcome.EXPIRED
         elif left_s < 1:
-            # It takes a permission away, and may do so late.
-            left_s = _LONGEST_VALIDITY_S
+            # It takes a permission away, may do so late, and outlives all that it can withdraw.
+            left_s = LONGEST_VALIDITY_S
         return self._pass(event, left_s)
 
     def _left_s(self, event: TargetsEvent, now_ns: int) -> float:

@@ -32,8 +32,8 @@ def recording_of(document: TargetsDocument) -> bytes:
     logged_ns = moment_ns(document["produced_at"])
     with Writer(file, compression=CompressionType.NONE) as writer:
         for message in ros_messages(document):
-            topic = message.topic if message.topic.startswith("/") else f"/osteo/{message.topic}"
             schema = writer.register_msgdef(message.kind, _definition(message.kind))
+            topic = message.topic_of("/osteo")
             writer.write_message(topic, schema, message.fields, logged_ns, sequence=document["sequence"])
         whole = json.dumps(document).encode()
         writer.add_attachment(logged_ns, logged_ns, "targets.json", f"{MEDIA_TYPE}; version=1", whole)

@@ -13,7 +13,8 @@ from jobs.targets.states import TargetState
 
 _NANO = 10**9
 _LINE_LIST, _ADD, _DELETE = 5, 0, 2
-_OK, _WARN, _STALE = 0, 1, 3
+LEVEL_OK, LEVEL_WARN, LEVEL_STALE = 0, 1, 3
+"""Levels of a DiagnosticStatus."""
 _LINE_M = 0.001
 _GREEN, _AMBER = (0.0, 0.8, 0.2, 1.0), (1.0, 0.75, 0.0, 1.0)
 _PIXEL_CENTRE = 0.5
@@ -33,6 +34,10 @@ class RosMessage:
     kind: str
     fields: dict[str, Any]
 
+    def topic_of(self, node: str) -> str:
+        """Return the topic as a node publishes it, of which `node` is the prefix."""
+        return self.topic if self.topic.startswith("/") else f"{node}/{self.topic}"
+
 
 def ros_messages(document: TargetsDocument) -> list[RosMessage]:
     """Return the messages of a document. Their stamp is that of the acquisition; 0 where it is unknown.
@@ -42,7 +47,7 @@ def ros_messages(document: TargetsDocument) -> list[RosMessage]:
     """
     acquired = document["acquired_at"]
     header = {
-        "stamp": _time(moment_ns(acquired) if acquired else 0),
+        "stamp": ros_time(moment_ns(acquired) if acquired else 0),
         "frame_id": document["frames"]["source"],
     }
     shown = [target for target in document["targets"] if target["state"] not in _NOT_SHOWN]
@@ -65,7 +70,8 @@ def ros_messages(document: TargetsDocument) -> list[RosMessage]:
     return messages
 
 
-def _time(moment: int) -> dict[str, int]:
+def ros_time(moment: int) -> dict[str, int]:
+    """Return nanoseconds since 1970 as the fields of a `builtin_interfaces/Time`."""
     seconds, nanoseconds = divmod(moment, _NANO)
     return {"sec": seconds, "nanosec": nanoseconds}
 
@@ -130,7 +136,7 @@ def _rays(header: dict[str, Any], targets: list[Target], left_ns: int) -> dict[s
     return marker | {
         "action": _ADD,
         "scale": {"x": _LINE_M},
-        "lifetime": _time(left_ns),
+        "lifetime": ros_time(left_ns),
         "points": points,
         "colors": colors,
     }
@@ -157,7 +163,7 @@ def _transform(header: dict[str, Any], child: str, distance_m: float) -> dict[st
 
 
 def _diagnostics(document: TargetsDocument) -> dict[str, Any]:
-    bad = _STALE if document["state"] == TargetState.STALE else _WARN
+    bad = LEVEL_STALE if document["state"] == TargetState.STALE else LEVEL_WARN
     told = {
         "job": document["job"],
         "sequence": str(document["sequence"]),
@@ -167,10 +173,10 @@ def _diagnostics(document: TargetsDocument) -> dict[str, Any]:
         **{name: value or "" for name, value in document["provenance"].items() if name != "jws"},
     }
     status = {
-        "level": _OK if document["actionable"] else bad,
+        "level": LEVEL_OK if document["actionable"] else bad,
         "name": "osteo: targets",
         "message": document["state"],
         "hardware_id": document["job"],
         "values": [{"key": key, "value": value} for key, value in told.items()],
     }
-    return {"header": {"stamp": _time(moment_ns(document["produced_at"]))}, "status": [status]}
+    return {"header": {"stamp": ros_time(moment_ns(document["produced_at"]))}, "status": [status]}

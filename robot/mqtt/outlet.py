@@ -9,6 +9,7 @@ from threading import Condition, Thread
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from jobs.targets.documents import CLOUDEVENTS
 from robot.event import TargetsEvent
 from robot.metrics import DROPPED
 from robot.mqtt.broker import Broker
@@ -17,7 +18,6 @@ from robot.outlet import OutletFull, Status
 
 log = logging.getLogger(__name__)
 
-CLOUDEVENTS = "application/cloudevents+json"
 _MOST_QUEUED = 1000
 _STATUS_LASTS_S = 10
 """For how long a broker keeps a status. It is sent every second."""

@@ -15,7 +15,16 @@ from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 
-from jobs.targets.ros_messages import DIAGNOSTICS, RosMessage, ros_messages
+from jobs.targets.ros_messages import (
+    DIAGNOSTICS,
+    LEVEL_OK,
+    LEVEL_STALE,
+    LEVEL_WARN,
+    RosMessage,
+    ros_messages,
+    ros_time,
+)
+from jobs.targets.states import TargetState
 from robot.event import TargetsEvent
 from robot.metrics import DROPPED
 from robot.outlet import STATUS_SECONDS, OutletFull, Status
@@ -27,8 +36,8 @@ _MOST_QUEUED = 100
 _MATCHED_WITHIN_S, _LOOK_S = 1.0, 0.01
 _STATUS_LASTS_S = 2 * STATUS_SECONDS
 """For how long a status holds, and the deadline that is offered: a status may be a little late."""
-_STALE, _OVER = 3, {"level": 3, "message": "stale"}
-_LEVELS = {Status.ONLINE: 0, Status.DEGRADED: 1, Status.OFFLINE: _STALE}
+_OVER = {"level": LEVEL_STALE, "message": TargetState.STALE}
+_LEVELS = {Status.ONLINE: LEVEL_OK, Status.DEGRADED: LEVEL_WARN, Status.OFFLINE: LEVEL_STALE}
 
 
 @dataclass(frozen=True)
@@ -71,8 +80,7 @@ class RosOutlet:
         if current := self._told:  # The thread of this outlet may end it meanwhile.
             targets, until = current
             told.append(targets if time.monotonic() < until else targets | _OVER)
-        seconds, nanoseconds = divmod(time.time_ns(), 10**9)
-        header = {"stamp": {"sec": seconds, "nanosec": nanoseconds}}
+        header = {"stamp": ros_time(time.time_ns())}
         kind = message_type(DIAGNOSTICS[1])
         self._statuses.publish(message_of(kind, {"header": header, "status": told}))
 
@@ -123,7 +131,7 @@ class RosOutlet:
 
     def _publisher_or_none(self, message: RosMessage, lasts_s: float) -> Publisher | None:
         """Return a publisher; None where its type is not installed: PyPI has no vision_msgs and tf2_msgs."""
-        topic = message.topic if message.topic.startswith("/") else f"~/{message.topic}"
+        topic = message.topic_of("~")
         try:
             return self._publisher(topic, message.kind, lasts_s)
         except ImportError:

@@ -1,4 +1,4 @@
-"""Callbacks over HTTP: what is believed, and how each is answered."""
+"""Callbacks over HTTP: what is accepted, and how each is answered."""
 
 import json
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from jobs.callbacks.signing import webhook_secret
 from robot.clock import ServiceClock
 from robot.receiver import MOST_BYTES, receiver
 from robot.relay import Relay
-from tests.robot.events import CLIENT, SECRET, an_event, made_later, signed_event
+from tests.robot.events import SECRET, an_event, made_later, signed_event
 from tests.robot.peers import Service
 from tests.robot.recording import FULL, Recording
 
@@ -28,7 +28,7 @@ def http(service: Service, outlet: Recording) -> Iterator[FlaskClient]:
     clock = ServiceClock(service.url)
     clock.compare()
     relay = Relay([outlet], clock, None)
-    yield receiver(relay, CLIENT, SECRET).test_client()
+    yield receiver(relay, SECRET).test_client()
     relay.close()
 
 
@@ -135,7 +135,7 @@ def test_a_body_of_more_than_a_mebibyte_is_refused(http, outlet):
     assert status_of(http, b"x" * (MOST_BYTES + 1), {}) == 413
 
 
-def test_the_metrics_count_what_became_of_events(http, outlet):
+def test_the_metrics_count_events_by_outcome(http, outlet):
     def count() -> float:
         lines = http.get("/metrics").text.splitlines()
         (line,) = (line for line in lines if line.startswith('osteo_robot_events_total{outcome="expired"}'))

@@ -9,7 +9,7 @@ from robot.clock import ServiceClock
 from robot.event import targets_event
 from robot.outlet import Status
 from robot.relay import Outcome, Relay
-from tests.robot.events import CLIENT, an_event, made_later
+from tests.robot.events import an_event, made_later
 from tests.robot.peers import Service
 from tests.robot.recording import FULL, Recording
 
@@ -36,7 +36,7 @@ def relay(outlet: Recording, clock: ServiceClock) -> Iterator[Relay]:
 
 
 def take(relay: Relay, event: dict) -> Outcome:
-    return relay.take(targets_event(json.dumps(event).encode(), CLIENT, None))
+    return relay.take(targets_event(json.dumps(event).encode(), None))
 
 
 def test_an_actionable_event_is_passed_for_its_validity(relay, outlet):
