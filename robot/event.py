@@ -77,9 +77,10 @@ def targets_event(body: bytes, traceparent: str | None) -> TargetsEvent:
             raw=body,
             document=data,
         )
+        named = event["type"], event["subject"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise NotTargets(f"a field of the event is missing or of another kind: {error!r}") from error
-    if event["type"] != TARGETS_EVENT or event["subject"] != made.job or not _ID.fullmatch(made.job):
+    if named != (TARGETS_EVENT, made.job) or not _ID.fullmatch(made.job):
         raise NotTargets("the type or the subject of the event is another one")
     return made
 

@@ -41,7 +41,8 @@ def receiver(relay: Relay, secret: str) -> Flask:
             log.error("a signed event cannot be read: %s", error)
             return Response(status=422)
         if relay.take(event) in _SEND_AGAIN:
-            return Response(status=503, headers={"Retry-After": "5"})
+            # Not 503: the service would take this receiver for one that is down, and hold back withdrawals.
+            return Response(status=429, headers={"Retry-After": "5"})
         return Response(status=204)
 
     @app.get("/metrics")

@@ -33,7 +33,10 @@ class Outcome(StrEnum):
     EXPIRED = "expired"
     """It says that it is actionable, and its validity is over."""
     REFUSED = "refused"
-    """It says that it is actionable, and the clocks do not agree. The service is to send it again."""
+    """It says that it is actionable, and the clocks do not agree, or it was made before this process began.
+
+    The service is to send it again, with data that it makes anew.
+    """
     NOT_TAKEN = "not-taken"
     """An outlet holds as much as it may, or has failed. The service is to send it again."""
 
@@ -48,6 +51,7 @@ class Relay:
         self._outlets = outlets
         self._clock = clock
         self._max_age_s = max_age_s
+        self._began_ns = time.time_ns()
         self._ids: TTLCache[str, bool] = TTLCache(_REMEMBERED, _SIGNED_FOR_S)
         self._newest: TTLCache[str, tuple[int, int]] = TTLCache(_REMEMBERED, LONGEST_VALIDITY_S)
         self._status: Status | None = None
@@ -88,16 +92,23 @@ class Relay:
         """Close the outlets."""
         with self._lock:
             for outlet in self._outlets:
-                outlet.close()
+                try:
+                    outlet.close()
+                except Exception:
+                    log.exception("an outlet has failed")
 
     def _outcome(self, event: TargetsEvent, now_ns: int) -> Outcome:
-        if event.id in self._ids:
+        newest = self._newest.get(event.job, (0, 0))
+        # The service makes the data anew for each call of an event: a repeated one may be a withdrawal.
+        if event.id in self._ids and event.sequence <= newest[0]:
             return Outcome.REPEATED
-        if event.order < self._newest.get(event.job, (0, 0)):
+        if event.order < newest:
             return Outcome.OUTDATED
         left_s = self._left_s(event, now_ns)
         if event.actionable:
             if not self._clock.agrees() or event.produced_ns - now_ns > MOST_CLOCK_OFFSET_S * _NANO:
+                return Outcome.REFUSED
+            if event.produced_ns < self._began_ns:  # An earlier process may have passed its withdrawal.
                 return Outcome.REFUSED
             if left_s < 1:
                 return Outcome.EXPIRED

@@ -204,7 +204,7 @@ def test_a_wrong_clock_of_the_process_leaves_the_arm_still(
 ):
     service.ahead_s = ahead_s
     await_that(lambda: not moving_arm.moves)
-    assert moving_arm.robot.tell(moving_arm.event(sequence=3)) == 503
+    assert moving_arm.robot.tell(moving_arm.event(sequence=3)) == 429
     assert not moving_arm.moves
 
 

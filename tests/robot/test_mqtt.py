@@ -132,7 +132,7 @@ def test_the_status_is_degraded_while_the_clocks_differ(robot: Robot, consumer: 
     service.ahead_s = 5
     consumer.await_status("degraded")
     event = an_event()
-    assert robot.tell(event) == 503
+    assert robot.tell(event) == 429
     service.ahead_s = 0
     consumer.await_status("online")
     assert robot.tell(made_later(event)) == 204

@@ -91,6 +91,9 @@ def damaged() -> Iterator[dict[str, Any]]:
         yield event
     yield an_event(data=[])
     event = an_event()
+    del event["subject"]
+    yield event
+    event = an_event()
     event["data"]["targets"][0]["actionable"] = "no"
     yield event
     yield an_event(subject="job_of_another")
@@ -123,11 +126,11 @@ def test_an_event_whose_id_is_not_the_webhook_id_is_not_passed(http, outlet):
 def test_an_event_is_to_be_sent_again_where_an_outlet_is_full(http, outlet):
     outlet.fails = FULL
     answer = http.post("/callback", data=(call := signed_event(an_event()))[0], headers=call[1])
-    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "5")
 
 
 def test_an_actionable_event_is_to_be_sent_again_where_clocks_differ(http, outlet, service):
-    assert status_of(http, *signed_event(an_event(ahead_s=5))) == 503
+    assert status_of(http, *signed_event(an_event(ahead_s=5))) == 429
     assert outlet.events == []
 
 

@@ -71,6 +71,32 @@ def test_an_event_that_is_repeated_is_passed_once(relay, outlet):
     assert len(outlet.events) == 1
 
 
+def test_a_repeated_event_with_a_higher_sequence_is_passed(relay, outlet):
+    event = an_event("reviewed", sequence=2)
+    withdrawn = an_event("withdrawn", job=event["subject"], sequence=3, id=event["id"])
+    assert [take(relay, event), take(relay, withdrawn)] == [Outcome.PASSED] * 2
+    assert [take(relay, withdrawn), take(relay, event)] == [Outcome.REPEATED] * 2
+    assert [state for state, _ in outlet.events] == ["reviewed", "withdrawn"]
+
+
+def test_an_actionable_event_made_before_the_process_began_is_refused(outlet, clock):
+    event, withdrawn = an_event("reviewed"), an_event("withdrawn")
+    relay = Relay([outlet], clock, None)
+    assert take(relay, event) is Outcome.REFUSED
+    assert take(relay, withdrawn) is Outcome.PASSED
+    assert take(relay, made_later(event)) is Outcome.PASSED, "the service sends it again"
+
+
+def test_an_outlet_that_fails_to_close_keeps_no_other_from_it(clock):
+    class Broken(Recording):
+        def close(self) -> None:
+            raise RuntimeError("broken")
+
+    whole = Recording()
+    Relay([Broken(), whole], clock, None).close()
+    assert whole.statuses == [Status.OFFLINE]
+
+
 def test_an_older_event_is_not_passed_after_a_newer_one(relay, outlet):
     reviewed = an_event("reviewed", sequence=2)
     job = reviewed["subject"]
