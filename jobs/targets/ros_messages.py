@@ -12,6 +12,8 @@ from jobs.targets.freshness import moment_ns
 from jobs.targets.states import TargetState
 
 _NANO = 10**9
+_END_NS = 2**31 * _NANO
+"""A time of ROS has 32 bits of seconds."""
 _LINE_LIST, _ADD, _DELETE = 5, 0, 2
 LEVEL_OK, LEVEL_WARN, LEVEL_STALE = 0, 1, 3
 """Levels of a DiagnosticStatus."""
@@ -39,9 +41,10 @@ class RosMessage:
         return self.topic if self.topic.startswith("/") else f"{node}/{self.topic}"
 
 
-def ros_messages(document: TargetsDocument) -> list[RosMessage]:
+def ros_messages(document: TargetsDocument, left_ns: int) -> list[RosMessage]:
     """Return the messages of a document. Their stamp is that of the acquisition; 0 where it is unknown.
 
+    `left_ns` is for how long the document is still valid: the lifetime of its rays, which are deleted at 0.
     `target` is there only while a target is actionable, with the likeliest of these; the camera and the
     frames, only where the geometry is known.
     """
@@ -53,7 +56,7 @@ def ros_messages(document: TargetsDocument) -> list[RosMessage]:
     shown = [target for target in document["targets"] if target["state"] not in _NOT_SHOWN]
     messages = [
         RosMessage("detections", "vision_msgs/msg/Detection2DArray", _detections(header, shown)),
-        RosMessage("rays", "visualization_msgs/msg/Marker", _rays(header, shown, _left_ns(document))),
+        RosMessage("rays", "visualization_msgs/msg/Marker", _rays(header, shown, left_ns)),
         RosMessage(*DIAGNOSTICS, _diagnostics(document)),
     ]
     actionable = [target for target in document["targets"] if target["actionable"] and target["ray"]]
@@ -71,12 +74,12 @@ def ros_messages(document: TargetsDocument) -> list[RosMessage]:
 
 
 def ros_time(moment: int) -> dict[str, int]:
-    """Return nanoseconds since 1970 as the fields of a `builtin_interfaces/Time`."""
-    seconds, nanoseconds = divmod(moment, _NANO)
+    """Return nanoseconds since 1970 as the fields of a `builtin_interfaces/Time`: 0 from 2038 on."""
+    seconds, nanoseconds = divmod(moment if moment < _END_NS else 0, _NANO)
     return {"sec": seconds, "nanosec": nanoseconds}
 
 
-def _left_ns(document: TargetsDocument) -> int:
+def left_ns_of(document: TargetsDocument) -> int:
     """Return for how long a document was valid when it was made: 0 where it was not."""
     until = document["valid_until"]
     return max(0, moment_ns(until) - moment_ns(document["produced_at"])) if until else 0

@@ -32,6 +32,7 @@ from robot.ros.messages import message_of, message_type
 
 log = logging.getLogger(__name__)
 
+_NANO = 10**9
 _MOST_QUEUED = 100
 _MATCHED_WITHIN_S, _LOOK_S = 1.0, 0.01
 _STATUS_LASTS_S = 2 * STATUS_SECONDS
@@ -69,8 +70,11 @@ class RosOutlet:
 
     def publish(self, event: TargetsEvent, remaining_s: float) -> None:
         """Queue an event. Raises OutletFull."""
+        # What is not actionable may be passed for longer than its data are valid.
+        left_s = min(remaining_s, event.remaining_s(time.time_ns()))
+        messages = ros_messages(event.document, round(left_s * _NANO))
         try:
-            self._queue.put_nowait(_Queued(ros_messages(event.document), time.monotonic() + remaining_s))
+            self._queue.put_nowait(_Queued(messages, time.monotonic() + remaining_s))
         except Full:
             raise OutletFull from None
 

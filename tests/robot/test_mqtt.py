@@ -278,6 +278,7 @@ def test_a_process_without_the_right_to_write_says_so(tmp_path, service, guarded
         await_that(lambda: robot.logged("the broker has refused a message: Not authorized"))
         robot.tell(an_event("withdrawn"))
         await_that(lambda: robot.metric('osteo_robot_dropped_total{outlet="mqtt"}') == 1)
+        await_that(lambda: robot.logged("no connection to the broker: it has refused a withdrawal"))
         assert own.messages == []
 
 

@@ -113,6 +113,12 @@ def test_a_subscriber_gets_target_rays_and_camera(robot: Robot):
         listener.await_state("osteo: targets", "reviewed", 0)
 
 
+def test_rays_end_with_the_validity_of_an_event_that_comes_late(robot: Robot):
+    with listening(RAYS) as listener:
+        told(robot, state="advisory", ahead_s=-100, valid_s=240)
+        assert 0 < listener.first("/osteo/rays")["lifetime"]["sec"] <= 240
+
+
 def test_a_volatile_subscriber_misses_no_event_that_it_was_there_for(robot: Robot):
     with listening(CAMERA, DIAGNOSTICS, durability="volatile") as listener:
         listener.await_state("osteo: robot", "online", 0)  # It is found now.
