@@ -14,17 +14,17 @@ from robot.clock import ServiceClock
 from robot.receiver import MOST_BYTES, receiver
 from robot.relay import Relay
 from tests.robot.events import SECRET, an_event, made_later, signed_event
+from tests.robot.fake_outlet import FULL, FakeOutlet
 from tests.robot.peers import Service
-from tests.robot.recording import FULL, Recording
 
 
 @pytest.fixture
-def outlet() -> Recording:
-    return Recording()
+def outlet() -> FakeOutlet:
+    return FakeOutlet()
 
 
 @pytest.fixture
-def http(service: Service, outlet: Recording) -> Iterator[FlaskClient]:
+def http(service: Service, outlet: FakeOutlet) -> Iterator[FlaskClient]:
     clock = ServiceClock(service.url)
     clock.compare()
     relay = Relay([outlet], clock, None)

@@ -10,8 +10,8 @@ from robot.event import targets_event
 from robot.outlet import Status
 from robot.relay import Outcome, Relay
 from tests.robot.events import an_event, made_later
+from tests.robot.fake_outlet import FULL, FakeOutlet
 from tests.robot.peers import Service
-from tests.robot.recording import FULL, Recording
 
 DAY_S = 86_400
 
@@ -24,12 +24,12 @@ def clock(service: Service) -> ServiceClock:
 
 
 @pytest.fixture
-def outlet() -> Recording:
-    return Recording()
+def outlet() -> FakeOutlet:
+    return FakeOutlet()
 
 
 @pytest.fixture
-def relay(outlet: Recording, clock: ServiceClock) -> Iterator[Relay]:
+def relay(outlet: FakeOutlet, clock: ServiceClock) -> Iterator[Relay]:
     made = Relay([outlet], clock, None)
     yield made
     made.close()
@@ -88,11 +88,11 @@ def test_an_actionable_event_made_before_the_process_began_is_refused(outlet, cl
 
 
 def test_an_outlet_that_fails_to_close_keeps_no_other_from_it(clock):
-    class Broken(Recording):
+    class Broken(FakeOutlet):
         def close(self) -> None:
             raise RuntimeError("broken")
 
-    whole = Recording()
+    whole = FakeOutlet()
     Relay([Broken(), whole], clock, None).close()
     assert whole.statuses == [Status.OFFLINE]
 
@@ -150,7 +150,7 @@ def test_an_event_that_was_made_in_the_future_is_refused(relay, outlet):
 
 @pytest.mark.parametrize("failure", [FULL, RuntimeError("broken")])
 def test_an_outlet_that_fails_keeps_no_event_from_another(clock, failure):
-    broken, whole = Recording(), Recording()
+    broken, whole = FakeOutlet(), FakeOutlet()
     broken.fails = failure
     relay = Relay([broken, whole], clock, None)
     event = an_event("withdrawn")
@@ -163,7 +163,7 @@ def test_an_outlet_that_fails_keeps_no_event_from_another(clock, failure):
 
 @pytest.mark.parametrize("failure", [FULL, RuntimeError("broken")])
 def test_nothing_older_follows_an_event_that_one_transport_refused(clock, failure):
-    broken, whole = Recording(), Recording()
+    broken, whole = FakeOutlet(), FakeOutlet()
     broken.fails = failure
     relay = Relay([broken, whole], clock, None)
     older = an_event("reviewed", sequence=2)
