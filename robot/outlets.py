@@ -27,7 +27,7 @@ def open_outlets(options: argparse.Namespace, client: str) -> list[Outlet]:
 
         outlets.append(MqttOutlet(broker_at(options.mqtt, options.mqtt_ca, os.environ), client))
     if options.igtl:
-        from robot.igtl import IgtlOutlet
+        from robot.igtl.outlet import IgtlOutlet
 
         try:
             outlets.append(IgtlOutlet(options.igtl))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from robot.event import TargetsEvent
-from robot.igtl_messages import Code, status_message, string_message, transform_message
+from robot.igtl.messages import Code, status_message, string_message, transform_message
 from robot.outlet import Status
 
 _log = logging.getLogger(__name__)
