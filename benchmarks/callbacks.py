@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
-from benchmarks.distance import Distance
+from benchmarks.delay_proxy import DelayProxy
 from benchmarks.figures import BenchmarkFigure, figure
 from benchmarks.service import Service, stores_alone
 from jobs.callbacks.signing import webhook_secret
@@ -22,7 +22,7 @@ from stack.parts import others
 from stack.receiver import Receiver
 
 JOBS = 60
-CLIENT = "far"
+CLIENT = "benchmark"
 DISTANCES = ((0.0, 0.2, 1), (0.0, 0.6, 1), (0.1, 0.1, 1), (0.1, 0.1, 3))
 """Seconds of a round trip to the stores and to the receiver, and how many delivery workers there are."""
 SECONDS = 600.0
@@ -48,19 +48,19 @@ def _rate(stores: float, receiver: float, workers: int) -> tuple[float, int]:
     with ExitStack() as stack:
         service = stack.enter_context(stores_alone())
         signing_key = service.settings["OSTEO_SIGNING_KEY"]
-        hears = stack.enter_context(Receiver(webhook_secret(signing_key, CLIENT)))
-        port = urlsplit(hears.url).port
+        listener = stack.enter_context(Receiver(webhook_secret(signing_key, CLIENT)))
+        port = urlsplit(listener.url).port
         assert port
-        far = stack.enter_context(Distance(port, receiver))
-        _owe(service, hears.url.replace(str(port), str(far.port)))
+        proxy = stack.enter_context(DelayProxy(port, receiver))
+        _end_jobs(service, listener.url.replace(str(port), str(proxy.port)))
         at_a_distance = stack.enter_context(_settings(service, stores))
         worker, *_rest = others(at_a_distance, service.addresses, service.folder.path)
         for part in service.begin([worker] * workers):
             # Before its way to the stores ends, without which it would wait for them.
             stack.callback(part.kill)
         bar = stack.enter_context(tqdm(total=JOBS, desc=f"{stores} s and {receiver} s away", leave=False))
-        (first, begun), (last, ended) = _seen(hears, bar, JOBS // 4), _seen(hears, bar, JOBS)
-        return (last - first) / (ended - begun), far.connections
+        (first, begun), (last, ended) = _seen(listener, bar, JOBS // 4), _seen(listener, bar, JOBS)
+        return (last - first) / (ended - begun), proxy.connections
 
 
 def _seen(receiver: Receiver, bar: "tqdm[None]", count: int) -> tuple[int, float]:
@@ -74,7 +74,7 @@ def _seen(receiver: Receiver, bar: "tqdm[None]", count: int) -> tuple[int, float
     return seen, time.perf_counter()
 
 
-def _owe(service: Service, url: str) -> None:
+def _end_jobs(service: Service, url: str) -> None:
     """End jobs, each of which owes a callback to this address."""
     os.environ.update({name: value for name, value in service.settings.items() if name.startswith("AWS_")})
     stores = Stores.connect(Settings.from_environment(service.settings))
@@ -104,6 +104,6 @@ def _settings(service: Service, seconds: float) -> Iterator[dict[str, str]]:
         for name in ("REDIS_URL", "S3_ENDPOINT_URL") if seconds else ():
             port = urlsplit(settings[name]).port
             assert port
-            far = stack.enter_context(Distance(port, seconds))
-            settings[name] = settings[name].replace(f":{port}", f":{far.port}")
+            proxy = stack.enter_context(DelayProxy(port, seconds))
+            settings[name] = settings[name].replace(f":{port}", f":{proxy.port}")
         yield settings

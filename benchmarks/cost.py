@@ -18,7 +18,7 @@ CLIENTS = 32
 WARM_JOBS = 32
 JOBS = 150
 STORES = ("redis", "s3")
-"""What is not the service's own: their cost is measured, and not held against the goal."""
+"""Parts that are not the service's own. They are measured, and left out of the sum."""
 _TICK = os.sysconf("SC_CLK_TCK")
 
 

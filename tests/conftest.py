@@ -41,7 +41,7 @@ SIGNING_KEY = "a signing key that only the tests know, and long enough"
 
 
 LONGEST = ("training/test_smoke.py", "model/engines/test_engines.py", "worker/rollout/test_shadow.py")
-"""Files that take a minute and more. Those that share the session's stack, which runs on, are none."""
+"""Files that take a minute or more, and do not use the stack that the session shares."""
 
 
 COMPILED = pytest.StashKey[TemporaryDirectory[str]]()

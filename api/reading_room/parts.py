@@ -14,9 +14,9 @@ from api.http.threads import STREAMS, STREAMS_OF_ONE
 from api.identity.people import People
 from api.intake.accept import Intake
 from api.reading_room.viewer.answer import shown_answer
+from api.reading_room.viewer.single_flight import SingleFlight
 from api.readings.actions import ReadingActions
 from api.results.pixels import PixelAnswers
-from api.results.shared_reads import SharedReads
 from api.routes.waiting import Waiting
 from jobs.reading.reader import Reader
 from jobs.reading.reading import Reading
@@ -67,7 +67,7 @@ class Room:
     noted: Recent[bool] = field(default_factory=lambda: Recent[bool](_NOTED_SECONDS))
     """The jobs and readers of whom it is written down that the reader has seen the answer."""
 
-    reads: SharedReads = field(default_factory=SharedReads)
+    reads: SingleFlight = field(default_factory=SingleFlight)
     """The reads of radiographs from the store."""
 
     @property

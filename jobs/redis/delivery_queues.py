@@ -21,10 +21,10 @@ DELIVERY_THREADS = 48
 
 A slot lasts longer than its call: the stores are asked some twenty times for it, one after another.
 """
-CLIENT_CALLS = DELIVERY_THREADS // 4
+CLIENT_SLOTS = DELIVERY_THREADS // 4
 """Most call slots of one client at once: a quarter of a worker's threads."""
-RECEIVER_CALLS = CLIENT_CALLS * 3 // 4
-"""Most call slots of one receiver at once: a slow one leaves room for the client's others."""
+RECEIVER_SLOTS = CLIENT_SLOTS * 3 // 4
+"""Most call slots of one receiver at once, so that a slow one does not take all of its client's."""
 PROBES = "probes"
 """Stands for a receiver in the queue of a client's test events. No origin has this name."""
 
@@ -78,7 +78,7 @@ class DeliveryQueues:
     def next(self, client: str, queue: str) -> list[str]:
         """Give call slots as far as the client has room, and return the ids to put into the `queue`."""
         keys = [f"turns:{client}", receivers_key(client), "callbacks", queue, "paused"]
-        limits = [CLIENT_CALLS, RECEIVER_CALLS, FAILURES, MESSAGE_SECONDS, _QUEUED_SECONDS, HEARTBEAT_SECONDS]
+        limits = [CLIENT_SLOTS, RECEIVER_SLOTS, FAILURES, MESSAGE_SECONDS, _QUEUED_SECONDS, HEARTBEAT_SECONDS]
         with translated(self._redis):
             chosen: Any = self._next(keys=keys, args=[client, PROBES, time.time(), *limits])
         return [item.decode() for item in chosen]

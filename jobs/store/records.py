@@ -121,12 +121,13 @@ class Records:
 
         A later version proves nothing: another writer may have made it from this one. A change without the
         lock removes no version, so that the server admits one writer to each number. A change with the lock
-        may have removed versions since `old` was read, where Redis has just come back.
+        may have removed versions since `old` was read, where Redis has just come back: then the last of `old`
+        is gone. Where there was none, a later version leaves it open, and the change is made again.
         """
         if not self.objects.keeps_conditions():
             return self.read(key) == body
         names = list(self.objects.keys(key))
-        return names[-1:] == [new] or set(old[-1:]) <= set(names)
+        return names[-1:] == [new] or (bool(old) and old[-1] in names)
 
     def _write(self, name: str, body: bytes, locked: bool) -> None:
         try:

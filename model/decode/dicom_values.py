@@ -46,7 +46,7 @@ def _placed(table: np.ndarray, place: np.ndarray) -> np.ndarray:
     """Look up each pixel's number; where the levels are numbered one by one, by adding alone."""
     if (np.diff(table) == 1).all():
         return place + table[0] if table[0] else place
-    return look_up(table, place)
+    return look_up(table, place).astype(np.uint16, copy=False)
 
 
 def _fitted(rescaled: np.ndarray, kept: np.ndarray) -> tuple[np.ndarray, float, float]:

@@ -3,7 +3,6 @@
 import http.client
 import socket
 import ssl
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, suppress
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache, partial
 from threading import Thread, Timer
+from time import monotonic
 from typing import TypeVar
 
 from urllib3.exceptions import InvalidHeader
@@ -20,6 +20,8 @@ from jobs.callbacks.url import CallbackTarget, CallbackUrlRefused, resolve
 from worker.delivery.connections import ClientOrigin, Connection, Connections
 
 Result = TypeVar("Result")
+Message = tuple[bytes, dict[str, str]]
+"""The body and the headers of a POST."""
 
 _ANSWER_BYTES = 1024
 """Most bytes of an answer's body that are kept."""
@@ -51,8 +53,7 @@ class CallResult:
 
 def call(
     callback: CallbackTarget,
-    body: bytes,
-    headers: dict[str, str],
+    message: Callable[[], Message],
     exceptions: frozenset[str],
     seconds: float,
     client: str,
@@ -60,12 +61,14 @@ def call(
 ) -> CallResult:
     """Send one POST, within `seconds` in all, and return the outcome. A failure is an outcome, too.
 
-    It waits for a permit first, which is no part of the `seconds`. No redirect is followed, and no proxy is
-    used.
+    It waits for a permit first, which is no part of the `seconds`, and asks for the `message` then: what it
+    says, and when it was signed, must not be as old as the wait. No redirect is followed, and no proxy is
+    used. Raises what `message` raises.
     """
     origin = (client, callback.origin)
     with connections.call_permit(origin):
-        start = time.monotonic()
+        body, headers = message()
+        start = monotonic()
         until = start + seconds
         try:
             addresses = _in_time(seconds, lambda: resolve(callback, exceptions))
@@ -88,16 +91,16 @@ def call(
                 ended = response.will_close or connection.http.sock is None
                 connection.reusable = response.isclosed() and not ended
                 return CallResult(
-                    seconds=time.monotonic() - start,
+                    seconds=monotonic() - start,
                     status=response.status,
                     body=text,
                     retry_after=_retry_after(response.getheader("Retry-After")),
                 )
         except CallbackUrlRefused as error:
-            return CallResult(time.monotonic() - start, error=str(error))
+            return CallResult(monotonic() - start, error=str(error))
         except Exception as error:
             # Without its text, which may contain the URL.
-            return CallResult(time.monotonic() - start, error=f"no answer: {type(error).__name__}")
+            return CallResult(monotonic() - start, error=f"no answer: {type(error).__name__}")
 
 
 def _post(
@@ -162,7 +165,7 @@ def _opened(callback: CallbackTarget, addresses: Sequence[str], until: float) ->
 
 def _left(until: float) -> float:
     """Return the seconds until then. Raises TimeoutError where none are left."""
-    seconds = until - time.monotonic()
+    seconds = until - monotonic()
     if seconds <= 0:
         raise TimeoutError
     return seconds

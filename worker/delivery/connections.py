@@ -1,7 +1,8 @@
-"""Keeps connections to receivers open between calls, and lets few calls at once reach one receiver."""
+"""Keeps connections to receivers open between calls, and limits the calls to one receiver at a time."""
 
 import http.client
 import socket
+import ssl
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Iterator
@@ -14,7 +15,7 @@ from urllib3.util.wait import wait_for_read
 CALLS_AT_ONCE = 3
 """Most calls of one worker to one receiver of a client at once: a receiver may answer them one by one."""
 IDLE_SECONDS = 30.0
-"""Seconds for which a connection without a call is kept."""
+"""Seconds after its last answer within which a connection is used again. A later call closes it."""
 _MOST_IDLE = 64
 """Most connections without a call."""
 
@@ -38,7 +39,9 @@ class Connection:
     def usable(self) -> bool:
         """Whether another call may be made: nothing has come since the last answer, such as an end."""
         young = time.monotonic() - self.idle_since < IDLE_SECONDS
-        return young and not wait_for_read(self.http.sock, timeout=0)
+        # What has been decrypted no longer shows at the socket.
+        decrypted = isinstance(self.http.sock, ssl.SSLSocket) and self.http.sock.pending()
+        return young and not decrypted and not wait_for_read(self.http.sock, timeout=0)
 
     def close(self) -> None:
         """Close the connection."""
@@ -58,11 +61,11 @@ class Connections:
     @contextmanager
     def call_permit(self, origin: ClientOrigin) -> Iterator[None]:
         """Wait until fewer than CALLS_AT_ONCE calls to this origin are made, first come first served."""
-        ticket = object()
+        waiter = object()
         with self._changed:
             waiting = self._waiting[origin]
-            waiting.append(ticket)
-            self._changed.wait_for(lambda: waiting[0] is ticket and self._calls[origin] < CALLS_AT_ONCE)
+            waiting.append(waiter)
+            self._changed.wait_for(lambda: waiting[0] is waiter and self._calls[origin] < CALLS_AT_ONCE)
             waiting.popleft()
             self._calls[origin] += 1
             self._changed.notify_all()

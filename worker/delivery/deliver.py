@@ -16,7 +16,7 @@ from jobs.record.events import TARGETS_EVENT
 from jobs.record.job import Job, moment_text, now
 from jobs.record.states import Delivery, Kind
 from jobs.record.study import study_document
-from jobs.redis.delivery_queues import RECEIVER_CALLS, CallSlot, DeliveryQueues
+from jobs.redis.delivery_queues import CLIENT_SLOTS, CallSlot, DeliveryQueues
 from jobs.redis.message_spans import process_span
 from jobs.redis.queue import DELIVER, JobQueue
 from jobs.redis.receiver_circuit_breaker import CircuitBreaker
@@ -27,7 +27,7 @@ from jobs.store.receivers import ReceiverRecord, Receivers
 from jobs.store.webhook_settings import Webhooks, WebhookSettings
 from jobs.targets.documents import CLOUDEVENTS
 from jobs.targets.events import TargetsEvent, announce, targets_event
-from worker.delivery.call import CallResult, call
+from worker.delivery.call import CallResult, Message, call
 from worker.delivery.connections import CALLS_AT_ONCE, Connections
 from worker.delivery.metrics import count_call
 from worker.delivery.retry_schedule import is_over, pause_after
@@ -69,7 +69,7 @@ def with_call_slot(
 ) -> None:
     """Do the `work` for `item` if its call slot is free; then send the client's next callbacks to workers."""
     # Its call may wait for those of the receiver's other slots, and the stores take time as well.
-    longest = context.seconds * (RECEIVER_CALLS // CALLS_AT_ONCE + 1)
+    longest = context.seconds * (CLIENT_SLOTS // CALLS_AT_ONCE + 1)
     slot = context.delivery_queues.begin(item, context.process, longest)
     if slot is None:
         return
@@ -149,22 +149,28 @@ def _attempt(job: Job, context: DeliveryContext) -> Job:
     if receiver.disabled_at:
         log.warning("this receiver is disabled", extra={"job": job.id})
         return ledger.append(job.delivery_given_up(Delivery.DISABLED))
-    try:
-        targets = _targets(job, context)
-    except NotStored:
-        return ledger.append(job.delivery_given_up(Delivery.NONE))
     begun = _begin(job, context)
-    answer = _call(begun, targets, callback, chosen, context)
+    try:
+        answer = _call(begun, callback, chosen, context)
+    except _TargetsDeleted:
+        return ledger.append(begun.delivery_given_up(Delivery.NONE))
     context.circuit_breaker.count(job.client, callback.origin, answer.reached)
     return _after(begun, answer, receiver, context)
 
 
+class _TargetsDeleted(Exception):
+    """The targets of an event are deleted, and so is all that it could say."""
+
+
 def _targets(job: Job, context: DeliveryContext) -> TargetsEvent | None:
-    """Return the targets as they are now, if this is their event. Raises NotStored where they are deleted."""
+    """Return the targets as they are now, if this is their event. Raises _TargetsDeleted."""
     if not job.announces or job.event != TARGETS_EVENT:
         return None
     announced, seconds = job.announces["data"], context.target_seconds
-    return targets_event(announced, context.ledger, message_id(job), context.public_url, seconds)
+    try:
+        return targets_event(announced, context.ledger, message_id(job), context.public_url, seconds)
+    except NotStored as error:
+        raise _TargetsDeleted from error
 
 
 def _begin(job: Job, context: DeliveryContext) -> Job:
@@ -172,25 +178,21 @@ def _begin(job: Job, context: DeliveryContext) -> Job:
 
 
 def _call(
-    job: Job,
-    targets: TargetsEvent | None,
-    callback: CallbackTarget,
-    chosen: WebhookSettings,
-    context: DeliveryContext,
+    job: Job, callback: CallbackTarget, chosen: WebhookSettings, context: DeliveryContext
 ) -> CallResult:
-    at = now()
-    if targets:
-        event, media_type = {**targets}, CLOUDEVENTS
-    else:
-        event, media_type = event_of(job, context.ledger, context.public_url, at), "application/json"
-    secrets = context.webhooks.secrets(job.client, chosen, at)
-    body, headers = signed(message_id(job), event, secrets, at, media_type)
+    def message() -> Message:
+        at = now()
+        if targets := _targets(job, context):
+            event, media_type = {**targets}, CLOUDEVENTS
+        else:
+            event, media_type = event_of(job, context.ledger, context.public_url, at), "application/json"
+        secrets = context.webhooks.secrets(job.client, chosen, at)
+        body, headers = signed(message_id(job), event, secrets, at, media_type)
+        return body, headers | {"traceparent": calling.traceparent}
+
     repeated = {"http.request.resend_count": job.delivery_attempts - 1} if job.delivery_attempts > 1 else {}
     with span("POST", "client", attributes={"http.request.method": "POST", **repeated}) as calling:
-        headers["traceparent"] = calling.traceparent
-        answer = call(
-            callback, body, headers, context.exceptions, context.seconds, job.client, context.connections
-        )
+        answer = call(callback, message, context.exceptions, context.seconds, job.client, context.connections)
         if answer.status:
             calling.set({"http.response.status_code": answer.status})
         if not answer.accepted:

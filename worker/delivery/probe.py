@@ -9,7 +9,7 @@ from jobs.record.errors import NotStored
 from jobs.record.job import moment_text, now
 from jobs.redis.delivery_queues import CallSlot
 from jobs.store.probes import Probes
-from worker.delivery.call import CallResult, call
+from worker.delivery.call import CallResult, Message, call
 from worker.delivery.deliver import DeliveryContext, log_entry
 
 
@@ -27,15 +27,17 @@ def probe(slot: CallSlot, context: DeliveryContext) -> None:
 
 def _call_receiver(slot: CallSlot, url: str, context: DeliveryContext, at: datetime) -> CallResult:
     event = {"type": "webhook.test", "timestamp": moment_text(at), "data": {"id": slot.item}}
-    secrets = context.webhooks.secrets(slot.client, context.webhooks.of(slot.client), at)
-    body, headers = signed(_message_id(slot), event, secrets, at)
+
+    def message() -> Message:
+        moment = now()
+        secrets = context.webhooks.secrets(slot.client, context.webhooks.of(slot.client), moment)
+        return signed(_message_id(slot), event, secrets, moment)
+
     try:
         callback = parse(url, context.exceptions)
     except CallbackUrlRefused as refusal:
         return CallResult(0.0, error=str(refusal))
-    answer = call(
-        callback, body, headers, context.exceptions, context.seconds, slot.client, context.connections
-    )
+    answer = call(callback, message, context.exceptions, context.seconds, slot.client, context.connections)
     if answer.accepted:
         context.receivers.answered(context.receivers.of(slot.client, callback.origin))
         context.circuit_breaker.count(slot.client, callback.origin, answered=True)

@@ -53,4 +53,5 @@ class WebPush:
             "topic": hashlib.sha256(topic.encode()).hexdigest()[:32],
             "authorization": self.vapid.authorization(f"{target.scheme}://{target.authority}", at),
         }
-        return call(target, encrypted, headers, self.exceptions, self.seconds, _CLIENT, self.connections)
+        message = encrypted, headers
+        return call(target, lambda: message, self.exceptions, self.seconds, _CLIENT, self.connections)

@@ -4,7 +4,7 @@ import pytest
 
 from jobs.lifecycle.deletion import delete
 from jobs.record.job import Job, now
-from jobs.redis.delivery_queues import CLIENT_CALLS, MESSAGE_SECONDS, PROBES, RECEIVER_CALLS
+from jobs.redis.delivery_queues import CLIENT_SLOTS, MESSAGE_SECONDS, PROBES, RECEIVER_SLOTS
 from jobs.redis.queue import DELIVER
 from jobs.redis.receiver_circuit_breaker import FAILURES
 from jobs.store.ledger import Ledger
@@ -37,11 +37,11 @@ def made(deliveries, item: str) -> None:
 
 
 def test_a_client_with_many_receivers_has_a_few_calls_at_once(ledger, deliveries):
-    flood = [owed(ledger, f"https://{number}.example/", "flood") for number in range(CLIENT_CALLS * 2)]
+    flood = [owed(ledger, f"https://{number}.example/", "flood") for number in range(CLIENT_SLOTS * 2)]
     for _ in range(3):
         deliveries.join("flood", "probe_1")
     first = deliveries.next("flood", DELIVER)
-    assert len(first) == CLIENT_CALLS
+    assert len(first) == CLIENT_SLOTS
     assert set(first) <= {job.id for job in flood}
     assert deliveries.next("flood", DELIVER) == []
     other = owed(ledger)
@@ -61,15 +61,15 @@ def test_test_events_of_a_client_are_sent_one_at_a_time(ledger, deliveries):
 
 def test_one_slow_receiver_leaves_room_for_the_clients_others(ledger, deliveries):
     slow = [owed(ledger) for _ in range(20)]
-    assert deliveries.next("clinic", DELIVER) == [job.id for job in slow[:RECEIVER_CALLS]]
+    assert deliveries.next("clinic", DELIVER) == [job.id for job in slow[:RECEIVER_SLOTS]]
     other = owed(ledger, OTHER)
     assert deliveries.next("clinic", DELIVER) == [other.id]
 
 
 def test_receivers_of_a_client_get_call_slots_in_turn(ledger, deliveries):
-    first = [owed(ledger) for _ in range(CLIENT_CALLS)]
-    second = [owed(ledger, OTHER) for _ in range(CLIENT_CALLS)]
-    half = CLIENT_CALLS // 2
+    first = [owed(ledger) for _ in range(CLIENT_SLOTS)]
+    second = [owed(ledger, OTHER) for _ in range(CLIENT_SLOTS)]
+    half = CLIENT_SLOTS // 2
     assert set(deliveries.next("clinic", DELIVER)) == {job.id for job in (*first[:half], *second[:half])}
 
 
@@ -94,12 +94,12 @@ def test_another_port_of_a_paused_host_is_called(ledger, deliveries):
 def test_a_receiver_is_tried_by_one_call_after_a_pause(ledger, deliveries, redis):
     for _ in range(FAILURES):
         ledger.view.circuit_breaker.count("clinic", ORIGIN, answered=False)
-    jobs = [owed(ledger) for _ in range(RECEIVER_CALLS + 1)]
+    jobs = [owed(ledger) for _ in range(RECEIVER_SLOTS + 1)]
     assert deliveries.next("clinic", DELIVER) == []
     pause_ends(redis)
     assert deliveries.next("clinic", DELIVER) == [jobs[0].id]
     ledger.view.circuit_breaker.count("clinic", ORIGIN, answered=True)
-    assert len(deliveries.next("clinic", DELIVER)) == RECEIVER_CALLS - 1
+    assert len(deliveries.next("clinic", DELIVER)) == RECEIVER_SLOTS - 1
 
 
 def pause_ends(redis) -> None:

@@ -46,6 +46,7 @@ def test_of_twenty_writers_of_a_new_key_one_writes(objects: Objects):
 
 def test_without_redis_the_server_decides_between_two_writers(objects: Objects):
     records = Records(objects, NO_REDIS)
+    records.create("flat/record", b"0")
 
     def write(_: int) -> None:
         for _ in range(20):
@@ -70,7 +71,10 @@ def test_a_change_that_another_writer_built_upon_is_made_once(objects: Objects, 
     assert records.read("flat/record") == b"3"
 
 
-def test_a_change_made_from_a_removed_version_is_made_again(objects: Objects, redis: Redis, monkeypatch):
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_change_made_from_a_removed_version_is_made_again(
+    objects: Objects, redis: Redis, monkeypatch, exists: bool
+):
     records, put_new = Records(objects, NO_REDIS), objects.put_new
 
     def after_other_writers(key: str, body: bytes) -> None:
@@ -79,7 +83,8 @@ def test_a_change_made_from_a_removed_version_is_made_again(objects: Objects, re
             Records(objects, redis).change("flat/record", one_more)
         put_new(key, body)
 
-    records.change("flat/record", one_more)
+    if exists:
+        records.change("flat/record", one_more)
     monkeypatch.setattr(objects, "put_new", after_other_writers)
     records.change("flat/record", one_more)
-    assert records.read("flat/record") == b"4"
+    assert records.read("flat/record") == (b"4" if exists else b"3")

@@ -14,7 +14,7 @@ import pytest
 from jobs.callbacks.url import CallbackTarget, parse
 from tests.worker.conftest import speak_tls
 from worker.delivery import connections as module
-from worker.delivery.call import CallResult, call
+from worker.delivery.call import CallResult, Message, call
 from worker.delivery.connections import CALLS_AT_ONCE, Connections
 
 HOSTS = frozenset({"127.0.0.1", "localhost", "clinic.example"})
@@ -81,9 +81,13 @@ def connections() -> Connections:
     return Connections()
 
 
+def message() -> Message:
+    return b"{}", {}
+
+
 def send(url: str, connections: Connections, client: str = "clinic", seconds: float = SECONDS) -> CallResult:
     target: CallbackTarget = parse(url, HOSTS)
-    return call(target, b"{}", {}, HOSTS, seconds, client, connections)
+    return call(target, message, HOSTS, seconds, client, connections)
 
 
 def closed(connections: Connections) -> bool:
@@ -196,8 +200,8 @@ def test_a_kept_connection_is_no_way_to_a_name_with_a_private_address(receiver, 
     target = parse(receiver.url.replace("127.0.0.1", "clinic.example"), HOSTS)
     lookup = socket.getaddrinfo
     monkeypatch.setattr(socket, "getaddrinfo", lambda _, *rest, **more: lookup("127.0.0.1", *rest, **more))
-    assert call(target, b"{}", {}, HOSTS, SECONDS, "clinic", connections).accepted
-    after = call(target, b"{}", {}, frozenset(), SECONDS, "clinic", connections)
+    assert call(target, message, HOSTS, SECONDS, "clinic", connections).accepted
+    after = call(target, message, frozenset(), SECONDS, "clinic", connections)
     assert after.error == "callback_url must lead to a public address"
     assert receiver.calls == 1
 
@@ -217,13 +221,35 @@ def test_few_calls_at_once_reach_a_receiver_and_other_clients_do_not_wait(receiv
     assert not connections._waiting
 
 
-def test_a_wait_for_other_calls_takes_no_time_of_the_call(receiver, connections):
+def test_a_message_is_made_once_no_other_call_is_waited_for(receiver, connections):
+    made = Event()
+
+    def late() -> Message:
+        made.set()
+        return message()
+
+    target = parse(receiver.url, HOSTS)
     receiver.may_answer.clear()
     with ThreadPoolExecutor(CALLS_AT_ONCE + 1) as threads:
         calls = [threads.submit(send, receiver.url, connections) for _ in range(CALLS_AT_ONCE)]
         receiver.await_calls(CALLS_AT_ONCE)
-        waits = threads.submit(send, receiver.url, connections, "clinic", 0.5)
+        waits = threads.submit(call, target, late, HOSTS, SECONDS, "clinic", connections)
+        await_that(lambda: bool(connections._waiting["clinic", target.origin]))
+        assert not made.is_set()
+        receiver.may_answer.set()
+        assert [one.result().status for one in (*calls, waits)] == [200] * (CALLS_AT_ONCE + 1)
+    assert made.is_set()
+
+
+def test_a_wait_for_other_calls_takes_no_time_of_the_call(receiver, connections, monkeypatch):
+    ahead = [0.0]
+    monkeypatch.setattr("worker.delivery.call.monotonic", lambda: time.monotonic() + ahead[0])
+    receiver.may_answer.clear()
+    with ThreadPoolExecutor(CALLS_AT_ONCE + 1) as threads:
+        calls = [threads.submit(send, receiver.url, connections) for _ in range(CALLS_AT_ONCE)]
+        receiver.await_calls(CALLS_AT_ONCE)
+        waits = threads.submit(send, receiver.url, connections)
         await_that(lambda: bool(connections._waiting["clinic", parse(receiver.url, HOSTS).origin]))
-        time.sleep(0.6)  # Longer than the call has.
+        ahead[0] = SECONDS + 1  # More than a call has.
         receiver.may_answer.set()
         assert [one.result().status for one in (*calls, waits)] == [200] * (CALLS_AT_ONCE + 1)

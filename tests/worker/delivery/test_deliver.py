@@ -18,7 +18,7 @@ from jobs.lifecycle.manual_retry import redeliver
 from jobs.record.errors import StoreUnavailable
 from jobs.record.job import now
 from jobs.record.states import Delivery
-from jobs.redis.delivery_queues import RECEIVER_CALLS
+from jobs.redis.delivery_queues import RECEIVER_SLOTS
 from jobs.redis.receiver_circuit_breaker import FAILURES
 from jobs.store.ledger import Ledger
 from jobs.store.receivers import PATIENCE
@@ -454,11 +454,11 @@ def unavailable(*_: object) -> None:
 
 
 def test_a_call_slot_is_free_once_its_process_has_died(ledger, context, receiver):
-    jobs = [ended_job(ledger, receiver.url) for _ in range(RECEIVER_CALLS + 1)]
+    jobs = [ended_job(ledger, receiver.url) for _ in range(RECEIVER_SLOTS + 1)]
     context.queue.feed_deliveries("clinic")
     ledger.view.heartbeats.beat(DYING)
     held = [context.delivery_queues.begin(job.id, DYING, 30) for job in jobs]
-    assert [slot is None for slot in held] == [False] * RECEIVER_CALLS + [True]
+    assert [slot is None for slot in held] == [False] * RECEIVER_SLOTS + [True]
     for job in jobs:
         deliver(job.id, context)
     assert receiver.received == []

@@ -15,7 +15,7 @@ import pytest
 from jobs.lifecycle.next_step import start_next_step
 from jobs.record.job import now
 from jobs.record.states import Delivery
-from jobs.redis.delivery_queues import CLIENT_CALLS
+from jobs.redis.delivery_queues import CLIENT_SLOTS
 from jobs.redis.queue import JobQueue
 from jobs.settings import Settings
 from jobs.store.ledger import Ledger
@@ -111,5 +111,5 @@ def test_slow_receivers_of_one_client_hold_up_no_other_client(
         await_that(lambda: slow.held, "a call to a slow receiver", worker)
         job_id = owe("clinic", receiver.url, ledger, queue)
         await_that(lambda: ledger.read(job_id).delivery is Delivery.DELIVERED, "the other's callback", worker)
-        assert 0 < len(slow.held) <= CLIENT_CALLS
+        assert 0 < len(slow.held) <= CLIENT_SLOTS
     assert len(receiver.received) == 1

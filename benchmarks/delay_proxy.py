@@ -8,7 +8,7 @@ from typing import Self
 from stack.addresses import HOST
 
 
-class Distance:
+class DelayProxy:
     """Listens on a free port while its context is open, `seconds` of a round trip from the server at `port`.
 
     `connections` counts those that were made. The kernel here accepts a connection at once, so that its first
@@ -23,7 +23,7 @@ class Distance:
 
     def __enter__(self) -> Self:
         self._loop = asyncio.new_event_loop()
-        self._thread = Thread(target=self._loop.run_forever, name="distance", daemon=True)
+        self._thread = Thread(target=self._loop.run_forever, name="delay-proxy", daemon=True)
         self._thread.start()
         listening = asyncio.run_coroutine_threadsafe(asyncio.start_server(self._take, HOST, 0), self._loop)
         self._server = listening.result()
@@ -54,17 +54,17 @@ class Distance:
     def _carried(
         self, source: asyncio.StreamReader, destination: asyncio.StreamWriter, accepted: float
     ) -> tuple[asyncio.Task[None], asyncio.Task[None]]:
-        """Carry one direction: one task takes what is sent, the other hands it on when it is due."""
+        """Carry one direction: one task reads what is sent, the other writes it when it is due."""
         under_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
 
-        async def take() -> None:
+        async def read() -> None:
             piece = b"-"
             while piece:
                 with suppress(ConnectionError):
                     piece = await source.read(65_536)
                 await under_way.put((max(self._loop.time(), accepted) + self._seconds / 2, piece))
 
-        async def hand_on() -> None:
+        async def write() -> None:
             with suppress(ConnectionError):
                 while True:
                     due, piece = await under_way.get()
@@ -75,4 +75,4 @@ class Distance:
                     await destination.drain()
             destination.close()
 
-        return asyncio.ensure_future(take()), asyncio.ensure_future(hand_on())
+        return asyncio.ensure_future(read()), asyncio.ensure_future(write())

@@ -5,12 +5,12 @@ from threading import Event
 
 import pytest
 
-from api.results.shared_reads import SharedReads
+from api.reading_room.viewer.single_flight import SingleFlight
 from jobs.record.errors import NotStored
 
 
 def test_threads_that_ask_at_the_same_time_share_one_read():
-    reads, under_way, asked = SharedReads(), Event(), Event()
+    reads, under_way, asked = SingleFlight(), Event(), Event()
 
     class Job(str):
         """An id that is looked for while no other thread can end its read."""
@@ -34,7 +34,7 @@ def test_threads_that_ask_at_the_same_time_share_one_read():
 
 
 def test_a_read_that_fails_fails_for_each_thread_and_is_repeated():
-    reads = SharedReads()
+    reads = SingleFlight()
 
     def missing() -> bytes:
         raise NotStored("job")

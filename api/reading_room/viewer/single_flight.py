@@ -5,7 +5,7 @@ from concurrent.futures import Future
 from threading import Lock
 
 
-class SharedReads:
+class SingleFlight:
     """The reads under way. A page asks for a preview and for all pixels at once, of 24 MB in the store."""
 
     def __init__(self) -> None:
