@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from jobs.targets.freshness import LONGEST_VALIDITY_S
+
 log = logging.getLogger(__name__)
 
 _HOUR, _DAY = 3600, 86_400
@@ -193,7 +195,7 @@ class Settings:
     """Hosts that may be called over plain http, on any port and at private addresses: for development."""
     callback_seconds: float = _setting("OSTEO_CALLBACK_SECONDS", 15.0, float, (1, 300))
     """Time-out of one callback, in all."""
-    target_seconds: int = _setting("OSTEO_TARGET_SECONDS", 300, int, (1, _DAY))
+    target_seconds: int = _setting("OSTEO_TARGET_SECONDS", 300, int, (1, LONGEST_VALIDITY_S))
     """How long after its acquisition a picture's targets are valid for a robot."""
     smtp_url: str | None = field(
         default=None,

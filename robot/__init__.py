@@ -1,1 +1,1 @@
-"""Receives the targets of one client, verified, and passes them to robots. It holds nothing."""
+"""Receives the targets of one client, verified, and sends them to robots. It stores nothing."""

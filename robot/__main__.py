@@ -62,13 +62,15 @@ def _run(options: argparse.Namespace, environment: Mapping[str, str]) -> None:
         raise ValueError("--client is the name of a client of the service")
     try:
         clock = ServiceClock(https_url(options.service), options.service_ca)
+    except OSError as error:
+        raise ValueError(f"--service-ca {options.service_ca}: {error}") from error
     except ValueError as error:
         raise ValueError("--service is https://host, or http:// on this machine") from error
     outlets = open_outlets(options, options.client)
     if not outlets:
-        raise ValueError("name where targets go, such as --mqtt")
+        raise ValueError("name at least one of --mqtt, --igtl and --ros")
     with closing(Relay(outlets, clock, options.max_age)) as relay:
-        app = receiver(relay, options.client, secret)
+        app = receiver(relay, secret)
         try:
             server = waitress.create_server(
                 app, listen=options.listen, max_request_body_size=MOST_BYTES, channel_timeout=30, ident=None

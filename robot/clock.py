@@ -1,6 +1,7 @@
 """Compares the clock of this machine with the service's, by the header `Date` of its answers."""
 
 import logging
+import ssl
 import time
 from collections import deque
 from email.utils import parsedate_to_datetime
@@ -8,10 +9,10 @@ from threading import Event, Lock
 
 import urllib3
 
+from jobs.targets.freshness import MOST_CLOCK_OFFSET_S
+
 log = logging.getLogger(__name__)
 
-MOST_OFFSET_S = 1.0
-"""Clocks that differ by more make an age meaningless."""
 _EVERY_S = 5.0
 _LASTS_S = 20.0
 """For how long a comparison holds, where later ones fail."""
@@ -23,11 +24,14 @@ class ServiceClock:
 
     `Date` has whole seconds. Each answer gives two bounds for the service's time, and several give narrower
     ones. They are kept relative to the monotonic clock, so that a step of ours shows at once.
+
+    `ca` is a file of certificates, in place of the system's. Raises OSError where it cannot be read.
     """
 
     def __init__(self, url: str, ca: str | None = None) -> None:
         self._url = f"{url.rstrip('/')}/health/live"
-        self._http = urllib3.PoolManager(timeout=2.0, retries=False, ca_certs=ca)
+        tls = ssl.create_default_context(cafile=ca)
+        self._http = urllib3.PoolManager(timeout=2.0, retries=False, ssl_context=tls)
         self._bounds: deque[tuple[float, float]] = deque(maxlen=_COMPARED)
         self._compared_at: float | None = None
         self._lock = Lock()
@@ -75,9 +79,9 @@ class ServiceClock:
         return time.time() - now - (least + most) / 2
 
     def agrees(self) -> bool:
-        """Return whether the clocks are known to differ by no more than MOST_OFFSET_S."""
+        """Return whether the clocks are known to differ by no more than MOST_CLOCK_OFFSET_S."""
         offset = self.offset_s()
-        return offset is not None and abs(offset) <= MOST_OFFSET_S
+        return offset is not None and abs(offset) <= MOST_CLOCK_OFFSET_S
 
     def _narrowest(self) -> tuple[float, float]:
         return max(least for least, _ in self._bounds), min(most for _, most in self._bounds)

@@ -22,8 +22,6 @@ class TargetsEvent:
 
     id: str
     """The `webhook-id`: the same on every attempt."""
-    client: str
-    """Whose targets they are: `--client`. The event does not name it."""
     job: str
     sequence: int
     actionable: bool
@@ -56,7 +54,7 @@ def type_of(body: bytes) -> str:
         raise NotTargets("the event has no type") from error
 
 
-def targets_event(body: bytes, client: str, traceparent: str | None) -> TargetsEvent:
+def targets_event(body: bytes, traceparent: str | None) -> TargetsEvent:
     """Return the event in the verified body of a CloudEvent of type `org.osteo.targets.v1`.
 
     Raises NotTargets.
@@ -69,7 +67,6 @@ def targets_event(body: bytes, client: str, traceparent: str | None) -> TargetsE
             raise TypeError("sequence is an integer, and actionable true or false")
         made = TargetsEvent(
             id=event["id"],
-            client=client,
             job=data["job"],
             sequence=data["sequence"],
             actionable=any(claims),
@@ -80,9 +77,10 @@ def targets_event(body: bytes, client: str, traceparent: str | None) -> TargetsE
             raw=body,
             document=data,
         )
+        named = event["type"], event["subject"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise NotTargets(f"a field of the event is missing or of another kind: {error!r}") from error
-    if event["type"] != TARGETS_EVENT or event["subject"] != made.job or not _ID.fullmatch(made.job):
+    if named != (TARGETS_EVENT, made.job) or not _ID.fullmatch(made.job):
         raise NotTargets("the type or the subject of the event is another one")
     return made
 

@@ -1,10 +1,10 @@
-"""Counts what becomes of events. `GET /metrics` of the receiver shows it to Prometheus."""
+"""Counts events by outcome. `GET /metrics` of the receiver shows it to Prometheus."""
 
 from prometheus_client import CollectorRegistry, Counter
 
 REGISTRY = CollectorRegistry()
 EVENTS = Counter(
-    "osteo_robot_events", "Verified events of targets, by what became of them", ["outcome"], registry=REGISTRY
+    "osteo_robot_events", "Verified events of targets, by outcome", ["outcome"], registry=REGISTRY
 )
 DROPPED = Counter(
     "osteo_robot_dropped",

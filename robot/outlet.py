@@ -34,9 +34,10 @@ class Outlet(Protocol):
     def publish(self, event: TargetsEvent, remaining_s: float) -> None:
         """Send an event, for `remaining_s` (1 or more): after that no consumer may be given it.
 
-        The relay passes an event once, older ones of a job never after newer ones, and an actionable one only
-        while it is valid. `remaining_s` of an event that is not actionable may be longer than the validity of
-        its data, since a withdrawal has to outlive what it withdraws. Raises OutletFull.
+        An outlet gets an event once, and again where another outlet has not taken it; older ones of a job
+        never after newer ones, and an actionable one only while it is valid. `remaining_s` of an event that
+        is not actionable may be longer than the validity of its data, since a withdrawal has to outlive what
+        it withdraws. Raises OutletFull.
         """
 
     def status(self, status: Status) -> None:

@@ -15,11 +15,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--mqtt-ca", metavar="FILE", help="the certificates that sign the broker's, in place of the system's"
     )
     parser.add_argument("--igtl", metavar="[HOST:]PORT", help="serve OpenIGTLink; the loopback without HOST")
-    parser.add_argument("--ros", action="store_true", help="publish to ROS 2, of which this needs rclpy")
+    parser.add_argument("--ros", action="store_true", help="publish to ROS 2; needs rclpy")
 
 
 def open_outlets(options: argparse.Namespace, client: str) -> list[Outlet]:
-    """Open each outlet that the options name. Raises ValueError for an address of another form."""
+    """Open each outlet that the options name. Raises ValueError for an option that is wrong."""
     outlets: list[Outlet] = []
     if options.mqtt:
         from robot.mqtt.broker import broker_at
@@ -27,9 +27,12 @@ def open_outlets(options: argparse.Namespace, client: str) -> list[Outlet]:
 
         outlets.append(MqttOutlet(broker_at(options.mqtt, options.mqtt_ca, os.environ), client))
     if options.igtl:
-        from robot.igtl import IgtlOutlet
+        from robot.igtl.outlet import IgtlOutlet
 
-        outlets.append(IgtlOutlet(options.igtl))
+        try:
+            outlets.append(IgtlOutlet(options.igtl))
+        except (ValueError, OSError) as error:
+            raise ValueError(f"--igtl {options.igtl}: {error}") from error
     if options.ros:
         try:
             from robot.ros.outlet import RosOutlet

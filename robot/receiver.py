@@ -1,4 +1,4 @@
-"""Receives the service's callbacks over HTTP, and believes those alone that it has signed."""
+"""Receives the service's callbacks over HTTP, and accepts those alone that it has signed."""
 
 import logging
 
@@ -19,7 +19,7 @@ MOST_BYTES = 2**20
 _SEND_AGAIN = (Outcome.REFUSED, Outcome.NOT_TAKEN)
 
 
-def receiver(relay: Relay, client: str, secret: str) -> Flask:
+def receiver(relay: Relay, secret: str) -> Flask:
     """Make the WSGI application. Raises ValueError for a secret of another form."""
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES
@@ -36,12 +36,13 @@ def receiver(relay: Relay, client: str, secret: str) -> Flask:
         try:
             if type_of(body) != TARGETS_EVENT:
                 return Response(status=204)
-            event = _event(body, client)
+            event = _event(body)
         except NotTargets as error:
             log.error("a signed event cannot be read: %s", error)
             return Response(status=422)
         if relay.take(event) in _SEND_AGAIN:
-            return Response(status=503, headers={"Retry-After": "5"})
+            # Not 503: the service would take this receiver for one that is down, and hold back withdrawals.
+            return Response(status=429, headers={"Retry-After": "5"})
         return Response(status=204)
 
     @app.get("/metrics")
@@ -51,9 +52,9 @@ def receiver(relay: Relay, client: str, secret: str) -> Flask:
     return app
 
 
-def _event(body: bytes, client: str) -> TargetsEvent:
+def _event(body: bytes) -> TargetsEvent:
     traceparent = request.headers.get("traceparent")  # Not signed.
-    event = targets_event(body, client, traceparent if read_traceparent(traceparent) else None)
+    event = targets_event(body, traceparent if read_traceparent(traceparent) else None)
     if event.id != request.headers.get("webhook-id"):
         raise NotTargets("its id is not the webhook-id")
     return event

@@ -8,7 +8,8 @@ from threading import Event, Lock
 
 from cachetools import TTLCache
 
-from robot.clock import MOST_OFFSET_S, ServiceClock
+from jobs.targets.freshness import LONGEST_VALIDITY_S, MOST_CLOCK_OFFSET_S
+from robot.clock import ServiceClock
 from robot.event import TargetsEvent
 from robot.metrics import EVENTS
 from robot.outlet import STATUS_SECONDS, Outlet, OutletFull, Status
@@ -16,25 +17,26 @@ from robot.outlet import STATUS_SECONDS, Outlet, OutletFull, Status
 log = logging.getLogger(__name__)
 
 _NANO = 10**9
-_LONGEST_VALIDITY_S = 86_400
-"""The most that OSTEO_TARGET_SECONDS may be: a withdrawal outlives all that it can withdraw."""
 _SIGNED_FOR_S = 600
 """A signature is accepted from five minutes before its time until five minutes after it."""
 _REMEMBERED = 100_000
 
 
 class Outcome(StrEnum):
-    """What becomes of a verified event."""
+    """The outcome of a verified event."""
 
     PASSED = "passed"
     REPEATED = "repeated"
     """It was passed already: the service repeats it, or another sender replays it."""
     OUTDATED = "outdated"
-    """A newer one of its job was passed."""
+    """A newer one of its job was passed, or an outlet did not take it."""
     EXPIRED = "expired"
     """It says that it is actionable, and its validity is over."""
     REFUSED = "refused"
-    """It says that it is actionable, and the clocks do not agree. The service is to send it again."""
+    """It says that it is actionable, and the clocks do not agree, or it was made before this process began.
+
+    The service is to send it again, with data that it makes anew.
+    """
     NOT_TAKEN = "not-taken"
     """An outlet holds as much as it may, or has failed. The service is to send it again."""
 
@@ -49,15 +51,16 @@ class Relay:
         self._outlets = outlets
         self._clock = clock
         self._max_age_s = max_age_s
+        self._began_ns = time.time_ns()
         self._ids: TTLCache[str, bool] = TTLCache(_REMEMBERED, _SIGNED_FOR_S)
-        self._newest: TTLCache[str, tuple[int, int]] = TTLCache(_REMEMBERED, _LONGEST_VALIDITY_S)
+        self._newest: TTLCache[str, tuple[int, int]] = TTLCache(_REMEMBERED, LONGEST_VALIDITY_S)
         self._status: Status | None = None
         self._lock = Lock()
         for outcome in Outcome:
             EVENTS.labels(outcome)
 
     def take(self, event: TargetsEvent) -> Outcome:
-        """Pass a verified event on, if it may be, and return what became of it."""
+        """Pass a verified event on if it may be, and return the outcome."""
         with self._lock:
             outcome = self._outcome(event, time.time_ns())
         EVENTS.labels(outcome).inc()
@@ -89,22 +92,29 @@ class Relay:
         """Close the outlets."""
         with self._lock:
             for outlet in self._outlets:
-                outlet.close()
+                try:
+                    outlet.close()
+                except Exception:
+                    log.exception("an outlet has failed")
 
     def _outcome(self, event: TargetsEvent, now_ns: int) -> Outcome:
-        if event.id in self._ids:
+        newest = self._newest.get(event.job, (0, 0))
+        # The service makes the data anew for each call of an event: a repeated one may be a withdrawal.
+        if event.id in self._ids and event.sequence <= newest[0]:
             return Outcome.REPEATED
-        if event.order < self._newest.get(event.job, (0, 0)):
+        if event.order < newest:
             return Outcome.OUTDATED
         left_s = self._left_s(event, now_ns)
         if event.actionable:
-            if not self._clock.agrees() or event.produced_ns - now_ns > MOST_OFFSET_S * _NANO:
+            if not self._clock.agrees() or event.produced_ns - now_ns > MOST_CLOCK_OFFSET_S * _NANO:
+                return Outcome.REFUSED
+            if event.produced_ns < self._began_ns:  # An earlier process may have passed its withdrawal.
                 return Outcome.REFUSED
             if left_s < 1:
                 return Outcome.EXPIRED
         elif left_s < 1:
-            # It takes a permission away, and may do so late.
-            left_s = _LONGEST_VALIDITY_S
+            # It takes a permission away, may do so late, and outlives all that it can withdraw.
+            left_s = LONGEST_VALIDITY_S
         return self._pass(event, left_s)
 
     def _left_s(self, event: TargetsEvent, now_ns: int) -> float:
@@ -116,6 +126,8 @@ class Relay:
 
     def _pass(self, event: TargetsEvent, left_s: float) -> Outcome:
         """Pass an event to every outlet. The failure of one keeps no withdrawal from another."""
+        # Also where an outlet fails: another one may have sent the event, and nothing older may follow it.
+        self._newest[event.job] = event.order
         passed = True
         for outlet in self._outlets:
             try:
@@ -128,5 +140,4 @@ class Relay:
         if not passed:
             return Outcome.NOT_TAKEN
         self._ids[event.id] = True
-        self._newest[event.job] = event.order
         return Outcome.PASSED

@@ -56,8 +56,9 @@ def _messages_by_mqtt(targets: dict[str, Any]) -> dict[str, Any]:
         _TARGETS_BY_MQTT: {
             "name": _TARGETS_BY_MQTT,
             "title": "The targets of a job, as the callback has them",
-            "summary": "Its message expiry interval is what remains of its validity. The user property"
-            " `traceparent` is that of the callback.",
+            "summary": "Its message expiry interval is the seconds of validity that remain, or those up to"
+            " `--max-age` if fewer; a day for an event that is not actionable once its validity is over. The"
+            " user property `traceparent` is that of the callback.",
             **of_callback,
         },
         _STATUS_BY_MQTT: {

@@ -10,7 +10,7 @@ from api.http.problem import Problem
 from api.http.problem_kinds import Slug
 from jobs.targets.documents import MEDIA_TYPE, TargetsDocument
 from jobs.targets.freshness import moment_ns
-from jobs.targets.ros_messages import ros_messages
+from jobs.targets.ros_messages import left_ns_of, ros_messages
 
 MCAP = "application/x-mcap"
 DEFINITIONS = Path(__file__).with_name("ros_definitions")
@@ -31,9 +31,9 @@ def recording_of(document: TargetsDocument) -> bytes:
     file = io.BytesIO()
     logged_ns = moment_ns(document["produced_at"])
     with Writer(file, compression=CompressionType.NONE) as writer:
-        for message in ros_messages(document):
-            topic = message.topic if message.topic.startswith("/") else f"/osteo/{message.topic}"
+        for message in ros_messages(document, left_ns_of(document)):
             schema = writer.register_msgdef(message.kind, _definition(message.kind))
+            topic = message.topic_of("/osteo")
             writer.write_message(topic, schema, message.fields, logged_ns, sequence=document["sequence"])
         whole = json.dumps(document).encode()
         writer.add_attachment(logged_ns, logged_ns, "targets.json", f"{MEDIA_TYPE}; version=1", whole)

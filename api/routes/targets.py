@@ -15,11 +15,11 @@ from api.results.recording import MCAP, recording_of
 from api.routes.job_answers import OWN_JOB_PROBLEMS, succeeded_job, targets_now
 from jobs.record.events import TARGETS_EVENT
 from jobs.store.ledger import Ledger
-from jobs.targets.documents import MEDIA_TYPE, TargetsDocument
-from jobs.targets.events import CLOUDEVENTS, SCHEMA_PATH, TargetsEvent
+from jobs.targets.documents import CLOUDEVENTS, MEDIA_TYPE, TargetsDocument
+from jobs.targets.events import SCHEMA_PATH, TargetsEvent
+from jobs.targets.freshness import LONGEST_VALIDITY_S
 
 _CONTENT_TYPE = f"{MEDIA_TYPE}; version=1"
-_LONGEST_AGE = 86_400
 _FORMATS = (MEDIA_TYPE, JSON, MCAP)
 
 
@@ -28,7 +28,7 @@ class TargetsQuery(TypedDict, total=False):
 
     max_age: Annotated[
         float,
-        {"exclusiveMinimum": 0, "maximum": _LONGEST_AGE},
+        {"exclusiveMinimum": 0, "maximum": LONGEST_VALIDITY_S},
         "Seconds since the acquisition after which this consumer uses no target: it only shortens.",
     ]
 
@@ -112,8 +112,10 @@ def _max_age_s() -> float | None:
         seconds = float(given)
     except ValueError:
         seconds = 0.0
-    if not 0 < seconds <= _LONGEST_AGE:
-        raise Problem(Slug.MALFORMED, f"max_age is a number of seconds, above 0 and up to {_LONGEST_AGE}.")
+    if not 0 < seconds <= LONGEST_VALIDITY_S:
+        raise Problem(
+            Slug.MALFORMED, f"max_age is a number of seconds, above 0 and up to {LONGEST_VALIDITY_S}."
+        )
     return seconds
 
 

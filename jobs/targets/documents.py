@@ -159,3 +159,5 @@ class TargetsDocument(TypedDict):
 
 MEDIA_TYPE = "application/vnd.osteo.targets+json"
 """The media type of the document; its parameter `version` is 1."""
+CLOUDEVENTS = "application/cloudevents+json"
+"""The media type of the event that has it."""

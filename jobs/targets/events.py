@@ -23,7 +23,6 @@ from jobs.targets.freshness import freshness_of, moment_text_ns
 from jobs.targets.review import review_of
 from jobs.targets.states import BlockingReason, TargetState
 
-CLOUDEVENTS = "application/cloudevents+json"
 SCHEMA_PATH = "/schemas/targets-1.json"
 
 

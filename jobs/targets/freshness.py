@@ -10,7 +10,9 @@ from jobs.targets.states import BlockingReason
 _NANO = 10**9
 _DECIMALS = re.compile(r"\.([0-9]+)")
 MOST_CLOCK_OFFSET_S = 1.0
-"""Clocks of the modality and of the service that differ by more make an age meaningless."""
+"""Clocks of the modality, the service and a robot that differ by more make an age meaningless."""
+LONGEST_VALIDITY_S = 86_400
+"""The most that OSTEO_TARGET_SECONDS may be, and the longest age that a consumer may ask for."""
 
 
 @dataclass(frozen=True)

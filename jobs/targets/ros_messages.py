@@ -12,8 +12,11 @@ from jobs.targets.freshness import moment_ns
 from jobs.targets.states import TargetState
 
 _NANO = 10**9
+_END_NS = 2**31 * _NANO
+"""A time of ROS has 32 bits of seconds."""
 _LINE_LIST, _ADD, _DELETE = 5, 0, 2
-_OK, _WARN, _STALE = 0, 1, 3
+LEVEL_OK, LEVEL_WARN, LEVEL_STALE = 0, 1, 3
+"""Levels of a DiagnosticStatus."""
 _LINE_M = 0.001
 _GREEN, _AMBER = (0.0, 0.8, 0.2, 1.0), (1.0, 0.75, 0.0, 1.0)
 _PIXEL_CENTRE = 0.5
@@ -33,22 +36,27 @@ class RosMessage:
     kind: str
     fields: dict[str, Any]
 
+    def topic_of(self, node: str) -> str:
+        """Return the topic as a node publishes it, of which `node` is the prefix."""
+        return self.topic if self.topic.startswith("/") else f"{node}/{self.topic}"
 
-def ros_messages(document: TargetsDocument) -> list[RosMessage]:
+
+def ros_messages(document: TargetsDocument, left_ns: int) -> list[RosMessage]:
     """Return the messages of a document. Their stamp is that of the acquisition; 0 where it is unknown.
 
+    `left_ns` is for how long the document is still valid: the lifetime of its rays, which are deleted at 0.
     `target` is there only while a target is actionable, with the likeliest of these; the camera and the
     frames, only where the geometry is known.
     """
     acquired = document["acquired_at"]
     header = {
-        "stamp": _time(moment_ns(acquired) if acquired else 0),
+        "stamp": ros_time(moment_ns(acquired) if acquired else 0),
         "frame_id": document["frames"]["source"],
     }
     shown = [target for target in document["targets"] if target["state"] not in _NOT_SHOWN]
     messages = [
         RosMessage("detections", "vision_msgs/msg/Detection2DArray", _detections(header, shown)),
-        RosMessage("rays", "visualization_msgs/msg/Marker", _rays(header, shown, _left_ns(document))),
+        RosMessage("rays", "visualization_msgs/msg/Marker", _rays(header, shown, left_ns)),
         RosMessage(*DIAGNOSTICS, _diagnostics(document)),
     ]
     actionable = [target for target in document["targets"] if target["actionable"] and target["ray"]]
@@ -65,12 +73,13 @@ def ros_messages(document: TargetsDocument) -> list[RosMessage]:
     return messages
 
 
-def _time(moment: int) -> dict[str, int]:
-    seconds, nanoseconds = divmod(moment, _NANO)
+def ros_time(moment: int) -> dict[str, int]:
+    """Return nanoseconds since 1970 as the fields of a `builtin_interfaces/Time`: 0 from 2038 on."""
+    seconds, nanoseconds = divmod(moment if moment < _END_NS else 0, _NANO)
     return {"sec": seconds, "nanosec": nanoseconds}
 
 
-def _left_ns(document: TargetsDocument) -> int:
+def left_ns_of(document: TargetsDocument) -> int:
     """Return for how long a document was valid when it was made: 0 where it was not."""
     until = document["valid_until"]
     return max(0, moment_ns(until) - moment_ns(document["produced_at"])) if until else 0
@@ -130,7 +139,7 @@ def _rays(header: dict[str, Any], targets: list[Target], left_ns: int) -> dict[s
     return marker | {
         "action": _ADD,
         "scale": {"x": _LINE_M},
-        "lifetime": _time(left_ns),
+        "lifetime": ros_time(left_ns),
         "points": points,
         "colors": colors,
     }
@@ -157,7 +166,7 @@ def _transform(header: dict[str, Any], child: str, distance_m: float) -> dict[st
 
 
 def _diagnostics(document: TargetsDocument) -> dict[str, Any]:
-    bad = _STALE if document["state"] == TargetState.STALE else _WARN
+    bad = LEVEL_STALE if document["state"] == TargetState.STALE else LEVEL_WARN
     told = {
         "job": document["job"],
         "sequence": str(document["sequence"]),
@@ -167,10 +176,10 @@ def _diagnostics(document: TargetsDocument) -> dict[str, Any]:
         **{name: value or "" for name, value in document["provenance"].items() if name != "jws"},
     }
     status = {
-        "level": _OK if document["actionable"] else bad,
+        "level": LEVEL_OK if document["actionable"] else bad,
         "name": "osteo: targets",
         "message": document["state"],
         "hardware_id": document["job"],
         "values": [{"key": key, "value": value} for key, value in told.items()],
     }
-    return {"header": {"stamp": _time(moment_ns(document["produced_at"]))}, "status": [status]}
+    return {"header": {"stamp": ros_time(moment_ns(document["produced_at"]))}, "status": [status]}

@@ -9,6 +9,7 @@ from threading import Condition, Thread
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from jobs.targets.documents import CLOUDEVENTS
 from robot.event import TargetsEvent
 from robot.metrics import DROPPED
 from robot.mqtt.broker import Broker
@@ -17,7 +18,6 @@ from robot.outlet import OutletFull, Status
 
 log = logging.getLogger(__name__)
 
-CLOUDEVENTS = "application/cloudevents+json"
 _MOST_QUEUED = 1000
 _STATUS_LASTS_S = 10
 """For how long a broker keeps a status. It is sent every second."""
@@ -87,7 +87,7 @@ class MqttOutlet:
                     self._send_until_ended(connection)
             except ConnectionLost as lost:
                 log.warning("no connection to the broker: %s", lost)
-            except Exception:  # It is tried again: a process that lives is not to be silent for good.
+            except Exception:  # Else the thread would end, and the process send no more.
                 log.exception("the connection to the broker has failed")
             with self._changed:
                 self._changed.wait_for(lambda: self._ended, pause_s * random.uniform(0.8, 1.2))
@@ -106,11 +106,14 @@ class MqttOutlet:
             if status:
                 self._accepted(connection, self._status_message(status))
             elif queued and message:
-                if not self._accepted(connection, message):
-                    DROPPED.labels("mqtt").inc()
+                accepted = self._accepted(connection, message)
                 with self._changed:
                     if self._queue.get(queued.event.job) is queued:
                         del self._queue[queued.event.job]
+                if not accepted:
+                    DROPPED.labels("mqtt").inc()
+                    if not queued.event.actionable:  # `offline` withdraws everything that was sent.
+                        raise ConnectionLost("it has refused a withdrawal")
 
     def _accepted(self, connection: Connection, message: Message) -> bool:
         try:

@@ -15,19 +15,30 @@ from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 
-from jobs.targets.ros_messages import DIAGNOSTICS, RosMessage, ros_messages
+from jobs.targets.ros_messages import (
+    DIAGNOSTICS,
+    LEVEL_OK,
+    LEVEL_STALE,
+    LEVEL_WARN,
+    RosMessage,
+    ros_messages,
+    ros_time,
+)
+from jobs.targets.states import TargetState
 from robot.event import TargetsEvent
+from robot.metrics import DROPPED
 from robot.outlet import STATUS_SECONDS, OutletFull, Status
 from robot.ros.messages import message_of, message_type
 
 log = logging.getLogger(__name__)
 
+_NANO = 10**9
 _MOST_QUEUED = 100
 _MATCHED_WITHIN_S, _LOOK_S = 1.0, 0.01
 _STATUS_LASTS_S = 2 * STATUS_SECONDS
 """For how long a status holds, and the deadline that is offered: a status may be a little late."""
-_STALE, _OVER = 3, {"level": 3, "message": "stale"}
-_LEVELS = {Status.ONLINE: 0, Status.DEGRADED: 1, Status.OFFLINE: _STALE}
+_OVER = {"level": LEVEL_STALE, "message": TargetState.STALE}
+_LEVELS = {Status.ONLINE: LEVEL_OK, Status.DEGRADED: LEVEL_WARN, Status.OFFLINE: LEVEL_STALE}
 
 
 @dataclass(frozen=True)
@@ -52,25 +63,28 @@ class RosOutlet:
         self._current: list[Publisher] = []
         self._told: tuple[dict[str, Any], float] | None = None
         self._missing: set[str] = set()
+        self._dropped = DROPPED.labels("ros")
         self._queue: Queue[_Queued | None] = Queue(_MOST_QUEUED)
         self._thread = Thread(target=self._run, name="ros", daemon=True)
         self._thread.start()
 
     def publish(self, event: TargetsEvent, remaining_s: float) -> None:
         """Queue an event. Raises OutletFull."""
+        # What is not actionable may be passed for longer than its data are valid.
+        left_s = min(remaining_s, event.remaining_s(time.time_ns()))
+        messages = ros_messages(event.document, round(left_s * _NANO))
         try:
-            self._queue.put_nowait(_Queued(ros_messages(event.document), time.monotonic() + remaining_s))
+            self._queue.put_nowait(_Queued(messages, time.monotonic() + remaining_s))
         except Full:
             raise OutletFull from None
 
     def status(self, status: Status) -> None:
         """Publish the status, and that of the last event, as diagnostics."""
         told = [{"level": _LEVELS[status], "name": "osteo: robot", "message": status.value}]
-        if self._told:
-            targets, until = self._told
+        if current := self._told:  # The thread of this outlet may end it meanwhile.
+            targets, until = current
             told.append(targets if time.monotonic() < until else targets | _OVER)
-        seconds, nanoseconds = divmod(time.time_ns(), 10**9)
-        header = {"stamp": {"sec": seconds, "nanosec": nanoseconds}}
+        header = {"stamp": ros_time(time.time_ns())}
         kind = message_type(DIAGNOSTICS[1])
         self._statuses.publish(message_of(kind, {"header": header, "status": told}))
 
@@ -91,6 +105,7 @@ class RosOutlet:
                 self._publish(queued)
             except Exception:
                 log.exception("an event is not published")
+                self._dropped.inc()
                 self._end_current()
 
     def _end_current(self) -> None:
@@ -101,6 +116,7 @@ class RosOutlet:
     def _publish(self, queued: _Queued) -> None:
         left_s = queued.until - time.monotonic()
         if left_s <= 0:
+            self._dropped.inc()
             return
         made = []
         for message in queued.messages:
@@ -111,13 +127,15 @@ class RosOutlet:
                 self._current.append(publisher)
                 made.append((publisher, message_of(message_type(message.kind), message.fields)))
         self._await_subscribers()
-        if time.monotonic() < queued.until:
-            for publisher, sample in made:
-                publisher.publish(sample)
+        if time.monotonic() >= queued.until:
+            self._dropped.inc()
+            return
+        for publisher, sample in made:
+            publisher.publish(sample)
 
     def _publisher_or_none(self, message: RosMessage, lasts_s: float) -> Publisher | None:
         """Return a publisher; None where its type is not installed: PyPI has no vision_msgs and tf2_msgs."""
-        topic = message.topic if message.topic.startswith("/") else f"~/{message.topic}"
+        topic = message.topic_of("~")
         try:
             return self._publisher(topic, message.kind, lasts_s)
         except ImportError:

@@ -8,7 +8,7 @@ from typing import Any
 from jobs.callbacks.signing import signed, webhook_secret
 from jobs.record.ids import new_id
 from jobs.targets.document import targets_document
-from jobs.targets.events import CLOUDEVENTS
+from jobs.targets.documents import CLOUDEVENTS
 from jobs.targets.freshness import Freshness, moment_text_ns
 from jobs.targets.review import Review
 from jobs.targets.states import TargetState

@@ -25,4 +25,4 @@ def event(actionable: bool = True, **changed: Any) -> TargetsEvent:
     """The event of that document, as a receiver has verified it."""
     data = document(actionable, **changed)
     about = {"id": "msg_1", "subject": data["job"], "type": "org.osteo.targets.v1"}
-    return targets_event(json.dumps({**about, "data": data}).encode(), "theatre", None)
+    return targets_event(json.dumps({**about, "data": data}).encode(), None)

@@ -147,9 +147,11 @@ def test_a_target_of_another_job_leaves_the_arm_still(arm: Watched):
 
 
 def test_the_end_of_the_validity_leaves_the_arm_still(arm: Watched):
-    arm.is_told(valid_s=4)
+    arm.is_told(valid_s=10)
     await_that(lambda: not arm.moves)
     assert not arm.arm.silent(), "it was the validity"
+    arm.is_told(sequence=3)
+    assert arm.moves, "it obeys what is valid"
 
 
 def test_a_picture_older_than_the_arm_s_limit_leaves_it_still(arm: Watched):
@@ -202,7 +204,7 @@ def test_a_wrong_clock_of_the_process_leaves_the_arm_still(
 ):
     service.ahead_s = ahead_s
     await_that(lambda: not moving_arm.moves)
-    assert moving_arm.robot.tell(moving_arm.event(sequence=3)) == 503
+    assert moving_arm.robot.tell(moving_arm.event(sequence=3)) == 429
     assert not moving_arm.moves
 
 

@@ -14,7 +14,7 @@ def clock(service: Service) -> ServiceClock:
 
 
 @pytest.mark.parametrize("ahead_s", [0, 30, -30])
-def test_one_answer_tells_the_offset_to_half_a_second(service: Service, clock: ServiceClock, ahead_s: int):
+def test_one_answer_tells_the_offset_to_a_second(service: Service, clock: ServiceClock, ahead_s: int):
     service.ahead_s = ahead_s
     clock.compare()
     offset_s = clock.offset_s()

@@ -1,6 +1,7 @@
 """`python -m robot` does not start with an argument or a secret that is wrong, and says which."""
 
 import os
+import socket
 import subprocess
 import sys
 
@@ -24,13 +25,26 @@ RIGHT = {
         ({"--service": "http://osteo.example"}, SECRET, "--service is https://host"),
         ({"--listen": "nowhere:x"}, SECRET, "--listen nowhere:x"),
         ({"--mqtt": "mqtt://user:hidden@127.0.0.1"}, SECRET, "MQTT_PASSWORD"),  # pragma: allowlist secret
-        ({"--mqtt": None}, SECRET, "name where targets go"),
-        ({"--igtl": "nowhere"}, SECRET, "HOST:PORT"),
+        ({"--mqtt": None}, SECRET, "name at least one of --mqtt, --igtl and --ros"),
+        ({"--mqtt": "mqtts://127.0.0.1", "--mqtt-ca": "/no/file"}, SECRET, "--mqtt-ca /no/file: "),
+        ({"--service-ca": "/no/file"}, SECRET, "--service-ca /no/file: "),
+        ({"--igtl": "nowhere"}, SECRET, "--igtl nowhere: HOST:PORT"),
         ({}, "", "OSTEO_WEBHOOK_SECRET"),
         ({}, "hidden!", "OSTEO_WEBHOOK_SECRET"),
     ],
 )
 def test_a_wrong_argument_is_named_and_ends_the_process(changed: dict, secret: str, words: str):
+    is_named(changed, secret, words)
+
+
+def test_a_port_that_is_taken_is_named_by_its_option():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        is_named({"--igtl": address}, SECRET, f"--igtl {address}: ")
+        is_named({"--listen": address}, SECRET, f"--listen {address}: ")
+
+
+def is_named(changed: dict, secret: str, words: str) -> None:
     options = [part for pair in (RIGHT | changed).items() if pair[1] is not None for part in pair]
     environment = os.environ | {"OSTEO_WEBHOOK_SECRET": secret}
     ran = subprocess.run(

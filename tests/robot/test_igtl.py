@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pyigtl
 import pytest
 
-from robot.igtl import MOST_CLIENTS, IgtlOutlet
+from robot.igtl.outlet import MOST_CLIENTS, IgtlOutlet
 from robot.outlet import Status
 from tests.robot.igtl_listener import Listener, listening
 from tests.robot.shown import document, event

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from robot.igtl import IgtlOutlet
+from robot.igtl.outlet import IgtlOutlet
 from tests.robot.shown import event
 
 SOURCE = Path("/usr/share/doc/openigtlink-examples/examples/Receiver/ReceiveClient.cxx")

@@ -9,7 +9,7 @@ import numpy as np
 import pyigtl
 import pytest
 
-from robot.igtl_messages import (
+from robot.igtl.messages import (
     LONGEST_STRING,
     Code,
     crc64,

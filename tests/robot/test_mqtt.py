@@ -15,7 +15,7 @@ import pytest
 from cloudevents.core.bindings.http import HTTPMessage, from_http_event
 from paho.mqtt.client import Client
 
-from robot.event import moment_ns
+from jobs.targets.freshness import moment_ns
 from robot.mqtt.broker import broker_at
 from stack.part import ROOT
 from tests.proxies import make_certificate
@@ -62,7 +62,7 @@ def test_the_sdk_of_cloudevents_reads_every_message(robot: Robot, consumer: Cons
 def test_a_late_consumer_is_not_given_what_is_over(robot: Robot, consumer: Consumer, broker: Broker):
     with Consumer(broker, "late", session_s=3600):
         pass
-    short, long = an_event(valid_s=4), an_event(valid_s=300)
+    short, long = an_event(valid_s=10), an_event(valid_s=300)
     assert [robot.tell(short), robot.tell(long)] == [204, 204]
     await_that(lambda: consumer.events() == [short, long])
     await_that(lambda: is_over(short))
@@ -132,7 +132,7 @@ def test_the_status_is_degraded_while_the_clocks_differ(robot: Robot, consumer: 
     service.ahead_s = 5
     consumer.await_status("degraded")
     event = an_event()
-    assert robot.tell(event) == 503
+    assert robot.tell(event) == 429
     service.ahead_s = 0
     consumer.await_status("online")
     assert robot.tell(made_later(event)) == 204
@@ -278,6 +278,7 @@ def test_a_process_without_the_right_to_write_says_so(tmp_path, service, guarded
         await_that(lambda: robot.logged("the broker has refused a message: Not authorized"))
         robot.tell(an_event("withdrawn"))
         await_that(lambda: robot.metric('osteo_robot_dropped_total{outlet="mqtt"}') == 1)
+        await_that(lambda: robot.logged("no connection to the broker: it has refused a withdrawal"))
         assert own.messages == []
 
 

@@ -1,6 +1,7 @@
 """What waits for a broker that is away."""
 
 import json
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -23,7 +24,7 @@ def outlet() -> Iterator[MqttOutlet]:
 
 
 def event_of(job: str, sequence: int = 1) -> TargetsEvent:
-    return targets_event(json.dumps(an_event("advisory", job, sequence)).encode(), CLIENT, None)
+    return targets_event(json.dumps(an_event("advisory", job, sequence)).encode(), None)
 
 
 def test_the_queue_holds_a_thousand_jobs_and_the_newest_of_each(outlet: MqttOutlet):
@@ -34,7 +35,12 @@ def test_the_queue_holds_a_thousand_jobs_and_the_newest_of_each(outlet: MqttOutl
     outlet.publish(event_of("job_0", sequence=2), 300)
 
 
-def test_what_is_over_makes_room_in_the_queue(outlet: MqttOutlet):
-    for number in range(1000):
-        outlet.publish(event_of(f"job_{number}"), 0.9)
+def test_an_expired_event_leaves_the_queue(outlet: MqttOutlet, monkeypatch: pytest.MonkeyPatch):
+    for number in range(999):
+        outlet.publish(event_of(f"job_{number}"), 300)
+    outlet.publish(event_of("job_short"), 10)
+    with pytest.raises(OutletFull):
+        outlet.publish(event_of("job_one_more"), 300)
+    real = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: real() + 10)
     outlet.publish(event_of("job_one_more"), 300)

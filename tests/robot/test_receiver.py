@@ -1,4 +1,4 @@
-"""Callbacks over HTTP: what is believed, and how each is answered."""
+"""Callbacks over HTTP: what is accepted, and how each is answered."""
 
 import json
 from collections.abc import Iterator
@@ -13,22 +13,22 @@ from jobs.callbacks.signing import webhook_secret
 from robot.clock import ServiceClock
 from robot.receiver import MOST_BYTES, receiver
 from robot.relay import Relay
-from tests.robot.events import CLIENT, SECRET, an_event, made_later, signed_event
+from tests.robot.events import SECRET, an_event, made_later, signed_event
+from tests.robot.fake_outlet import FULL, FakeOutlet
 from tests.robot.peers import Service
-from tests.robot.recording import FULL, Recording
 
 
 @pytest.fixture
-def outlet() -> Recording:
-    return Recording()
+def outlet() -> FakeOutlet:
+    return FakeOutlet()
 
 
 @pytest.fixture
-def http(service: Service, outlet: Recording) -> Iterator[FlaskClient]:
+def http(service: Service, outlet: FakeOutlet) -> Iterator[FlaskClient]:
     clock = ServiceClock(service.url)
     clock.compare()
     relay = Relay([outlet], clock, None)
-    yield receiver(relay, CLIENT, SECRET).test_client()
+    yield receiver(relay, SECRET).test_client()
     relay.close()
 
 
@@ -91,6 +91,9 @@ def damaged() -> Iterator[dict[str, Any]]:
         yield event
     yield an_event(data=[])
     event = an_event()
+    del event["subject"]
+    yield event
+    event = an_event()
     event["data"]["targets"][0]["actionable"] = "no"
     yield event
     yield an_event(subject="job_of_another")
@@ -123,11 +126,11 @@ def test_an_event_whose_id_is_not_the_webhook_id_is_not_passed(http, outlet):
 def test_an_event_is_to_be_sent_again_where_an_outlet_is_full(http, outlet):
     outlet.fails = FULL
     answer = http.post("/callback", data=(call := signed_event(an_event()))[0], headers=call[1])
-    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "5")
 
 
 def test_an_actionable_event_is_to_be_sent_again_where_clocks_differ(http, outlet, service):
-    assert status_of(http, *signed_event(an_event(ahead_s=5))) == 503
+    assert status_of(http, *signed_event(an_event(ahead_s=5))) == 429
     assert outlet.events == []
 
 
@@ -135,7 +138,7 @@ def test_a_body_of_more_than_a_mebibyte_is_refused(http, outlet):
     assert status_of(http, b"x" * (MOST_BYTES + 1), {}) == 413
 
 
-def test_the_metrics_count_what_became_of_events(http, outlet):
+def test_the_metrics_count_events_by_outcome(http, outlet):
     def count() -> float:
         lines = http.get("/metrics").text.splitlines()
         (line,) = (line for line in lines if line.startswith('osteo_robot_events_total{outcome="expired"}'))

@@ -9,9 +9,9 @@ from robot.clock import ServiceClock
 from robot.event import targets_event
 from robot.outlet import Status
 from robot.relay import Outcome, Relay
-from tests.robot.events import CLIENT, an_event, made_later
+from tests.robot.events import an_event, made_later
+from tests.robot.fake_outlet import FULL, FakeOutlet
 from tests.robot.peers import Service
-from tests.robot.recording import FULL, Recording
 
 DAY_S = 86_400
 
@@ -24,19 +24,19 @@ def clock(service: Service) -> ServiceClock:
 
 
 @pytest.fixture
-def outlet() -> Recording:
-    return Recording()
+def outlet() -> FakeOutlet:
+    return FakeOutlet()
 
 
 @pytest.fixture
-def relay(outlet: Recording, clock: ServiceClock) -> Iterator[Relay]:
+def relay(outlet: FakeOutlet, clock: ServiceClock) -> Iterator[Relay]:
     made = Relay([outlet], clock, None)
     yield made
     made.close()
 
 
 def take(relay: Relay, event: dict) -> Outcome:
-    return relay.take(targets_event(json.dumps(event).encode(), CLIENT, None))
+    return relay.take(targets_event(json.dumps(event).encode(), None))
 
 
 def test_an_actionable_event_is_passed_for_its_validity(relay, outlet):
@@ -69,6 +69,32 @@ def test_an_event_that_is_repeated_is_passed_once(relay, outlet):
     event = an_event("reviewed")
     assert [take(relay, event), take(relay, made_later(event))] == [Outcome.PASSED, Outcome.REPEATED]
     assert len(outlet.events) == 1
+
+
+def test_a_repeated_event_with_a_higher_sequence_is_passed(relay, outlet):
+    event = an_event("reviewed", sequence=2)
+    withdrawn = an_event("withdrawn", job=event["subject"], sequence=3, id=event["id"])
+    assert [take(relay, event), take(relay, withdrawn)] == [Outcome.PASSED] * 2
+    assert [take(relay, withdrawn), take(relay, event)] == [Outcome.REPEATED] * 2
+    assert [state for state, _ in outlet.events] == ["reviewed", "withdrawn"]
+
+
+def test_an_actionable_event_made_before_the_process_began_is_refused(outlet, clock):
+    event, withdrawn = an_event("reviewed"), an_event("withdrawn")
+    relay = Relay([outlet], clock, None)
+    assert take(relay, event) is Outcome.REFUSED
+    assert take(relay, withdrawn) is Outcome.PASSED
+    assert take(relay, made_later(event)) is Outcome.PASSED, "the service sends it again"
+
+
+def test_an_outlet_that_fails_to_close_keeps_no_other_from_it(clock):
+    class Broken(FakeOutlet):
+        def close(self) -> None:
+            raise RuntimeError("broken")
+
+    whole = FakeOutlet()
+    Relay([Broken(), whole], clock, None).close()
+    assert whole.statuses == [Status.OFFLINE]
 
 
 def test_an_older_event_is_not_passed_after_a_newer_one(relay, outlet):
@@ -124,7 +150,7 @@ def test_an_event_that_was_made_in_the_future_is_refused(relay, outlet):
 
 @pytest.mark.parametrize("failure", [FULL, RuntimeError("broken")])
 def test_an_outlet_that_fails_keeps_no_event_from_another(clock, failure):
-    broken, whole = Recording(), Recording()
+    broken, whole = FakeOutlet(), FakeOutlet()
     broken.fails = failure
     relay = Relay([broken, whole], clock, None)
     event = an_event("withdrawn")
@@ -133,3 +159,16 @@ def test_an_outlet_that_fails_keeps_no_event_from_another(clock, failure):
     assert len(whole.events) == len(whole.statuses) == 1
     broken.fails = None
     assert take(relay, made_later(event)) is Outcome.PASSED, "the service sends it again"
+
+
+@pytest.mark.parametrize("failure", [FULL, RuntimeError("broken")])
+def test_nothing_older_follows_an_event_that_one_transport_refused(clock, failure):
+    broken, whole = FakeOutlet(), FakeOutlet()
+    broken.fails = failure
+    relay = Relay([broken, whole], clock, None)
+    older = an_event("reviewed", sequence=2)
+    assert take(relay, an_event("withdrawn", job=older["subject"], sequence=3)) is Outcome.NOT_TAKEN
+    broken.fails = None
+    assert take(relay, older) is Outcome.OUTDATED
+    assert [state for state, _ in whole.events] == ["withdrawn"]
+    assert broken.events == []

@@ -25,7 +25,8 @@ from jobs.spans import span
 from jobs.store.ledger import Ledger
 from jobs.store.receivers import ReceiverRecord, Receivers
 from jobs.store.webhook_settings import Webhooks, WebhookSettings
-from jobs.targets.events import CLOUDEVENTS, TargetsEvent, announce, targets_event
+from jobs.targets.documents import CLOUDEVENTS
+from jobs.targets.events import TargetsEvent, announce, targets_event
 from worker.delivery.call import CallResult, Message, call
 from worker.delivery.connections import CALLS_AT_ONCE, Connections
 from worker.delivery.metrics import count_call

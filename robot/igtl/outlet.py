@@ -11,15 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from robot.event import TargetsEvent
-from robot.igtl_messages import Code, status_message, string_message, transform_message
+from robot.igtl.messages import Code, status_message, string_message, transform_message
 from robot.outlet import Status
 
 _log = logging.getLogger(__name__)
-LOOPBACK = "127.0.0.1"
+_LOOPBACK = "127.0.0.1"
 MOST_CLIENTS = 16
 _MOST_WAITING = 65_536
 """Bytes that wait for a client, in the kernel and again here: one that lets more wait is cut off."""
-_DEAD_MS, _LAST_WORD_S, _LAST_PORT = 10_000, 1.0, 65_535
+_USER_TIMEOUT_MS, _CLOSE_S, _LAST_PORT = 10_000, 1.0, 65_535
 _SAID = {
     Code.OK: "The last STRING has a target that is actionable.",
     Code.TIME_OUT: "The last STRING had a target that was actionable. Its validity is over.",
@@ -48,8 +48,8 @@ class IgtlOutlet:
     def __init__(self, address: str) -> None:
         host, _, port = address.rpartition(":")
         if not port.isdecimal() or int(port) > _LAST_PORT:
-            raise ValueError(f"HOST:PORT, or PORT, is the form of an address of OpenIGTLink: {address}")
-        listening = socket.create_server((host or LOOPBACK, int(port)))
+            raise ValueError("HOST:PORT, or PORT, is the form of an address of OpenIGTLink")
+        listening = socket.create_server((host or _LOOPBACK, int(port)))
         self.port: int = listening.getsockname()[1]
         self._held: _Held | None = None
         self._status = Status.DEGRADED
@@ -109,7 +109,7 @@ class IgtlOutlet:
         self._loop.create_task(self._stop())
 
     async def _stop(self) -> None:
-        deadline = time.monotonic() + _LAST_WORD_S
+        deadline = time.monotonic() + _CLOSE_S
         while self._clients and time.monotonic() < deadline:
             await asyncio.sleep(0.01)
         self._loop.stop()
@@ -139,7 +139,7 @@ class _Client(asyncio.Protocol):
         transport.set_write_buffer_limits(high=_MOST_WAITING)
         connection = transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _MOST_WAITING)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAD_MS)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)
         if not self._connected(transport):
             transport.abort()
 

@@ -4,7 +4,7 @@ from robot.event import TargetsEvent
 from robot.outlet import OutletFull, Status
 
 
-class Recording:
+class FakeOutlet:
     """An outlet of the tests."""
 
     def __init__(self) -> None:
