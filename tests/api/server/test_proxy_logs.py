@@ -11,7 +11,7 @@ from tests.api.server.test_behind_nginx import BLOCK
 from tests.api.server.test_nginx_site import TEXT
 from tests.proxies import AROUND_SITES, deployed_nginx, make_certificate, needs_tls, nginx
 
-SECRET = "what-no-log-may-have"
+MARK = "what-no-log-may-have"
 REQUESTS = (("GET", "/ar/job_1?t="), ("POST", "/v1/jobs?reference="), ("PUT", "/bucket/a?X-Amz-Signature="))
 API, IMAGES = "xray.example.org", "images.example.org"
 pytestmark = needs_tls
@@ -22,10 +22,10 @@ def check_log(url: str, folder: Path, path: str = "", **pool) -> None:
     with urllib3.PoolManager(cert_reqs="CERT_NONE", **pool) as manager:
         for method, target in REQUESTS:
             answer = manager.request(
-                method, f"{url}{path}{target}{SECRET}", body=b"x", retries=False, redirect=False
+                method, f"{url}{path}{target}{MARK}", body=b"x", retries=False, redirect=False
             )
             assert answer.status in {301, 403, 502}
-    assert SECRET not in (folder / "nginx.log").read_text()
+    assert MARK not in (folder / "nginx.log").read_text()
 
 
 def test_nginx_of_compose_logs_no_query_of_a_request_that_fails(tmp_path: Path):
