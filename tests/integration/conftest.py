@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,15 +134,6 @@ def running(folder: Path, **environment: str) -> Iterator[Stack]:
     finally:
         stack.process.terminate()
         stack.process.communicate()
-
-
-def await_that(condition: Callable[[], bool]) -> None:
-    """Return when the condition holds. Raises TimeoutError."""
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError("what was waited for did not come")
-        time.sleep(0.1)
 
 
 def processes_of(folder: Path) -> dict[int, str]:

@@ -22,8 +22,9 @@ from stack.addresses import free_ports
 from stack.part import ROOT
 from tests.api.conftest import RESULT
 from tests.conftest import a_job, a_study
-from tests.integration.conftest import Stack, await_that
+from tests.integration.conftest import Stack
 from tests.integration.pages import Newcomer, following, unrun_blocks
+from tests.waiting import await_that
 from worker.delivery.deliver import event_of
 
 PAGE = (ROOT / "docs/integrate.md").read_text()

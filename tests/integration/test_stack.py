@@ -22,7 +22,8 @@ from stack.parts import SECRETS, SECRETS_OF_ROLE, SIGNING_KEY
 from stack.receiver import Receiver
 from tests import pictures
 from tests.conftest import QUEUES
-from tests.integration.conftest import SECONDS, Stack, await_that, launch, processes_of, running
+from tests.integration.conftest import SECONDS, Stack, launch, processes_of, running
+from tests.waiting import await_that
 
 PARTS = {"api", "worker", "delivery", "sweeper", "flower", "redis", "s3"}
 

@@ -28,20 +28,13 @@ from paho.mqtt.properties import Properties
 from stack.addresses import free_ports
 from stack.part import ROOT
 from tests.robot.events import CLIENT, SECRET, signed_event
+from tests.waiting import await_that
 
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 needs_mosquitto = pytest.mark.skipif(
     not MOSQUITTO, reason="NO TARGET WAS SENT BY MQTT. On Debian: apt-get install mosquitto"
 )
 _MOST_S = 60
-
-
-def await_that(condition: Callable[[], object], what: Callable[[], object] = lambda: "") -> None:
-    """Wait until it holds."""
-    end = time.monotonic() + _MOST_S
-    while not condition():
-        assert time.monotonic() < end, what()
-        time.sleep(0.02)
 
 
 class Broker:

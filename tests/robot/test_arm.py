@@ -21,7 +21,8 @@ from jobs.targets.states import TargetState
 from stack.part import ROOT
 from tests.conftest import SIGNING_KEY
 from tests.robot.events import CLIENT, an_event, signed_event
-from tests.robot.peers import Broker, Robot, Service, await_that, needs_mosquitto, robot_process
+from tests.robot.peers import Broker, Robot, Service, needs_mosquitto, robot_process
+from tests.waiting import await_that
 
 pytestmark = needs_mosquitto
 

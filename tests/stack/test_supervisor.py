@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from stack import supervisor as supervisor_module
 from stack.errors import GaveUp, StopRequested
 from stack.part import ROOT, Command, Part
 from stack.supervisor import Supervisor
+from tests.waiting import await_that
 
 LIVES = "import signal; signal.pause()"
 DIES = "import sys; print('the reason why'); sys.exit(3)"
@@ -195,12 +195,3 @@ def test_parts_end_when_the_supervisor_is_killed(tmp_path: Path) -> None:
         assert not group_is_empty(pid)
         supervisor.kill()
     await_that(lambda: group_is_empty(pid))
-
-
-def await_that(condition: Callable[[], bool]) -> None:
-    """Return when the condition holds. Raises TimeoutError where it never does."""
-    deadline = time.monotonic() + 180
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError
-        time.sleep(0.05)

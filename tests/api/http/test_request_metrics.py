@@ -4,8 +4,6 @@ import os
 import re
 import signal
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ import urllib3
 from api.http.request_metrics import NO_ROUTE
 from tests.api.conftest import Api, serving
 from tests.api.routes.test_metrics import figures
+from tests.waiting import await_that
 
 REQUESTS = "osteo_http_requests_total"
 LIVE = (REQUESTS, "GET", "/health/live", "200")
@@ -53,13 +52,6 @@ def folders_of_metrics(process: "subprocess.Popen[bytes]") -> list[set[str]]:
         set(re.findall(r"\S*/osteo-metrics-[^/]*", Path(f"/proc/{pid}/maps").read_text()))
         for pid in children(process)
     ]
-
-
-def await_that(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 180
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_a_request_is_counted_once_over_all_processes(api: Api):

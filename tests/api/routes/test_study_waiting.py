@@ -11,8 +11,9 @@ from jobs.record.job import now
 from jobs.store.ledger import Ledger
 from tests.api.conftest import Api
 from tests.api.routes.test_studies import OTHER, PNG, end, submit
-from tests.api.routes.test_waiting import PATIENCE, WAIT, await_that, looks
+from tests.api.routes.test_waiting import PATIENCE, WAIT, looks
 from tests.conftest import WatchedQueue
+from tests.waiting import await_that
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import json
 import select
 import socket
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
@@ -23,6 +22,7 @@ from jobs.redis.view import CHANGES
 from jobs.store.ledger import Ledger
 from tests import pictures
 from tests.api.conftest import RESULT, Api, problem_of, serving
+from tests.waiting import await_that
 
 PNG = pictures.encoded(pictures.gray())
 PATIENCE = 20
@@ -57,13 +57,6 @@ def end(job: Job, ledger: Ledger) -> Job:
 def events_of(waiting: Waiting, job: Job, key_holds: Callable[[], bool], seen: int = 0) -> Iterator[str]:
     """Read a stream of events."""
     return iter(waiting.events(job, seen, key_holds).response)
-
-
-def await_that(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "what was waited for did not come"
-        time.sleep(0.02)
 
 
 def looks(api: Api) -> int:

@@ -3,7 +3,7 @@
 import shutil
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,6 +12,7 @@ from threading import Condition, Event, Thread
 import pytest
 
 from jobs.callbacks.url import CallbackTarget, parse
+from tests.waiting import await_that
 from tests.worker.conftest import speak_tls
 from worker.delivery import connections as module
 from worker.delivery.call import CallResult, Message, call
@@ -93,13 +94,6 @@ def send(url: str, connections: Connections, client: str = "clinic", seconds: fl
 def closed(connections: Connections) -> bool:
     """Whether the end of every kept connection has arrived."""
     return all(not connection.usable for _, connection in connections._idle)
-
-
-def await_that(condition: Callable[[], bool]) -> None:
-    ends = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < ends
-        time.sleep(0.01)
 
 
 def test_callbacks_to_one_receiver_share_a_connection(receiver, connections):

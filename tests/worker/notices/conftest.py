@@ -3,7 +3,6 @@
 import socket
 import ssl
 import subprocess
-import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,6 +32,7 @@ from jobs.store.ledger import Ledger
 from jobs.web_push.subscriptions import PushSubscription, from_base64url
 from jobs.web_push.vapid import Vapid
 from tests.conftest import SIGNING_KEY, a_job
+from tests.waiting import await_that
 from tests.worker.conftest import Receiver
 from worker.notices.mail import MailServer
 from worker.notices.notify import NoticeContext, notify
@@ -169,10 +169,3 @@ def tell(context: NoticeContext, at: Any = None, outbox: Outbox | None = None) -
     notify(at or now() + timedelta(seconds=2), context, outbox)
     await_that(outbox.idle)
     return outbox
-
-
-def await_that(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 180
-    while not condition():
-        assert time.monotonic() < deadline, "what was waited for did not come"
-        time.sleep(0.02)

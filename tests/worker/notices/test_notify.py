@@ -17,8 +17,9 @@ from jobs.reading.readings import Readings, arbitration_id_of
 from jobs.record.errors import StoreUnavailable
 from jobs.record.job import now
 from jobs.store.records import Records
+from tests.waiting import await_that
 from tests.worker.conftest import Receiver
-from tests.worker.notices.conftest import POLICY, Browser, a_reader, a_reading, await_that, tell
+from tests.worker.notices.conftest import POLICY, Browser, a_reader, a_reading, tell
 from worker.notices.lease import Lease
 from worker.notices.notify import notify, notify_until
 from worker.notices.outbox import Outbox
