@@ -15,7 +15,7 @@ import waitress
 from jobs.logs import log_as_json
 from jobs.settings import https_url
 from robot.clock import ServiceClock
-from robot.outlets import add_options, open_outlets
+from robot.options import add_options, open_transports
 from robot.receiver import MOST_BYTES, receiver
 from robot.relay import Relay
 
@@ -66,10 +66,10 @@ def _run(options: argparse.Namespace, environment: Mapping[str, str]) -> None:
         raise ValueError(f"--service-ca {options.service_ca}: {error}") from error
     except ValueError as error:
         raise ValueError("--service is https://host, or http:// on this machine") from error
-    outlets = open_outlets(options, options.client)
-    if not outlets:
+    transports = open_transports(options, options.client)
+    if not transports:
         raise ValueError("name at least one of --mqtt, --igtl and --ros")
-    with closing(Relay(outlets, clock, options.max_age)) as relay:
+    with closing(Relay(transports, clock, options.max_age)) as relay:
         app = receiver(relay, secret)
         try:
             server = waitress.create_server(

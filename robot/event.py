@@ -1,4 +1,4 @@
-"""Defines the event of targets as outlets get it: verified, parsed, and byte for byte."""
+"""Defines the event of targets as transports get it: verified, parsed, and byte for byte."""
 
 import json
 import re
@@ -17,7 +17,7 @@ class NotTargets(ValueError):
 
 
 @dataclass(frozen=True)
-class TargetsEvent:
+class VerifiedTargets:
     """A verified CloudEvent of targets. Times are in nanoseconds since 1970."""
 
     id: str
@@ -54,7 +54,7 @@ def type_of(body: bytes) -> str:
         raise NotTargets("the event has no type") from error
 
 
-def targets_event(body: bytes, traceparent: str | None) -> TargetsEvent:
+def verified_targets(body: bytes, traceparent: str | None) -> VerifiedTargets:
     """Return the event in the verified body of a CloudEvent of type `org.osteo.targets.v1`.
 
     Raises NotTargets.
@@ -65,7 +65,7 @@ def targets_event(body: bytes, traceparent: str | None) -> TargetsEvent:
         claims = [data["actionable"], *(target["actionable"] for target in data["targets"])]
         if type(data["sequence"]) is not int or any(type(claim) is not bool for claim in claims):
             raise TypeError("sequence is an integer, and actionable true or false")
-        made = TargetsEvent(
+        made = VerifiedTargets(
             id=event["id"],
             job=data["job"],
             sequence=data["sequence"],

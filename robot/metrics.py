@@ -8,7 +8,7 @@ EVENTS = Counter(
 )
 DROPPED = Counter(
     "osteo_robot_dropped",
-    "Events that an outlet could not give its peers while they were valid, or that a peer refused",
-    ["outlet"],
+    "Events that a transport could not give its peers while they were valid, or that a peer refused",
+    ["transport"],
     registry=REGISTRY,
 )

@@ -8,7 +8,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from jobs.record.events import TARGETS_EVENT
 from jobs.trace import read_traceparent
-from robot.event import NotTargets, TargetsEvent, targets_event, type_of
+from robot.event import NotTargets, VerifiedTargets, type_of, verified_targets
 from robot.metrics import REGISTRY
 from robot.relay import Outcome, Relay
 
@@ -52,9 +52,9 @@ def receiver(relay: Relay, secret: str) -> Flask:
     return app
 
 
-def _event(body: bytes) -> TargetsEvent:
+def _event(body: bytes) -> VerifiedTargets:
     traceparent = request.headers.get("traceparent")  # Not signed.
-    event = targets_event(body, traceparent if read_traceparent(traceparent) else None)
+    event = verified_targets(body, traceparent if read_traceparent(traceparent) else None)
     if event.id != request.headers.get("webhook-id"):
         raise NotTargets("its id is not the webhook-id")
     return event

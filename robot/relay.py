@@ -1,4 +1,4 @@
-"""Decides which verified events reach the outlets, and for how long: a robot has to stay still otherwise."""
+"""Decides which verified events reach the transports, and for how long. Else a robot has to stay still."""
 
 import logging
 import time
@@ -10,9 +10,9 @@ from cachetools import TTLCache
 
 from jobs.targets.freshness import LONGEST_VALIDITY_S, MOST_CLOCK_OFFSET_S
 from robot.clock import ServiceClock
-from robot.event import TargetsEvent
+from robot.event import VerifiedTargets
 from robot.metrics import EVENTS
-from robot.outlet import STATUS_SECONDS, Outlet, OutletFull, Status
+from robot.transport import STATUS_SECONDS, Status, Transport, TransportFull
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class Outcome(StrEnum):
     REPEATED = "repeated"
     """It was passed already: the service repeats it, or another sender replays it."""
     OUTDATED = "outdated"
-    """A newer one of its job was passed, or an outlet did not take it."""
+    """A newer one of its job was passed, or a transport did not take it."""
     EXPIRED = "expired"
     """It says that it is actionable, and its validity is over."""
     REFUSED = "refused"
@@ -38,17 +38,17 @@ class Outcome(StrEnum):
     The service is to send it again, with data that it makes anew.
     """
     NOT_TAKEN = "not-taken"
-    """An outlet holds as much as it may, or has failed. The service is to send it again."""
+    """A transport holds as much as it may, or has failed. The service is to send it again."""
 
 
 class Relay:
-    """Passes events to outlets. It remembers ids and orders for as long as a replay is possible, and no data.
+    """Passes events to transports. It remembers ids and orders while a replay is possible, and no data.
 
     `max_age_s` is the consumer's own limit to the age of a picture, which only shortens.
     """
 
-    def __init__(self, outlets: Sequence[Outlet], clock: ServiceClock, max_age_s: float | None) -> None:
-        self._outlets = outlets
+    def __init__(self, transports: Sequence[Transport], clock: ServiceClock, max_age_s: float | None) -> None:
+        self._transports = transports
         self._clock = clock
         self._max_age_s = max_age_s
         self._began_ns = time.time_ns()
@@ -59,7 +59,7 @@ class Relay:
         for outcome in Outcome:
             EVENTS.labels(outcome)
 
-    def take(self, event: TargetsEvent) -> Outcome:
+    def take(self, event: VerifiedTargets) -> Outcome:
         """Pass a verified event on if it may be, and return the outcome."""
         with self._lock:
             outcome = self._outcome(event, time.time_ns())
@@ -68,36 +68,36 @@ class Relay:
         return outcome
 
     def tell_status_until(self, ended: Event) -> None:
-        """Tell the outlets the status every STATUS_SECONDS, until `ended` is set."""
+        """Tell the transports the status every STATUS_SECONDS, until `ended` is set."""
         while True:
             self.tell_status()
             if ended.wait(STATUS_SECONDS):
                 return
 
     def tell_status(self) -> None:
-        """Tell the outlets whether the clocks agree."""
+        """Tell the transports whether the clocks agree."""
         status = Status.ONLINE if self._clock.agrees() else Status.DEGRADED
         with self._lock:
             if status is not self._status:
                 log.warning("status: %s", status, extra={"clock_ahead_s": self._clock.offset_s()})
                 self._status = status
-            for outlet in self._outlets:
-                # The silence of one outlet is no reason for that of another.
+            for transport in self._transports:
+                # The silence of one transport is no reason for that of another.
                 try:
-                    outlet.status(status)
+                    transport.status(status)
                 except Exception:
-                    log.exception("an outlet has failed")
+                    log.exception("a transport has failed")
 
     def close(self) -> None:
-        """Close the outlets."""
+        """Close the transports."""
         with self._lock:
-            for outlet in self._outlets:
+            for transport in self._transports:
                 try:
-                    outlet.close()
+                    transport.close()
                 except Exception:
-                    log.exception("an outlet has failed")
+                    log.exception("a transport has failed")
 
-    def _outcome(self, event: TargetsEvent, now_ns: int) -> Outcome:
+    def _outcome(self, event: VerifiedTargets, now_ns: int) -> Outcome:
         newest = self._newest.get(event.job, (0, 0))
         # The service makes the data anew for each call of an event: a repeated one may be a withdrawal.
         if event.id in self._ids and event.sequence <= newest[0]:
@@ -117,25 +117,25 @@ class Relay:
             left_s = LONGEST_VALIDITY_S
         return self._pass(event, left_s)
 
-    def _left_s(self, event: TargetsEvent, now_ns: int) -> float:
+    def _left_s(self, event: VerifiedTargets, now_ns: int) -> float:
         left_s = event.remaining_s(now_ns)
         if self._max_age_s is None:
             return left_s
         age_s = (now_ns - (event.acquired_ns or 0)) / _NANO
         return min(left_s, self._max_age_s - age_s)
 
-    def _pass(self, event: TargetsEvent, left_s: float) -> Outcome:
-        """Pass an event to every outlet. The failure of one keeps no withdrawal from another."""
-        # Also where an outlet fails: another one may have sent the event, and nothing older may follow it.
+    def _pass(self, event: VerifiedTargets, left_s: float) -> Outcome:
+        """Pass an event to every transport. The failure of one keeps no withdrawal from another."""
+        # Also where a transport fails: another one may have sent the event, and nothing older may follow it.
         self._newest[event.job] = event.order
         passed = True
-        for outlet in self._outlets:
+        for transport in self._transports:
             try:
-                outlet.publish(event, left_s)
-            except OutletFull:
+                transport.publish(event, left_s)
+            except TransportFull:
                 passed = False
             except Exception:
-                log.exception("an outlet has failed")
+                log.exception("a transport has failed")
                 passed = False
         if not passed:
             return Outcome.NOT_TAKEN

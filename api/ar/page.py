@@ -1,12 +1,10 @@
 """Serves the page of a scene below `/ar`, which a link opens and no key."""
 
 import json
-from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 
 from flask import Blueprint, Response, current_app, g, jsonify, render_template, request
-from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response as AnyResponse
 
 from api.ar import glb, usdz
@@ -15,6 +13,7 @@ from api.ar.scene_files import SceneFiles
 from api.ar.scene_links import SceneLinks, link_ended
 from api.http.problem import Problem, ProblemResponse
 from api.http.problem_kinds import Slug
+from api.http.static_files import StaticFiles
 from api.identity.caller import CLIENT, KEY, Caller
 from api.identity.key_store import Keys
 from api.identity.scopes import Scope
@@ -23,12 +22,6 @@ from api.routes.job_answers import succeeded_job, targets_now
 from jobs.record.job import moment_text
 from jobs.store.compatibility import Compatibility
 
-_TYPES = {
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".svg": "image/svg+xml",
-}
-_STATIC_SECONDS = 300
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self';"
     " img-src 'self' blob:; connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'",
@@ -45,7 +38,7 @@ def scene_pages(
 ) -> Blueprint:
     """Make the blueprint of the page, its files and its scripts. None of it changes anything."""
     pages = Blueprint("ar_page", __name__, url_prefix="/ar", template_folder="templates")
-    ledger = scene_files.ledger
+    ledger, static = scene_files.ledger, StaticFiles(Path(str(files("api.ar"))) / "static")
 
     @pages.before_request
     def admit() -> None:
@@ -104,26 +97,13 @@ def scene_pages(
     def targets(job_id: str) -> Response:
         return jsonify(targets_now(succeeded_job(job_id, ledger), ledger, scene_files.target_seconds))
 
-    _add_static_files(pages)
+    @pages.get("/static/<name>")
+    def static_file(name: str) -> AnyResponse:
+        return static.answer(name)
+
     return pages
 
 
 def _base() -> str:
     """Return the path of the pages, with the path prefix of the service."""
     return f"{current_app.config['PREFIX']}/ar"
-
-
-def _add_static_files(pages: Blueprint) -> None:
-    """Add `static/<name>`: the style sheet and the scripts, open to everyone, read once."""
-    folder = Path(str(files("api.ar"))) / "static"
-    known = {path.name: (path.read_bytes(), _TYPES[path.suffix]) for path in folder.iterdir()}
-
-    @pages.get("/static/<name>")
-    def static_file(name: str) -> AnyResponse:
-        if name not in known:
-            raise NotFound
-        body, content_type = known[name]
-        response = Response(body, content_type=content_type)
-        response.set_etag(sha256(body).hexdigest()[:32])
-        response.cache_control.public, response.cache_control.max_age = True, _STATIC_SECONDS
-        return response.make_conditional(request)

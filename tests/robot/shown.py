@@ -1,11 +1,11 @@
-"""Events of targets that outlets are tested with: the document that docs/robots.md shows, changed."""
+"""Events of targets that transports are tested with: the document that docs/robots.md shows, changed."""
 
 import json
 import re
 from pathlib import Path
 from typing import Any
 
-from robot.event import TargetsEvent, targets_event
+from robot.event import VerifiedTargets, verified_targets
 
 _PAGE = (Path(__file__).parents[2] / "docs/robots.md").read_text()
 
@@ -21,8 +21,8 @@ def document(actionable: bool = True, **changed: Any) -> dict[str, Any]:
     return made | changed
 
 
-def event(actionable: bool = True, **changed: Any) -> TargetsEvent:
+def event(actionable: bool = True, **changed: Any) -> VerifiedTargets:
     """The event of that document, as a receiver has verified it."""
     data = document(actionable, **changed)
     about = {"id": "msg_1", "subject": data["job"], "type": "org.osteo.targets.v1"}
-    return targets_event(json.dumps({**about, "data": data}).encode(), None)
+    return verified_targets(json.dumps({**about, "data": data}).encode(), None)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from robot.igtl.outlet import IgtlOutlet
+from robot.igtl.transport import IgtlTransport
 from tests.robot.shown import event
 
 SOURCE = Path("/usr/share/doc/openigtlink-examples/examples/Receiver/ReceiveClient.cxx")
@@ -28,15 +28,15 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_cxx_client_unpacks_every_message_of_the_server(client: Path):
-    outlet, made = IgtlOutlet("0"), event(acquired_at="2026-11-23T11:59:40.123456789Z")
-    outlet.publish(made, 60)
-    command, pipe = [client, "127.0.0.1", str(outlet.port)], subprocess.PIPE
+    transport, made = IgtlTransport("0"), event(acquired_at="2026-11-23T11:59:40.123456789Z")
+    transport.publish(made, 60)
+    command, pipe = [client, "127.0.0.1", str(transport.port)], subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=subprocess.STDOUT) as running:
         assert running.stdout
         said = ""
         while "Receiving STATUS" not in said:  # the last of the messages that a late client gets
             said += running.stdout.readline().decode()
-        outlet.close()
+        transport.close()
         said += running.stdout.read().decode()
     stamps = [int(stamp.replace(".", "")) for stamp in re.findall(r"Time stamp: ([\d.]+)", said)[:2]]
     # This client adds up the bits of a fraction in whole nanoseconds, and so loses some.

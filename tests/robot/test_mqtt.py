@@ -148,7 +148,7 @@ def test_what_is_over_before_the_broker_is_back_is_dropped_and_counted(robot, co
     await_that(lambda: robot.logged("valid no longer"))
     (line,) = robot.logged("valid no longer")
     assert line["job"] == short["subject"]
-    assert robot.metric('osteo_robot_dropped_total{outlet="mqtt"}') == 1
+    assert robot.metric('osteo_robot_dropped_total{transport="mqtt"}') == 1
     broker.start()
     await_that(lambda: robot.logged("connected to the broker")[1:])
 
@@ -278,7 +278,7 @@ def test_a_process_without_the_right_to_write_says_so(tmp_path, service, guarded
     ):
         await_that(lambda: robot.logged("the broker has refused a message: Not authorized"))
         robot.tell(an_event("withdrawn"))
-        await_that(lambda: robot.metric('osteo_robot_dropped_total{outlet="mqtt"}') == 1)
+        await_that(lambda: robot.metric('osteo_robot_dropped_total{transport="mqtt"}') == 1)
         await_that(lambda: robot.logged("no connection to the broker: it has refused a withdrawal"))
         assert own.messages == []
 

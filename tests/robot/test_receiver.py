@@ -14,20 +14,20 @@ from robot.clock import ServiceClock
 from robot.receiver import MOST_BYTES, receiver
 from robot.relay import Relay
 from tests.robot.events import SECRET, an_event, made_later, signed_event
-from tests.robot.fake_outlet import FULL, FakeOutlet
+from tests.robot.fake_transport import FULL, FakeTransport
 from tests.robot.peers import Service
 
 
 @pytest.fixture
-def outlet() -> FakeOutlet:
-    return FakeOutlet()
+def transport() -> FakeTransport:
+    return FakeTransport()
 
 
 @pytest.fixture
-def http(service: Service, outlet: FakeOutlet) -> Iterator[FlaskClient]:
+def http(service: Service, transport: FakeTransport) -> Iterator[FlaskClient]:
     clock = ServiceClock(service.url)
     clock.compare()
-    relay = Relay([outlet], clock, None)
+    relay = Relay([transport], clock, None)
     yield receiver(relay, SECRET).test_client()
     relay.close()
 
@@ -36,17 +36,17 @@ def status_of(http: FlaskClient, body: bytes, headers: dict[str, str]) -> int:
     return http.post("/callback", data=body, headers=headers).status_code
 
 
-def test_a_signed_event_is_passed_and_its_repetition_only_answered(http, outlet):
+def test_a_signed_event_is_passed_and_its_repetition_only_answered(http, transport):
     event = an_event()
     assert status_of(http, *signed_event(event)) == 204
     assert status_of(http, *signed_event(made_later(event))) == 204
-    assert len(outlet.events) == 1
+    assert len(transport.events) == 1
 
 
-def test_a_replay_is_answered_and_not_passed(http, outlet):
+def test_a_replay_is_answered_and_not_passed(http, transport):
     body, headers = signed_event(an_event())
     assert [status_of(http, body, headers) for _ in range(3)] == [204] * 3
-    assert len(outlet.events) == 1
+    assert len(transport.events) == 1
 
 
 def forged(body: bytes, headers: dict[str, str]) -> Iterator[tuple[bytes, dict[str, str]]]:
@@ -60,28 +60,28 @@ def forged(body: bytes, headers: dict[str, str]) -> Iterator[tuple[bytes, dict[s
     yield b"\xff", headers
 
 
-def test_what_is_not_signed_so_is_refused(http, outlet):
+def test_what_is_not_signed_so_is_refused(http, transport):
     for body, headers in forged(*signed_event(an_event("advisory"))):
         assert status_of(http, body, headers) == 401, headers
-    assert outlet.events == []
+    assert transport.events == []
 
 
-def test_the_secret_of_another_client_is_refused(http, outlet):
+def test_the_secret_of_another_client_is_refused(http, transport):
     another = webhook_secret("a signing key that only the tests know, and long enough", "ward")
     assert status_of(http, *signed_event(an_event(), secret=another)) == 401
-    assert outlet.events == []
+    assert transport.events == []
 
 
 @pytest.mark.parametrize("sent_ago_s", [301, 86_400, -301])
-def test_an_old_and_an_early_time_stamp_are_refused(http, outlet, sent_ago_s):
+def test_an_old_and_an_early_time_stamp_are_refused(http, transport, sent_ago_s):
     assert status_of(http, *signed_event(an_event(), sent_ago_s=sent_ago_s)) == 401
-    assert outlet.events == []
+    assert transport.events == []
 
 
 @pytest.mark.parametrize("type_", ["job.succeeded", "webhook.test", "org.osteo.targets.v2"])
-def test_an_event_of_another_type_is_answered_and_not_passed(http, outlet, type_):
+def test_an_event_of_another_type_is_answered_and_not_passed(http, transport, type_):
     assert status_of(http, *signed_event(an_event(type=type_))) == 204
-    assert outlet.events == []
+    assert transport.events == []
 
 
 def damaged() -> Iterator[dict[str, Any]]:
@@ -104,13 +104,13 @@ def damaged() -> Iterator[dict[str, Any]]:
         yield event
 
 
-def test_a_signed_event_that_cannot_be_read_is_not_passed(http, outlet):
+def test_a_signed_event_that_cannot_be_read_is_not_passed(http, transport):
     for event in damaged():
         assert status_of(http, *signed_event(event)) == 422, event
-    assert outlet.events == []
+    assert transport.events == []
 
 
-def test_an_event_whose_id_is_not_the_webhook_id_is_not_passed(http, outlet):
+def test_an_event_whose_id_is_not_the_webhook_id_is_not_passed(http, transport):
     event = an_event()
     body = json.dumps(event)
     at = datetime.now(UTC)
@@ -120,25 +120,25 @@ def test_an_event_whose_id_is_not_the_webhook_id_is_not_passed(http, outlet):
         "webhook-signature": Webhook(SECRET).sign("msg_another", at, body),
     }
     assert status_of(http, body.encode(), headers) == 422
-    assert outlet.events == []
+    assert transport.events == []
 
 
-def test_an_event_is_to_be_sent_again_where_an_outlet_is_full(http, outlet):
-    outlet.fails = FULL
+def test_an_event_is_to_be_sent_again_where_an_transport_is_full(http, transport):
+    transport.fails = FULL
     answer = http.post("/callback", data=(call := signed_event(an_event()))[0], headers=call[1])
     assert (answer.status_code, answer.headers["Retry-After"]) == (429, "5")
 
 
-def test_an_actionable_event_is_to_be_sent_again_where_clocks_differ(http, outlet, service):
+def test_an_actionable_event_is_to_be_sent_again_where_clocks_differ(http, transport, service):
     assert status_of(http, *signed_event(an_event(ahead_s=5))) == 429
-    assert outlet.events == []
+    assert transport.events == []
 
 
-def test_a_body_of_more_than_a_mebibyte_is_refused(http, outlet):
+def test_a_body_of_more_than_a_mebibyte_is_refused(http, transport):
     assert status_of(http, b"x" * (MOST_BYTES + 1), {}) == 413
 
 
-def test_the_metrics_count_events_by_outcome(http, outlet):
+def test_the_metrics_count_events_by_outcome(http, transport):
     def count() -> float:
         lines = http.get("/metrics").text.splitlines()
         (line,) = (line for line in lines if line.startswith('osteo_robot_events_total{outcome="expired"}'))

@@ -158,7 +158,7 @@ def test_a_subscriber_that_joins_after_a_withdrawal_gets_no_target(robot: Robot)
 
 def test_an_event_that_cannot_be_published_is_counted(robot: Robot):
     told(robot)
-    dropped = 'osteo_robot_dropped_total{outlet="ros"}'
+    dropped = 'osteo_robot_dropped_total{transport="ros"}'
     assert robot.metric(dropped) == 0
     event = an_event()
     event["data"]["camera"]["width_px"] = "wide"

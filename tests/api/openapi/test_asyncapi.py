@@ -4,7 +4,7 @@ import jsonschema
 import pytest
 
 from jobs.record.events import EVENTS, TARGETS_EVENT
-from robot.outlet import Status
+from robot.transport import Status
 from tests.api.conftest import Api
 
 

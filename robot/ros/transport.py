@@ -25,10 +25,10 @@ from jobs.targets.ros_messages import (
     ros_time,
 )
 from jobs.targets.states import TargetState
-from robot.event import TargetsEvent
+from robot.event import VerifiedTargets
 from robot.metrics import DROPPED
-from robot.outlet import STATUS_SECONDS, OutletFull, Status
 from robot.ros.messages import message_of, message_type
+from robot.transport import STATUS_SECONDS, Status, TransportFull
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class _Queued:
     """By the monotonic clock."""
 
 
-class RosOutlet:
+class RosTransport:
     """The node `osteo`. Its samples are RELIABLE and TRANSIENT_LOCAL: one that joins late gets the last.
 
     An event gets publishers of its own. Their lifespan, which is a publisher's in ROS 2, is the rest of the
@@ -68,20 +68,20 @@ class RosOutlet:
         self._thread = Thread(target=self._run, name="ros", daemon=True)
         self._thread.start()
 
-    def publish(self, event: TargetsEvent, remaining_s: float) -> None:
-        """Queue an event. Raises OutletFull."""
+    def publish(self, event: VerifiedTargets, remaining_s: float) -> None:
+        """Queue an event. Raises TransportFull."""
         # What is not actionable may be passed for longer than its data are valid.
         left_s = min(remaining_s, event.remaining_s(time.time_ns()))
         messages = ros_messages(event.document, round(left_s * _NANO))
         try:
             self._queue.put_nowait(_Queued(messages, time.monotonic() + remaining_s))
         except Full:
-            raise OutletFull from None
+            raise TransportFull from None
 
     def status(self, status: Status) -> None:
         """Publish the status, and that of the last event, as diagnostics."""
         told = [{"level": _LEVELS[status], "name": "osteo: robot", "message": status.value}]
-        if current := self._told:  # The thread of this outlet may end it meanwhile.
+        if current := self._told:  # The thread of this transport may end it meanwhile.
             targets, until = current
             told.append(targets if time.monotonic() < until else targets | _OVER)
         header = {"stamp": ros_time(time.time_ns())}

@@ -10,11 +10,11 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from jobs.targets.documents import CLOUDEVENTS
-from robot.event import TargetsEvent
+from robot.event import VerifiedTargets
 from robot.metrics import DROPPED
 from robot.mqtt.broker import Broker
 from robot.mqtt.connection import Connection, ConnectionLost, Message, NotAccepted
-from robot.outlet import OutletFull, Status
+from robot.transport import Status, TransportFull
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ _CLOSE_S = 5.0
 
 @dataclass(frozen=True)
 class _Queued:
-    event: TargetsEvent
+    event: VerifiedTargets
     until: float
     """By the monotonic clock."""
 
@@ -37,7 +37,7 @@ class _Queued:
         return int(self.until - time.monotonic())
 
 
-class MqttOutlet:
+class MqttTransport:
     """An MQTT 5 broker. A thread of its own connects to it, again and again."""
 
     def __init__(self, broker: Broker, client: str) -> None:
@@ -52,13 +52,13 @@ class MqttOutlet:
         self._thread = Thread(target=self._run, name="mqtt", daemon=True)
         self._thread.start()
 
-    def publish(self, event: TargetsEvent, remaining_s: float) -> None:
-        """Queue an event, in place of an older one of its job. Raises OutletFull."""
+    def publish(self, event: VerifiedTargets, remaining_s: float) -> None:
+        """Queue an event, in place of an older one of its job. Raises TransportFull."""
         with self._changed:
             self._drop_expired()
             self._queue.pop(event.job, None)
             if len(self._queue) >= _MOST_QUEUED:
-                raise OutletFull
+                raise TransportFull
             self._queue[event.job] = _Queued(event, time.monotonic() + remaining_s)
             self._changed.notify_all()
 
@@ -131,7 +131,7 @@ class MqttOutlet:
                 DROPPED.labels("mqtt").inc()
                 log.warning("targets were valid no longer before the broker had them", extra={"job": job})
 
-    def _targets_message(self, event: TargetsEvent, left_s: int) -> Message:
+    def _targets_message(self, event: VerifiedTargets, left_s: int) -> Message:
         properties = Properties(PacketTypes.PUBLISH)
         properties.PayloadFormatIndicator = 1
         properties.ContentType = CLOUDEVENTS

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from robot.event import TargetsEvent
+from robot.event import VerifiedTargets
 from robot.igtl.messages import Code, status_message, string_message, transform_message
-from robot.outlet import Status
+from robot.transport import Status
 
 _log = logging.getLogger(__name__)
 _LOOPBACK = "127.0.0.1"
@@ -37,7 +37,7 @@ class _Held:
     until: float
 
 
-class IgtlOutlet:
+class IgtlTransport:
     """A server of OpenIGTLink on `address`, HOST:PORT or PORT of the loopback.
 
     A client that connects late gets the last event, if it is still valid, and the last status. A client that
@@ -59,7 +59,7 @@ class IgtlOutlet:
         self._thread = threading.Thread(target=self._serve, name="igtl", daemon=True)
         self._thread.start()
 
-    def publish(self, event: TargetsEvent, remaining_s: float) -> None:
+    def publish(self, event: VerifiedTargets, remaining_s: float) -> None:
         """Send an event to all clients, and to those that come within `remaining_s`."""
         held = _Held(_messages(event), event.actionable, time.monotonic() + remaining_s)
         self._loop.call_soon_threadsafe(self._publish, held)
@@ -159,7 +159,7 @@ def _code(status: Status, held: _Held | None) -> Code:
     return Code.OK if time.monotonic() < held.until else Code.TIME_OUT
 
 
-def _messages(event: TargetsEvent) -> bytes:
+def _messages(event: VerifiedTargets) -> bytes:
     """Return the messages of an event, with the stamp of the acquisition; no TRANSFORM without a camera."""
     camera, stamp_ns = event.document["camera"], event.acquired_ns
     messages = string_message("Targets", stamp_ns, event.raw)

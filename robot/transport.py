@@ -1,9 +1,9 @@
-"""Defines what an outlet is: a way by which robots get targets. MQTT, ROS 2 and OpenIGTLink are outlets."""
+"""Defines what sends targets to robots: MQTT, ROS 2 and OpenIGTLink are transports."""
 
 from enum import StrEnum
 from typing import Protocol
 
-from robot.event import TargetsEvent
+from robot.event import VerifiedTargets
 
 STATUS_SECONDS = 1.0
 """How often the status is told again, so that its silence means something."""
@@ -20,24 +20,24 @@ class Status(StrEnum):
     """The process ends, or has died: what it told before is not to be used."""
 
 
-class OutletFull(Exception):
-    """An outlet holds as much as it may. The event is refused, and the service sends it again later."""
+class TransportFull(Exception):
+    """A transport holds as much as it may. The event is refused, and the service sends it again later."""
 
 
-class Outlet(Protocol):
+class Transport(Protocol):
     """A way by which robots get targets.
 
-    The relay calls an outlet from several threads, never from two at once. No method waits for a peer: what
-    has to be waited for, a thread of the outlet does.
+    The relay calls a transport from several threads, never from two at once. No method waits for a peer: what
+    has to be waited for, a thread of the transport does.
     """
 
-    def publish(self, event: TargetsEvent, remaining_s: float) -> None:
+    def publish(self, event: VerifiedTargets, remaining_s: float) -> None:
         """Send an event, for `remaining_s` (1 or more): after that no consumer may be given it.
 
-        An outlet gets an event once, and again where another outlet has not taken it; older ones of a job
+        A transport gets an event once, and again where another one has not taken it; older ones of a job
         never after newer ones, and an actionable one only while it is valid. `remaining_s` of an event that
         is not actionable may be longer than the validity of its data, since a withdrawal has to outlive what
-        it withdraws. Raises OutletFull.
+        it withdraws. Raises TransportFull.
         """
 
     def status(self, status: Status) -> None:

@@ -1,13 +1,13 @@
-"""Makes the outlets that the command line names. A package that an outlet needs is imported for it alone."""
+"""Opens the transports that the command line names, and imports the packages of these alone."""
 
 import argparse
 import os
 
-from robot.outlet import Outlet
+from robot.transport import Transport
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of every outlet."""
+    """Add the options of every transport."""
     parser.add_argument(
         "--mqtt", metavar="URL", help="an MQTT 5 broker: mqtts://host[:port], or mqtt:// on this machine"
     )
@@ -18,26 +18,26 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ros", action="store_true", help="publish to ROS 2; needs rclpy")
 
 
-def open_outlets(options: argparse.Namespace, client: str) -> list[Outlet]:
-    """Open each outlet that the options name. Raises ValueError for an option that is wrong."""
-    outlets: list[Outlet] = []
+def open_transports(options: argparse.Namespace, client: str) -> list[Transport]:
+    """Open each transport that the options name. Raises ValueError for an option that is wrong."""
+    transports: list[Transport] = []
     if options.mqtt:
         from robot.mqtt.broker import broker_at
-        from robot.mqtt.outlet import MqttOutlet
+        from robot.mqtt.transport import MqttTransport
 
-        outlets.append(MqttOutlet(broker_at(options.mqtt, options.mqtt_ca, os.environ), client))
+        transports.append(MqttTransport(broker_at(options.mqtt, options.mqtt_ca, os.environ), client))
     if options.igtl:
-        from robot.igtl.outlet import IgtlOutlet
+        from robot.igtl.transport import IgtlTransport
 
         try:
-            outlets.append(IgtlOutlet(options.igtl))
+            transports.append(IgtlTransport(options.igtl))
         except (ValueError, OSError) as error:
             raise ValueError(f"--igtl {options.igtl}: {error}") from error
     if options.ros:
         try:
-            from robot.ros.outlet import RosOutlet
+            from robot.ros.transport import RosTransport
         except ImportError as error:
             raise ValueError(f"--ros needs rclpy and its messages: {error}") from error
 
-        outlets.append(RosOutlet())
-    return outlets
+        transports.append(RosTransport())
+    return transports

@@ -1,11 +1,11 @@
-"""An outlet that records what it is given."""
+"""A transport that records what it is given."""
 
-from robot.event import TargetsEvent
-from robot.outlet import OutletFull, Status
+from robot.event import VerifiedTargets
+from robot.transport import Status, TransportFull
 
 
-class FakeOutlet:
-    """An outlet of the tests."""
+class FakeTransport:
+    """A transport of the tests."""
 
     def __init__(self) -> None:
         self.events: list[tuple[str, float]] = []
@@ -13,7 +13,7 @@ class FakeOutlet:
         self.statuses: list[Status] = []
         self.fails: Exception | None = None
 
-    def publish(self, event: TargetsEvent, remaining_s: float) -> None:
+    def publish(self, event: VerifiedTargets, remaining_s: float) -> None:
         if self.fails:
             raise self.fails
         self.events.append((event.document["state"], remaining_s))
@@ -27,4 +27,4 @@ class FakeOutlet:
         self.statuses.append(Status.OFFLINE)
 
 
-FULL = OutletFull()
+FULL = TransportFull()
