@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -38,6 +38,20 @@ if TYPE_CHECKING:
 
 QUEUES = (*QUEUE_OF_PRIORITY.values(), DELIVER)
 SIGNING_KEY = "a signing key that only the tests know, and long enough"
+
+
+WAIT_SECONDS = 180.0
+"""Longest wait. It costs nothing where the condition holds early, and a busy machine needs it."""
+
+
+def await_that(
+    condition: Callable[[], object], what: Callable[[], object] = lambda: "what was waited for did not come"
+) -> None:
+    """Return once the condition holds. Fails with `what` where it does not."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, what()
+        time.sleep(0.02)
 
 
 LONGEST = ("training/test_smoke.py", "model/engines/test_engines.py", "worker/rollout/test_shadow.py")

@@ -26,8 +26,7 @@ from tests.api.conftest import Api
 from tests.client.conftest import PNG, Worker
 from tests.client.test_command import OSTEO, folder, lines, osteo
 from tests.client.test_command_tables import rows
-from tests.conftest import Servers
-from tests.waiting import await_that
+from tests.conftest import Servers, await_that
 
 __all__ = ["folder", "osteo"]
 

@@ -21,10 +21,9 @@ from jobs.store.ledger import Ledger
 from stack.addresses import free_ports
 from stack.part import ROOT
 from tests.api.conftest import RESULT
-from tests.conftest import a_job, a_study
+from tests.conftest import a_job, a_study, await_that
 from tests.integration.conftest import Stack
 from tests.integration.pages import Newcomer, following, unrun_blocks
-from tests.waiting import await_that
 from worker.delivery.deliver import event_of
 
 PAGE = (ROOT / "docs/integrate.md").read_text()

@@ -10,8 +10,8 @@ from stack.part import ROOT
 from stack.parts import WORKERS
 from stack.receiver import Receiver
 from tests import pictures
+from tests.conftest import await_that
 from tests.integration.conftest import SECONDS, Stack
-from tests.waiting import await_that
 
 ROLES = ("api", *WORKERS)
 

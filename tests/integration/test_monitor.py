@@ -26,9 +26,9 @@ from stack.monitor import configure, watched_by, watchers
 from stack.parent import end_with_parent
 from stack.part import ROOT
 from stack.receiver import Receiver
+from tests.conftest import await_that
 from tests.integration.conftest import Stack, processes_of, running
 from tests.monitoring import FOLDER, expressions, metrics_in, rules
-from tests.waiting import await_that
 
 pytestmark = pytest.mark.skipif(
     None in (shutil.which("prometheus"), shutil.which("prometheus-alertmanager")),

@@ -18,8 +18,8 @@ from model.synthetic import draw_forearm
 from stack.addresses import free_ports
 from stack.parent import end_with_parent
 from tests import pictures
+from tests.conftest import await_that
 from tests.integration.conftest import Stack
-from tests.waiting import await_that
 
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 ORTHANC = shutil.which("Orthanc")

@@ -9,8 +9,8 @@ from PIL import Image
 
 from stack.receiver import Receiver
 from tests import pictures
+from tests.conftest import await_that
 from tests.integration.conftest import SECONDS, Stack
-from tests.waiting import await_that
 from tests.xrays import XRAYS, needs_xrays
 
 

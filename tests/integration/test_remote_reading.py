@@ -9,9 +9,9 @@ import pytest
 
 from stack.addresses import free_ports
 from stack.part import ROOT
+from tests.conftest import await_that
 from tests.integration.conftest import Stack
 from tests.integration.pages import Newcomer, following, unrun_blocks
-from tests.waiting import await_that
 
 PAGE = (ROOT / "docs/remote-reading.md").read_text()
 PYTHON = "/tmp/osteo/bin/python /tmp"

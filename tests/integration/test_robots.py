@@ -12,10 +12,10 @@ import pytest
 from jobs.targets.states import BlockingReason, TargetState
 from stack.addresses import free_ports
 from stack.part import ROOT
+from tests.conftest import await_that
 from tests.integration.conftest import Stack
 from tests.integration.pages import Newcomer, following, unrun_blocks
 from tests.robot.peers import needs_mosquitto
-from tests.waiting import await_that
 
 PAGE = (ROOT / "docs/robots.md").read_text()
 PYTHON = ".venv/bin/python /tmp"

@@ -21,9 +21,8 @@ from stack.part import ROOT
 from stack.parts import SECRETS, SECRETS_OF_ROLE, SIGNING_KEY
 from stack.receiver import Receiver
 from tests import pictures
-from tests.conftest import QUEUES
+from tests.conftest import QUEUES, await_that
 from tests.integration.conftest import SECONDS, Stack, launch, processes_of, running
-from tests.waiting import await_that
 
 PARTS = {"api", "worker", "delivery", "sweeper", "flower", "redis", "s3"}
 

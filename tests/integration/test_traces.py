@@ -13,8 +13,8 @@ from jobs.trace import trace_id
 from tests.chaos.service import SWEEPERS, WORKERS, Service
 from tests.chaos.stand_in import image
 from tests.chaos.windows import WINDOWS, arm, fired
+from tests.conftest import await_that
 from tests.jobs.otlp import Listener, attributes, listening
-from tests.waiting import await_that
 
 MARK = "mrn-4711-marked"
 CLIENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

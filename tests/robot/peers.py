@@ -27,8 +27,8 @@ from paho.mqtt.properties import Properties
 
 from stack.addresses import free_ports
 from stack.part import ROOT
+from tests.conftest import await_that
 from tests.robot.events import CLIENT, SECRET, signed_event
-from tests.waiting import await_that
 
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 needs_mosquitto = pytest.mark.skipif(

@@ -19,10 +19,9 @@ from jobs.callbacks.signing import webhook_secret
 from jobs.record.ids import new_id
 from jobs.targets.states import TargetState
 from stack.part import ROOT
-from tests.conftest import SIGNING_KEY
+from tests.conftest import SIGNING_KEY, await_that
 from tests.robot.events import CLIENT, an_event, signed_event
 from tests.robot.peers import Broker, Robot, Service, needs_mosquitto, robot_process
-from tests.waiting import await_that
 
 pytestmark = needs_mosquitto
 

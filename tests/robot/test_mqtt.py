@@ -18,10 +18,10 @@ from paho.mqtt.client import Client
 from jobs.targets.freshness import moment_ns
 from robot.mqtt.broker import broker_at
 from stack.part import ROOT
+from tests.conftest import await_that
 from tests.proxies import make_certificate
 from tests.robot.events import CLIENT, TRACEPARENT, an_event, made_later, signed_event
 from tests.robot.peers import Broker, Consumer, Robot, Service, needs_mosquitto, robot_process
-from tests.waiting import await_that
 
 pytestmark = needs_mosquitto
 needs_openssl = pytest.mark.skipif(

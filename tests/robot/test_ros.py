@@ -15,9 +15,9 @@ import pytest
 
 from jobs.targets.freshness import moment_ns
 from stack.part import ROOT
+from tests.conftest import await_that
 from tests.robot.events import an_event
 from tests.robot.peers import Robot, Service, robot_process
-from tests.waiting import await_that
 
 PYTHON = ROOT / "var/peers/ros/bin/python"
 pytestmark = pytest.mark.skipif(

@@ -13,7 +13,7 @@ from stack import supervisor as supervisor_module
 from stack.errors import GaveUp, StopRequested
 from stack.part import ROOT, Command, Part
 from stack.supervisor import Supervisor
-from tests.waiting import await_that
+from tests.conftest import await_that
 
 LIVES = "import signal; signal.pause()"
 DIES = "import sys; print('the reason why'); sys.exit(3)"

@@ -12,7 +12,7 @@ import urllib3
 from api.http.request_metrics import NO_ROUTE
 from tests.api.conftest import Api, serving
 from tests.api.routes.test_metrics import figures
-from tests.waiting import await_that
+from tests.conftest import await_that
 
 REQUESTS = "osteo_http_requests_total"
 LIVE = (REQUESTS, "GET", "/health/live", "200")

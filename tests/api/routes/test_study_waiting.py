@@ -12,8 +12,7 @@ from jobs.store.ledger import Ledger
 from tests.api.conftest import Api
 from tests.api.routes.test_studies import OTHER, PNG, end, submit
 from tests.api.routes.test_waiting import PATIENCE, WAIT, looks
-from tests.conftest import WatchedQueue
-from tests.waiting import await_that
+from tests.conftest import WatchedQueue, await_that
 
 
 @pytest.fixture

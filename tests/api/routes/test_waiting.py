@@ -22,7 +22,7 @@ from jobs.redis.view import CHANGES
 from jobs.store.ledger import Ledger
 from tests import pictures
 from tests.api.conftest import RESULT, Api, problem_of, serving
-from tests.waiting import await_that
+from tests.conftest import await_that
 
 PNG = pictures.encoded(pictures.gray())
 PATIENCE = 20

@@ -7,7 +7,7 @@ from jobs.record.states import Priority
 from jobs.settings import Settings
 from jobs.store.ledger import Ledger
 from jobs.store.stores import Stores
-from tests.waiting import await_that
+from tests.conftest import await_that
 
 
 def test_closed_stores_leave_no_connection_to_redis(settings: Settings, ledger: Ledger, redis: Redis):

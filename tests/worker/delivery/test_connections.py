@@ -12,7 +12,7 @@ from threading import Condition, Event, Thread
 import pytest
 
 from jobs.callbacks.url import CallbackTarget, parse
-from tests.waiting import await_that
+from tests.conftest import await_that
 from tests.worker.conftest import speak_tls
 from worker.delivery import connections as module
 from worker.delivery.call import CallResult, Message, call

@@ -31,8 +31,7 @@ from jobs.record.job import now
 from jobs.store.ledger import Ledger
 from jobs.web_push.subscriptions import PushSubscription, from_base64url
 from jobs.web_push.vapid import Vapid
-from tests.conftest import SIGNING_KEY, a_job
-from tests.waiting import await_that
+from tests.conftest import SIGNING_KEY, a_job, await_that
 from tests.worker.conftest import Receiver
 from worker.notices.mail import MailServer
 from worker.notices.notify import NoticeContext, notify

@@ -17,7 +17,7 @@ from jobs.reading.readings import Readings, arbitration_id_of
 from jobs.record.errors import StoreUnavailable
 from jobs.record.job import now
 from jobs.store.records import Records
-from tests.waiting import await_that
+from tests.conftest import await_that
 from tests.worker.conftest import Receiver
 from tests.worker.notices.conftest import POLICY, Browser, a_reader, a_reading, tell
 from worker.notices.lease import Lease
