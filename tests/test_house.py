@@ -252,12 +252,14 @@ def test_every_test_that_the_threat_model_names_is_there():
 
 
 def test_every_name_that_a_test_imports_of_the_project_exists() -> None:
-    """mypy does not read the tests, and the suite does not run those of other machines, such as tests/s390x."""
+    """mypy does not read the tests, and the suite does not run those of tests/s390x."""
     missing = [
         f"{module.relative_to(ROOT)}:{node.lineno} {node.module}.{alias.name}"
         for module in modules("tests")
         for node in ast.walk(ast.parse(module.read_text()))
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in {*PACKAGES, "tests"}
+        if isinstance(node, ast.ImportFrom)
+        and node.module
+        and node.module.split(".")[0] in {*PACKAGES, "tests"}
         for alias in node.names
         if not exists(node.module, alias.name)
     ]
@@ -275,7 +277,7 @@ def exists(module: str, name: str) -> bool:
 
 
 def names_of(tree: ast.Module) -> Iterator[str]:
-    """Yield every name that a module binds, in its functions too: more than it exports, and no import is run."""
+    """Yield every name that a module binds, in its functions, too. No import is run."""
     for node in ast.walk(tree):
         match node:
             case ast.FunctionDef(name=name) | ast.ClassDef(name=name) | ast.AsyncFunctionDef(name=name):
