@@ -30,6 +30,8 @@ monitor-check: ## Check the rules of alerts, their tests and where alerts go
 	@amtool config routes test --config.file=deploy/monitoring/alertmanager.yml --verify.receivers=page severity=page
 	@amtool config routes test --config.file=deploy/monitoring/alertmanager.yml --verify.receivers=ticket severity=ticket
 
+# Hundreds of processes start in the tests. Where the environment forbids it, each would compile every module.
+test test-long: export PYTHONDONTWRITEBYTECODE :=
 test: lint ## Run every check and every test
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
