@@ -114,6 +114,16 @@ def size_of(
     return size, float(np.sqrt(np.linalg.inv(information)[6, 6])) * sigma_px
 
 
+def moved(pose: Pose, points_m: Matrix, pixels: Matrix, camera: Pinhole) -> tuple[Matrix, Matrix, Matrix]:
+    """Return the pose that slightly other points, pixels or camera give, to first order.
+
+    Rotation, translation, and the step to both: metres along, and radians about the axes of the camera.
+    Raises NoPose.
+    """
+    step, _, _ = _step(pose.rotation, pose.translation_m, points_m, pixels, camera)
+    return _turn(step[3:]) @ pose.rotation, pose.translation_m + step[:3], step
+
+
 def _refined(
     rotation: Matrix, translation_m: Matrix, points_m: Matrix, pixels: Matrix, camera: Pinhole
 ) -> Pose:

@@ -16,6 +16,7 @@ from jobs.record.events import TARGETS_EVENT
 from jobs.record.job import Job, now
 from jobs.record.states import State
 from jobs.store.ledger import Ledger
+from jobs.store.registrations import BY_FILM, Registrations
 from jobs.store.webhook_settings import wants
 from jobs.targets.document import frames_of, regions_of, target_id, targets_document
 from jobs.targets.documents import MEDIA_TYPE, NO_PLACE, Target, TargetsDocument
@@ -47,7 +48,9 @@ def present_targets(
     study = ledger.current(job.study) if job.study else None
     others = [other for other in ledger.current_many(study.members) if other.id != job.id] if study else []
     review = review_of(Readings(ledger).of_job(job.id))
-    return targets_document(job, review, freshness_of(job, now_ns, target_seconds, max_age_s), others)
+    registered = Registrations(ledger.records, BY_FILM).of(job.id)
+    fresh = freshness_of(job, now_ns, target_seconds, max_age_s)
+    return targets_document(job, review, fresh, others, registered)
 
 
 def announce(job: Job, ledger: Ledger) -> None:
@@ -64,6 +67,17 @@ def announce(job: Job, ledger: Ledger) -> None:
             name, data = f"{member.id} targets", {"job": member.id}
             to = (member.client, job.callback_url)
             store_event(event_record(name, *to, ended, TARGETS_EVENT, data), ledger)
+
+
+def announce_registration(job: Job, at: str, ledger: Ledger) -> None:
+    """Store the event of a sheet that was registered `at` this time in a radiograph that has its result, once.
+
+    The result may come later: its own event then has the registration. Raises StoreUnavailable.
+    """
+    if job.callback_url and job.state is State.SUCCEEDED and wants(TARGETS_EVENT, job.client, ledger.records):
+        to = (job.client, job.callback_url)
+        name, data = f"{job.id} targets registered {at}", {"job": job.id}
+        store_event(event_record(name, *to, now(), TARGETS_EVENT, data), ledger)
 
 
 def announce_deletion(job: Job, ledger: Ledger) -> None:
@@ -139,6 +153,7 @@ def _withdrawn(announced: dict[str, Any]) -> TargetsDocument:
         "produced_at": moment_text_ns(time.time_ns()),
         "valid_until": None,
         "frames": frames_of(job_id),
+        "registration": None,
         "camera": None,
         "targets": targets,
         "provenance": {"image_sha256": None, "model_sha256": None, "reading": None, "jws": None},
