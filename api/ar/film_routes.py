@@ -28,9 +28,10 @@ from jobs.targets.view import view_of
 
 _DESCRIPTION = (
     "The sheet is the marker sheet with both tags in lead, on the patient while the radiograph is taken. The"
-    " service finds the tags in the radiograph, unless the corners are sent. The numbers are kept with the job,"
-    " those sent last count, and the same again change nothing. The targets then have the frame `patient`, and"
-    " a client that has chosen their event gets it again. A registration makes no target `actionable`."
+    " service finds the tags in the radiograph, unless the corners are sent. The numbers are kept with the"
+    " job, those sent last count, and the same again change nothing. The targets then have the frame"
+    " `patient`, and a client that has chosen their event gets it again. A registration makes no target"
+    " `actionable`."
 )
 
 
@@ -40,11 +41,8 @@ def film_routes(ledger: Ledger, pictures: Pictures) -> Blueprint:
     films, cameras = (Registrations(ledger.records, kind) for kind in (BY_FILM, BY_CAMERA))
 
     def document(job: Job, kept: dict[str, Any], camera: Camera) -> FilmRegistrationDocument:
-        return {
-            "job": job.id,
-            **kept,
-            "camera_from_source": composed(kept, cameras.of(job.id), camera),
-        }  # type: ignore[typeddict-item]
+        before_camera = composed(kept, cameras.of(job.id), camera)
+        return {"job": job.id, **kept, "camera_from_source": before_camera}  # type: ignore[typeddict-item]
 
     @routes.post("/<job_id>/film")
     @describe(

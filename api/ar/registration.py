@@ -127,6 +127,10 @@ def check_shape(corners: Matrix, name: str) -> None:
 
 
 def fitting_poses(points: Matrix, pixels: Matrix, camera: Pinhole, fits: str) -> list[Pose]:
+    """Return one pose or two, the likelier one first. Raises Problem 422: see `refused`.
+
+    `fits` names what corners above MOST_REPROJECTION_PX do not fit.
+    """
     try:
         poses = poses_of(points, pixels, camera)
     except NoPose as error:
@@ -179,6 +183,7 @@ def _pose_document(pose: Pose, corners: int, sigma_px: float, print_part: float)
 
 
 def reprojection_of(pose: Pose, corners: int) -> float:
+    """Return the root mean square distance of so many corners from those of a pose, in pixels."""
     return math.sqrt(pose.squares_px2 / corners)
 
 

@@ -167,8 +167,8 @@ class FilmRegistrationDocument(TypedDict):
     sigma_m: Annotated[
         list[float],
         _THREE,
-        "Standard deviations of the position along the axes of `source`: of the corners, the print, the distance"
-        " of the tube, the spacing and the principal point.",
+        "Standard deviations of the position along the axes of `source`: of the corners, the print, the"
+        " distance of the tube, the spacing and the principal point.",
     ]
     sigma_rad: Annotated[list[float], _THREE, "Of small turns about the axes of `source`."]
     sigma_px: Annotated[float, "Standard deviation of a coordinate of a corner."]

@@ -28,8 +28,8 @@ class Frames(TypedDict):
     source: Annotated[str, "Metres: the same axes, origin in the focal spot."]
     patient: Annotated[
         str | None,
-        "Metres: that of the sheet with lead tags on the patient: origin in the middle of its marker, x to its"
-        " right, y to its top, z out of the sheet. null unless the sheet is registered in the radiograph.",
+        "Metres: that of the sheet with lead tags on the patient: origin in the middle of its marker, x to"
+        " its right, y to its top, z out of the sheet. null unless the sheet is registered in the radiograph.",
     ]
 
 
@@ -83,7 +83,8 @@ class PatientRegistration(TypedDict):
     covariance: Annotated[
         list[float],
         _COVARIANCE,
-        "6 x 6, row by row: of its position (m²) along, and of small turns (rad²) about, the axes of `source`.",
+        "6 x 6, row by row: of its position (m²) along the axes of `source`, and of small turns (rad²) about"
+        " them.",
     ]
     reprojection_px: Annotated[
         float, "Root mean square distance of the tags' corners from those of the pose."

@@ -70,7 +70,7 @@ def announce(job: Job, ledger: Ledger) -> None:
 
 
 def announce_registration(job: Job, at: str, ledger: Ledger) -> None:
-    """Store the event of a sheet that was registered `at` this time in a radiograph that has its result, once.
+    """Store the event of a sheet that was registered in an analysed radiograph at this moment, once.
 
     The result may come later: its own event then has the registration. Raises StoreUnavailable.
     """

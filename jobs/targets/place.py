@@ -120,9 +120,9 @@ def middle_px(box: Box) -> tuple[float, float]:
     return x + width / 2, y + height / 2
 
 
-def camera_of(camera: Camera, values: Sequence[float]) -> Camera:
-    """Return the camera that the first seven numbers of a place say, otherwise as this one."""
-    return _measured(camera, values[:7])[0]
+def camera_of(camera: Camera, values: Iterable[float]) -> Camera:
+    """Return the camera that seven numbers say, the first of a place, otherwise as this one."""
+    return _measured(camera, values)[0]
 
 
 def _camera_errors(camera: Camera, box: Box) -> tuple[list[float], list[float]]:
