@@ -1,6 +1,11 @@
-"""Measures the API on one core against `put_object` on the same core, with the stores on the other."""
+"""Measures the API on one core, with the stores on the other.
 
+It is compared with the lightest Flask application of the same promise, and with `put_object` alone.
+"""
+
+import hashlib
 import os
+import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
@@ -12,7 +17,10 @@ from benchmarks.load import saturate
 from benchmarks.radiographs import radiographs
 from benchmarks.service import Service, ServiceClient, resident, stores_alone
 from jobs.store.objects import Objects
+from stack import answers
+from stack.addresses import HOST, free_ports
 from stack.development import with_api_key
+from stack.part import Command
 from stack.parts import web
 
 PROCESSES, THREADS = 2, 8
@@ -22,6 +30,7 @@ RECORD = 700
 """Bytes of a job's first record, about."""
 SUBMISSIONS = 600
 BURST = 500
+GOAL = 0.9
 
 
 def measure() -> list[BenchmarkFigure]:
@@ -36,10 +45,15 @@ def measure() -> list[BenchmarkFigure]:
                 service.secrets, service.folder, service.addresses, service.settings
             )
             client = ServiceClient(service)
-            saturate(client.submit, radiographs(50), THREADS, "warming up")
+            rival = _begin_rival(service, pinned)
+            for each in (client, rival):
+                saturate(each.submit, radiographs(50), THREADS, "warming up")
             image, record = radiographs(1), bytes(RECORD)
             puts, pairs = [_rate(service, image, pinned)], [_rate(service, [*image, record], pinned)]
-            seen = saturate(client.submit, radiographs(SUBMISSIONS), PROCESSES * THREADS, "intake")
+            many, clients = radiographs(SUBMISSIONS), PROCESSES * THREADS
+            rivals = [saturate(rival.submit, many, clients, "the lightest application").rate]
+            seen = saturate(client.submit, many, clients, "intake")
+            rivals.append(saturate(rival.submit, many, clients, "the lightest application").rate)
             puts.append(_rate(service, image, pinned))
             pairs.append(_rate(service, [*image, record], pinned))
             burst = saturate(client.submit, radiographs(BURST), BURST // 4, "burst")
@@ -49,7 +63,8 @@ def measure() -> list[BenchmarkFigure]:
     finally:
         os.sched_setaffinity(0, every)
     return [
-        figure("intake: submissions", seen.rate, "submissions/s", sum(puts) / 2, at_least=0.7),
+        figure("intake: submissions", seen.rate, "submissions/s", sum(rivals) / 2, at_least=GOAL),
+        figure("intake: lightest application", sum(rivals) / 2, "submissions/s", sum(puts) / 2),
         figure(
             "intake: image and record put, and nothing else", sum(pairs) / 2, "submissions/s", sum(puts) / 2
         ),
@@ -57,6 +72,25 @@ def measure() -> list[BenchmarkFigure]:
         figure("intake: resident set of an API process", memory / 1e6, "MB"),
         figure("intake: API processes with TensorFlow in memory", tensorflow, "processes", at_most=0),
     ]
+
+
+def _begin_rival(service: Service, cores: set[int]) -> ServiceClient:
+    """Start the lightest application of the same promise on these cores, and return a client of it."""
+    (port,) = free_ports(1)
+    address = f"http://{HOST}:{port}"
+    assert service.secrets.api_key
+    digest = hashlib.sha256(service.secrets.api_key.encode()).hexdigest()
+    command = Command(
+        "rival",
+        (
+            *(sys.executable, "-m", "gunicorn", "--bind", f"{HOST}:{port}", "--keep-alive", "75"),
+            *("--workers", str(PROCESSES), "--threads", str(THREADS), "benchmarks.rivals.flask_intake:app"),
+        ),
+        {**service.settings, "RIVAL_KEY_SHA256": digest},
+        answers.http(address, statuses=range(200, 500)),
+    )
+    service.begin([command], cores)
+    return ServiceClient(service, address=address)
 
 
 def _rate(service: Service, objects: list[bytes], cores: set[int]) -> float:

@@ -110,10 +110,12 @@ def running(
 class ServiceClient:
     """A telemedicine client: submits radiographs, and hears of them by callback. Any thread may call it."""
 
-    def __init__(self, service: Service, receiver: Receiver | None = None) -> None:
-        """Stand for the development client of `service`."""
+    def __init__(
+        self, service: Service, receiver: Receiver | None = None, address: str | None = None
+    ) -> None:
+        """Stand for the development client of `service`, at its API or at another `address`."""
         self._receiver = receiver
-        self._url = f"{service.addresses.api}/v1/jobs"
+        self._url = f"{address or service.addresses.api}/v1/jobs"
         key = {"Authorization": f"Bearer {service.secrets.api_key}"}
         self._pool = urllib3.PoolManager(maxsize=128, headers=key, retries=False)
 

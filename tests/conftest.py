@@ -9,11 +9,13 @@ from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+import botocore.session
 import pytest
 from redis import Redis
 
@@ -62,7 +64,12 @@ COMPILED = pytest.StashKey[TemporaryDirectory[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let all stacks of the tests read what the first one compiled: else each compiles for seconds."""
+    """Let all stacks read what the first one compiled, and all connections what botocore read of S3.
+
+    Else each stack compiles for seconds, and each connection to a bucket reads descriptions of AWS for a
+    quarter of a second; nearly every test of the stores or the API makes one or more.
+    """
+    botocore.session.create_loader = cache(botocore.session.create_loader)
     if "OSTEO_ENGINE_CACHE" not in os.environ:
         config.stash[COMPILED] = folder = TemporaryDirectory(prefix="osteo-compiled-")
         os.environ["OSTEO_ENGINE_CACHE"] = folder.name

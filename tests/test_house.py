@@ -249,3 +249,41 @@ def test_every_test_that_the_threat_model_names_is_there():
     assert len(named) > 20
     for file, test in named:
         assert f"def {test}(" in (ROOT / file).read_text(), f"{file} has no {test}"
+
+
+def test_every_name_that_a_test_imports_of_the_project_exists() -> None:
+    """mypy does not read the tests, and the suite does not run those of tests/s390x."""
+    missing = [
+        f"{module.relative_to(ROOT)}:{node.lineno} {node.module}.{alias.name}"
+        for module in modules("tests")
+        for node in ast.walk(ast.parse(module.read_text()))
+        if isinstance(node, ast.ImportFrom)
+        and node.module
+        and node.module.split(".")[0] in {*PACKAGES, "tests"}
+        for alias in node.names
+        if not exists(node.module, alias.name)
+    ]
+    assert not missing
+
+
+def exists(module: str, name: str) -> bool:
+    """Whether a module of the project has a name, or a folder a module of that name, without importing it."""
+    path = (ROOT / "client" if module.startswith("osteo_client") else ROOT).joinpath(*module.split("."))
+    if path.joinpath(f"{name}.py").exists() or path.joinpath(name).is_dir():
+        return True
+    source = path.with_suffix(".py")
+    source = source if source.exists() else path.joinpath("__init__.py")
+    return source.exists() and name in set(names_of(ast.parse(source.read_text())))
+
+
+def names_of(tree: ast.Module) -> Iterator[str]:
+    """Yield every name that a module binds, in its functions, too. No import is run."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name) | ast.AsyncFunctionDef(name=name):
+                yield name
+            case ast.Name(id=name, ctx=ast.Store()):
+                yield name
+            case ast.Import(names=names) | ast.ImportFrom(names=names):
+                for alias in names:
+                    yield alias.asname or alias.name
