@@ -7,19 +7,17 @@ from typing import Any
 import numpy as np
 
 from api.ar.registration import check_ruler, check_shape, fitting_poses, refused, reprojection_of, size_check
-from api.ar.registration_documents import ComposedPose
+from api.ar.registration_documents import ComposedPose, FilmPose
 from jobs.geometry.camera import Camera
 from jobs.geometry.depth import LEAST_DEPTH_M
 from jobs.geometry.homography import Matrix
 from jobs.geometry.marker_sheet import scale_deviation, scale_of
-from jobs.geometry.planar_pose import Pose
+from jobs.geometry.planar_pose import Pose, alternative_of
 from jobs.targets.patient import Sheet, pinhole_of, sheet_of, sheet_points_mm
 
 _SIGMA_PX = {"corners": 0.5, "radiograph": 0.3}
 """Standard deviation of a coordinate of a corner, where the corners fit no worse."""
 _CORNERS = 8
-_AMBIGUOUS = 9.0
-"""Difference of the sums of squares, in variances of a pixel, below which either pose may be the true one."""
 
 
 def film_registration_of(
@@ -38,21 +36,17 @@ def film_registration_of(
     check = size_check(marker[0], points_m, pixels, pinhole, _SIGMA_PX[source], marker_mm, scaled)
     poses = fitting_poses(points_m, pixels, pinhole, "both tags: they are not as far apart as on the sheet")
     sigma_px = max(_SIGMA_PX[source], math.sqrt(poses[0].squares_px2 / (2 * _CORNERS - 6)))
-    if len(poses) > 1 and poses[1].squares_px2 - poses[0].squares_px2 < _AMBIGUOUS * sigma_px**2:
-        raise refused(
-            "The tags fit two poses of the sheet, and nothing may be placed by one of them alone. Mount the"
-            " sheet so that it is more or less tilted to the central ray."
-        )
-    sheet = Sheet(poses[0], points_m, pixels, sigma_px, scale_deviation(ruler_mm))
-    covariance = sheet.covariance(camera)
-    sigmas = np.sqrt(np.diag(covariance))
-    _check_depth(poses[0], float(sigmas[2]), camera)
+    other = alternative_of(poses, sigma_px)
+    sheets = [
+        Sheet(pose, points_m, pixels, sigma_px, scale_deviation(ruler_mm))
+        for pose in (poses[0], *([other] if other else ()))
+    ]
+    documents = [_pose_document(sheet, camera) for sheet in sheets]
+    _check_depth(poses[0], documents[0]["sigma_m"][2], camera)
     return {
+        **documents[0],
         "source": source,
-        "source_from_marker": [[round(float(cell), 9) for cell in row] for row in poses[0].as_matrix()],
-        "reprojection_px": round(reprojection_of(poses[0], _CORNERS), 4),
-        "sigma_m": [round(float(sigma), 7) for sigma in sigmas[:3]],
-        "sigma_rad": [round(float(sigma), 7) for sigma in sigmas[3:]],
+        "alternative": documents[1] if other else None,
         "sigma_px": round(sigma_px, 4),
         "faces": faces,
         "marker_mm": marker_mm,
@@ -68,9 +62,11 @@ def composed(
 ) -> ComposedPose | None:
     """Return where the focal spot lies before the camera of the photograph that was registered; else None.
 
-    None, too, where two poses fit the photograph, or where it was registered with another size of the sheet.
+    None, too, where two poses fit either picture, or where the sheet was registered with another size.
     """
-    if by_camera is None or by_camera["alternative"] or not _same_sheet(film, by_camera):
+    if by_camera is None or film["alternative"] or by_camera["alternative"]:
+        return None
+    if not _same_sheet(film, by_camera):
         return None
     from_marker, in_source = (
         np.array(matrix) for matrix in (by_camera["camera_from_marker"], film["source_from_marker"])
@@ -120,6 +116,16 @@ def _check_depth(pose: Pose, sigma_m: float, camera: Camera) -> None:
         f" the sheet lay {1000 * depth_m:.0f} mm from the focal spot, with the detector at"
         f" {1000 * farthest_m:.0f} mm. `marker_mm`, the spacing or the distance of the tube is wrong."
     )
+
+
+def _pose_document(sheet: Sheet, camera: Camera) -> FilmPose:
+    sigmas = np.sqrt(np.diag(sheet.covariance(camera)))
+    return {
+        "source_from_marker": [[round(float(cell), 9) for cell in row] for row in sheet.pose.as_matrix()],
+        "reprojection_px": round(reprojection_of(sheet.pose, _CORNERS), 4),
+        "sigma_m": [round(float(sigma), 7) for sigma in sigmas[:3]],
+        "sigma_rad": [round(float(sigma), 7) for sigma in sigmas[3:]],
+    }
 
 
 def _same_sheet(film: Mapping[str, Any], by_camera: Mapping[str, Any]) -> bool:

@@ -18,15 +18,13 @@ from jobs.geometry.marker_sheet import (
     scale_of,
     second_corners_mm,
 )
-from jobs.geometry.planar_pose import Pinhole, Pose, poses_of, size_of
+from jobs.geometry.planar_pose import Pinhole, Pose, alternative_of, poses_of, size_of
 
 MOST_REPROJECTION_PX = 1.0
 CORNER_SIGMA_PX = {"corners": 0.5, "photograph": 0.3}
 """Standard deviation of a coordinate of a corner, where the corners fit no worse."""
 _MOST_SCALED_MM = 1.0
 """Most difference of the printed ruler from its length."""
-_AMBIGUOUS = 9.0
-"""Difference of the sums of squares, in variances of a pixel, below which either pose may be the true one."""
 _LEAST_SIDE_PX = 8.0
 _SIZE_PART, _WEAK_SIZE_PART = 0.02, 0.1
 """The stated size may differ so far from the one seen; a check that may be wrong by so much says nothing."""
@@ -81,13 +79,11 @@ def registration_of(given: Mapping[str, Any], camera: Pinhole, seen: Seen) -> di
         poses = fitting_poses(points, pixels, camera, "both tags: mount the sheet flat, as it was printed")
     sigma_px = max(sigma_px, math.sqrt(poses[0].squares_px2 / (2 * len(points) - 6)))
     print_part = scale_deviation(ruler_mm)
-    documents = [_pose_document(pose, len(points), sigma_px, print_part) for pose in poses]
-    differ = poses[-1].squares_px2 - poses[0].squares_px2
-    ambiguous = len(poses) > 1 and differ < _AMBIGUOUS * sigma_px**2
+    other = alternative_of(poses, sigma_px)
     return {
-        **documents[0],
+        **_pose_document(poses[0], len(points), sigma_px, print_part),
         "source": seen.source,
-        "alternative": documents[1] if ambiguous else None,
+        "alternative": _pose_document(other, len(points), sigma_px, print_part) if other else None,
         "marker_mm": marker_mm,
         "ruler_mm": None if ruler_mm is None else float(ruler_mm),
         "size_check": check,

@@ -151,12 +151,9 @@ class ComposedPose(TypedDict):
     photograph_at: Annotated[str, MOMENT, "When the photograph, or its corners, were registered."]
 
 
-class FilmRegistrationDocument(TypedDict):
-    """Where a sheet with lead tags lay when the radiograph was taken."""
+class FilmPose(TypedDict):
+    """Where the sheet may have lain when the radiograph was taken."""
 
-    job: str
-    at: Annotated[str, MOMENT, "When these numbers were first registered."]
-    source: Literal["corners", "radiograph"]
     source_from_marker: Annotated[
         list[list[float]],
         _MATRIX,
@@ -171,6 +168,19 @@ class FilmRegistrationDocument(TypedDict):
         " distance of the tube, the spacing and the principal point.",
     ]
     sigma_rad: Annotated[list[float], _THREE, "Of small turns about the axes of `source`."]
+
+
+class FilmRegistrationDocument(FilmPose):
+    """Where a sheet with lead tags lay when the radiograph was taken."""
+
+    job: str
+    at: Annotated[str, MOMENT, "When these numbers were first registered."]
+    source: Literal["corners", "radiograph"]
+    alternative: Annotated[
+        FilmPose | None,
+        "The other pose where the corners fit two: either may be the true one, and the targets then have no"
+        " frame `patient`. Else null.",
+    ]
     sigma_px: Annotated[float, "Standard deviation of a coordinate of a corner."]
     faces: Annotated[Literal["tube", "detector"], "To which side the printed face of the sheet looked."]
     marker_mm: float

@@ -21,6 +21,8 @@ _SMALLEST_STEP = 1e-9
 _FIRST_DAMPING = 1e-3
 _SAME_RAD = 1e-4
 _WORST_CONDITION = 1e12
+_AMBIGUOUS = 9.0
+"""Difference of the sums of squares, in variances of a pixel, below which either pose may be the true one."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,21 @@ def poses_of(points_m: Matrix, pixels: Matrix, camera: Pinhole) -> list[Pose]:
         raise NoPose("no pose before the camera shows these points in these pixels")
     found.sort(key=lambda pose: pose.squares_px2)
     return [found[0], *(pose for pose in found[1:] if _angle(pose, found[0]) > _SAME_RAD)]
+
+
+def alternative_of(poses: list[Pose], sigma_px: float) -> Pose | None:
+    """Return the second of `poses` where pixels with this deviation do not tell which is true; else None.
+
+    None, too, where the second lies within the deviation of the first: near a frontal view they are one.
+    """
+    if len(poses) < 2 or poses[1].squares_px2 - poses[0].squares_px2 >= _AMBIGUOUS * sigma_px**2:
+        return None
+    first, second = poses
+    # The sine of the turn between both: poses that differ by a quarter turn are no neighbours either way.
+    turned = (second.rotation @ first.rotation.T - first.rotation @ second.rotation.T) / 2
+    by_rad = np.array([turned[2, 1], turned[0, 2], turned[1, 0]])
+    within = by_rad @ np.linalg.solve(first.covariance(sigma_px)[3:, 3:], by_rad) < 1
+    return None if within else second
 
 
 def size_of(

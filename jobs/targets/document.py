@@ -47,7 +47,8 @@ def targets_document(
     `others` are the other jobs of its study; `registered` is the sheet that was registered in its radiograph.
     """
     view, missing = view_of(job)
-    sheet = sheet_of(registered) if registered and view else None
+    # Nothing is placed by one of two poses.
+    sheet = sheet_of(registered) if view and registered and not registered["alternative"] else None
     elsewhere = _elsewhere(others) if view else []
     boxes = boxes_of(job)
     targets: list[Target] = []

@@ -29,7 +29,7 @@ class Frames(TypedDict):
     patient: Annotated[
         str | None,
         "Metres: that of the sheet with lead tags on the patient: origin in the middle of its marker, x to"
-        " its right, y to its top, z out of the sheet. null unless the sheet is registered in the radiograph.",
+        " its right, y to its top, z out of the sheet. null unless the radiograph gives one pose of a sheet.",
     ]
 
 

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import urllib3
+from imagecodecs import jpegls_encode
+from pydicom.uid import JPEGLSLossless
 
 from api.ar.film_registration import film_registration_of
 from jobs.geometry.uncertainty import DISTANCE_PART
@@ -44,7 +46,11 @@ def submitted(api: Api, at: LeadSheet = AT, flip: bool = False, **header: Any) -
     """A job of a radiograph with the sheet, with one region around the ball."""
     picture = radiograph_of(at)
     box = box_of(at, BALL_M)
-    data = pictures.dicom(picture[:, ::-1] if flip else picture, **(HEADER | header))
+    shown = picture[:, ::-1] if flip else picture
+    # Eight bits, and compressed: this service takes files of 400,000 bytes.
+    frame = jpegls_encode(np.ascontiguousarray(shown))
+    bits = {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}
+    data = pictures.dicom(shown, codestream=frame, syntax=JPEGLSLossless, **(bits | HEADER | header))
     return succeeded(api, data, {"regions": [{"box": box, "score": 0.8}]})
 
 
@@ -119,7 +125,7 @@ def test_targets_get_the_frame_patient_and_stay_not_actionable(api: Api):
 
 @pytest.mark.parametrize("count", [40, pytest.param(200, marks=pytest.mark.long)])
 def test_places_in_the_patient_lie_within_three_of_their_sigmas(count: int):
-    poses, places, seen, tight = 0, 0, 0, []
+    poses, places, seen, ambiguous, tight = 0, 0, 0, 0, []
     for seed in range(count):
         at = drawn_sheet(seed, back=seed % 2 == 1)
         corners = {
@@ -130,6 +136,9 @@ def test_places_in_the_patient_lie_within_three_of_their_sigmas(count: int):
         seen += 1
         given = {"marker_mm": 50, "ruler_mm": 100}
         found = film_registration_of(given, NOMINAL, "radiograph", corners[7], corners[8])
+        if found["alternative"]:
+            ambiguous += 1
+            continue
         off = misses(at, found)
         poses += bool((np.abs(off) < 3 * np.array(found["sigma_m"] + found["sigma_rad"])).all())
         rng = np.random.default_rng(seed)
@@ -150,8 +159,9 @@ def test_places_in_the_patient_lie_within_three_of_their_sigmas(count: int):
         places += bool(np.sqrt(whole @ np.linalg.solve(covariance, whole)) <= 3)
         tight.append(float(np.linalg.norm(miss)))
     assert seen >= 0.95 * count
-    assert poses >= 0.95 * seen
-    assert places >= 0.95 * seen
+    assert ambiguous <= 0.05 * seen
+    assert poses >= 0.95 * (seen - ambiguous)
+    assert places >= 0.95 * (seen - ambiguous)
     assert np.median(tight) < 0.004, "the ray passes by the ball"
 
 
@@ -189,7 +199,7 @@ def test_corners_that_a_client_has_found_give_the_exact_place(api: Api):
     [
         ({"marker_mm": 40}, "`marker_mm` says 40"),
         ({"ruler_mm": 97}, "has scaled the sheet"),
-        (corners_of(AT, second_off_mm=4), "not as far apart as on the sheet"),
+        (corners_of(AT, second_off_mm=2), "not as far apart as on the sheet"),
         (
             corners_of(AT) | {"second_corners_px": corners_of(AT)["second_corners_px"][::-1]},
             "contradict each other",
@@ -222,7 +232,8 @@ def test_a_radiograph_without_a_geometry_says_what_is_missing(api: Api):
 
 
 def test_a_radiograph_without_tags_is_refused_and_keeps_nothing(api: Api):
-    blank = succeeded(api, pictures.dicom(np.full((SIDE_PX, SIDE_PX), 100, np.uint8), **HEADER))
+    plain = np.full((SIDE_PX // 2, SIDE_PX // 2), 100, np.uint8)
+    blank = succeeded(api, pictures.dicom(plain, **HEADER))
     assert refused(film(api, blank)) == (422, "marker-not-found")
     assert refused(api.request("GET", f"/v1/jobs/{blank.id}/film")) == (404, "no-such-registration")
     assert refused(film(api, blank, corners_px=[[1, 1]] * 4)) == (400, "malformed")
