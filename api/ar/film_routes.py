@@ -70,7 +70,7 @@ def film_routes(ledger: Ledger, pictures: Pictures) -> Blueprint:
         source = "corners" if named else "radiograph"
         kept = films.put(job.id, film_registration_of(given, camera, source, *corners), now())
         forget_if_deleted(job.id, ledger, films.forget)
-        announce_registration(job, kept["at"], ledger)
+        announce_registration(job, kept, ledger)
         return jsonify(document(job, kept, camera))
 
     @routes.get("/<job_id>/film")

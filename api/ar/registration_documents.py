@@ -113,6 +113,7 @@ class RegistrationDocument(PoseDocument):
 
     job: str
     at: Annotated[str, MOMENT, "When these numbers were first registered."]
+    revision: Annotated[int, {"minimum": 1}, "Grows by one with each registration that differs."]
     source: Literal["corners", "photograph"]
     alternative: Annotated[
         PoseDocument | None,
@@ -175,6 +176,7 @@ class FilmRegistrationDocument(FilmPose):
 
     job: str
     at: Annotated[str, MOMENT, "When these numbers were first registered."]
+    revision: Annotated[int, {"minimum": 1}, "Grows by one with each registration that differs."]
     source: Literal["corners", "radiograph"]
     alternative: Annotated[
         FilmPose | None,

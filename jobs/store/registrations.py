@@ -18,20 +18,21 @@ class Registrations:
         self._records, self._kind = records, kind
 
     def of(self, job_id: str) -> dict[str, Any] | None:
-        """Return the registration of a job that was put last, with its moment as `at`; None without one."""
+        """Return the registration of a job that was put last, with `at` and `revision`; None without one."""
         return _read(self._records.read(self._key(job_id)))
 
     def put(self, job_id: str, numbers: dict[str, Any], at: datetime) -> dict[str, Any]:
         """Make `numbers` the registration of the job, and return it as `of` does.
 
-        The same numbers again change nothing: the moment stays that of the first.
+        `at` is its moment, and `revision` counts those of the job. The same numbers again change neither.
         """
 
         def changed(record: bytes | None) -> bytes:
             before = _read(record)
-            if before is not None and {**before, "at": None} == {**numbers, "at": None}:
+            told = before["revision"] if before else 0
+            if before is not None and before == {**numbers, "at": before["at"], "revision": told}:
                 return record or b""
-            return json.dumps({**numbers, "at": moment_text(at)}).encode()
+            return json.dumps({**numbers, "at": moment_text(at), "revision": told + 1}).encode()
 
         after = _read(self._records.change(self._key(job_id), changed))
         assert after is not None

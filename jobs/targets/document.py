@@ -73,7 +73,7 @@ def targets_document(
         all_reasons = {BlockingReason.NOTHING_FOUND}
     return {
         "job": job.id,
-        "sequence": 1 + review.told,
+        "sequence": 1 + review.told + (registered["revision"] if registered else 0),
         "state": min(states, key=[*TargetState].index),
         "actionable": any(target["actionable"] for target in targets),
         "blocking_reasons": sorted(all_reasons, key=[*BlockingReason].index),

@@ -6,6 +6,8 @@ reports.
 """
 
 import time
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Any, Literal, TypedDict
 
 from jobs.reading.events import EVENT_KEPT, event_record, store_event
@@ -69,15 +71,19 @@ def announce(job: Job, ledger: Ledger) -> None:
             store_event(event_record(name, *to, ended, TARGETS_EVENT, data), ledger)
 
 
-def announce_registration(job: Job, at: str, ledger: Ledger) -> None:
-    """Store the event of a sheet that was registered in an analysed radiograph at this moment, once.
+def announce_registration(job: Job, registered: Mapping[str, Any], ledger: Ledger) -> None:
+    """Store the event of a sheet that was registered in an analysed radiograph, once for each revision.
 
     The result may come later: its own event then has the registration. Raises StoreUnavailable.
     """
-    if job.callback_url and job.state is State.SUCCEEDED and wants(TARGETS_EVENT, job.client, ledger.records):
-        to = (job.client, job.callback_url)
-        name, data = f"{job.id} targets registered {at}", {"job": job.id}
-        store_event(event_record(name, *to, now(), TARGETS_EVENT, data), ledger)
+    at = datetime.fromisoformat(registered["at"])
+    address = (ledger.current(job.study) if job.study else job).callback_url
+    # Of its own moment: where the same is registered again, receivers know the event by its id.
+    if not address or job.state is not State.SUCCEEDED or now() - at >= EVENT_KEPT:
+        return
+    if wants(TARGETS_EVENT, job.client, ledger.records):
+        name, data = f"{job.id} targets registered {registered['revision']}", {"job": job.id}
+        store_event(event_record(name, job.client, address, at, TARGETS_EVENT, data), ledger)
 
 
 def announce_deletion(job: Job, ledger: Ledger) -> None:
@@ -91,9 +97,10 @@ def announce_deletion(job: Job, ledger: Ledger) -> None:
     review = review_of(Readings(ledger).of_job(job.id))
     if review.reading is None or review.reading.callback_url is None:
         return
+    registered = Registrations(ledger.records, BY_FILM).of(job.id)
     data = {
         "job": job.id,
-        "sequence": 2 + review.told,
+        "sequence": 2 + review.told + (registered["revision"] if registered else 0),
         "withdrawn": [target_id(job.id, number) for number in range(len(regions_of(job)))],
     }
     to = (job.client, review.reading.callback_url)

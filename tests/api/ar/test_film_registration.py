@@ -30,9 +30,10 @@ from tests.api.ar.lead_sheets import (
     radiograph_of,
 )
 from tests.api.ar.peers import needs_package
-from tests.api.ar.photographs import drawn_scene
+from tests.api.ar.photographs import FACING, drawn_scene, turned
 from tests.api.ar.test_registration import order, refused, register, second_corners
 from tests.api.conftest import Api, problem_of
+from tests.api.results.test_recording import decoded, recorded
 from tests.conftest import a_job
 
 pytestmark = needs_package("pypdfium2", "pyapriltags")
@@ -143,7 +144,7 @@ def test_places_in_the_patient_lie_within_three_of_their_sigmas(count: int):
         poses += bool((np.abs(off) < 3 * np.array(found["sigma_m"] + found["sigma_rad"])).all())
         rng = np.random.default_rng(seed)
         ball_m = np.array([*rng.uniform(-0.04, 0.04, 2), -0.05])
-        kept = found | {"at": "2026-11-23T12:00:02Z"}
+        kept = found | {"at": "2026-11-23T12:00:02Z", "revision": 1}
         (target,) = targets_document(
             _job_of(box_of(at, ball_m)), Review(), freshness_of(_job_of([0, 0, 9, 9]), 0, 300), (), kept
         )["targets"]
@@ -237,6 +238,50 @@ def test_a_radiograph_without_tags_is_refused_and_keeps_nothing(api: Api):
     assert refused(film(api, blank)) == (422, "marker-not-found")
     assert refused(api.request("GET", f"/v1/jobs/{blank.id}/film")) == (404, "no-such-registration")
     assert refused(film(api, blank, corners_px=[[1, 1]] * 4)) == (400, "malformed")
+
+
+def two_poses() -> dict[str, Any]:
+    """Corners of a sheet that is all but frontal, with noise by which it may be tilted either way."""
+    rotation = turned(np.radians(7) * np.array([0.6, 0.8, 0])) @ FACING
+    middle = rotation[:, :2] @ np.array([0.025, -0.027])
+    at = LeadSheet(rotation, np.array([0, 0, 0.9]) - middle)
+    pixels = at.pixels_of(sheet_points_mm(50) / 1000) + np.random.default_rng(142).normal(0, 0.4, (8, 2))
+    return {"corners_px": pixels[:4].tolist(), "second_corners_px": pixels[4:].tolist()}
+
+
+def test_nothing_is_placed_by_one_of_two_poses(api: Api):
+    job = submitted(api)
+    assert film(api, job).json()["alternative"] is None
+    assert targets(api, job)["frames"]["patient"]
+    found = film(api, job, **two_poses()).json()
+    turns = [np.array(one["source_from_marker"])[:3, :3] for one in (found, found["alternative"])]
+    assert np.linalg.norm(turns[0] - turns[1]) > 0.1
+    made = targets(api, job)
+    assert (made["frames"]["patient"], made["registration"], made["targets"][0]["in_patient"]) == (None,) * 3
+
+
+def test_each_registration_that_differs_raises_the_sequence(api: Api):
+    job, at = submitted(api), []
+    for given in ({}, corners_of(AT), corners_of(AT), {}):
+        at.append(film(api, job, **given).json()["at"])
+    assert targets(api, job)["sequence"] == 4
+    assert at[1] == at[2]
+
+
+def test_a_recording_has_the_frame_patient_below_source(api: Api):
+    job = submitted(api)
+    found = film(api, job, **corners_of(AT)).json()
+    frames = targets(api, job)["frames"]
+    to_detector, to_patient = decoded(recorded(api, job))["/tf_static"].transforms
+    assert to_detector.child_frame_id == frames["detector"]
+    assert (to_patient.header.frame_id, to_patient.child_frame_id) == (frames["source"], frames["patient"])
+    moved, turn = to_patient.transform.translation, to_patient.transform.rotation
+    matrix = np.array(found["source_from_marker"])
+    assert [moved.x, moved.y, moved.z] == pytest.approx(matrix[:3, 3])
+    # What a quaternion does to a vector, by its definition.
+    imaginary, point = np.array([turn.x, turn.y, turn.z]), np.array([0.3, -0.2, 0.7])
+    twice = 2 * np.cross(imaginary, point)
+    assert point + turn.w * twice + np.cross(imaginary, twice) == pytest.approx(matrix[:3, :3] @ point)
 
 
 def test_a_photograph_of_the_same_sheet_places_the_tube_before_the_camera(api: Api):
