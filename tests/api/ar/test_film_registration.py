@@ -11,8 +11,10 @@ from imagecodecs import jpegls_encode
 from pydicom.uid import JPEGLSLossless
 
 from api.ar.film_registration import film_registration_of
+from api.identity.key_store import Keys
 from jobs.geometry.uncertainty import DISTANCE_PART
 from jobs.record.job import ImageFacts, Job, now
+from jobs.store.audit import Audit
 from jobs.targets.document import targets_document
 from jobs.targets.freshness import freshness_of
 from jobs.targets.patient import sheet_points_mm
@@ -306,3 +308,26 @@ def test_a_registration_in_a_radiograph_goes_with_its_job(api: Api):
     assert api.request("DELETE", f"/v1/jobs/{job.id}").status == 204
     assert not {key for key in api.traces() if key.startswith(f"jobs/{job.id}/film")}
     assert refused(film(api, job)) == (410, "gone")
+
+
+def test_another_client_registers_no_sheet_and_sees_none(api: Api):
+    job, stranger = submitted(api), Keys(api.records).create("stranger")
+    assert film(api, job).status == 200
+    body = json.dumps({"marker_mm": 40}).encode()
+    headers = {"Content-Type": "application/json"}
+    for method, sent in (("POST", body), ("GET", None)):
+        path = f"/v1/jobs/{job.id}/film"
+        answer = api.request(method, path, headers=headers, body=sent, key=stranger)
+        assert refused(answer) == (404, "no-such-job")
+    assert api.request("GET", f"/v1/jobs/{job.id}/film").json()["marker_mm"] == 50
+
+
+def test_who_registered_a_sheet_is_in_the_audit_log(api: Api):
+    job, since = submitted(api), now()
+    assert film(api, job, **corners_of(AT)).status == 200
+    assert api.request("GET", f"/v1/jobs/{job.id}/film").status == 200
+    audit = Audit(api.objects, api.redis)
+    audit.carry_over()
+    entries = [entry for entry in audit.entries(since) if entry["subject"] == job.id]
+    acts = {(entry["client"], entry["action"], entry["status"]) for entry in entries}
+    assert {("clinic", "registerFilm", 200), ("clinic", "getFilmRegistration", 200)} <= acts

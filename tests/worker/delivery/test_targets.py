@@ -148,6 +148,9 @@ def test_a_study_sends_the_targets_of_each_of_its_jobs(ledger, context, receiver
     deliver(study.id, context)
     deliver_events(ledger, context)
     assert {event["subject"] for event in told(receiver)} == {view.id for view in views}
+    registered(ledger, ledger.current(views[1].id), 50.0)
+    deliver_events(ledger, context)
+    assert (told(receiver)[-1]["subject"], told(receiver)[-1]["data"]["sequence"]) == (views[1].id, 2)
 
 
 @pytest.mark.usefixtures("chosen")
