@@ -49,14 +49,14 @@ def write_package(package: str, folder: Path) -> None:
         f"<buildtool_depend>rosidl_default_generators</buildtool_depend>{depends}"
         "<member_of_group>rosidl_interface_packages</member_of_group></package>"
     )
-    found = [f"find_package({name} REQUIRED)" for name in ("ament_cmake", "rosidl_default_generators")]
+    packages = ("ament_cmake", "rosidl_default_generators", *needed)
     files = " ".join(f"msg/{kind}.msg" for kind in own)
     (folder / "CMakeLists.txt").write_text(
         "\n".join(
             [
                 "cmake_minimum_required(VERSION 3.8)",
                 f"project({package})",
-                *found,
+                *(f"find_package({name} REQUIRED)" for name in packages),
                 f"rosidl_generate_interfaces({package} {files} DEPENDENCIES {' '.join(needed)})",
                 "ament_package()",
                 "",
