@@ -7,12 +7,15 @@ import sys
 import time
 from base64 import b64decode
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, fields
 from functools import cache
+from importlib import import_module
+from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 from uuid import uuid4
 
 import botocore.session
@@ -141,18 +144,43 @@ def settings(servers: Servers) -> Settings:
 
 def environment_of(settings: Settings) -> dict[str, str]:
     """Make the environment in which a process of the service has these settings."""
+
+    def text(item: str | tuple[object, ...]) -> str:
+        return item if isinstance(item, str) else "=".join(map(str, item))
+
     given = {
-        f.metadata["env"]: ",".join(value) if isinstance(value, frozenset) else str(value)
+        f.metadata["env"]: ",".join(map(text, value)) if isinstance(value, frozenset) else str(value)
         for f in fields(settings)
         if (value := getattr(settings, f.name)) not in (None, frozenset())
     }
     return {**os.environ, **given}
 
 
-def run_command(settings: Settings, module: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """Run a command of an operator with these settings, such as `admin.story`."""
+def start_command(settings: Settings, module: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command of an operator with these settings in a process, such as `admin.story`."""
     command = (sys.executable, "-m", module, *arguments)
     return subprocess.run(command, cwd=ROOT, env=environment_of(settings), capture_output=True, text=True)
+
+
+def run_command(
+    settings: Settings, module: str, *arguments: str, **variables: str
+) -> "subprocess.CompletedProcess[str]":
+    """Run it within this process: it imports for a second, and a test of a command runs many.
+
+    One test of each command uses `start_command`.
+    """
+    main, said, complained = import_module(module).main, StringIO(), StringIO()
+    with (
+        patch.dict(os.environ, environment_of(settings) | variables),
+        patch.object(sys, "argv", [module, *arguments]),
+        redirect_stdout(said),
+        redirect_stderr(complained),
+    ):
+        try:
+            status = main()
+        except SystemExit as refused:
+            status = refused.code
+    return subprocess.CompletedProcess((module, *arguments), status, said.getvalue(), complained.getvalue())
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
-from typing import Annotated, Any, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Annotated, Any, get_args, get_origin, is_typeddict
 
 from flask import Flask
 
@@ -13,7 +13,7 @@ from api.identity.scopes import Scope
 from api.openapi.describe import Answer, DescribedCallback, Operation, operation_of
 from api.openapi.examples import EVENT_EXAMPLES, SCHEMA_EXAMPLES
 from api.openapi.parameters import HEADERS, PATH
-from api.openapi.schema import Schema, annotations_of, object_schema, schema_of
+from api.openapi.schema import Schema, annotations_of, hints_of, object_schema, schema_of
 from api.openapi.tags import all_tags, tag_of
 
 _SECURITY = {
@@ -187,7 +187,7 @@ def _path_parameter(name: str, named: dict[str, Schema]) -> dict[str, Any]:
 
 
 def _query_parameters(query: Any, named: dict[str, Schema]) -> Iterator[dict[str, Any]]:
-    for name, kind in get_type_hints(query, include_extras=True).items() if query else ():
+    for name, kind in hints_of(query).items() if query else ():
         schema = schema_of(kind, named)
         text = schema.pop("description", None)
         yield {"name": name, "in": "query", **({"description": text} if text else {}), "schema": schema}

@@ -1,6 +1,8 @@
 """Makes JSON Schemas from Python types, for the bodies and parameters in the description of the API."""
 
+from collections.abc import Callable
 from enum import StrEnum
+from functools import cache
 from inspect import getdoc
 from types import NoneType, UnionType
 from typing import (
@@ -16,6 +18,7 @@ from typing import (
 )
 
 Schema = dict[str, Any]
+Make = Callable[[Any, dict[str, Schema]], Schema]
 
 CLOSED: Schema = {"additionalProperties": False}
 """In `Annotated`: an object with any other member is refused."""
@@ -57,7 +60,7 @@ def schema_of(kind: Any, named: dict[str, Schema]) -> Schema:
     if is_typeddict(kind):
         return _reference(kind, named, object_schema)
     if isinstance(kind, type) and issubclass(kind, StrEnum):
-        return _reference(kind, named, lambda enum, _: {"type": "string", "enum": list(map(str, enum))})
+        return _reference(kind, named, _enum_schema)
     raise TypeError(f"{kind} has no JSON Schema")
 
 
@@ -65,13 +68,19 @@ def object_schema(kind: Any, named: dict[str, Schema]) -> Schema:
     """Make the schema of a TypedDict itself. The types of its members go into `named`."""
     if get_origin(kind) is Annotated:
         return object_schema(get_args(kind)[0], named) | annotations_of(kind)
-    members = get_type_hints(kind, include_extras=True)
+    members = hints_of(kind)
     return {
         "type": "object",
         **({"description": text} if (text := _own_docstring(kind)) else {}),
         "required": [name for name in members if name in kind.__required_keys__],
         "properties": {name: schema_of(member, named) for name, member in members.items()},
     }
+
+
+@cache
+def hints_of(kind: Any) -> dict[str, Any]:
+    """Return the types of the members of a TypedDict, resolved once: resolving is slow, and types repeat."""
+    return get_type_hints(kind, include_extras=True)
 
 
 def standalone_schema(kind: Any, address: str) -> Schema:
@@ -114,14 +123,24 @@ def _union(parts: list[Schema]) -> Schema:
     return {"oneOf": parts}
 
 
-def _reference(kind: Any, named: dict[str, Schema], made: Any) -> Schema:
+def _enum_schema(kind: Any, _: dict[str, Schema]) -> Schema:
+    return {"type": "string", "enum": list(map(str, kind))}
+
+
+def _reference(kind: Any, named: dict[str, Schema], make: Make) -> Schema:
     name = kind.__name__.removesuffix("Document")
     if name not in named:
         named[name] = {}  # It may refer to itself.
-        named[name] |= made(kind, named)
-    elif named[name] != made(kind, {}):
+        named[name] |= make(kind, named)
+    elif named[name] != _alone(kind, make):
         raise TypeError(f"two types are named {name}")
     return {"$ref": f"{COMPONENTS}{name}"}
+
+
+@cache
+def _alone(kind: Any, make: Make) -> Schema:
+    """Make the schema of a type only to compare it. Most types are referred to again and again."""
+    return make(kind, {})
 
 
 def _own_docstring(kind: Any) -> str | None:

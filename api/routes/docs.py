@@ -4,6 +4,7 @@ Registered last.
 """
 
 import json
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -31,7 +32,7 @@ def document_routes(app: Flask, server: str) -> None:
         public=True,
     )
     def openapi() -> Response:
-        return Response(as_json, content_type="application/json")
+        return Response(as_json(), content_type="application/json")
 
     @app.get("/asyncapi.json")
     @describe(
@@ -41,7 +42,7 @@ def document_routes(app: Flask, server: str) -> None:
         public=True,
     )
     def asyncapi() -> Response:
-        return Response(callbacks_as_json, content_type="application/json")
+        return Response(callbacks_as_json(), content_type="application/json")
 
     @app.get("/")
     @describe(
@@ -58,7 +59,7 @@ def document_routes(app: Flask, server: str) -> None:
         "docs", "Read this description as a page", {200: Answer("The page.", {"text/html": str})}, public=True
     )
     def docs() -> Response:
-        return page(as_page)
+        return page(as_page())
 
     @app.get("/docs/page.css")
     @describe(
@@ -72,6 +73,16 @@ def document_routes(app: Flask, server: str) -> None:
 
     document = openapi_of(app, server)
     check_json_bodies(app, document)
-    as_json, callbacks_as_json = json.dumps(document), json.dumps(asyncapi_of(document))
-    with app.app_context():
-        as_page = render_template("docs.html", api=document)
+
+    # Made at the first request, as few processes are asked for them.
+    @cache
+    def as_json() -> str:
+        return json.dumps(document)
+
+    @cache
+    def callbacks_as_json() -> str:
+        return json.dumps(asyncapi_of(document))
+
+    @cache
+    def as_page() -> str:
+        return render_template("docs.html", api=document)

@@ -21,6 +21,7 @@ COMMANDS = {
     "readers": ("admin.readers", "list"),
     "audit": ("admin.audit", "--client", "clinic", "--since", "2026-01-01"),
     "dead letters": ("admin.dead_letters", "list"),
+    "models": ("admin.models", "list"),
     "bucket": ("admin.bucket",),
 }
 

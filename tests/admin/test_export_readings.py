@@ -30,7 +30,7 @@ from model.decode.image import decode
 from stack.part import ROOT
 from tests import pictures
 from tests.api.conftest import RESULT
-from tests.conftest import SIGNING_KEY, a_job, a_study, run_command
+from tests.conftest import SIGNING_KEY, a_job, a_study, run_command, start_command
 from tests.jobs.reading.signed import POLICY, amend, claimed, sign
 from tests.training.collections_of_xrays import pixels_of
 from training.collect import REPORT, collect
@@ -285,7 +285,7 @@ def test_an_export_that_loses_its_store_removes_nothing(export, ledger, tmp_path
 
 def test_the_command_exports_the_readings_of_a_client(settings, ledger, tmp_path):
     sign(ledger, claimed(ledger, stored(ledger, 1)))
-    done = run(settings, tmp_path, "--client", "clinic")
+    done = start_command(settings, "admin.export_readings", str(tmp_path), "--client", "clinic")
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["exported"] == 1
     refused = run(settings, tmp_path)

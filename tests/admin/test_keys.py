@@ -1,9 +1,7 @@
 """Tests API keys: what each may do, and how an operator creates, lists, replaces and revokes them."""
 
 import json
-import os
 import subprocess
-import sys
 from datetime import timedelta
 
 import pytest
@@ -17,9 +15,9 @@ from jobs.record.job import moment_text, now
 from jobs.store.audit import Audit
 from jobs.store.records import Records
 from jobs.store.webhook_settings import Webhooks
-from tests.api.conftest import ROOT, Api, problem_of
+from tests.api.conftest import Api, problem_of
 from tests.api.routes.test_jobs import PNG
-from tests.conftest import SIGNING_KEY
+from tests.conftest import SIGNING_KEY, run_command
 
 SOME_JOB = "/v1/jobs/job_" + "0" * 26
 
@@ -30,19 +28,7 @@ def keys(ledger) -> Keys:
 
 
 def command(settings, *arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        (sys.executable, "-m", "admin.keys", *arguments),
-        cwd=ROOT,
-        env=os.environ
-        | {
-            "OSTEO_SIGNING_KEY": SIGNING_KEY,
-            "S3_ENDPOINT_URL": settings.s3_endpoint_url,
-            "S3_BUCKET": settings.s3_bucket,
-            "REDIS_URL": settings.redis_url,
-        },
-        capture_output=True,
-        text=True,
-    )
+    return run_command(settings, "admin.keys", *arguments)
 
 
 def test_a_key_does_what_its_scopes_allow_and_no_more(api: Api):

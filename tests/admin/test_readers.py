@@ -1,9 +1,7 @@
 """Tests how an operator makes, lists, equips and disables readers."""
 
 import json
-import os
 import subprocess
-import sys
 from datetime import timedelta
 
 import pyotp
@@ -15,25 +13,11 @@ from jobs.reading.readers import Readers
 from jobs.record.ids import digest_of
 from jobs.record.job import now
 from jobs.store.audit import Audit, AuditEntry
-from tests.api.conftest import ROOT
-from tests.conftest import SIGNING_KEY
+from tests.conftest import run_command
 
 
 def command(settings, *arguments: str, **variables: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        (sys.executable, "-m", "admin.readers", *arguments),
-        cwd=ROOT,
-        env=os.environ
-        | {
-            "OSTEO_SIGNING_KEY": SIGNING_KEY,
-            "S3_ENDPOINT_URL": settings.s3_endpoint_url,
-            "S3_BUCKET": settings.s3_bucket,
-            "REDIS_URL": settings.redis_url,
-            **variables,
-        },
-        capture_output=True,
-        text=True,
-    )
+    return run_command(settings, "admin.readers", *arguments, **variables)
 
 
 def test_an_operator_makes_lists_equips_rotates_and_disables_readers(settings, ledger, redis):

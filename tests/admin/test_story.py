@@ -18,7 +18,7 @@ from jobs.settings import Settings
 from jobs.store.audit import Audit, AuditEntry
 from jobs.store.ledger import Ledger
 from stack.addresses import free_ports
-from tests.conftest import a_job, a_study, run_command
+from tests.conftest import a_job, a_study, run_command, start_command
 
 RESULT = {"finding": "fracture", "probability": 0.9, "regions": [{"box": [1, 2, 3, 4], "score": 0.8}]}
 CALL = {"webhook_id": "msg_1", "attempt": 1, "status": 500, "duration_ms": 31, "answer": "Jane Doe"}
@@ -185,7 +185,7 @@ def test_without_the_object_store_a_story_tells_what_redis_shows(settings, retri
 
 
 def test_a_story_as_text_is_one_row_for_each_line(settings, retried):
-    rows = told(settings, retried.id, "--text").stdout.splitlines()
+    rows = start_command(settings, "admin.story", retried.id, "--text").stdout.splitlines()
     assert len(rows) == len(story(settings, retried.id))
     (row,) = (row for row in rows if "version 3" in row)
     assert "Z  version   version 3, state failed," in row

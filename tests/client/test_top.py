@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +19,7 @@ from jobs.record.job import now
 from osteo_client.command.top import lines
 from tests import pictures
 from tests.api.conftest import RESULT, Api
+from tests.conftest import WAIT_SECONDS
 
 ROOT = Path(__file__).parents[2]
 _RUN = "import sys; from osteo_client.command.main import main; sys.exit(main())"
@@ -73,13 +75,15 @@ def test_top_goes_on_in_a_terminal_until_it_is_interrupted(api: Api):
     seen = b""
     with suppress(OSError):  # Its end.
         while seen.count(b"\x1b[H\x1b[J") < 3:
-            assert select.select([ours], [], [], 180)[0], "nothing is shown any more"
+            assert select.select([ours], [], [], WAIT_SECONDS)[0], "nothing is shown any more"
             seen += os.read(ours, 4096)
     process.send_signal(signal.SIGINT)
+    deadline = time.monotonic() + WAIT_SECONDS
     with suppress(OSError):  # Its end. A terminal that nothing reads would block its last writes.
         while os.read(ours, 4096):
-            pass
-    assert process.wait(180) == 0, seen
+            if time.monotonic() > deadline:
+                process.kill()
+    assert process.wait(WAIT_SECONDS) == 0, seen
     os.close(ours)
     assert re.search(rb"requests +[0-9.]+/s answered", seen), "a rate, from the second look on"
 
