@@ -1,9 +1,9 @@
-"""Fits and measures `model.radiograph_check` on features of a run's network, for `training.fit_check`."""
+"""Fits and measures `model.radiograph_check` on a network's features, for `training.fit_check`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -14,13 +14,10 @@ from model.letterbox import to_square
 from model.network import FEATURE_COUNT
 from model.radiograph_check import RadiographCheck
 from model.synthetic import draw_forearm
-from training.batches.examples import entries_of
 from training.data.other_pictures import draw_page, read_some
-from training.data.split import TRAIN, VALIDATION, read_split
+from training.data.split import TRAIN, VALIDATION
 from training.evaluation.intervals import mean_with_interval
 from training.evaluation.perturbations import as_delivered
-from training.evaluation.stored_scores import StoredScores
-from training.network.trained import config_of
 
 METRICS = "radiograph_check_metrics.json"
 
@@ -47,6 +44,13 @@ _HELD_OUT = 5
 
 NO_CHECK = RadiographCheck((0.0,) * FEATURE_COUNT, 0.0, -1.0, -1.0, _MAX_CHROMA, _MIN_CONTRAST)
 """Of a network for which none was fitted: colour and blank pictures are refused, nothing else is doubted."""
+
+
+class Network(Protocol):
+    """The network that the check is fitted for."""
+
+    def features_of(self, name: str, squares: Sequence[np.ndarray]) -> np.ndarray:
+        """Make what the network sees of squares, float32 (n, FEATURE_COUNT); `name` says which they are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,21 +83,25 @@ def fit(xrays: np.ndarray, others: np.ndarray) -> RadiographCheck:
 
 
 def fit_and_measure(
-    run: Path, photographs: Sequence[Path], other_xrays: Sequence[Path]
+    network: Network,
+    size: int,
+    parts: Mapping[str, Sequence[tuple[Path, str]]],
+    photographs: Sequence[Path],
+    other_xrays: Sequence[Path],
 ) -> tuple[RadiographCheck, dict[str, Any]]:
     """Fit on the training part and on four fifths of the photographs' kinds; measure on the others.
+
+    `size` is that of the network's input; `parts` has the path and the group of each X-ray.
 
     Half of the X-rays are fitted on and measured as they are delivered elsewhere (perturbations).
     Half of the other X-rays are fitted on, the other half is measured by itself.
     """
     pictures, kinds = read_some(photographs, _PER_ARCHIVE)
-    network = StoredScores(run, config_of(run))
-    size = config_of(run).input_size
 
     def features_of(name: str, pictures: Sequence[np.ndarray]) -> np.ndarray:
         return network.features_of(name, [to_square(pixels, size) for pixels in tqdm(pictures, name)])
 
-    learned = _xrays(run, TRAIN, _XRAYS)
+    learned = _read_xrays(parts[TRAIN], _XRAYS)
     drawings = [draw_forearm(seed, fracture=seed % 2 == 0).pixels for seed in range(_DRAWINGS)]
     pages = [draw_page(seed) for seed in range(_PAGES)]
     photos = _Pictures(features_of("check photographs", pictures), kinds)
@@ -114,7 +122,7 @@ def fit_and_measure(
         ),
         np.vstack([photos.features[~unseen], paged[:half]]),
     )
-    held = _xrays(run, VALIDATION, None)
+    held = _read_xrays(parts[VALIDATION], None)
     x_out = _Pictures(
         features_of("check X-rays held out", [pixels for pixels, _ in held]),
         np.array([group for _, group in held]),
@@ -138,13 +146,11 @@ def fit_and_measure(
     return check, measured
 
 
-def _xrays(run: Path, part: str, most: int | None) -> list[tuple[np.ndarray, str]]:
-    """Read X-rays of a part with their groups; every second one as it is delivered elsewhere."""
-    split, entries = read_split(run), entries_of(run, part)
-    order = np.random.default_rng(20261128).permutation(len(entries))[:most]
+def _read_xrays(xrays: Sequence[tuple[Path, str]], most: int | None) -> list[tuple[np.ndarray, str]]:
+    """Read X-rays with their groups; every second one as it is delivered elsewhere."""
+    order = np.random.default_rng(20261128).permutation(len(xrays))[:most]
     read = []
-    for number, entry in enumerate(entries[i] for i in order):
-        pixels = decode((run / entry.image).read_bytes()).pixels
-        group = split[entry.image][0]
+    for number, (path, group) in enumerate(xrays[i] for i in order):
+        pixels = decode(path.read_bytes()).pixels
         read.append((as_delivered(pixels, number) if number % 2 else pixels, group))
     return read

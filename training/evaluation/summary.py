@@ -14,7 +14,7 @@ from training.evaluation.figures import FEWEST
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-_SHIPPED = ROOT / "model" / "bundle"
+SHIPPED = ROOT / "model" / "bundle"
 _WIDTH = 120
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 _PARAGRAPH = re.compile(
@@ -22,11 +22,23 @@ _PARAGRAPH = re.compile(
 )
 
 
+_WRISTS = "bonedata"
+"""Its X-rays are wrists and forearms, and its labels name no region."""
+
+
 def by_region(metrics: dict[str, Any]) -> list[dict[str, Any]]:
-    """List regions, those with the most fractures first; a figure of too few X-rays is None."""
+    """List regions, those with the most fractures first; a figure of too few X-rays is None.
+
+    The unknown region is called wrist or forearm where all of its X-rays are of bonedata.
+    """
+    counts = {one["name"]: (one["n"], one["fractured"]) for one in metrics["subgroups"]}
+    unknown = counts.get("region: unknown")
+    wrists = unknown is not None and unknown == counts.get(f"source: {_WRISTS}")
     rows = [
         {
-            "name": one["name"].removeprefix("region: "),
+            "name": "wrist or forearm"
+            if wrists and one["name"] == "region: unknown"
+            else one["name"].removeprefix("region: "),
             "fractured": one["fractured"],
             "intact": one["n"] - one["fractured"],
             "sensitivity": one.get("sensitivity_at_low") if one["fractured"] >= FEWEST else None,
@@ -71,7 +83,7 @@ def write_readme(readme: str, bundle: Path) -> str:
 
 def main() -> None:
     """Run `python -m training.evaluation.summary`."""
-    README.write_text(write_readme(README.read_text(encoding="utf-8"), _SHIPPED), encoding="utf-8")
+    README.write_text(write_readme(README.read_text(encoding="utf-8"), SHIPPED), encoding="utf-8")
 
 
 if __name__ == "__main__":

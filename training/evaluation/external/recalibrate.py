@@ -2,8 +2,6 @@
 
 import json
 import re
-import shutil
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,15 +11,12 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from model.bundle import (
     CARD,
-    GRAPH,
-    MANIFEST,
     MEASURED,
-    WEIGHTS,
     Bundle,
     Calibration,
     Thresholds,
     read_metrics,
-    write_bundle,
+    rewrite_bundle,
 )
 from model.classifier import calibrate
 from training.evaluation.calibration import fit_calibration
@@ -123,22 +118,7 @@ def write_recalibrated(
         + "\n",
         REPORT: report,
     }
-    names = json.loads((bundle.folder / MANIFEST).read_text(encoding="utf-8"))["files"]
-    return write_bundle(
-        folder,
-        description,
-        _copy_of(bundle.folder / WEIGHTS),
-        (bundle.folder / GRAPH).read_bytes(),
-        texts,
-        {name: _copy_of(bundle.folder / name) for name in names if name not in {WEIGHTS, GRAPH, *texts}},
-    )
-
-
-def _copy_of(file: Path) -> Callable[[Path], None]:
-    def write(path: Path) -> None:
-        shutil.copyfile(file, path)
-
-    return write
+    return rewrite_bundle(folder, bundle, description, texts)
 
 
 def _moved(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,47 @@
+"""The card of a finished bundle is written anew from its own metrics, and says what its data are."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from model.bundle import CARD, MANIFEST, MEASURED, Bundle, read_bundle, read_metrics
+from training.evaluation.card import rewrite_with, write_card
+from training.evaluation.summary import SHIPPED
+from training.run.errors import StepRefused
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Bundle:
+    """A copy of the shipped bundle."""
+    return read_bundle(shutil.copytree(SHIPPED, tmp_path / "bundle"))
+
+
+def test_a_rewritten_bundle_differs_in_its_card_alone(copied: Bundle):
+    metrics = read_metrics(copied)
+    rewritten = rewrite_with(copied, metrics, copied.description)
+    assert (rewritten.sha256, rewritten.description) == (copied.sha256, copied.description)
+    before, after = (json.loads((folder / MANIFEST).read_text()) for folder in (SHIPPED, copied.folder))
+    for manifest in (before, after):
+        del manifest["files"][CARD]
+    assert after == before
+    assert (copied.folder / CARD).read_text() == write_card(copied.description, metrics)
+
+
+def test_the_card_states_wrists_and_each_licence_that_is_stated_of_them(copied: Bundle):
+    card = write_card(copied.description, read_metrics(copied))
+    worth, licence = card.split("## What it is not")[0], card.split("## Licence")[1]
+    assert "| wrist or forearm | " in worth
+    assert "| unknown | " not in worth
+    for name in ("unknown at its origin", "ODC-By 1.0", "PDDL"):
+        assert name in licence
+    without = replace(copied.description, data="fracatlas")
+    assert "PDDL" not in write_card(without, read_metrics(copied))
+
+
+def test_a_recalibrated_bundle_keeps_its_card(copied: Bundle):
+    metrics = json.loads((copied.folder / MEASURED).read_text()) | {"recalibrated": {}}
+    with pytest.raises(StepRefused, match="recalibrate again"):
+        rewrite_with(copied, metrics, copied.description)

@@ -1,0 +1,109 @@
+"""The check for X-rays is fitted for a bundle without its run."""
+
+import csv
+import hashlib
+import io
+import shutil
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from model.bundle import CARD, CHECK, MEASURED, read_bundle, read_metrics, rewrite_bundle
+from model.classifier import Classifier
+from tests.model.conftest import DESCRIPTION, untrained, write
+from tests.training.collections_of_xrays import a_collection
+from training.data.bundle_xrays import find_parts
+from training.data.known_xrays import FILE, PARTS, KnownXrays
+from training.evaluation.summary import SHIPPED
+from training.fit_check import fit_bundle
+from training.run.errors import StepRefused
+
+XRAYS, FROM_ELSEWHERE = 24, 4
+
+
+@pytest.fixture(scope="module")
+def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Drawn wrists; the last of them are of none of the bundle's parts."""
+    return a_collection(tmp_path_factory.mktemp("check") / "wrists", XRAYS + FROM_ELSEWHERE)
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Noise of four kinds, in a zip as it is read."""
+    path, random = tmp_path_factory.mktemp("check") / "noise.zip", np.random.default_rng(0)
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(20):
+            stored = io.BytesIO()
+            pixels = random.integers(0, 60 + 40 * (number % 4), (128, 128), np.uint8)
+            Image.fromarray(pixels).save(stored, "WEBP")
+            archive.writestr(f"kind{number % 4}_{number}.webp", stored.getvalue())
+    return path
+
+
+def known_of(paths: list[Path]) -> KnownXrays:
+    """X-rays two thirds of which were learned from; the others are of the other two parts in turn."""
+    digests = [list(hashlib.sha256(path.read_bytes()).digest()) for path in paths]
+    parts = [0 if i % 3 else 1 + i // 3 % 2 for i in range(len(paths))]
+    size = len(paths)
+    return KnownXrays(
+        np.array(digests, np.uint8), np.ones((size, 128), np.int8), np.array(parts, np.uint8), np.zeros(4)
+    )
+
+
+@pytest.fixture
+def finished(tmp_path: Path, collection: Path) -> Path:
+    """A small bundle that knows its X-rays, with the shipped one's metrics."""
+    folder = write(tmp_path / "bundle", DESCRIPTION, untrained()).folder
+    texts = {MEASURED: (SHIPPED / MEASURED).read_text()}
+    paths = sorted((collection / "images").iterdir())[:XRAYS]
+    known_of(paths).write(tmp_path / FILE)
+    bundle = rewrite_bundle(folder, read_bundle(folder), DESCRIPTION, texts)
+    shutil.copy(tmp_path / FILE, folder / FILE)
+    return bundle.folder
+
+
+def test_a_bundle_without_its_run_is_given_a_check(finished: Path, collection: Path, photographs: Path):
+    before = read_bundle(finished)
+    measured = fit_bundle(finished, [collection], [photographs], [])
+    after = read_bundle(finished)
+    assert measured["xrays"]["refused"]["n"] == 4
+    assert measured["photographs"]["refused"]["n"] > 0
+    assert read_metrics(after) == read_metrics(before) | {"radiograph_check": measured}
+    assert after.description == replace(before.description, metrics={"radiograph_check": measured})
+    assert after.sha256 == before.sha256, "the weights are the same"
+    assert "| X-rays of the validation part | 4 |" in (finished / CARD).read_text()
+    assert any(Classifier.load(finished)._check.coefficients)
+    assert (finished / CHECK).read_text() != (before.folder.parent / CHECK)
+
+
+def test_xrays_are_found_by_content_in_the_part_they_were_of(
+    finished: Path, collection: Path, tmp_path: Path
+):
+    renamed = shutil.copytree(collection, tmp_path / "renamed")
+    with (renamed / "labels.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        (renamed / "images" / row["image"]).rename(renamed / "images" / f"my-{row['image']}")
+        row["image"] = f"my-{row['image']}"
+    with (renamed / "labels.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    parts = find_parts(finished, [renamed])
+    assert [len(parts[part]) for part in PARTS] == [16, 4, 4]
+    assert all(path.name.startswith("my-") for path, _ in parts[PARTS[0]])
+
+
+def test_a_bundle_that_names_no_xrays_or_others_is_refused(finished: Path, tmp_path: Path):
+    others = a_collection(tmp_path / "others", 3)
+    for path in (others / "images").iterdir():
+        path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(StepRefused, match="train, validation, test part"):
+        find_parts(finished, [others])
+    (finished / FILE).unlink()
+    with pytest.raises(StepRefused, match="does not say"):
+        find_parts(finished, [others])
