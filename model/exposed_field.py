@@ -68,7 +68,7 @@ def _field_of(small: np.ndarray, shape: tuple[int, ...]) -> ExposedField:
     top, bottom, left, right = _trim(small)
     if (bottom - top) * (right - left) < _LEAST * small.size:
         top, bottom, left, right = 0, small.shape[0], 0, small.shape[1]
-    inside = small[top:bottom, left:right].astype(np.float32)
+    inside = small[top:bottom, left:right]
     dark, bright = _tones(inside)
     y, x = shape[0] / small.shape[0], shape[1] / small.shape[1]
     field = round(left * x), round(top * y), round(right * x), round(bottom * y)
@@ -79,7 +79,7 @@ def _field_of(small: np.ndarray, shape: tuple[int, ...]) -> ExposedField:
         height=max(1, field[3] - field[1]),
         dark=dark,
         bright=bright,
-        negative=_is_negative(np.clip((inside - dark) / max(bright - dark, 1.0), 0, 1)),
+        negative=_is_negative(np.clip((inside.astype(np.float32) - dark) / max(bright - dark, 1.0), 0, 1)),
     )
 
 
@@ -90,8 +90,8 @@ def _trim(small: np.ndarray) -> tuple[int, int, int, int]:
         inside = small[top:bottom, left:right]
         if min(inside.shape) < _NARROWEST:
             return whole
-        low, high = np.percentile(inside, [1, 99])
-        flat = _FLAT * max(float(high - low), 1.0)
+        low, high = _percentiles(inside, (1, 99))
+        flat = _FLAT * max(high - low, 1.0)
         y, x = np.flatnonzero(_spans(inside) >= flat), np.flatnonzero(_spans(inside.T) >= flat)
         if not len(y) or not len(x):
             return whole
@@ -103,19 +103,35 @@ def _trim(small: np.ndarray) -> tuple[int, int, int, int]:
 
 def _spans(rows: np.ndarray) -> np.ndarray:
     """Measure from the 3rd to the 97th percentile of each row: a few pixels of dust or ink show nothing."""
-    tones = np.sort(rows, axis=1)
+    # By radix, which for bytes is three times as fast as numpy's other sorts.
+    tones = np.sort(rows, axis=1, kind="stable")
     few = round(0.03 * (tones.shape[1] - 1))
     return tones[:, -1 - few].astype(int) - tones[:, few]
 
 
 def _tones(inside: np.ndarray) -> tuple[float, float]:
-    down, right = np.gradient(inside)
-    slope = np.hypot(down, right)
-    shown = inside[slope > 0.004 * max(float(np.ptp(inside)), 1.0)]
-    if shown.size < 0.05 * inside.size:
-        shown = inside
-    dark, bright = np.percentile(shown, _TONES)
-    return float(dark), float(bright)
+    """Measure the darkest and the brightest tone of uint8 (height, width) outside of flat areas."""
+    shown = inside[_slope(inside.astype(np.float32)) > 0.004 * max(float(np.ptp(inside)), 1.0)]
+    return _percentiles(inside if shown.size < 0.05 * inside.size else shown, _TONES)
+
+
+def _percentiles(tones: np.ndarray, shares: tuple[float, float]) -> tuple[float, float]:
+    """Compute what np.percentile does of uint8 tones, from their counts: it would sort them."""
+    up_to = np.cumsum(np.bincount(tones.ravel(), minlength=256))
+    places = np.array(shares) / 100 * (tones.size - 1)
+    before = np.floor(places)
+    low, high = (np.searchsorted(up_to, ranks, "right") for ranks in (before, np.ceil(places)))
+    share = places - before
+    # As numpy rounds: from the nearer of both.
+    found = np.where(share < 0.5, low + (high - low) * share, high - (high - low) * (1 - share))
+    return float(found[0]), float(found[1])
+
+
+def _slope(gray: np.ndarray) -> np.ndarray:
+    """Measure how much float32 (height, width) changes at each pixel, rounded once, as np.hypot rounds it."""
+    down, right = (side.astype(np.float64) for side in np.gradient(gray))
+    slope: np.ndarray = np.sqrt(down * down + right * right).astype(np.float32)
+    return slope
 
 
 def _is_negative(gray: np.ndarray) -> bool:
@@ -125,8 +141,7 @@ def _is_negative(gray: np.ndarray) -> bool:
     logistic regression gave the weights, on 2,363 training X-rays and crops of them. The result is right for
     99.4 % of 515 other X-rays, and for 98.5 % of crops of these.
     """
-    down, right = np.gradient(gray)
-    slope = np.hypot(down, right)
+    slope = _slope(gray)
     height, width = gray.shape
     y, x = max(1, height // 8), max(1, width // 8)
     rims = np.mean([gray[:y].mean(), gray[-y:].mean(), gray[:, :x].mean(), gray[:, -x:].mean()])

@@ -89,8 +89,7 @@ class Admission:
         Jobs of priority `archive` are not counted: they delay no other.
         """
         try:
-            waiting = self.queues.waiting(PATIENTS)
-            own, age = self.queues.of_client(client, PATIENTS)
+            waiting, own, age = self.queues.waiting_beside(client, PATIENTS)
         except QueueAway:
             return
         settings = self.settings

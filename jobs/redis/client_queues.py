@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from redis import Redis
+from redis.client import Pipeline
 
 from jobs.record.job import Job
 from jobs.record.states import Priority, State
@@ -58,11 +59,6 @@ class ClientQueues:
             position = int(self._position(args=[job.priority, job.client, job.id]))
         return position if position >= 0 else None
 
-    def waiting(self, priorities: Collection[Priority] = tuple(Priority)) -> int:
-        """Return how many jobs of these priorities wait for a worker."""
-        found = self.waiting_by_priority()
-        return sum(found[priority][0] for priority in priorities)
-
     def waiting_by_priority(self) -> dict[Priority, tuple[int, float | None]]:
         """Return for each priority how many jobs wait, and since when the first: seconds since the epoch."""
         with translated(self.redis):
@@ -74,16 +70,24 @@ class ClientQueues:
         first = [found[0][1] if found else None for found in answers[1::2]]
         return dict(zip(Priority, zip(answers[::2], first, strict=True), strict=True))
 
+    def waiting_beside(
+        self, client: str, priorities: Collection[Priority] = tuple(Priority)
+    ) -> tuple[int, int, float]:
+        """Return how many jobs of these priorities wait, and what `of_client` does, in one round trip."""
+        with translated(self.redis):
+            pipe = self.redis.pipeline(transaction=False)
+            for priority in priorities:
+                pipe.zcard(f"waiting:{priority}")
+            _ask_of_client(pipe, client, priorities)
+            answers = pipe.execute()
+        return sum(answers[: len(priorities)]), *_of_client(answers[len(priorities) :])
+
     def of_client(self, client: str, priorities: Collection[Priority] = tuple(Priority)) -> tuple[int, float]:
         """Return how many of a client's jobs wait, and for how many seconds the first of them has."""
         with translated(self.redis):
             pipe = self.redis.pipeline(transaction=False)
-            for key in (client_queue_key(client, priority) for priority in priorities):
-                pipe.zcard(key)
-                pipe.zrange(key, 0, 0, withscores=True)
-            answers = pipe.execute()
-        first = [since for found in answers[1::2] for _, since in found]
-        return sum(answers[::2]), max(0.0, time.time() - min(first)) if first else 0.0
+            _ask_of_client(pipe, client, priorities)
+            return _of_client(pipe.execute())
 
     def drain_rate(self) -> float:
         """Return how many jobs a second have left the queues in the last minute."""
@@ -153,6 +157,18 @@ class ClientQueues:
             pipe.srem(window_key(job.client, job.priority), job.id)
             pipe.sadd(f"unfed:{job.priority}", job.client)
             pipe.execute()
+
+
+def _ask_of_client(pipe: Pipeline, client: str, priorities: Collection[Priority]) -> None:
+    for priority in priorities:
+        pipe.zcard(client_queue_key(client, priority))
+        pipe.zrange(client_queue_key(client, priority), 0, 0, withscores=True)
+
+
+def _of_client(answers: list[Any]) -> tuple[int, float]:
+    """Read the answers to `_ask_of_client`: how many jobs wait, and for how many seconds the first has."""
+    first = [since for found in answers[1::2] for _, since in found]
+    return sum(answers[::2]), max(0.0, time.time() - min(first)) if first else 0.0
 
 
 def client_queue_key(client: str, priority: Priority) -> str:

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from model.decode.image import decode
-from model.exposed_field import find_field
+from model.exposed_field import _percentiles, _slope, find_field
 from model.letterbox import to_square
 from model.synthetic import draw_forearm
 from tests.xrays import XRAYS, needs_xrays
@@ -73,3 +73,15 @@ def test_real_xrays_are_seen_alike_as_their_negatives_and_in_16_bits(tmp_path):
         assert apart(pixels, decode(file.read_bytes()).pixels) < 5
         negatives += find_field(pixels).negative
     assert negatives <= 0.03 * len(paths), f"{negatives} of {len(paths)} X-rays are taken for negatives"
+
+
+@pytest.mark.parametrize("levels", [1, 2, 256])
+def test_percentiles_and_slopes_are_numpys_to_the_last_bit(levels: int):
+    # Else bundles would see other pictures than they have learned from.
+    random = np.random.default_rng(levels)
+    for size in random.integers(9, 300, (50, 2)):
+        tones = random.integers(0, levels, size).astype(np.uint8)
+        for shares in ((1, 99), (0.5, 99.5)):
+            assert _percentiles(tones, shares) == tuple(np.percentile(tones, shares))
+        gray = tones.astype(np.float32) / 255
+        assert np.array_equal(_slope(gray), np.hypot(*np.gradient(gray)))

@@ -36,7 +36,7 @@ def test_a_waiting_job_is_canceled_at_once_and_its_callback_is_due(api: Api, led
         "canceled",
     )
     assert answer.json()["queue_position"] is None
-    assert ledger.view.client_queues.waiting() == 0
+    assert ledger.view.client_queues.waiting_beside("clinic")[0] == 0
     assert api.redis.llen(DELIVER) == 1
     assert api.request("GET", f"/v1/jobs/{job.id}").json()["state"] == "canceled"
     assert problem_of(api.request("GET", f"/v1/jobs/{job.id}/result"))["error"]["type"] == "canceled"
@@ -101,7 +101,7 @@ def test_only_the_tombstone_of_a_deleted_job_is_left(api: Api, ledger: Ledger, h
     assert b"Doe-4711" not in b"".join(api.objects.get(key) for key in api.objects.keys("jobs/"))
     values = [api.redis.dump(key) for key in api.redis.scan_iter(match=f"*{job.id}*")]
     assert not any(b"Doe" in value for value in values)
-    assert ledger.view.client_queues.waiting() == 0
+    assert ledger.view.client_queues.waiting_beside("clinic")[0] == 0
     assert job.id not in [seen["id"] for seen in api.request("GET", "/v1/jobs").json()["jobs"]]
 
 

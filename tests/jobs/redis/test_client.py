@@ -37,7 +37,7 @@ def test_a_redis_that_is_silent_is_waited_for_once(frozen):
         with pytest.raises(QueueUnavailable):
             view.check()
         with pytest.raises(QueueUnavailable):
-            view.client_queues.waiting()
+            view.client_queues.waiting_beside("clinic")
     assert len(came) == 1
 
 

@@ -271,7 +271,7 @@ def test_queue_positions_count_stat_then_routine_then_archive(ledger):
     stat, archive = a_job(priority="stat"), a_job(priority="archive")
     for number, job in enumerate([*routine, stat, archive]):
         ledger.view.put(job)
-        assert ledger.view.client_queues.waiting() == number + 1
+        assert ledger.view.client_queues.waiting_beside("clinic")[0] == number + 1
     assert ledger.view.client_queues.position(stat) == 0
     assert ledger.view.client_queues.position(archive) == 3
     assert sorted(ledger.view.client_queues.position(job) for job in routine) == [1, 2]

@@ -45,7 +45,7 @@ def test_a_wipe_during_a_pass_keeps_the_agenda_stale(sweeper, ledger, redis, mon
     monkeypatch.undo()
     reconcile(sweeper)
     assert not ledger.view.agenda.stale(600)
-    assert ledger.view.client_queues.waiting() == 1
+    assert ledger.view.client_queues.waiting_beside("clinic")[0] == 1
 
 
 def test_every_state_is_rebuilt_after_a_wipe(sweeper, ledger, queue, redis):

@@ -89,7 +89,7 @@ def test_a_wiped_redis_is_rebuilt_from_the_markers(ledger, queue, sweeper, redis
     sweep(sweeper)
     assert enqueued(queue) == {job.id for job in jobs}
     assert all(ledger.view.get_many([job.id for job in jobs]))
-    assert ledger.view.client_queues.waiting() == 5
+    assert ledger.view.client_queues.waiting_beside("clinic")[0] == 5
 
 
 def test_a_job_whose_worker_is_lost_goes_back_into_the_queue(ledger, queue, sweeper):
