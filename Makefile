@@ -42,14 +42,15 @@ test-long: $(LOCKED) ## What takes minutes, and of which `make test` has a cut
 test-clients: $(LOCKED) var/peers/installed ## Make clients of the OpenAPI document by three generators, use and lint; needs npm
 	@$(BIN)/python -m pytest tests/api/openapi/test_generated_clients.py
 
-test-robots: $(LOCKED) var/peers/ros/installed ## Compare rays with ROS's own camera model, and send targets to all peers of robots; says what it lacks
+test-robots: $(LOCKED) var/peers/ros/interfaces ## Compare rays with ROS's own camera model, and send targets to all peers of robots; says what it lacks
 	@/usr/bin/python3 -c 'import image_geometry' || { \
 		echo "This needs image_geometry. On Debian: apt-get install --no-install-recommends python3-image-geometry" >&2; exit 1; }
 	@PATH=$$PATH:/usr/sbin command -v mosquitto >/dev/null || { \
 		echo "This needs mosquitto. On Debian: apt-get install mosquitto" >&2; exit 1; }
 	@test -d /usr/include/openigtlink -a -d /usr/share/doc/openigtlink-examples/examples || { \
 		echo "This needs OpenIGTLink. On Debian: apt-get install libopenigtlink-dev openigtlink-examples" >&2; exit 1; }
-	@$(BIN)/python -m pytest tests/jobs/geometry tests/jobs/targets tests/robot tests/api/results/test_recording.py
+	@$(BIN)/python -m pytest tests/jobs/geometry tests/jobs/targets tests/robot tests/api/results/test_recording.py \
+		tests/api/routes/test_targets.py tests/worker/delivery/test_targets.py tests/integration/test_robots.py
 
 test-s390x: $(LOCKED) ## What can differ on LinuxONE, on an emulated s390x, as root, on Debian (FULL=1: the whole network, too)
 	@exec $(BIN)/python -m tests.s390x $(if $(FULL),--full)
@@ -118,6 +119,15 @@ var/peers/installed: tests/peers/package.json tests/peers/requirements.txt
 var/peers/ros/installed: tests/peers/ros.txt
 	@test -x var/peers/ros/bin/python || $(PYTHON) -m venv var/peers/ros >&2
 	@var/peers/ros/bin/python -m pip install --disable-pip-version-check --quiet -r $< >&2
+	@touch $@
+
+# PyPI has no vision_msgs and no tf2_msgs: ROS's own generators build both.
+var/peers/ros/interfaces: tests/peers/ros_build.txt tests/peers/ros_interfaces.py api/results/ros_definitions/Detection2DArray.msg api/results/ros_definitions/TFMessage.msg | var/peers/ros/installed
+	@command -v cmake g++ | wc -l | grep -qx 2 || { \
+		echo "This needs cmake and g++. On Debian: apt-get install cmake g++" >&2; exit 1; }
+	@var/peers/ros/bin/python -m pip install --disable-pip-version-check --quiet -r $< >&2
+	@echo "building vision_msgs and tf2_msgs ..." >&2
+	@var/peers/ros/bin/python tests/peers/ros_interfaces.py
 	@touch $@
 
 clean: ## Remove the environment, caches and what demos left; keep the data of `make up`

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask
 
+from api.ar.film_routes import film_routes
 from api.ar.page import scene_pages
 from api.ar.registration_routes import registration_routes
 from api.ar.routes import ar_routes
@@ -137,6 +138,7 @@ def create_app(settings: Settings, given: Collaborators) -> Flask:
     links = SceneLinks(settings.signing_key)
     app.register_blueprint(ar_routes(scene_files, links, settings.public_url))
     app.register_blueprint(registration_routes(ledger, pictures))
+    app.register_blueprint(film_routes(ledger, pictures))
     app.register_blueprint(study_routes(intake, redeliveries, waiting))
     app.register_blueprint(dicomweb_routes(intake))
     webhooks, receivers = Webhooks(ledger.records, settings.signing_key), Receivers(ledger.records)

@@ -10,6 +10,7 @@ from email.utils import formataddr, parseaddr
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from jobs.targets.freshness import LONGEST_VALIDITY_S
 
@@ -36,6 +37,14 @@ def _list_of_client_and_seconds(text: str) -> frozenset[tuple[str, int]]:
     if not all(0 <= seconds <= _CENTURY for _, seconds in kept):
         raise ValueError(text)
     return kept
+
+
+def _list_of_client_and_time_zone(text: str) -> frozenset[tuple[str, ZoneInfo]]:
+    pairs = (entry.split("=") for entry in text.split(",") if entry.strip())
+    try:
+        return frozenset((client.strip(), ZoneInfo(zone.strip())) for client, zone in pairs)
+    except (OSError, KeyError) as error:  # ZoneInfoNotFoundError is a KeyError.
+        raise ValueError(text) from error
 
 
 def _log_level(text: str) -> str:
@@ -197,6 +206,11 @@ class Settings:
     """Time-out of one callback, in all."""
     target_seconds: int = _setting("OSTEO_TARGET_SECONDS", 300, int, (1, LONGEST_VALIDITY_S))
     """How long after its acquisition a picture's targets are valid for a robot."""
+    client_time_zones: frozenset[tuple[str, ZoneInfo]] = _setting(
+        "OSTEO_CLIENT_TIME_ZONES", frozenset(), _list_of_client_and_time_zone
+    )
+    """Time zones of clients whose DICOM files have none, as `clinic-a=Europe/Berlin,clinic-b=Asia/Tokyo`;
+    without one the time of such an acquisition is unknown."""
     smtp_url: str | None = field(
         default=None,
         repr=False,
@@ -260,6 +274,10 @@ class Settings:
     def retention_of(self, client: str) -> int | None:
         """Return for how many seconds after their end a client's jobs are kept; None is for ever."""
         return dict(self.client_retention).get(client, self.retention_seconds) or None
+
+    def time_zone_of(self, client: str) -> ZoneInfo | None:
+        """Return the time zone of a client's files that name none; None where that is not known."""
+        return dict(self.client_time_zones).get(client)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str], signs: bool = True) -> "Settings":

@@ -144,8 +144,12 @@ def settings(servers: Servers) -> Settings:
 
 def environment_of(settings: Settings) -> dict[str, str]:
     """Make the environment in which a process of the service has these settings."""
+
+    def text(item: str | tuple[object, ...]) -> str:
+        return item if isinstance(item, str) else "=".join(map(str, item))
+
     given = {
-        f.metadata["env"]: ",".join(value) if isinstance(value, frozenset) else str(value)
+        f.metadata["env"]: ",".join(map(text, value)) if isinstance(value, frozenset) else str(value)
         for f in fields(settings)
         if (value := getattr(settings, f.name)) not in (None, frozenset())
     }

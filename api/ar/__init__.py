@@ -1,1 +1,1 @@
-"""Augmented reality: the scene of a radiograph, true to scale, as files and a page, and a marker."""
+"""Augmented reality: a radiograph as a scene, true to scale, in files and a page, and registered markers."""

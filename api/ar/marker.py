@@ -6,36 +6,33 @@ photograph for which size the sheet was drawn.
 
 from collections.abc import Iterator
 
+from jobs.geometry.marker_sheet import (
+    CELLS,
+    RULER_MM,
+    SECOND_LEFT_MM,
+    SECOND_MM,
+    TEXT_BELOW_MM,
+    second_bottom_mm,
+)
+
 MEDIA_TYPE = "application/pdf"
 SMALLEST_MM, LARGEST_MM, USUAL_MM = 20, 150, 50
 """Sides of the black square; the largest fits A4 with the white border that a detector needs."""
 MARKER_ID, SECOND_ID = 7, 8
-SECOND_MM = 20
-RULER_MM = 100
-SECOND_LEFT_MM = 55
-"""From the middle of the marker to the left side of the second tag."""
 _PATTERNS = {
     MARKER_ID: ("000100", "000110", "010100", "101110", "000111", "010100"),
     SECOND_ID: ("001000", "101011", "000111", "011111", "111010", "101101"),
 }
 """Tags of the family tag36h11: the white cells within the black border, which is one cell wide."""
-_CELLS = 8
 _PAGE_MM = (210, 297)
 _POINTS = 72 / 25.4
 _LEFT = 30
-_TEXT_BELOW_MM, _SECOND_BELOW_MM = 12, 36
-"""The first line below the marker's border, and the lower side of the second tag below that line."""
 _LINES = (
     "Print at 100 % (actual size). The ruler is 100 mm long: measure it.",
     "Do not use a print on which it is shorter or longer by more than 1 mm.",
     "Mount it flat. Leave the white border around both tags free.",
     "Not for diagnosis. Not for guiding a hand or a machine.",
 )
-
-
-def second_bottom_mm(size_mm: float) -> float:
-    """Return where the second tag ends below the middle of the marker: a negative number."""
-    return -(size_mm / 2 + size_mm / _CELLS + _TEXT_BELOW_MM + _SECOND_BELOW_MM)
 
 
 def marker_sheet(size_mm: float) -> bytes:
@@ -67,14 +64,14 @@ def _document(*objects: bytes) -> bytes:
 
 def _drawn(size_mm: float) -> Iterator[str]:
     """Draw in millimetres, from the lower left corner of the page."""
-    border = size_mm / _CELLS
+    border = size_mm / CELLS
     bottom = _PAGE_MM[1] - 25 - size_mm - border
     middle = _PAGE_MM[0] / 2
     yield f"{_POINTS:.9f} 0 0 {_POINTS:.9f} 0 0 cm"
     yield from _tag(MARKER_ID, middle - size_mm / 2, bottom, size_mm)
     second_bottom = bottom + size_mm / 2 + second_bottom_mm(size_mm)
     yield from _tag(SECOND_ID, middle + SECOND_LEFT_MM, second_bottom, SECOND_MM)
-    y = bottom - border - _TEXT_BELOW_MM
+    y = bottom - border - TEXT_BELOW_MM
     yield from _text(_LEFT, y, 6, "AprilTag, family tag36h11, number seven (id 7)")
     yield from _text(_LEFT, y - 8, 6, f"Side of the black square: {size_mm:g} mm")
     yield from _ruler(y - 24)
@@ -83,12 +80,12 @@ def _drawn(size_mm: float) -> Iterator[str]:
 
 
 def _tag(number: int, left: float, bottom: float, size_mm: float) -> Iterator[str]:
-    cell = size_mm / _CELLS
+    cell = size_mm / CELLS
     yield f"0 g {left:.4f} {bottom:.4f} {size_mm:.4f} {size_mm:.4f} re f"
     for row, cells in enumerate(_PATTERNS[number], start=1):
         for column, bit in enumerate(cells, start=1):
             if bit == "1":
-                x, y = left + column * cell, bottom + (_CELLS - 1 - row) * cell
+                x, y = left + column * cell, bottom + (CELLS - 1 - row) * cell
                 yield f"1 g {x:.4f} {y:.4f} {cell:.4f} {cell:.4f} re f"
 
 

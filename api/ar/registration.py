@@ -7,22 +7,24 @@ from typing import Any
 
 import numpy as np
 
-from api.ar.marker import RULER_MM, SECOND_LEFT_MM, SECOND_MM, second_bottom_mm
 from api.ar.registration_documents import PoseDocument, SizeCheck
 from api.http.problem import Problem
 from api.http.problem_kinds import Slug
 from jobs.geometry.homography import Matrix, NoPose
-from jobs.geometry.planar_pose import Pinhole, Pose, poses_of, size_of
+from jobs.geometry.marker_sheet import (
+    RULER_MM,
+    marker_corners,
+    scale_deviation,
+    scale_of,
+    second_corners_mm,
+)
+from jobs.geometry.planar_pose import Pinhole, Pose, alternative_of, poses_of, size_of
 
 MOST_REPROJECTION_PX = 1.0
 CORNER_SIGMA_PX = {"corners": 0.5, "photograph": 0.3}
 """Standard deviation of a coordinate of a corner, where the corners fit no worse."""
 _MOST_SCALED_MM = 1.0
 """Most difference of the printed ruler from its length."""
-_PRINT_PART, _MEASURED_PART = 0.01 / math.sqrt(3), 0.005 / math.sqrt(3)
-"""Of a length on a print: 1 % where the ruler was not measured, half a millimetre of it where it was."""
-_AMBIGUOUS = 9.0
-"""Difference of the sums of squares, in variances of a pixel, below which either pose may be the true one."""
 _LEAST_SIDE_PX = 8.0
 _SIZE_PART, _WEAK_SIZE_PART = 0.02, 0.1
 """The stated size may differ so far from the one seen; a check that may be wrong by so much says nothing."""
@@ -60,34 +62,28 @@ def camera_of(given: Mapping[str, Any], size: tuple[int, int] | None) -> Pinhole
 
 
 def registration_of(given: Mapping[str, Any], camera: Pinhole, seen: Seen) -> dict[str, Any]:
-    """Return the numbers of a registration, without job and moment. Raises Problem 422: see `_refused`."""
+    """Return the numbers of a registration, without job and moment. Raises Problem 422: see `refused`."""
     marker_mm, ruler_mm = float(given["marker_mm"]), given.get("ruler_mm")
-    if ruler_mm is not None and abs(ruler_mm - RULER_MM) > _MOST_SCALED_MM:
-        raise _refused(
-            f"The ruler of the print measures {ruler_mm:g} mm and not {RULER_MM}: the printer has scaled the"
-            " sheet. Print it at 100 %."
-        )
-    scaled = (RULER_MM if ruler_mm is None else ruler_mm) / RULER_MM / 1000
-    _check_shape(seen.corners_px, "corners")
-    points, pixels = _square(marker_mm) * scaled, seen.corners_px
+    check_ruler(ruler_mm)
+    scaled = scale_of(ruler_mm)
+    check_shape(seen.corners_px, "corners")
+    points, pixels = marker_corners(marker_mm) * scaled, seen.corners_px
     sigma_px = CORNER_SIGMA_PX[seen.source]
-    poses = _poses(points, pixels, camera, "the marker: one is misplaced, or the sheet is bent")
+    poses = fitting_poses(points, pixels, camera, "the marker: one is misplaced, or the sheet is bent")
     check = None
     if seen.second_px is not None:
-        _check_shape(seen.second_px, "second corners")
-        points = np.vstack([points, _second(marker_mm) * scaled])
+        check_shape(seen.second_px, "second corners")
+        points = np.vstack([points, second_corners_mm(marker_mm) * scaled])
         pixels = np.vstack([pixels, seen.second_px])
-        check = _size_check(poses[0], points, pixels, camera, sigma_px, marker_mm, scaled)
-        poses = _poses(points, pixels, camera, "both tags: mount the sheet flat, as it was printed")
+        check = size_check(poses[0], points, pixels, camera, sigma_px, marker_mm, scaled)
+        poses = fitting_poses(points, pixels, camera, "both tags: mount the sheet flat, as it was printed")
     sigma_px = max(sigma_px, math.sqrt(poses[0].squares_px2 / (2 * len(points) - 6)))
-    print_part = _PRINT_PART if ruler_mm is None else _MEASURED_PART
-    documents = [_pose_document(pose, len(points), sigma_px, print_part) for pose in poses]
-    differ = poses[-1].squares_px2 - poses[0].squares_px2
-    ambiguous = len(poses) > 1 and differ < _AMBIGUOUS * sigma_px**2
+    print_part = scale_deviation(ruler_mm)
+    other = alternative_of(poses, sigma_px)
     return {
-        **documents[0],
+        **_pose_document(poses[0], len(points), sigma_px, print_part),
         "source": seen.source,
-        "alternative": documents[1] if ambiguous else None,
+        "alternative": _pose_document(other, len(points), sigma_px, print_part) if other else None,
         "marker_mm": marker_mm,
         "ruler_mm": None if ruler_mm is None else float(ruler_mm),
         "size_check": check,
@@ -102,48 +98,50 @@ def registration_of(given: Mapping[str, Any], camera: Pinhole, seen: Seen) -> di
     }
 
 
-def _square(size_mm: float) -> Matrix:
-    """Return the corners of a square around the origin, from its upper left one clockwise; y leads up."""
-    return np.array([[-1, 1], [1, 1], [1, -1], [-1, -1]]) * size_mm / 2
+def check_ruler(ruler_mm: float | None) -> None:
+    """Refuse a sheet whose ruler was measured, and has another length. Raises Problem 422."""
+    if ruler_mm is not None and abs(ruler_mm - RULER_MM) > _MOST_SCALED_MM:
+        raise refused(
+            f"The ruler of the print measures {ruler_mm:g} mm and not {RULER_MM}: the printer has scaled the"
+            " sheet. Print it at 100 %."
+        )
 
 
-def _second(marker_mm: float) -> Matrix:
-    """Return the corners of the second tag of a sheet, in millimetres from the middle of its marker."""
-    middle = [SECOND_LEFT_MM + SECOND_MM / 2, second_bottom_mm(marker_mm) + SECOND_MM / 2]
-    return _square(SECOND_MM) + middle
-
-
-def _check_shape(corners: Matrix, name: str) -> None:
+def check_shape(corners: Matrix, name: str) -> None:
     """Refuse corners that are not those of a square seen from the front, in their order."""
     sides = np.roll(corners, -1, axis=0) - corners
     following = np.roll(sides, -1, axis=0)
     turns = sides[:, 0] * following[:, 1] - sides[:, 1] * following[:, 0]
     lengths = np.linalg.norm(sides, axis=1)
     if lengths.min() < _LEAST_SIDE_PX:
-        raise _refused(
+        raise refused(
             f"A side between the {name} has less than {_LEAST_SIDE_PX:g} pixels. Move the camera nearer."
         )
     # Each corner of a square that is seen as a needle, or has another order, is turned too little or wrong.
     if (turns < 0.05 * lengths * np.roll(lengths, -1)).any():
-        raise _refused(f"The {name} are not those of a square seen from the front: {_ORDER}.")
+        raise refused(f"The {name} are not those of a square seen from the front: {_ORDER}.")
 
 
-def _poses(points: Matrix, pixels: Matrix, camera: Pinhole, fits: str) -> list[Pose]:
+def fitting_poses(points: Matrix, pixels: Matrix, camera: Pinhole, fits: str) -> list[Pose]:
+    """Return one pose or two, the likelier one first. Raises Problem 422: see `refused`.
+
+    `fits` names what corners above MOST_REPROJECTION_PX do not fit.
+    """
     try:
         poses = poses_of(points, pixels, camera)
     except NoPose as error:
-        raise _refused(
+        raise refused(
             f"No pose of a marker before the camera shows these corners. Send them in this order: {_ORDER}."
         ) from error
-    away = _reprojection(poses[0], len(points))
+    away = reprojection_of(poses[0], len(points))
     if away > MOST_REPROJECTION_PX:
         detail = f"The corners lie {away:.1f} pixels from those of the best pose; at most"
         detail += f" {MOST_REPROJECTION_PX:g} is accepted. They do not fit {fits}, or the lens distorts."
-        raise _refused(detail, reprojection_px=round(away, 3))
+        raise refused(detail, reprojection_px=round(away, 3))
     return poses
 
 
-def _size_check(
+def size_check(
     pose: Pose,
     points: Matrix,
     pixels: Matrix,
@@ -153,7 +151,7 @@ def _size_check(
     scaled: float,
 ) -> SizeCheck | None:
     """Compare the size that the second tag shows with the stated one; None where it shows too little."""
-    growth = np.vstack([_square(1.0), _second(1.0) - _second(0.0)]) * scaled
+    growth = np.vstack([marker_corners(1.0), second_corners_mm(1.0) - second_corners_mm(0.0)]) * scaled
     try:
         differs, sigma = size_of(pose, points, growth, pixels, camera, sigma_px)
     except (NoPose, np.linalg.LinAlgError):
@@ -161,7 +159,7 @@ def _size_check(
     if 3 * sigma > _WEAK_SIZE_PART * marker_mm:
         return None
     if abs(differs) > max(3 * sigma, _SIZE_PART * marker_mm):
-        raise _refused(
+        raise refused(
             f"The sheet shows a marker of {marker_mm + differs:.1f} mm, and `marker_mm` says {marker_mm:g}."
             " Name the size that is printed on the sheet."
         )
@@ -174,16 +172,17 @@ def _pose_document(pose: Pose, corners: int, sigma_px: float, print_part: float)
     sigmas = np.sqrt(variances)
     return {
         "camera_from_marker": [[round(float(cell), 9) for cell in row] for row in pose.as_matrix()],
-        "reprojection_px": round(_reprojection(pose, corners), 4),
+        "reprojection_px": round(reprojection_of(pose, corners), 4),
         "sigma_m": [round(float(sigma), 7) for sigma in sigmas[:3]],
         "sigma_rad": [round(float(sigma), 7) for sigma in sigmas[3:]],
     }
 
 
-def _reprojection(pose: Pose, corners: int) -> float:
+def reprojection_of(pose: Pose, corners: int) -> float:
+    """Return the root mean square distance of so many corners from those of a pose, in pixels."""
     return math.sqrt(pose.squares_px2 / corners)
 
 
-def _refused(detail: str, **extra: Any) -> Problem:
+def refused(detail: str, **extra: Any) -> Problem:
     """Make the problem of corners that give no pose that may be trusted."""
     return Problem(Slug.REGISTRATION_REFUSED, detail, **extra)

@@ -24,14 +24,17 @@ class _Marker(TypedDict):
     ]
 
 
-class MarkerView(_Marker, total=False):
-    """The print of a marker and the camera before it: `fx_px` to `cy_px`, or `horizontal_fov_deg`."""
-
+class _Print(_Marker, total=False):
     ruler_mm: Annotated[
         float,
         {"minimum": 50, "maximum": 200},
         "The length of the sheet's ruler as measured on the print: 100 where the printer scaled nothing.",
     ]
+
+
+class MarkerView(_Print, total=False):
+    """The print of a marker and the camera before it: `fx_px` to `cy_px`, or `horizontal_fov_deg`."""
+
     fx_px: Annotated[float, _FOCAL, "The focal length, in pixels."]
     fy_px: Annotated[float, _FOCAL]
     cx_px: Annotated[float, _PIXEL, "The principal point: OpenCV's, plus 0.5."]
@@ -110,6 +113,7 @@ class RegistrationDocument(PoseDocument):
 
     job: str
     at: Annotated[str, MOMENT, "When these numbers were first registered."]
+    revision: Annotated[int, {"minimum": 1}, "Grows by one with each registration that differs."]
     source: Literal["corners", "photograph"]
     alternative: Annotated[
         PoseDocument | None,
@@ -121,3 +125,72 @@ class RegistrationDocument(PoseDocument):
     camera: CameraModel
     corners_px: Annotated[list[list[float]], _CORNERS]
     second_corners_px: Annotated[list[list[float]] | None, _CORNERS]
+
+
+class FilmRegistrationOrder(_Print, total=False):
+    """The sheet whose tags the radiograph shows in lead; with both corners, as the client has found them."""
+
+    corners_px: Annotated[
+        list[list[float]],
+        _CORNERS,
+        "x and y of the upper left, upper right, lower right and lower left corner of the printed marker, in"
+        " pixels of the radiograph. (0, 0) is the upper left corner of the upper left pixel.",
+    ]
+    second_corners_px: Annotated[list[list[float]], _CORNERS, "The same of the second tag."]
+
+
+class ComposedPose(TypedDict):
+    """Tube and patient before the camera of the photograph, by the sheet that both have seen."""
+
+    matrix: Annotated[
+        list[list[float]],
+        _MATRIX,
+        "4 x 4, in metres: from the frame `source` of the targets to the camera's.",
+    ]
+    sigma_m: Annotated[list[float], _THREE, "Of the focal spot, along the axes of the camera."]
+    sigma_rad: Annotated[list[float], _THREE, "Of small turns about the axes of the camera."]
+    photograph_at: Annotated[str, MOMENT, "When the photograph, or its corners, were registered."]
+
+
+class FilmPose(TypedDict):
+    """Where the sheet may have lain when the radiograph was taken."""
+
+    source_from_marker: Annotated[
+        list[list[float]],
+        _MATRIX,
+        "4 x 4, row by row, in metres: from the frame of the marker, which is the frame `patient` of the"
+        " targets, to their frame `source`.",
+    ]
+    reprojection_px: Annotated[float, "Root mean square distance between the corners and those of this pose."]
+    sigma_m: Annotated[
+        list[float],
+        _THREE,
+        "Standard deviations of the position along the axes of `source`: of the corners, the print, the"
+        " distance of the tube, the spacing and the principal point.",
+    ]
+    sigma_rad: Annotated[list[float], _THREE, "Of small turns about the axes of `source`."]
+
+
+class FilmRegistrationDocument(FilmPose):
+    """Where a sheet with lead tags lay when the radiograph was taken."""
+
+    job: str
+    at: Annotated[str, MOMENT, "When these numbers were first registered."]
+    revision: Annotated[int, {"minimum": 1}, "Grows by one with each registration that differs."]
+    source: Literal["corners", "radiograph"]
+    alternative: Annotated[
+        FilmPose | None,
+        "The other pose where the corners fit two: either may be the true one, and the targets then have no"
+        " frame `patient`. Else null.",
+    ]
+    sigma_px: Annotated[float, "Standard deviation of a coordinate of a corner."]
+    faces: Annotated[Literal["tube", "detector"], "To which side the printed face of the sheet looked."]
+    marker_mm: float
+    ruler_mm: float | None
+    size_check: Annotated[SizeCheck | None, "null where the second tag is shown too small to tell."]
+    corners_px: Annotated[list[list[float]], _CORNERS]
+    second_corners_px: Annotated[list[list[float]], _CORNERS]
+    camera_from_source: Annotated[
+        ComposedPose | None,
+        "null unless the same sheet is registered before a camera, too, with one pose that fits.",
+    ]

@@ -27,7 +27,7 @@ from api.openapi.schema import CLOSED, annotations_of
 from api.routes.job_answers import OWN_JOB_PROBLEMS, forget_if_deleted, own_job
 from jobs.record.job import Job, now
 from jobs.store.ledger import Ledger
-from jobs.store.registrations import Registrations
+from jobs.store.registrations import BY_CAMERA, Registrations
 
 MOST_PIXELS = 12_000_000
 _FORM = "multipart/form-data"
@@ -42,7 +42,7 @@ _DESCRIPTION = (
 def registration_routes(ledger: Ledger, pictures: Pictures) -> Blueprint:
     """Make the blueprint of these routes."""
     routes = Blueprint("registration", __name__, url_prefix="/v1/jobs")
-    registrations = Registrations(ledger.records)
+    registrations = Registrations(ledger.records, BY_CAMERA)
 
     @routes.post("/<job_id>/registration")
     @describe(

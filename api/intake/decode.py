@@ -56,6 +56,11 @@ class Pictures:
         with self._translated(max_pixels):
             return self.decoders.april_tags(data, client, ids, max_pixels)
 
+    def lead_tags(self, data: bytes, client: str, ids: tuple[int, ...]) -> AprilTags:
+        """Find the AprilTags of these ids that a radiograph of this client shows in lead."""
+        with self._translated():
+            return self.decoders.lead_tags(data, client, ids)
+
     @contextmanager
     def _translated(self, max_pixels: int | None = None) -> Iterator[None]:
         try:

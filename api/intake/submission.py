@@ -13,6 +13,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from api.http.media_types import MEDIA_TYPE
 from api.http.problem import Problem
 from api.http.problem_kinds import Slug
+from api.intake.acquisition_time import in_utc
 from api.intake.decode import Pictures
 from api.intake.fields import SubmissionFields, malformed, read_fields, single_values
 from api.openapi.schema import CLOSED
@@ -143,7 +144,8 @@ def check_submission(
         sha256=facts.sha256, width=facts.width, height=facts.height, format=facts.format, size=len(data)
     )
     filed_under = digest_of(facts.study_uid) if facts.study_uid else None
-    return Submission(data, image, facts.acquisition or None, filed_under=filed_under, **given)
+    acquisition = in_utc(facts.acquisition, settings.time_zone_of(client))
+    return Submission(data, image, acquisition or None, filed_under=filed_under, **given)
 
 
 def too_large(max_bytes: int) -> Problem:

@@ -41,7 +41,9 @@ _TARGETS: TargetsDocument = {
         "image": f"osteo/{_JOB}/image",
         "detector": f"osteo/{_JOB}/detector",
         "source": f"osteo/{_JOB}/source",
+        "patient": None,
     },
+    "registration": None,
     "camera": {
         "fx_px": 7500.0,
         "fy_px": 7500.0,
@@ -87,6 +89,7 @@ _TARGETS: TargetsDocument = {
                 *(0.0, 0.0, 0.0, 0.0, 1000000.0, 0.0),
                 *(0.0, 0.0, 0.0, 0.0, 0.0, 1000000.0),
             ],
+            "in_patient": None,
         }
     ],
     "provenance": {

@@ -79,7 +79,7 @@ def object_schema(kind: Any, named: dict[str, Schema]) -> Schema:
 
 @cache
 def hints_of(kind: Any) -> dict[str, Any]:
-    """Return the types of the members of a TypedDict. It is resolved once: this takes long, and often."""
+    """Return the types of the members of a TypedDict, resolved once: resolving is slow, and types repeat."""
     return get_type_hints(kind, include_extras=True)
 
 

@@ -80,3 +80,19 @@ def handedness(beam: Vector, orientation: tuple[str, str]) -> Handedness | None:
     if abs(turned) < _CLEAR:
         return None
     return "from_tube" if turned > 0 else "mirrored"
+
+
+def quaternion_of(rotation: Vector) -> list[float]:
+    """Return a 3 x 3 rotation as x, y, z, w of a quaternion of length 1, with w of 0 or more."""
+    # The eigenvector of the greatest eigenvalue (Bar-Itzhack 2000) is exact near half turns, too.
+    (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = rotation
+    symmetric = np.array(
+        [
+            [xx - yy - zz, yx + xy, zx + xz, zy - yz],
+            [yx + xy, yy - xx - zz, zy + yz, xz - zx],
+            [zx + xz, zy + yz, zz - xx - yy, yx - xy],
+            [zy - yz, xz - zx, yx - xy, xx + yy + zz],
+        ]
+    )
+    best = np.linalg.eigh(symmetric)[1][:, -1]
+    return [float(part) for part in (best if best[3] >= 0 else -best)]

@@ -21,6 +21,8 @@ _SMALLEST_STEP = 1e-9
 _FIRST_DAMPING = 1e-3
 _SAME_RAD = 1e-4
 _WORST_CONDITION = 1e12
+_AMBIGUOUS = 9.0
+"""Difference of the sums of squares, in variances of a pixel, below which either pose may be the true one."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,21 @@ def poses_of(points_m: Matrix, pixels: Matrix, camera: Pinhole) -> list[Pose]:
     return [found[0], *(pose for pose in found[1:] if _angle(pose, found[0]) > _SAME_RAD)]
 
 
+def alternative_of(poses: list[Pose], sigma_px: float) -> Pose | None:
+    """Return the second of `poses` where pixels with this deviation do not tell which is true; else None.
+
+    None, too, where the second lies within the deviation of the first: near a frontal view they are one.
+    """
+    if len(poses) < 2 or poses[1].squares_px2 - poses[0].squares_px2 >= _AMBIGUOUS * sigma_px**2:
+        return None
+    first, second = poses
+    # The sine of the turn between both: poses that differ by a quarter turn are no neighbours either way.
+    turned = (second.rotation @ first.rotation.T - first.rotation @ second.rotation.T) / 2
+    by_rad = np.array([turned[2, 1], turned[0, 2], turned[1, 0]])
+    within = by_rad @ np.linalg.solve(first.covariance(sigma_px)[3:, 3:], by_rad) < 1
+    return None if within else second
+
+
 def size_of(
     pose: Pose, points_m: Matrix, growth_m: Matrix, pixels: Matrix, camera: Pinhole, sigma_px: float
 ) -> tuple[float, float]:
@@ -112,6 +129,16 @@ def size_of(
         if np.abs(step).max() < _SMALLEST_STEP:
             break
     return size, float(np.sqrt(np.linalg.inv(information)[6, 6])) * sigma_px
+
+
+def moved(pose: Pose, points_m: Matrix, pixels: Matrix, camera: Pinhole) -> tuple[Matrix, Matrix, Matrix]:
+    """Return the pose that slightly other points, pixels or camera give, to first order.
+
+    Rotation, translation, and the step to both: metres along, and radians about the axes of the camera.
+    Raises NoPose.
+    """
+    step, _, _ = _step(pose.rotation, pose.translation_m, points_m, pixels, camera)
+    return _turn(step[3:]) @ pose.rotation, pose.translation_m + step[:3], step
 
 
 def _refined(

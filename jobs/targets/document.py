@@ -1,12 +1,13 @@
 """Makes the targets of a job, of its result, its geometry and its signed reports."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from ulid import ULID
 
-from jobs.geometry.camera import Camera
+from jobs.geometry.camera import Camera, Vector
 from jobs.geometry.uncertainty import DISTANCE_PART, PRINCIPAL_PART, pose_covariance
 from jobs.record.job import Job
 from jobs.record.states import State
@@ -15,13 +16,17 @@ from jobs.targets.documents import (
     CameraDocument,
     FractureClass,
     Frames,
+    PatientPlace,
+    PatientRegistration,
     PlaceDocument,
+    Ray,
     Target,
     TargetsDocument,
 )
 from jobs.targets.freshness import Freshness, moment_text_ns
 from jobs.targets.pairs import OtherView, seen_by_two
-from jobs.targets.place import Box, place_of
+from jobs.targets.patient import Sheet, in_patient, sheet_of
+from jobs.targets.place import Box, Place, place_of
 from jobs.targets.review import Review
 from jobs.targets.states import BlockingReason, TargetState
 from jobs.targets.view import View, view_of
@@ -31,10 +36,19 @@ _METRES, _UNIT_VECTOR = 6, 9
 
 
 def targets_document(
-    job: Job, review: Review, fresh: Freshness, others: Iterable[Job] = ()
+    job: Job,
+    review: Review,
+    fresh: Freshness,
+    others: Iterable[Job] = (),
+    registered: Mapping[str, Any] | None = None,
 ) -> TargetsDocument:
-    """Return the targets of a job that has succeeded. `others` are the other jobs of its study."""
+    """Return the targets of a job that has succeeded.
+
+    `others` are the other jobs of its study; `registered` is the sheet that was registered in its radiograph.
+    """
     view, missing = view_of(job)
+    # Nothing is placed by one of two poses.
+    sheet = sheet_of(registered) if view and registered and not registered["alternative"] else None
     elsewhere = _elsewhere(others) if view else []
     boxes = boxes_of(job)
     targets: list[Target] = []
@@ -49,7 +63,7 @@ def targets_document(
                 "actionable": state is TargetState.REVIEWED and not reasons,
                 "blocking_reasons": reasons,
                 "box_px": [float(side) for side in region["box"]],
-                **(_place(job.id, number, boxes, view, elsewhere) if view else NO_PLACE),
+                **(_place(job.id, number, boxes, view, elsewhere, sheet) if view else NO_PLACE),
             }
         )
     model, reading = (job.result or {}).get("model") or {}, review.reading
@@ -59,14 +73,17 @@ def targets_document(
         all_reasons = {BlockingReason.NOTHING_FOUND}
     return {
         "job": job.id,
-        "sequence": 1 + review.told,
+        "sequence": 1 + review.told + (registered["revision"] if registered else 0),
         "state": min(states, key=[*TargetState].index),
         "actionable": any(target["actionable"] for target in targets),
         "blocking_reasons": sorted(all_reasons, key=[*BlockingReason].index),
         "acquired_at": None if fresh.acquired_ns is None else moment_text_ns(fresh.acquired_ns),
         "produced_at": moment_text_ns(fresh.produced_ns),
         "valid_until": None if fresh.valid_until_ns is None else moment_text_ns(fresh.valid_until_ns),
-        "frames": frames_of(job.id),
+        "frames": frames_of(job.id, registered=sheet is not None),
+        "registration": _registration(registered, sheet, view.camera)
+        if registered and sheet and view
+        else None,
         "camera": _camera(view.camera) if view else None,
         "targets": targets,
         "provenance": {
@@ -98,10 +115,17 @@ def target_id(job_id: str, number: int) -> str:
     return f"target_{ULID(made + hashlib.sha256(f'{job_id} target {number}'.encode()).digest()[:10])}"
 
 
-def frames_of(job_id: str) -> Frames:
-    """Return the names of a job's frames."""
-    image, detector, source = (f"osteo/{job_id}/{name}" for name in ("image", "detector", "source"))
-    return {"image": image, "detector": detector, "source": source}
+def frames_of(job_id: str, registered: bool = False) -> Frames:
+    """Return the names of a job's frames. `patient` is one where a sheet is `registered`."""
+    image, detector, source, patient = (
+        f"osteo/{job_id}/{name}" for name in ("image", "detector", "source", "patient")
+    )
+    return {
+        "image": image,
+        "detector": detector,
+        "source": source,
+        "patient": patient if registered else None,
+    }
 
 
 def _state(
@@ -124,23 +148,55 @@ def _class(job: Job) -> FractureClass:
 
 
 def _place(
-    job_id: str, number: int, boxes: Sequence[Box], view: View, others: list[OtherView]
+    job_id: str,
+    number: int,
+    boxes: Sequence[Box],
+    view: View,
+    others: list[OtherView],
+    sheet: Sheet | None,
 ) -> PlaceDocument:
     by_two = seen_by_two(number, boxes, view, others)
     place, seen_with = by_two or (place_of(boxes[number], view), None)
+    ray = _ray(frames_of(job_id)["source"], np.zeros(3), place.direction, place)
     return {
         "box_detector_m": _box_m(boxes[number], view.camera),
-        "ray": {
-            "frame_id": frames_of(job_id)["source"],
-            "origin_m": [0.0, 0.0, 0.0],
-            "direction": [round(float(part), _UNIT_VECTOR) for part in place.direction],
-            "depth_m": [round(depth, _METRES) for depth in place.depth_m],
-        },
+        "ray": ray,
         "point_m": _rounded(place.point_m) if place.point_m is not None else None,
         "point_from": place.point_from,
         "residual_m": None if place.residual_m is None else round(place.residual_m, _METRES),
         "seen_with": seen_with,
         "covariance": pose_covariance(place.covariance_m2),
+        "in_patient": _in_patient(job_id, place, view.camera, sheet) if sheet else None,
+    }
+
+
+def _ray(frame_id: str, origin_m: Vector, direction: Vector, place: Place) -> Ray:
+    return {
+        "frame_id": frame_id,
+        "origin_m": _rounded(origin_m),
+        "direction": [round(float(part), _UNIT_VECTOR) for part in direction],
+        "depth_m": [round(depth, _METRES) for depth in place.depth_m],
+    }
+
+
+def _in_patient(job_id: str, place: Place, camera: Camera, sheet: Sheet) -> PatientPlace:
+    seen = in_patient(place, camera, sheet)
+    frame_id = frames_of(job_id, registered=True)["patient"]
+    assert frame_id
+    return {
+        "ray": _ray(frame_id, seen.origin_m, seen.direction, place),
+        "point_m": None if seen.point_m is None else _rounded(seen.point_m),
+        "covariance": pose_covariance(seen.covariance_m2),
+    }
+
+
+def _registration(registered: Mapping[str, Any], sheet: Sheet, camera: Camera) -> PatientRegistration:
+    covariance = sheet.covariance(camera)
+    return {
+        "source_from_patient": registered["source_from_marker"],
+        "covariance": [float(value) for value in ((covariance + covariance.T) / 2).ravel()],
+        "reprojection_px": registered["reprojection_px"],
+        "registered_at": registered["at"],
     }
 
 

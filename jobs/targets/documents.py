@@ -9,6 +9,7 @@ _TWO = {"minItems": 2, "maxItems": 2}
 _FOUR = {"minItems": 4, "maxItems": 4}
 _COVARIANCE = {"minItems": 36, "maxItems": 36}
 _THREE = {"minItems": 3, "maxItems": 3}
+_MATRIX = {**_FOUR, "items": {"type": "array", **_FOUR, "items": {"type": "number"}}}
 _UNIT = {"minimum": 0, "maximum": 1}
 
 
@@ -25,6 +26,11 @@ class Frames(TypedDict):
         "Metres: origin in the image's centre, x along the columns, y down the rows, z away from the tube.",
     ]
     source: Annotated[str, "Metres: the same axes, origin in the focal spot."]
+    patient: Annotated[
+        str | None,
+        "Metres: that of the sheet with lead tags on the patient: origin in the middle of its marker, x to"
+        " its right, y to its top, z out of the sheet. null unless the radiograph gives one pose of a sheet.",
+    ]
 
 
 class CameraDocument(TypedDict):
@@ -50,10 +56,40 @@ class CameraDocument(TypedDict):
 class Ray(TypedDict):
     """The ray from the focal spot through the middle of a box. What it shows lies somewhere in `depth_m`."""
 
-    frame_id: Annotated[str, "The frame `source`."]
+    frame_id: Annotated[str, "The frame `source`, or `patient` within `in_patient`."]
     origin_m: Annotated[list[float], _THREE]
     direction: Annotated[list[float], _THREE, "Of length 1."]
     depth_m: Annotated[list[float], _TWO, "Nearest and farthest distance from the origin, along the ray."]
+
+
+class PatientPlace(TypedDict):
+    """A target in the frame `patient`."""
+
+    ray: Ray
+    point_m: Annotated[list[float] | None, _THREE, "`point_m` of the target, in this frame."]
+    covariance: Annotated[
+        list[float],
+        _COVARIANCE,
+        "As the target's, in this frame. Errors of the camera that move target and sheet alike are left out.",
+    ]
+
+
+class PatientRegistration(TypedDict):
+    """Where the sheet on the patient lay when the radiograph was taken."""
+
+    source_from_patient: Annotated[
+        list[list[float]], _MATRIX, "4 x 4, row by row, in metres: from the frame `patient` to `source`."
+    ]
+    covariance: Annotated[
+        list[float],
+        _COVARIANCE,
+        "6 x 6, row by row: of its position (m²) along the axes of `source`, and of small turns (rad²) about"
+        " them.",
+    ]
+    reprojection_px: Annotated[
+        float, "Root mean square distance of the tags' corners from those of the pose."
+    ]
+    registered_at: Annotated[str, MOMENT]
 
 
 class Bone(TypedDict):
@@ -95,6 +131,7 @@ class PlaceDocument(TypedDict):
         "6 x 6, row by row, of position (m²) and orientation (rad², 1e6: unknown) in the frame `source`,"
         " about `point_m`, or else the middle of `ray.depth_m`.",
     ]
+    in_patient: Annotated[PatientPlace | None, "null where there is no frame `patient`."]
 
 
 NO_PLACE: PlaceDocument = {
@@ -105,6 +142,7 @@ NO_PLACE: PlaceDocument = {
     "residual_m": None,
     "seen_with": None,
     "covariance": None,
+    "in_patient": None,
 }
 """The place of a target whose geometry is not known."""
 
@@ -152,6 +190,10 @@ class TargetsDocument(TypedDict):
     produced_at: Annotated[str, MOMENT, "When this was made."]
     valid_until: Annotated[str | None, MOMENT, "`acquired_at` and `OSTEO_TARGET_SECONDS`."]
     frames: Frames
+    registration: Annotated[
+        PatientRegistration | None,
+        "Of the frame `patient`; null where there is none. It makes nothing actionable.",
+    ]
     camera: Annotated[CameraDocument | None, "null without a distance, a spacing and the handedness."]
     targets: list[Target]
     provenance: Provenance

@@ -6,6 +6,8 @@ reports.
 """
 
 import time
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Any, Literal, TypedDict
 
 from jobs.reading.events import EVENT_KEPT, event_record, store_event
@@ -16,6 +18,7 @@ from jobs.record.events import TARGETS_EVENT
 from jobs.record.job import Job, now
 from jobs.record.states import State
 from jobs.store.ledger import Ledger
+from jobs.store.registrations import BY_FILM, Registrations
 from jobs.store.webhook_settings import wants
 from jobs.targets.document import frames_of, regions_of, target_id, targets_document
 from jobs.targets.documents import MEDIA_TYPE, NO_PLACE, Target, TargetsDocument
@@ -47,7 +50,9 @@ def present_targets(
     study = ledger.current(job.study) if job.study else None
     others = [other for other in ledger.current_many(study.members) if other.id != job.id] if study else []
     review = review_of(Readings(ledger).of_job(job.id))
-    return targets_document(job, review, freshness_of(job, now_ns, target_seconds, max_age_s), others)
+    registered = Registrations(ledger.records, BY_FILM).of(job.id)
+    fresh = freshness_of(job, now_ns, target_seconds, max_age_s)
+    return targets_document(job, review, fresh, others, registered)
 
 
 def announce(job: Job, ledger: Ledger) -> None:
@@ -66,6 +71,21 @@ def announce(job: Job, ledger: Ledger) -> None:
             store_event(event_record(name, *to, ended, TARGETS_EVENT, data), ledger)
 
 
+def announce_registration(job: Job, registered: Mapping[str, Any], ledger: Ledger) -> None:
+    """Store the event of a sheet that was registered in an analysed radiograph, once for each revision.
+
+    The result may come later: its own event then has the registration. Raises StoreUnavailable.
+    """
+    at = datetime.fromisoformat(registered["at"])
+    address = (ledger.current(job.study) if job.study else job).callback_url
+    # Of its own moment: where the same is registered again, receivers know the event by its id.
+    if not address or job.state is not State.SUCCEEDED or now() - at >= EVENT_KEPT:
+        return
+    if wants(TARGETS_EVENT, job.client, ledger.records):
+        name, data = f"{job.id} targets registered {registered['revision']}", {"job": job.id}
+        store_event(event_record(name, job.client, address, at, TARGETS_EVENT, data), ledger)
+
+
 def announce_deletion(job: Job, ledger: Ledger) -> None:
     """Store the event that withdraws the targets of a job that is about to be deleted, if a report is signed.
 
@@ -77,9 +97,10 @@ def announce_deletion(job: Job, ledger: Ledger) -> None:
     review = review_of(Readings(ledger).of_job(job.id))
     if review.reading is None or review.reading.callback_url is None:
         return
+    registered = Registrations(ledger.records, BY_FILM).of(job.id)
     data = {
         "job": job.id,
-        "sequence": 2 + review.told,
+        "sequence": 2 + review.told + (registered["revision"] if registered else 0),
         "withdrawn": [target_id(job.id, number) for number in range(len(regions_of(job)))],
     }
     to = (job.client, review.reading.callback_url)
@@ -139,6 +160,7 @@ def _withdrawn(announced: dict[str, Any]) -> TargetsDocument:
         "produced_at": moment_text_ns(time.time_ns()),
         "valid_until": None,
         "frames": frames_of(job_id),
+        "registration": None,
         "camera": None,
         "targets": targets,
         "provenance": {"image_sha256": None, "model_sha256": None, "reading": None, "jws": None},

@@ -26,7 +26,11 @@ class Freshness:
 
 
 def freshness_of(job: Job, now_ns: int, target_seconds: int, max_age_s: float | None = None) -> Freshness:
-    """Return how fresh a job's picture is. `max_age_s` is the consumer's own limit, which only shortens."""
+    """Return how fresh a job's picture is. `max_age_s` is the consumer's own limit, which only shortens.
+
+    A picture that was submitted before its own time has a wrong clock for good: it does not become fresh once
+    that time comes.
+    """
     acquired_s = ((job.acquisition or {}).get("geometry") or {}).get("acquired_at_s")
     if acquired_s is None:
         return Freshness(now_ns, None, None, BlockingReason.ACQUISITION_TIME_UNKNOWN)
@@ -34,7 +38,8 @@ def freshness_of(job: Job, now_ns: int, target_seconds: int, max_age_s: float | 
     until_ns = acquired_ns + target_seconds * _NANO
     age_s = (now_ns - acquired_ns) / _NANO
     reason = None
-    if age_s < -MOST_CLOCK_OFFSET_S:
+    age_at_submission_s = job.created_at.timestamp() - acquired_s
+    if min(age_s, age_at_submission_s) < -MOST_CLOCK_OFFSET_S:
         reason = BlockingReason.ACQUIRED_IN_FUTURE
     elif now_ns > until_ns:
         reason = BlockingReason.TOO_OLD

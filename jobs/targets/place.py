@@ -1,6 +1,6 @@
 """Places a region in space: its ray, its point where depth is known, and the covariance of either."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -24,12 +24,29 @@ Box = Sequence[float]
 
 
 @dataclass(frozen=True)
+class Measured:
+    """What a point is made of: numbers, their standard deviations, and the function of such numbers.
+
+    The first seven are those of the view's own camera: `camera_of` makes it of them.
+    """
+
+    point: Callable[[Matrix], Matrix]
+    values: list[float]
+    deviations: list[float]
+
+    def covariance_m2(self) -> Matrix:
+        """Return the 3 x 3 covariance of the point."""
+        return propagated(self.point, self.values, self.deviations)
+
+
+@dataclass(frozen=True)
 class Place:
     """Where a region lies, in the frame `source`. `depth_m` is along the ray; `covariance_m2` is 3 x 3."""
 
     direction: Vector
     depth_m: tuple[float, float]
     point_m: Vector | None
+    measured: Measured
     covariance_m2: Matrix
     point_from: Literal["two_views", "calibrated_plane"] | None = None
     residual_m: float | None = None
@@ -49,12 +66,13 @@ def place_of(box: Box, view: View) -> Place:
         ray = changed.direction_through(x, y)
         return np.asarray(ray * (depth / ray[2]))
 
-    covariance = propagated(point, [*values, depth_m], [*deviations, (far_m - near_m) * UNIFORM])
+    measured = Measured(point, [*values, depth_m], [*deviations, (far_m - near_m) * UNIFORM])
     return Place(
         direction,
         (near_m / float(direction[2]), far_m / float(direction[2])),
         direction * (depth_m / direction[2]) if view.plane_known else None,
-        covariance,
+        measured,
+        measured.covariance_m2(),
         "calibrated_plane" if view.plane_known else None,
     )
 
@@ -77,7 +95,8 @@ def place_by_two(box: Box, view: View, other_box: Box, other: View) -> Place | N
             found, _ = nearest_point_m(own.ray_through(x, y), partner.ray_through(other_x, other_y))
             return own.in_source_m(found)
 
-        covariance = propagated(point, [*values, *other_values], [*deviations, *other_deviations])
+        measured = Measured(point, [*values, *other_values], [*deviations, *other_deviations])
+        covariance_m2 = measured.covariance_m2()
     except NoCommonPoint:
         return None
     point_m = placed.in_source_m(common)
@@ -86,7 +105,12 @@ def place_by_two(box: Box, view: View, other_box: Box, other: View) -> Place | N
         return None
     alone = place_of(box, view)
     return replace(
-        alone, point_m=point_m, covariance_m2=covariance, point_from="two_views", residual_m=residual_m
+        alone,
+        point_m=point_m,
+        measured=measured,
+        covariance_m2=covariance_m2,
+        point_from="two_views",
+        residual_m=residual_m,
     )
 
 
@@ -94,6 +118,11 @@ def middle_px(box: Box) -> tuple[float, float]:
     """Return the middle of a box."""
     x, y, width, height = box
     return x + width / 2, y + height / 2
+
+
+def camera_of(camera: Camera, values: Iterable[float]) -> Camera:
+    """Return the camera that seven numbers say, the first of a place, otherwise as this one."""
+    return _measured(camera, values)[0]
 
 
 def _camera_errors(camera: Camera, box: Box) -> tuple[list[float], list[float]]:

@@ -7,6 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from jobs.geometry.directions import quaternion_of
 from jobs.targets.documents import CameraDocument, Target, TargetsDocument
 from jobs.targets.freshness import moment_ns
 from jobs.targets.states import TargetState
@@ -65,10 +68,12 @@ def ros_messages(document: TargetsDocument, left_ns: int) -> list[RosMessage]:
         kind = "geometry_msgs/msg/PoseWithCovarianceStamped"
         messages.append(RosMessage("target", kind, {"header": header, "pose": pose}))
     if camera := document["camera"]:
-        to_source = _transform(header, document["frames"]["detector"], camera["source_to_detector_m"])
+        to_source = [_transform(header, document["frames"]["detector"], camera["source_to_detector_m"])]
+        if (registration := document.get("registration")) and (patient := document["frames"]["patient"]):
+            to_source.append(_pose_transform(header, patient, registration["source_from_patient"]))
         messages += [
             RosMessage("camera_info", "sensor_msgs/msg/CameraInfo", _camera_info(header, camera)),
-            RosMessage("/tf_static", "tf2_msgs/msg/TFMessage", {"transforms": [to_source]}),
+            RosMessage("/tf_static", "tf2_msgs/msg/TFMessage", {"transforms": to_source}),
         ]
     return messages
 
@@ -163,6 +168,15 @@ def _camera_info(header: dict[str, Any], camera: CameraDocument) -> dict[str, An
 def _transform(header: dict[str, Any], child: str, distance_m: float) -> dict[str, Any]:
     to_source = {"translation": _point((0.0, 0.0, distance_m)), "rotation": {"w": 1.0}}
     return {"header": header, "child_frame_id": child, "transform": to_source}
+
+
+def _pose_transform(header: dict[str, Any], child: str, matrix: list[list[float]]) -> dict[str, Any]:
+    """Return a frame `child` at a pose: its translation, and its rotation as a quaternion."""
+    moved = {
+        "translation": _point(row[3] for row in matrix[:3]),
+        "rotation": dict(zip("xyzw", quaternion_of(np.array(matrix)[:3, :3]), strict=True)),
+    }
+    return {"header": header, "child_frame_id": child, "transform": moved}
 
 
 def _diagnostics(document: TargetsDocument) -> dict[str, Any]:

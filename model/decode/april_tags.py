@@ -1,4 +1,4 @@
-"""Finds AprilTags in a photograph. The detector is compiled code, and is loaded here alone."""
+"""Finds AprilTags in photographs and radiographs. The detector is compiled code, and is loaded here alone."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from model.decode.raster import format_of
 from model.errors import BrokenImage, ImageError, UnreadableFormat
 
 if TYPE_CHECKING:
-    from pyapriltags import Detector
+    from pyapriltags import Detection, Detector
 
 _FAMILY = "tag36h11"
 _FINE_PIXELS = 3_000_000
@@ -41,11 +41,38 @@ def find_april_tags(
     gray = _gray(data, check_size)
     height, width = gray.shape
     detections = _detector(2.0 if gray.size > _FINE_PIXELS else 1.0).detect(gray)
+    return (width, height), _of_ids(detections, ids)
+
+
+def find_lead_tags(gray: np.ndarray, ids: Sequence[int]) -> list[Tag]:
+    """Find tags of lead in the gray pixels of a radiograph: at most two of each id.
+
+    Returns them as `find_april_tags` does. Lead is bright, so that its tags are shown inverted; and a sheet
+    that turns its back to the viewer of the picture shows them mirrored. Each way is looked for until one has
+    all ids.
+    """
+    most: list[Tag] = []
+    for inverted in (True, False):
+        for mirrored in (False, True):
+            shown = 255 - gray if inverted else gray
+            shown = np.ascontiguousarray(shown[:, ::-1] if mirrored else shown)
+            found = _of_ids(_detector(2.0 if gray.size > _FINE_PIXELS else 1.0).detect(shown), ids)
+            if mirrored:
+                width = gray.shape[1]
+                found = [(number, [[width - x, y] for x, y in corners]) for number, corners in found]
+            if {number for number, _ in found} == set(ids):
+                return found
+            most = max(most, found, key=len)
+    return most
+
+
+def _of_ids(detections: Sequence["Detection"], ids: Sequence[int]) -> list[Tag]:
+    """Return the corners of what was read without an error, two of each id at most."""
     tags: list[Tag] = []
     for number in ids:
         exact = [found for found in detections if found.tag_id == number and found.hamming == 0]
         tags += [(number, found.corners[[*_CLOCKWISE]].tolist()) for found in exact[:_MOST_OF_EACH]]
-    return (width, height), tags
+    return tags
 
 
 def _gray(data: bytes, check_size: Callable[[int, int], None]) -> np.ndarray:

@@ -20,7 +20,8 @@ def geometry_of(header: Dataset) -> dict[str, Any]:
     """Read the known numbers, in metres, radians and seconds; one that is damaged or out of range is missing.
 
     `detector_spacing_m` has the lengths between rows and between columns. `acquired_at_s` counts from 1970 in
-    UTC: a time without its zone is no time.
+    UTC. A time that has no zone is `acquired_local_s` in its place: it counts from 1970 as the clock at the
+    modality shows it.
     """
     source_to_detector = _number(header, "DistanceSourceToDetector", 100.0, _LONGEST_MM)
     source_to_patient = _number(header, "DistanceSourceToPatient", 100.0, source_to_detector or _LONGEST_MM)
@@ -36,7 +37,7 @@ def geometry_of(header: Dataset) -> dict[str, Any]:
         "detector_spacing_m": [length / 1000 for length in spacing] if len(spacing) == 2 else None,
         "primary_angle_rad": None if primary is None else radians(primary),
         "secondary_angle_rad": None if secondary is None else radians(secondary),
-        "acquired_at_s": _acquired_at_s(header),
+        **_acquired(header),
     }
     return {name: value for name, value in known.items() if value is not None}
 
@@ -57,7 +58,7 @@ def _numbers(header: Dataset, keyword: str, least: float, most: float) -> list[f
     return numbers if inside else []
 
 
-def _acquired_at_s(header: Dataset) -> float | None:
+def _acquired(header: Dataset) -> dict[str, float]:
     texts = [
         str(header.get(keyword) or "").strip()
         for keyword in ("AcquisitionDateTime", "AcquisitionDate", "AcquisitionTime", "TimezoneOffsetFromUTC")
@@ -65,16 +66,18 @@ def _acquired_at_s(header: Dataset) -> float | None:
     whole, day, time, zone_of_file = texts
     found = _TIME.fullmatch(whole) or _TIME.fullmatch(day + time)
     if not found:
-        return None
+        return {}
     digits, fraction, own_zone = found.groups()
-    zone = _ZONE.fullmatch(own_zone or zone_of_file)
-    if not zone:
-        return None
+    zone_text = own_zone or zone_of_file
+    zone = _ZONE.fullmatch(zone_text or "+0000")
+    if not zone:  # It is damaged: the file has a zone, and which is not known.
+        return {}
     try:
         offset = timedelta(hours=int(zone[2]), minutes=int(zone[3])) * (-1 if zone[1] == "-" else 1)
         moment = datetime.strptime(digits, "%Y%m%d%H%M%S").replace(tzinfo=timezone(offset))
     except ValueError:
-        return None
+        return {}
     if moment.year not in _YEARS:
-        return None
-    return round(moment.astimezone(UTC).timestamp() + float(f"0.{fraction or 0}"), 6)
+        return {}
+    seconds = round(moment.astimezone(UTC).timestamp() + float(f"0.{fraction or 0}"), 6)
+    return {"acquired_at_s" if zone_text else "acquired_local_s": seconds}

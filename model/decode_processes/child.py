@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from model.decode.april_tags import find_april_tags
+from model.decode.april_tags import find_april_tags, find_lead_tags
 from model.decode.dicom_patient import patient_of
 from model.decode.image import ImageError, Limits, Radiograph, decode, decode_values
 from model.decode_processes.coding import compress
@@ -132,6 +132,12 @@ def _april_tags(data: bytes, limits: Limits, header: dict[str, Any]) -> Reply:
     return {"width": width, "height": height, "found": found}, b""
 
 
+def _lead_tags(data: bytes, limits: Limits, header: dict[str, Any]) -> Reply:
+    radiograph = _decoded(data, limits)
+    found = find_lead_tags(radiograph.pixels, header["ids"])
+    return {"width": radiograph.width, "height": radiograph.height, "found": found}, b""
+
+
 def _patient(data: bytes, _: Limits, __: dict[str, Any]) -> Reply:
     return {"patient": patient_of(data)}, b""
 
@@ -144,6 +150,7 @@ _TASKS: dict[str, Callable[[bytes, Limits, dict[str, Any]], Reply]] = {
     "preview": _preview,
     "patient": _patient,
     "april_tags": _april_tags,
+    "lead_tags": _lead_tags,
 }
 
 

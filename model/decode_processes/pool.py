@@ -40,7 +40,7 @@ class Facts:
 
 @dataclass(frozen=True, eq=False)
 class AprilTags:
-    """The AprilTags in a photograph of this size: the number of each, and its (4, 2) corners in pixels."""
+    """The AprilTags in a picture of this size: the number of each, and its (4, 2) corners in pixels."""
 
     width: int
     height: int
@@ -129,6 +129,13 @@ class Decoders:
             "ids": list(ids),
             "max_pixels": min(max_pixels, self._bounds.max_pixels),
         }
+        return self._tags(header, data, client)
+
+    def lead_tags(self, data: bytes, client: str, ids: tuple[int, ...]) -> AprilTags:
+        """Decode a radiograph and find tags of lead, as model.decode.april_tags.find_lead_tags does."""
+        return self._tags({"task": "lead_tags", "ids": list(ids)}, data, client)
+
+    def _tags(self, header: dict[str, Any], data: bytes, client: str) -> AprilTags:
         reply, _ = self._ask(header, data, client, 0)
         found = ((int(number), np.array(corners, float).reshape(4, 2)) for number, corners in reply["found"])
         return AprilTags(int(reply["width"]), int(reply["height"]), tuple(found))

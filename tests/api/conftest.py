@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import urllib3
@@ -119,6 +120,7 @@ def serving(
             max_study_bytes=10 * MAX_BYTES,
             max_pixels=4_000_000,
             public_url="https://osteo.example",
+            client_time_zones=frozenset({("harbour", ZoneInfo("Asia/Tokyo"))}),
         ),
         **changed,
     )

@@ -13,6 +13,7 @@ from tests.integration.conftest import Stack
 from tests.integration.pages import Newcomer, following, unrun_blocks
 
 PAGE = (ROOT / "docs/ar.md").read_text()
+PYTHON = ".venv/bin/python /tmp"
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def test_an_integrator_gets_a_scene_and_a_marker_by_the_page_alone(newcomer: New
         with zipfile.ZipFile(io.BytesIO((newcomer.folder / name).read_bytes())) as archive:
             assert archive.namelist()[0] == first
     newcomer.run("curl -sS -f -H")
-    assert newcomer.run("python3").splitlines() == [
+    assert (newcomer.run("python3 /tmp/said") + newcomer.run("python3 /tmp/placed")).splitlines() == [
         "assumed [0.15, 0.15] uncalibrated",
         "The size was assumed by the request, and measured by nothing.",
         "photograph: 0.45 m before the camera, one pose",
@@ -48,5 +49,15 @@ def test_an_integrator_gets_a_scene_and_a_marker_by_the_page_alone(newcomer: New
     assert "Not for diagnosis. Not for guiding a hand or a machine." in page
 
 
+def test_an_integrator_gets_a_target_in_the_frame_of_the_patient(newcomer: Newcomer):
+    newcomer.run("export OSTEO_URL")
+    newcomer.run(f"{PYTHON}/modality.py")
+    sheet, *rays, state = newcomer.run("python3 /tmp/patient.py").splitlines()
+    assert sheet == "the sheet faces the tube, 0.97 m from it, sigma 12 mm"
+    assert rays
+    assert all(ray.startswith("a ray in patient along [") for ray in rays)
+    assert state == "stale False"
+
+
 def test_every_block_of_the_page_is_run():
-    assert not unrun_blocks(PAGE, Path(__file__), "python3")
+    assert not unrun_blocks(PAGE, Path(__file__), PYTHON)

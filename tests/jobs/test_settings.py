@@ -36,6 +36,10 @@ def test_values_are_converted_to_their_kind():
         KEY | {"OSTEO_CLIENT_RETENTION": "clinic"},
         KEY | {"OSTEO_CLIENT_RETENTION": "clinic=long"},
         KEY | {"OSTEO_CLIENT_RETENTION": "clinic=-1"},
+        KEY | {"OSTEO_CLIENT_TIME_ZONES": "clinic"},
+        KEY | {"OSTEO_CLIENT_TIME_ZONES": "clinic=Europe/Nowhere"},
+        KEY | {"OSTEO_CLIENT_TIME_ZONES": "clinic=Europe"},
+        KEY | {"OSTEO_CLIENT_TIME_ZONES": "clinic=../etc/passwd"},
         KEY | {"OSTEO_LOG_LEVEL": "LOUD"},
     ],
 )
@@ -94,6 +98,13 @@ def test_a_client_may_have_a_retention_of_its_own():
     settings = Settings.from_environment(KEY | given)
     assert [settings.retention_of(client) for client in ("short", "ever", "other")] == [5, None, 60]
     assert Settings.from_environment(KEY).retention_of("other") is None
+
+
+def test_a_client_may_have_a_time_zone_of_its_own():
+    given = {"OSTEO_CLIENT_TIME_ZONES": "north=Europe/Berlin, east=Asia/Tokyo"}
+    settings = Settings.from_environment(KEY | given)
+    zones = [str(settings.time_zone_of(client)) for client in ("north", "east", "other")]
+    assert zones == ["Europe/Berlin", "Asia/Tokyo", "None"]
 
 
 def test_secrets_are_not_in_the_settings_representation():

@@ -147,7 +147,7 @@ def test_a_target_of_another_job_leaves_the_arm_still(arm: Watched):
 
 
 def test_the_end_of_the_validity_leaves_the_arm_still(arm: Watched):
-    arm.is_told(valid_s=10)
+    arm.is_told(valid_s=4)
     await_that(lambda: not arm.moves)
     assert not arm.arm.silent(), "it was the validity"
     arm.is_told(sequence=3)

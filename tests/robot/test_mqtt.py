@@ -63,7 +63,7 @@ def test_the_sdk_of_cloudevents_reads_every_message(robot: Robot, consumer: Cons
 def test_a_late_consumer_is_not_given_what_is_over(robot: Robot, consumer: Consumer, broker: Broker):
     with Consumer(broker, "late", session_s=3600):
         pass
-    short, long = an_event(valid_s=10), an_event(valid_s=300)
+    short, long = an_event(valid_s=5), an_event(valid_s=300)
     assert [robot.tell(short), robot.tell(long)] == [204, 204]
     await_that(lambda: consumer.events() == [short, long])
     await_that(lambda: is_over(short))

@@ -23,6 +23,10 @@ PYTHON = ROOT / "var/peers/ros/bin/python"
 pytestmark = pytest.mark.skipif(
     not PYTHON.exists(), reason="NO TARGET WAS SENT BY ROS 2: `make var/peers/ros/installed` installs it"
 )
+needs_interfaces = pytest.mark.skipif(
+    not (ROOT / "var/peers/ros/interfaces").exists(),
+    reason="NO BOX WAS SENT BY ROS 2: `make var/peers/ros/interfaces` builds vision_msgs and tf2_msgs",
+)
 ENVIRONMENT = {
     "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
     "ROS_DOMAIN_ID": str(43 + os.getpid() % 58),  # That of docs/robots.md is 42; 101 is the last.
@@ -32,6 +36,8 @@ DIAGNOSTICS = "/diagnostics=diagnostic_msgs/DiagnosticArray"
 TARGET = "/osteo/target=geometry_msgs/PoseWithCovarianceStamped"
 RAYS = "/osteo/rays=visualization_msgs/Marker"
 CAMERA = "/osteo/camera_info=sensor_msgs/CameraInfo"
+DETECTIONS = "/osteo/detections=vision_msgs/Detection2DArray"
+FRAMES = "/tf_static=tf2_msgs/TFMessage"
 
 
 class Listener:
@@ -114,6 +120,62 @@ def test_a_subscriber_gets_target_rays_and_camera(robot: Robot):
         listener.await_state("osteo: targets", "reviewed", 0)
 
 
+@needs_interfaces
+def test_a_subscriber_gets_the_boxes_and_the_frames(robot: Robot):
+    with listening(DETECTIONS, FRAMES) as listener:
+        document = told(robot)
+        (expected,) = document["targets"]
+        boxes = listener.first("/osteo/detections")
+        (box,) = boxes["detections"]
+        assert boxes["header"]["frame_id"] == document["frames"]["source"]
+        x, y, width, height = expected["box_px"]
+        assert box["bbox"]["center"]["position"] == {
+            "x": x + width / 2 - 0.5,
+            "y": y + height / 2 - 0.5,
+        }, "ROS counts pixels from the centre of the first"
+        assert (box["bbox"]["size_x"], box["bbox"]["size_y"], box["id"]) == (width, height, expected["id"])
+        (result,) = box["results"]
+        assert result["hypothesis"] == {"class_id": "125605004", "score": expected["score"]}
+        assert result["pose"]["covariance"] == expected["covariance"]
+        (frame,) = listener.first("/tf_static")["transforms"]
+        assert frame["header"]["frame_id"] == document["frames"]["source"]
+        assert frame["child_frame_id"] == document["frames"]["detector"]
+        distance_m = document["camera"]["source_to_detector_m"]
+        assert frame["transform"]["translation"] == {"x": 0.0, "y": 0.0, "z": distance_m}
+        assert frame["transform"]["rotation"] == {"x": 0.0, "y": 0.0, "z": 0.0, "w": 1.0}
+
+
+@needs_interfaces
+def test_a_subscriber_that_joins_late_gets_the_last_boxes_and_frames(robot: Robot):
+    told(robot)
+    last = told(robot)
+    with listening(DETECTIONS, FRAMES) as listener:
+        frame_id = last["frames"]["source"]
+        assert listener.first("/osteo/detections")["header"]["frame_id"] == frame_id
+        assert listener.first("/tf_static")["transforms"][0]["header"]["frame_id"] == frame_id
+        told(robot, job=last["job"], sequence=3, state="withdrawn")
+        await_that(lambda: len(listener.samples("/osteo/detections")) == 2)
+        assert listener.samples("/osteo/detections")[1]["detections"] == []
+
+
+def test_types_that_are_not_installed_are_named_and_the_others_are_sent(tmp_path: Path, service: Service):
+    for package in ("vision_msgs", "tf2_msgs"):
+        (tmp_path / f"{package}.py").write_text("raise ImportError")
+    environment = {**ENVIRONMENT, "PYTHONPATH": str(tmp_path)}
+    with (
+        robot_process(tmp_path, service.url, "--ros", environment=environment, python=PYTHON) as robot,
+        listening(RAYS) as listener,
+    ):
+        told(robot)
+        told(robot)
+        assert listener.first("/osteo/rays")
+        named = sorted(line["message"] for line in robot.logged("is not published"))
+        assert named == [
+            "/tf_static is not published: tf2_msgs/msg/TFMessage is not installed",
+            "~/detections is not published: vision_msgs/msg/Detection2DArray is not installed",
+        ]
+
+
 def test_rays_end_with_the_validity_of_an_event_that_comes_late(robot: Robot):
     with listening(RAYS) as listener:
         told(robot, state="advisory", ahead_s=-100, valid_s=240)
@@ -145,7 +207,7 @@ def gets_no_target(robot: Robot, state: str, level: int) -> None:
 
 
 def test_a_subscriber_that_joins_after_the_validity_gets_no_target(robot: Robot):
-    until_ns = moment_ns(told(robot, valid_s=10)["valid_until"])
+    until_ns = moment_ns(told(robot, valid_s=4)["valid_until"])
     await_that(lambda: time.time_ns() > until_ns)
     gets_no_target(robot, "stale", 3)
 

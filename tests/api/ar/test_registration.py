@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import urllib3
 
-from api.ar.marker import SECOND_LEFT_MM, SECOND_MM, second_bottom_mm
 from api.http.problem import Problem
 from api.identity.key_store import Keys
 from api.routes.job_answers import forget_if_deleted
+from jobs.geometry.marker_sheet import SECOND_LEFT_MM, SECOND_MM, second_bottom_mm
 from jobs.record.job import Job, now
 from jobs.store.audit import Audit
-from jobs.store.registrations import Registrations
+from jobs.store.registrations import BY_CAMERA, Registrations
 from tests.api.ar.conftest import radiograph, succeeded
 from tests.api.ar.photographs import CAMERA, FACING, SIZE, Scene, drawn_scene, turned
 from tests.api.conftest import Api, problem_of
@@ -245,7 +245,7 @@ def test_a_registration_goes_with_its_job(api: Api, job: Job):
 
 
 def test_a_registration_written_after_the_deletion_is_erased(api: Api, job: Job):
-    late = Registrations(api.records)
+    late = Registrations(api.records, BY_CAMERA)
     assert api.request("DELETE", f"/v1/jobs/{job.id}").status == 204
     late.put(job.id, {"marker_mm": 50.0}, now())
     with pytest.raises(Problem) as raised:

@@ -23,6 +23,7 @@ VALID = {
     "createKey": {"scopes": ["read"]},
     "createUpload": {"size": 1, "content_type": "image/png"},
     "redeliverSince": {"since": "2020-01-01T00:00:00Z"},
+    "registerFilm": {"marker_mm": 50},
     "registerMarker": {
         "marker_mm": 50,
         "corners_px": [[400, 300], [500, 300], [500, 400], [400, 400]],

@@ -1,5 +1,6 @@
 """The targets of a job over HTTP, from a DICOM file to a state, with real signed reports."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -132,6 +133,20 @@ def test_a_signed_target_that_is_not_fresh_is_stale(api: Api, age: timedelta, qu
     signed_by_a_reader(api, job)
     made = targets_of(api, job, query)
     assert (made["state"], made["actionable"], made["blocking_reasons"]) == ("stale", False, [reason])
+
+
+def test_a_time_without_a_zone_is_that_of_the_client_s_site(api: Api):
+    harbour = replace(api, key=Keys(api.records).create("harbour"))
+    tokyo = datetime.now(UTC) - timedelta(seconds=5) + timedelta(hours=9)
+    attributes = {**CALIBRATED, "AcquisitionDateTime": f"{tokyo:%Y%m%d%H%M%S.%f}"}
+    job = ended(harbour, pictures.dicom(pictures.gray(), **attributes))
+    signed_by_a_reader(harbour, job)
+    made = targets_of(harbour, job)
+    assert (made["state"], made["actionable"]) == ("reviewed", True)
+    assert datetime.fromisoformat(made["acquired_at"]) == tokyo - timedelta(hours=9)
+    with_its_own = ended(harbour, pictures.dicom(pictures.gray(), **CALIBRATED, **acquired()))
+    signed_by_a_reader(harbour, with_its_own)
+    assert targets_of(harbour, with_its_own)["actionable"], "a zone in the file goes before"
 
 
 @pytest.mark.parametrize(

@@ -87,8 +87,8 @@ def test_a_patient_behind_the_detector_is_nowhere():
             },
             1_767_225_600.5,
         ),
-        ({"AcquisitionDateTime": "20260101000000"}, None),
         ({"AcquisitionDate": "20260101", "TimezoneOffsetFromUTC": "+0000"}, None),
+        ({"AcquisitionDateTime": "20260101000000", "TimezoneOffsetFromUTC": "DOE^JANE"}, None),
         ({"AcquisitionDateTime": "20261301000000+0000"}, None),
         ({"AcquisitionDateTime": "20260101000000+9900"}, None),
         ({"AcquisitionDateTime": "19000101000000+0000"}, None),
@@ -96,7 +96,13 @@ def test_a_patient_behind_the_detector_is_nowhere():
     ],
 )
 def test_a_time_counts_with_its_zone_alone(times: dict, seconds: float | None):
-    assert geometry_of(header(**times)).get("acquired_at_s") == seconds
+    assert geometry_of(header(**times)) == ({} if seconds is None else {"acquired_at_s": seconds})
+
+
+def test_a_time_without_a_zone_is_that_of_the_clock_at_the_modality():
+    assert geometry_of(header(AcquisitionDateTime="20260101000000.5")) == {
+        "acquired_local_s": 1_767_225_600.5
+    }
 
 
 def test_the_numbers_come_out_of_a_file(monkeypatch: pytest.MonkeyPatch):

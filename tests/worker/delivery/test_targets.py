@@ -13,6 +13,8 @@ from jobs.reading.readings import Readings
 from jobs.record.events import TARGETS_EVENT
 from jobs.record.job import Job, now
 from jobs.store.ledger import Ledger
+from jobs.store.registrations import BY_FILM, Registrations
+from jobs.targets.events import announce_registration
 from tests.conftest import SIGNING_KEY, a_job, a_study, only_a_tombstone_is_left
 from tests.jobs.reading.signed import POLICY, amend, claimed, sign
 from tests.jobs.targets.phantom import facts_of, result_of
@@ -146,6 +148,9 @@ def test_a_study_sends_the_targets_of_each_of_its_jobs(ledger, context, receiver
     deliver(study.id, context)
     deliver_events(ledger, context)
     assert {event["subject"] for event in told(receiver)} == {view.id for view in views}
+    registered(ledger, ledger.current(views[1].id), 50.0)
+    deliver_events(ledger, context)
+    assert (told(receiver)[-1]["subject"], told(receiver)[-1]["data"]["sequence"]) == (views[1].id, 2)
 
 
 @pytest.mark.usefixtures("chosen")
@@ -155,3 +160,25 @@ def test_a_job_without_a_result_sends_no_targets(ledger, context, receiver):
     ledger.append(ledger.append(job.started("w", now())).failed("not-a-radiograph", "It is none.", now()))
     deliver(job.id, context)
     assert [name for name in ledger.pending() if name.startswith("event_")] == []
+
+
+def registered(ledger: Ledger, job: Job, marker_mm: float) -> None:
+    numbers = {"alternative": {"reprojection_px": 0.3}, "marker_mm": marker_mm}
+    announce_registration(job, Registrations(ledger.records, BY_FILM).put(job.id, numbers, now()), ledger)
+
+
+@pytest.mark.usefixtures("chosen")
+def test_a_sheet_registered_in_the_radiograph_sends_targets_again(ledger, context, receiver):
+    job = ended_job(ledger, receiver.url)
+    deliver(job.id, context)
+    deliver_events(ledger, context)
+    for marker_mm in (50.0, 50.0, 60.0):
+        registered(ledger, job, marker_mm)
+        deliver_events(ledger, context)
+    signed_reading(ledger, job, receiver.url)
+    deliver_events(ledger, context)
+    delete(job.id, ledger)
+    deliver_events(ledger, context)
+    # The same numbers again have the id of the first time, by which receivers drop them.
+    sequences = {event["id"]: event["data"]["sequence"] for event in told(receiver)}
+    assert list(sequences.values()) == [1, 2, 3, 4, 5]
