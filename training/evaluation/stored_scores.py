@@ -63,7 +63,7 @@ class StoredScores:
             write_weights(weights, self.exact)
             (Path(folder) / GRAPH).write_bytes(to_onnx(self.exact))
             bundle = Bundle(Path(folder), _network_alone(self._config), self.fingerprint, self.fingerprint)
-            return start(choose(None), bundle, lambda _: None)
+            return start(choose(None, bundle), bundle, lambda _: None)
 
     def of(self, name: str, squares: Squares) -> Scores:
         """Score squares with the served network; `name` says which squares they are."""

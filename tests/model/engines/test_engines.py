@@ -15,7 +15,7 @@ from model.decode.image import Limits, decode
 from model.engines import ENGINES, Engine, Outputs, choose, start
 from model.engines.openvino import read_network
 from model.engines.openvino_stem import with_exact_stem
-from model.engines.tensorflow import multiplies_in_bfloat16
+from model.engines.processor import multiplies_in_bfloat16
 from model.errors import NoEngine
 from model.idle_blocks import without_idle_layers
 from model.letterbox import to_input
