@@ -56,8 +56,8 @@ def choose(wanted: str | None, bundle: Bundle) -> str:
         raise NoEngine(f"there is no engine {wanted!r}; take one of {', '.join(ENGINES)}")
     if wanted == OPENVINO_INT8 and not has_ranges(bundle):
         raise NoEngine(
-            f"{bundle.folder} has no {RANGES}, without which {OPENVINO_INT8} cannot run it: draw the ranges by "
-            "python -m training.quantise, or unset OSTEO_ENGINE"
+            f"{bundle.folder} has no {RANGES}, without which {OPENVINO_INT8} cannot run it: draw the ranges "
+            "by python -m training.quantise, or unset OSTEO_ENGINE"
         )
     for name in [wanted] if wanted else ENGINES:
         if find_spec(ENGINES[name]) and (wanted or name != OPENVINO_INT8 or _int8_pays(bundle)):

@@ -37,8 +37,8 @@ def in_int8(bundle: Bundle, ranges: Mapping[str, float]) -> bytes:
     model = onnx.load_from_string(with_weights(bundle))
     if unknown := set(ranges) - set(inputs_of_convolutions(model.graph)):
         raise BundleRefused(
-            f"there is a range for {min(unknown)}, which is no convolution of this network that can run in int8; "
-            "draw the ranges again by python -m training.quantise"
+            f"there is a range for {min(unknown)}, which is no convolution of this network that can run in "
+            "int8; draw the ranges again by python -m training.quantise"
         )
     _Int8Graph(model.graph, ranges, int8_kernels(bundle.folder / WEIGHTS)).rewrite()
     return bytes(model.SerializeToString())
@@ -95,7 +95,7 @@ class _Int8Graph:
         self._graph.initializer.extend(one for name, one in self._constants.items() if name in needed)
 
     def _add_convolution(self, node: "onnx.NodeProto") -> str:
-        """Add a convolution in int8, with batch normalisation folded into its scales; the name of its output."""
+        """Add a convolution in int8, batch normalisation folded into its scales; the name of its output."""
         from onnx import helper
 
         name = _name(node, self._made_by)
@@ -129,7 +129,7 @@ class _Int8Graph:
         return [int(one + more) for one, more in zip(own, (*around[2:4], *around[6:8]), strict=True)]
 
     def _quantise(self, tensor: str, largest: float) -> str:
-        """Round a tensor to LEVELS steps up to `largest`, once for all that take it; the name of the output."""
+        """Round a tensor to LEVELS steps up to `largest`, once for all that take it; the output's name."""
         from onnx import helper
 
         if (tensor, largest) not in self._quantised:

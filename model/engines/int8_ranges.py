@@ -62,7 +62,8 @@ def write_ranges(ranges: Mapping[str, float], drawn: Mapping[str, Any]) -> str:
 def answered_by(description: Description) -> dict[str, Any]:
     """Name what turns scores into answers: figures of parity are of these values, and of no others."""
     return {
-        name: asdict(getattr(description, name)) for name in ("calibration", "thresholds", "region_calibration")
+        name: asdict(getattr(description, name))
+        for name in ("calibration", "thresholds", "region_calibration")
     }
 
 

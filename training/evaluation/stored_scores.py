@@ -67,12 +67,12 @@ class StoredScores:
 
     def of(self, name: str, squares: Squares) -> Scores:
         """Score squares with the served network; `name` says which squares they are."""
-        made = self._kept(name, lambda: _run(self.served, squares, name))
+        made = self._kept(name, lambda: run_engine(self.served, squares, name))
         return Scores(made["fracture"], made["where"])
 
     def features_of(self, name: str, squares: Squares) -> np.ndarray:
         """Make what the served network sees of squares, float32 (n, FEATURE_COUNT)."""
-        return self._kept(name, lambda: _run(self.served, squares, name))["features"]
+        return self._kept(name, lambda: run_engine(self.served, squares, name))["features"]
 
     def exactly_of(self, name: str, squares: Squares) -> Scores:
         """Score squares with the network as it was trained."""
@@ -113,7 +113,8 @@ def _network_alone(config: Config) -> Description:
     )
 
 
-def _run(engine: Engine, squares: Squares, label: str) -> dict[str, np.ndarray]:
+def run_engine(engine: Engine, squares: Squares, label: str) -> dict[str, np.ndarray]:
+    """Run an engine over squares: its outputs as `fracture`, `where` and `features`."""
     outputs = [
         engine.run(scale_pixels(np.stack(squares[first : first + _BATCH])))
         for first in tqdm(range(0, len(squares), _BATCH), label, unit="batch")

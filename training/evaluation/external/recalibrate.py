@@ -2,8 +2,6 @@
 
 import json
 import re
-import shutil
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,18 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
-from model.bundle import (
-    CARD,
-    GRAPH,
-    MANIFEST,
-    MEASURED,
-    WEIGHTS,
-    Bundle,
-    Calibration,
-    Thresholds,
-    read_metrics,
-    write_bundle,
-)
+from model.bundle import CARD, MEASURED, Bundle, Calibration, Thresholds, read_metrics
 from model.classifier import calibrate
 from training.evaluation.calibration import fit_calibration
 from training.evaluation.external.site import Site
@@ -31,6 +18,7 @@ from training.evaluation.least_size import mark, mark_small
 from training.evaluation.report import REPORT
 from training.evaluation.sample import Sample
 from training.evaluation.thresholds import choose_thresholds
+from training.run.changed_bundle import write_changed
 from training.run.errors import StepRefused
 
 FOLDS = 5
@@ -123,22 +111,7 @@ def write_recalibrated(
         + "\n",
         REPORT: report,
     }
-    names = json.loads((bundle.folder / MANIFEST).read_text(encoding="utf-8"))["files"]
-    return write_bundle(
-        folder,
-        description,
-        _copy_of(bundle.folder / WEIGHTS),
-        (bundle.folder / GRAPH).read_bytes(),
-        texts,
-        {name: _copy_of(bundle.folder / name) for name in names if name not in {WEIGHTS, GRAPH, *texts}},
-    )
-
-
-def _copy_of(file: Path) -> Callable[[Path], None]:
-    def write(path: Path) -> None:
-        shutil.copyfile(file, path)
-
-    return write
+    return write_changed(folder, bundle, description, texts)
 
 
 def _moved(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
