@@ -46,7 +46,15 @@ def read_ranges(bundle: Bundle) -> dict[str, float]:
         ranges = {str(name): float(value) for name, value in written["ranges"].items()}
     except FileNotFoundError as error:
         raise BundleRefused(f"{path} is missing; draw it by python -m training.quantise") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+    ) as error:
         raise BundleRefused(f"{path} is damaged ({error}); fetch the bundle again") from error
     if not ranges or not all(math.isfinite(value) and value > 0 for value in ranges.values()):
         raise BundleRefused(f"{path} has no range, or one that is not above zero; fetch the bundle again")

@@ -23,6 +23,7 @@ def with_section(card: str, figures: Mapping[str, Any]) -> str:
         loader=FileSystemLoader(Path(__file__).parent),
         undefined=StrictUndefined,
         trim_blocks=True,
+        keep_trailing_newline=True,
         # Markdown, not HTML.
         autoescape=False,  # noqa: S701
     )
