@@ -78,6 +78,7 @@ train-smoke: $(LOCKED) ## All steps of training on drawn radiographs, in minutes
 	@$(BIN)/python -m training.synthetic_set $(RUN)/elsewhere --count 120 --first 5000
 	@$(BIN)/python -m training.external $(RUN)/elsewhere --bundle $(RUN)/bundle --run $(RUN)/external
 	@$(BIN)/python -m training.external $(RUN)/elsewhere --bundle $(RUN)/bundle --run $(RUN)/external --recalibrate $(RUN)/recalibrated
+	@$(BIN)/python -m training.quantise --run $(RUN) --bundle $(RUN)/recalibrated --xrays 40
 
 lint: $(LOCKED) ## Check style, types, insecure habits and secrets
 	@$(BIN)/ruff check

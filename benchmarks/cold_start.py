@@ -16,7 +16,7 @@ STARTS = 3
 
 def measure(bundle: Bundle) -> list[BenchmarkFigure]:
     """Measure the figures of this group."""
-    name = choose(None)
+    name = choose(None, bundle)
     start(name, bundle, lambda _: None)  # Imports what it needs, and reads the files into the page cache.
     alone, whole = [], []
     with stores_alone() as service:

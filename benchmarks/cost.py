@@ -24,7 +24,7 @@ _TICK = os.sysconf("SC_CLK_TCK")
 
 def measure(bundle: Bundle) -> list[BenchmarkFigure]:
     """Measure the figures of this group, in milliseconds of one core for each radiograph."""
-    engine = start(choose(None), bundle, lambda _: None)
+    engine = start(choose(None, bundle), bundle, lambda _: None)
     bare = [_bare(bundle, engine)]
     with running() as (service, client, _):
         saturate(client.analyse, radiographs(WARM_JOBS), CLIENTS, "warming up")

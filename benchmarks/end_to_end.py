@@ -28,7 +28,7 @@ APART_JOBS = 300
 
 def measure(bundle: Bundle, jobs: int) -> list[BenchmarkFigure]:
     """Measure the figures of this group."""
-    engine = start(choose(None), bundle, lambda _: None)
+    engine = start(choose(None, bundle), bundle, lambda _: None)
     inputs = some_inputs(bundle.description.input_size)
     bare = [_rate(engine, inputs)]
     with running() as (_, client, worker):
@@ -96,7 +96,7 @@ def _apart(bundle: Bundle) -> tuple[float, float]:
 
 def _bare(folder: Path) -> float:
     bundle = read_bundle(folder)
-    engine = start(choose(None), bundle, lambda _: None)
+    engine = start(choose(None, bundle), bundle, lambda _: None)
     return _rate(engine, some_inputs(bundle.description.input_size))
 
 

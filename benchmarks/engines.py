@@ -17,7 +17,8 @@ from tqdm import tqdm
 from benchmarks.figures import BenchmarkFigure, figure
 from model.bundle import WEIGHTS, Bundle
 from model.classifier import LARGEST_BATCH
-from model.engines import ENGINES, OPENVINO, start
+from model.engines import ENGINES, OPENVINO, OPENVINO_INT8, start
+from model.engines.int8_ranges import has_ranges
 from model.idle_blocks import past_idle_layers
 from model.letterbox import to_input
 from model.network import FRACTURE, build
@@ -39,8 +40,8 @@ def measure(bundle: Bundle) -> list[BenchmarkFigure]:
     network = _network(bundle)
     works: dict[str, tuple[float, Work]] = {PREDICT: (1, lambda: network.predict(inputs[:1], verbose=0))}
     works[MATRICES] = _matrix_product()
-    for name in ENGINES:
-        if find_spec(name):
+    for name, package in ENGINES.items():
+        if find_spec(package) and (name != OPENVINO_INT8 or has_ranges(bundle)):
             engine = start(name, bundle, lambda _: None)
             works[f"{name}, one by one"] = (1, _running(engine.run, inputs[:1]))
             works[_batches(name)] = (len(inputs), _running(engine.run, inputs))
@@ -61,6 +62,9 @@ def measure(bundle: Bundle) -> list[BenchmarkFigure]:
             rates[MATRICES] / 1e9,
         )
     )
+    if _batches(OPENVINO_INT8) in rates:
+        int8, real = rates[_batches(OPENVINO_INT8)], rates[_batches(OPENVINO)]
+        figures.append(figure("engine: int8, against openvino in float", int8, "radiographs/s", real))
     if find_spec(OPENVINO):
         whole, without = rates[_batches(OPENVINO)], rates["without heatmap"]
         ours, theirs = _beside_benchmark_app(bundle, works[_batches(OPENVINO)])

@@ -148,7 +148,8 @@ class Settings:
     shadow_disagreement: float = _setting("OSTEO_SHADOW_DISAGREEMENT", 0.1, float, (0, 0.5))
     """Share of these jobs, in all and in each group, on which its finding may differ from the one served."""
     engine: str | None = _setting("OSTEO_ENGINE", None)
-    """What runs the model: tensorflow, openvino or onnxruntime; unset takes the best that is installed."""
+    """What runs the model: openvino-int8, openvino, tensorflow or onnxruntime; unset takes the best that is
+    installed and that the bundle's figures allow."""
     engine_cache: Path | None = _setting("OSTEO_ENGINE_CACHE", None, Path)
     """The worker's own folder for what an engine has compiled here; unset compiles at every start."""
     max_bytes: int = _setting("OSTEO_MAX_BYTES", 32 * 2**20, int, (1, _GIGABYTE))

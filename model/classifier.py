@@ -63,9 +63,8 @@ class Classifier:
 
         Raises BundleRefused where the bundle does not fit, NoEngine where the engine is not there.
         """
-        chosen = choose(engine)
         bundle = read_bundle(folder)
-        started = start(chosen, bundle, progress, cache)
+        started = start(choose(engine, bundle), bundle, progress, cache)
         check = RadiographCheck.from_json((folder / CHECK).read_text(encoding="utf-8"))
         progress("warming up")
         size = bundle.description.input_size

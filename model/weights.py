@@ -71,3 +71,13 @@ def each_weight(path: Path) -> Iterator[tuple[str, np.ndarray]]:
                 if values.dtype == np.int8:
                     values = dequantise(values, stored[name + _SCALE])
                 yield name, np.ascontiguousarray(values, np.float32)
+
+
+def int8_kernels(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Read the kernels as they are stored, by name: int8 (..., out) and its scale, float32 (out,)."""
+    with np.load(path, allow_pickle=False) as stored:
+        return {
+            name.removesuffix(_SCALE): (stored[name.removesuffix(_SCALE)], stored[name].astype(np.float32))
+            for name in stored.files
+            if name.endswith(_SCALE)
+        }

@@ -38,7 +38,7 @@ def _measure_site(site: Site, bundle: Bundle, run: Path) -> dict[str, Any]:
             "name": about.name,
             "version": about.version,
             "sha256": bundle.sha256,
-            "engine": choose(None),
+            "engine": choose(None, bundle),
             "preprocessing_version": about.preprocessing_version,
         },
         "site": site.describe(),

@@ -1,6 +1,7 @@
 """Runs the network: by TensorFlow, by OpenVINO on x86 and ARM, or by ONNX Runtime.
 
-All give the same scores, up to rounding; they differ in speed, and in what has to be installed.
+All give the same scores, up to rounding; they differ in speed, and in what has to be installed. OpenVINO in
+int8 rounds more: a bundle has figures of that.
 """
 
 from collections.abc import Callable
@@ -11,11 +12,19 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from model.bundle import Bundle
+from model.engines.int8_ranges import RANGES, has_ranges, meets_goals
+from model.engines.processor import multiplies_in_int8
 from model.errors import NoEngine
 
 _TENSORFLOW, OPENVINO, ONNX_RUNTIME = "tensorflow", "openvino", "onnxruntime"
-ENGINES = (OPENVINO, _TENSORFLOW, ONNX_RUNTIME)
-"""By preference: where both are, OpenVINO is the faster one. Each is named after the package it needs."""
+OPENVINO_INT8 = "openvino-int8"
+ENGINES = {
+    OPENVINO_INT8: "openvino",
+    OPENVINO: "openvino",
+    _TENSORFLOW: "tensorflow",
+    ONNX_RUNTIME: "onnxruntime",
+}
+"""The engines and the package that each needs, by preference: the fastest first."""
 
 
 class Outputs(NamedTuple):
@@ -38,14 +47,27 @@ class Engine(Protocol):
         """Run the network on inputs, float32 (n, size, size, 1)."""
 
 
-def choose(wanted: str | None) -> str:
-    """Name the engine to use: the one `wanted`, else the best that is installed. Raises NoEngine."""
+def choose(wanted: str | None, bundle: Bundle) -> str:
+    """Name the engine to use: the one `wanted`, else the best that is installed. Raises NoEngine.
+
+    int8 is the best where the processor is made for it and the bundle's own figures meet the goals.
+    """
     if wanted and wanted not in ENGINES:
         raise NoEngine(f"there is no engine {wanted!r}; take one of {', '.join(ENGINES)}")
+    if wanted == OPENVINO_INT8 and not has_ranges(bundle):
+        raise NoEngine(
+            f"{bundle.folder} has no {RANGES}, without which {OPENVINO_INT8} cannot run it: draw the ranges "
+            "by python -m training.quantise, or unset OSTEO_ENGINE"
+        )
     for name in [wanted] if wanted else ENGINES:
-        if find_spec(name):
+        if find_spec(ENGINES[name]) and (wanted or name != OPENVINO_INT8 or _int8_pays(bundle)):
             return name
-    raise NoEngine(f"{wanted or ' or '.join(ENGINES)} is not installed; pip install 'osteo-synergy[worker]'")
+    missing = ENGINES[wanted] if wanted else " or ".join(dict.fromkeys(ENGINES.values()))
+    raise NoEngine(f"{missing} is not installed; pip install 'osteo-synergy[worker]'")
+
+
+def _int8_pays(bundle: Bundle) -> bool:
+    return multiplies_in_int8() and has_ranges(bundle) and meets_goals(bundle.description)
 
 
 def start(name: str, bundle: Bundle, progress: Callable[[str], object], cache: Path | None = None) -> Engine:
@@ -53,10 +75,10 @@ def start(name: str, bundle: Bundle, progress: Callable[[str], object], cache: P
 
     An engine that compiles for long keeps the compiled network in the folder `cache`, if there is one.
     """
-    if name == OPENVINO:
+    if name in (OPENVINO, OPENVINO_INT8):
         from model.engines.openvino import OpenVino
 
-        return OpenVino(bundle, progress, cache)
+        return OpenVino(bundle, progress, cache, in_int8=name == OPENVINO_INT8)
     if name == ONNX_RUNTIME:
         from model.engines.onnx_runtime import OnnxRuntime
 

@@ -9,12 +9,10 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from model.bundle import WEIGHTS, Bundle
 from model.engines import Outputs
+from model.engines.processor import multiplies_in_bfloat16
 from model.idle_blocks import without_idle_layers
 from model.network import FEATURES, FRACTURE, WHERE, build
 from model.weights import read_weights
-
-_BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
-"""Flags of processors that multiply in bfloat16, as the kernel names them on x86 and ARM."""
 
 
 class TensorFlow:
@@ -53,13 +51,3 @@ def _take_bfloat16(network: keras.Model) -> None:
     for layer in others:
         if layer.name != WHERE:
             layer.dtype_policy = keras.DTypePolicy("mixed_bfloat16")
-
-
-def multiplies_in_bfloat16() -> bool:
-    """Whether the processor multiplies in bfloat16; on others bfloat16 would be slower."""
-    try:
-        with open("/proc/cpuinfo") as file:
-            flags = next((line for line in file if line.startswith(("flags", "Features"))), "")
-    except OSError:
-        return False
-    return not _BFLOAT16.isdisjoint(flags.split())

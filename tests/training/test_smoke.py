@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from model.bundle import CARD, MANIFEST, MEASURED, read_bundle
+from model.bundle import CARD, MANIFEST, MEASURED, read_bundle, read_metrics
+from model.engines import OPENVINO_INT8, choose
+from model.engines.int8_ranges import PARITY
 from stack.part import ROOT
 from tests.integration.conftest import running
 from training.evaluation.report import REPORT
@@ -122,9 +124,23 @@ def test_the_bundle_is_measured_and_recalibrated_elsewhere(run: Path):
     assert measured["site"]["images"] == 120
     assert measured["test"]["auc"]["value"] > 0.9
     described = read_bundle(run / "recalibrated").description
-    assert described.version.endswith("+small.elsewhere")
+    assert described.version.endswith("+small.elsewhere.int8")
     assert described.metrics["recalibrated"]["after"]["sensitivity_at_low"]["n"] == 60
     assert described.thresholds != read_bundle(run / "bundle").description.thresholds
+
+
+def test_the_recalibrated_bundle_has_ranges_and_figures_of_int8(run: Path):
+    bundle = read_bundle(run / "recalibrated")
+    figures = read_metrics(bundle)[PARITY]
+    assert bundle.description.metrics[PARITY] == figures
+    assert figures["ranges"]["xrays"] == 40
+    assert figures["auc_loss"]["n"] == figures["measured_on"]["xrays"] >= 40
+    assert figures["auc"]["int8"]["value"] > 0.95
+    assert 0 < figures["largest_change_of_probability"] < 0.2
+    card = (bundle.folder / CARD).read_text()
+    assert card.startswith(f"# {bundle.description.name} {bundle.description.version}\n")
+    assert card.count("## Arithmetic in int8\n") == 1
+    assert choose(OPENVINO_INT8, bundle) == OPENVINO_INT8
 
 
 @pytest.mark.long

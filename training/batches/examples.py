@@ -42,10 +42,15 @@ class Example:
 
 def read_part(run: Path, part: str, size: int) -> list[Example]:
     """Read one part of the run's split as squares of `size` pixels, in the manifest's order."""
+    return read_entries(run, entries_of(run, part), size, part)
+
+
+def read_entries(run: Path, entries: Sequence[ManifestRow], size: int, label: str) -> list[Example]:
+    """Read entries of the run's manifest as `read_part` does; `label` names the progress bar."""
     split = read_split(run)
     return [
         _read_example(run, entry, split[entry.image][0], size)
-        for entry in tqdm(entries_of(run, part), f"reading {part}", unit="image")
+        for entry in tqdm(entries, f"reading {label}", unit="image")
     ]
 
 

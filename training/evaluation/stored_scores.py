@@ -63,16 +63,16 @@ class StoredScores:
             write_weights(weights, self.exact)
             (Path(folder) / GRAPH).write_bytes(to_onnx(self.exact))
             bundle = Bundle(Path(folder), _network_alone(self._config), self.fingerprint, self.fingerprint)
-            return start(choose(None), bundle, lambda _: None)
+            return start(choose(None, bundle), bundle, lambda _: None)
 
     def of(self, name: str, squares: Squares) -> Scores:
         """Score squares with the served network; `name` says which squares they are."""
-        made = self._kept(name, lambda: outputs_of(self.served, squares, name))
+        made = self._kept(name, lambda: run_engine(self.served, squares, name))
         return Scores(made["fracture"], made["where"])
 
     def features_of(self, name: str, squares: Squares) -> np.ndarray:
         """Make what the served network sees of squares, float32 (n, FEATURE_COUNT)."""
-        return self._kept(name, lambda: outputs_of(self.served, squares, name))["features"]
+        return self._kept(name, lambda: run_engine(self.served, squares, name))["features"]
 
     def exactly_of(self, name: str, squares: Squares) -> Scores:
         """Score squares with the network as it was trained."""
@@ -113,8 +113,8 @@ def _network_alone(config: Config) -> Description:
     )
 
 
-def outputs_of(engine: Engine, squares: Squares, label: str) -> dict[str, np.ndarray]:
-    """Run an engine on squares: `fracture`, `where` and `features`, each with a row for each square."""
+def run_engine(engine: Engine, squares: Squares, label: str) -> dict[str, np.ndarray]:
+    """Run an engine over squares: its outputs as `fracture`, `where` and `features`."""
     outputs = [
         engine.run(scale_pixels(np.stack(squares[first : first + _BATCH])))
         for first in tqdm(range(0, len(squares), _BATCH), label, unit="batch")

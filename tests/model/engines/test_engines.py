@@ -12,10 +12,10 @@ import pytest
 from model.bundle import GRAPH, WEIGHTS, Bundle, read_bundle
 from model.classifier import calibrate
 from model.decode.image import Limits, decode
-from model.engines import ENGINES, Engine, Outputs, choose, start
+from model.engines import ENGINES, OPENVINO_INT8, Engine, Outputs, choose, start
 from model.engines.openvino import read_network
 from model.engines.openvino_stem import with_exact_stem
-from model.engines.tensorflow import multiplies_in_bfloat16
+from model.engines.processor import multiplies_in_bfloat16
 from model.errors import NoEngine
 from model.idle_blocks import without_idle_layers
 from model.letterbox import to_input
@@ -30,6 +30,7 @@ from training import export_onnx
 BUNDLED = ROOT / "model" / "bundle"
 CLOSE = {"onnxruntime": 1e-5, "openvino": 1e-3, "tensorflow": 1e-3}
 """How far a score may be off; all but ONNX Runtime take bfloat16 where the processor has it."""
+IN_FLOAT = [name for name in ENGINES if name != OPENVINO_INT8]
 ROUNDING = ["openvino", "tensorflow"]
 
 
@@ -79,7 +80,7 @@ def said_by_grown(grown: Bundle, forearms: np.ndarray) -> Outputs:
     return by_keras(grown, forearms[:3])
 
 
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("name", IN_FLOAT)
 def test_an_engine_gives_what_keras_gives_for_any_size_of_batch(
     bundle: Bundle, forearms: np.ndarray, said_of_forearms: Outputs, name: str
 ):
@@ -93,7 +94,7 @@ def test_an_engine_gives_what_keras_gives_for_any_size_of_batch(
         assert close(found.features, expected.features[:batch], CLOSE[name])
 
 
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("name", IN_FLOAT)
 def test_engines_leave_idle_blocks_out_and_answer_the_same(
     grown: Bundle, bundle: Bundle, forearms: np.ndarray, said_by_grown: Outputs, name: str
 ):
@@ -151,13 +152,15 @@ def test_the_bundled_graph_is_the_one_that_the_code_makes():
     assert (BUNDLED / "graph.onnx").read_bytes() == to_onnx(network)
 
 
-def test_an_engine_that_is_not_there_is_refused_with_what_to_do(monkeypatch):
-    with pytest.raises(NoEngine, match="openvino, tensorflow, onnxruntime"):
-        choose("abacus")
+def test_an_engine_that_is_not_there_is_refused_with_what_to_do(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+):
+    with pytest.raises(NoEngine, match="openvino-int8, openvino, tensorflow, onnxruntime"):
+        choose("abacus", bundle)
     monkeypatch.setattr("model.engines.find_spec", lambda name: name == "onnxruntime" or None)
-    assert choose(None) == "onnxruntime"
+    assert choose(None, bundle) == "onnxruntime"
     with pytest.raises(NoEngine, match="pip install"):
-        choose("openvino")
+        choose("openvino", bundle)
 
 
 def pixels(path: Path) -> np.ndarray:

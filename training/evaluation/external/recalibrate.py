@@ -9,15 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
-from model.bundle import (
-    CARD,
-    MEASURED,
-    Bundle,
-    Calibration,
-    Thresholds,
-    read_metrics,
-    rewrite_bundle,
-)
+from model.bundle import CARD, MEASURED, Bundle, Calibration, Thresholds, read_metrics
 from model.classifier import calibrate
 from training.evaluation.calibration import fit_calibration
 from training.evaluation.external.site import Site
@@ -26,6 +18,7 @@ from training.evaluation.least_size import mark, mark_small
 from training.evaluation.report import REPORT
 from training.evaluation.sample import Sample
 from training.evaluation.thresholds import choose_thresholds
+from training.run.changed_bundle import write_changed
 from training.run.errors import StepRefused
 
 FOLDS = 5
@@ -118,7 +111,7 @@ def write_recalibrated(
         + "\n",
         REPORT: report,
     }
-    return rewrite_bundle(folder, bundle, description, texts)
+    return write_changed(folder, bundle, description, texts)
 
 
 def _moved(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:

@@ -12,10 +12,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-from model.bundle import CHECK, GRAPH, MANIFEST, WEIGHTS
+from model.bundle import CHECK, GRAPH, MANIFEST, WEIGHTS, read_bundle
 from model.classifier import LARGEST_BATCH, Classifier, NetworkOutput
 from model.decode.image import ImageError, NotARadiograph, Radiograph, decode
 from model.engines import choose
+from model.engines.int8_ranges import RANGES
 from training.data.fingerprints import Fingerprints
 
 _ANSWERS = "answers.sqlite"
@@ -121,11 +122,11 @@ def _digest(path: Path) -> str:
 
 def _asked(bundle: Path) -> str:
     """Name all that an answer depends on: not calibration and thresholds, which are applied to it later."""
-    values = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))
-    files = [values["files"][name] for name in (WEIGHTS, GRAPH, CHECK)]
-    return hashlib.sha256(
-        json.dumps([*files, values["preprocessing_version"], choose(None)]).encode()
-    ).hexdigest()
+    files = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))["files"]
+    depends = [files.get(name) for name in (WEIGHTS, GRAPH, CHECK, RANGES)]
+    verified = read_bundle(bundle)
+    version, engine = verified.description.preprocessing_version, choose(None, verified)
+    return hashlib.sha256(json.dumps([*depends, version, engine]).encode()).hexdigest()
 
 
 @contextmanager

@@ -1,0 +1,29 @@
+"""Reads from the kernel which numbers the processor multiplies fast: by that engines are chosen and told."""
+
+from pathlib import Path
+
+_BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+_INT8 = frozenset({"avx512_vnni", "avx_vnni", "amx_int8"})
+"""Flags of processors, as the kernel names them on x86 and, of bfloat16, on ARM."""
+
+CPUINFO = Path("/proc/cpuinfo")
+
+
+def multiplies_in_bfloat16() -> bool:
+    """Whether the processor multiplies in bfloat16; on others bfloat16 would be slower."""
+    return not _BFLOAT16.isdisjoint(_flags())
+
+
+def multiplies_in_int8() -> bool:
+    """Whether the processor has VNNI or AMX, which add products of int8 in 32 bits."""
+    return not _INT8.isdisjoint(_flags())
+
+
+def _flags() -> list[str]:
+    """List the flags of the first core; none where the kernel names none, as on LinuxONE."""
+    try:
+        with CPUINFO.open() as file:
+            line = next((line for line in file if line.startswith(("flags", "Features"))), "")
+    except OSError:
+        return []
+    return line.partition(":")[2].split()
