@@ -165,21 +165,6 @@ def write_bundle(
     return read_bundle(folder)
 
 
-def rewrite_bundle(folder: Path, bundle: Bundle, description: Description, texts: dict[str, str]) -> Bundle:
-    """Write a bundle with another description and other `texts`; all its other files stay as they are."""
-
-    def copy(name: str) -> Callable[[Path], None]:
-        def write(path: Path) -> None:
-            shutil.copyfile(bundle.folder / name, path)
-
-        return write
-
-    names = json.loads((bundle.folder / MANIFEST).read_text(encoding="utf-8"))["files"]
-    others = {name: copy(name) for name in names if name not in {WEIGHTS, GRAPH, *texts}}
-    graph = (bundle.folder / GRAPH).read_bytes()
-    return write_bundle(folder, description, copy(WEIGHTS), graph, texts, others)
-
-
 def _description(values: dict[str, Any], for_training: bool) -> Description:
     if for_training and values["format"] == _BEFORE:
         values = values | {"format": _FORMAT, "region_calibration": {"slope": 1.0, "bias": 0.0}}

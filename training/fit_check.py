@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 
 from model.bundle import CHECK, Bundle, read_bundle, read_metrics
-from model.engines import choose, start
+from model.engines import OPENVINO, start
+from model.engines.int8_ranges import PARITY
 from training.batches.examples import entries_of
 from training.data.bundle_xrays import find_parts
 from training.data.split import TRAIN, VALIDATION, read_split
 from training.evaluation.card import rewrite_with
 from training.evaluation.radiograph_check import METRICS, fit_and_measure
-from training.evaluation.stored_scores import StoredScores, outputs_of
+from training.evaluation.stored_scores import StoredScores, run_engine
 from training.network.backend import prepare_backend
 from training.network.trained import config_of
 from training.run.atomic_file import write_json
@@ -33,15 +34,15 @@ _COLLECTIONS = [_SHARED / "fracatlas", _SHARED / "bonedata"]
 
 
 class _Served:
-    """The network of a bundle, in the engine that serves on this machine."""
+    """The network of a bundle, in float."""
 
     def __init__(self, bundle: Bundle) -> None:
         """Start the engine."""
-        self._engine = start(choose(None), bundle, lambda _: None)
+        self._engine = start(OPENVINO, bundle, lambda _: None)
 
     def features_of(self, name: str, squares: Sequence[np.ndarray]) -> np.ndarray:
         """Make what the network sees of squares, float32 (n, FEATURE_COUNT)."""
-        return outputs_of(self._engine, squares, name)["features"]
+        return run_engine(self._engine, squares, name)["features"]
 
 
 def fit_run(run: Path, photographs: Sequence[Path], xrays: Sequence[Path]) -> dict[str, Any]:
@@ -65,15 +66,19 @@ def fit_bundle(
 ) -> dict[str, Any]:
     """Fit the check of a bundle anew, and replace the bundle by itself with that check; return its measures.
 
-    `collections` hold the X-rays that it was trained on. Its weights, thresholds and version stay.
+    `collections` hold the X-rays that it was trained on. Its weights, thresholds and version stay. Figures
+    of arithmetic in int8 are of the check before, and are left out: `training.quantise` measures them again.
     """
     bundle = read_bundle(folder)
     parts = find_parts(folder, collections)
     size = bundle.description.input_size
     check, measured = fit_and_measure(_Served(bundle), size, parts, photographs, xrays)
-    now = {"radiograph_check": measured}
-    description = replace(bundle.description, metrics=bundle.description.metrics | now)
-    rewrite_with(bundle, read_metrics(bundle) | now, description, {CHECK: check.to_json()})
+    described, metrics = (
+        {name: value for name, value in old.items() if name != PARITY} | {"radiograph_check": measured}
+        for old in (bundle.description.metrics, read_metrics(bundle))
+    )
+    about = replace(bundle.description, metrics=described)
+    rewrite_with(bundle, metrics, about, {CHECK: check.to_json()})
     return measured
 
 

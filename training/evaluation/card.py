@@ -9,12 +9,15 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from model.bundle import CARD, MEASURED, Bundle, Description, read_bundle, read_metrics, rewrite_bundle
+from model.bundle import CARD, MEASURED, Bundle, Description, read_bundle, read_metrics
+from model.engines.int8_ranges import PARITY
 from model.network import STRIDE
 from training.evaluation.figures import FEWEST
 from training.evaluation.localisation import MARGIN
 from training.evaluation.report import as_figure, as_text
 from training.evaluation.summary import SHIPPED, as_share, by_region
+from training.quantisation.card import with_section
+from training.run.changed_bundle import write_changed
 from training.run.errors import StepRefused, exit_with_message
 
 _TEMPLATE = "card_template.md"
@@ -31,7 +34,7 @@ def write_card(description: Description, metrics: dict[str, Any]) -> str:
     )
     environment.filters |= {"measure": as_text, "figure": as_figure, "percent": _percent, "share": as_share}
     template = environment.get_template(_TEMPLATE)
-    return template.render(
+    card = template.render(
         about=description,
         metrics=metrics,
         regions=by_region(metrics),
@@ -39,6 +42,7 @@ def write_card(description: Description, metrics: dict[str, Any]) -> str:
         stride=STRIDE,
         margin=MARGIN,
     )
+    return with_section(card, metrics[PARITY]) if PARITY in metrics else card
 
 
 def rewrite_with(
@@ -57,7 +61,7 @@ def rewrite_with(
         MEASURED: json.dumps(metrics, indent=2) + "\n",
         **(texts or {}),
     }
-    return rewrite_bundle(bundle.folder, bundle, description, written)
+    return write_changed(bundle.folder, bundle, description, written)
 
 
 def _percent(share: float) -> str:
