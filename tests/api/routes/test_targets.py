@@ -256,7 +256,8 @@ def test_lengths_are_named_with_their_units(api: Api):
         return own.union(*inner, *items, *named)
 
     without = {name for name in numbers(schema) if not name.endswith(("_m", "_px", "_s"))}
-    assert without == {"score", "direction", "covariance"}
+    # Lengths stand beside numbers without a unit in a covariance and in a 4 x 4 matrix.
+    assert without == {"score", "direction", "covariance", "source_from_patient"}
 
 
 def test_a_repeated_request_gets_304_until_the_state_changes(api: Api):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jobs.geometry.homography import Matrix, NoPose
-from jobs.geometry.planar_pose import Pinhole, Pose, poses_of, size_of
+from jobs.geometry.planar_pose import Pinhole, Pose, alternative_of, poses_of, size_of
 
 CAMERA = Pinhole(1000, 1010, 640.5, 479.5)
 SQUARE = np.array([[-1, 1], [1, 1], [1, -1], [-1, -1]]) * 0.025
@@ -107,3 +107,24 @@ def test_the_size_of_a_part_is_found_where_another_part_has_a_known_one():
 def test_pixels_that_show_no_plane_give_no_pose(pixels: list[list[float]]):
     with pytest.raises(NoPose):
         poses_of(SQUARE, np.array(pixels, float), CAMERA)
+
+
+def test_two_poses_within_the_deviation_of_one_are_no_alternative():
+    rng, found_twice = np.random.default_rng(5), 0
+    position_m = np.array([0.0, 0.0, 0.5])
+    for _ in range(400):
+        pixels = seen(FACING, position_m) + rng.normal(size=(4, 2)) * 0.3
+        poses = poses_of(SQUARE, pixels, CAMERA)
+        if len(poses) > 1 and np.linalg.norm(poses[0].rotation - poses[1].rotation) < 0.02:
+            found_twice += 1
+            assert alternative_of(poses, 0.3) is None
+    assert found_twice > 0
+
+
+def test_a_second_pose_is_an_alternative_unless_the_pixels_rule_it_out():
+    rotation, position_m = turned(np.array([0.3, 0.2, 0])) @ FACING, np.array([0.0, 0.0, 3.0])
+    poses = poses_of(SQUARE, seen(rotation, position_m), CAMERA)
+    assert alternative_of(poses, 0.3) is poses[1]
+    sure_px = float(np.sqrt(poses[1].squares_px2 - poses[0].squares_px2)) / 10
+    assert alternative_of(poses, sure_px) is None
+    assert alternative_of(poses[:1], 0.3) is None
