@@ -20,13 +20,13 @@ from model.engines.int8_ranges import PARITY
 from training.batches.examples import entries_of
 from training.data.bundle_xrays import find_parts
 from training.data.split import TRAIN, VALIDATION, read_split
-from training.evaluation.card import rewrite_with
 from training.evaluation.radiograph_check import METRICS, fit_and_measure
 from training.evaluation.stored_scores import StoredScores, run_engine
 from training.network.backend import prepare_backend
 from training.network.trained import config_of
 from training.run.atomic_file import write_json
 from training.run.errors import exit_with_message
+from training.write_card import rewrite_with
 
 _SHARED = Path("../shared/data")
 _PHOTOGRAPHS = [_SHARED / "photographs-128" / name for name in ("caltech101.zip", "imagenette.zip")]

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from model.bundle import CARD, MANIFEST, MEASURED, Bundle, read_bundle, read_metrics
-from training.evaluation.card import rewrite_with, write_card
+from training.evaluation.card import write_card
 from training.evaluation.summary import SHIPPED
 from training.run.errors import StepRefused
+from training.write_card import rewrite_with
 
 
 @pytest.fixture
@@ -27,7 +28,9 @@ def test_a_rewritten_bundle_differs_in_its_card_alone(copied: Bundle):
     for manifest in (before, after):
         del manifest["files"][CARD]
     assert after == before
-    assert (copied.folder / CARD).read_text() == write_card(copied.description, metrics)
+    card = (copied.folder / CARD).read_text()
+    assert card.startswith(write_card(copied.description, metrics).split("## Licence")[0])
+    assert "| AUC lost" in card.split("## Arithmetic in int8")[1].split("## Licence")[0]
 
 
 def test_the_card_states_wrists_and_each_licence_that_is_stated_of_them(copied: Bundle):

@@ -42,7 +42,7 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
             stored = io.BytesIO()
             pixels = random.integers(0, 60 + 40 * (number % 4), (128, 128), np.uint8)
             Image.fromarray(pixels).save(stored, "WEBP")
-            archive.writestr(f"kind{number % 4}_{number}.webp", stored.getvalue())
+            archive.writestr(f"kind{number % 10}_{number}.webp", stored.getvalue())
     return path
 
 
