@@ -80,7 +80,7 @@ def test_top_goes_on_in_a_terminal_until_it_is_interrupted(api: Api):
     process.send_signal(signal.SIGINT)
     deadline = time.monotonic() + WAIT_SECONDS
     with suppress(OSError):  # Its end. A terminal that nothing reads would block its last writes.
-        while os.read(ours, 4096):
+        while select.select([ours], [], [], WAIT_SECONDS)[0] and os.read(ours, 4096):
             if time.monotonic() > deadline:
                 process.kill()
     assert process.wait(WAIT_SECONDS) == 0, seen
