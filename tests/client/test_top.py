@@ -69,7 +69,13 @@ def test_top_shows_what_waits_and_what_had_its_answer_in_time(api: Api):
 def test_top_goes_on_in_a_terminal_until_it_is_interrupted(api: Api):
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [*COMMAND, "--every", "0.1"], env=environment(api.url), stdin=theirs, stdout=theirs, stderr=theirs
+        [*COMMAND, "--every", "0.1"],
+        env=environment(api.url),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        # A shell that runs the tests in the background ignores SIGINT, and its children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     os.close(theirs)
     seen = b""
