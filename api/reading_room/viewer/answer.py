@@ -27,15 +27,15 @@ def _points(result: dict[str, Any], objects: Objects) -> list[dict[str, Any]]:
         served = served_model(objects)
     except NotStored:
         served = {"sha256": None, "operating_points": []}
-    known = [
-        {"name": point["name"], "threshold": point["threshold"], "meaning": _for_people(point["meaning"])}
-        for point in served["operating_points"]
-    ]
-    own = result.get("operating_points")
     # Those of the model that is served now come closest to those of an old version.
-    if own is None or served["sha256"] == result["model"]["sha256"]:
-        return known
-    return [{"name": name, "threshold": own[name], "meaning": text} for name, text in _MEANINGS.items()]
+    # Another bundle may have the same weights and other thresholds.
+    own = result.get("operating_points") or {
+        point["name"]: point["threshold"] for point in served["operating_points"]
+    }
+    meanings = dict(_MEANINGS)
+    if served["sha256"] == result["model"]["sha256"] or "operating_points" not in result:
+        meanings |= {point["name"]: _for_people(point["meaning"]) for point in served["operating_points"]}
+    return [{"name": name, "threshold": own[name], "meaning": text} for name, text in meanings.items() if own]
 
 
 def _for_people(meaning: str) -> str:
