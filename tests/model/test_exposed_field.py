@@ -99,7 +99,7 @@ def test_the_picture_decides_its_polarity_whatever_a_header_says():
 
 @needs_xrays
 def test_real_xrays_are_seen_alike_whatever_a_header_says():
-    for path in sorted(XRAYS.iterdir())[::160]:
+    for path in sorted(XRAYS.iterdir())[::400]:
         assert_each_delivery_is_seen_alike(decode(path.read_bytes()).pixels)
 
 

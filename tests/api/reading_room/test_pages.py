@@ -352,7 +352,7 @@ def test_pages_show_no_false_digits(ada: Person, ledger: Ledger, probability: fl
     job = put_job(ledger, {**RESULT, "probability": probability, "regions": []})
     put_reading(ledger, job, Mode.ASSISTED)
     for path in ("/read", f"/read/{job.id}"):
-        assert f"Indeterminate, probability {text}" in text_of(unescape(ada.open(path)))
+        assert f"Indeterminate, probability {text}" in unescape(text_of(ada.open(path)))
 
 
 def test_the_worklist_is_ordered_and_filtered(ada: Person, ledger):

@@ -70,7 +70,7 @@ def test_an_unchanged_model_is_not_sent_twice(api: Api, described: dict):
 def test_before_any_worker_there_is_no_model(api: Api):
     api.objects.delete("model")
     answer = api.request("GET", "/v1/model")
-    assert (answer.status, problem_of(answer)["type"]) == (503, "/problems/not-ready")
+    assert (answer.status, problem_of(answer)["type"]) == (409, "/problems/not-ready")
     assert answer.headers["Retry-After"]
 
 
