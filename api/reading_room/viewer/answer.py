@@ -29,13 +29,12 @@ def _points(result: dict[str, Any], objects: Objects) -> list[dict[str, Any]]:
         served = {"sha256": None, "operating_points": []}
     # Those of the model that is served now come closest to those of an old version.
     # Another bundle may have the same weights and other thresholds.
-    own = result.get("operating_points") or {
-        point["name"]: point["threshold"] for point in served["operating_points"]
-    }
-    meanings = dict(_MEANINGS)
-    if served["sha256"] == result["model"]["sha256"] or "operating_points" not in result:
-        meanings |= {point["name"]: _for_people(point["meaning"]) for point in served["operating_points"]}
-    return [{"name": name, "threshold": own[name], "meaning": text} for name, text in meanings.items() if own]
+    own = result.get("operating_points")
+    meanings = _MEANINGS
+    if own is None or served["sha256"] == result["model"]["sha256"]:
+        meanings = {point["name"]: _for_people(point["meaning"]) for point in served["operating_points"]}
+    thresholds = own or {point["name"]: point["threshold"] for point in served["operating_points"]}
+    return [{"name": name, "threshold": thresholds[name], "meaning": text} for name, text in meanings.items()]
 
 
 def _for_people(meaning: str) -> str:
