@@ -219,8 +219,9 @@ The engine has most of it, and the processor decides what the engine takes:
 | ARM, float32 | not measured | not measured | OpenVINO runs there |
 | LinuxONE, float32 | not measured | not measured | ONNX Runtime [runs there](linuxone.md) |
 
-The rest is Python, and requests to S3 and Redis, which hardly depend on such instructions. For another one,
-measure its engine with `python -m benchmarks engines`, and add the rest in proportion to the speed of a core.
+The rest is Python, and requests to S3 and Redis. It hardly depends on such instructions. For another
+processor, measure the engine with `python -m benchmarks engines`, and add the rest in proportion to the speed
+of a core. The simulation above is of the processor with BF16.
 """
 
 
