@@ -36,7 +36,7 @@ test: lint ## Run every check and every test
 	@$(MAKE) --no-print-directory tests
 
 tests: $(LOCKED) ## Run every test, without the checks of `make lint`
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-long: $(LOCKED) ## What takes minutes, and of which `make test` has a cut
 	@$(BIN)/python -m pytest -m long
