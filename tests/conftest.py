@@ -59,8 +59,15 @@ def await_that(
         time.sleep(0.02)
 
 
-LONGEST = ("training/test_smoke.py", "model/engines/test_engines.py", "worker/rollout/test_shadow.py")
-"""Files that take a minute or more, and do not use the stack that the session shares."""
+INTEGRATION = "tests/integration/"
+"""One process runs this folder: its files share a stack, whose start costs half a minute of a processor."""
+LONGEST = (
+    "tests/training/test_smoke.py",
+    INTEGRATION,
+    "tests/model/engines/test_engines.py",
+    "tests/worker/rollout/test_shadow.py",
+)
+"""What takes a minute or more."""
 
 
 COMPILED = pytest.StashKey[TemporaryDirectory[str]]()
@@ -97,7 +104,6 @@ WAITING = (
     "client/test_exchange.py",
     "compose/test_services.py",
     "deploy/test_systemd_booted.py",
-    "integration/test_remote_reading.py",
     "jobs/redis/test_peers.py",
     "robot/test_arm.py",
     "robot/test_mqtt.py",
@@ -112,9 +118,12 @@ WAITING = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the longest files come first: at the end, one process would wait for the other's."""
-    places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: places.get(item.path, len(places)))
+    """Let the longest come first: at the end, one process would wait for the other's."""
+
+    def place(item: pytest.Item) -> int:
+        return next((at for at, name in enumerate(LONGEST) if item.nodeid.startswith(name)), len(LONGEST))
+
+    items.sort(key=place)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -128,6 +137,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     waiting = {f"tests/{name}" for name in WAITING}
 
     class BesideEachOther(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return INTEGRATION if nodeid.startswith(INTEGRATION) else super()._split_scope(nodeid)
+
         def _left(self, node: Any) -> list[str]:
             """Name the files that this process may take next; the two take what waits last."""
             waits = [name for name in self.workqueue if name in waiting]
