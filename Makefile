@@ -151,7 +151,7 @@ compile = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-vers
 
 # uv, of the version that the lock file names, fetches and compiles in parallel, and needs a quarter of pip's time.
 # It does not read pip's settings: where they name an index, pip installs.
-by_uv = { ! $(BIN)/python -m pip config list | grep -q '\.index-url=' \
+by_uv = { ! $(BIN)/python -m pip config list | grep '\.index-url=' > /dev/null \
 	&& $(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r <(awk '/^[^ ]/ { uv = /^uv==/ } uv' $(1)) \
 	&& $(BIN)/uv pip install --python $(BIN)/python --quiet --compile-bytecode --require-hashes -r $(1); } >&2
 
