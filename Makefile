@@ -31,12 +31,13 @@ monitor-check: ## Check the rules of alerts, their tests and where alerts go
 	@amtool config routes test --config.file=deploy/monitoring/alertmanager.yml --verify.receivers=ticket severity=ticket
 
 # Hundreds of processes start in the tests. Where the environment forbids it, each would compile every module.
+# pytest-xdist waits for ever after it has replaced a process that crashed; so it replaces none, and the run fails.
 tests test-long: export PYTHONDONTWRITEBYTECODE :=
 test: lint ## Run every check and every test
 	@$(MAKE) --no-print-directory tests
 
 tests: $(LOCKED) ## Run every test, without the checks of `make lint`
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --max-worker-restart=0
 
 test-long: $(LOCKED) ## What takes minutes, and of which `make test` has a cut
 	@$(BIN)/python -m pytest -m long

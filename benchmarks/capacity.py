@@ -22,6 +22,15 @@ RATES = (5.0, 20.0, 100.0, 500.0, 2000.0)
 """Radiographs a second on average."""
 DEADLINES = (2.0, 10.0, 60.0)
 SHARE = 0.99
+_PARTS = {
+    "redis": "Redis",
+    "s3": "S3 server (rclone)",
+    "worker": "inference worker",
+    "api": "API",
+    "delivery": "delivery worker",
+    "sweeper": "sweeper",
+}
+_SERVICE, _ENGINE = "the last four: all of the service", "the engine alone, in the same run"
 
 
 @dataclass(frozen=True)
@@ -50,6 +59,14 @@ def _calibrate(results: Path = RESULTS) -> _SimulatedWorker:
     return _SimulatedWorker(
         max(single - each, 0.0), each, values["latency: idle service over bare inference, p50"]
     )
+
+
+def _read_costs(results: Path = RESULTS) -> dict[str, float]:
+    """Read what each part costs in milliseconds a radiograph, which are core seconds a thousand."""
+    entries = {entry["name"]: entry for entry in json.loads(results.read_text(encoding="utf-8"))}
+    own = entries["cost: the service's processes, against the bare engine"]
+    costs = {text: entries[f"cost: {name}"]["value"] for name, text in _PARTS.items()}
+    return {**costs, _SERVICE: own["value"], _ENGINE: own["reference"]}
 
 
 def _draw_arrivals(rate: float, burst: float, seconds: float, seed: int = 1) -> np.ndarray:
@@ -146,6 +163,7 @@ def _page(needed: dict[tuple[bool, float, float], int | None], worker: _Simulate
         for rate in RATES
         for burst in (False, True)
     )
+    costs = _read_costs()
     return PAGE.format(
         start=worker.start,
         each=worker.each,
@@ -153,6 +171,9 @@ def _page(needed: dict[tuple[bool, float, float], int | None], worker: _Simulate
         rate=worker.rate,
         head=" | ".join(f"99 % within {deadline:g} s" for deadline in DEADLINES),
         rows=rows,
+        costs="\n".join(f"| {part} | {value:.0f} |" for part, value in costs.items()),
+        engine=costs[_ENGINE],
+        service=costs[_SERVICE],
     )
 
 
@@ -176,6 +197,30 @@ the same moment. The simulation covers ten minutes, or less where that would be 
 The simulation leaves out the limits of one Redis and of one object store, workers that fail, and images
 that are much larger than usual. A worker on a machine of its own does more than one here, since it does not
 share two cores with the stores and the API.
+
+## What a thousand X-rays cost
+
+One core second is one core at work for a second. X-rays a second, times core seconds a thousand, divided by
+1,000, are the cores at work. The group **cost** of `python -m benchmarks` measured this table, with X-rays of
+100 KB and a callback each, in float32 on two cores of an AMD EPYC with AVX2 and without AVX-512:
+
+| part | core seconds a thousand X-rays |
+| --- | --- |
+{costs}
+
+The engine has most of it, and the processor decides what the engine takes:
+
+| processor and arithmetic | engine | all of the service | known from |
+| --- | --- | --- | --- |
+| x86 with AVX2, float32 | {engine:.0f} | {service:.0f} | measured, as above |
+| x86 with AVX2, int8 | 155 | not measured | [measured](experiments.md#arithmetic-in-int8) alone |
+| x86 with AVX-512 BF16, bfloat16 | 117 to 136 | 196 | measured on 27 November 2026, bundle 1.3.0 |
+| x86 with AVX-512 VNNI or AMX, int8 | not measured | not measured | |
+| ARM, float32 | not measured | not measured | OpenVINO runs there |
+| LinuxONE, float32 | not measured | not measured | ONNX Runtime [runs there](linuxone.md) |
+
+The rest is Python, and requests to S3 and Redis, which hardly depend on such instructions. For another one,
+measure its engine with `python -m benchmarks engines`, and add the rest in proportion to the speed of a core.
 """
 
 

@@ -140,10 +140,11 @@ def _without_heatmap(bundle: Bundle, inputs: np.ndarray) -> Work:
     import openvino
 
     from model.engines.openvino import read_network
+    from model.engines.openvino_core import core
 
     network = read_network(bundle)
     alone = openvino.Model([network.output(FRACTURE)], network.get_parameters(), "without-heatmap")
-    compiled = openvino.Core().compile_model(alone, "CPU", {"PERFORMANCE_HINT": "LATENCY"})
+    compiled = core().compile_model(alone, "CPU", {"PERFORMANCE_HINT": "LATENCY"})
     size = inputs.shape[1]
     return lambda: compiled(inputs.reshape(-1, 1, size, size))
 

@@ -78,6 +78,11 @@ class Description:
     licence: str
     preprocessing_version: int = PREPROCESSING_VERSION
 
+    @property
+    def rests_on_enough(self) -> bool:
+        """Whether calibration and thresholds are known to rest on enough X-rays (training.evaluation)."""
+        return bool(self.metrics.get("fixed_on", {}).get("enough"))
+
 
 @dataclass(frozen=True)
 class Bundle:

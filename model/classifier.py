@@ -42,6 +42,7 @@ class Classifier:
         described = bundle.description
         self.name, self.version, self.sha256 = described.name, described.version, bundle.sha256
         self.digest = bundle.digest
+        self.rests_on_enough = described.rests_on_enough
         self.input_size = described.input_size
         self.engine = engine.name
         self._description = described

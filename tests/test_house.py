@@ -43,6 +43,7 @@ ORDERS = (
         "jobs.record",
         "jobs.callbacks",
         "jobs.redis",
+        "jobs.s3",
         "jobs.store",
         "jobs.web_push",
         "jobs.reading",

@@ -28,6 +28,7 @@ from worker.metrics_port import serve_metrics
 from worker.sweeper.purge import purge_until
 from worker.sweeper.reconcile import reconcile_until
 from worker.sweeper.sweep import Sweeper, sweep
+from worker.task_events import BatchedEvents
 
 log = logging.getLogger(__name__)
 
@@ -175,6 +176,7 @@ def run_sweeper(settings: Settings, stop: Event) -> None:
 def _consume(app: Celery, settings: Settings, role: str, heartbeat: Heartbeat, threads: int) -> None:
     worker_ready.connect(lambda **_: heartbeat.start(), weak=False)
     worker_shutdown.connect(lambda **_: heartbeat.stop(), weak=False)
+    app.steps["consumer"].add(BatchedEvents)
     app.worker_main(
         [
             "worker",

@@ -6,6 +6,7 @@ from typing import Any
 
 from jobs.reading.measurement import text_of
 from jobs.record.job import Job
+from model.prediction import format_probability
 
 FINDINGS = {
     "fracture": "Fracture",
@@ -81,12 +82,7 @@ def clock(moment: datetime | str) -> str:
 
 def model_says(result: Mapping[str, Any]) -> str:
     """Say the model's finding and probability. A probability at the end of the scale has no false digits."""
-    return f"{MODEL_FINDINGS[result['finding']]}, probability {probability(result['probability'])}"
-
-
-def probability(value: float) -> str:
-    """Write a probability as the viewer does."""
-    return "< 0.01" if value < 0.01 else "> 0.99" if value > 0.99 else f"{value:.2f}"
+    return f"{MODEL_FINDINGS[result['finding']]}, probability {format_probability(result['probability'])}"
 
 
 def view_of(job: Job) -> str:

@@ -16,6 +16,7 @@ from jobs.record.errors import QueueAway
 from jobs.record.job import Job
 from jobs.record.states import Priority
 from jobs.redis.address import broker_of
+from jobs.redis.broker_transport import transport_of
 from jobs.redis.client import connect, disconnect, translated
 from jobs.redis.client_queues import ClientQueues
 from jobs.redis.delivery_queues import DeliveryQueues
@@ -43,6 +44,7 @@ def celery_app(redis_url: str) -> Celery:
     broker, options, tls = broker_of(redis_url)
     app = Celery("osteo", broker=broker, set_as_current=False)
     app.conf.update(
+        broker_transport=transport_of(broker),
         broker_use_ssl=tls or False,
         task_queues=[Queue(name, routing_key=name) for name in (*QUEUE_OF_PRIORITY.values(), DELIVER)],
         task_default_queue=INFER_ROUTINE,

@@ -14,6 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from jobs.record.errors import Conflict, NotStored, StoreRefused, StoreUnavailable
+from jobs.s3.object_requests import ObjectRequests
 from jobs.version import LAYOUT, VERSION
 
 _ABSENT = frozenset({"NoSuchKey", "404", "NotFound"})
@@ -56,8 +57,10 @@ class Objects:
     denied is never 'not found'. Raises StoreRefused where the server would refuse the same request again.
     """
 
-    def __init__(self, client: Any, bucket: str) -> None:
+    def __init__(self, client: Any, credentials: Any, bucket: str) -> None:
+        """`client`: of boto3. `credentials`: those of its session, or None."""
         self._client = client
+        self._requests = ObjectRequests(client, credentials, bucket)
         self._listing = client.get_paginator("list_objects_v2")
         self._bucket = bucket
         self._conditions: bool | None = None
@@ -81,13 +84,13 @@ class Objects:
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
         )
-        client = boto3.Session().client("s3", endpoint_url=endpoint_url, config=config)
-        client.meta.events.register_last("before-call.s3", _send_at_once)
+        session = boto3.Session()
+        client = session.client("s3", endpoint_url=endpoint_url, config=config)
         # Else the kernel goes on sending a write that was given up, and it would arrive when a network
         # is mended, long after the end of its lock. botocore has no setting for socket options.
         forget = (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, READ_SECONDS * 1000)
         client._endpoint.http_session._socket_options.append(forget)
-        return cls(client, bucket)
+        return cls(client, session.get_credentials(), bucket)
 
     def make_bucket(self) -> None:
         """Create the bucket, with the mark of this layout in it, unless it exists."""
@@ -138,7 +141,7 @@ class Objects:
     def put(self, key: str, body: bytes, content_type: str = "application/octet-stream") -> None:
         """Store `body` under `key`."""
         with self._writing(key):
-            self._client.put_object(Bucket=self._bucket, Key=key, Body=body, ContentType=content_type)
+            self._requests.send("PUT", key, body, content_type=content_type)
 
     def put_new(self, key: str, body: bytes) -> None:
         """Store JSON `body` under `key` unless the key exists. Raises Conflict where it does.
@@ -147,9 +150,7 @@ class Objects:
         """
         with self._writing(key):
             try:
-                self._client.put_object(
-                    Bucket=self._bucket, Key=key, Body=body, ContentType="application/json", IfNoneMatch="*"
-                )
+                self._requests.send("PUT", key, body, content_type="application/json", if_none_match="*")
             except ClientError as error:
                 if _code(error) in _ALREADY_THERE:
                     raise Conflict(key) from error
@@ -193,8 +194,7 @@ class Objects:
     def get(self, key: str) -> bytes:
         """Return the bytes under `key`. Raises NotStored."""
         with _translated(key):
-            body: bytes = self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
-            return body
+            return self._requests.send("GET", key)
 
     def pieces(self, key: str, size: int) -> Iterator[bytes]:
         """Return the `size` bytes under `key` in pieces, each read when it is needed. Raises NotStored.
@@ -204,9 +204,7 @@ class Objects:
         for start in range(0, size, PIECE):
             span = f"bytes={start}-{min(start + PIECE, size) - 1}"
             with _translated(key):
-                piece: bytes = self._client.get_object(Bucket=self._bucket, Key=key, Range=span)[
-                    "Body"
-                ].read()
+                piece = self._requests.send("GET", key, range=span)
             yield piece
 
     def exists(self, key: str) -> bool:
@@ -225,7 +223,7 @@ class Objects:
         """Remove the object under `key`. A missing object is no error."""
         try:
             with _translated(key):
-                self._client.delete_object(Bucket=self._bucket, Key=key)
+                self._requests.send("DELETE", key)
         except NotStored:
             pass
 
@@ -244,11 +242,6 @@ class Objects:
 def layout_mark() -> bytes:
     """Return the mark of a bucket whose data have this version's layout."""
     return json.dumps({"layout": LAYOUT, "version": VERSION}).encode()
-
-
-def _send_at_once(params: dict[str, Any], **_: Any) -> None:
-    # Else botocore asks before each PUT whether it may send the body, which costs a round trip.
-    params["headers"].pop("Expect", None)
 
 
 def _code(error: ClientError) -> str:

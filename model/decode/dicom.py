@@ -120,6 +120,9 @@ def _parse(data: bytes) -> Dataset:
         implicit, little = header.original_encoding
         plain = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
         header.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else plain
+    if not header.get("PhotometricInterpretation") and header.get("SamplesPerPixel") == 1:
+        # Which end of the grays is bone is found in the picture: model.exposed_field.
+        header.PhotometricInterpretation = "MONOCHROME2"
     return header
 
 

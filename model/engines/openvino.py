@@ -14,6 +14,7 @@ from model.bundle import GRAPH, Bundle
 from model.engines import OPENVINO, OPENVINO_INT8, Outputs
 from model.engines.int8_graph import in_int8 as write_in_int8
 from model.engines.int8_ranges import RANGES, read_ranges
+from model.engines.openvino_core import core
 from model.engines.openvino_stem import IN_FLOAT32, with_exact_stem
 from model.network import FEATURES, FRACTURE, WHERE
 from model.onnx_graph import with_weights
@@ -41,18 +42,17 @@ class OpenVino:
     ) -> None:
         """Compile the network in float or, with the bundle's ranges, in int8."""
         self.name = OPENVINO_INT8 if in_int8 else OPENVINO
-        core = openvino.Core()
         hint = _INT8_HINT if in_int8 else _HINT
         graphs = [GRAPH, RANGES] if in_int8 else [GRAPH]
-        file = cache / f"{_fingerprint(core, bundle, graphs, hint)}.blob" if cache else None
-        read = _read(core, file, hint, progress) if file else None
+        file = cache / f"{_fingerprint(bundle, graphs, hint)}.blob" if cache else None
+        read = _read(file, hint, progress) if file else None
         if read is None:
             progress("loading the weights")
             network = read_int8_network(bundle) if in_int8 else read_network(bundle)
             progress("compiling for OpenVINO")
-            compiled = core.compile_model(network, "CPU", hint)
+            compiled = core().compile_model(network, "CPU", hint)
             if file and _keep(compiled, file, progress):
-                read = _read(core, file, hint, progress)
+                read = _read(file, hint, progress)
         self._compiled: openvino.CompiledModel
         self._mapped: mmap.mmap | None
         self._compiled, self._mapped = read or (compiled, None)
@@ -73,20 +73,20 @@ class OpenVino:
 
 def read_network(bundle: Bundle) -> openvino.Model:
     """Read the bundle's graph with its weights; its stem stays in float32."""
-    core = openvino.Core()
-    network = core.read_model(with_weights(bundle))
-    rounds = core.get_property("CPU", "INFERENCE_PRECISION_HINT") == openvino.Type.bf16
+    network = core().read_model(with_weights(bundle))
+    rounds = core().get_property("CPU", "INFERENCE_PRECISION_HINT") == openvino.Type.bf16
     return with_exact_stem(network) if rounds else network
 
 
 def read_int8_network(bundle: Bundle) -> openvino.Model:
     """Read the bundle's graph with its weights and ranges, for arithmetic in int8."""
-    return openvino.Core().read_model(write_in_int8(bundle, read_ranges(bundle)))
+    return core().read_model(write_in_int8(bundle, read_ranges(bundle)))
 
 
-def _fingerprint(core: openvino.Core, bundle: Bundle, graphs: list[str], hint: dict[str, str]) -> str:
+def _fingerprint(bundle: Bundle, graphs: list[str], hint: dict[str, str]) -> str:
     """Hash all that the compiled network depends on: bundle, OpenVINO, processor."""
-    processor = [core.get_property("CPU", name) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")]
+    names = ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")
+    processor = [core().get_property("CPU", name) for name in names]
     files = [hashlib.sha256((bundle.folder / name).read_bytes()).hexdigest() for name in graphs]
     how = [hint, IN_FLOAT32]
     of = json.dumps([bundle.sha256, *files, openvino.__version__, *processor, *how], default=str)
@@ -94,7 +94,7 @@ def _fingerprint(core: openvino.Core, bundle: Bundle, graphs: list[str], hint: d
 
 
 def _read(
-    core: openvino.Core, file: Path, hint: dict[str, str], progress: Callable[[str], object]
+    file: Path, hint: dict[str, str], progress: Callable[[str], object]
 ) -> tuple[openvino.CompiledModel, mmap.mmap] | None:
     """Read a kept network, and map the file that it lies in; None where there is none that can be used."""
     if not file.exists():
@@ -105,7 +105,7 @@ def _read(
             # OpenVINO takes only writable memory; a page that is not written to stays the file's.
             mapped = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_COPY)
         tensor = openvino.Tensor(np.frombuffer(mapped, np.uint8), shared_memory=True)
-        return core.import_model(tensor, "CPU", hint), mapped
+        return core().import_model(tensor, "CPU", hint), mapped
     except (OSError, RuntimeError, ValueError) as error:
         progress(f"that cannot be used: {error}")
         return None

@@ -11,6 +11,8 @@ import openvino
 from openvino import opset1
 from openvino._offline_transformations import apply_moc_transformations
 
+from model.engines.openvino_core import core
+
 IN_FLOAT32 = {"name": "DisablePrecisionConversion", "version": "0", "value": "dynamic:f16"}
 """OpenVINO names it after float16; it applies to bfloat16 as well."""
 
@@ -35,7 +37,7 @@ def with_exact_stem(network: openvino.Model) -> openvino.Model:
                     attributes = ET.SubElement(layer, "rt_info")
                 ET.SubElement(attributes, "attribute", IN_FLOAT32)
         tree.write(graph)
-        return openvino.Core().read_model(graph, weights)
+        return core().read_model(graph, weights)
 
 
 def _plain(node: openvino.Node) -> openvino.Node:

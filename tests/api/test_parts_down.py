@@ -27,6 +27,7 @@ from jobs.store.stores import Stores
 from tests import pictures
 from tests.api.conftest import collaborators
 from tests.conftest import a_job
+from tests.jobs.store.requests import watch
 
 PNG = pictures.encoded(pictures.gray())
 NO_REDIS = "redis://127.0.0.1:1/0"
@@ -110,12 +111,13 @@ def test_readiness_writes_once_a_minute_and_again_once_a_write_has_failed(settin
     client, bucket, puts, allowed = client_of(settings, ledger, queue, keys), ledger.objects, [], [True]
     Stores.connect(settings).check()
 
-    def put(params: dict, **_: object) -> tuple | None:
-        puts.append(params["url_path"])
-        refused = {"Error": {"Code": "InsufficientStorage"}}
-        return None if allowed[0] else (AWSResponse("", 507, {}, None), refused)
+    def answer(action: str, key: str) -> AWSResponse | None:
+        if action != "PutObject":
+            return None
+        puts.append(key)
+        return None if allowed[0] else a_full_disk()
 
-    bucket._client.meta.events.register("before-call.s3.PutObject", put)
+    watch(bucket, answer)
     assert {client.get("/health/ready").status_code for _ in range(5)} == {200}
     assert len(puts) == 1
     allowed[0] = False
@@ -125,6 +127,13 @@ def test_readiness_writes_once_a_minute_and_again_once_a_write_has_failed(settin
     allowed[0] = True
     assert client.get("/health/ready").status_code == 200
     assert len(puts) == 5
+
+
+def a_full_disk() -> AWSResponse:
+    """Return the answer of a server whose disk is full."""
+    answer = AWSResponse("", 507, {}, None)
+    answer._content = b"<Error><Code>InsufficientStorage</Code></Error>"
+    return answer
 
 
 def takes_writes(client: FlaskClient) -> str:
@@ -137,11 +146,7 @@ def test_metrics_tell_of_a_store_that_answers_and_refuses_writes(settings, ledge
     client, bucket, allowed = client_of(settings, ledger, queue, keys), ledger.objects, [True]
     Stores.connect(settings).check()
 
-    def put(**_: object) -> tuple | None:
-        refused = {"Error": {"Code": "InsufficientStorage"}}
-        return None if allowed[0] else (AWSResponse("", 507, {}, None), refused)
-
-    bucket._client.meta.events.register("before-call.s3.PutObject", put)
+    watch(bucket, lambda action, _: None if allowed[0] or action != "PutObject" else a_full_disk())
     assert takes_writes(client) == "1.0"
     allowed[0] = False
     with pytest.raises(StoreUnavailable):

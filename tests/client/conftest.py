@@ -73,9 +73,9 @@ class Worker:
 
     ledger: Ledger
 
-    def succeed(self, job_id: str) -> None:
+    def succeed(self, job_id: str, **changes: object) -> None:
         running = self.ledger.append(self.ledger.read(job_id).started("w", now()))
-        self.ledger.append(running.succeeded(RESULT, now(), bytes([0, 0, 200, 0])))
+        self.ledger.append(running.succeeded(RESULT | changes, now(), bytes([0, 0, 200, 0])))
 
     def fail(self, job_id: str) -> None:
         running = self.ledger.append(self.ledger.read(job_id).started("w", now()))

@@ -87,6 +87,16 @@ def test_a_file_is_submitted_and_followed_to_its_end(osteo: Any, worker: Worker,
     assert printed["id"] in osteo("status").stdout
 
 
+@pytest.mark.parametrize(("probability", "text"), [(0.0041, "< 0.01"), (0.9961, "> 0.99")])
+def test_a_probability_at_the_edge_is_printed_as_a_bound(
+    osteo: Any, worker: Worker, tmp_path: Path, probability: float, text: str
+):
+    (tmp_path / "x.png").write_bytes(PNG)
+    (printed,) = lines(osteo("submit", "x.png", "--json"))
+    worker.succeed(printed["id"], probability=probability, regions=[])
+    assert f"  fracture {text}  " in osteo("result", printed["id"]).stdout
+
+
 def test_a_folder_is_sent_once_without_what_is_no_image(osteo: Any, folder: Path, door: Door):
     first = osteo("submit", folder, "--json", url=door.url)
     assert first.returncode == 0, first.stderr

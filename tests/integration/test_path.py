@@ -30,6 +30,10 @@ def test_a_radiograph_becomes_a_result_an_overlay_and_a_signed_callback(stack: S
         x, y, width, height = region["box"]
         assert 0 <= x < x + width <= size[0]
         assert 0 <= y < y + height <= size[1]
+    served = stack.request("GET", "/v1/model").json()
+    assert {name: served[name] for name in result["model"]} == result["model"]
+    for point in served["operating_points"]:
+        assert result["operating_points"][point["name"]] == round(point["threshold"], 4)
     assert stack.request("GET", job["links"]["result"]).json() == result
     assert stack.request("GET", job["links"]["image"]).data == image
 

@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -88,3 +89,15 @@ def test_a_new_bundle_replaces_the_old_one_whole(copied: Path):
     assert {path.name for path in copied.iterdir()} == {WEIGHTS, GRAPH, CHECK, CARD, MANIFEST}
     assert [path.name for path in copied.parent.iterdir()] == [copied.name]
     shutil.rmtree(copied)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "enough"),
+    [({}, False), ({"fixed_on": {"enough": False}}, False), ({"fixed_on": {"enough": True}}, True)],
+)
+def test_a_bundle_that_is_silent_on_its_base_rests_on_too_few(bundle: Bundle, metrics: dict, enough: bool):
+    assert replace(bundle.description, metrics=metrics).rests_on_enough is enough
+
+
+def test_the_shipped_bundle_rests_on_enough():
+    assert read_bundle(Path(__file__).parents[2] / "model" / "bundle").description.rests_on_enough

@@ -5,12 +5,13 @@ import pytest
 from PIL import Image
 
 from model.bundle import WEIGHTS, Bundle, Calibration, Thresholds
-from model.classifier import Classifier, calibrate, name_finding
+from model.classifier import Classifier, NetworkOutput, calibrate, name_finding
 from model.decode.image import Radiograph
 from model.engines import ONNX_RUNTIME
 from model.errors import BundleRefused
 from model.exposed_field import find_field
 from model.letterbox import Letterbox
+from model.network import FEATURE_COUNT
 from model.synthetic import draw_forearm
 
 
@@ -44,6 +45,19 @@ def test_regions_lie_inside_the_image(classifier: Classifier, size: tuple[int, i
         assert 0 <= x < x + w <= width
         assert 0 <= y < y + h <= height
     assert 0 <= prediction.cells.min() <= prediction.cells.max() <= 1
+
+
+@pytest.mark.parametrize("score", [0.0, 0.35, 0.5, 0.55, 0.8, 0.9, 1.0])
+@pytest.mark.parametrize("cell", [0.021, 0.5, 1.0])
+def test_no_region_says_more_than_the_finding(classifier: Classifier, score: float, cell: float):
+    cells = np.zeros((4, 4), np.float32)
+    cells[1, 1], cells[3, 2:] = cell, 0.5
+    answer = NetworkOutput(score, cells, np.zeros(FEATURE_COUNT, np.float32))
+    found = classifier.explain(radiograph(1), answer)
+    assert len(found.regions) == (0 if found.finding == "no_fracture" else 2)
+    for region in found.regions:
+        assert 0 < region.score <= found.probability
+        assert found.finding == "fracture" or region.score < found.points.high
 
 
 def test_the_network_sees_what_the_pixel_path_yields(bundle: Bundle):

@@ -8,6 +8,7 @@ from model.decode.image import decode
 from model.exposed_field import _percentiles, _slope, find_field
 from model.letterbox import to_square
 from model.synthetic import draw_forearm
+from tests import pictures
 from tests.xrays import XRAYS, needs_xrays
 
 FOREARM = draw_forearm(3, size=(400, 300)).pixels
@@ -56,6 +57,61 @@ def test_a_hot_pixel_takes_no_contrast_away():
     hot = dim.copy()
     hot[5, 5] = 255
     assert apart(dim, hot) < 4
+
+
+def of_16_bits(values: np.ndarray) -> bytes:
+    """A PNG of whole numbers (height, width)."""
+    return pictures.encoded(values.astype(np.uint16))
+
+
+def deliveries(gray: np.ndarray) -> dict[str, bytes]:
+    """Files of one X-ray, uint8 (height, width) from 0 to 255; headers are right, wrong or silent."""
+    values = gray.astype(int)
+    dim = values * 120 + 9000
+    said = {
+        f"{name}, {'a negative' if turned else 'as it is'}": pictures.dicom(
+            255 - gray if turned else gray, PhotometricInterpretation=name
+        )
+        for name in ("MONOCHROME1", "MONOCHROME2", "")
+        for turned in (False, True)
+    }
+    return said | {
+        "DICOM, turned once more": pictures.dicom(gray, PresentationLUTShape="INVERSE"),
+        "DICOM, a falling slope": pictures.dicom(gray, RescaleSlope=-1, RescaleIntercept=4095),
+        "DICOM, dim": pictures.dicom(gray, PixelData=(dim // 16).astype("<u2").tobytes()),
+        "PNG, a negative": pictures.encoded(255 - gray),
+        "PNG of 16 bits": of_16_bits(values * 257),
+        "PNG of 16 bits, a negative": of_16_bits(65535 - values * 257),
+        "TIFF, white is 0": pictures.encoded(255 - gray, "TIFF", tiffinfo={262: 0}),
+        "JPEG, a negative": pictures.encoded(255 - gray, "JPEG", quality=98),
+    }
+
+
+def assert_each_delivery_is_seen_alike(gray: np.ndarray) -> None:
+    gray = np.round((gray.astype(float) - gray.min()) * (255 / np.ptp(gray))).astype(np.uint8)
+    for name, file in deliveries(gray).items():
+        assert apart(gray, decode(file).pixels) < 3, name
+
+
+def test_the_picture_decides_its_polarity_whatever_a_header_says():
+    assert_each_delivery_is_seen_alike(FOREARM)
+
+
+@needs_xrays
+def test_real_xrays_are_seen_alike_whatever_a_header_says():
+    for path in sorted(XRAYS.iterdir())[::400]:
+        assert_each_delivery_is_seen_alike(decode(path.read_bytes()).pixels)
+
+
+@pytest.mark.parametrize("negative", [False, True])
+@pytest.mark.parametrize(("contrast", "offset"), [(0.4, 60), (0.6, 20)])
+def test_a_dim_picture_is_the_same_in_16_and_in_8_bits(contrast: float, offset: int, negative: bool):
+    gray = 255 - FOREARM if negative else FOREARM
+    deep = np.round((gray * contrast + offset) * 257).astype(int)
+    shallow = np.round(deep / 257).astype(np.uint8)
+    assert apart(shallow, decode(of_16_bits(deep)).pixels) < 1
+    # With more levels between the same two tones.
+    assert apart(FOREARM, decode(of_16_bits(deep)).pixels) < 4
 
 
 @needs_xrays

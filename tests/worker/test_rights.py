@@ -12,13 +12,14 @@ from jobs.store.ledger import Ledger
 from jobs.store.objects import Objects
 from model.decode.image import NotARadiograph
 from tests.conftest import a_study
+from tests.jobs.store.requests import watch
 from tests.worker.conftest import after_a_while
 from tests.worker.inference.test_analyse import PNG, Analyst, accepted, analysis, answering  # noqa: F401 - a fixture
 from worker.inference.analyse import AnalysisContext, analyse
 from worker.sweeper.sweep import Sweeper
 
 ACCOUNTS = json.loads((Path(__file__).parents[2] / "deploy/s3.json").read_text())
-ACTION = {"HeadObject": "GetObject", "ListObjectsV2": "ListBucket"}
+ACTION = {"HeadObject": "GetObject"}
 """Which right an operation takes, where its name is another."""
 
 
@@ -39,11 +40,13 @@ def asked(settings, ledger, analysis, request) -> tuple[set[tuple[str, str]], An
     """What the analyses at a analysis ask of the object store: actions and keys."""
     objects, seen = Objects.connect(settings.s3_endpoint_url, settings.s3_bucket), set()
 
-    def note(model, params, **_) -> None:
-        key = params["url_path"].partition("?")[0].removeprefix(f"/{settings.s3_bucket}")
-        seen.add((ACTION.get(model.name, model.name), key))
+    def note(action: str, key: str) -> None:
+        # The right to list is one to the bucket.
+        seen.add((action, "")) if action == "ListBucket" else seen.add(
+            (ACTION.get(action, action), f"/{key}")
+        )
 
-    objects._client.meta.events.register("before-call.s3", note)
+    watch(objects, note)
     return seen, replace(analysis, ledger=Ledger(objects, ledger.view, may_delete=False))
 
 

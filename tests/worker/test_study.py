@@ -18,6 +18,7 @@ from jobs.store.ledger import Ledger
 from jobs.store.webhook_settings import webhook_secret
 from tests import pictures
 from tests.conftest import SIGNING_KEY, a_job, a_study, only_a_tombstone_is_left
+from tests.jobs.store.requests import watch
 from tests.worker.conftest import after_a_while, deliver
 from tests.worker.inference.test_analyse import analysis  # noqa: F401 - a fixture
 from worker.inference.analyse import analyse
@@ -296,7 +297,6 @@ def test_the_end_of_a_job_without_a_study_costs_no_further_request(ledger, queue
     ledger.accept(job, b"image")
     ended = recorded(ledger, job)
     requests: list[str] = []
-    events = ledger.objects._client.meta.events
-    events.register("before-call.s3", lambda model, **_: requests.append(model.name))
+    watch(ledger.objects, lambda action, _: requests.append(action))
     start_next_step(ended, ledger, queue)
     assert requests == ["DeleteObject"]

@@ -1,6 +1,6 @@
-"""Summarises what a bundle is worth: in one sentence for README.md, by region for its model card.
+"""Summarises what a bundle is worth by region of the body, for README.md and for its model card.
 
-`python -m training.evaluation.summary` writes the sentence of README.md anew from model/bundle/metrics.json.
+`python -m training.evaluation.summary` writes the figures of README.md anew from model/bundle/metrics.json.
 """
 
 import json
@@ -17,7 +17,7 @@ README = ROOT / "README.md"
 SHIPPED = ROOT / "model" / "bundle"
 _WIDTH = 120
 _NO_BREAK = "\N{NO-BREAK SPACE}"
-_PARAGRAPH = re.compile(
+_PLACE = re.compile(
     r"(?<=<!-- model/bundle, by python -m training\.evaluation\.summary -->\n).*?(?=<!-- end -->)", re.DOTALL
 )
 
@@ -58,15 +58,24 @@ def as_share(value: dict[str, Any], digits: int = 0) -> str:
     return f"{one} ({low} to {high})"
 
 
-def paragraph(bundle: Path) -> str:
-    """Write what README.md says of a bundle, as a paragraph of Markdown."""
+def worth(bundle: Path) -> str:
+    """Write what README.md says of a bundle, as a paragraph of Markdown: each region before all of them."""
     about = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))
-    test = json.loads((bundle / MEASURED).read_text(encoding="utf-8"))["test"]
-    found, cleared = test["sensitivity_at_low"], test["specificity_at_low"]
+    metrics = json.loads((bundle / MEASURED).read_text(encoding="utf-8"))
+    found, cleared = metrics["test"]["sensitivity_at_low"], metrics["test"]["specificity_at_low"]
+    regions = by_region(metrics)
+    measured = [
+        f"{row['name']} {as_share(row['sensitivity'])} of n = {row['fractured']}"
+        for row in regions
+        if row["sensitivity"]
+    ]
+    few = [f"{row['name']} n = {row['fractured']}" for row in regions if not row["sensitivity"]]
     text = (
-        f"{about['name']} {about['version']} finds {as_share(found)} of n = {found['n']} fractures and "
-        f"clears {as_share(cleared)} of n = {cleared['n']} X-rays without one, at its lower operating point "
-        "(95 % intervals; X-rays that it has not learned from)."
+        f"At its lower operating point {about['name']} {about['version']} finds these shares of fractures "
+        "(in brackets: 95 % intervals; X-rays that it has not learned from): "
+        f"{', '.join(measured)}{'; too few: ' if few else ''}{', '.join(few)}. "
+        f"Over all regions it finds {as_share(found)} of n = {found['n']} fractures and clears "
+        f"{as_share(cleared)} of n = {cleared['n']} X-rays without one."
     )
     # A line does not begin with a percent sign.
     lines = wrap(text.replace(" %", _NO_BREAK + "%"), _WIDTH)
@@ -74,8 +83,8 @@ def paragraph(bundle: Path) -> str:
 
 
 def write_readme(readme: str, bundle: Path) -> str:
-    """Return the README with the bundle's paragraph in its place."""
-    written, count = _PARAGRAPH.subn(lambda _: paragraph(bundle), readme)
+    """Return the README with the bundle's figures in their place."""
+    written, count = _PLACE.subn(lambda _: worth(bundle), readme)
     if count != 1:
         raise ValueError("README.md has no place for the bundle's figures")
     return written

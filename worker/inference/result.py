@@ -1,11 +1,14 @@
 """Makes the result of a job of what a model has found."""
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any, Protocol
 
 from jobs.record.job import Job
 from model.decode.image import Radiograph
 from model.prediction import Prediction
+
+_STEP = 0.0001
 
 
 class Analyst(Protocol):
@@ -27,13 +30,14 @@ def result_of(job: Job, prediction: Prediction, analyst: Analyst) -> dict[str, A
     """Return the result of a job as clients read it, with the model that has looked at the image."""
     # Of the geometry `GET /v1/jobs/{id}/targets` tells.
     acquisition = {name: fact for name, fact in (job.acquisition or {}).items() if name != "geometry"}
+    points = prediction.points or ()
     return {
         "finding": prediction.finding,
-        "probability": round(prediction.probability, 4),
+        "probability": _in_digits(prediction.probability, points),
         "regions": [
             {
                 "box": list(region.box),
-                "score": round(region.score, 4),
+                "score": _in_digits(region.score, points),
                 **_in_millimetres(region.box, acquisition.get("pixel_spacing")),
             }
             for region in prediction.regions
@@ -65,9 +69,18 @@ def _model(job: Job, analyst: Analyst) -> dict[str, str]:
 def _operating_points(prediction: Prediction) -> dict[str, Any]:
     if prediction.points is None:
         return {}
-    # Rounded as probabilities are: what reaches a point does so after rounding, too.
-    low, high = (round(point, 4) for point in prediction.points)
+    low, high = (_in_digits(point) for point in prediction.points)
     return {"operating_points": {"low": low, "high": high}}
+
+
+def _in_digits(probability: float, points: Iterable[float] = ()) -> float:
+    """Round a probability to four digits. It reaches the rounded points that it reaches before, no others.
+
+    None is 0 or 1, because nothing is that certain.
+    """
+    rounded = min(max(round(probability, 4), _STEP), 1 - _STEP)
+    crossed = any(probability < point and rounded >= _in_digits(point) for point in points)
+    return round(rounded - _STEP, 4) if crossed else rounded
 
 
 def _in_millimetres(box: tuple[int, int, int, int], spacing: list[float] | None) -> dict[str, list[float]]:

@@ -102,6 +102,12 @@ class Loader:
         classifier = Classifier.load(folder, settings.engine, log.info, settings.engine_cache)
         give_back()
         log.info("model %s %s is ready in %s", classifier.name, classifier.version, classifier.engine)
+        if not classifier.rests_on_enough:
+            log.warning(
+                "calibration and thresholds of model %s %s rest on too few X-rays, or on an unknown number: "
+                "its model card says more",
+                *(classifier.name, classifier.version),
+            )
         return classifier
 
 

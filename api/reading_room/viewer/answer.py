@@ -27,15 +27,14 @@ def _points(result: dict[str, Any], objects: Objects) -> list[dict[str, Any]]:
         served = served_model(objects)
     except NotStored:
         served = {"sha256": None, "operating_points": []}
-    known = [
-        {"name": point["name"], "threshold": point["threshold"], "meaning": _for_people(point["meaning"])}
-        for point in served["operating_points"]
-    ]
-    own = result.get("operating_points")
     # Those of the model that is served now come closest to those of an old version.
+    # Another bundle may have the same weights and other thresholds.
+    own = result.get("operating_points")
+    meanings = _MEANINGS
     if own is None or served["sha256"] == result["model"]["sha256"]:
-        return known
-    return [{"name": name, "threshold": own[name], "meaning": text} for name, text in _MEANINGS.items()]
+        meanings = {point["name"]: _for_people(point["meaning"]) for point in served["operating_points"]}
+    thresholds = own or {point["name"]: point["threshold"] for point in served["operating_points"]}
+    return [{"name": name, "threshold": thresholds[name], "meaning": text} for name, text in meanings.items()]
 
 
 def _for_people(meaning: str) -> str:

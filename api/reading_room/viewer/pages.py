@@ -147,7 +147,6 @@ def _view(
         "facts": words.facts_of(job),
         "scale": scale_of(job, g.reader, parts.ledger.records),
         "result": answer,
-        "probability": words.probability(answer["probability"]) if answer else None,
         "lock": lock,
         "sites": sites,
         "page": address,

@@ -116,5 +116,5 @@ def _beside_bars() -> AbstractContextManager[object]:
 def _in_words(probability: float) -> str:
     """Show two digits, and at the edges no more certainty than there is."""
     if probability < 0.01:
-        return "<0.01"
-    return ">0.99" if probability > 0.99 else f"{probability:.2f}"
+        return "< 0.01"
+    return "> 0.99" if probability > 0.99 else f"{probability:.2f}"

@@ -23,7 +23,8 @@ from jobs.record.job import Job, now
 from jobs.store.audit import Audit
 from jobs.store.consents import Consents
 from jobs.store.ledger import Ledger
-from tests.api.reading_room.cases import RESULT, TELLING, Codes, put_job, put_reading, radiograph
+from jobs.store.served_model import publish
+from tests.api.reading_room.cases import RESULT, SERVED, TELLING, Codes, put_job, put_reading, radiograph
 from tests.api.reading_room.conftest import OWN, Browser
 from tests.conftest import a_study
 from tests.pictures import dicom_of_a_study
@@ -334,6 +335,24 @@ def test_an_assisted_reader_sees_the_answer_and_signs_at_once(ada: Person, job: 
     form = {"finding": "not_sure", "tag": ada.tag(job.id), "code": ada.codes.next()}
     assert ada.act(reading, "sign", **form).status_code == 303
     assert Readings(ledger).read(reading.id).committed["blind"] is False
+
+
+def test_the_answer_has_the_thresholds_of_its_own_bundle(ada: Person, job: Job, ledger: Ledger):
+    # Recalibrated: the same weights with other thresholds.
+    points = [{**point, "threshold": 0.9} for point in SERVED["operating_points"]]
+    publish(ledger.objects, {**SERVED, "operating_points": points})
+    put_reading(ledger, job, Mode.ASSISTED)
+    told = ada.browser.open(f"/read/{job.id}/answer").json["operating_points"]
+    assert [(point["name"], point["threshold"]) for point in told] == [("low", 0.2157), ("high", 0.6493)]
+    assert told[0]["meaning"] == "Below it hardly any fracture."
+
+
+@pytest.mark.parametrize(("probability", "text"), [(0.0041, "< 0.01"), (0.9961, "> 0.99")])
+def test_pages_show_no_false_digits(ada: Person, ledger: Ledger, probability: float, text: str):
+    job = put_job(ledger, {**RESULT, "probability": probability, "regions": []})
+    put_reading(ledger, job, Mode.ASSISTED)
+    for path in ("/read", f"/read/{job.id}"):
+        assert f"Indeterminate, probability {text}" in unescape(text_of(ada.open(path)))
 
 
 def test_the_worklist_is_ordered_and_filtered(ada: Person, ledger):

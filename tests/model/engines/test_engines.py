@@ -1,12 +1,13 @@
 """Every engine gives what Keras gives: on an untrained network, and with the bundled model on real X-rays."""
 
 import csv
+import subprocess
+import sys
 from pathlib import Path
 
 import keras
 import numpy as np
 import onnxruntime
-import openvino
 import pytest
 
 from model.bundle import GRAPH, WEIGHTS, Bundle, read_bundle
@@ -14,6 +15,7 @@ from model.classifier import calibrate
 from model.decode.image import Limits, decode
 from model.engines import ENGINES, OPENVINO_INT8, Engine, Outputs, choose, start
 from model.engines.openvino import read_network
+from model.engines.openvino_core import core
 from model.engines.openvino_stem import with_exact_stem
 from model.engines.processor import multiplies_in_bfloat16
 from model.errors import NoEngine
@@ -180,11 +182,10 @@ def some_xrays(count: int) -> list[Path]:
 
 def test_what_openvino_must_not_round_is_the_stem_and_no_answer_changes(bundle: Bundle):
     inputs = np.stack([to_input(draw_forearm(seed).pixels, 64) for seed in range(3)]).reshape(-1, 1, 64, 64)
-    core = openvino.Core()
-    network = core.read_model(with_weights(bundle))
-    marked = with_exact_stem(core.read_model(with_weights(bundle)))
+    network = core().read_model(with_weights(bundle))
+    marked = with_exact_stem(core().read_model(with_weights(bundle)))
     expected, found = (
-        core.compile_model(one, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(inputs)
+        core().compile_model(one, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(inputs)
         for one in (network, marked)
     )
     assert np.allclose(found[FRACTURE], expected[FRACTURE], atol=1e-6)
@@ -200,7 +201,7 @@ def test_what_openvino_must_not_round_is_the_stem_and_no_answer_changes(bundle: 
 
 @pytest.mark.skipif(not multiplies_in_bfloat16(), reason="this processor has no bfloat16")
 def test_openvino_computes_the_stem_in_float32_and_the_rest_in_bfloat16():
-    compiled = openvino.Core().compile_model(read_network(read_bundle(BUNDLED)), "CPU")
+    compiled = core().compile_model(read_network(read_bundle(BUNDLED)), "CPU")
     runs_in = [
         node.get_rt_info()["runtimePrecision"].astype(str)
         for node in compiled.get_runtime_model().get_ordered_ops()
@@ -223,6 +224,26 @@ def test_a_compiled_network_is_kept_and_a_damaged_one_is_made_anew(bundle: Bundl
         assert np.allclose(found[0], expected[0], atol=1e-6)
         assert ("compiling for OpenVINO" in said) is damaged
     assert list(cache.iterdir()) == [kept]
+
+
+DROPS_ENGINES = """
+import os, signal, sys
+from pathlib import Path
+from model.bundle import read_bundle
+from model.engines import start
+signal.signal(signal.SIGTERM, lambda *_: print("heard"))
+bundle = read_bundle(Path(sys.argv[1]))
+engines = [start("openvino", bundle, lambda _: None) for _ in range(2)]
+while engines:
+    del engines[0]
+    os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+def test_a_process_hears_signals_after_its_engines_are_dropped_in_the_order_of_their_start(bundle: Bundle):
+    command = [sys.executable, "-c", DROPS_ENGINES, str(bundle.folder)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (0, "heard\n" * 2), ended.stderr
 
 
 def test_a_cache_that_cannot_be_written_keeps_no_worker_from_starting(bundle: Bundle, tmp_path: Path):

@@ -8,7 +8,6 @@ import keras
 import numpy as np
 import onnx
 import onnxruntime
-import openvino
 import pytest
 
 from model.bundle import GRAPH, Bundle, Thresholds
@@ -99,8 +98,9 @@ def test_onnx_runtime_gives_what_openvino_gives_of_the_int8_graph(
 
 def test_all_convolutions_but_stem_and_map_run_in_int8(quantised: Bundle):
     from model.engines.openvino import read_int8_network
+    from model.engines.openvino_core import core
 
-    compiled = openvino.Core().compile_model(read_int8_network(quantised), "CPU")
+    compiled = core().compile_model(read_int8_network(quantised), "CPU")
     runs_in = [
         node.get_rt_info()["runtimePrecision"].astype(str)
         for node in compiled.get_runtime_model().get_ordered_ops()

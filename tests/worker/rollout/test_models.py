@@ -39,6 +39,7 @@ class Named:
     began: Event = field(default_factory=Event)
     version: str = "1"
     engine: str = "none"
+    rests_on_enough: bool = True
 
     def __post_init__(self) -> None:
         self.name, self.sha256 = self.digest[:1], self.digest
@@ -277,6 +278,18 @@ def test_a_loader_fetches_again_what_was_altered_on_its_disk(ledger, settings, t
     assert loader.load(digest).digest == digest
     loader.keep_only({None})
     assert not list((tmp_path / "cache").iterdir())
+
+
+@pytest.mark.parametrize("enough", [True, False])
+def test_a_model_that_rests_on_too_few_x_rays_is_warned_of(
+    enough: bool, ledger, settings, tmp_path, monkeypatch, caplog
+):
+    loader = Loader(Bundles(ledger.objects), settings, lambda _: None, Watchdog(60))
+    monkeypatch.setattr(Classifier, "load", lambda *_: Named(A, rests_on_enough=enough))
+    assert loader.load_own(tmp_path).digest == A
+    warned = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warned) == (not enough)
+    assert all("model a 1 rest on too few X-rays" in message for message in warned)
 
 
 def test_a_loader_removes_only_its_own_from_a_folder_that_others_use(ledger, settings, tmp_path):

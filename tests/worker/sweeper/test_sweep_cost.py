@@ -7,6 +7,7 @@ import pytest
 
 from jobs.record.job import now
 from tests.conftest import a_job
+from tests.jobs.store.requests import watch
 from worker.sweeper.reconcile import reconcile
 from worker.sweeper.sweep import Sweeper, sweep
 
@@ -32,11 +33,7 @@ def waiting_for_a_late_callback(ledger, client: str):
 def cost_of(ledger, redis):
     """Count the requests of one call to both stores, commands of scripts included."""
     requests: list[str] = []
-    events = ledger.objects._client.meta.events
-    events.register(
-        "provide-client-params.s3",
-        lambda params, model, **_: requests.append(f"{model.name} {params.get('Prefix', '')}"),
-    )
+    watch(ledger.objects, lambda action, key: requests.append(f"{action} {key}"))
 
     def cost(work, *arguments) -> tuple[Counter[str], dict[str, int]]:
         requests.clear()
@@ -59,7 +56,7 @@ def test_a_round_costs_the_same_however_many_jobs_wait(sweeper, ledger, cost_of)
     beside = cost_of(sweep, sweeper)
     assert beside == alone
     # One listing for what Redis has missed, one for the store's time.
-    assert alone[0] == {"ListObjectsV2 unseen/": 1, "ListObjectsV2 pending/": 1}
+    assert alone[0] == {"ListBucket unseen/": 1, "ListBucket pending/": 1}
     assert sum(alone[1].values()) < 50
 
 
@@ -68,6 +65,6 @@ def test_a_reconciliation_asks_for_no_job_that_the_agenda_has(sweeper, ledger, c
         waiting_for_a_late_callback(ledger, f"clinic-{number % 20}")
     reconcile(sweeper)
     requests, commands = cost_of(reconcile, sweeper)
-    assert requests == {"ListObjectsV2 pending/": 1, "ListObjectsV2 readings/queue/": 1}
+    assert requests == {"ListBucket pending/": 1, "ListBucket readings/queue/": 1}
     assert commands.pop("cmdstat_zscore") == JOBS
     assert sum(commands.values()) < 50

@@ -18,6 +18,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader
 from PIL import Image
 
+from api.reading_room import words
 from api.reading_room.static_files import body_of
 
 ROOM = Path(__file__).parents[4] / "api" / "reading_room"
@@ -130,7 +131,7 @@ class Site:
     def page(self, names: str) -> str:
         views = [self._view(name, n, names.count("+")) for n, name in enumerate(names.split("+"), 1)]
         environment = Environment(loader=FileSystemLoader(ROOM / "templates"), autoescape=True)
-        return environment.from_string(PAGE).render(views=views, room="/read")
+        return environment.from_string(PAGE).render(views=views, room="/read", words=words)
 
     def _view(self, name: str, number: int, others: int) -> dict[str, Any]:
         radiograph = self.radiographs[name]

@@ -307,6 +307,19 @@ def test_a_probability_at_the_end_of_the_scale_has_no_false_digits(
         page.get_by_text("Outlined: 0.").wait_for()
 
 
+@pytest.mark.parametrize("java_script", [True, False])
+def test_the_score_of_a_region_at_the_end_has_no_false_digits(site: Site, pages: Pages, java_script: bool):
+    low, high = ANSWER["operating_points"]
+    points = [{**low, "threshold": 0}, {**high, "threshold": 1}]
+    regions = [{"box": [250, 280, 120, 90], "score": score} for score in (0.9961, 0.0041)]
+    answer = {**ANSWER, "probability": 0.9962, "regions": regions, "operating_points": points}
+    with pages(java_script_enabled=java_script) as page:
+        page.goto(site.put("edges", answer=answer))
+        page.get_by_text("racture, probability > 0.99").wait_for()
+        listed = page.locator(".regions li:visible")
+        expect(listed).to_contain_text(["> 0.99", "< 0.01"])
+
+
 def test_a_blind_reader_is_told_only_that_the_answer_is_hidden(site: Site, pages: Pages):
     with pages() as page:
         site.asked.clear()
