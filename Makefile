@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo up monitor monitor-check test test-long test-clients test-robots test-s390x compose-run image-run bench chaos train-smoke lint audit lock clean
+.PHONY: help demo up monitor monitor-check test tests test-long test-clients test-robots test-s390x compose-run image-run bench chaos train-smoke lint style types secrets audit lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -32,9 +32,12 @@ monitor-check: ## Check the rules of alerts, their tests and where alerts go
 
 # Hundreds of processes start in the tests. Where the environment forbids it, each would compile every module.
 # pytest-xdist waits for ever after it has replaced a process that crashed; so it replaces none, and the run fails.
-test test-long: export PYTHONDONTWRITEBYTECODE :=
+tests test-long: export PYTHONDONTWRITEBYTECODE :=
 test: lint ## Run every check and every test
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart=0
+	@$(MAKE) --no-print-directory tests
+
+tests: $(LOCKED) ## Run every test, without the checks of `make lint`
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --max-worker-restart=0
 
 test-long: $(LOCKED) ## What takes minutes, and of which `make test` has a cut
 	@$(BIN)/python -m pytest -m long
@@ -81,10 +84,17 @@ train-smoke: $(LOCKED) ## All steps of training on drawn radiographs, in minutes
 	@$(BIN)/python -m training.quantise --run $(RUN) --bundle $(RUN)/recalibrated --xrays 40
 
 lint: $(LOCKED) ## Check style, types, insecure habits and secrets
+	@$(MAKE) --no-print-directory --keep-going --jobs 2 --output-sync=target style types secrets
+
+style: $(LOCKED)
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
+
+types: $(LOCKED)
 	@$(BIN)/mypy
 	@$(BIN)/mypy --config-file client/pyproject.toml
+
+secrets: $(LOCKED)
 	@git ls-files -z -- ':!*.lock' ':!*.png' ':!model/bundle' | xargs -0 $(BIN)/detect-secrets-hook --no-verify --cores 2
 
 audit: $(LOCKED) ## Ask PyPI for known vulnerabilities of what the lock files name; needs pypi.org itself
@@ -93,7 +103,6 @@ audit: $(LOCKED) ## Ask PyPI for known vulnerabilities of what the lock files na
 		--requirement requirements.lock --requirement deploy/light.lock --requirement deploy/inference.lock
 
 lock: $(LOCKED) ## Write the lock files anew from pyproject.toml and the client's (UPGRADE=1 takes the newest versions)
-	@$(BIN)/python -m pip install --quiet uv >&2
 	@$(call compile,requirements.lock,client/pyproject.toml --extra dev $(if $(UPGRADE),--upgrade))
 	@$(call compile,deploy/light.lock,--extra flower --extra dicom --extra mcap --extra readings --extra oidc --extra otel --extra registration --constraint requirements.lock)
 	@$(call compile,deploy/inference.lock,--extra worker --extra openvino --extra dicom --extra otel --constraint requirements.lock)
@@ -141,6 +150,12 @@ COMPILED := cffi cryptography lz4 markupsafe numpy pillow tornado zstandard
 compile = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --no-annotate --output-file $(1) $(2)
 
+# uv, of the version that the lock file names, fetches and compiles in parallel, and needs a quarter of pip's time.
+# It does not read pip's settings: where they name an index, pip installs.
+by_uv = { ! $(BIN)/python -m pip config list | grep '\.index-url=' > /dev/null \
+	&& $(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r <(awk '/^[^ ]/ { uv = /^uv==/ } uv' $(1)) \
+	&& $(BIN)/uv pip install --python $(BIN)/python --quiet --compile-bytecode --require-hashes -r $(1); } >&2
+
 # Standard output belongs to what `make demo` prints, so everything here speaks on standard error.
 $(LOCKED): requirements.lock client/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -150,6 +165,6 @@ $(LOCKED): requirements.lock client/pyproject.toml
 		echo "$(PYTHON) has no venv module. On Debian: apt-get install python3-venv" >&2; exit 1; }
 	@test -x $(BIN)/python || { echo "creating the environment in .venv ..." >&2; $(PYTHON) -m venv .venv >&2; }
 	@echo "installing what requirements.lock names ..." >&2
-	@$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements.lock >&2
+	@$(call by_uv,requirements.lock) || $(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements.lock >&2
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable client >&2
 	@cp requirements.lock $@

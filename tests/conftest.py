@@ -14,7 +14,7 @@ from importlib import import_module
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 from uuid import uuid4
 
@@ -59,8 +59,15 @@ def await_that(
         time.sleep(0.02)
 
 
-LONGEST = ("training/test_smoke.py", "model/engines/test_engines.py", "worker/rollout/test_shadow.py")
-"""Files that take a minute or more, and do not use the stack that the session shares."""
+INTEGRATION = "tests/integration/"
+"""One process runs this folder: its files share a stack, whose start costs half a minute of a processor."""
+LONGEST = (
+    "tests/training/test_smoke.py",
+    INTEGRATION,
+    "tests/model/engines/test_engines.py",
+    "tests/worker/rollout/test_shadow.py",
+)
+"""What takes a minute or more."""
 
 
 COMPILED = pytest.StashKey[TemporaryDirectory[str]]()
@@ -84,10 +91,76 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         folder.cleanup()
 
 
+WAITING = (
+    "api/ar/test_page.py",
+    "api/http/test_request_metrics.py",
+    "api/openapi/test_json_body.py",
+    "api/reading_room/test_in_browser.py",
+    "api/reading_room/viewer/test_pixels.py",
+    "api/reading_room/viewer/test_viewer.py",
+    "api/test_parts_down.py",
+    "chaos/test_partition.py",
+    "client/test_ends.py",
+    "client/test_exchange.py",
+    "compose/test_services.py",
+    "deploy/test_systemd_booted.py",
+    "jobs/redis/test_peers.py",
+    "robot/test_arm.py",
+    "robot/test_mqtt.py",
+    "worker/delivery/test_connections.py",
+    "worker/delivery/test_deliver.py",
+    "worker/delivery/test_targets.py",
+    "worker/notices/test_notify.py",
+    "worker/notices/test_web_push.py",
+    "worker/notices/test_worker.py",
+)
+"""Files that wait as long as they compute, or longer: until a validity ends or a page is drawn."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the longest files come first: at the end, one process would wait for the other's."""
-    places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: places.get(item.path, len(places)))
+    """Let the longest come first: at the end, one process would wait for the other's."""
+
+    def place(item: pytest.Item) -> int:
+        return next((at for at, name in enumerate(LONGEST) if item.nodeid.startswith(name)), len(LONGEST))
+
+    items.sort(key=place)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Let the third of three processes run the files that wait, beside the two that fill the processors.
+
+    A third that computed, too, would make the servers of the tests too slow for some of them.
+    """
+    from xdist.scheduler import LoadFileScheduling
+
+    waiting = {f"tests/{name}" for name in WAITING}
+
+    class BesideEachOther(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return INTEGRATION if nodeid.startswith(INTEGRATION) else super()._split_scope(nodeid)
+
+        def _left(self, node: Any) -> list[str]:
+            """Name the files that this process may take next; the two take what waits last."""
+            waits = [name for name in self.workqueue if name in waiting]
+            if node.gateway.id == "gw2":
+                return waits
+            return [name for name in self.workqueue if name not in waiting] or waits
+
+        def _assign_work_unit(self, node: Any) -> None:
+            if left := self._left(node):
+                self.workqueue.move_to_end(left[0], last=False)
+                super()._assign_work_unit(node)
+            elif not node.shutting_down:
+                node.shutdown()
+
+        def _reschedule(self, node: Any) -> None:
+            if self._left(node):
+                super()._reschedule(node)
+            elif not node.shutting_down:
+                node.shutdown()
+
+    return BesideEachOther(config, log) if config.option.dist == "loadfile" else None
 
 
 @dataclass(frozen=True)

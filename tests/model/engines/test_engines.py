@@ -240,7 +240,7 @@ while engines:
 """
 
 
-def test_a_process_hears_signals_after_its_engines_are_dropped_in_the_order_of_their_start(bundle: Bundle):
+def test_signals_are_heard_after_engines_end_in_the_order_of_their_start(bundle: Bundle):
     command = [sys.executable, "-c", DROPS_ENGINES, str(bundle.folder)]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert (ended.returncode, ended.stdout) == (0, "heard\n" * 2), ended.stderr

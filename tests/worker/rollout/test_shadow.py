@@ -28,6 +28,7 @@ from worker.rollout.shadow import Shadow
 
 FOREARM = pictures.encoded(draw_forearm(1, size=(180, 135)).pixels)
 JOBS = 100
+"""As few as OSTEO_SHADOW_JOBS may ask for."""
 
 
 @pytest.fixture(scope="module")
