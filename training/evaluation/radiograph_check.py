@@ -3,154 +3,106 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
-from tqdm import tqdm
+from sklearn.model_selection import StratifiedGroupKFold
 
-from model.decode.image import decode
-from model.letterbox import to_square
 from model.network import FEATURE_COUNT
 from model.radiograph_check import RadiographCheck
-from model.synthetic import draw_forearm
-from training.data.other_pictures import draw_page, read_some
-from training.data.split import TRAIN, VALIDATION
+from training.evaluation.check_pictures import Amounts, Pictures, Xrays, gather
 from training.evaluation.intervals import mean_with_interval
-from training.evaluation.perturbations import as_delivered
+from training.evaluation.stored_features import StoredFeatures
 
 METRICS = "radiograph_check_metrics.json"
-
-
-_XRAYS, _DRAWINGS, _PAGES = 600, 40, 80
-"""How many are fitted on: X-rays of the training part, drawn radiographs, drawn pages of text."""
-
-
-_PER_ARCHIVE, _OTHER_XRAYS = 300, 200
 
 
 _MAX_CHROMA, _MIN_CONTRAST = 0.10, 4.0
 
 
+_RIDGE = 0.1
+
+
+_FOLDS = 5
+
+
 _REFUSED_XRAYS, _DOUBTFUL_XRAYS = 0.001, 0.01
-
-
-_MARGIN = 0.25
-"""The refusal lies lower than the X-rays that were fitted on by this share of the way to the photographs."""
-
-
-_HELD_OUT = 5
+"""The limits lie at these shares of the X-rays. An X-ray refused is worse than a photograph analysed."""
 
 
 NO_CHECK = RadiographCheck((0.0,) * FEATURE_COUNT, 0.0, -1.0, -1.0, _MAX_CHROMA, _MIN_CONTRAST)
 """Of a network for which none was fitted: colour and blank pictures are refused, nothing else is doubted."""
 
 
-class Network(Protocol):
-    """The network that the check is fitted for."""
-
-    def features_of(self, name: str, squares: Sequence[np.ndarray]) -> np.ndarray:
-        """Make what the network sees of squares, float32 (n, FEATURE_COUNT); `name` says which they are."""
-
-
 @dataclass(frozen=True, eq=False)
-class _Pictures:
-    """Features (n, FEATURE_COUNT) of pictures; the group of each, a patient's or a kind of photograph."""
+class Seen:
+    """Features (n, FEATURE_COUNT) of pictures, the group of each, and whether it was reduced."""
 
     features: np.ndarray
     groups: np.ndarray
+    reduced: np.ndarray
 
 
-def fit(xrays: np.ndarray, others: np.ndarray) -> RadiographCheck:
-    """Fit a ridge logistic regression on features (n, FEATURE_COUNT) of both, both counting alike."""
-    x = np.vstack([xrays, others])
-    mean, scale = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-3)
-    model = LogisticRegression(C=3e-4, class_weight="balanced", max_iter=2000)
-    model.fit((x - mean) / scale, np.repeat([1, 0], [len(xrays), len(others)]))
-    coefficients = model.coef_[0] / scale
-    intercept = float(model.intercept_[0] - mean @ coefficients)
-    scores = xrays @ coefficients + intercept
-    lowest = float(np.quantile(scores, _REFUSED_XRAYS))
-    middle = float(np.median(others @ coefficients + intercept))
+def fit(xrays: Seen, others: Seen) -> RadiographCheck:
+    """Fit a ridge logistic regression on the features of both, both counting alike, and its limits.
+
+    The limits come from X-rays that were not reduced, each scored by a fit on other groups: a fit on
+    thousands of features tells its own X-rays from the others too well.
+    """
+    x = np.vstack([xrays.features, others.features]).astype(np.float64)
+    is_xray = np.repeat([1, 0], [len(xrays.groups), len(others.groups)])
+    groups = np.concatenate([xrays.groups, others.groups])
+    scores = np.empty(len(x))
+    for learned, held in StratifiedGroupKFold(_FOLDS).split(x, is_xray, groups):
+        coefficients, intercept = _regress(x[learned], is_xray[learned])
+        scores[held] = x[held] @ coefficients + intercept
+    usual = scores[: len(xrays.groups)][~xrays.reduced]
+    refused, doubtful = np.quantile(usual, [_REFUSED_XRAYS, _DOUBTFUL_XRAYS], method="lower")
+    coefficients, intercept = _regress(x, is_xray)
     return RadiographCheck(
         coefficients=tuple(float(value) for value in coefficients),
         intercept=intercept,
-        refused=lowest + _MARGIN * (min(middle, lowest) - lowest),
-        doubtful=float(np.quantile(scores, _DOUBTFUL_XRAYS)),
+        refused=float(refused),
+        doubtful=float(doubtful),
         max_chroma=_MAX_CHROMA,
         min_contrast=_MIN_CONTRAST,
     )
 
 
+def _regress(x: np.ndarray, is_xray: np.ndarray) -> tuple[np.ndarray, float]:
+    mean, scale = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-3)
+    model = LogisticRegression(C=_RIDGE, class_weight="balanced", max_iter=3000)
+    model.fit((x - mean) / scale, is_xray)
+    coefficients = model.coef_[0] / scale
+    return coefficients, float(model.intercept_[0] - mean @ coefficients)
+
+
 def fit_and_measure(
-    network: Network,
+    network: StoredFeatures,
     size: int,
-    parts: Mapping[str, Sequence[tuple[Path, str]]],
+    parts: Mapping[str, Xrays],
     photographs: Sequence[Path],
     other_xrays: Sequence[Path],
+    amounts: Amounts,
 ) -> tuple[RadiographCheck, dict[str, Any]]:
-    """Fit on the training part and on four fifths of the photographs' kinds; measure on the others.
+    """Fit on X-rays of the training part and most kinds of photographs; measure on all that is kept apart.
 
-    `size` is that of the network's input; `parts` has the path and the group of each X-ray.
-
-    Half of the X-rays are fitted on and measured as they are delivered elsewhere (perturbations).
-    Half of the other X-rays are fitted on, the other half is measured by itself.
+    `size` is that of the network's input; `parts` has the path and the group of each X-ray. Half of the other
+    X-rays are fitted on, the other half is measured by itself. StepRefused where an archive cannot be read.
     """
-    pictures, kinds = read_some(photographs, _PER_ARCHIVE)
+    gathered = gather(size, parts, photographs, other_xrays, amounts)
 
-    def features_of(name: str, pictures: Sequence[np.ndarray]) -> np.ndarray:
-        return network.features_of(name, [to_square(pixels, size) for pixels in tqdm(pictures, name)])
+    def see(name: str, pictures: Pictures) -> Seen:
+        return Seen(network.of(name, pictures.squares), pictures.groups, pictures.reduced)
 
-    learned = _read_xrays(parts[TRAIN], _XRAYS)
-    drawings = [draw_forearm(seed, fracture=seed % 2 == 0).pixels for seed in range(_DRAWINGS)]
-    pages = [draw_page(seed) for seed in range(_PAGES)]
-    photos = _Pictures(features_of("check photographs", pictures), kinds)
-    names = np.unique(kinds)
-    unseen = np.isin(kinds, np.random.default_rng(20261128).permutation(names)[: len(names) // _HELD_OUT])
-    paged = features_of("check pages", pages)
-    half = len(paged) // 2
-    elsewhere = (
-        features_of("check other X-rays", read_some(other_xrays, _OTHER_XRAYS)[0]) if other_xrays else None
-    )
-    check = fit(
-        np.vstack(
-            [
-                features_of("check X-rays", [pixels for pixels, _ in learned]),
-                features_of("check drawings", drawings),
-                *([] if elsewhere is None else [elsewhere[::2]]),
-            ]
-        ),
-        np.vstack([photos.features[~unseen], paged[:half]]),
-    )
-    held = _read_xrays(parts[VALIDATION], None)
-    x_out = _Pictures(
-        features_of("check X-rays held out", [pixels for pixels, _ in held]),
-        np.array([group for _, group in held]),
-    )
+    check = fit(see("X-rays fitted on", gathered.xrays), see("others fitted on", gathered.others))
 
-    def passing(features: np.ndarray, groups: np.ndarray | None = None) -> dict[str, Any]:
-        scores = features @ np.array(check.coefficients) + check.intercept
-        groups = np.arange(len(scores)).astype(str) if groups is None else groups
+    def passing(seen: Seen) -> dict[str, Any]:
+        scores = seen.features.astype(np.float64) @ np.array(check.coefficients) + check.intercept
         return {
-            "refused": asdict(mean_with_interval(scores < check.refused, groups)),
-            "doubted": asdict(mean_with_interval(scores < check.doubtful, groups)),
+            "refused": asdict(mean_with_interval(scores < check.refused, seen.groups)),
+            "doubted": asdict(mean_with_interval(scores < check.doubtful, seen.groups)),
         }
 
-    measured = {
-        "xrays": passing(x_out.features, x_out.groups),
-        "photographs": passing(photos.features[unseen], kinds[unseen]),
-        "pages": passing(paged[half:]),
-    }
-    if elsewhere is not None:
-        measured["other_xrays"] = passing(elsewhere[1::2])
-    return check, measured
-
-
-def _read_xrays(xrays: Sequence[tuple[Path, str]], most: int | None) -> list[tuple[np.ndarray, str]]:
-    """Read X-rays with their groups; every second one as it is delivered elsewhere."""
-    order = np.random.default_rng(20261128).permutation(len(xrays))[:most]
-    read = []
-    for number, (path, group) in enumerate(xrays[i] for i in order):
-        pixels = decode(path.read_bytes()).pixels
-        read.append((as_delivered(pixels, number) if number % 2 else pixels, group))
-    return read
+    return check, {name: passing(see(name, pictures)) for name, pictures in gathered.measured.items()}

@@ -19,6 +19,7 @@ from tests.model.conftest import DESCRIPTION, untrained, write
 from tests.training.collections_of_xrays import a_collection
 from training.data.bundle_xrays import find_parts
 from training.data.known_xrays import FILE, PARTS, KnownXrays
+from training.evaluation.check_pictures import Amounts
 from training.evaluation.summary import SHIPPED
 from training.fit_check import fit_bundle
 from training.run.changed_bundle import write_changed
@@ -68,20 +69,26 @@ def finished(tmp_path: Path, collection: Path) -> Path:
     return bundle.folder
 
 
-def test_a_bundle_without_its_run_is_given_a_check(finished: Path, collection: Path, photographs: Path):
+def test_a_bundle_without_its_run_is_given_a_check(
+    finished: Path, collection: Path, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     before = read_bundle(finished)
     metrics = read_metrics(before)
-    measured = fit_bundle(finished, [collection], [photographs], [])
+    amounts = Amounts(drawings=6, pages=10, reduced=2)
+    monkeypatch.chdir(tmp_path)
+    measured = fit_bundle(finished, [collection], [photographs], [photographs], amounts)
     after = read_bundle(finished)
-    assert measured["xrays"]["refused"]["n"] == 4
-    assert measured["photographs"]["refused"]["n"] > 0
+    counts = {name: row["refused"]["n"] for name, row in measured.items()}
+    assert counts == {"xrays": 4, "reduced_xrays": 2, "photographs": 4, "pages": 5, "other_xrays": 10}
     assert PARITY in metrics
     del metrics[PARITY]
     assert read_metrics(after) == metrics | {"radiograph_check": measured}
     assert after.description == replace(before.description, metrics={"radiograph_check": measured})
     assert after.sha256 == before.sha256, "the weights are the same"
-    assert "| X-rays of the validation part | 4 |" in (finished / CARD).read_text()
-    assert "Arithmetic in int8" not in (finished / CARD).read_text(), "its figures are of the check before"
+    card = (finished / CARD).read_text()
+    for row in ("X-rays of the validation part | 4", "some of these, reduced to 64 to 128 pixels | 2"):
+        assert f"| {row} |" in card
+    assert "Arithmetic in int8" not in card, "its figures are of the check before"
     assert any(Classifier.load(finished)._check.coefficients)
     assert (finished / CHECK).read_text() != (before.folder.parent / CHECK)
 
