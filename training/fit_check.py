@@ -18,12 +18,12 @@ from model.engines.int8_ranges import PARITY
 from training.batches.examples import entries_of
 from training.data.bundle_xrays import find_parts
 from training.data.split import TRAIN, VALIDATION, read_split
-from training.evaluation.check_pictures import Amounts
-from training.evaluation.radiograph_check import METRICS, fit_and_measure
-from training.evaluation.stored_features import StoredFeatures
 from training.evaluation.stored_scores import StoredScores
 from training.network.backend import prepare_backend
 from training.network.trained import config_of
+from training.radiograph_check.fit import METRICS, fit_and_measure
+from training.radiograph_check.pictures import Amounts
+from training.radiograph_check.stored_features import StoredFeatures
 from training.run.atomic_file import write_json
 from training.run.errors import exit_with_message
 from training.write_card import rewrite_with

@@ -13,9 +13,9 @@ from model.engines import Outputs
 from tests.training.collections_of_xrays import a_collection
 from training.data.other_pictures import read_some
 from training.data.split import TRAIN, VALIDATION
-from training.evaluation.check_pictures import Amounts, Gathered, gather
-from training.evaluation.radiograph_check import Seen, fit
-from training.evaluation.stored_features import StoredFeatures
+from training.radiograph_check.fit import Seen, fit
+from training.radiograph_check.pictures import Amounts, Gathered, gather
+from training.radiograph_check.stored_features import StoredFeatures
 from training.run.errors import StepRefused
 
 SIZE = 64
@@ -58,7 +58,7 @@ def gathered(parts: dict[str, list[tuple[Path, str]]], archives: list[Path]) -> 
     return gather(SIZE, parts, archives, archives[:1], AMOUNTS)
 
 
-def test_as_many_pictures_are_read_as_were_asked_for(gathered: Gathered):
+def test_as_many_pictures_are_read_as_asked_for(gathered: Gathered):
     assert len(gathered.xrays.squares) == 12 + 4 + 3
     measured = {name: len(pictures.squares) for name, pictures in gathered.measured.items()}
     photographs = measured.pop("photographs")
@@ -69,7 +69,7 @@ def test_as_many_pictures_are_read_as_were_asked_for(gathered: Gathered):
         assert len(pictures.squares) == len(pictures.groups) == len(pictures.reduced)
 
 
-def test_no_group_is_both_fitted_on_and_measured_whatever_archive_it_is_from(gathered: Gathered):
+def test_no_group_is_both_fitted_on_and_measured_in_any_archive(gathered: Gathered):
     fitted = {*gathered.xrays.groups, *gathered.others.groups}
     for name, pictures in gathered.measured.items():
         assert not fitted & set(pictures.groups), name

@@ -11,9 +11,9 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from model.network import FEATURE_COUNT
 from model.radiograph_check import RadiographCheck
-from training.evaluation.check_pictures import Amounts, Pictures, Xrays, gather
 from training.evaluation.intervals import mean_with_interval
-from training.evaluation.stored_features import StoredFeatures
+from training.radiograph_check.pictures import Amounts, Pictures, Xrays, gather
+from training.radiograph_check.stored_features import StoredFeatures
 
 METRICS = "radiograph_check_metrics.json"
 

@@ -19,9 +19,9 @@ from tests.model.conftest import DESCRIPTION, untrained, write
 from tests.training.collections_of_xrays import a_collection
 from training.data.bundle_xrays import find_parts
 from training.data.known_xrays import FILE, PARTS, KnownXrays
-from training.evaluation.check_pictures import Amounts
 from training.evaluation.summary import SHIPPED
 from training.fit_check import fit_bundle
+from training.radiograph_check.pictures import Amounts
 from training.run.changed_bundle import write_changed
 from training.run.errors import StepRefused
 
