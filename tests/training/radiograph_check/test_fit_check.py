@@ -3,7 +3,10 @@
 import csv
 import hashlib
 import io
+import json
 import shutil
+import subprocess
+import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -15,14 +18,23 @@ from PIL import Image
 from model.bundle import CARD, CHECK, MEASURED, read_bundle, read_metrics
 from model.classifier import Classifier
 from model.engines.int8_ranges import PARITY
+from model.radiograph_check import RadiographCheck
+from stack.part import ROOT
 from tests.model.conftest import DESCRIPTION, untrained, write
 from tests.training.collections_of_xrays import a_collection
+from training.batches.examples import entries_of
+from training.collect import collect
 from training.data.bundle_xrays import find_parts
 from training.data.known_xrays import FILE, PARTS, KnownXrays
+from training.data.split import VALIDATION, division_of
 from training.evaluation.summary import SHIPPED
 from training.fit_check import fit_bundle
+from training.network.trained import write_trained
+from training.prepare import prepare
+from training.radiograph_check.fit import METRICS
 from training.radiograph_check.pictures import Amounts
 from training.run.changed_bundle import write_changed
+from training.run.config import read_config
 from training.run.errors import StepRefused
 
 XRAYS, FROM_ELSEWHERE = 24, 4
@@ -91,6 +103,25 @@ def test_a_bundle_without_its_run_is_given_a_check(
     assert "Arithmetic in int8" not in card, "its figures are of the check before"
     assert any(Classifier.load(finished)._check.coefficients)
     assert (finished / CHECK).read_text() != (before.folder.parent / CHECK)
+
+
+@pytest.mark.long
+def test_a_run_is_given_a_check_of_its_own_network_by_the_same_recipe(photographs: Path, tmp_path: Path):
+    """By the command, since a backend's threads are set before its first operation."""
+    collect([a_collection(tmp_path / "wrists", 40)], tmp_path)
+    prepare(tmp_path, 1)
+    config = read_config(ROOT / "training/configs/smoke.toml")
+    write_trained(tmp_path, config, division_of(tmp_path), "nothing", untrained())
+    command = [sys.executable, "-m", "training.fit_check", "--run", str(tmp_path)]
+    archives = ["--photographs", str(photographs), "--xrays"]
+    measured = json.loads(subprocess.check_output([*command, *archives], cwd=ROOT, text=True))
+    assert json.loads((tmp_path / METRICS).read_text()) == measured
+    counts = {name: row["refused"]["n"] for name, row in measured.items()}
+    held = len(entries_of(tmp_path, VALIDATION))
+    assert counts == {"xrays": held, "reduced_xrays": held, "photographs": 4, "pages": 60}
+    check = RadiographCheck.from_json((tmp_path / CHECK).read_text())
+    assert check.refused <= check.doubtful
+    assert list((tmp_path / "scores").glob("*/check-features/*.npy")), "what a cut command goes on with"
 
 
 def test_xrays_are_found_by_content_in_the_part_they_were_of(
