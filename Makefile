@@ -32,9 +32,8 @@ monitor-check: ## Check the rules of alerts, their tests and where alerts go
 
 # Hundreds of processes start in the tests. Where the environment forbids it, each would compile every module.
 test test-long: export PYTHONDONTWRITEBYTECODE :=
-# A quarter of the time of the tests is waiting: on two cores, a third process uses it.
 test: lint ## Run every check and every test
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-long: $(LOCKED) ## What takes minutes, and of which `make test` has a cut
 	@$(BIN)/python -m pytest -m long

@@ -4,11 +4,11 @@ import difflib
 import ipaddress
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from email.utils import formataddr, parseaddr
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 _HOUR, _DAY = 3600, 86_400
 _CENTURY = 100 * 366 * _DAY
 _GIGABYTE = 2**30
+_Value = TypeVar("_Value")
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]+)?")
 
 
@@ -31,18 +32,25 @@ def _setting(name: str, default: Any, kind: Any = str, within: tuple[float, floa
     return field(default=default, metadata={"env": name, "kind": kind, "within": within})
 
 
+def _by_client(text: str, kind: Callable[[str], _Value]) -> frozenset[tuple[str, _Value]]:
+    """Read `client=value,client=value`. ValueError where a client is named twice: chance would take one."""
+    pairs = [entry.split("=") for entry in text.split(",") if entry.strip()]
+    values = {client.strip(): kind(value.strip()) for client, value in pairs}
+    if len(values) < len(pairs):
+        raise ValueError(text)
+    return frozenset(values.items())
+
+
 def _list_of_client_and_seconds(text: str) -> frozenset[tuple[str, int]]:
-    pairs = (entry.split("=") for entry in text.split(",") if entry.strip())
-    kept = frozenset((client.strip(), int(seconds)) for client, seconds in pairs)
+    kept = _by_client(text, int)
     if not all(0 <= seconds <= _CENTURY for _, seconds in kept):
         raise ValueError(text)
     return kept
 
 
 def _list_of_client_and_time_zone(text: str) -> frozenset[tuple[str, ZoneInfo]]:
-    pairs = (entry.split("=") for entry in text.split(",") if entry.strip())
     try:
-        return frozenset((client.strip(), ZoneInfo(zone.strip())) for client, zone in pairs)
+        return _by_client(text, ZoneInfo)
     except (OSError, KeyError) as error:  # ZoneInfoNotFoundError is a KeyError.
         raise ValueError(text) from error
 

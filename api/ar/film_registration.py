@@ -93,7 +93,7 @@ def _faces(corners_px: Matrix, second_px: Matrix, camera: Camera) -> str:
     for corners, name, front in zip(
         (corners_px, second_px), ("corners", "second corners"), clockwise, strict=True
     ):
-        check_shape(corners if front else corners[::-1], name)
+        check_shape(corners if front else corners[::-1], name, "Take a larger sheet.")
     if clockwise[0] != clockwise[1]:
         raise refused("The tags contradict each other: one of them is shown mirrored, and the other is not.")
     return "tube" if clockwise[0] != camera.mirrored else "detector"

@@ -1,15 +1,14 @@
 """Registers where a sheet with lead tags lay in a radiograph: finds the tags, and keeps numbers."""
 
-from importlib.util import find_spec
 from typing import Annotated, Any
 
 import numpy as np
 from flask import Blueprint, Response, jsonify
 
 from api.ar.film_registration import composed, film_registration_of
-from api.ar.marker import MARKER_ID, SECOND_ID
 from api.ar.registration import refused
 from api.ar.registration_documents import FilmRegistrationDocument, FilmRegistrationOrder
+from api.ar.tags import check_detector, find_sheet
 from api.http.problem import Problem
 from api.http.problem_kinds import Slug
 from api.intake.decode import Pictures
@@ -101,14 +100,9 @@ def _camera_of(job: Job) -> Camera:
 
 def _found(job: Job, ledger: Ledger, pictures: Pictures) -> tuple[Matrix, Matrix]:
     """Return the corners of both tags. Raises Problem: 422 where the radiograph does not show each once."""
-    if find_spec("pyapriltags") is None:
-        detail = "This service has no detector of markers. Find the corners yourself, and send them."
-        raise Problem(Slug.UNSUPPORTED_MEDIA_TYPE, detail)
+    check_detector()
     data = read_stored(ledger.image, job, ledger)
-    tags = pictures.lead_tags(data, job.client, (MARKER_ID, SECOND_ID))
-    marker, second = (
-        [corners for number, corners in tags.found if number == wanted] for wanted in (MARKER_ID, SECOND_ID)
-    )
+    _, marker, second = find_sheet(lambda ids: pictures.lead_tags(data, job.client, ids))
     if len(marker) == len(second) == 1:
         return marker[0], second[0]
     seen = f"{len(marker)} of the marker and {len(second)} of the second tag"

@@ -26,6 +26,7 @@ CORNER_SIGMA_PX = {"corners": 0.5, "photograph": 0.3}
 _MOST_SCALED_MM = 1.0
 """Most difference of the printed ruler from its length."""
 _LEAST_SIDE_PX = 8.0
+_NEARER = "Move the camera nearer."
 _SIZE_PART, _WEAK_SIZE_PART = 0.02, 0.1
 """The stated size may differ so far from the one seen; a check that may be wrong by so much says nothing."""
 _ORDER = "upper left, upper right, lower right, lower left, clockwise in the picture"
@@ -66,17 +67,21 @@ def registration_of(given: Mapping[str, Any], camera: Pinhole, seen: Seen) -> di
     marker_mm, ruler_mm = float(given["marker_mm"]), given.get("ruler_mm")
     check_ruler(ruler_mm)
     scaled = scale_of(ruler_mm)
-    check_shape(seen.corners_px, "corners")
+    check_shape(seen.corners_px, "corners", _NEARER)
     points, pixels = marker_corners(marker_mm) * scaled, seen.corners_px
     sigma_px = CORNER_SIGMA_PX[seen.source]
-    poses = fitting_poses(points, pixels, camera, "the marker: one is misplaced, or the sheet is bent")
+    poses = fitting_poses(
+        points, pixels, camera, "the marker: one is misplaced, the sheet is bent, or the lens distorts"
+    )
     check = None
     if seen.second_px is not None:
-        check_shape(seen.second_px, "second corners")
+        check_shape(seen.second_px, "second corners", _NEARER)
         points = np.vstack([points, second_corners_mm(marker_mm) * scaled])
         pixels = np.vstack([pixels, seen.second_px])
         check = size_check(poses[0], points, pixels, camera, sigma_px, marker_mm, scaled)
-        poses = fitting_poses(points, pixels, camera, "both tags: mount the sheet flat, as it was printed")
+        poses = fitting_poses(
+            points, pixels, camera, "both tags: the sheet is not flat or not as printed, or the lens distorts"
+        )
     sigma_px = max(sigma_px, math.sqrt(poses[0].squares_px2 / (2 * len(points) - 6)))
     print_part = scale_deviation(ruler_mm)
     other = alternative_of(poses, sigma_px)
@@ -107,16 +112,17 @@ def check_ruler(ruler_mm: float | None) -> None:
         )
 
 
-def check_shape(corners: Matrix, name: str) -> None:
-    """Refuse corners that are not those of a square seen from the front, in their order."""
+def check_shape(corners: Matrix, name: str, larger: str) -> None:
+    """Refuse corners that are not those of a square seen from the front, in their order.
+
+    `larger` says how to show a square that is too small.
+    """
     sides = np.roll(corners, -1, axis=0) - corners
     following = np.roll(sides, -1, axis=0)
     turns = sides[:, 0] * following[:, 1] - sides[:, 1] * following[:, 0]
     lengths = np.linalg.norm(sides, axis=1)
     if lengths.min() < _LEAST_SIDE_PX:
-        raise refused(
-            f"A side between the {name} has less than {_LEAST_SIDE_PX:g} pixels. Move the camera nearer."
-        )
+        raise refused(f"A side between the {name} has less than {_LEAST_SIDE_PX:g} pixels. {larger}")
     # Each corner of a square that is seen as a needle, or has another order, is turned too little or wrong.
     if (turns < 0.05 * lengths * np.roll(lengths, -1)).any():
         raise refused(f"The {name} are not those of a square seen from the front: {_ORDER}.")
@@ -131,12 +137,12 @@ def fitting_poses(points: Matrix, pixels: Matrix, camera: Pinhole, fits: str) ->
         poses = poses_of(points, pixels, camera)
     except NoPose as error:
         raise refused(
-            f"No pose of a marker before the camera shows these corners. Send them in this order: {_ORDER}."
+            f"No pose of a marker shows these corners. Send them in this order: {_ORDER}."
         ) from error
     away = reprojection_of(poses[0], len(points))
     if away > MOST_REPROJECTION_PX:
         detail = f"The corners lie {away:.1f} pixels from those of the best pose; at most"
-        detail += f" {MOST_REPROJECTION_PX:g} is accepted. They do not fit {fits}, or the lens distorts."
+        detail += f" {MOST_REPROJECTION_PX:g} is accepted. They do not fit {fits}."
         raise refused(detail, reprojection_px=round(away, 3))
     return poses
 

@@ -108,22 +108,25 @@ class SizeCheck(TypedDict):
     sigma_mm: float
 
 
-class RegistrationDocument(PoseDocument):
-    """Where a marker stood before a camera. The photograph is not kept."""
-
+class _Registered(TypedDict):
     job: str
     at: Annotated[str, MOMENT, "When these numbers were first registered."]
     revision: Annotated[int, {"minimum": 1}, "Grows by one with each registration that differs."]
+    marker_mm: float
+    ruler_mm: float | None
+    corners_px: Annotated[list[list[float]], _CORNERS]
+
+
+class RegistrationDocument(PoseDocument, _Registered):
+    """Where a marker stood before a camera. The photograph is not kept."""
+
     source: Literal["corners", "photograph"]
     alternative: Annotated[
         PoseDocument | None,
         "The other pose, where the corners fit both: the marker may lie in either. null where they do not.",
     ]
-    marker_mm: float
-    ruler_mm: float | None
     size_check: Annotated[SizeCheck | None, "null where the second tag was not seen, or too small."]
     camera: CameraModel
-    corners_px: Annotated[list[list[float]], _CORNERS]
     second_corners_px: Annotated[list[list[float]] | None, _CORNERS]
 
 
@@ -171,12 +174,9 @@ class FilmPose(TypedDict):
     sigma_rad: Annotated[list[float], _THREE, "Of small turns about the axes of `source`."]
 
 
-class FilmRegistrationDocument(FilmPose):
+class FilmRegistrationDocument(FilmPose, _Registered):
     """Where a sheet with lead tags lay when the radiograph was taken."""
 
-    job: str
-    at: Annotated[str, MOMENT, "When these numbers were first registered."]
-    revision: Annotated[int, {"minimum": 1}, "Grows by one with each registration that differs."]
     source: Literal["corners", "radiograph"]
     alternative: Annotated[
         FilmPose | None,
@@ -185,10 +185,7 @@ class FilmRegistrationDocument(FilmPose):
     ]
     sigma_px: Annotated[float, "Standard deviation of a coordinate of a corner."]
     faces: Annotated[Literal["tube", "detector"], "To which side the printed face of the sheet looked."]
-    marker_mm: float
-    ruler_mm: float | None
     size_check: Annotated[SizeCheck | None, "null where the second tag is shown too small to tell."]
-    corners_px: Annotated[list[list[float]], _CORNERS]
     second_corners_px: Annotated[list[list[float]], _CORNERS]
     camera_from_source: Annotated[
         ComposedPose | None,

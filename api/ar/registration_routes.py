@@ -1,14 +1,12 @@
 """Registers where a marker stands before a camera: takes its corners or a photograph, and keeps numbers."""
 
 from collections.abc import Mapping
-from importlib.util import find_spec
 from typing import Annotated, Any, get_type_hints
 
 import numpy as np
 from flask import Blueprint, Request, Response, jsonify, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from api.ar.marker import MARKER_ID, SECOND_ID
 from api.ar.registration import Seen, camera_of, registration_of
 from api.ar.registration_documents import (
     MarkerView,
@@ -17,6 +15,7 @@ from api.ar.registration_documents import (
     RegistrationOrder,
 )
 from api.ar.scale import number_of
+from api.ar.tags import check_detector, find_sheet
 from api.http.problem import Problem
 from api.http.problem_kinds import Slug
 from api.intake.decode import Pictures
@@ -99,14 +98,9 @@ def _by_corners() -> dict[str, Any]:
 
 
 def _by_photograph(job: Job, pictures: Pictures) -> dict[str, Any]:
-    if find_spec("pyapriltags") is None:
-        detail = "This service has no detector of markers. Find the corners yourself, and send them as JSON."
-        raise Problem(Slug.UNSUPPORTED_MEDIA_TYPE, detail)
+    check_detector()
     data, given = _form(request)
-    tags = pictures.april_tags(data, job.client, (MARKER_ID, SECOND_ID), MOST_PIXELS)
-    marker, second = (
-        [corners for number, corners in tags.found if number == wanted] for wanted in (MARKER_ID, SECOND_ID)
-    )
+    tags, marker, second = find_sheet(lambda ids: pictures.april_tags(data, job.client, ids, MOST_PIXELS))
     if len(marker) != 1 or len(second) > 1:
         shows = "does not show the marker" if not marker else "shows more than one sheet"
         detail = f"The photograph {shows}. Photograph one sheet, whole, sharp and without reflections."

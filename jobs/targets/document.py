@@ -117,15 +117,16 @@ def target_id(job_id: str, number: int) -> str:
 
 def frames_of(job_id: str, registered: bool = False) -> Frames:
     """Return the names of a job's frames. `patient` is one where a sheet is `registered`."""
-    image, detector, source, patient = (
-        f"osteo/{job_id}/{name}" for name in ("image", "detector", "source", "patient")
-    )
     return {
-        "image": image,
-        "detector": detector,
-        "source": source,
-        "patient": patient if registered else None,
+        "image": _frame(job_id, "image"),
+        "detector": _frame(job_id, "detector"),
+        "source": _frame(job_id, "source"),
+        "patient": _frame(job_id, "patient") if registered else None,
     }
+
+
+def _frame(job_id: str, name: str) -> str:
+    return f"osteo/{job_id}/{name}"
 
 
 def _state(
@@ -157,7 +158,7 @@ def _place(
 ) -> PlaceDocument:
     by_two = seen_by_two(number, boxes, view, others)
     place, seen_with = by_two or (place_of(boxes[number], view), None)
-    ray = _ray(frames_of(job_id)["source"], np.zeros(3), place.direction, place)
+    ray = _ray(_frame(job_id, "source"), np.zeros(3), place.direction, place)
     return {
         "box_detector_m": _box_m(boxes[number], view.camera),
         "ray": ray,
@@ -181,10 +182,8 @@ def _ray(frame_id: str, origin_m: Vector, direction: Vector, place: Place) -> Ra
 
 def _in_patient(job_id: str, place: Place, camera: Camera, sheet: Sheet) -> PatientPlace:
     seen = in_patient(place, camera, sheet)
-    frame_id = frames_of(job_id, registered=True)["patient"]
-    assert frame_id
     return {
-        "ray": _ray(frame_id, seen.origin_m, seen.direction, place),
+        "ray": _ray(_frame(job_id, "patient"), seen.origin_m, seen.direction, place),
         "point_m": None if seen.point_m is None else _rounded(seen.point_m),
         "covariance": pose_covariance(seen.covariance_m2),
     }

@@ -1,6 +1,6 @@
 """Reads and writes the ranges of a bundle's activations, and says whether its figures allow int8 arithmetic.
 
-`training.quantise` draws and measures them. Decision 30 has the reasons.
+`training.quantise` draws and measures them. Decision 31 has the reasons.
 """
 
 import json

@@ -69,7 +69,13 @@ def test_top_shows_what_waits_and_what_had_its_answer_in_time(api: Api):
 def test_top_goes_on_in_a_terminal_until_it_is_interrupted(api: Api):
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [*COMMAND, "--every", "0.1"], env=environment(api.url), stdin=theirs, stdout=theirs, stderr=theirs
+        [*COMMAND, "--every", "0.1"],
+        env=environment(api.url),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        # A shell that runs the tests in the background ignores SIGINT, and its children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     os.close(theirs)
     seen = b""
@@ -80,7 +86,7 @@ def test_top_goes_on_in_a_terminal_until_it_is_interrupted(api: Api):
     process.send_signal(signal.SIGINT)
     deadline = time.monotonic() + WAIT_SECONDS
     with suppress(OSError):  # Its end. A terminal that nothing reads would block its last writes.
-        while os.read(ours, 4096):
+        while select.select([ours], [], [], WAIT_SECONDS)[0] and os.read(ours, 4096):
             if time.monotonic() > deadline:
                 process.kill()
     assert process.wait(WAIT_SECONDS) == 0, seen

@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from training.evaluation.figures import FEWEST
 from training.evaluation.plots import FALSE_ALARMS, MISSED, PLOTS
 from training.evaluation.selection_plot import PICTURE as SELECTION
+from training.evaluation.summary import as_share
 from training.run.curves import CURVES
 
 REPORT = "report.html"
@@ -29,21 +30,25 @@ def write_report(run: Path, metrics: dict[str, Any]) -> str:
 
 
 def _render(run: Path, metrics: dict[str, Any], pictures: dict[str, str]) -> str:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-    )
-    environment.filters |= {"measure": as_text, "figure": as_figure}
     embedded = [
         (base64.b64encode((run / name).read_bytes()).decode(), caption)
         for name, caption in pictures.items()
         if (run / name).exists()
     ]
-    return environment.get_template("report_template.html").render(
-        metrics=metrics, pictures=embedded, fewest=FEWEST
+    template = templates_in(Path(__file__).parent, escape=True).get_template("report_template.html")
+    return template.render(metrics=metrics, pictures=embedded, fewest=FEWEST)
+
+
+def templates_in(folder: Path, escape: bool) -> Environment:
+    """Make the environment of the templates in a folder; `escape` is for HTML, and not for Markdown."""
+    environment = Environment(
+        loader=FileSystemLoader(folder),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        autoescape=escape,  # noqa: S701
     )
+    environment.filters |= {"measure": as_text, "figure": as_figure, "share": as_share}
+    return environment
 
 
 def as_text(value: dict[str, Any], digits: int = 3) -> str:

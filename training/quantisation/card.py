@@ -5,11 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from model.engines.int8_ranges import GOALS, missed_goals
-from training.evaluation.report import as_text
-from training.evaluation.summary import as_share
+from training.evaluation.report import templates_in
 from training.quantisation.parity import NEAR
 
 _SECTION = re.compile(r"^## Arithmetic in int8\n.*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)
@@ -19,19 +16,11 @@ _BEFORE = "## Licence\n"
 
 def with_section(card: str, figures: Mapping[str, Any]) -> str:
     """Return the card with the section of these figures: in the place of an older one, or as a new one."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        keep_trailing_newline=True,
-        # Markdown, not HTML.
-        autoescape=False,  # noqa: S701
-    )
-    environment.filters |= {"measure": as_text, "share": as_share, "percent": _percent}
+    templates = templates_in(Path(__file__).parent, escape=False)
+    templates.filters["percent"] = _percent
     missed = [name.replace("_", " ") for name in missed_goals(figures)]
-    section = environment.get_template("card_template.md").render(
-        figures=figures, goals=GOALS, missed=missed, near=NEAR
-    )
+    template = templates.get_template("card_template.md")
+    section = template.render(figures=figures, goals=GOALS, missed=missed, near=NEAR) + "\n"
     card, count = _SECTION.subn(lambda _: section, card, count=1)
     if count:
         return card

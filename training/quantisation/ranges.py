@@ -21,7 +21,7 @@ _CANDIDATES = np.linspace(0.2, 1.0, 33)
 
 
 class Histogram:
-    """Counts the values above zero of a tensor, whatever they are: its bins grow with them."""
+    """Counts the values above zero of a tensor. The bins become wider when a larger value comes."""
 
     def __init__(self) -> None:
         self.largest = 0.0

@@ -4,11 +4,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import ImageFilter
 
 from jobs.geometry.camera import Camera
 from jobs.geometry.uncertainty import DISTANCE_PART, PRINCIPAL_PART, SPACING_PART
-from tests.api.ar.photographs import A4_MM, FACING, sheet, turned
+from tests.api.ar.photographs import FACING, sheet_seen_at, turned
 
 SIDE_PX = 640
 NOMINAL = Camera(1.1, 0.0004, 0.0004, SIDE_PX, SIDE_PX, (SIDE_PX / 2, SIDE_PX / 2))
@@ -20,7 +20,6 @@ HEADER: dict[str, Any] = {
 }
 """What the header says of `NOMINAL`: seen from the tube."""
 MIRRORED = HEADER | {"PatientOrientation": ["R", "F"]}
-_FINER = 2
 
 
 @dataclass(frozen=True)
@@ -72,23 +71,9 @@ def wrong_camera(rng: np.random.Generator) -> Camera:
 
 def radiograph_of(at: LeadSheet, seed: int = 0, blur_px: float = 0.6, noise: float = 3.0) -> np.ndarray:
     """What the radiograph shows, uint8: the black of the sheet is lead, which is bright."""
-    drawn = sheet(at.size_mm)
-    top_mm = 25 + at.size_mm / 8 + at.size_mm / 2
-    across, down = drawn.width / A4_MM[0] * 1000, drawn.height / A4_MM[1] * 1000
-    middle_x, middle_y = drawn.width / 2, down * top_mm / 1000
-    to_plane = np.array([[1 / across, 0, -middle_x / across], [0, -1 / down, middle_y / down], [0, 0, 1]])
-    (fx, fy), (cx, cy) = at.camera.focal_px, at.camera.principal_px
-    camera = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
-    placed = np.column_stack([at.rotation[:, :2], at.translation_m])
-    to_sheet = np.linalg.inv(np.diag([_FINER, _FINER, 1]) @ camera @ placed @ to_plane)
-    seen = drawn.transform(
-        (SIDE_PX * _FINER, SIDE_PX * _FINER),
-        Image.Transform.PERSPECTIVE,
-        (to_sheet / to_sheet[2, 2]).ravel()[:8].tolist(),
-        Image.Resampling.BICUBIC,
-        fillcolor=255,
-    )
-    picture = seen.resize((SIDE_PX, SIDE_PX), Image.Resampling.BOX).filter(ImageFilter.GaussianBlur(blur_px))
+    intrinsics = (*at.camera.focal_px, *at.camera.principal_px)
+    seen = sheet_seen_at(at.size_mm, at.rotation, at.translation_m, intrinsics, (SIDE_PX, SIDE_PX), 255)
+    picture = seen.filter(ImageFilter.GaussianBlur(blur_px))
     lead = 1 - np.asarray(picture, float) / 255
     x, y = np.meshgrid(np.linspace(-1, 1, SIDE_PX), np.linspace(-1, 1, SIDE_PX))
     tissue = 110 - 50 * (x**2 + y**2) / 2

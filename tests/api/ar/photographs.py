@@ -1,6 +1,7 @@
 """Photographs of the project's own marker sheet, drawn at known poses."""
 
 import io
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
@@ -48,29 +49,41 @@ def sheet(size_mm: float) -> Image.Image:
     return page.render(scale=PX_A_MM * 25.4 / 72, grayscale=True).to_pil().convert("L")
 
 
-def photograph(
-    scene: Scene, blur_px: float = 0.7, noise: float = 4.0, seed: int = 0, **save: object
-) -> bytes:
-    """The sheet at this pose, on gray, blurred and with noise, as JPEG."""
-    drawn, (width, height) = sheet(scene.size_mm), SIZE
+def sheet_seen_at(
+    size_mm: float,
+    rotation: np.ndarray,
+    translation_m: np.ndarray,
+    intrinsics: Iterable[float],
+    size: tuple[int, int],
+    around: int,
+) -> Image.Image:
+    """The sheet at a pose before a pinhole camera (fx, fy, cx, cy), on a ground of one gray."""
+    drawn, (width, height) = sheet(size_mm), size
     # The middle of the marker on the sheet, in its pixels: see api.ar.marker.
-    top_mm = 25 + scene.size_mm / 8 + scene.size_mm / 2
+    top_mm = 25 + size_mm / 8 + size_mm / 2
     across, down = drawn.width / A4_MM[0] * 1000, drawn.height / A4_MM[1] * 1000
     middle_x, middle_y = drawn.width / 2, down * top_mm / 1000
     to_plane = np.array([[1 / across, 0, -middle_x / across], [0, -1 / down, middle_y / down], [0, 0, 1]])
-    fx, fy, cx, cy = CAMERA.values()
+    fx, fy, cx, cy = intrinsics
     camera = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
-    placed = np.column_stack([scene.rotation[:, :2], scene.translation_m])
+    placed = np.column_stack([rotation[:, :2], translation_m])
     to_sheet = np.linalg.inv(np.diag([_FINER, _FINER, 1]) @ camera @ placed @ to_plane)
     seen = drawn.transform(
         (width * _FINER, height * _FINER),
         Image.Transform.PERSPECTIVE,
         (to_sheet / to_sheet[2, 2]).ravel()[:8].tolist(),
         Image.Resampling.BICUBIC,
-        fillcolor=140,
+        fillcolor=around,
     )
-    picture = seen.resize(SIZE, Image.Resampling.BOX).filter(ImageFilter.GaussianBlur(blur_px))
-    shades = np.asarray(picture, float) * 0.75 + 30
+    return seen.resize(size, Image.Resampling.BOX)
+
+
+def photograph(
+    scene: Scene, blur_px: float = 0.7, noise: float = 4.0, seed: int = 0, **save: object
+) -> bytes:
+    """The sheet at this pose, on gray, blurred and with noise, as JPEG."""
+    picture = sheet_seen_at(scene.size_mm, scene.rotation, scene.translation_m, CAMERA.values(), SIZE, 140)
+    shades = np.asarray(picture.filter(ImageFilter.GaussianBlur(blur_px)), float) * 0.75 + 30
     shades += np.random.default_rng(seed).normal(size=shades.shape) * noise
     file = io.BytesIO()
     Image.fromarray(np.clip(shades, 0, 255).astype(np.uint8)).save(file, "JPEG", **{"quality": 92} | save)

@@ -197,18 +197,22 @@ def test_corners_that_a_client_has_found_give_the_exact_place(api: Api):
     assert found["sigma_m"][2] > AT.translation_m[2] * DISTANCE_PART / 2
 
 
+TINY = [[300, 300], [305, 300], [305, 305], [300, 305]]
+
+
 @pytest.mark.parametrize(
     ("given", "says"),
     [
         ({"marker_mm": 40}, "`marker_mm` says 40"),
         ({"ruler_mm": 97}, "has scaled the sheet"),
         (corners_of(AT, second_off_mm=2), "not as far apart as on the sheet"),
+        ({"corners_px": TINY, "second_corners_px": TINY}, "less than 8 pixels. Take a larger sheet."),
         (
             corners_of(AT) | {"second_corners_px": corners_of(AT)["second_corners_px"][::-1]},
             "contradict each other",
         ),
     ],
-    ids=["size", "ruler", "distance", "one of them mirrored"],
+    ids=["size", "ruler", "distance", "too small", "one of them mirrored"],
 )
 def test_tags_that_contradict_each_other_are_refused_in_words(api: Api, given: dict[str, Any], says: str):
     job = submitted(api)

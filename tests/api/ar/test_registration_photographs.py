@@ -226,7 +226,7 @@ def test_a_form_without_one_photograph_is_malformed(api: Api, job: Job):
 
 
 def test_a_service_without_a_detector_asks_for_the_corners(by_default: Send, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("api.ar.registration_routes.find_spec", lambda _: None)
+    monkeypatch.setattr("api.ar.tags.find_spec", lambda _: None)
     problem = by_default(photograph(SCENE))
     assert problem["type"] == "/problems/unsupported-media-type"
     assert "corners" in problem["detail"]

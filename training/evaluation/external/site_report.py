@@ -4,14 +4,12 @@ import base64
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from model.bundle import Thresholds
 from training.evaluation.figures import FEWEST
 from training.evaluation.plots import draw_sample
-from training.evaluation.report import REPORT, as_figure, as_text
+from training.evaluation.report import REPORT, templates_in
 from training.evaluation.sample import Sample
-from training.evaluation.summary import as_share, by_region
+from training.evaluation.summary import by_region
 from training.run.atomic_file import whole_file
 
 _PLOTS = {
@@ -51,13 +49,6 @@ def write_section(recalibrated: dict[str, Any]) -> str:
 
 
 def _render(template: str, escape: bool, **values: Any) -> str:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        # Off for Markdown.
-        autoescape=escape,  # noqa: S701
-    )
-    environment.filters |= {"measure": as_text, "figure": as_figure, "share": as_share}
-    environment.globals |= {"fewest": FEWEST, "compared": _COMPARED, "by_region": by_region}
-    return environment.get_template(template).render(**values)
+    templates = templates_in(Path(__file__).parent, escape)
+    templates.globals |= {"fewest": FEWEST, "compared": _COMPARED, "by_region": by_region}
+    return templates.get_template(template).render(**values)
