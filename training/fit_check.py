@@ -7,6 +7,7 @@ on the X-rays that known_xrays.npz names, and puts check, measures and card into
 
 import argparse
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -68,8 +69,9 @@ def fit_bundle(
 ) -> dict[str, Any]:
     """Fit the check of a bundle anew, and replace the bundle by itself with that check; return its measures.
 
-    `collections` hold the X-rays that it was trained on. Its weights, thresholds and version stay. Figures
-    of arithmetic in int8 are of the check before, and are left out: `training.quantise` measures them again.
+    `collections` hold the X-rays that it was trained on. Its weights and thresholds stay. The patch number of
+    its version is raised, since answers name the version. Figures of arithmetic in int8 are of the check
+    before, and are left out: `training.quantise` measures them again.
     """
     bundle = read_bundle(folder)
     parts = find_parts(folder, collections)
@@ -82,9 +84,15 @@ def fit_bundle(
         {name: value for name, value in old.items() if name != PARITY} | {"radiograph_check": measured}
         for old in (bundle.description.metrics, read_metrics(bundle))
     )
-    about = replace(bundle.description, metrics=described)
+    version = _raise_patch(bundle.description.version)
+    about = replace(bundle.description, version=version, metrics=described)
     rewrite_with(bundle, metrics, about, {CHECK: check.to_json()})
     return measured
+
+
+def _raise_patch(version: str) -> str:
+    """Raise the third number of a version of three; build metadata stay, and other versions as a whole."""
+    return re.sub(r"^(\d+\.\d+\.)(\d+)", lambda found: f"{found[1]}{int(found[2]) + 1}", version)
 
 
 def main() -> None:

@@ -72,11 +72,12 @@ def known_of(paths: list[Path]) -> KnownXrays:
 @pytest.fixture
 def finished(tmp_path: Path, collection: Path) -> Path:
     """A small bundle that knows its X-rays, with the shipped one's metrics."""
-    folder = write(tmp_path / "bundle", DESCRIPTION, untrained()).folder
+    described = replace(DESCRIPTION, version="1.4.9+int8")
+    folder = write(tmp_path / "bundle", described, untrained()).folder
     texts = {MEASURED: (SHIPPED / MEASURED).read_text()}
     paths = sorted((collection / "images").iterdir())[:XRAYS]
     known_of(paths).write(tmp_path / FILE)
-    bundle = write_changed(folder, read_bundle(folder), DESCRIPTION, texts)
+    bundle = write_changed(folder, read_bundle(folder), described, texts)
     shutil.copy(tmp_path / FILE, folder / FILE)
     return bundle.folder
 
@@ -95,9 +96,12 @@ def test_a_bundle_without_its_run_is_given_a_check(
     assert PARITY in metrics
     del metrics[PARITY]
     assert read_metrics(after) == metrics | {"radiograph_check": measured}
-    assert after.description == replace(before.description, metrics={"radiograph_check": measured})
+    assert after.description == replace(
+        before.description, version="1.4.10+int8", metrics={"radiograph_check": measured}
+    )
     assert after.sha256 == before.sha256, "the weights are the same"
     card = (finished / CARD).read_text()
+    assert card.startswith(f"# {before.description.name} 1.4.10+int8\n")
     for row in ("X-rays of the validation part | 4", "some of these, reduced to 64 to 128 pixels | 2"):
         assert f"| {row} |" in card
     assert "Arithmetic in int8" not in card, "its figures are of the check before"
