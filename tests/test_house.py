@@ -60,6 +60,7 @@ ORDERS = (
         "training.batches",
         "training.evaluation",
         "training.evaluation.external",
+        "training.radiograph_check",
         "training.quantisation",
     ),
     ("model.decode.headers", "model.decode", "model.decode_processes"),

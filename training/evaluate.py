@@ -27,14 +27,14 @@ from training.evaluation.findings import ScoredPart, compare, localise, measure
 from training.evaluation.intervals import without_nan
 from training.evaluation.least_size import describe_base, mark_small
 from training.evaluation.plots import draw_plots
-from training.evaluation.radiograph_check import METRICS as CHECK_METRICS
-from training.evaluation.radiograph_check import NO_CHECK
 from training.evaluation.report import REPORT, write_report
 from training.evaluation.robustness import measure_robustness, size_only
 from training.evaluation.stored_scores import StoredScores
 from training.evaluation.thresholds import choose_operating_points
 from training.network.backend import prepare_backend
 from training.network.trained import beginning_of, config_of, refuse_another_division
+from training.radiograph_check.fit import METRICS as CHECK_METRICS
+from training.radiograph_check.fit import NO_CHECK
 from training.run.atomic_file import write_json
 from training.run.errors import exit_with_message
 from training.run.test_part_openings import record_opening

@@ -19,8 +19,8 @@ from model.bundle import (
 from model.network import build
 from model.onnx_graph import to_onnx
 from model.weights import write_weights
-from training.evaluation.radiograph_check import NO_CHECK
 from training.network.growth import transfer
+from training.radiograph_check.fit import NO_CHECK
 
 DESCRIPTION = Description(
     name="untrained",

@@ -47,7 +47,7 @@ def small_bundle(folder: Path) -> Bundle:
 
     from model.network import build
     from tests.model.conftest import DESCRIPTION
-    from training.evaluation.radiograph_check import NO_CHECK
+    from training.radiograph_check.fit import NO_CHECK
 
     keras.utils.set_random_seed(1)
     description = replace(DESCRIPTION, input_size=SIDE)

@@ -1,8 +1,9 @@
 """Reads and draws pictures that are no X-rays of the run, for `training.fit_check`."""
 
 import io
+import re
 import zipfile
-from collections.abc import Sequence
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -13,24 +14,30 @@ from training.run.errors import StepRefused
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
-def read_some(archives: Sequence[Path], most: int) -> tuple[list[np.ndarray], np.ndarray]:
-    """Decode up to `most` pictures of each zip, and the kind of each: its file's name up to the underscore.
+def read_some(archive: Path, most: int) -> tuple[list[np.ndarray], np.ndarray]:
+    """Decode up to `most` pictures of a zip, as many of each kind as there are; return the kind of each too.
 
-    StepRefused if an archive is missing or holds no WebP.
+    The kind is the file's name up to the first hyphen or underscore: archives name a part of a thing after
+    it (flamingo, flamingo-head). StepRefused if the archive is missing or holds no WebP.
     """
-    pictures, kinds = [], []
-    for path in archives:
-        if not path.exists():
-            raise StepRefused(f"{path} is missing; name zips of WebP files called KIND_anything.webp")
-        with zipfile.ZipFile(path) as archive:
-            names = sorted(name for name in archive.namelist() if name.endswith(".webp"))
-            if not names:
-                raise StepRefused(f"{path} holds no WebP; it should hold files called KIND_anything.webp")
-            for i in np.sort(np.random.default_rng(len(names)).permutation(len(names))[:most]):
-                with Image.open(io.BytesIO(archive.read(names[i])), formats=("WEBP",)) as picture:
-                    pictures.append(np.asarray(picture.convert("L")))
-                kinds.append(f"{path.stem} {Path(names[i]).name.split('_')[0]}")
-    return pictures, np.array(kinds)
+    if not archive.exists():
+        raise StepRefused(f"{archive} is missing; name zips of WebP files called KIND_anything.webp")
+    with zipfile.ZipFile(archive) as stored:
+        names = sorted(name for name in stored.namelist() if name.endswith(".webp"))
+        if not names:
+            raise StepRefused(f"{archive} holds no WebP; it should hold files called KIND_anything.webp")
+        before: Counter[str] = Counter()
+        turns: list[tuple[int, int, str, str]] = []
+        for i in np.random.default_rng(len(names)).permutation(len(names)):
+            kind = re.split("[-_]", Path(names[i]).name)[0]
+            turns.append((before[kind], len(turns), names[i], kind))
+            before[kind] += 1
+        chosen = sorted((name, kind) for _, _, name, kind in sorted(turns)[:most])
+        pictures = []
+        for name, _ in chosen:
+            with Image.open(io.BytesIO(stored.read(name)), formats=("WEBP",)) as picture:
+                pictures.append(np.asarray(picture.convert("L")))
+    return pictures, np.array([kind for _, kind in chosen])
 
 
 def draw_page(seed: int) -> np.ndarray:

@@ -18,8 +18,7 @@ def _jpeg(pixels: np.ndarray) -> np.ndarray:
 
 
 def _noise(pixels: np.ndarray) -> np.ndarray:
-    grain = np.random.default_rng(pixels.size).normal(0, 12, pixels.shape)
-    return np.clip(pixels + grain, 0, 255).astype(np.uint8)
+    return add_grain(pixels, 12, np.random.default_rng(pixels.size))
 
 
 def _turn(degrees: float) -> Perturbation:
@@ -99,6 +98,23 @@ def as_delivered(pixels: np.ndarray, number: int) -> np.ndarray:
         _contrast(0.3),
     )
     return ways[number // 2 % len(ways)](pixels)
+
+
+def reduce_to(pixels: np.ndarray, side: int) -> np.ndarray:
+    """Reduce a picture to `side` pixels on its shorter side; a smaller one stays as it is."""
+    height, width = pixels.shape
+    factor = side / min(height, width)
+    if factor >= 1:
+        return pixels
+    small = Image.fromarray(pixels).resize(
+        (round(width * factor), round(height * factor)), Image.Resampling.BOX
+    )
+    return np.asarray(small)
+
+
+def add_grain(pixels: np.ndarray, deviation: float, random: np.random.Generator) -> np.ndarray:
+    """Add noise of a deviation in gray levels, as sensors do in little light."""
+    return np.clip(pixels + random.normal(0, deviation, pixels.shape), 0, 255).astype(np.uint8)
 
 
 PERTURBATIONS: dict[str, Perturbation] = {

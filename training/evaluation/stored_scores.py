@@ -47,6 +47,7 @@ class StoredScores:
         self._run, self._config = run, config
         with (run / TRAINED).open("rb") as file:
             self.fingerprint = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        self.folder = run / FOLDER / self.fingerprint
 
     @cached_property
     def exact(self) -> "keras.Model":
@@ -70,10 +71,6 @@ class StoredScores:
         made = self._kept(name, lambda: run_engine(self.served, squares, name))
         return Scores(made["fracture"], made["where"])
 
-    def features_of(self, name: str, squares: Squares) -> np.ndarray:
-        """Make what the served network sees of squares, float32 (n, FEATURE_COUNT)."""
-        return self._kept(name, lambda: run_engine(self.served, squares, name))["features"]
-
     def exactly_of(self, name: str, squares: Squares) -> Scores:
         """Score squares with the network as it was trained."""
         network = without_idle_layers(self.exact)
@@ -86,9 +83,8 @@ class StoredScores:
         return self._kept(f"{name}-grad-cam", lambda: {"heat": grad_cam(network, squares)})["heat"]
 
     def _kept(self, name: str, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-        folder = self._run / FOLDER / self.fingerprint
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{name.replace(' ', '-')}.npz"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"{name.replace(' ', '-')}.npz"
         if not path.exists():
             made = make()
             with whole_file(path) as file:

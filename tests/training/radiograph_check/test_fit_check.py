@@ -3,7 +3,10 @@
 import csv
 import hashlib
 import io
+import json
 import shutil
+import subprocess
+import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -15,13 +18,23 @@ from PIL import Image
 from model.bundle import CARD, CHECK, MEASURED, read_bundle, read_metrics
 from model.classifier import Classifier
 from model.engines.int8_ranges import PARITY
+from model.radiograph_check import RadiographCheck
+from stack.part import ROOT
 from tests.model.conftest import DESCRIPTION, untrained, write
 from tests.training.collections_of_xrays import a_collection
+from training.batches.examples import entries_of
+from training.collect import collect
 from training.data.bundle_xrays import find_parts
 from training.data.known_xrays import FILE, PARTS, KnownXrays
+from training.data.split import VALIDATION, division_of
 from training.evaluation.summary import SHIPPED
 from training.fit_check import fit_bundle
+from training.network.trained import write_trained
+from training.prepare import prepare
+from training.radiograph_check.fit import METRICS
+from training.radiograph_check.pictures import Amounts
 from training.run.changed_bundle import write_changed
+from training.run.config import read_config
 from training.run.errors import StepRefused
 
 XRAYS, FROM_ELSEWHERE = 24, 4
@@ -59,31 +72,60 @@ def known_of(paths: list[Path]) -> KnownXrays:
 @pytest.fixture
 def finished(tmp_path: Path, collection: Path) -> Path:
     """A small bundle that knows its X-rays, with the shipped one's metrics."""
-    folder = write(tmp_path / "bundle", DESCRIPTION, untrained()).folder
+    described = replace(DESCRIPTION, version="1.4.9+int8")
+    folder = write(tmp_path / "bundle", described, untrained()).folder
     texts = {MEASURED: (SHIPPED / MEASURED).read_text()}
     paths = sorted((collection / "images").iterdir())[:XRAYS]
     known_of(paths).write(tmp_path / FILE)
-    bundle = write_changed(folder, read_bundle(folder), DESCRIPTION, texts)
+    bundle = write_changed(folder, read_bundle(folder), described, texts)
     shutil.copy(tmp_path / FILE, folder / FILE)
     return bundle.folder
 
 
-def test_a_bundle_without_its_run_is_given_a_check(finished: Path, collection: Path, photographs: Path):
+def test_a_bundle_without_its_run_is_given_a_check(
+    finished: Path, collection: Path, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     before = read_bundle(finished)
     metrics = read_metrics(before)
-    measured = fit_bundle(finished, [collection], [photographs], [])
+    amounts = Amounts(drawings=6, pages=10, reduced=2)
+    monkeypatch.chdir(tmp_path)
+    measured = fit_bundle(finished, [collection], [photographs], [photographs], amounts)
     after = read_bundle(finished)
-    assert measured["xrays"]["refused"]["n"] == 4
-    assert measured["photographs"]["refused"]["n"] > 0
+    counts = {name: row["refused"]["n"] for name, row in measured.items()}
+    assert counts == {"xrays": 4, "reduced_xrays": 2, "photographs": 4, "pages": 5, "other_xrays": 10}
     assert PARITY in metrics
     del metrics[PARITY]
     assert read_metrics(after) == metrics | {"radiograph_check": measured}
-    assert after.description == replace(before.description, metrics={"radiograph_check": measured})
+    assert after.description == replace(
+        before.description, version="1.4.10+int8", metrics={"radiograph_check": measured}
+    )
     assert after.sha256 == before.sha256, "the weights are the same"
-    assert "| X-rays of the validation part | 4 |" in (finished / CARD).read_text()
-    assert "Arithmetic in int8" not in (finished / CARD).read_text(), "its figures are of the check before"
+    card = (finished / CARD).read_text()
+    assert card.startswith(f"# {before.description.name} 1.4.10+int8\n")
+    for row in ("X-rays of the validation part | 4", "some of these, reduced to 64 to 128 pixels | 2"):
+        assert f"| {row} |" in card
+    assert "Arithmetic in int8" not in card, "its figures are of the check before"
     assert any(Classifier.load(finished)._check.coefficients)
     assert (finished / CHECK).read_text() != (before.folder.parent / CHECK)
+
+
+@pytest.mark.long
+def test_a_run_is_given_a_check_of_its_own_network_by_the_same_recipe(photographs: Path, tmp_path: Path):
+    """By the command, since a backend's threads are set before its first operation."""
+    collect([a_collection(tmp_path / "wrists", 40)], tmp_path)
+    prepare(tmp_path, 1)
+    config = read_config(ROOT / "training/configs/smoke.toml")
+    write_trained(tmp_path, config, division_of(tmp_path), "nothing", untrained())
+    command = [sys.executable, "-m", "training.fit_check", "--run", str(tmp_path)]
+    archives = ["--photographs", str(photographs), "--xrays"]
+    measured = json.loads(subprocess.check_output([*command, *archives], cwd=ROOT, text=True))
+    assert json.loads((tmp_path / METRICS).read_text()) == measured
+    counts = {name: row["refused"]["n"] for name, row in measured.items()}
+    held = len(entries_of(tmp_path, VALIDATION))
+    assert counts == {"xrays": held, "reduced_xrays": held, "photographs": 4, "pages": 60}
+    check = RadiographCheck.from_json((tmp_path / CHECK).read_text())
+    assert check.refused <= check.doubtful
+    assert list((tmp_path / "scores").glob("*/check-features/*.npy")), "what a cut command goes on with"
 
 
 def test_xrays_are_found_by_content_in_the_part_they_were_of(

@@ -1,0 +1,1 @@
+"""Fits the check that a picture is a radiograph, and measures it."""
