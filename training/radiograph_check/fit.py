@@ -16,21 +16,11 @@ from training.radiograph_check.pictures import Amounts, Pictures, Xrays, gather
 from training.radiograph_check.stored_features import StoredFeatures
 
 METRICS = "radiograph_check_metrics.json"
-
-
 _MAX_CHROMA, _MIN_CONTRAST = 0.10, 4.0
-
-
 _RIDGE = 0.1
-
-
 _FOLDS = 5
-
-
 _REFUSED_XRAYS, _DOUBTFUL_XRAYS = 0.001, 0.01
 """The limits lie at these shares of the X-rays. An X-ray refused is worse than a photograph analysed."""
-
-
 NO_CHECK = RadiographCheck((0.0,) * FEATURE_COUNT, 0.0, -1.0, -1.0, _MAX_CHROMA, _MIN_CONTRAST)
 """Of a network for which none was fitted: colour and blank pictures are refused, nothing else is doubted."""
 
