@@ -42,9 +42,7 @@ def asked(settings, ledger, analysis, request) -> tuple[set[tuple[str, str]], An
 
     def note(action: str, key: str) -> None:
         # The right to list is one to the bucket.
-        seen.add((action, "")) if action == "ListBucket" else seen.add(
-            (ACTION.get(action, action), f"/{key}")
-        )
+        seen.add((ACTION.get(action, action), "" if action == "ListBucket" else f"/{key}"))
 
     watch(objects, note)
     return seen, replace(analysis, ledger=Ledger(objects, ledger.view, may_delete=False))
