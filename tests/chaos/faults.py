@@ -63,10 +63,13 @@ def worker_told_to_stop(service: Service, enough: Event) -> float:
 
 
 def shadow_killed(service: Service, enough: Event) -> float:
-    """Kill the shadow worker, and again as soon as it is back."""
+    """Kill the shadow worker, and again as soon as it has loaded its bundle."""
     enough.wait()
     service.await_ready(SHADOW)
+    loads = service.shadow_loads()
     service.kill_and_await(SHADOW)
+    # A bundle whose load was killed is left alone for an hour, and later trials want the shadow.
+    service.await_shadow_load(loads + 1)
     service.send(SHADOW, signal.SIGKILL)
     return time.monotonic()
 

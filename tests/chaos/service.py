@@ -91,12 +91,24 @@ class Service:
         """How many copies the shadow has scored with this kind of difference, since Redis was last empty."""
         return self.ledger.view.counts().get(f"shadow:{kind}", 0)
 
+    def shadow_loads(self) -> int:
+        """How often a shadow worker has loaded its bundle, by its log."""
+        return (self.folder / "log" / f"{SHADOW}.log").read_text().count(" is ready in ")
+
+    def await_shadow_load(self, loads: int) -> None:
+        """Return when so many loads of the shadow's bundle have ended. Raises TimeoutError."""
+        deadline = time.monotonic() + START_SECONDS
+        while self.shadow_loads() < loads or self.ledger.view.model_loads.begun(self._shadow_bundle):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the shadow does not load. {self._parts[SHADOW].last_lines()}")
+            time.sleep(0.05)
+
     def _cast_shadow(self) -> None:
         """Name a bundle as shadow, which scores copies of all jobs. The stand-in is loaded in its place."""
         bundle = self._folder.path / "bundle"
         bundle.mkdir()
         (bundle / "bundle.json").write_text('{"files": {}}')
-        digest = Bundles(self.ledger.objects).publish(bundle)
+        digest = self._shadow_bundle = Bundles(self.ledger.objects).publish(bundle)
         RollOuts(self.ledger.records).change(lambda now: now.with_shadow(digest, 100))
 
     def redis(self) -> Redis:
