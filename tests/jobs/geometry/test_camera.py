@@ -13,6 +13,8 @@ from jobs.geometry.uncertainty import pose_covariance, propagated
 
 hypothesis = pytest.importorskip("hypothesis", reason="NO PROPERTY WAS TRIED: hypothesis is missing")
 st = hypothesis.strategies
+untimed = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+"""Other tests run beside these, and may leave them no processor for seconds."""
 
 
 def a_camera(mirrored: bool = False, **changes: float) -> Camera:
@@ -32,6 +34,7 @@ cameras = st.builds(
 )
 
 
+@untimed
 @hypothesis.given(cameras, st.floats(0, 8000), st.floats(0, 8000), st.floats(0.05, 4))
 def test_a_pixel_its_ray_and_the_pixel_again_are_the_same(camera: Camera, x: float, y: float, along: float):
     direction = camera.direction_through(x, y)
@@ -39,6 +42,7 @@ def test_a_pixel_its_ray_and_the_pixel_again_are_the_same(camera: Camera, x: flo
     assert camera.pixel_of(direction * along) == pytest.approx((x, y), abs=1e-6)
 
 
+@untimed
 @hypothesis.given(cameras, st.floats(0, 8000), st.floats(0, 8000))
 def test_a_ray_ends_on_the_detector_where_its_pixel_is(camera: Camera, x: float, y: float):
     direction = camera.direction_through(x, y)
@@ -107,6 +111,7 @@ def test_an_oblique_or_unknown_view_tells_no_beam(view: str | None):
     assert beam_of_view(view) is None
 
 
+@untimed
 @hypothesis.given(
     st.floats(-pi, pi), st.floats(-1.2, 1.2), st.sampled_from(["LF", "RF", "FL", "AF", "PF", "LH"])
 )
