@@ -12,8 +12,9 @@ from urllib.parse import parse_qs, quote
 
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSPreparedRequest, AWSRequest, AWSResponse
-from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError, NoCredentialsError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from botocore.parsers import create_parser
+from botocore.response import StreamingBody
 
 _PASSING = frozenset({429, 500, 502, 503, 504})
 _ELSEWHERE = frozenset(
@@ -52,13 +53,15 @@ class ObjectRequests:
         for last in (False, True):
             try:
                 answer = self._answer(method, key, body, headers)
+                # The session itself would hold the content twice for a moment, for each client that waits.
+                content: bytes = StreamingBody(answer.raw, answer.headers.get("Content-Length")).read()
             except BotoCoreError:
                 if last:
                     raise
             else:
                 if answer.status_code < 300:
-                    return answer.content
-                error = self._error(answer)
+                    return content
+                error = self._error(answer, content)
                 code = error["Error"]["Code"]
                 if code in _ELSEWHERE:
                     break
@@ -76,12 +79,8 @@ class ObjectRequests:
         S3SigV4Auth(self._credentials.get_frozen_credentials(), "s3", region).add_auth(request)
         if method == "PUT":
             request.headers["Content-Length"] = str(len(body))
-        answer: AWSResponse = self._session.send(
-            AWSPreparedRequest(method, request.url, dict(request.headers.items()), body or None, False)
-        )
-        length = answer.headers.get("Content-Length")
-        if length is not None and int(length) != len(answer.content):
-            raise IncompleteReadError(actual_bytes=len(answer.content), expected_bytes=int(length))
+        prepared = AWSPreparedRequest(method, request.url, dict(request.headers.items()), body or None, True)
+        answer: AWSResponse = self._session.send(prepared)
         return answer
 
     def _by_boto3(self, method: str, key: str, body: bytes, headers: dict[str, str]) -> bytes:
@@ -94,7 +93,7 @@ class ObjectRequests:
         answer = getattr(self._client, f"{method.lower()}_object")(Bucket=self._bucket, Key=key, **named)
         return answer["Body"].read() if method == "GET" else b""
 
-    def _error(self, answer: AWSResponse) -> dict[str, Any]:
-        parts = {"status_code": answer.status_code, "headers": answer.headers, "body": answer.content}
+    def _error(self, answer: AWSResponse, content: bytes) -> dict[str, Any]:
+        parts = {"status_code": answer.status_code, "headers": answer.headers, "body": content}
         error: dict[str, Any] = self._parser.parse(parts, None)
         return error

@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import replace
 from datetime import timedelta
+from io import BytesIO
 
 import pytest
 from botocore.awsrequest import AWSResponse
@@ -131,9 +132,7 @@ def test_readiness_writes_once_a_minute_and_again_once_a_write_has_failed(settin
 
 def a_full_disk() -> AWSResponse:
     """Return the answer of a server whose disk is full."""
-    answer = AWSResponse("", 507, {}, None)
-    answer._content = b"<Error><Code>InsufficientStorage</Code></Error>"
-    return answer
+    return AWSResponse("", 507, {}, BytesIO(b"<Error><Code>InsufficientStorage</Code></Error>"))
 
 
 def takes_writes(client: FlaskClient) -> str:
