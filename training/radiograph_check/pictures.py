@@ -88,8 +88,8 @@ def gather(
 ) -> Gathered:
     """Read, draw and change all pictures; the same arguments give the same pixels.
 
-    `size` is that of the network's input. No kind of a photograph is both fitted on and measured, whatever
-    archive it is from; other X-rays have no groups. StepRefused where an archive cannot be read.
+    `size` is that of the network's input. All photographs of a kind, of any archive, are either fitted on or
+    measured. Other X-rays have no groups. StepRefused where an archive cannot be read.
     """
     random = np.random.default_rng(_SEED)
 
