@@ -28,4 +28,4 @@ def measure(bundle: Bundle) -> list[BenchmarkFigure]:
             whole.append(seconds_of(part))
             part.terminate()
             part.collect()
-    return [figure("start: inference worker", median(whole), "s", median(alone), at_most=2)]
+    return [figure("start: inference worker", median(whole), "s", median(alone), at_most=1.2)]

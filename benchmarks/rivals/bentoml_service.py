@@ -5,7 +5,7 @@ from typing import Any
 import bentoml
 import numpy as np
 
-from benchmarks.rivals.keras_network import BATCH, load, predict, prepare
+from benchmarks.rivals.network import BATCH, load, predict, prepare
 
 
 @bentoml.service(workers=1, traffic={"timeout": 300, "max_concurrency": 1000})

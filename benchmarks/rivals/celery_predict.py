@@ -12,7 +12,7 @@ _loaded: list = []
 @app.task
 def analyse(image: str) -> dict[str, object]:
     """Predict one radiograph, base64."""
-    from benchmarks.rivals.keras_network import load, predict, prepare
+    from benchmarks.rivals.network import load, predict, prepare
 
     if not _loaded:
         _loaded.append(load())

@@ -1,7 +1,8 @@
 """Accepts radiographs by the lightest Flask application that promises what the API promises, for gunicorn.
 
 Before it answers 202 the key is known, the record and the image are in the object store, and the job is in
-the queue; a repeated idempotency key is the job of the first. It checks no picture and limits no client.
+the queue; a repeated idempotency key is the job of the first. With RIVAL_GUARDS it also refuses what does
+not decode, in a limited process, and limits each client, by the API's own code for both.
 """
 
 import hashlib
@@ -12,10 +13,16 @@ import time
 from celery import Celery
 from flask import Flask, abort, request
 
+from api.intake.admission import Admission
 from jobs.record.ids import new_id
 from jobs.redis.client import connect
+from jobs.redis.client_queues import ClientQueues
 from jobs.redis.queue import ANALYSE_TASK, INFER_ROUTINE, celery_app
+from jobs.settings import Settings
 from jobs.store.objects import Objects
+from model.decode_processes.pool import Decoders
+from model.decode_processes.process import Bounds
+from model.errors import ImageError
 
 
 def _queue() -> Celery:
@@ -29,6 +36,9 @@ app = Flask(__name__)
 objects = Objects.connect(os.environ["S3_ENDPOINT_URL"], "osteo")
 redis = connect(os.environ["REDIS_URL"])
 queue = _queue()
+guards = bool(os.environ.get("RIVAL_GUARDS"))
+decoders = Decoders(Bounds())
+admission = Admission.over(Settings.from_environment(os.environ), ClientQueues(redis))
 known = {os.environ["RIVAL_KEY_SHA256"]: "rival"}
 
 
@@ -44,6 +54,14 @@ def submit() -> tuple[dict[str, object], int]:
         before = redis.set(f"rival:{client}:{name}", job_id, nx=True, get=True, ex=604_800)
         if isinstance(before, bytes):
             return {"id": before.decode()}, 202
+    if guards:
+        if not admission.count(client)[0]:
+            abort(429)
+        admission.refuse_when_full(client)
+        try:
+            decoders.facts(image, client)
+        except ImageError:
+            abort(422)
     record = {
         "id": job_id,
         "client": client,

@@ -2,7 +2,7 @@
 
 from flask import Flask, request
 
-from benchmarks.rivals.keras_network import load, predict, prepare
+from benchmarks.rivals.network import load, predict, prepare
 
 app = Flask(__name__)
 network = load()

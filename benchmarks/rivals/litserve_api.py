@@ -7,7 +7,7 @@ from typing import Any
 import litserve
 import numpy as np
 
-from benchmarks.rivals.keras_network import BATCH, load, predict, prepare
+from benchmarks.rivals.network import BATCH, load, predict, prepare
 
 
 class Radiographs(litserve.LitAPI):

@@ -6,6 +6,7 @@ Training, evaluation and serving all decode here. No TensorFlow.
 import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from model.exposed_field import ExposedField, find_field
 
 __all__ = [
     "BrokenImage",
+    "FileFacts",
     "ImageError",
     "Limits",
     "NotARadiograph",
@@ -31,6 +33,7 @@ __all__ = [
     "UnreadableFormat",
     "decode",
     "decode_values",
+    "describe",
 ]
 
 _SMALLEST_SIDE = 32
@@ -108,6 +111,24 @@ def decode(data: bytes, limits: Limits = _DEFAULT_LIMITS, sha256: str | None = N
         pixels, chroma = raster.read(data, name, limits.check)
     digest = hashlib.sha256(data).hexdigest() if sha256 is None else sha256
     return Radiograph(pixels, name, chroma, digest, acquisition, left_out)
+
+
+class FileFacts(NamedTuple):
+    """What is known of a file that decodes; each field is as Radiograph has it."""
+
+    format: str
+    width: int
+    height: int
+    acquisition: Acquisition
+
+
+def describe(data: bytes, limits: Limits = _DEFAULT_LIMITS) -> FileFacts:
+    """Decode as `decode` does, and return what is known of the file without its pixels."""
+    name = _format_of(data)
+    if name == "DICOM":
+        pixels, _, acquisition, _ = dicom.read(data, limits.check)
+        return FileFacts(name, pixels.shape[1], pixels.shape[0], acquisition)
+    return FileFacts(name, *raster.read_size(data, name, limits.check), Acquisition())
 
 
 def decode_values(data: bytes, limits: Limits = _DEFAULT_LIMITS, least: int | None = None) -> PixelValues:

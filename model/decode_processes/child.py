@@ -20,7 +20,7 @@ from PIL import Image
 
 from model.decode.april_tags import find_april_tags, find_lead_tags
 from model.decode.dicom_patient import patient_of
-from model.decode.image import ImageError, Limits, Radiograph, decode, decode_values
+from model.decode.image import FileFacts, ImageError, Limits, Radiograph, decode, decode_values, describe
 from model.decode_processes.coding import compress
 from model.decode_processes.wire import receive, send
 from model.overlay import draw_overlay
@@ -83,16 +83,16 @@ def _decoded(data: bytes, limits: Limits) -> Radiograph:
 
 
 def _facts(data: bytes, limits: Limits, _: dict[str, Any]) -> Reply:
-    radiograph = _decoded(data, limits)
-    return _facts_of(radiograph) | {"study_uid": radiograph.acquisition.study_uid}, b""
+    file = describe(data, limits)
+    return _facts_of(file) | {"study_uid": file.acquisition.study_uid}, b""
 
 
-def _facts_of(radiograph: Radiograph) -> dict[str, Any]:
+def _facts_of(file: Radiograph | FileFacts) -> dict[str, Any]:
     return {
-        "format": radiograph.format,
-        "width": radiograph.width,
-        "height": radiograph.height,
-        "acquisition": radiograph.acquisition.facts(),
+        "format": file.format,
+        "width": file.width,
+        "height": file.height,
+        "acquisition": file.acquisition.facts(),
     }
 
 

@@ -1,14 +1,24 @@
-import contextlib
 import hashlib
 import io
 import struct
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from PIL import Image
 from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 
-from model.decode.image import BrokenImage, ImageError, Limits, TooManyPixels, UnreadableFormat, decode
+from model.decode.image import (
+    BrokenImage,
+    FileFacts,
+    ImageError,
+    Limits,
+    Radiograph,
+    TooManyPixels,
+    UnreadableFormat,
+    decode,
+    describe,
+)
 from tests import pictures
 
 GRAY = pictures.gray()
@@ -64,6 +74,16 @@ def test_the_exif_orientation_is_applied():
     radiograph = decode(pictures.encoded(GRAY, "JPEG", quality=100, exif=exif))
     assert (radiograph.width, radiograph.height) == (96, 128)
     assert np.abs(radiograph.pixels.astype(int) - np.rot90(GRAY, -1)).max() <= 3
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("how", [{}, {"mode": "RGB"}, {"mode": "CMYK"}, {"progressive": True}])
+def test_a_jpeg_is_described_as_it_decodes(how: dict, orientation: int):
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    data = pictures.encoded(GRAY[:, :121], "JPEG", exif=exif, **how)
+    file, radiograph = describe(data), decode(data)
+    assert (file.width, file.height, file.format) == (radiograph.width, radiograph.height, "JPEG")
 
 
 def test_colours_have_chroma():
@@ -123,6 +143,9 @@ def test_what_is_broken_is_refused_with_what_to_do(name: str):
     with pytest.raises(BrokenImage) as refusal:
         decode(BROKEN[name])
     assert "end" in refusal.value.detail or "xport" in refusal.value.detail
+    with pytest.raises(BrokenImage) as described:
+        describe(BROKEN[name])
+    assert described.value.detail == refusal.value.detail
 
 
 def test_a_deflated_dicom_is_refused_before_it_is_inflated():
@@ -156,11 +179,13 @@ def test_a_bomb_is_refused_from_its_header():
         decode(pictures.bomb())
     with pytest.raises(TooManyPixels, match="128 x 96"):
         decode(pictures.dicom(GRAY), Limits(max_pixels=128 * 96 - 1))
+    with pytest.raises(TooManyPixels, match="128 x 96"):
+        describe(pictures.encoded(GRAY, "JPEG"), Limits(max_pixels=128 * 96 - 1))
     assert decode(pictures.dicom(GRAY), Limits(max_pixels=128 * 96))
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # what Pillow and pydicom say before they give up
-def test_damaged_bytes_raise_nothing_else():
+def test_damaged_bytes_raise_nothing_else_and_are_described_as_they_decode():
     random = np.random.default_rng(1)
     originals = [
         *(pictures.encoded(GRAY, format_) for format_ in ("PNG", "JPEG", "TIFF", "BMP", "WEBP")),
@@ -171,8 +196,16 @@ def test_damaged_bytes_raise_nothing_else():
             data = bytearray(original)
             for _ in range(random.integers(1, 12)):
                 data[random.integers(0, min(len(data), 2000))] = random.integers(0, 256)
-            with contextlib.suppress(ImageError):
-                decode(bytes(data[: random.integers(1, len(data) + 1)]))
+            damaged = bytes(data[: random.integers(1, len(data) + 1)])
+            assert _size(describe, damaged) == _size(decode, damaged)
+
+
+def _size(read: Callable[[bytes], Radiograph | FileFacts], data: bytes) -> tuple[int, int] | str:
+    try:
+        file = read(data)
+    except ImageError as refusal:
+        return refusal.detail
+    return file.width, file.height
 
 
 def test_the_pixels_of_a_radiograph_do_not_share_memory_with_the_file():
