@@ -8,13 +8,12 @@ from flask import Request
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from api.http.multipart_pieces import pieces_of
 from api.http.problem import Problem
 from api.http.problem_kinds import Slug
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
-
-CHUNK = 64 * 1024
 
 
 @dataclass
@@ -45,16 +44,8 @@ def related_parts(request: Request, most_bytes: int, most_parts: int) -> Iterato
     reader = _Reader(most_bytes, most_parts)
     try:
         parser = MultipartParser(boundary, reader.callbacks())
-        begun, before = False, b"\r\n"
-        while chunk := request.stream.read(CHUNK):
-            if not begun:
-                # Text before the first boundary is not part of the content (RFC 2046, 5.1.1).
-                text, found, rest = (before + chunk).partition(b"\r\n--" + boundary)
-                begun, before = bool(found), text[-len(boundary) - 4 :]
-                chunk = b"--" + boundary + rest
-            if not begun:
-                continue
-            parser.write(chunk)
+        for piece in pieces_of(request.stream, boundary):
+            parser.write(piece)
             yield from reader.taken()
         parser.finalize()
     except TooManyParts:
@@ -62,8 +53,6 @@ def related_parts(request: Request, most_bytes: int, most_parts: int) -> Iterato
         raise
     except (FormParserError, UnicodeError, ValueError) as error:
         raise Problem(Slug.MALFORMED, "The multipart body is malformed; check its boundary.") from error
-    if not begun:
-        raise Problem(Slug.MALFORMED, "The multipart body is malformed: its boundary is nowhere in it.")
     if not reader.ended:
         raise Problem(Slug.MALFORMED, "The multipart body ends before its last boundary. Send it again.")
 

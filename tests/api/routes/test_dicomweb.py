@@ -15,7 +15,7 @@ from pydicom.uid import (
 from pydicom.uid import DigitalXRayImageStorageForPresentation as DX
 
 from api.app import create_app
-from api.http.multipart_related import CHUNK
+from api.http.multipart_pieces import PIECE
 from api.identity.key_store import Keys
 from jobs.redis.client_queues import client_queue_key
 from tests import pictures
@@ -162,7 +162,7 @@ def test_numbers_of_a_uid_may_begin_with_zeros(api: Api):
     assert of(answer).ReferencedSOPSequence[0].ReferencedSOPInstanceUID == "1.2.03.0004"
 
 
-@pytest.mark.parametrize("text", [b"\r\n", b"This is MIME.\r\n", b"-" * CHUNK + b"\r\n", b"--\r\n--x\r\n"])
+@pytest.mark.parametrize("text", [b"\r\n", b"This is MIME.\r\n", b"-" * PIECE + b"\r\n", b"--\r\n--x\r\n"])
 def test_text_before_the_first_boundary_is_ignored(api: Api, text: bytes):
     head = text + b"--b\r\nContent-Type: application/dicom\r\n\r\n"
     for gap in range(4):
@@ -204,7 +204,7 @@ EMPTY = b"--b\r\n\r\n\r\n"
 def test_no_part_behind_the_first_one_too_many_is_read(settings, ledger, queue, part: bytes):
     settings, keys = replace(settings, max_instances=3), Keys(ledger.records)
     client = create_app(settings, collaborators(settings, ledger, queue, keys)).test_client()
-    body = io.BytesIO(part * (20 * CHUNK // len(part)) + b"--b--\r\n")
+    body = io.BytesIO(part * (20 * PIECE // len(part)) + b"--b--\r\n")
     answer = client.post(
         "/dicom-web/studies",
         input_stream=body,
@@ -215,7 +215,7 @@ def test_no_part_behind_the_first_one_too_many_is_read(settings, ledger, queue, 
     assert answer.status_code == 409
     failed = Dataset.from_json(answer.text).OtherFailuresSequence
     assert [item.FailureReason for item in failed] == [0xC000] * 3 + [0xA700]
-    assert body.tell() <= 3 * len(part) + 2 * CHUNK
+    assert body.tell() <= 3 * len(part) + 2 * PIECE
 
 
 def test_an_interrupted_request_keeps_what_was_stored_and_names_a_failure(api: Api):
