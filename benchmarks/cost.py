@@ -3,8 +3,10 @@
 import os
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from heapq import nlargest
 from itertools import pairwise
 from pathlib import Path
 from statistics import mean
@@ -33,6 +35,7 @@ REST_SECONDS = 1.0
 STORES = ("redis", "s3")
 """Parts that are not the service's own. They are measured, and left out of the sum."""
 _AGAINST = "cost: the service's processes, against the bare engine"
+_WORKER = "worker"
 _TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -42,6 +45,8 @@ class _Round:
 
     costs: Mapping[str, float]
     """By part of the service."""
+    engine: float
+    """Of the threads on which the worker runs the network; `costs` has them as a part of the worker."""
     bare: float
     """Of the bare engine, the mean of right before and right after the load."""
 
@@ -67,26 +72,41 @@ def measure(bundle: Bundle) -> list[BenchmarkFigure]:
         *(figure(f"cost: {name}", cost, "ms") for name, cost in middle.costs.items()),
         figure(_AGAINST, middle.own, "ms", middle.bare, at_most=1.2),
         *(figure(f"{_AGAINST}, {which}", one.own, "ms", one.bare) for which, one in spread.items()),
+        _median(
+            "cost: the service's processes, against the engine within the worker", "own", "engine", rounds
+        ),
+        _median("cost: the engine within the worker, against the bare engine", "engine", "bare", rounds),
     ]
+
+
+def _median(name: str, value: str, reference: str, rounds: Sequence[_Round]) -> BenchmarkFigure:
+    """Make a figure of two attributes of the round with the median ratio of them."""
+    pairs = [(getattr(one, value), getattr(one, reference)) for one in rounds]
+    middle = sorted(pairs, key=lambda pair: pair[0] / pair[1])[len(pairs) // 2]
+    return figure(name, middle[0], "ms", middle[1])
 
 
 def _measure_rounds(bundle: Bundle) -> list[_Round]:
     engine = start(choose(None, bundle), bundle, lambda _: None)
     inputs = some_inputs(bundle.description.input_size)
-    costs = []
+    cores = len(os.sched_getaffinity(0))
+    loads, bare = [], []
     with running() as (service, client, _):
         saturate(client.analyse, radiographs(WARM_JOBS), CLIENTS, "warming up")
         pids = service.supervisor.pids
         engine.run(inputs)
-        bare = [_bare(engine, inputs)]
+        bare.append(_bare(engine, inputs))
         for turn in range(ROUNDS):
-            before = _spent(pids)
+            before, threads_before = _spent(pids), _spent_by_threads(pids[_WORKER])
             saturate(client.analyse, radiographs(JOBS), CLIENTS, f"cost, round {turn + 1}")
             time.sleep(REST_SECONDS)
-            after = _spent(pids)
-            costs.append({name: 1000 * (after[name] - before[name]) / JOBS for name in pids})
+            after, threads = _spent(pids), _spent_by_threads(pids[_WORKER])
+            costs = {name: 1000 * (after[name] - before[name]) / JOBS for name in pids}
+            # The network takes more than all else, on a thread for each core.
+            each = (threads[thread] - threads_before.get(thread, 0.0) for thread in threads)
+            loads.append((costs, 1000 * sum(nlargest(cores, each)) / JOBS))
             bare.append(_bare(engine, inputs))
-    return [_Round(*pair) for pair in zip(costs, map(mean, pairwise(bare)), strict=True)]
+    return [_Round(*load, mean(around)) for load, around in zip(loads, pairwise(bare), strict=True)]
 
 
 def _bare(engine: Engine, inputs: np.ndarray) -> float:
@@ -102,7 +122,7 @@ def _spent(pids: dict[str, int]) -> dict[str, float]:
     children: defaultdict[int, list[int]] = defaultdict(list)
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            fields = _fields(folder)
         except OSError:  # It has ended.
             continue
         pid, parent = int(folder.name), int(fields[1])
@@ -114,3 +134,17 @@ def _spent(pids: dict[str, int]) -> dict[str, float]:
         return seconds.get(pid, 0.0) + sum(map(of_tree, children[pid]))
 
     return {name: of_tree(pid) for name, pid in pids.items()}
+
+
+def _spent_by_threads(pid: int) -> dict[str, float]:
+    """Read the seconds of processor time of each thread of a process, by its id."""
+    seconds = {}
+    for folder in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(OSError):  # It has ended.
+            seconds[folder.name] = sum(map(int, _fields(folder)[11:13])) / _TICK
+    return seconds
+
+
+def _fields(folder: Path) -> list[str]:
+    """Read the fields of `stat` behind the name, of a process or a thread."""
+    return (folder / "stat").read_text().rpartition(")")[2].split()
