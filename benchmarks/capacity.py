@@ -30,7 +30,7 @@ _PARTS = {
     "delivery": "delivery worker",
     "sweeper": "sweeper",
 }
-_SERVICE, _ENGINE = "the last four: all of the service", "the engine alone, in the same run"
+_SERVICE, _ENGINE = "the last four: all of the service", "the engine alone, in the same round"
 
 
 @dataclass(frozen=True)
@@ -201,8 +201,9 @@ share two cores with the stores and the API.
 ## What a thousand X-rays cost
 
 One core second is one core at work for a second. X-rays a second, times core seconds a thousand, divided by
-1,000, are the cores at work. The group **cost** of `python -m benchmarks` measured this table, with X-rays of
-100 KB and a callback each, in float32 on two cores of an AMD EPYC with AVX2 and without AVX-512:
+1,000, are the cores at work. The group **cost** of `python -m benchmarks` measured this table, in the median
+one of its rounds, with X-rays of 100 KB and a callback each, in float32 on two cores of an AMD EPYC with AVX2
+and without AVX-512:
 
 | part | core seconds a thousand X-rays |
 | --- | --- |

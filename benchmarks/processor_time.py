@@ -3,6 +3,7 @@
 import os
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 STORES = ("redis", "s3")
@@ -16,7 +17,7 @@ def spent(pids: Mapping[str, int]) -> dict[str, float]:
     children: defaultdict[int, list[int]] = defaultdict(list)
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            fields = _fields(folder)
         except OSError:  # It has ended.
             continue
         pid, parent = int(folder.name), int(fields[1])
@@ -28,3 +29,17 @@ def spent(pids: Mapping[str, int]) -> dict[str, float]:
         return seconds.get(pid, 0.0) + sum(map(of_tree, children[pid]))
 
     return {name: of_tree(pid) for name, pid in pids.items()}
+
+
+def spent_by_threads(pid: int) -> dict[str, float]:
+    """Read the seconds of processor time of each thread of a process, by its id."""
+    seconds = {}
+    for folder in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(OSError):  # It has ended.
+            seconds[folder.name] = sum(map(int, _fields(folder)[11:13])) / _TICK
+    return seconds
+
+
+def _fields(folder: Path) -> list[str]:
+    """Read the fields of `stat` behind the name, of a process or a thread."""
+    return (folder / "stat").read_text().rpartition(")")[2].split()

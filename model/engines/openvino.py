@@ -20,6 +20,8 @@ from model.network import FEATURES, FRACTURE, WHERE
 from model.onnx_graph import with_weights
 
 _HINT = {"PERFORMANCE_HINT": "LATENCY"}
+"""One stream over all cores, so that a single radiograph has them all. For batches, streams of one core each
+take 5 to 9 % less processor time; a second compiled network for them takes 187 MB (int8) to 305 MB more."""
 _INT8_HINT = _HINT | {"INFERENCE_PRECISION_HINT": "f32"}
 """What is not in int8 stays in float32 on every processor: the bundle's figures of int8 are of that."""
 PIECE = 1 << 16
