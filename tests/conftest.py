@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 from uuid import uuid4
 
+import boto3
 import botocore.session
 import pytest
 from redis import Redis
@@ -70,6 +71,16 @@ LONGEST = (
 """What takes a minute or more."""
 
 
+def _session() -> boto3.session.Session:
+    """Return a session, the same for the same variables: it has read credentials from them."""
+    return _session_of(tuple(sorted(pair for pair in os.environ.items() if pair[0].startswith("AWS_"))))
+
+
+@cache
+def _session_of(_: tuple[tuple[str, str], ...]) -> boto3.session.Session:
+    return boto3.session.Session()
+
+
 COMPILED = pytest.StashKey[TemporaryDirectory[str]]()
 
 
@@ -77,9 +88,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """Let all stacks read what the first one compiled, and all connections what botocore read of S3.
 
     Else each stack compiles for seconds, and each connection to a bucket reads descriptions of AWS for a
-    quarter of a second; nearly every test of the stores or the API makes one or more.
+    quarter of a second, and makes a session; nearly every test of the stores or the API makes one or more.
     """
     botocore.session.create_loader = cache(botocore.session.create_loader)
+    boto3.Session = _session
     if "OSTEO_ENGINE_CACHE" not in os.environ:
         config.stash[COMPILED] = folder = TemporaryDirectory(prefix="osteo-compiled-")
         os.environ["OSTEO_ENGINE_CACHE"] = folder.name
