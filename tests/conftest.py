@@ -104,21 +104,31 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 WAITING = (
+    "api/ar/test_headset.py",
+    "api/ar/test_in_browser.py",
     "api/ar/test_page.py",
     "api/http/test_request_metrics.py",
+    "api/intake/test_canary.py",
     "api/openapi/test_json_body.py",
     "api/reading_room/test_in_browser.py",
+    "api/reading_room/test_push_in_browser.py",
     "api/reading_room/viewer/test_pixels.py",
     "api/reading_room/viewer/test_viewer.py",
+    "api/readings/test_killed.py",
+    "api/server/test_returning_store.py",
     "api/test_parts_down.py",
+    "chaos/test_failover.py",
     "chaos/test_partition.py",
+    "client/test_distribution.py",
     "client/test_ends.py",
     "client/test_exchange.py",
     "compose/test_services.py",
     "deploy/test_systemd_booted.py",
+    "jobs/redis/test_client.py",
     "jobs/redis/test_peers.py",
     "robot/test_arm.py",
     "robot/test_mqtt.py",
+    "stack/test_supervisor.py",
     "worker/delivery/test_connections.py",
     "worker/delivery/test_deliver.py",
     "worker/delivery/test_targets.py",
@@ -126,7 +136,7 @@ WAITING = (
     "worker/notices/test_web_push.py",
     "worker/notices/test_worker.py",
 )
-"""Files that wait as long as they compute, or longer: until a validity ends or a page is drawn."""
+"""Files that wait nearly as long as they compute, or longer: until a validity ends or a page is drawn."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
