@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 from uuid import uuid4
 
+import boto3
 import botocore.session
 import pytest
 from redis import Redis
@@ -70,6 +71,16 @@ LONGEST = (
 """What takes a minute or more."""
 
 
+def _session() -> boto3.session.Session:
+    """Return a session, the same for the same variables: it has read credentials from them."""
+    return _session_of(tuple(sorted(pair for pair in os.environ.items() if pair[0].startswith("AWS_"))))
+
+
+@cache
+def _session_of(_: tuple[tuple[str, str], ...]) -> boto3.session.Session:
+    return boto3.session.Session()
+
+
 COMPILED = pytest.StashKey[TemporaryDirectory[str]]()
 
 
@@ -77,9 +88,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """Let all stacks read what the first one compiled, and all connections what botocore read of S3.
 
     Else each stack compiles for seconds, and each connection to a bucket reads descriptions of AWS for a
-    quarter of a second; nearly every test of the stores or the API makes one or more.
+    quarter of a second, and makes a session; nearly every test of the stores or the API makes one or more.
     """
     botocore.session.create_loader = cache(botocore.session.create_loader)
+    boto3.Session = _session
     if "OSTEO_ENGINE_CACHE" not in os.environ:
         config.stash[COMPILED] = folder = TemporaryDirectory(prefix="osteo-compiled-")
         os.environ["OSTEO_ENGINE_CACHE"] = folder.name
@@ -92,21 +104,31 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 WAITING = (
+    "api/ar/test_headset.py",
+    "api/ar/test_in_browser.py",
     "api/ar/test_page.py",
     "api/http/test_request_metrics.py",
+    "api/intake/test_canary.py",
     "api/openapi/test_json_body.py",
     "api/reading_room/test_in_browser.py",
+    "api/reading_room/test_push_in_browser.py",
     "api/reading_room/viewer/test_pixels.py",
     "api/reading_room/viewer/test_viewer.py",
+    "api/readings/test_killed.py",
+    "api/server/test_returning_store.py",
     "api/test_parts_down.py",
+    "chaos/test_failover.py",
     "chaos/test_partition.py",
+    "client/test_distribution.py",
     "client/test_ends.py",
     "client/test_exchange.py",
     "compose/test_services.py",
     "deploy/test_systemd_booted.py",
+    "jobs/redis/test_client.py",
     "jobs/redis/test_peers.py",
     "robot/test_arm.py",
     "robot/test_mqtt.py",
+    "stack/test_supervisor.py",
     "worker/delivery/test_connections.py",
     "worker/delivery/test_deliver.py",
     "worker/delivery/test_targets.py",
@@ -114,7 +136,7 @@ WAITING = (
     "worker/notices/test_web_push.py",
     "worker/notices/test_worker.py",
 )
-"""Files that wait as long as they compute, or longer: until a validity ends or a page is drawn."""
+"""Files that wait nearly as long as they compute, or longer: until a validity ends or a page is drawn."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,5 +1,5 @@
 """Gives the tests of the operator's commands the real API of tests/api."""
 
-from tests.api.conftest import api, served
+from tests.api.conftest import api, emptied, served
 
-__all__ = ["api", "served"]
+__all__ = ["api", "emptied", "served"]

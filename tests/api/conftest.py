@@ -161,8 +161,22 @@ def served(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield api
 
 
+OF_JOBS = ("audit/", "clients/", "due/", "events/", "jobs/", "pending/", "readings/", "studies/", "unseen/")
+"""What the keys of jobs, and of all that is kept of them, begin with."""
+
+
+@pytest.fixture(scope="module")
+def emptied(served: Api) -> Iterator[None]:
+    """Remove what the tests of a module have left. Else each list of the bucket would list all modules'."""
+    yield
+    bucket, client = served.objects._bucket, served.objects._client
+    left = [{"Key": key} for beginning in OF_JOBS for key in served.objects.keys(beginning)]
+    for at in range(0, len(left), 1000):
+        client.delete_objects(Bucket=bucket, Delete={"Objects": left[at : at + 1000], "Quiet": True})
+
+
 @pytest.fixture
-def api(served: Api) -> Api:
+def api(served: Api, emptied: None) -> Api:
     served.redis.flushall()
     return served
 

@@ -15,9 +15,9 @@ from jobs.record.job import Job, now
 from jobs.store.ledger import Ledger
 from osteo_client import AsyncClient, AsyncJobHandle, Client
 from tests import pictures
-from tests.api.conftest import RESULT, Api, api, served
+from tests.api.conftest import RESULT, Api, api, emptied, served
 
-__all__ = ["RESULT", "api", "served"]
+__all__ = ["RESULT", "api", "emptied", "served"]
 
 PNG = pictures.encoded(pictures.gray())
 

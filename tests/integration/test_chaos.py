@@ -17,13 +17,14 @@ CUT = (
     "api killed after the image is stored",
     "inference killed after inference",
     "delivery killed after the callback's answer",
-    "worker told to stop (SIGTERM)",
+    pytest.param("worker told to stop (SIGTERM)", marks=pytest.mark.long),
     "shadow worker killed",
-    "shadow's bundle raises",
+    pytest.param("shadow's bundle raises", marks=pytest.mark.long),
     "Redis wiped",
     "Redis full",
     "S3's disk is full",
 )
+"""Of those for `make test-long`, test_update.py is the cut, and worker/rollout/test_shadow.py."""
 JOBS = 25
 LATER = 10
 """Seconds that a neighbour may cost here, beside other work: sockets closed in turn would cost 100."""

@@ -103,13 +103,16 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def load(stack: Stack) -> Iterator[None]:
-    """Jobs of both priorities with callbacks, and a request that is refused, one after the other."""
+    """Jobs of both priorities with callbacks, and a request that is refused, again and again.
+
+    A pause between two, in which Prometheus asks once, leaves the processors to other tests.
+    """
     stop = Event()
 
     def submit() -> None:
         with Receiver(stack.webhook_secret) as receiver:
             for priority in cycle(("stat", "routine")):
-                if stop.is_set():
+                if stop.wait(1):
                     return
                 stack.settled(stack.submit(callback_url=receiver.url, priority=priority)["id"])
                 stack.request("GET", "/v1/jobs/none")

@@ -5,6 +5,7 @@ import io
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from stack.receiver import Receiver
@@ -98,11 +99,12 @@ def test_a_colour_photograph_ends_failed_as_no_radiograph(stack: Stack, receiver
 
 
 @needs_xrays
-def test_forty_real_xrays_from_eight_clients_all_succeed(stack: Stack):
-    images = [path.read_bytes() for path in sorted(XRAYS.iterdir())[:40]]
+@pytest.mark.parametrize("count", [16, pytest.param(40, marks=pytest.mark.long)])
+def test_real_xrays_from_eight_clients_all_succeed(stack: Stack, count: int):
+    images = [path.read_bytes() for path in sorted(XRAYS.iterdir())[:count]]
     with ThreadPoolExecutor(8) as clients:
         jobs = list(clients.map(lambda image: stack.settled(stack.submit(image)["id"]), images))
-    assert [job["state"] for job in jobs] == ["succeeded"] * 40
+    assert [job["state"] for job in jobs] == ["succeeded"] * count
     sent = [hashlib.sha256(image).hexdigest() for image in images]
     assert [job["result"]["image"]["sha256"] for job in jobs] == sent
     assert {job["attempts"] for job in jobs} == {1}

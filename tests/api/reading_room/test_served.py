@@ -7,9 +7,9 @@ import urllib3
 
 from api.openapi.json_body import MOST_BYTES
 from jobs.reading.readers import Readers
-from tests.api.conftest import Api, api, served
+from tests.api.conftest import Api, api, emptied, served
 
-__all__ = ["api", "served"]
+__all__ = ["api", "emptied", "served"]
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "text/html", "Authorization": ""}
 PAGE = {"Accept": "text/html", "Authorization": ""}

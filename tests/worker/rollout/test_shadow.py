@@ -1,9 +1,12 @@
 """A shadow scores copies by a real model, harms no job, and catches a bundle whose labels are flipped."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
+from types import SimpleNamespace
+from unittest.mock import patch
 
 import pytest
 
@@ -12,7 +15,7 @@ from jobs.models.bundles import Bundles
 from jobs.models.roll_out import RollOuts
 from jobs.models.shadow_scores import ShadowScores
 from jobs.record.states import State
-from model.bundle import Bundle, Calibration, Thresholds
+from model.bundle import MANIFEST, Bundle, Calibration, Thresholds
 from model.classifier import Classifier
 from model.synthetic import draw_forearm
 from tests import pictures
@@ -50,10 +53,36 @@ def roll_outs(ledger) -> RollOuts:
     return RollOuts(ledger.records)
 
 
+class Published(dict[str, str]):
+    """The digest of each bundle, which is published when it is first asked for."""
+
+    def __init__(self, published: Bundles, bundles: dict[str, Bundle]) -> None:
+        super().__init__()
+        self._published, self._bundles = published, bundles
+
+    def __missing__(self, name: str) -> str:
+        self[name] = self._published.publish(self._bundles[name].folder)
+        return self[name]
+
+
 @pytest.fixture
-def published(ledger, bundles) -> dict[str, str]:
-    """The digest of each published bundle."""
-    return {name: Bundles(ledger.objects).publish(one.folder) for name, one in bundles.items()}
+def published(ledger, bundles) -> Published:
+    return Published(Bundles(ledger.objects), bundles)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loaded_once() -> Iterator[None]:
+    """Start an engine once for each bundle: it takes seconds, and holds nothing of the jobs before."""
+    loaded: dict[bytes, Classifier] = {}
+
+    def load(folder: Path, *rest: object) -> Classifier:
+        manifest = (folder / MANIFEST).read_bytes()
+        if manifest not in loaded:
+            loaded[manifest] = Classifier.load(folder, *rest)
+        return loaded[manifest]
+
+    with patch("worker.rollout.loader.Classifier", SimpleNamespace(load=load)):
+        yield
 
 
 @pytest.fixture
@@ -89,7 +118,7 @@ def counts(ledger) -> dict[str, int]:
     return {name: n for name, n in ledger.view.counts().items() if name.startswith("shadow:")}
 
 
-@pytest.mark.parametrize("name", ["flipped", "good"])
+@pytest.mark.parametrize("name", ["flipped", pytest.param("good", marks=pytest.mark.long)])
 def test_flipped_labels_are_caught_in_shadow_and_are_not_promoted(
     name, serving, shadow, published, ledger, roll_outs, settings
 ):
