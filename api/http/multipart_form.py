@@ -8,13 +8,12 @@ from typing import IO, TYPE_CHECKING, Any
 
 from flask import Request
 from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser
 from werkzeug.datastructures import FileStorage, Headers
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 from werkzeug.http import parse_options_header
 
-from api.http.multipart_pieces import pieces_of
+from api.http.multipart_pieces import BoundedParser, pieces_of
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
@@ -37,7 +36,7 @@ class MultipartFormParser(FormDataParser):
         boundary = (options or {}).get("boundary", "").encode("latin-1", "replace")
         parts = _Parts(self, content_length)
         try:
-            parser = MultipartParser(boundary, parts.callbacks())
+            parser = BoundedParser(boundary, parts.callbacks())
             for piece in pieces_of(stream, boundary):
                 parser.write(piece)
             parser.finalize()

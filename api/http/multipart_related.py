@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from flask import Request
 from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
+from python_multipart.multipart import parse_options_header
 
-from api.http.multipart_pieces import pieces_of
+from api.http.multipart_pieces import BoundedParser, pieces_of
 from api.http.problem import Problem
 from api.http.problem_kinds import Slug
 
@@ -43,7 +43,7 @@ def related_parts(request: Request, most_bytes: int, most_parts: int) -> Iterato
     boundary = related_parameters(request).get("boundary", "").encode("latin-1")
     reader = _Reader(most_bytes, most_parts)
     try:
-        parser = MultipartParser(boundary, reader.callbacks())
+        parser = BoundedParser(boundary, reader.callbacks())
         for piece in pieces_of(request.stream, boundary):
             parser.write(piece)
             yield from reader.taken()

@@ -79,6 +79,20 @@ def test_a_malformed_form_is_empty(body: bytes):
     assert not request_of(body).files
 
 
+@pytest.mark.parametrize("data", [b"\r\n--x" + b" \t" * EDGE, b"\r\n--xA" * 10_001, b"\r\n--x-A" * 20_000])
+def test_a_form_that_is_slow_to_read_is_empty(data: bytes):
+    assert not request_of(HEAD + data + b"\r\n--x--").files
+
+
+def test_a_boundary_may_have_blanks_behind_it():
+    padded = field("a", b"1")[:-2] + b"\r\n--x \t \r\n" + field("b", b"2")[5:] + b"--x--  \r\n"
+    assert request_of(padded).form.to_dict() == {"a": "1", "b": "2"}
+
+
+def test_an_empty_boundary_bounds_nothing():
+    assert not request_of(field("a", b"1").replace(b"--x", b"--") + b"----", '""').form
+
+
 def test_a_form_of_too_many_parts_or_too_long_fields_is_refused():
     three = field("a", b"1") * 3 + b"--x--"
     assert len(request_of(three, most_parts=3).form.getlist("a")) == 3
