@@ -187,7 +187,7 @@ def test_the_recalibrated_bundle_has_ranges_and_figures_of_int8(run: Path, wrist
 @pytest.mark.long
 @whole
 def test_the_architectures_are_compared(run: Path):
-    does("bash", "-euc", *(command for command in recipe(run) if COMPARED in command))
+    does("bash", "-euc", "\n".join(command for command in recipe(run) if COMPARED in command))
     compared = json.loads((run / SELECTION).read_text())["candidates"]
     assert len(compared) == 2
     assert all({"value", "low", "high", "n"} == set(one["auc"]) and one["steps"] > 1 for one in compared)
