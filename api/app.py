@@ -28,6 +28,7 @@ from api.hooks import (
 )
 from api.http.cors import allow_origins
 from api.http.multipart_form import FormRequest
+from api.http.multipart_pieces import silence_multipart
 from api.http.problem import answer_problems
 from api.identity.key_store import Keys
 from api.identity.people import People
@@ -105,6 +106,7 @@ class Collaborators:
 def create_app(settings: Settings, given: Collaborators) -> Flask:
     """Make the application over the given collaborators. It opens no other connection."""
     silence_pydicom()
+    silence_multipart()
     stores, ledger, keys = given.stores, given.stores.ledger, given.keys
     app = Flask(__name__, static_folder=None, template_folder="openapi/pages")
     app.request_class = FormRequest

@@ -47,8 +47,8 @@ def measure() -> list[BenchmarkFigure]:
                 service.secrets, service.folder, service.addresses, service.settings
             )
             client = ServiceClient(service)
-            lightest = _begin_rival(service, pinned, {})
-            guarded = _begin_rival(service, pinned, {"RIVAL_GUARDS": "1"})
+            lightest = _begin_rival(service, "lightest", pinned, {})
+            guarded = _begin_rival(service, "guarded", pinned, {"RIVAL_GUARDS": "1"})
             for each in (client, lightest, guarded):
                 saturate(each.submit, radiographs(50), THREADS, "warming up")
             image, record = radiographs(1), bytes(RECORD)
@@ -95,14 +95,14 @@ def _in_turn(clients: Mapping[str, ServiceClient]) -> dict[str, float]:
     return {name: median(of) for name, of in rates.items()}
 
 
-def _begin_rival(service: Service, cores: set[int], settings: Mapping[str, str]) -> ServiceClient:
+def _begin_rival(service: Service, name: str, cores: set[int], settings: Mapping[str, str]) -> ServiceClient:
     """Start the lightest application of the same promise on these cores, and return a client of it."""
     (port,) = free_ports(1)
     address = f"http://{HOST}:{port}"
     assert service.secrets.api_key
     digest = hashlib.sha256(service.secrets.api_key.encode()).hexdigest()
     command = Command(
-        f"rival{len(settings)}",
+        name,
         (
             *(sys.executable, "-m", "gunicorn", "--bind", f"{HOST}:{port}", "--keep-alive", "75"),
             *("--workers", str(PROCESSES), "--threads", str(THREADS), "benchmarks.rivals.flask_intake:app"),

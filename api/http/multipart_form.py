@@ -7,7 +7,6 @@ that ends inside the closing boundary adds a carriage return to the file (its is
 from typing import IO, TYPE_CHECKING, Any
 
 from flask import Request
-from python_multipart.exceptions import FormParserError
 from werkzeug.datastructures import FileStorage, Headers
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 
 _CHARSETS = ("us-ascii", "iso-8859-1")
-"""Of fields that name another one than UTF-8; as Werkzeug has them."""
+"""Of fields that name another one than UTF-8."""
 
 
 class MultipartFormParser(FormDataParser):
@@ -39,10 +38,9 @@ class MultipartFormParser(FormDataParser):
             parser = BoundedParser(boundary, parts.callbacks())
             for piece in pieces_of(stream, boundary):
                 parser.write(piece)
-            parser.finalize()
             if not parts.ended:
                 raise ValueError("the form ends before its last boundary")
-        except (FormParserError, UnicodeError, ValueError):
+        except ValueError:
             parts = _Parts(self, content_length)
         return stream, self.cls(parts.fields), self.cls(parts.files)
 

@@ -1,5 +1,6 @@
 """Reads the body of a multipart message in pieces, by python-multipart's parser."""
 
+import logging
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -31,6 +32,11 @@ class BoundedParser(MultipartParser):
         if self.state is BOUNDARY_PADDING and len(end) == _MOST_PADDING and not end.strip(b" \t"):
             raise FormParserError("too many blanks are behind a boundary")
         return written
+
+
+def silence_multipart() -> None:
+    """Keep python-multipart's warnings out of the log: they have bytes that a client sent."""
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
 
 class _Stream(Protocol):

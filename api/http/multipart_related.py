@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from flask import Request
-from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
 from api.http.multipart_pieces import BoundedParser, pieces_of
@@ -47,11 +46,10 @@ def related_parts(request: Request, most_bytes: int, most_parts: int) -> Iterato
         for piece in pieces_of(request.stream, boundary):
             parser.write(piece)
             yield from reader.taken()
-        parser.finalize()
     except TooManyParts:
         yield from reader.taken()
         raise
-    except (FormParserError, UnicodeError, ValueError) as error:
+    except ValueError as error:
         raise Problem(Slug.MALFORMED, "The multipart body is malformed; check its boundary.") from error
     if not reader.ended:
         raise Problem(Slug.MALFORMED, "The multipart body ends before its last boundary. Send it again.")

@@ -123,7 +123,10 @@ class FileFacts(NamedTuple):
 
 
 def describe(data: bytes, limits: Limits = _DEFAULT_LIMITS) -> FileFacts:
-    """Decode as `decode` does, and return what is known of the file without its pixels."""
+    """Read all of a file as `decode` does, and return what is known of it. Raises as `decode` does.
+
+    Of a JPEG fewer pixels are computed.
+    """
     name = _format_of(data)
     if name == "DICOM":
         pixels, _, acquisition, _ = dicom.read(data, limits.check)

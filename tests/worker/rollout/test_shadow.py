@@ -118,7 +118,7 @@ def counts(ledger) -> dict[str, int]:
     return {name: n for name, n in ledger.view.counts().items() if name.startswith("shadow:")}
 
 
-@pytest.mark.parametrize("name", ["flipped", pytest.param("good", marks=pytest.mark.long)])
+@pytest.mark.parametrize("name", ["flipped", "good"])
 def test_flipped_labels_are_caught_in_shadow_and_are_not_promoted(
     name, serving, shadow, published, ledger, roll_outs, settings
 ):
