@@ -28,7 +28,7 @@ from api.hooks import (
 )
 from api.http.cors import allow_origins
 from api.http.multipart_form import FormRequest
-from api.http.multipart_pieces import silence_multipart
+from api.http.multipart_related import silence_multipart
 from api.http.problem import answer_problems
 from api.identity.key_store import Keys
 from api.identity.people import People

@@ -1,18 +1,25 @@
 """Reads a multipart/related body part by part as it arrives, with one part in memory at a time."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from flask import Request
-from python_multipart.multipart import parse_options_header
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import BOUNDARY_PADDING, MultipartParser, parse_options_header
 
-from api.http.multipart_pieces import BoundedParser, pieces_of
 from api.http.problem import Problem
 from api.http.problem_kinds import Slug
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
+
+CHUNK = 64 * 1024
+_MOST_PADDING = 1_000
+"""Blanks behind a boundary. RFC 2046 allows any number of them; clients write none."""
+_MOST_BOUNDARIES = 10_000
+"""Boundaries in one body. Each begins a part, or ends the last one."""
 
 
 @dataclass
@@ -42,17 +49,52 @@ def related_parts(request: Request, most_bytes: int, most_parts: int) -> Iterato
     boundary = related_parameters(request).get("boundary", "").encode("latin-1")
     reader = _Reader(most_bytes, most_parts)
     try:
-        parser = BoundedParser(boundary, reader.callbacks())
-        for piece in pieces_of(request.stream, boundary):
-            parser.write(piece)
+        parser = _BoundedParser(boundary, reader.callbacks())
+        begun, before = False, b"\r\n"
+        while chunk := request.stream.read(CHUNK):
+            if not begun:
+                # Text before the first boundary is not part of the content (RFC 2046, 5.1.1).
+                text, found, rest = (before + chunk).partition(b"\r\n--" + boundary)
+                begun, before = bool(found), text[-len(boundary) - 4 :]
+                chunk = b"--" + boundary + rest
+            if not begun:
+                continue
+            parser.write(chunk)
             yield from reader.taken()
     except TooManyParts:
         yield from reader.taken()
         raise
     except ValueError as error:
         raise Problem(Slug.MALFORMED, "The multipart body is malformed; check its boundary.") from error
+    if not begun:
+        raise Problem(Slug.MALFORMED, "The multipart body is malformed: its boundary is nowhere in it.")
     if not reader.ended:
         raise Problem(Slug.MALFORMED, "The multipart body ends before its last boundary. Send it again.")
+
+
+def silence_multipart() -> None:
+    """Keep python-multipart's warnings out of the log: they have bytes that a client sent."""
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
+
+
+class _BoundedParser(MultipartParser):
+    """Python-multipart's parser, with a limit on what it goes through byte by byte.
+
+    A megabyte of that takes up to half a second.
+    """
+
+    _boundaries = 0
+
+    def write(self, data: bytes) -> int:
+        """Parse `data` as MultipartParser does. Raises FormParserError over a limit, too."""
+        self._boundaries += data.count(self.boundary)
+        if self._boundaries > _MOST_BOUNDARIES:
+            raise FormParserError("too many boundaries")
+        written = super().write(data)
+        end = data[-_MOST_PADDING:]
+        if self.state is BOUNDARY_PADDING and len(end) == _MOST_PADDING and not end.strip(b" \t"):
+            raise FormParserError("too many blanks are behind a boundary")
+        return written
 
 
 class _Reader:

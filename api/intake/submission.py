@@ -175,7 +175,6 @@ def _from_form(request: Request) -> tuple[bytes, dict[str, str]]:
         raise malformed(f"Unknown file field: {', '.join(others)[:200]}. The image goes into `image`.")
     if len(images) != (0 if "upload_id" in fields else 1):
         raise malformed(
-            "The form must hold exactly one file in the field `image`, or none and an `upload_id`. "
-            "A malformed form is read as an empty one."
+            "The form must hold exactly one file in the field `image`, or none and an `upload_id`."
         )
     return images[0].read() if images else b"", fields

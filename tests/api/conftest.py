@@ -161,8 +161,11 @@ def served(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield api
 
 
-OF_JOBS = ("audit/", "clients/", "due/", "events/", "jobs/", "pending/", "readings/", "studies/", "unseen/")
-"""What the keys of jobs, and of all that is kept of them, begin with."""
+OF_JOBS = (
+    *("audit/", "clients/", "due/", "events/", "jobs/", "orders/", "pending/", "readings/"),
+    *("studies/", "unseen/", "uploads/"),
+)
+"""What the keys of jobs and uploads, and of all that is kept of them, begin with."""
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import pytest
 import requests
 import urllib3
 from dicomweb_client import DICOMwebClient
+from flask import Request
 from pydicom import Dataset, dcmread
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
@@ -13,9 +14,11 @@ from pydicom.uid import (
     ComputedRadiographyImageStorage,
 )
 from pydicom.uid import DigitalXRayImageStorageForPresentation as DX
+from werkzeug.test import EnvironBuilder
 
 from api.app import create_app
-from api.http.multipart_pieces import PIECE
+from api.http.multipart_related import CHUNK, related_parts
+from api.http.problem import Problem
 from api.identity.key_store import Keys
 from jobs.redis.client_queues import client_queue_key
 from tests import pictures
@@ -162,7 +165,7 @@ def test_numbers_of_a_uid_may_begin_with_zeros(api: Api):
     assert of(answer).ReferencedSOPSequence[0].ReferencedSOPInstanceUID == "1.2.03.0004"
 
 
-@pytest.mark.parametrize("text", [b"\r\n", b"This is MIME.\r\n", b"-" * PIECE + b"\r\n", b"--\r\n--x\r\n"])
+@pytest.mark.parametrize("text", [b"\r\n", b"This is MIME.\r\n", b"-" * CHUNK + b"\r\n", b"--\r\n--x\r\n"])
 def test_text_before_the_first_boundary_is_ignored(api: Api, text: bytes):
     head = text + b"--b\r\nContent-Type: application/dicom\r\n\r\n"
     for gap in range(4):
@@ -204,7 +207,7 @@ EMPTY = b"--b\r\n\r\n\r\n"
 def test_no_part_behind_the_first_one_too_many_is_read(settings, ledger, queue, part: bytes):
     settings, keys = replace(settings, max_instances=3), Keys(ledger.records)
     client = create_app(settings, collaborators(settings, ledger, queue, keys)).test_client()
-    body = io.BytesIO(part * (20 * PIECE // len(part)) + b"--b--\r\n")
+    body = io.BytesIO(part * (20 * CHUNK // len(part)) + b"--b--\r\n")
     answer = client.post(
         "/dicom-web/studies",
         input_stream=body,
@@ -215,7 +218,17 @@ def test_no_part_behind_the_first_one_too_many_is_read(settings, ledger, queue, 
     assert answer.status_code == 409
     failed = Dataset.from_json(answer.text).OtherFailuresSequence
     assert [item.FailureReason for item in failed] == [0xC000] * 3 + [0xA700]
-    assert body.tell() <= 3 * len(part) + 2 * PIECE
+    assert body.tell() <= 3 * len(part) + 2 * CHUNK
+
+
+@pytest.mark.parametrize("rest", [b" \t" * CHUNK, b"A\r\n--b" * 10_001], ids=["blanks", "boundaries"])
+def test_a_body_that_is_slow_to_read_is_refused(rest: bytes):
+    body = b"--b\r\n\r\nx\r\n--b" + rest + b"\r\n--b--\r\n"
+    request = Request(
+        EnvironBuilder(method="POST", data=body, content_type="multipart/related; boundary=b").get_environ()
+    )
+    with pytest.raises(Problem, match="malformed"):
+        list(related_parts(request, len(body), 50))
 
 
 def test_an_interrupted_request_keeps_what_was_stored_and_names_a_failure(api: Api):
