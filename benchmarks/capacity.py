@@ -222,7 +222,7 @@ The engine has most of it, and the processor decides what the engine takes:
 
 The rest is Python, and requests to S3 and Redis. It hardly depends on such instructions. For another
 processor, measure the engine with `python -m benchmarks engines`, and add the rest in proportion to the speed
-of a core. The simulation above is of the processor with BF16.
+of a core. The simulation above is of the processor with AVX2, in float32.
 """
 
 
