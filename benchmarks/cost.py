@@ -2,10 +2,13 @@
 
 import os
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from heapq import nlargest
 from itertools import pairwise
+from pathlib import Path
 from statistics import mean
 from time import process_time
 
@@ -14,7 +17,6 @@ import numpy as np
 from benchmarks.engines import some_inputs
 from benchmarks.figures import BenchmarkFigure, figure
 from benchmarks.load import saturate
-from benchmarks.processor_time import STORES, spent, spent_by_threads
 from benchmarks.radiographs import radiographs
 from benchmarks.service import running
 from model.bundle import Bundle
@@ -30,8 +32,11 @@ BATCHES = 4
 """That the bare engine runs before and after each round."""
 REST_SECONDS = 1.0
 """The service is left so long after its last callback: it then records that the callback has arrived."""
+STORES = ("redis", "s3")
+"""Parts that are not the service's own."""
 _AGAINST = "cost: the service's processes, against the bare engine"
 _WORKER = "worker"
+_TICK = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -92,10 +97,10 @@ def _measure_rounds(bundle: Bundle) -> list[_Round]:
         engine.run(inputs)
         bare.append(_bare(engine, inputs))
         for turn in range(ROUNDS):
-            before, threads_before = spent(pids), spent_by_threads(pids[_WORKER])
+            before, threads_before = spent(pids), _spent_by_threads(pids[_WORKER])
             saturate(client.analyse, radiographs(JOBS), CLIENTS, f"cost, round {turn + 1}")
             time.sleep(REST_SECONDS)
-            after, threads = spent(pids), spent_by_threads(pids[_WORKER])
+            after, threads = spent(pids), _spent_by_threads(pids[_WORKER])
             costs = {name: 1000 * (after[name] - before[name]) / JOBS for name in pids}
             # The network takes more than all else, on a thread for each core.
             each = (threads[thread] - threads_before.get(thread, 0.0) for thread in threads)
@@ -109,3 +114,37 @@ def _bare(engine: Engine, inputs: np.ndarray) -> float:
     for _ in range(BATCHES):
         engine.run(inputs)
     return 1000 * (process_time() - began) / (BATCHES * len(inputs))
+
+
+def spent(pids: Mapping[str, int]) -> dict[str, float]:
+    """Sum the seconds of processor time of each part, with those of its descendants."""
+    seconds: dict[int, float] = {}
+    children: defaultdict[int, list[int]] = defaultdict(list)
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = _fields(folder)
+        except OSError:  # It has ended.
+            continue
+        pid, parent = int(folder.name), int(fields[1])
+        # Its own time and that of its children that have ended, in user and system mode.
+        seconds[pid] = sum(map(int, fields[11:15])) / _TICK
+        children[parent].append(pid)
+
+    def of_tree(pid: int) -> float:
+        return seconds.get(pid, 0.0) + sum(map(of_tree, children[pid]))
+
+    return {name: of_tree(pid) for name, pid in pids.items()}
+
+
+def _spent_by_threads(pid: int) -> dict[str, float]:
+    """Read the seconds of processor time of each thread of a process, by its id."""
+    seconds = {}
+    for folder in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(OSError):  # It has ended.
+            seconds[folder.name] = sum(map(int, _fields(folder)[11:13])) / _TICK
+    return seconds
+
+
+def _fields(folder: Path) -> list[str]:
+    """Read the fields of `stat` behind the name, of a process or a thread."""
+    return (folder / "stat").read_text().rpartition(")")[2].split()

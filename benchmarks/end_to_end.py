@@ -12,10 +12,10 @@ import numpy as np
 from scipy import stats
 from tqdm import tqdm
 
+from benchmarks.cost import STORES, spent
 from benchmarks.engines import rate, some_inputs
 from benchmarks.figures import BenchmarkFigure, figure
 from benchmarks.load import saturate
-from benchmarks.processor_time import STORES, spent
 from benchmarks.radiographs import radiographs
 from benchmarks.service import ServiceClient, resident, running
 from model.bundle import WEIGHTS, Bundle, read_bundle

@@ -74,19 +74,15 @@ def measure(bundle: Bundle) -> list[BenchmarkFigure]:
         at_half = at_rate(client.analyse, many, half, CLIENTS, "ours, the same load")
     return [
         *(figure(f"side by side: {name}", seen.rate, "radiographs/s") for name, seen in saturated.items()),
-        figure(
-            f"side by side: ours, against {best.name}",
-            ours.rate,
-            "radiographs/s",
-            saturated[best.name].rate,
-            at_least=4,
-        ),
-        figure(
-            f"side by side: ours, against {beside.name}",
-            ours.rate,
-            "radiographs/s",
-            saturated[beside.name].rate,
-            at_least=1,
+        *(
+            figure(
+                f"side by side: ours, against {rival.name}",
+                ours.rate,
+                "radiographs/s",
+                saturated[rival.name].rate,
+                at_least=goal,
+            )
+            for rival, goal in ((best, 4), (beside, 1))
         ),
         figure(
             f"side by side: p99 at {half:.2g} radiographs/s, ours against {best.name}",

@@ -1,4 +1,5 @@
 import io
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -17,7 +18,7 @@ from pydicom.uid import DigitalXRayImageStorageForPresentation as DX
 from werkzeug.test import EnvironBuilder
 
 from api.app import create_app
-from api.http.multipart_related import CHUNK, related_parts
+from api.http.multipart_related import CHUNK, MultipartPart, related_parts
 from api.http.problem import Problem
 from api.identity.key_store import Keys
 from jobs.redis.client_queues import client_queue_key
@@ -221,14 +222,38 @@ def test_no_part_behind_the_first_one_too_many_is_read(settings, ledger, queue, 
     assert body.tell() <= 3 * len(part) + 2 * CHUNK
 
 
-@pytest.mark.parametrize("rest", [b" \t" * CHUNK, b"A\r\n--b" * 10_001], ids=["blanks", "boundaries"])
-def test_a_body_that_is_slow_to_read_is_refused(rest: bytes):
-    body = b"--b\r\n\r\nx\r\n--b" + rest + b"\r\n--b--\r\n"
-    request = Request(
-        EnvironBuilder(method="POST", data=body, content_type="multipart/related; boundary=b").get_environ()
-    )
+def with_blanks(times: int) -> bytes:
+    """Two parts, with blanks behind the boundary between them."""
+    return b"--b\r\n\r\nx\r\n--b" + b" \t" * times + b"\r\n\r\ny\r\n--b--\r\n"
+
+
+def with_boundaries(times: int) -> bytes:
+    """A part in which so many lines begin as a boundary does."""
+    return b"--b\r\n\r\nx" + b"\r\n--bA" * times + b"\r\n--b--\r\n"
+
+
+@pytest.mark.parametrize(("body", "most"), [(with_blanks, 100), (with_boundaries, 9_000)])
+def test_a_body_that_is_slow_to_read_is_refused(body: Callable[[int], bytes], most: int):
+    def parts_of(data: bytes) -> list[MultipartPart]:
+        builder = EnvironBuilder(method="POST", data=data, content_type="multipart/related; boundary=b")
+        return list(related_parts(Request(builder.get_environ()), len(data), 50))
+
+    assert parts_of(body(most))
     with pytest.raises(Problem, match="malformed"):
-        list(related_parts(request, len(body), 50))
+        parts_of(body(CHUNK))
+
+
+def test_no_byte_of_a_malformed_body_goes_into_the_log(settings, ledger, queue, caplog):
+    keys = Keys(ledger.records)
+    client = create_app(settings, collaborators(settings, ledger, queue, keys)).test_client()
+    answer = client.post(
+        "/dicom-web/studies",
+        data=b"--b\r\nPatient\xc3: Doe\r\n\r\nx\r\n--b--\r\n",
+        content_type='multipart/related; type="application/dicom"; boundary=b',
+        headers={"Authorization": f"Bearer {keys.create('clinic')}"},
+    )
+    assert answer.status_code == 400
+    assert not [record for record in caplog.records if record.name.startswith("python_multipart")]
 
 
 def test_an_interrupted_request_keeps_what_was_stored_and_names_a_failure(api: Api):

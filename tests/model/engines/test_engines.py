@@ -97,7 +97,8 @@ def test_an_engine_gives_what_keras_gives_for_any_size_of_batch(
 
 
 @pytest.mark.parametrize(
-    "name", ["onnxruntime", "openvino", pytest.param("tensorflow", marks=pytest.mark.long)]
+    "name",
+    [pytest.param(name, marks=pytest.mark.long) if name == "tensorflow" else name for name in IN_FLOAT],
 )
 def test_engines_leave_idle_blocks_out_and_answer_the_same(
     grown: Bundle, bundle: Bundle, forearms: np.ndarray, said_by_grown: Outputs, name: str
