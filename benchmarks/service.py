@@ -15,7 +15,7 @@ from redis import Redis
 
 from jobs.redis.client import connect
 from stack.addresses import Addresses, free_ports
-from stack.development import make_bucket, with_api_key
+from stack.development import make_bucket, prepare
 from stack.folder import Folder, Secrets
 from stack.part import Command, Part
 from stack.parts import STOP_ORDER, inference, others, service_environment, stores, web
@@ -101,7 +101,7 @@ def running(
         service.begin([web(service.settings, service.addresses)])
         service.begin(others(service.settings, service.addresses, service.folder.path)[:2])
         (worker,) = service.begin([inference(service.settings)], cores)
-        service.secrets = with_api_key(service.secrets, service.folder, service.addresses, service.settings)
+        service.secrets = prepare(service.secrets, service.folder, service.addresses, service.settings)
         assert service.secrets.webhook_secret
         with Receiver(service.secrets.webhook_secret) as receiver:
             yield service, ServiceClient(service, receiver), worker

@@ -4,7 +4,7 @@ import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import urllib3
 
@@ -18,43 +18,41 @@ CLIENT = "development"
 EXAMPLE = ROOT / "examples" / "IMG0000319.jpg"
 """A real X-ray with a fracture; NOTICE cites its source."""
 
+_MAKE_KEY = ("admin.keys", "create", "--client", CLIENT)
+_OF_READER = ("--name", "Development reader", "--groups", CLIENT, "--client", CLIENT)
+_MAKE_READER = ("admin.readers", "create", *_OF_READER)
+_LET_READ = ("admin.reading_policy", CLIENT, "--groups", CLIENT)
+"""The reader reads the jobs of the development client, blind to the model's answer."""
+
 
 def make_bucket(service: Mapping[str, str]) -> None:
     """Make the bucket of this stack's own S3 server."""
-    _run(service, "admin.bucket")
+    _run(service, ("admin.bucket",))
 
 
-def with_api_key(
-    secrets: Secrets, folder: Folder, addresses: Addresses, service: Mapping[str, str]
-) -> Secrets:
-    """Return the secrets with an API key that the running API takes: the kept one, or a new one."""
-    if secrets.api_key and _is_known(secrets.api_key, addresses):
-        return secrets
-    made = json.loads(_run(service, "admin.keys", "create", "--client", CLIENT))
-    return folder.keep(secrets, api_key=made["api_key"], webhook_secret=made["webhook_secret"])
+def prepare(secrets: Secrets, folder: Folder, addresses: Addresses, service: Mapping[str, str]) -> Secrets:
+    """Return the secrets with an API key and a reader that the running service knows: kept ones, or new ones.
 
-
-def with_reader(secrets: Secrets, folder: Folder, service: Mapping[str, str]) -> Secrets:
-    """Return the secrets with the key of a development reader, who is still there or is made now.
-
-    A new one reads the jobs of the development client, blind to the model's answer.
+    Draws `synthetic.png` in the folder, a radiograph of a broken forearm, unless it is there.
     """
-    if secrets.reader_key:
-        key_id = hashlib.sha256(secrets.reader_key.encode()).hexdigest()[:16]
-        known = map(json.loads, _run(service, "admin.readers", "list").splitlines())
-        if any(reader["key_id"] == key_id and not reader["disabled_at"] for reader in known):
-            return secrets
-    of_client = ("--name", "Development reader", "--groups", CLIENT, "--client", CLIENT)
-    made = json.loads(_run(service, "admin.readers", "create", *of_client))
-    _run(service, "admin.reading_policy", CLIENT, "--groups", CLIENT)
-    return folder.keep(secrets, reader_key=made["reader_key"], totp_secret=made["totp_secret"])
-
-
-def draw_radiograph(folder: Folder, service: Mapping[str, str]) -> None:
-    """Draw a radiograph of a broken forearm: `synthetic.png` in `folder`, unless it is there."""
+    commands: list[tuple[str, ...]] = []
+    if not (secrets.api_key and _is_known(secrets.api_key, addresses)):
+        commands.append(_MAKE_KEY)
+    if not (secrets.reader_key and _is_reader(secrets.reader_key, service)):
+        commands += (_MAKE_READER, _LET_READ)
     file = folder.path / "synthetic.png"
     if not file.exists():
-        _run(service, "model.synthetic", str(file))
+        commands.append(("model.synthetic", str(file)))
+    printed = dict(zip(commands, _run(service, *commands), strict=True)) if commands else {}
+    made: dict[str, str] = {}
+    for command, names in (
+        (_MAKE_KEY, ("api_key", "webhook_secret")),
+        (_MAKE_READER, ("reader_key", "totp_secret")),
+    ):
+        if command in printed:
+            document = json.loads(printed[command])
+            made |= {name: document[name] for name in names}
+    return folder.keep(secrets, **made) if made else secrets
 
 
 def _is_known(api_key: str, addresses: Addresses) -> bool:
@@ -68,9 +66,17 @@ def _is_known(api_key: str, addresses: Addresses) -> bool:
     return answer.status != 401
 
 
-def _run(service: Mapping[str, str], module: str, *arguments: str) -> str:
+def _is_reader(reader_key: str, service: Mapping[str, str]) -> bool:
+    key_id = hashlib.sha256(reader_key.encode()).hexdigest()[:16]
+    (printed,) = _run(service, ("admin.readers", "list"))
+    known = map(json.loads, printed.splitlines())
+    return any(reader["key_id"] == key_id and not reader["disabled_at"] for reader in known)
+
+
+def _run(service: Mapping[str, str], *commands: Sequence[str]) -> list[str]:
+    """Run each command, a module and its arguments, in one process; return what each has printed."""
     done = subprocess.run(
-        (sys.executable, "-m", module, *arguments),
+        (sys.executable, "-m", "stack.commands", json.dumps(commands)),
         cwd=ROOT,
         env=service,
         stdin=subprocess.DEVNULL,
@@ -81,5 +87,6 @@ def _run(service: Mapping[str, str], module: str, *arguments: str) -> str:
         check=False,
     )
     if done.returncode:
-        raise GaveUp(f"python -m {module} ended with exit status {done.returncode}:\n{done.stderr.strip()}")
-    return done.stdout
+        raise GaveUp(f"a command ended with exit status {done.returncode}:\n{done.stderr.strip()}")
+    printed: list[str] = json.loads(done.stdout)
+    return printed

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stack.addresses import Addresses
-from stack.development import EXAMPLE, draw_radiograph, make_bucket, with_api_key, with_reader
+from stack.development import EXAMPLE, make_bucket, prepare
 from stack.errors import GaveUp, StopRequested
 from stack.folder import Folder, Secrets
 from stack.part import Command, Part
@@ -67,9 +67,7 @@ def _run(
     rest = _parts(others(service, addresses, folder.path), folder)
     supervisor.begin(rest)
     supervisor.settle([worker, api, *rest])
-    secrets = with_api_key(secrets, folder, addresses, service)
-    secrets = with_reader(secrets, folder, service)
-    draw_radiograph(folder, service)
+    secrets = prepare(secrets, folder, addresses, service)
 
     def publish() -> None:
         folder.publish_ready(

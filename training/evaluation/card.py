@@ -8,7 +8,7 @@ from model.network import STRIDE
 from training.evaluation.figures import FEWEST
 from training.evaluation.localisation import MARGIN
 from training.evaluation.report import templates_in
-from training.evaluation.summary import by_region
+from training.evaluation.summary import UNKNOWN, by_region, name_unknown_region
 
 _TEMPLATE = "card_template.md"
 
@@ -17,6 +17,8 @@ def write_card(description: Description, metrics: dict[str, Any]) -> str:
     """Return the card's Markdown."""
     templates = templates_in(Path(__file__).parent, escape=False)
     templates.filters["percent"] = _percent
+    unknown = name_unknown_region(metrics)
+    templates.filters["known"] = lambda name: name.replace(UNKNOWN, unknown)
     return templates.get_template(_TEMPLATE).render(
         about=description,
         metrics=metrics,

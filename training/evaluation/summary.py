@@ -21,24 +21,24 @@ _PLACE = re.compile(
     r"(?<=<!-- model/bundle, by python -m training\.evaluation\.summary -->\n).*?(?=<!-- end -->)", re.DOTALL
 )
 
-
+UNKNOWN = "unknown"
 _WRISTS = "bonedata"
 """Its X-rays are wrists and forearms, and its labels name no region."""
 
 
-def by_region(metrics: dict[str, Any]) -> list[dict[str, Any]]:
-    """List regions, those with the most fractures first; a figure of too few X-rays is None.
-
-    The unknown region is called wrist or forearm where all of its X-rays are of bonedata.
-    """
+def name_unknown_region(metrics: dict[str, Any]) -> str:
+    """Name the region UNKNOWN for a reader: wrist or forearm where all of its X-rays are of bonedata."""
     counts = {one["name"]: (one["n"], one["fractured"]) for one in metrics["subgroups"]}
-    unknown = counts.get("region: unknown")
-    wrists = unknown is not None and unknown == counts.get(f"source: {_WRISTS}")
+    of_wrists = counts.get(f"source: {_WRISTS}")
+    return "wrist or forearm" if of_wrists and of_wrists == counts.get(f"region: {UNKNOWN}") else UNKNOWN
+
+
+def by_region(metrics: dict[str, Any]) -> list[dict[str, Any]]:
+    """List regions, those with the most fractures first; a figure of too few X-rays is None."""
+    unknown = name_unknown_region(metrics)
     rows = [
         {
-            "name": "wrist or forearm"
-            if wrists and one["name"] == "region: unknown"
-            else one["name"].removeprefix("region: "),
+            "name": one["name"].removeprefix("region: ").replace(UNKNOWN, unknown),
             "fractured": one["fractured"],
             "intact": one["n"] - one["fractured"],
             "sensitivity": one.get("sensitivity_at_low") if one["fractured"] >= FEWEST else None,

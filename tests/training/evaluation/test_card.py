@@ -1,6 +1,7 @@
 """The card of a finished bundle is written anew from its own metrics, and says what its data are."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -37,7 +38,8 @@ def test_the_card_states_wrists_and_each_licence_that_is_stated_of_them(copied: 
     card = write_card(copied.description, read_metrics(copied))
     worth, licence = card.split("## What it is not")[0], card.split("## Licence")[1]
     assert "| wrist or forearm | " in worth
-    assert "| unknown | " not in worth
+    assert "| region: wrist or forearm | " in card
+    assert not re.search(r"\bunknown (?:\||\d)", card)
     for name in ("unknown at its origin", "ODC-By 1.0", "PDDL"):
         assert name in licence
     without = replace(copied.description, data="fracatlas")
