@@ -21,7 +21,7 @@ from benchmarks.service import Service, ServiceClient, resident, stores_alone
 from jobs.store.objects import Objects
 from stack import answers
 from stack.addresses import HOST, free_ports
-from stack.development import with_api_key
+from stack.development import prepare
 from stack.part import Command
 from stack.parts import web
 
@@ -43,9 +43,7 @@ def measure() -> list[BenchmarkFigure]:
     try:
         with stores_alone() as service:
             (api,) = service.begin([web(service.settings, service.addresses)], pinned)
-            service.secrets = with_api_key(
-                service.secrets, service.folder, service.addresses, service.settings
-            )
+            service.secrets = prepare(service.secrets, service.folder, service.addresses, service.settings)
             client = ServiceClient(service)
             lightest = _begin_rival(service, "lightest", pinned, {})
             guarded = _begin_rival(service, "guarded", pinned, {"RIVAL_GUARDS": "1"})

@@ -12,7 +12,7 @@ from benchmarks.service import ServiceClient, running, stores_alone
 from jobs.record.ids import new_id
 from jobs.record.job import ImageFacts, Job, now
 from jobs.redis.view import View
-from stack.development import with_api_key
+from stack.development import prepare
 from stack.parts import inference, web
 
 CLIENTS = 32
@@ -53,7 +53,7 @@ def _by_queue() -> list[BenchmarkFigure]:
     figures: list[BenchmarkFigure] = []
     with stores_alone() as service:
         service.begin([web(service.settings, service.addresses)])
-        service.secrets = with_api_key(service.secrets, service.folder, service.addresses, service.settings)
+        service.secrets = prepare(service.secrets, service.folder, service.addresses, service.settings)
         client, (body,) = ServiceClient(service), radiographs(1)
         view = View.connect(service.settings["REDIS_URL"], 86_400)
         client.status(client.submit(body))

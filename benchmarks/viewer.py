@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from benchmarks.figures import BenchmarkFigure, figure
 from benchmarks.service import ServiceClient, stores_alone
-from stack.development import with_api_key, with_reader
+from stack.development import prepare
 from stack.parts import web
 from tests.browser import chromium
 
@@ -46,8 +46,7 @@ def measure() -> list[BenchmarkFigure]:
     with stores_alone() as service, chromium() as browser:
         service.begin([web(service.settings, service.addresses)])
         given = service.folder, service.addresses, service.settings
-        service.secrets = with_api_key(service.secrets, *given)
-        service.secrets = with_reader(service.secrets, service.folder, service.settings)
+        service.secrets = prepare(service.secrets, *given)
         job_id, api = ServiceClient(service).submit(radiograph()), service.addresses.api
         headers = {"Authorization": f"Bearer {service.secrets.api_key}", "Accept-Encoding": "zstd"}
         body, seconds = _pixels(f"{api}/v1/jobs/{job_id}/pixels", headers)
