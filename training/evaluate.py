@@ -79,7 +79,9 @@ def evaluate(run: Path, bundle: Path, again: bool = False, small: bool = False) 
         "radiograph_check": _read_check(run)[1],
     }
     cam = scores.grad_cam_of(TEST, squares)
-    metrics["localisation"]["grad_cam"] = localise(test, cam, thresholds.low, _GRAD_CAM_THRESHOLD)
+    metrics["localisation"]["grad_cam"] = localise(
+        test, cam, thresholds.low, list(cam >= _GRAD_CAM_THRESHOLD)
+    )
     metrics = without_nan(metrics)
     write_json(run / MEASURED, metrics)
     draw_plots(run, metrics, test, thresholds)

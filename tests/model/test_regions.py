@@ -1,16 +1,35 @@
 import numpy as np
+import pytest
 
 from model.letterbox import Letterbox
+from model.network import STRIDE
 from model.regions import MOST_REGIONS, find_regions, spread_heat
 
 
-def test_a_patch_becomes_a_box_in_the_pixels_of_the_image():
-    cells = np.zeros((8, 8))
-    cells[2:4, 3] = [0.9, 0.6]
-    place = Letterbox.of(256, 512, 128)  # a quarter of its size, 32 cells' pixels of margin left and right
-    (region,) = find_regions(cells, 0.5, place, (256, 512))
-    assert region.box == ((3 * 16 - 32) * 4, 2 * 16 * 4, 64, 128)
-    assert region.score == 0.9
+def bump(side: int, x: float, y: float, radius: float) -> np.ndarray:
+    """Make the cells of one fracture: log odds of 8 at its middle, less with the distance from it."""
+    middles = np.arange(side // STRIDE) * STRIDE + STRIDE / 2
+    distance = np.hypot(*np.meshgrid(middles - x, middles - y))
+    return 1 / (1 + np.exp(np.minimum(4 * distance / radius, 30) - 8))
+
+
+@pytest.mark.parametrize(("x", "y"), [(64, 64), (72, 72), (66, 77), (75, 59)])
+def test_a_box_is_finer_than_a_cell(x: int, y: int):
+    (region,) = find_regions(bump(128, x, y, 10), 0.5, Letterbox.of(128, 128, 128), (128, 128))
+    left, top, w, h = region.box
+    assert abs(left + w / 2 - x) <= STRIDE / 4
+    assert abs(top + h / 2 - y) <= STRIDE / 4
+    assert max(w, h) <= 2.5 * STRIDE
+
+
+def test_a_region_lies_in_the_pixels_of_the_image():
+    # A quarter of its size, with margins of 32 pixels left and right.
+    place = Letterbox.of(256, 512, 128)
+    (region,) = find_regions(bump(128, 72, 40, 10), 0.5, place, (256, 512))
+    x, y, w, h = region.box
+    assert abs(x + w / 2 - (72 - 32) * 4) <= 16
+    assert abs(y + h / 2 - 40 * 4) <= 16
+    assert region.score == bump(128, 72, 40, 10).max()
 
 
 def test_cells_that_touch_at_a_corner_alone_are_two_regions_best_first():
@@ -18,6 +37,14 @@ def test_cells_that_touch_at_a_corner_alone_are_two_regions_best_first():
     cells[1, 1], cells[2, 2] = 0.6, 0.8
     regions = find_regions(cells, 0.5, Letterbox.of(128, 128, 128), (128, 128))
     assert [region.score for region in regions] == [0.8, 0.6]
+
+
+def test_hot_cells_with_warm_ones_between_them_are_one_region():
+    cells = np.full((8, 8), 0.001)
+    cells[3, 2:7] = [0.9, 0.4, 0.95, 0.4, 0.8]
+    (region,) = find_regions(cells, 0.5, Letterbox.of(128, 128, 128), (128, 128))
+    assert region.score == 0.95
+    assert region.box[2] > 4 * STRIDE
 
 
 def test_what_lies_in_the_margin_is_no_region():

@@ -11,7 +11,14 @@ from model.classifier import calibrate
 from training.batches.examples import Example, groups_of
 from training.evaluation.figures import Calls, measure_subgroups, measure_whole
 from training.evaluation.intervals import Measure, difference_bounds
-from training.evaluation.localisation import overlap, peak_hits
+from training.evaluation.localisation import (
+    best_box,
+    box_overlap,
+    cover,
+    lies_on_fracture,
+    overlap,
+    peak_hits,
+)
 from training.evaluation.measures import auc
 from training.evaluation.sample import Sample
 from training.evaluation.scores import Scores
@@ -38,26 +45,46 @@ def measure(test: ScoredPart, thresholds: Thresholds) -> dict[str, Any]:
     calls = Calls.of(test.probabilities, thresholds)
     return {
         **measure_whole(test, calls),
-        "localisation": {"head": localise(test, test.scores.where, thresholds.low, thresholds.region)},
+        "localisation": {"head": _localise_regions(test, thresholds)},
         "subgroups": measure_subgroups(test, calls),
     }
 
 
-def localise(test: ScoredPart, heat: np.ndarray, low: float, threshold: float) -> dict[str, Any]:
-    """Measure where float (n, h, w) points, among fractured X-rays whose fractures are marked."""
-    marked = np.array([bool(example.boxes) for example in test.examples])
+def _localise_regions(test: ScoredPart, thresholds: Thresholds) -> dict[str, Any]:
+    """Measure where the map and an answer's best region lie; without a region nothing is hit."""
+    where, hits, ious = test.scores.where, [], []
+    for example, cells in zip(test.examples, where, strict=True):
+        box = best_box(example, cells, thresholds.region) if example.boxes else None
+        hits.append(box is not None and lies_on_fracture(example, box))
+        ious.append(box_overlap(example, box) if box else 0.0)
+    true_positives = _true_positives(test, thresholds.low)
+    return {
+        **localise(test, where, thresholds.low, [cover(cells, thresholds.region) for cells in where]),
+        "region_hits": test.share(np.array(hits), true_positives),
+        "region_iou": test.mean(np.array(ious), true_positives),
+    }
+
+
+def _true_positives(test: ScoredPart, low: float) -> np.ndarray:
+    """Tell which X-rays have marked fractures and a probability from `low`: bool (n,)."""
+    return np.array([bool(example.boxes) for example in test.examples]) & (test.probabilities >= low)
+
+
+def localise(test: ScoredPart, heat: np.ndarray, low: float, marked: Sequence[np.ndarray]) -> dict[str, Any]:
+    """Measure where float (n, h, w) points, and what bool `marked` covers, where fractures are marked."""
+    located = np.array([bool(example.boxes) for example in test.examples])
     hits = np.array([bool(e.boxes) and peak_hits(e, h) for e, h in zip(test.examples, heat, strict=True)])
     inside = np.array(
         [bool(e.boxes) and peak_hits(e, h, 0) for e, h in zip(test.examples, heat, strict=True)]
     )
     ious = np.array(
-        [overlap(e, h, threshold) if e.boxes else np.nan for e, h in zip(test.examples, heat, strict=True)]
+        [overlap(e, m) if e.boxes else np.nan for e, m in zip(test.examples, marked, strict=True)]
     )
-    true_positives = marked & (test.probabilities >= low)
+    true_positives = _true_positives(test, low)
     return {
         "peak_hits": test.share(hits, true_positives),
         "peak_hits_without_margin": test.share(inside, true_positives),
-        "peak_hits_of_all_fractured": test.share(hits, marked),
+        "peak_hits_of_all_fractured": test.share(hits, located),
         "iou": test.mean(ious, true_positives & ~np.isnan(ious)),
     }
 

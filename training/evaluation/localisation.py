@@ -7,8 +7,9 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from model.letterbox import scale_pixels
+from model.letterbox import Letterbox, scale_pixels
 from model.network import FRACTURE
+from model.regions import find_patches, find_regions
 from training.batches.augment import draw_fractures
 from training.batches.examples import Example
 
@@ -68,10 +69,34 @@ def _is_inside(example: Example, x: float, y: float, margin: float) -> bool:
     )
 
 
-def overlap(example: Example, heat: np.ndarray, threshold: float) -> float:
-    """Compute intersection over union of the cells from `threshold` and the marked fractures, by pixels."""
+def cover(cells: np.ndarray, threshold: float) -> np.ndarray:
+    """Mark what the regions of cells (n, n) cover: bool (m, m) over the square."""
+    patches = [patch for _, patch in find_patches(cells, threshold)]
+    return np.any(patches, axis=0) if patches else np.zeros(cells.shape, bool)
+
+
+def best_box(example: Example, cells: np.ndarray, threshold: float) -> tuple[int, int, int, int] | None:
+    """Return the best region's box in the square's pixels, x, y, w, h; None where there is no region."""
+    side = example.square.shape[0]
+    found = find_regions(cells, threshold, Letterbox.of(side, side, side), (side, side))
+    return found[0].box if found else None
+
+
+def overlap(example: Example, marked: np.ndarray) -> float:
+    """Compute intersection over union of bool (n, n) over the square and the marked fractures, by pixels."""
     truth = np.asarray(draw_fractures(example)) > 0
-    cells = Image.fromarray((heat >= threshold).astype(np.uint8) * 255)
-    marked = np.asarray(cells.resize(truth.shape[::-1], Image.Resampling.NEAREST)) > 0
-    either = (truth | marked).sum()
-    return float((truth & marked).sum() / either) if either else float("nan")
+    points = Image.fromarray(marked.astype(np.uint8) * 255)
+    found = np.asarray(points.resize(truth.shape[::-1], Image.Resampling.NEAREST)) > 0
+    either = (truth | found).sum()
+    return float((truth & found).sum() / either) if either else float("nan")
+
+
+def box_overlap(example: Example, box: tuple[int, int, int, int]) -> float:
+    """Compute the intersection over union of `box`, in the square's pixels, and the nearest marked box."""
+    x, y, width, height = box
+    shares = []
+    for left, top, w, h in example.boxes:
+        wide, high = min(x + width, left + w) - max(x, left), min(y + height, top + h) - max(y, top)
+        both = max(0, wide) * max(0, high)
+        shares.append(both / (width * height + w * h - both))
+    return float(max(shares))

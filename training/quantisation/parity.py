@@ -98,8 +98,8 @@ def _moved(example: Example, one: ScoredRegion | None, other: ScoredRegion | Non
     cell = STRIDE / _place(example).scale
     (x, y, w, h), (left, top, width, height) = one.box, other.box
     edges = np.array([x - left, y - top, x + w - left - width, y + h - top - height])
-    # Boxes are rounded to whole pixels, cells are whole.
-    return bool(np.round(np.abs(edges) / cell).max() > 1)
+    # Boxes are rounded to whole pixels.
+    return bool(np.abs(edges).max() > cell + 1)
 
 
 def _place(example: Example) -> Letterbox:

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 
 from model.network import FRACTURE, WHERE, build
+from tests.model.test_regions import bump
 from tests.training.collections_of_xrays import an_entry
 from training.batches.examples import Example
-from training.evaluation.localisation import grad_cam, overlap, peak_hits
+from training.evaluation.localisation import best_box, box_overlap, cover, grad_cam, overlap, peak_hits
 
 
 def boxed(x: float, y: float, w: float, h: float) -> Example:
@@ -27,9 +28,24 @@ def test_a_peak_hits_inside_a_box_and_a_little_beside_it():
 
 
 def test_overlap_is_intersection_over_union():
-    assert overlap(boxed(32, 16, 15, 15), hot(1, 2), 0.5) == 1
-    assert overlap(boxed(32, 16, 31, 15), hot(1, 2), 0.5) == pytest.approx(0.5)
-    assert overlap(boxed(0, 0, 15, 15), hot(1, 2), 0.5) == 0
+    assert overlap(boxed(32, 16, 15, 15), hot(1, 2) > 0.5) == 1
+    assert overlap(boxed(32, 16, 31, 15), hot(1, 2) > 0.5) == pytest.approx(0.5)
+    assert overlap(boxed(0, 0, 15, 15), hot(1, 2) > 0.5) == 0
+
+
+def test_a_best_region_is_measured_by_its_box():
+    cells = bump(64, 40, 24, 6)
+    box = best_box(boxed(0, 0, 1, 1), cells, 0.5)
+    assert box is not None
+    x, y, w, h = box
+    assert abs(x + w / 2 - 40) <= 2
+    assert abs(y + h / 2 - 24) <= 2
+    assert box_overlap(boxed(*box), box) == 1
+    assert box_overlap(boxed(x + w, y, w, h), box) == 0
+    assert box_overlap(boxed(x, y, 2 * w, h), box) == pytest.approx(0.5)
+    assert overlap(boxed(x, y, w - 1, h - 1), cover(cells, 0.5)) > 0.6
+    assert best_box(boxed(*box), cells, 1.0) is None
+    assert not cover(cells, 1.0).any()
 
 
 def test_grad_cam_is_what_the_gradient_tape_gives():
