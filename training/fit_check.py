@@ -49,7 +49,7 @@ def fit_run(
     prepare_backend(config.threads)
     split = read_split(run)
     parts = {
-        part: [(run / entry.image, split[entry.image][0]) for entry in entries_of(run, part)]
+        part: [(run / entry.image, split[entry.image][0], entry.source) for entry in entries_of(run, part)]
         for part in (TRAIN, VALIDATION)
     }
     scores = StoredScores(run, config)

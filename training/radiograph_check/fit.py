@@ -78,8 +78,9 @@ def fit_and_measure(
 ) -> tuple[RadiographCheck, dict[str, Any]]:
     """Fit on X-rays of the training part and most kinds of photographs; measure on all that is kept apart.
 
-    `size` is that of the network's input; `parts` has the path and the group of each X-ray. Half of the other
-    X-rays are fitted on, the other half is measured by itself. StepRefused where an archive cannot be read.
+    `size` is that of the network's input; `parts` has path, group and source of each X-ray. Half of the other
+    X-rays are fitted on, the other half is measured by itself. Of the validation part each source is measured
+    by itself as well, where there are several. StepRefused where an archive cannot be read.
     """
     gathered = gather(size, parts, photographs, other_xrays, amounts)
 
@@ -88,11 +89,19 @@ def fit_and_measure(
 
     check = fit(see("X-rays fitted on", gathered.xrays), see("others fitted on", gathered.others))
 
-    def passing(seen: Seen) -> dict[str, Any]:
-        scores = seen.features.astype(np.float64) @ np.array(check.coefficients) + check.intercept
+    def passing(scores: np.ndarray, groups: np.ndarray) -> dict[str, Any]:
         return {
-            "refused": asdict(mean_with_interval(scores < check.refused, seen.groups)),
-            "doubted": asdict(mean_with_interval(scores < check.doubtful, seen.groups)),
+            "refused": asdict(mean_with_interval(scores < check.refused, groups)),
+            "doubted": asdict(mean_with_interval(scores < check.doubtful, groups)),
         }
 
-    return check, {name: passing(see(name, pictures)) for name, pictures in gathered.measured.items()}
+    measured, sources = {}, np.unique(gathered.sources)
+    for name, pictures in gathered.measured.items():
+        seen = see(name, pictures)
+        scores = seen.features.astype(np.float64) @ np.array(check.coefficients) + check.intercept
+        measured[name] = passing(scores, seen.groups)
+        if name == "xrays" and len(sources) > 1:
+            for source in sources:
+                among = gathered.sources == source
+                measured[f"xrays of {source}"] = passing(scores[among], seen.groups[among])
+    return check, measured

@@ -26,8 +26,8 @@ _GRAIN = (2.0, 12.0)
 _WAYS = 360
 """Numbers for `as_delivered`: each of its ways, and turns by many angles."""
 
-Xrays = Sequence[tuple[Path, str]]
-"""Path and group of each."""
+Xrays = Sequence[tuple[Path, str, str]]
+"""Path, group and source of each."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,15 @@ class Pictures:
 
 @dataclass(frozen=True, eq=False)
 class Gathered:
-    """What is fitted on, X-rays and others, and what is measured, by the name of its row in the card."""
+    """What is fitted on, X-rays and others, and what is measured, by the name of its row in the card.
+
+    `sources` are those of the X-rays of the validation part, the row `xrays`.
+    """
 
     xrays: Pictures
     others: Pictures
     measured: dict[str, Pictures]
+    sources: np.ndarray
 
 
 def gather(
@@ -104,7 +108,7 @@ def gather(
 
     def xrays(name: str, some: Xrays, change: _Change) -> Pictures:
         return squares(
-            name, (decode(path.read_bytes()).pixels for path, _ in some), [g for _, g in some], change
+            name, (decode(path.read_bytes()).pixels for path, *_ in some), [g for _, g, _ in some], change
         )
 
     learned = [parts[TRAIN][i] for i in random.permutation(len(parts[TRAIN]))[: amounts.xrays]]
@@ -138,6 +142,7 @@ def gather(
         + squares("other X-rays", elsewhere[::2], numbers[::2], _change_xray),
         photographed[~apart] + pages[::2],
         measured,
+        np.array([source for *_, source in held], str),
     )
 
 

@@ -46,6 +46,16 @@ def test_the_card_states_wrists_and_each_licence_that_is_stated_of_them(copied: 
     assert "PDDL" not in write_card(without, read_metrics(copied))
 
 
+def test_the_card_has_a_row_for_each_source_that_the_check_was_measured_on(copied: Bundle):
+    metrics = read_metrics(copied)
+    row = metrics["radiograph_check"]["xrays"]
+    for name in [name for name in metrics["radiograph_check"] if name.startswith("xrays of ")]:
+        del metrics["radiograph_check"][name]
+    assert "| those of " not in write_card(copied.description, metrics)
+    metrics["radiograph_check"]["xrays of elsewhere"] = row
+    assert f"| those of elsewhere | {row['refused']['n']} | " in write_card(copied.description, metrics)
+
+
 def test_a_recalibrated_bundle_keeps_its_card(copied: Bundle):
     metrics = json.loads((copied.folder / MEASURED).read_text()) | {"recalibrated": {}}
     with pytest.raises(StepRefused, match="recalibrate again"):

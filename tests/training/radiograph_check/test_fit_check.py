@@ -143,7 +143,7 @@ def test_xrays_are_found_by_content_in_the_part_they_were_of(
         writer.writerows(rows)
     parts = find_parts(finished, [renamed])
     assert [len(parts[part]) for part in PARTS] == [16, 4, 4]
-    assert all(path.name.startswith("my-") for path, _ in parts[PARTS[0]])
+    assert all(path.name.startswith("my-") and source == renamed.name for path, _, source in parts[PARTS[0]])
 
 
 def test_a_bundle_that_names_no_xrays_or_others_is_refused(finished: Path, tmp_path: Path):

@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+import zlib
 from collections import Counter
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from model.engines import Outputs
 from tests.training.collections_of_xrays import a_collection
 from training.data.other_pictures import read_some
 from training.data.split import TRAIN, VALIDATION
-from training.radiograph_check.fit import Seen, fit
+from training.radiograph_check.fit import Seen, fit, fit_and_measure
 from training.radiograph_check.pictures import Amounts, Gathered, gather
 from training.radiograph_check.stored_features import StoredFeatures
 from training.run.errors import StepRefused
@@ -46,15 +47,20 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     ]
 
 
+def source_of(name: str) -> str:
+    return f"source {zlib.crc32(name.encode()) % 2}"
+
+
 @pytest.fixture(scope="module")
-def parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[Path, str]]]:
+def parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[Path, str, str]]]:
     folder = a_collection(tmp_path_factory.mktemp("parts") / "wrists", 30)
-    paths = [(path, path.name) for path in sorted((folder / "images").iterdir())]
+    files = sorted((folder / "images").iterdir())
+    paths = [(path, path.name, source_of(path.name)) for path in files]
     return {TRAIN: paths[:20], VALIDATION: paths[20:]}
 
 
 @pytest.fixture(scope="module")
-def gathered(parts: dict[str, list[tuple[Path, str]]], archives: list[Path]) -> Gathered:
+def gathered(parts: dict[str, list[tuple[Path, str, str]]], archives: list[Path]) -> Gathered:
     return gather(SIZE, parts, archives, archives[:1], AMOUNTS)
 
 
@@ -64,6 +70,8 @@ def test_as_many_pictures_are_read_as_asked_for(gathered: Gathered):
     photographs = measured.pop("photographs")
     assert len(gathered.others.squares) + photographs == 2 * 20 + 2
     assert measured == {"xrays": 10, "reduced_xrays": 5, "pages": 2, "other_xrays": 3}
+    measured_xrays = gathered.measured["xrays"]
+    assert list(gathered.sources) == [source_of(group) for group in measured_xrays.groups]
     for pictures in (gathered.xrays, gathered.others, *gathered.measured.values()):
         assert pictures.squares.shape[1:] == (SIZE, SIZE)
         assert len(pictures.squares) == len(pictures.groups) == len(pictures.reduced)
@@ -84,7 +92,7 @@ def test_xrays_fitted_on_are_partly_reduced_and_those_measured_are_by_row(gather
 
 
 def test_the_same_arguments_give_the_same_pixels(
-    gathered: Gathered, parts: dict[str, list[tuple[Path, str]]], archives: list[Path]
+    gathered: Gathered, parts: dict[str, list[tuple[Path, str, str]]], archives: list[Path]
 ):
     again = gather(SIZE, parts, archives, archives[:1], AMOUNTS)
     assert (again.xrays.squares == gathered.xrays.squares).all()
@@ -171,3 +179,14 @@ def test_a_command_that_was_cut_off_computes_only_what_is_missing(tmp_path: Path
     changed[0, 0, 0] ^= 255
     assert StoredFeatures(third, tmp_path).of("others", changed)[0] != made[0]
     assert third.ran == 8, "pixels name what is kept, and no other pictures take it"
+
+
+def test_each_source_of_the_validation_part_is_measured_by_itself(
+    parts: dict[str, list[tuple[Path, str, str]]], archives: list[Path], tmp_path: Path
+):
+    network = StoredFeatures(_Counting(), tmp_path)
+    _, measured = fit_and_measure(network, SIZE, parts, archives, archives[:1], AMOUNTS)
+    counts = {name: row["refused"]["n"] for name, row in measured.items() if name.startswith("xrays")}
+    sources = Counter(source for *_, source in parts[VALIDATION])
+    assert len(sources) == 2
+    assert counts == {"xrays": 10} | {f"xrays of {source}": count for source, count in sources.items()}
