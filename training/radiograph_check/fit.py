@@ -27,10 +27,11 @@ NO_CHECK = RadiographCheck((0.0,) * FEATURE_COUNT, 0.0, -1.0, -1.0, _MAX_CHROMA,
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """Features (n, FEATURE_COUNT) of pictures, the group of each, and whether it was reduced."""
+    """Features (n, FEATURE_COUNT) of pictures, group and source of each, and whether it was reduced."""
 
     features: np.ndarray
     groups: np.ndarray
+    sources: np.ndarray
     reduced: np.ndarray
 
 
@@ -38,7 +39,8 @@ def fit(xrays: Seen, others: Seen) -> RadiographCheck:
     """Fit a ridge logistic regression on the features of both, both counting alike, and its limits.
 
     The limits come from X-rays that were not reduced, each scored by a fit on other groups: a fit on
-    thousands of features tells its own X-rays from the others too well.
+    thousands of features tells its own X-rays from the others too well. Refusal takes the lowest limit of all
+    sources, so that the X-rays of a small source are no more often refused than those of a large one.
     """
     x = np.vstack([xrays.features, others.features]).astype(np.float64)
     is_xray = np.repeat([1, 0], [len(xrays.groups), len(others.groups)])
@@ -47,8 +49,11 @@ def fit(xrays: Seen, others: Seen) -> RadiographCheck:
     for learned, held in StratifiedGroupKFold(_FOLDS).split(x, is_xray, groups):
         coefficients, intercept = _regress(x[learned], is_xray[learned])
         scores[held] = x[held] @ coefficients + intercept
-    usual = scores[: len(xrays.groups)][~xrays.reduced]
-    refused, doubtful = np.quantile(usual, [_REFUSED_XRAYS, _DOUBTFUL_XRAYS], method="lower")
+    usual, sources = scores[: len(xrays.groups)][~xrays.reduced], xrays.sources[~xrays.reduced]
+    refused = min(
+        np.quantile(usual[sources == source], _REFUSED_XRAYS, method="lower") for source in np.unique(sources)
+    )
+    doubtful = np.quantile(usual, _DOUBTFUL_XRAYS, method="lower")
     coefficients, intercept = _regress(x, is_xray)
     return RadiographCheck(
         coefficients=tuple(float(value) for value in coefficients),
@@ -85,7 +90,8 @@ def fit_and_measure(
     gathered = gather(size, parts, photographs, other_xrays, amounts)
 
     def see(name: str, pictures: Pictures) -> Seen:
-        return Seen(network.of(name, pictures.squares), pictures.groups, pictures.reduced)
+        features = network.of(name, pictures.squares)
+        return Seen(features, pictures.groups, pictures.sources, pictures.reduced)
 
     check = fit(see("X-rays fitted on", gathered.xrays), see("others fitted on", gathered.others))
 
@@ -95,13 +101,13 @@ def fit_and_measure(
             "doubted": asdict(mean_with_interval(scores < check.doubtful, groups)),
         }
 
-    measured, sources = {}, np.unique(gathered.sources)
+    measured = {}
     for name, pictures in gathered.measured.items():
         seen = see(name, pictures)
         scores = seen.features.astype(np.float64) @ np.array(check.coefficients) + check.intercept
         measured[name] = passing(scores, seen.groups)
-        if name == "xrays" and len(sources) > 1:
+        if name == "xrays" and len(sources := np.unique(seen.sources)) > 1:
             for source in sources:
-                among = gathered.sources == source
+                among = seen.sources == source
                 measured[f"xrays of {source}"] = passing(scores[among], seen.groups[among])
     return check, measured

@@ -1,7 +1,7 @@
 """Gathers the pictures that the check for X-rays is fitted and measured on, for `training.fit_check`."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Self
 
@@ -48,39 +48,33 @@ class Amounts:
 
 @dataclass(frozen=True, eq=False)
 class Pictures:
-    """Inputs of the network, uint8 (n, size, size), the group of each, and whether it was reduced.
+    """Inputs of the network, uint8 (n, size, size), group and source of each, and whether it was reduced.
 
-    A group is a patient's X-rays or a kind of photographs.
+    A group is a patient's X-rays or a kind of photographs. A source is a collection or an archive.
     """
 
     squares: np.ndarray
     groups: np.ndarray
+    sources: np.ndarray
     reduced: np.ndarray
 
     def __getitem__(self, chosen: slice | np.ndarray) -> Self:
         """Choose some of them."""
-        return type(self)(self.squares[chosen], self.groups[chosen], self.reduced[chosen])
+        return type(self)(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
     def __add__(self, more: Self) -> Self:
         """Put more of them behind these."""
-        return type(self)(
-            np.concatenate([self.squares, more.squares]),
-            np.concatenate([self.groups, more.groups]),
-            np.concatenate([self.reduced, more.reduced]),
-        )
+        names = [field.name for field in fields(self)]
+        return type(self)(*(np.concatenate([getattr(self, name), getattr(more, name)]) for name in names))
 
 
 @dataclass(frozen=True, eq=False)
 class Gathered:
-    """What is fitted on, X-rays and others, and what is measured, by the name of its row in the card.
-
-    `sources` are those of the X-rays of the validation part, the row `xrays`.
-    """
+    """What is fitted on, X-rays and others, and what is measured, by the name of its row in the card."""
 
     xrays: Pictures
     others: Pictures
     measured: dict[str, Pictures]
-    sources: np.ndarray
 
 
 def gather(
@@ -98,18 +92,24 @@ def gather(
     random = np.random.default_rng(_SEED)
 
     def squares(
-        name: str, pictures: Iterable[np.ndarray], groups: Sequence[str], change: _Change
+        name: str,
+        pictures: Iterable[np.ndarray],
+        groups: Sequence[str],
+        change: _Change,
+        sources: Sequence[str] | None = None,
     ) -> Pictures:
         changed = [change(pixels, random) for pixels in tqdm(pictures, name, len(groups), unit="image")]
         made = np.array([to_square(pixels, size) for pixels, _ in changed], np.uint8)
         return Pictures(
-            made.reshape(-1, size, size), np.array(groups, str), np.array([r for _, r in changed], bool)
+            made.reshape(-1, size, size),
+            np.array(groups, str),
+            np.array(sources or [name] * len(groups), str),
+            np.array([r for _, r in changed], bool),
         )
 
     def xrays(name: str, some: Xrays, change: _Change) -> Pictures:
-        return squares(
-            name, (decode(path.read_bytes()).pixels for path, *_ in some), [g for _, g, _ in some], change
-        )
+        pixels = (decode(path.read_bytes()).pixels for path, *_ in some)
+        return squares(name, pixels, [g for _, g, _ in some], change, [s for *_, s in some])
 
     learned = [parts[TRAIN][i] for i in random.permutation(len(parts[TRAIN]))[: amounts.xrays]]
     held = [parts[VALIDATION][i] for i in random.permutation(len(parts[VALIDATION]))]
@@ -142,7 +142,6 @@ def gather(
         + squares("other X-rays", elsewhere[::2], numbers[::2], _change_xray),
         photographed[~apart] + pages[::2],
         measured,
-        np.array([source for *_, source in held], str),
     )
 
 

@@ -70,8 +70,8 @@ def test_as_many_pictures_are_read_as_asked_for(gathered: Gathered):
     photographs = measured.pop("photographs")
     assert len(gathered.others.squares) + photographs == 2 * 20 + 2
     assert measured == {"xrays": 10, "reduced_xrays": 5, "pages": 2, "other_xrays": 3}
-    measured_xrays = gathered.measured["xrays"]
-    assert list(gathered.sources) == [source_of(group) for group in measured_xrays.groups]
+    held = gathered.measured["xrays"]
+    assert list(held.sources) == [source_of(group) for group in held.groups]
     for pictures in (gathered.xrays, gathered.others, *gathered.measured.values()):
         assert pictures.squares.shape[1:] == (SIZE, SIZE)
         assert len(pictures.squares) == len(pictures.groups) == len(pictures.reduced)
@@ -108,11 +108,14 @@ def test_an_archive_is_read_evenly_over_its_kinds(tmp_path: Path):
         read_some(tmp_path / "none.zip", 10)
 
 
-def seen(features: np.ndarray, groups: np.ndarray | None = None, reduced: int = 0) -> Seen:
-    """Features as they are given, each its own group; the last of them were reduced."""
-    count = len(features)
-    own = np.array([str(number) for number in range(count)])
-    return Seen(features, own if groups is None else groups, np.arange(count) >= count - reduced)
+def seen(
+    features: np.ndarray, groups: np.ndarray | None = None, reduced: int = 0, small_source: int = 0
+) -> Seen:
+    """Features as given, each its own group; the last of them were reduced, or are of a small source."""
+    places = np.arange(len(features))
+    own = places.astype(str)
+    sources = np.where(places >= len(places) - small_source, "small", "large")
+    return Seen(features, own if groups is None else groups, sources, places >= len(places) - reduced)
 
 
 def below(limit: float, score: np.ndarray) -> float:
@@ -125,6 +128,17 @@ def test_the_limits_lie_at_one_in_a_thousand_and_one_in_a_hundred_xrays():
     score = random.normal(1, 1, (100_000, 3)) @ np.array(check.coefficients) + check.intercept
     assert below(check.refused, score) == pytest.approx(0.001, abs=0.0007)
     assert below(check.doubtful, score) == pytest.approx(0.01, abs=0.004)
+
+
+def test_xrays_of_a_small_source_are_refused_no_more_often():
+    random = np.random.default_rng(0)
+    large, small = random.normal(3, 1, (2000, 3)), random.normal(0.5, 0.3, (20, 3))
+    others = seen(random.normal(-1, 1, (500, 3)))
+    as_one = fit(seen(np.vstack([large, small])), others)
+    apart = fit(seen(np.vstack([large, small]), small_source=20), others)
+    assert (apart.coefficients, apart.doubtful) == (as_one.coefficients, as_one.doubtful)
+    score = random.normal(0.5, 0.3, (2000, 3)) @ np.array(apart.coefficients) + apart.intercept
+    assert below(apart.refused, score) < 0.1 < below(as_one.refused, score)
 
 
 def test_reduced_xrays_are_fitted_on_and_set_no_limit():
