@@ -1,6 +1,9 @@
 """Turns the network's localisation map into boxes and heat over the submitted image."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
+from math import ceil, floor, inf
 
 import numpy as np
 from PIL import Image
@@ -14,8 +17,12 @@ FINER = 4
 _FALL = 4.0
 """A region reaches to where the log odds are this much under those of its hottest point. Chosen on validation
 X-rays (docs/experiments.md)."""
+_ROUNDING = 1e-6
 _LEAST = 1e-4
 """Log odds of cells are taken as of this score at least, and of 1 less this at most."""
+
+Point = tuple[int, int]
+"""A row and a column."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +40,14 @@ def find_regions(
 
     `size` is the submitted image's (width, height); boxes lie inside it and are at least a pixel wide.
     """
+    return tuple(islice(_boxed(cells, threshold, place, size), MOST_REGIONS))
+
+
+def _boxed(
+    cells: np.ndarray, threshold: float, place: Letterbox, size: tuple[int, int]
+) -> Iterator[ScoredRegion]:
     width, height = size
     step = STRIDE / FINER
-    found = []
     for score, patch in find_patches(cells, threshold):
         rows, columns = patch.nonzero()
         x, y, w, h = place.back(
@@ -46,36 +58,59 @@ def find_regions(
                 float((np.ptp(rows) + 1) * step),
             )
         )
-        left, top = max(0, round(x)), max(0, round(y))
-        right, bottom = min(width, round(x + w)), min(height, round(y + h))
+        left, top = max(0, floor(x + _ROUNDING)), max(0, floor(y + _ROUNDING))
+        right, bottom = min(width, ceil(x + w - _ROUNDING)), min(height, ceil(y + h - _ROUNDING))
         # A patch that lies in the letter-box's margin is no place in the image.
         if right > left and bottom > top:
-            found.append(ScoredRegion((left, top, right - left, bottom - top), score))
-    return tuple(found[:MOST_REGIONS])
+            yield ScoredRegion((left, top, right - left, bottom - top), score)
 
 
-def find_patches(cells: np.ndarray, threshold: float) -> list[tuple[float, np.ndarray]]:
-    """Find the patches around cells (n, n) at or above `threshold`: score and bool (4 n, 4 n), best first.
+def find_patches(cells: np.ndarray, threshold: float) -> Iterator[tuple[float, np.ndarray]]:
+    """Find the patches around peaks of cells (n, n) from `threshold` on: score, bool (4 n, 4 n); best first.
 
-    The score is the hottest cell, 0..1; `model.classifier` calibrates it. A patch is what is connected with
-    its hottest point and hardly less hot, in log odds that are interpolated between the cells.
+    A peak is a cell that no neighbour exceeds. Its score, 0..1, is the patch's; `model.classifier` calibrates
+    it. A patch is what is connected with the peak and hardly less hot, in log odds that are interpolated
+    between the cells. Patches have no point in common, and a peak inside a better one's patch has none.
     """
     fine = _refine(cells)
-    covered = np.zeros(fine.shape, bool)
-    found = []
-    hot = [tuple(np.array(group).T) for group in _connected(cells >= threshold)]
-    for group in sorted(hot, key=lambda group: -cells[group].max()):
-        within = np.zeros(cells.shape, bool)
-        within[group] = True
-        points = within.repeat(FINER, axis=0).repeat(FINER, axis=1)
-        hottest = np.unravel_index(np.where(points, fine, -np.inf).argmax(), fine.shape)
-        if not covered[hottest]:
-            warm = {(int(row), int(column)) for row, column in np.argwhere(fine >= fine[hottest] - _FALL)}
+    # Python reads a number of a list sooner than one of an array.
+    heights, covered = fine.tolist(), set[Point]()
+    for row, column in _peaks(cells, threshold):
+        inside = np.s_[row * FINER : (row + 1) * FINER, column * FINER : (column + 1) * FINER]
+        down, across = divmod(int(fine[inside].argmax()), FINER)
+        start = row * FINER + down, column * FINER + across
+        if start not in covered:
+            reached = _flood(heights, start, covered)
+            covered |= reached
             patch = np.zeros(fine.shape, bool)
-            patch[tuple(np.array(_reach(warm, (int(hottest[0]), int(hottest[1])))).T)] = True
-            covered |= patch
-            found.append((float(cells[group].max()), patch))
-    return found
+            patch[tuple(np.array(list(reached)).T)] = True
+            yield float(cells[row, column]), patch
+
+
+def _peaks(cells: np.ndarray, threshold: float) -> list[Point]:
+    """List the cells of (n, n) from `threshold` on that no neighbour of eight exceeds, hottest first."""
+    padded = np.pad(cells, 1, constant_values=-np.inf)
+    around = np.lib.stride_tricks.sliding_window_view(padded, (3, 3)).max(axis=(2, 3))
+    found = [(int(row), int(column)) for row, column in np.argwhere((cells >= threshold) & (cells >= around))]
+    return sorted(found, key=lambda peak: -cells[peak])
+
+
+def _flood(heights: list[list[float]], start: Point, covered: set[Point]) -> set[Point]:
+    """Find the points of (m, m) that belong to a patch's hottest one, `start`.
+
+    Behind better patches it only goes down: else it would run around one of them.
+    """
+    least, only_down, last = heights[start[0]][start[1]] - _FALL, bool(covered), len(heights) - 1
+    reached, edge = {start}, [start]
+    for row, column in edge:
+        most = heights[row][column] if only_down else inf
+        for near in ((row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1)):
+            inside = 0 <= near[0] <= last and 0 <= near[1] <= last
+            known = near in reached or near in covered
+            if inside and not known and least <= heights[near[0]][near[1]] <= most:
+                reached.add(near)
+                edge.append(near)
+    return reached
 
 
 def _refine(cells: np.ndarray) -> np.ndarray:
@@ -89,24 +124,3 @@ def spread_heat(cells: np.ndarray, place: Letterbox) -> np.ndarray:
     """Spread cells (n, n) smoothly to float32 0..1 over the picture's field, at the input's scale."""
     smooth = Image.fromarray(cells.astype(np.float32)).resize((place.size,) * 2, Image.Resampling.BICUBIC)
     return np.clip(place.crop(np.asarray(smooth)), 0.0, 1.0)
-
-
-def _connected(marked: np.ndarray) -> list[list[tuple[int, int]]]:
-    """Group the true points of bool (n, n) that touch along a side."""
-    left = {(int(row), int(column)) for row, column in np.argwhere(marked)}
-    groups = []
-    while left:
-        groups.append(_reach(left, next(iter(left))))
-    return groups
-
-
-def _reach(left: set[tuple[int, int]], start: tuple[int, int]) -> list[tuple[int, int]]:
-    """Take the point `start`, and all that are connected with it along their sides, out of `left`."""
-    left.remove(start)
-    reached = [start]
-    for row, column in reached:
-        for near in ((row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1)):
-            if near in left:
-                left.remove(near)
-                reached.append(near)
-    return reached

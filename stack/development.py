@@ -35,14 +35,12 @@ def prepare(secrets: Secrets, folder: Folder, addresses: Addresses, service: Map
 
     Draws `synthetic.png` in the folder, a radiograph of a broken forearm, unless it is there.
     """
-    commands: list[tuple[str, ...]] = []
+    file = folder.path / "synthetic.png"
+    commands: list[tuple[str, ...]] = [] if file.exists() else [("model.synthetic", str(file))]
     if not (secrets.api_key and _is_known(secrets.api_key, addresses)):
         commands.append(_MAKE_KEY)
     if not (secrets.reader_key and _is_reader(secrets.reader_key, service)):
-        commands += (_MAKE_READER, _LET_READ)
-    file = folder.path / "synthetic.png"
-    if not file.exists():
-        commands.append(("model.synthetic", str(file)))
+        commands = [_LET_READ, *commands, _MAKE_READER]
     printed = dict(zip(commands, _run(service, *commands), strict=True)) if commands else {}
     made: dict[str, str] = {}
     for command, names in (

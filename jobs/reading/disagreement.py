@@ -44,13 +44,19 @@ def graded(kind: str, grade: str | None) -> Disagreement:
 
 
 def same_place(site: dict[str, Any], box: Sequence[float]) -> bool:
-    """Return whether a site of a reader and a region of the model are the same place."""
+    """Return whether a site of a reader and a region of the model are the same place.
+
+    A point has to lie in the region, or beside it by half of its size at most: regions are often smaller than
+    what a finger hits. A box has to overlap with the region, or to have the region's middle in it.
+    """
     x, y, width, height = box
     if "point" in site:
         at_x, at_y = site["point"]
-        return bool(x <= at_x <= x + width and y <= at_y <= y + height)
+        return bool(abs(at_x - x - width / 2) <= width and abs(at_y - y - height / 2) <= height)
     left, top, wide, high = site["box"]
     across = max(0.0, min(x + width, left + wide) - max(x, left))
     down = max(0.0, min(y + height, top + high) - max(y, top))
     shared = across * down
-    return bool(shared / (width * height + wide * high - shared) >= LEAST_OVERLAP)
+    overlap = shared / (width * height + wide * high - shared)
+    middle = 0 <= x + width / 2 - left <= wide and 0 <= y + height / 2 - top <= high
+    return bool(middle or overlap >= LEAST_OVERLAP)

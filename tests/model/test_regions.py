@@ -1,9 +1,11 @@
+from itertools import permutations
+
 import numpy as np
 import pytest
 
 from model.letterbox import Letterbox
 from model.network import STRIDE
-from model.regions import MOST_REGIONS, find_regions, spread_heat
+from model.regions import MOST_REGIONS, find_patches, find_regions, spread_heat
 
 
 def bump(side: int, x: float, y: float, radius: float) -> np.ndarray:
@@ -32,19 +34,56 @@ def test_a_region_lies_in_the_pixels_of_the_image():
     assert region.score == bump(128, 72, 40, 10).max()
 
 
-def test_cells_that_touch_at_a_corner_alone_are_two_regions_best_first():
+def test_peaks_with_cold_cells_between_them_are_regions_best_first():
     cells = np.zeros((8, 8))
-    cells[1, 1], cells[2, 2] = 0.6, 0.8
+    cells[1, 1], cells[3, 3] = 0.6, 0.8
     regions = find_regions(cells, 0.5, Letterbox.of(128, 128, 128), (128, 128))
     assert [region.score for region in regions] == [0.8, 0.6]
 
 
-def test_hot_cells_with_warm_ones_between_them_are_one_region():
+def test_peaks_with_warm_cells_between_them_are_one_region():
     cells = np.full((8, 8), 0.001)
     cells[3, 2:7] = [0.9, 0.4, 0.95, 0.4, 0.8]
     (region,) = find_regions(cells, 0.5, Letterbox.of(128, 128, 128), (128, 128))
     assert region.score == 0.95
     assert region.box[2] > 4 * STRIDE
+
+
+def test_every_peak_is_in_a_region_and_none_runs_around_another():
+    cells = np.full((20, 20), 1e-5)
+    cells[9:12, 2:9] = np.array([[0.9], [1], [0.9]]) * [0.9999, 0.97, 0.96, 0.95, 0.96, 0.97, 0.99999]
+    cells[15:18, 13:16] = [[0.9, 0.92, 0.9], [0.92, 0.9999, 0.96], [0.9, 0.97, 0.9]]
+    patches = list(find_patches(cells, 0.5))
+    assert [score for score, _ in patches] == [0.99999, 0.9999, 0.9999]
+    assert np.sum([patch for _, patch in patches], axis=0).max() == 1
+    regions = find_regions(cells, 0.5, Letterbox.of(320, 320, 320), (320, 320))
+    boxes = [(x, y, x + w, y + h) for x, y, w, h in (region.box for region in regions)]
+    for one, other in permutations(boxes, 2):
+        apart = one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] or other[3] <= one[1]
+        assert apart, (one, other)
+
+
+def test_a_lower_peak_beside_a_better_one_does_not_enclose_it():
+    cells = np.full((20, 20), 0.02)
+    cells[10, 3:9] = [0.9999, 0.8, 0.8, 0.8, 0.95, 0.5]
+    first, *others = find_regions(cells, 0.4, Letterbox.of(320, 320, 320), (320, 320))
+    x, y, w, h = first.box
+    for left, top, wide, high in (region.box for region in others):
+        assert not (left <= x and top <= y and left + wide >= x + w and top + high >= y + h)
+
+
+@pytest.mark.parametrize("side", [1, 5, 16, 40])
+def test_a_small_picture_has_its_region(side: int):
+    cells = bump(128, 72, 40, 10)
+    (region,) = find_regions(cells, 0.5, Letterbox.of(side, side, 128), (side, side))
+    x, y, w, h = region.box
+    assert 0 <= x < x + w <= side
+    assert 0 <= y < y + h <= side
+
+
+def test_where_all_cells_are_hot_the_whole_picture_is_the_region():
+    (region,) = find_regions(np.full((8, 8), 0.9), 0.5, Letterbox.of(128, 128, 128), (128, 128))
+    assert region.box == (0, 0, 128, 128)
 
 
 def test_what_lies_in_the_margin_is_no_region():

@@ -18,7 +18,8 @@ def write_card(description: Description, metrics: dict[str, Any]) -> str:
     templates = templates_in(Path(__file__).parent, escape=False)
     templates.filters["percent"] = _percent
     unknown = name_unknown_region(metrics)
-    templates.filters["known"] = lambda name: name.replace(UNKNOWN, unknown)
+    named = {UNKNOWN: unknown, f"region: {UNKNOWN}": f"region: {unknown}"}
+    templates.filters["known"] = lambda name: named.get(name, name)
     return templates.get_template(_TEMPLATE).render(
         about=description,
         metrics=metrics,

@@ -72,7 +72,7 @@ def _true_positives(test: ScoredPart, low: float) -> np.ndarray:
 
 def localise(test: ScoredPart, heat: np.ndarray, low: float, marked: Sequence[np.ndarray]) -> dict[str, Any]:
     """Measure where float (n, h, w) points, and what bool `marked` covers, where fractures are marked."""
-    located = np.array([bool(example.boxes) for example in test.examples])
+    marked_at_all = np.array([bool(example.boxes) for example in test.examples])
     hits = np.array([bool(e.boxes) and peak_hits(e, h) for e, h in zip(test.examples, heat, strict=True)])
     inside = np.array(
         [bool(e.boxes) and peak_hits(e, h, 0) for e, h in zip(test.examples, heat, strict=True)]
@@ -84,7 +84,7 @@ def localise(test: ScoredPart, heat: np.ndarray, low: float, marked: Sequence[np
     return {
         "peak_hits": test.share(hits, true_positives),
         "peak_hits_without_margin": test.share(inside, true_positives),
-        "peak_hits_of_all_fractured": test.share(hits, located),
+        "peak_hits_of_all_fractured": test.share(hits, marked_at_all),
         "iou": test.mean(ious, true_positives & ~np.isnan(ious)),
     }
 

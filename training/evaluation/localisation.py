@@ -1,6 +1,7 @@
 """Measures where the network looks, for `training.evaluate`: by its localisation head and by Grad-CAM."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -76,10 +77,17 @@ def cover(cells: np.ndarray, threshold: float) -> np.ndarray:
 
 
 def best_box(example: Example, cells: np.ndarray, threshold: float) -> tuple[int, int, int, int] | None:
-    """Return the best region's box in the square's pixels, x, y, w, h; None where there is no region."""
+    """Return the best region's box in the square's pixels, x, y, w, h; None where there is no region.
+
+    As in an answer, what lies in the letter-box's margins is none.
+    """
     side = example.square.shape[0]
-    found = find_regions(cells, threshold, Letterbox.of(side, side, side), (side, side))
-    return found[0].box if found else None
+    place = replace(example.place or Letterbox.of(side, side, side), scale=1.0, x=0, y=0)
+    found = find_regions(cells, threshold, place, (place.inner_width, place.inner_height))
+    if not found:
+        return None
+    x, y, w, h = found[0].box
+    return x + place.left, y + place.top, w, h
 
 
 def overlap(example: Example, marked: np.ndarray) -> float:
@@ -92,7 +100,7 @@ def overlap(example: Example, marked: np.ndarray) -> float:
 
 
 def box_overlap(example: Example, box: tuple[int, int, int, int]) -> float:
-    """Compute the intersection over union of `box`, in the square's pixels, and the nearest marked box."""
+    """Compute the largest intersection over union of `box`, in the square's pixels, and a marked box."""
     x, y, width, height = box
     shares = []
     for left, top, w, h in example.boxes:

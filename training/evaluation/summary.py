@@ -38,7 +38,7 @@ def by_region(metrics: dict[str, Any]) -> list[dict[str, Any]]:
     unknown = name_unknown_region(metrics)
     rows = [
         {
-            "name": one["name"].removeprefix("region: ").replace(UNKNOWN, unknown),
+            "name": unknown if one["name"] == f"region: {UNKNOWN}" else one["name"].removeprefix("region: "),
             "fractured": one["fractured"],
             "intact": one["n"] - one["fractured"],
             "sensitivity": one.get("sensitivity_at_low") if one["fractured"] >= FEWEST else None,

@@ -50,7 +50,8 @@ class Amounts:
 class Pictures:
     """Inputs of the network, uint8 (n, size, size), group and source of each, and whether it was reduced.
 
-    A group is a patient's X-rays or a kind of photographs. A source is a collection or an archive.
+    A group is a patient's X-rays or a kind of photographs. A source is a collection of X-rays, or all
+    pictures that are not of one.
     """
 
     squares: np.ndarray
