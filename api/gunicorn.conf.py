@@ -11,7 +11,6 @@ import tempfile
 from contextlib import closing
 from datetime import timedelta
 from functools import partial
-from importlib import import_module
 from typing import Any
 from urllib.parse import quote
 
@@ -100,8 +99,6 @@ def on_starting(_: Arbiter) -> None:
         pass  # /health/ready reports it, and the API compares the stores once they answer.
     # prometheus_client keeps a file for each worker here. Bodies of requests may fill /tmp, but not /dev/shm.
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="osteo-metrics-", dir=worker_tmp_dir)
-    # The workers share the memory of what is imported here, and need not import it each.
-    import_module("api.app")
 
 
 def on_exit(_: Arbiter) -> None:

@@ -18,10 +18,11 @@ _FALL = 4.0
 """A region reaches to where the log odds are this much under those of its hottest point. Chosen on validation
 X-rays (docs/experiments.md)."""
 _ROUNDING = 1e-6
+"""Pixels by which an edge may be off a whole pixel by rounding alone."""
 _LEAST = 1e-4
 """Log odds of cells are taken as of this score at least, and of 1 less this at most."""
 
-Point = tuple[int, int]
+_Point = tuple[int, int]
 """A row and a column."""
 
 
@@ -74,7 +75,7 @@ def find_patches(cells: np.ndarray, threshold: float) -> Iterator[tuple[float, n
     """
     fine = _refine(cells)
     # Python reads a number of a list sooner than one of an array.
-    heights, covered = fine.tolist(), set[Point]()
+    heights, covered = fine.tolist(), set[_Point]()
     for row, column in _peaks(cells, threshold):
         inside = np.s_[row * FINER : (row + 1) * FINER, column * FINER : (column + 1) * FINER]
         down, across = divmod(int(fine[inside].argmax()), FINER)
@@ -87,7 +88,7 @@ def find_patches(cells: np.ndarray, threshold: float) -> Iterator[tuple[float, n
             yield float(cells[row, column]), patch
 
 
-def _peaks(cells: np.ndarray, threshold: float) -> list[Point]:
+def _peaks(cells: np.ndarray, threshold: float) -> list[_Point]:
     """List the cells of (n, n) from `threshold` on that no neighbour of eight exceeds, hottest first."""
     padded = np.pad(cells, 1, constant_values=-np.inf)
     around = np.lib.stride_tricks.sliding_window_view(padded, (3, 3)).max(axis=(2, 3))
@@ -95,7 +96,7 @@ def _peaks(cells: np.ndarray, threshold: float) -> list[Point]:
     return sorted(found, key=lambda peak: -cells[peak])
 
 
-def _flood(heights: list[list[float]], start: Point, covered: set[Point]) -> set[Point]:
+def _flood(heights: list[list[float]], start: _Point, covered: set[_Point]) -> set[_Point]:
     """Find the points of (m, m) that belong to a patch's hottest one, `start`.
 
     Behind better patches it only goes down: else it would run around one of them.

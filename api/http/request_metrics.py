@@ -1,8 +1,8 @@
 """Counts the requests of all processes of the API, and measures how long their answers take.
 
 Under gunicorn, api/gunicorn.conf.py names a folder in which prometheus_client keeps a file for each process.
-It does so before it imports the application: prometheus_client looks for the name when it is imported.
-Without a folder the figures are those of this process.
+It must do so before prometheus_client is imported: no module that gunicorn's first process loads imports this
+one. Without a folder the figures are those of this process.
 """
 
 import os

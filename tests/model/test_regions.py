@@ -2,6 +2,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from model.letterbox import Letterbox
 from model.network import STRIDE
@@ -106,3 +107,24 @@ def test_heat_covers_the_picture_without_its_margins():
     heat = spread_heat(cells, Letterbox.of(256, 512, 128))
     assert heat.shape == (128, 64)
     assert np.unravel_index(heat.argmax(), heat.shape)[0] in range(64, 80)
+
+
+def test_patches_of_any_map_have_no_point_in_common_and_every_peak_is_in_one():
+    for seed in range(40):
+        noise = Image.fromarray(np.random.default_rng(seed).normal(0, 6, (9, 9)).astype(np.float32))
+        cells = 1 / (1 + np.exp(-np.asarray(noise.resize((20, 20), Image.Resampling.BICUBIC))))
+        patches = [patch for _, patch in find_patches(cells, 0.5)]
+        together = np.sum(patches, axis=0)
+        assert together.max() == 1
+        assert together.reshape(20, 4, 20, 4).any(axis=(1, 3))[np.unravel_index(cells.argmax(), cells.shape)]
+
+
+@pytest.mark.parametrize("side", [58, 106, 122, 154])
+def test_an_edge_on_a_whole_pixel_stays_there(side: int):
+    """Half of the side, which arithmetic in binary misses by a little, up or down."""
+    cells = np.full((20, 20), 1 / (1 + np.exp(5)))
+    cells[:, 10:] = 0.9
+    place = Letterbox.of(side, side, 320)
+    (right,) = find_regions(cells, 0.5, place, (side, side))
+    (left,) = find_regions(cells[:, ::-1], 0.5, place, (side, side))
+    assert (right.box, left.box) == ((side // 2, 0, side // 2, side), (0, 0, side // 2, side))

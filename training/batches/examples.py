@@ -30,6 +30,12 @@ class Example:
     """Where the X-ray lies in the square, between its margins; None where it fills the square."""
 
     @property
+    def letterbox(self) -> Letterbox:
+        """Where the X-ray lies in the square: one that fills it lies at its corner."""
+        side = self.square.shape[0]
+        return self.place or Letterbox.of(side, side, side)
+
+    @property
     def fractured(self) -> bool:
         """Whether there is a fracture."""
         return self.entry.fractured

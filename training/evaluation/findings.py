@@ -57,7 +57,7 @@ def _localise_regions(test: ScoredPart, thresholds: Thresholds) -> dict[str, Any
         box = best_box(example, cells, thresholds.region) if example.boxes else None
         hits.append(box is not None and lies_on_fracture(example, box))
         ious.append(box_overlap(example, box) if box else 0.0)
-    true_positives = _true_positives(test, thresholds.low)
+    true_positives = _located(test) & (test.probabilities >= thresholds.low)
     return {
         **localise(test, where, thresholds.low, [cover(cells, thresholds.region) for cells in where]),
         "region_hits": test.share(np.array(hits), true_positives),
@@ -65,14 +65,14 @@ def _localise_regions(test: ScoredPart, thresholds: Thresholds) -> dict[str, Any
     }
 
 
-def _true_positives(test: ScoredPart, low: float) -> np.ndarray:
-    """Tell which X-rays have marked fractures and a probability from `low`: bool (n,)."""
-    return np.array([bool(example.boxes) for example in test.examples]) & (test.probabilities >= low)
+def _located(test: ScoredPart) -> np.ndarray:
+    """Tell which X-rays have marked fractures: bool (n,)."""
+    return np.array([bool(example.boxes) for example in test.examples])
 
 
 def localise(test: ScoredPart, heat: np.ndarray, low: float, marked: Sequence[np.ndarray]) -> dict[str, Any]:
     """Measure where float (n, h, w) points, and what bool `marked` covers, where fractures are marked."""
-    marked_at_all = np.array([bool(example.boxes) for example in test.examples])
+    located = _located(test)
     hits = np.array([bool(e.boxes) and peak_hits(e, h) for e, h in zip(test.examples, heat, strict=True)])
     inside = np.array(
         [bool(e.boxes) and peak_hits(e, h, 0) for e, h in zip(test.examples, heat, strict=True)]
@@ -80,11 +80,11 @@ def localise(test: ScoredPart, heat: np.ndarray, low: float, marked: Sequence[np
     ious = np.array(
         [overlap(e, m) if e.boxes else np.nan for e, m in zip(test.examples, marked, strict=True)]
     )
-    true_positives = _true_positives(test, low)
+    true_positives = located & (test.probabilities >= low)
     return {
         "peak_hits": test.share(hits, true_positives),
         "peak_hits_without_margin": test.share(inside, true_positives),
-        "peak_hits_of_all_fractured": test.share(hits, marked_at_all),
+        "peak_hits_of_all_fractured": test.share(hits, located),
         "iou": test.mean(ious, true_positives & ~np.isnan(ious)),
     }
 

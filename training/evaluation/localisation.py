@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from model.letterbox import Letterbox, scale_pixels
+from model.letterbox import scale_pixels
 from model.network import FRACTURE
 from model.regions import find_patches, find_regions
 from training.batches.augment import draw_fractures
@@ -81,8 +81,7 @@ def best_box(example: Example, cells: np.ndarray, threshold: float) -> tuple[int
 
     As in an answer, what lies in the letter-box's margins is none.
     """
-    side = example.square.shape[0]
-    place = replace(example.place or Letterbox.of(side, side, side), scale=1.0, x=0, y=0)
+    place = replace(example.letterbox, scale=1.0, x=0, y=0)
     found = find_regions(cells, threshold, place, (place.inner_width, place.inner_height))
     if not found:
         return None

@@ -8,7 +8,6 @@ import numpy as np
 
 from model.bundle import CHECK, Bundle, Description, Thresholds
 from model.engines import Engine
-from model.letterbox import Letterbox
 from model.network import STRIDE
 from model.radiograph_check import RadiographCheck
 from model.regions import ScoredRegion, find_regions
@@ -87,7 +86,7 @@ def _steps(values: np.ndarray, low: float, high: float) -> np.ndarray:
 
 def _best(about: Description, example: Example, cells: np.ndarray) -> ScoredRegion | None:
     size = (example.entry.width, example.entry.height)
-    found = find_regions(cells, about.thresholds.region, _place(example), size)
+    found = find_regions(cells, about.thresholds.region, example.letterbox, size)
     return found[0] if found else None
 
 
@@ -95,14 +94,8 @@ def _moved(example: Example, one: ScoredRegion | None, other: ScoredRegion | Non
     """Whether an edge is off by more than a cell, or a region is there in one arithmetic alone."""
     if not one or not other:
         return one is not other
-    cell = STRIDE / _place(example).scale
+    cell = STRIDE / example.letterbox.scale
     (x, y, w, h), (left, top, width, height) = one.box, other.box
     edges = np.array([x - left, y - top, x + w - left - width, y + h - top - height])
     # Boxes are rounded to whole pixels.
     return bool(np.abs(edges).max() > cell + 1)
-
-
-def _place(example: Example) -> Letterbox:
-    """Where the X-ray lies in its square: one that fills the square lies at its corner."""
-    size = example.square.shape[0]
-    return example.place or Letterbox.of(size, size, size)
