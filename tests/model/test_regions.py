@@ -109,7 +109,7 @@ def test_heat_covers_the_picture_without_its_margins():
     assert np.unravel_index(heat.argmax(), heat.shape)[0] in range(64, 80)
 
 
-def test_patches_of_any_map_have_no_point_in_common_and_every_peak_is_in_one():
+def test_patches_of_any_map_have_no_point_in_common():
     for seed in range(40):
         noise = Image.fromarray(np.random.default_rng(seed).normal(0, 6, (9, 9)).astype(np.float32))
         cells = 1 / (1 + np.exp(-np.asarray(noise.resize((20, 20), Image.Resampling.BICUBIC))))
