@@ -19,7 +19,7 @@ from jobs.redis.queue import QUEUE_OF_PRIORITY, JobQueue
 from jobs.redis.task_ids import analysis_task_id
 from jobs.spans import Span, span
 from jobs.store.ledger import Ledger
-from model.decode.image import Radiograph
+from model.decode.radiograph import Radiograph
 from model.errors import ImageError, NoDecoder, NotARadiograph
 from model.prediction import cells_to_bytes
 from worker.inference.metrics import count_broken_attempt, count_end, count_start

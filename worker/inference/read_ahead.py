@@ -7,7 +7,7 @@ from contextvars import copy_context
 from threading import Lock
 
 from jobs.record.job import Job
-from model.decode.image import Radiograph
+from model.decode.radiograph import Radiograph
 
 MOST_BYTES = 16 * 2**20
 """Largest file, and most pixels of a byte each, that are read before the attempt is recorded."""
