@@ -18,7 +18,6 @@ class Radiograph:
     (max - min of red, green, blue) in 0..1, so 0 for a gray source. `format` is JPEG, PNG, TIFF, BMP, WEBP or
     DICOM. `sha256` is the hex digest of the submitted bytes. `acquisition` is what a DICOM header says.
     `left_out` has a sentence for each thing of how a file asks to be displayed that could not be applied.
-    `known_field` is the exposed field, where it was found before.
     """
 
     pixels: np.ndarray
@@ -27,12 +26,11 @@ class Radiograph:
     sha256: str
     acquisition: Acquisition = field(default_factory=Acquisition)
     left_out: tuple[str, ...] = ()
-    known_field: ExposedField | None = None
 
     @cached_property
     def exposed_field(self) -> ExposedField:
         """What of the picture was exposed, its tones and its polarity: what the network sees of it."""
-        return self.known_field or find_field(self.pixels)
+        return find_field(self.pixels)
 
     @property
     def width(self) -> int:

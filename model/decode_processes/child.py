@@ -102,7 +102,6 @@ def _pixels(data: bytes, limits: Limits, _: dict[str, Any]) -> Reply:
         "chroma": radiograph.chroma,
         "acquisition": asdict(radiograph.acquisition),
         "left_out": radiograph.left_out,
-        "exposed_field": asdict(radiograph.exposed_field),
     }
     return reply, _bytes_of(radiograph.pixels)
 

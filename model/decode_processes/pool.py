@@ -14,7 +14,6 @@ from model.decode.radiograph import Radiograph
 from model.decode_processes.client_slots import ClientSlots
 from model.decode_processes.process import Bounds, Ended, Process
 from model.errors import BrokenImage, NoDecoder
-from model.exposed_field import ExposedField
 from model.prediction import Outlines
 
 log = logging.getLogger(__name__)
@@ -87,7 +86,7 @@ class Decoders:
         return Facts(digest, *size, reply["format"], reply["acquisition"], reply["study_uid"])
 
     def decode(self, data: bytes, client: str) -> Radiograph:
-        """Decode a file as model.decode.image.decode does, with its exposed field."""
+        """Decode a file as model.decode.image.decode does."""
         reply, pixels = self._ask({"task": "pixels"}, data, client, self._bounds.max_pixels)
         given: dict[str, Any] = reply["acquisition"]
         lists = {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
@@ -98,7 +97,6 @@ class Decoders:
             hashlib.sha256(data).hexdigest(),
             Acquisition(**(given | lists)),
             tuple(reply["left_out"]),
-            _field_within(reply),
         )
 
     def values(self, data: bytes, client: str, coding: str | None = None) -> Answer:
@@ -182,16 +180,6 @@ class Decoders:
     def _keep(self, process: Process) -> None:
         with self._lock:
             self._idle.append(process)
-
-
-def _field_within(reply: dict[str, Any]) -> ExposedField:
-    """Return the exposed field of a reply. Raises BrokenImage for one that lies outside of the picture."""
-    field = ExposedField(**reply["exposed_field"])
-    across = 0 <= field.left < field.left + field.width <= reply["width"]
-    down = 0 <= field.top < field.top + field.height <= reply["height"]
-    if not (across and down and 0 <= field.dark <= 255 and 0 <= field.bright <= 255):
-        raise _exceeded()
-    return field
 
 
 def _exceeded() -> BrokenImage:

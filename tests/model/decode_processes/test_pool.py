@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
-from typing import Any
 
 import numpy as np
 import pytest
@@ -54,38 +53,9 @@ def test_a_file_decodes_to_the_same_as_without_a_process(name: str, decoders: De
     assert np.array_equal(here.pixels, there.pixels)
     assert (here.format, here.chroma, here.sha256) == (there.format, there.chroma, there.sha256)
     assert here.acquisition == there.acquisition
-    assert there.known_field == here.exposed_field
     facts = decoders.facts(FILES[name], "clinic")
     assert (facts.width, facts.height, facts.format) == (here.width, here.height, here.format)
     assert (facts.sha256, facts.acquisition) == (here.sha256, here.acquisition.facts())
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("left", -1),
-        ("width", 10_000),
-        ("height", 0),
-        ("top", 10_000),
-        ("dark", float("nan")),
-        ("bright", 256),
-    ],
-)
-def test_an_exposed_field_outside_of_its_picture_is_not_believed(
-    name: str, value: float, decoders: Decoders, monkeypatch: pytest.MonkeyPatch
-):
-    ask = Process.ask
-
-    def lying(
-        process: Process, header: dict[str, Any], data: bytes, most: int
-    ) -> tuple[dict[str, Any], bytes]:
-        reply, pixels = ask(process, header, data, most)
-        reply["exposed_field"][name] = value
-        return reply, pixels
-
-    monkeypatch.setattr(Process, "ask", lying)
-    with pytest.raises(BrokenImage):
-        decoders.decode(PNG, "clinic")
 
 
 def test_an_overlay_is_drawn_as_without_a_process(decoders: Decoders):
