@@ -64,7 +64,7 @@ def _calibrate(results: Path = RESULTS) -> _SimulatedWorker:
 def _read_costs(results: Path = RESULTS) -> dict[str, float]:
     """Read what each part costs in milliseconds a radiograph, which are core seconds a thousand."""
     entries = {entry["name"]: entry for entry in json.loads(results.read_text(encoding="utf-8"))}
-    own = entries["cost: the service's processes, against the bare engine"]
+    own = entries["cost: the service's processes, against the bare engine that it chooses"]
     costs = {text: entries[f"cost: {name}"]["value"] for name, text in _PARTS.items()}
     return {**costs, _SERVICE: own["value"], _ENGINE: own["reference"]}
 

@@ -85,7 +85,7 @@ def meets_goals(description: Description) -> bool:
 
 
 def measured_in_16_bits(description: Description) -> bool:
-    """Whether the figures are of a processor that adds pairs of products in 16 bits, where sums may overflow."""
+    """Whether the figures are of a processor that adds pairs of products in 16 bits."""
     measured_on = description.metrics[PARITY].get("measured_on", {})
     return measured_on.get("sums_in_16_bits") is True
 

@@ -20,7 +20,7 @@ def adds_int8_in_32_bits() -> bool:
 
 
 def adds_int8_in_16_bits() -> bool:
-    """Whether the processor has AVX2 alone, which adds pairs of products of int8 and cuts off what overflows."""
+    """Whether the processor has AVX2 alone, which adds pairs of products of int8 and cuts off large sums."""
     return "avx2" in _flags() and not adds_int8_in_32_bits()
 
 

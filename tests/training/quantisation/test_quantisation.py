@@ -157,9 +157,7 @@ def test_the_card_names_the_processors_that_choose_int8(
     figures: dict[str, Any], in_16_bits: bool, where: str
 ):
     met = {name: {"value": 0.0, "low": 0.0, "high": 0.0, "n": N} for name in GOALS}
-    measured_on = {"xrays": N, "sums_in_16_bits": in_16_bits}
-    card = with_section(
-        "# model 1.0\n", figures | met | {"ranges": {"xrays": 200}, "measured_on": measured_on}
-    )
+    of = {"ranges": {"xrays": 200}, "measured_on": {"xrays": N, "sums_in_16_bits": in_16_bits}}
+    card = with_section("# model 1.0\n", figures | met | of)
     assert f"All goals are met: a worker chooses int8 by itself where the processor {where}" in card
     assert ("pairs of products in 16 bits" in card) == in_16_bits
