@@ -53,9 +53,7 @@ def measure(bundle: Bundle) -> list[BenchmarkFigure]:
     best = max(names, key=lambda name: rates[name])
     goals = {best: 8 if multiplies_in_bfloat16() or adds_int8_in_32_bits() else 6}
     figures = [figure(f"engine: {PREDICT}", rates[PREDICT], "radiographs/s")] + [
-        figure(
-            f"engine: {name}", rates[name], "radiographs/s", rates[PREDICT], goal if name == best else None
-        )
+        figure(f"engine: {name}", rates[name], "radiographs/s", rates[PREDICT], goals.get(name))
         for name in names
     ]
     figures.append(
