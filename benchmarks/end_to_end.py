@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -14,10 +14,10 @@ from tqdm import tqdm
 from benchmarks.cost import STORES, spent
 from benchmarks.engines import rate, some_inputs
 from benchmarks.figures import BenchmarkFigure, figure
-from benchmarks.load import saturate
+from benchmarks.load import MeasuredLoad, saturate
 from benchmarks.radiographs import radiographs
 from benchmarks.rivals.lightest import lightest_service
-from benchmarks.service import ServiceClient, resident, running
+from benchmarks.service import Service, ServiceClient, resident, running
 from model.bundle import WEIGHTS, Bundle, read_bundle
 from model.engines import Engine, choose, start
 from model.weights import each_weight
@@ -36,15 +36,12 @@ def measure(bundle: Bundle, jobs: int) -> list[BenchmarkFigure]:
     bare = [_rate(engine, inputs)]
     with running() as (service, client, worker):
         saturate(client.analyse, radiographs(WARM_JOBS), CLIENTS, "warming up")
-        pids = {name: service.supervisor.pids[name] for name in STORES}
-        before = _others_spent(pids)
-        seen = saturate(client.analyse, radiographs(jobs), CLIENTS, "end to end")
-        others = (_others_spent(pids) - before) / jobs
+        seen, cost, others = _saturate(service, client, jobs, "end to end")
         memory = resident(worker.pid)
         idle, alone = _idle(client, engine, inputs)
-    with lightest_service(bundle) as client:
+    with lightest_service(bundle) as (service, client):
         saturate(client.analyse, radiographs(WARM_JOBS), CLIENTS, "warming up")
-        lightest = saturate(client.analyse, radiographs(RIVAL_JOBS), CLIENTS, "the lightest service")
+        lightest, lightest_cost, _ = _saturate(service, client, RIVAL_JOBS, "the lightest service")
         lightest_idle, _ = _idle(client, engine, inputs)
     bare.append(_rate(engine, inputs))
     apart, alone_apart = _apart(bundle)
@@ -58,6 +55,13 @@ def measure(bundle: Bundle, jobs: int) -> list[BenchmarkFigure]:
             "radiographs/s",
             lightest.rate,
             at_least=0.9,
+        ),
+        figure(
+            "end to end: cost of the service's processes, against those of the lightest service",
+            cost * 1000,
+            "ms",
+            lightest_cost * 1000,
+            at_most=1.2,
         ),
         figure(
             "end to end: throughput, against a service that costs nothing",
@@ -93,9 +97,20 @@ def measure(bundle: Bundle, jobs: int) -> list[BenchmarkFigure]:
     ]
 
 
-def _others_spent(stores: Mapping[str, int]) -> float:
-    """Seconds of processor time of the stores, and of this process: clients and receiver."""
-    return sum(spent(stores).values()) + time.process_time()
+def _saturate(
+    service: Service, client: ServiceClient, jobs: int, label: str
+) -> tuple[MeasuredLoad, float, float]:
+    """Return what the clients saw, and the seconds of one core for a radiograph: of the service, of all else.
+
+    All else are the stores, and this process: clients and receiver.
+    """
+    pids = service.supervisor.pids
+    before, here = spent(pids), time.process_time()
+    seen = saturate(client.analyse, radiographs(jobs), CLIENTS, label)
+    after = spent(pids)
+    each = {name: (after[name] - before[name]) / jobs for name in pids}
+    stores = sum(each.pop(name) for name in STORES)
+    return seen, sum(each.values()), stores + (time.process_time() - here) / jobs
 
 
 def _rate_of_a_free_service(bare: float, others: float) -> float:

@@ -44,14 +44,14 @@ def begin_intake(
 
 
 @contextmanager
-def lightest_service(bundle: Bundle) -> Iterator[ServiceClient]:
-    """Run the intake with the API's guards, and the worker, with stores of their own; yield a client."""
+def lightest_service(bundle: Bundle) -> Iterator[tuple[Service, ServiceClient]]:
+    """Run the intake with the API's guards, and the worker, with stores of their own; yield it and a client."""
     with stores_alone(OSTEO_BUNDLE=str(bundle.folder.resolve())) as service:
         service.begin([_worker(service)])
         service.secrets = prepare(service.secrets, service.folder, service.addresses, service.settings)
         address = begin_intake(service, "intake", {"RIVAL_GUARDS": "1"})
         with Receiver(_secret(service)) as receiver:
-            yield ServiceClient(service, receiver, address)
+            yield service, ServiceClient(service, receiver, address)
 
 
 def _worker(service: Service) -> Command:
