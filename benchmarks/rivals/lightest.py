@@ -45,7 +45,7 @@ def begin_intake(
 
 @contextmanager
 def lightest_service(bundle: Bundle) -> Iterator[tuple[Service, ServiceClient]]:
-    """Run the intake with the API's guards, and the worker, with stores of their own; yield it and a client."""
+    """Run intake with the API's guards, worker and stores; yield that service and a client of it."""
     with stores_alone(OSTEO_BUNDLE=str(bundle.folder.resolve())) as service:
         service.begin([_worker(service)])
         service.secrets = prepare(service.secrets, service.folder, service.addresses, service.settings)
