@@ -62,7 +62,7 @@ def _calibrate(results: Path = RESULTS) -> _SimulatedWorker:
 
 
 def _read_costs(results: Path = RESULTS) -> tuple[dict[str, float], float]:
-    """Read what each part and the engine in float cost: ms a radiograph, which are core seconds a thousand."""
+    """Read what each part and the engine in float cost, in ms a radiograph: core seconds a thousand."""
     entries = {entry["name"]: entry for entry in json.loads(results.read_text(encoding="utf-8"))}
     own = entries["cost: the service's processes, against the bare engine that it chooses"]
     costs = {text: entries[f"cost: {name}"]["value"] for name, text in _PARTS.items()}
@@ -204,8 +204,8 @@ share two cores with the stores and the API.
 
 One core second is one core at work for a second. X-rays a second, times core seconds a thousand, divided by
 1,000, are the cores at work. The group **cost** of `python -m benchmarks` measured this table, in the median
-one of its rounds, with X-rays of 100 KB and a callback each, in int8 on two cores of an AMD EPYC with AVX2 and
-without AVX-512:
+one of its rounds, with X-rays of 100 KB and a callback each, in int8 on two cores of an AMD EPYC with AVX2
+and without AVX-512:
 
 | part | core seconds a thousand X-rays |
 | --- | --- |
@@ -216,7 +216,7 @@ The engine has most of it, and the processor decides what the engine takes:
 | processor and arithmetic | engine | all of the service | known from |
 | --- | --- | --- | --- |
 | x86 with AVX2, int8 | {engine:.0f} | {service:.0f} | measured, as above |
-| x86 with AVX2, float32 | {in_float:.0f} | 355 | measured, as above; the service on 29 November 2026, bundle 1.4.1 |
+| x86 with AVX2, float32 | {in_float:.0f} | 355 | measured, the service on 29 November 2026 |
 | x86 with AVX-512 BF16, bfloat16 | 117 to 136 | 196 | measured on 27 November 2026, bundle 1.3.0 |
 | x86 with AVX-512 VNNI or AMX, int8 | not measured | not measured | |
 | ARM, float32 | not measured | not measured | OpenVINO runs there |
