@@ -12,7 +12,9 @@ from tqdm import tqdm
 from benchmarks.figures import BenchmarkFigure, figure
 from benchmarks.load import saturate
 from benchmarks.radiographs import radiographs
+from benchmarks.rivals.lightest import READY, worker
 from benchmarks.service import resident, running, seconds_of, stores_alone
+from jobs.redis.client import connect
 from model.bundle import (
     CARD,
     CHECK,
@@ -52,17 +54,29 @@ def measure(bundle: Bundle) -> list[BenchmarkFigure]:
 def _measure_start(bundle: Bundle) -> list[BenchmarkFigure]:
     name = choose(None, bundle)
     start(name, bundle, lambda _: None)  # Imports what it needs, and reads the files into the page cache.
-    alone, whole = [], []
-    with stores_alone() as service:
-        for _ in tqdm(range(STARTS), "cold starts", leave=False):
+    alone, whole, lightest = [], [], []
+    with stores_alone(OSTEO_BUNDLE=str(bundle.folder.resolve())) as service:
+        redis = connect(service.settings["REDIS_URL"])
+        for _ in tqdm(range(STARTS), "starts", leave=False):
             began = time.perf_counter()
             start(name, bundle, lambda _: None)
             alone.append(time.perf_counter() - began)
-            (part,) = service.parts([inference(service.settings)])
-            whole.append(seconds_of(part))
-            part.terminate()
-            part.collect()
-    return [figure("start: inference worker", median(whole), "s", median(alone), at_most=1.2)]
+            redis.delete(READY)
+            for command, seconds in ((inference(service.settings), whole), (worker(service), lightest)):
+                (part,) = service.parts([command])
+                seconds.append(seconds_of(part))
+                part.terminate()
+                part.collect()
+    return [
+        figure("start: inference worker, against reading and compiling", median(whole), "s", median(alone)),
+        figure(
+            "start: inference worker, against the lightest worker",
+            median(whole),
+            "s",
+            median(lightest),
+            at_most=1.2,
+        ),
+    ]
 
 
 def _measure_memory() -> list[BenchmarkFigure]:

@@ -47,15 +47,15 @@ def begin_intake(
 def lightest_service(bundle: Bundle) -> Iterator[tuple[Service, ServiceClient]]:
     """Run intake with the API's guards, worker and stores; yield that service and a client of it."""
     with stores_alone(OSTEO_BUNDLE=str(bundle.folder.resolve())) as service:
-        service.begin([_worker(service)])
+        service.begin([worker(service)])
         service.secrets = prepare(service.secrets, service.folder, service.addresses, service.settings)
         address = begin_intake(service, "intake", {"RIVAL_GUARDS": "1"})
         with Receiver(_secret(service)) as receiver:
             yield service, ServiceClient(service, receiver, address)
 
 
-def _worker(service: Service) -> Command:
-    """Make the worker; it answers once its network has run."""
+def worker(service: Service) -> Command:
+    """Make the worker, for the bundle that the service names; it answers once its network has run."""
     redis = connect(service.settings["REDIS_URL"])
     return Command(
         "analysis",
