@@ -54,7 +54,9 @@ def measure(bundle: Bundle) -> list[BenchmarkFigure]:
 def _measure_start(bundle: Bundle) -> list[BenchmarkFigure]:
     name = choose(None, bundle)
     start(name, bundle, lambda _: None)  # Imports what it needs, and reads the files into the page cache.
-    alone, whole, lightest = [], [], []
+    alone: list[float] = []
+    whole: list[float] = []
+    lightest: list[float] = []
     with stores_alone(OSTEO_BUNDLE=str(bundle.folder.resolve())) as service:
         redis = connect(service.settings["REDIS_URL"])
         for _ in tqdm(range(STARTS), "starts", leave=False):
