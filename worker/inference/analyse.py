@@ -97,14 +97,20 @@ def _analyse(waiting: Job | None, context: AnalysisContext, sent: str | None) ->
     with process_span(queue, task_id, job, sent) as processing:
         processing.set({ATTEMPT: job.attempts})
         with context.read_ahead.of(job, partial(_read, job, context)) as radiograph:
-            taken = _record(job, context)
+            taken = _take(job, context)
             with suppress(TransientError):
                 # The queue has room for one more job of this client. The sweeper sends it where this fails.
                 context.queue.feed(job.client, job.priority)
             if not taken:
                 return Attempt.NONE
-            count_start(job)
             return _run(job, radiograph, context, processing)
+
+
+def _take(started: Job, context: AnalysisContext) -> bool:
+    if not _record(started, context):
+        return False
+    count_start(started)
+    return True
 
 
 def _read(job: Job, context: AnalysisContext) -> Radiograph:
