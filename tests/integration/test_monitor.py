@@ -202,7 +202,7 @@ def test_monitor_watches_the_stack_on_loopback_until_it_is_stopped(stack: Stack)
         watched = {target["scrapeUrl"] for target in get(f"{base}/targets")["activeTargets"]}
         assert watched == {
             f"{stack.ready['api']}/metrics",
-            *(f"http://{address}/metrics" for address in stack.ready["metrics"].values()),
+            *(f"http://{stack.ready['metrics'][role]}/metrics" for role in WATCHED),
         }
         assert sum(len(group["rules"]) for group in get(f"{base}/rules")["groups"]) == len(RULES)
         await_that(lambda: get(f"{base}/alertmanagers")["activeAlertmanagers"] != [])

@@ -13,7 +13,6 @@ from PIL import Image
 from training.data.manifest import ManifestRow
 from training.synthetic_set import draw_collection
 
-
 MOST = 60
 """The largest collection here."""
 
