@@ -62,13 +62,11 @@ def await_that(
 
 INTEGRATION = "tests/integration/"
 """One process runs this folder: its files share a stack, whose start costs half a minute of a processor."""
-LONGEST = (
-    "tests/training/test_smoke.py",
-    INTEGRATION,
-    "tests/model/engines/test_engines.py",
-    "tests/worker/rollout/test_shadow.py",
-)
-"""What takes a minute or more."""
+SMOKE = "tests/training/test_smoke.py"
+WITH_KERAS = ("tests/model/", "tests/training/", "tests/worker/rollout/", "tests/admin/test_models.py")
+"""One process runs these: Keras imports for ten seconds of a processor, and no other files need it."""
+LONGEST = (INTEGRATION, SMOKE, *WITH_KERAS)
+"""What takes minutes."""
 
 
 def _session() -> boto3.session.Session:
@@ -160,7 +158,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
 
     class BesideEachOther(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return INTEGRATION if nodeid.startswith(INTEGRATION) else super()._split_scope(nodeid)
+            if nodeid.startswith(INTEGRATION):
+                return INTEGRATION
+            # The steps of the smoke import Keras in processes of their own.
+            if nodeid.startswith(WITH_KERAS) and not nodeid.startswith(SMOKE):
+                return WITH_KERAS[0]
+            return super()._split_scope(nodeid)
 
         def _left(self, node: Any) -> list[str]:
             """Name the files that this process may take next; the two take what waits last."""

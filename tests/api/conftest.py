@@ -104,11 +104,17 @@ class Api:
 
 @contextmanager
 def serving(
-    servers: Servers, folder: Path, *arguments: str, within: Sequence[str] = (), **changed: Any
+    servers: Servers,
+    folder: Path,
+    *arguments: str,
+    within: Sequence[str] = (),
+    processes: int = 1,
+    **changed: Any,
 ) -> Iterator[tuple[Api, "subprocess.Popen[bytes]"]]:
     """Run an API, with more `arguments` for gunicorn and changed settings; gives it and its process.
 
-    `within` is a command that becomes the one that follows it.
+    `within` is a command that becomes the one that follows it. Each of the `processes` imports the API for
+    seconds; the one that most tests share has as many as in service.
     """
     settings = replace(
         Settings(
@@ -132,7 +138,7 @@ def serving(
         [
             *within,
             *(sys.executable, "-m", "gunicorn", "--config", "api/gunicorn.conf.py"),
-            *("--bind", f"127.0.0.1:{port}"),
+            *("--bind", f"127.0.0.1:{port}", "--workers", str(processes)),
             *arguments,
         ],
         cwd=ROOT,
@@ -157,7 +163,7 @@ def serving(
 
 @pytest.fixture(scope="session")
 def served(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    with serving(servers, tmp_path_factory.mktemp("api")) as (api, _):
+    with serving(servers, tmp_path_factory.mktemp("api"), processes=2) as (api, _):
         yield api
 
 

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate.utils
 import pytest
 import yaml
 
@@ -17,6 +18,8 @@ from stack.part import ROOT
 
 Object = dict[str, Any]
 FOLDER = ROOT / "deploy/kubernetes"
+# Else each object's validation reads megabytes of schemas anew. It changes none of them.
+kubernetes_validate.utils.schema_contents = cache(kubernetes_validate.utils.schema_contents)
 BUILDS = ("base", "overlays/small", "overlays/s390x", "overlays/keda")
 
 

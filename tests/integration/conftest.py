@@ -32,6 +32,14 @@ class Stack:
 
     process: "subprocess.Popen[str]"
     folder: Path
+    told: str = ""
+    """What it has printed, as far as a test has read it."""
+
+    def read(self) -> str:
+        """Wait until it has printed more, and return all that it has printed."""
+        assert self.process.stdout is not None
+        self.told += os.read(self.process.stdout.fileno(), 65_536).decode()
+        return self.told
 
     def metrics(self, role: str) -> str:
         """What a role says of itself: the API at its own port."""
@@ -152,6 +160,7 @@ def processes_of(folder: Path) -> dict[int, str]:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Runs until the last test of test_stack.py, which ends it and starts it again. No later file has it."""
     with running(tmp_path_factory.mktemp("stack"), **{SHADOW: "1"}) as stack:
         yield stack
 

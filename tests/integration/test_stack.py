@@ -120,78 +120,9 @@ def test_each_part_has_the_secrets_that_it_needs_and_no_others(stack: Stack) -> 
         assert (SIGNING_KEY in given) == (part in ("api", "delivery")), part
 
 
-def test_a_stack_serves_restarts_its_parts_and_keeps_its_data(tmp_path: Path) -> None:
-    with running(tmp_path) as stack:
-        ready = stack.ready
-        assert set(ready) == {
-            *("api", "flower", "flower_user", "flower_password", "s3", "redis", "api_key", "pids"),
-            *("reading_room", "reader_key", "totp_secret", "metrics"),
-        }
-        assert set(ready["pids"]) == PARTS
-        assert (tmp_path / "ready.json").stat().st_mode & 0o777 == 0o600
-        assert ready["redis"].split("@")[0] != ready["redis"], "Redis asks for a password"
-        assert set(ready["pids"].values()) <= set(stack.processes())
-        secrets = json.loads((tmp_path / "secrets.json").read_text())
-        for command in stack.processes().values():
-            assert not any(secret in command for secret in secrets.values()), "other users see command lines"
-
-        refuses_a_second_one(stack)
-        restarts_what_is_killed(stack, "sweeper")
-        restarts_what_is_killed(stack, "s3")
-        restarts_what_is_killed(stack, "api")
-        job = stack.settled(stack.submit()["id"])
-        assert job["state"] == "succeeded"
-        await_that(lambda: "SUCCESS" in str(tasks_in_flower(stack, job["id"])))
-
-        assert stack.stop(signal.SIGINT) == 0
-        out, err = stack.process.communicate()
-        assert out.startswith("ready\n")
-        assert ready["api_key"] in out
-        assert ready["flower_password"] in out
-        assert "sweeper (process" in err
-        assert not stack.processes()
-        assert not (tmp_path / "ready.json").exists()
-
-    with running(tmp_path) as stack:
-        assert stack.ready["api_key"] == ready["api_key"]
-        links = {name: link.replace(ready["api"], "") for name, link in job["links"].items()}
-        again = stack.job(job["id"])
-        assert again["result"] == job["result"]
-        await_that(lambda: "SUCCESS" in str(tasks_in_flower(stack, job["id"])))
-        assert stack.request("GET", links["heatmap"]).data[:4] == b"\x89PNG"
-
-        stack.process.kill()
-        stack.process.wait()
-        await_that(lambda: not stack.processes())
-
-
-def refuses_a_second_one(stack: Stack) -> None:
-    port = stack.ready["api"].rpartition(":")[2]
-    same_port = launch(stack.folder / "other", PORT=port)
-    assert same_port.process.wait(SECONDS) == 2
-    output = same_port.process.communicate()[1]
-    assert f"port {port}" in output
-    assert "PORT" in output
-    same_folder = launch(stack.folder)
-    assert same_folder.process.wait(SECONDS) == 2
-    assert f"process id {stack.process.pid} holds" in same_folder.process.communicate()[1]
-    assert stack.ready["pids"]["api"], "the refused one has not touched the ready file of the running one"
-
-
-def restarts_what_is_killed(stack: Stack, part: str) -> None:
-    before = stack.ready["pids"]
-    os.kill(before[part], signal.SIGKILL)
-    await_that(lambda: stack.ready["pids"][part] != before[part])
-    after = stack.ready["pids"]
-    assert after[part] in stack.processes()
-    assert {name for name in PARTS if before[name] != after[name]} == {part}
-
-
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl to paste its line to")
 def test_the_curl_lines_work_as_pasted(stack: Stack) -> None:
-    assert stack.process.stdout is not None
-    output = os.read(stack.process.stdout.fileno(), 65_536).decode()
-    submit, read = (line for line in output.splitlines() if line.strip().startswith("curl "))
+    submit, read = (line for line in stack.read().splitlines() if line.strip().startswith("curl "))
     answer = json.loads(subprocess.check_output(shlex.split(submit), cwd=ROOT))
     assert answer["state"] == "queued"
     read = read.replace("/ID", "/" + answer["id"])
@@ -252,3 +183,70 @@ def test_a_stack_without_its_model_says_so_and_stops(tmp_path: Path) -> None:
     assert re.search(r"worker \(process \d+\) died: ended with exit status \d", output)
     assert "no-bundle" in output
     assert not stack.processes()
+
+
+def test_a_stack_serves_restarts_its_parts_and_keeps_its_data(stack: Stack) -> None:
+    ready = stack.ready
+    assert set(ready) == {
+        *("api", "flower", "flower_user", "flower_password", "s3", "redis", "api_key", "pids"),
+        *("reading_room", "reader_key", "totp_secret", "metrics"),
+    }
+    assert set(ready["pids"]) == {*PARTS, "shadow"}
+    assert (stack.folder / "ready.json").stat().st_mode & 0o777 == 0o600
+    assert ready["redis"].split("@")[0] != ready["redis"], "Redis asks for a password"
+    assert set(ready["pids"].values()) <= set(stack.processes())
+    secrets = json.loads((stack.folder / "secrets.json").read_text())
+    for command in stack.processes().values():
+        assert not any(secret in command for secret in secrets.values()), "other users see command lines"
+
+    refuses_a_second_one(stack)
+    restarts_what_is_killed(stack, "sweeper")
+    restarts_what_is_killed(stack, "s3")
+    restarts_what_is_killed(stack, "api")
+    job = stack.settled(stack.submit()["id"])
+    assert job["state"] == "succeeded"
+    await_that(lambda: "SUCCESS" in str(tasks_in_flower(stack, job["id"])))
+
+    assert stack.stop(signal.SIGINT) == 0
+    out, err = stack.process.communicate()
+    out = stack.told + out
+    assert out.startswith("ready\n")
+    assert ready["api_key"] in out
+    assert ready["flower_password"] in out
+    assert "sweeper (process" in err
+    assert not stack.processes()
+    assert not (stack.folder / "ready.json").exists()
+
+    with running(stack.folder) as again:
+        assert set(again.ready["pids"]) == PARTS, "a shadow runs where one is asked for"
+        assert again.ready["api_key"] == ready["api_key"]
+        links = {name: link.replace(ready["api"], "") for name, link in job["links"].items()}
+        assert again.job(job["id"])["result"] == job["result"]
+        await_that(lambda: "SUCCESS" in str(tasks_in_flower(again, job["id"])))
+        assert again.request("GET", links["heatmap"]).data[:4] == b"\x89PNG"
+
+        again.process.kill()
+        again.process.wait()
+        await_that(lambda: not again.processes())
+
+
+def refuses_a_second_one(stack: Stack) -> None:
+    port = stack.ready["api"].rpartition(":")[2]
+    same_port = launch(stack.folder / "other", PORT=port)
+    assert same_port.process.wait(SECONDS) == 2
+    output = same_port.process.communicate()[1]
+    assert f"port {port}" in output
+    assert "PORT" in output
+    same_folder = launch(stack.folder)
+    assert same_folder.process.wait(SECONDS) == 2
+    assert f"process id {stack.process.pid} holds" in same_folder.process.communicate()[1]
+    assert stack.ready["pids"]["api"], "the refused one has not touched the ready file of the running one"
+
+
+def restarts_what_is_killed(stack: Stack, part: str) -> None:
+    before = stack.ready["pids"]
+    os.kill(before[part], signal.SIGKILL)
+    await_that(lambda: stack.ready["pids"][part] != before[part])
+    after = stack.ready["pids"]
+    assert after[part] in stack.processes()
+    assert {name for name in before if before[name] != after[name]} == {part}

@@ -10,7 +10,7 @@ import urllib3
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from jobs.trace import trace_id
-from tests.chaos.service import SWEEPERS, WORKERS, Service
+from tests.chaos.service import Service
 from tests.chaos.stand_in import image
 from tests.chaos.windows import WINDOWS, arm, fired
 from tests.conftest import await_that
@@ -19,8 +19,14 @@ from tests.jobs.otlp import Listener, attributes, listening
 MARK = "mrn-4711-marked"
 CLIENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 SECOND = "00-5bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-PARTS = ("api", *WORKERS, "delivery", *SWEEPERS)
+WORKERS = ("inference-1", "delivery", "sweeper-1")
 (BEFORE_INFERENCE,) = (window for window in WINDOWS if window.name == "before inference")
+
+
+class OneOfEach(Service):
+    """A process of each role."""
+
+    workers = WORKERS
 
 
 @dataclass
@@ -70,13 +76,13 @@ def traced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traced]:
         patch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
         # Only the end of a process sends its spans.
         patch.setenv("OTEL_BSP_SCHEDULE_DELAY", "6000000")
-        with Service(tmp_path_factory.mktemp("traces")) as service:
+        with OneOfEach(tmp_path_factory.mktemp("traces")) as service:
             # First: a worker that is killed sends nothing of what it did before.
             arm(BEFORE_INFERENCE, service.folder)
             submit(service, SECOND, receiver)
             assert fired(BEFORE_INFERENCE, service.folder)
             submit(service, CLIENT, receiver)
-            for part in PARTS:
+            for part in ("api", *WORKERS):
                 service.tell(part, signal.SIGTERM)
             called = {
                 trace_id(headers["traceparent"]): headers["traceparent"] for headers, _ in receiver.requests

@@ -1,9 +1,12 @@
 """A bundle that is untrained and small, and therefore quick: ResNet50V2 at 64 pixels."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
-import keras
 import pytest
 
 from model.bundle import (
@@ -19,8 +22,9 @@ from model.bundle import (
 from model.network import build
 from model.onnx_graph import to_onnx
 from model.weights import write_weights
-from training.network.growth import transfer
-from training.radiograph_check.fit import NO_CHECK
+
+if TYPE_CHECKING:
+    import keras
 
 DESCRIPTION = Description(
     name="untrained",
@@ -34,28 +38,50 @@ DESCRIPTION = Description(
     data="none",
     licence="none",
 )
+DEEPER = replace(DESCRIPTION, backbone="ResNet101V2")
+
+
+@cache
+def _folder() -> TemporaryDirectory[str]:
+    return TemporaryDirectory(prefix="osteo-bundles-")
+
+
+@cache
+def _written(network: "Callable[[], keras.Model]") -> Bundle:
+    """Write a bundle once for all modules of this process; pytest would make a fixture anew for each."""
+    description = DEEPER if network is _grown else DESCRIPTION
+    return write(Path(_folder().name) / description.backbone, description, network())
 
 
 @pytest.fixture(scope="session")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return write(tmp_path_factory.mktemp("model") / "bundle", DESCRIPTION, untrained())
+def bundle() -> Bundle:
+    return _written(untrained)
 
 
 @pytest.fixture(scope="session")
-def grown(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+def grown() -> Bundle:
     """The same network grown to ResNet101V2, whose new blocks are idle."""
-    deeper = replace(DESCRIPTION, backbone="ResNet101V2")
-    network = build(deeper.input_size, deeper.backbone)
+    return _written(_grown)
+
+
+def _grown() -> "keras.Model":
+    from training.network.growth import transfer
+
+    network = build(DEEPER.input_size, DEEPER.backbone)
     transfer(untrained(), network)
-    return write(tmp_path_factory.mktemp("model") / "grown", deeper, network)
+    return network
 
 
-def untrained() -> keras.Model:
+def untrained() -> "keras.Model":
+    import keras
+
     keras.utils.set_random_seed(1)
     return build(DESCRIPTION.input_size, DESCRIPTION.backbone)
 
 
-def write(folder: Path, description: Description, network: keras.Model) -> Bundle:
+def write(folder: Path, description: Description, network: "keras.Model") -> Bundle:
+    from training.radiograph_check.fit import NO_CHECK
+
     return write_bundle(
         folder,
         description,

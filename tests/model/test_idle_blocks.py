@@ -1,6 +1,7 @@
 """The idle blocks of a network that has grown and not learned since are left out; others stay."""
 
-import keras
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from model.idle_blocks import idle_layers, without_idle_layers
@@ -8,8 +9,13 @@ from model.network import FRACTURE, WHERE, build
 from tests.model.conftest import untrained
 from training.network.growth import transfer
 
+if TYPE_CHECKING:
+    import keras
 
-def convolutions(network: keras.Model) -> int:
+
+def convolutions(network: "keras.Model") -> int:
+    import keras
+
     return sum(isinstance(layer, keras.layers.Conv2D) for layer in network.layers)
 
 

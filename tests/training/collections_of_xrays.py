@@ -2,7 +2,10 @@
 
 import csv
 import json
+import shutil
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from PIL import Image
@@ -10,10 +13,26 @@ from PIL import Image
 from training.data.manifest import ManifestRow
 from training.synthetic_set import draw_collection
 
+MOST = 60
+"""The largest collection here."""
 
-def a_collection(folder: Path, count: int = 60) -> Path:
+
+@cache
+def _drawn() -> TemporaryDirectory[str]:
+    """Draw the wrists of all collections of this process."""
+    folder = TemporaryDirectory(prefix="osteo-wrists-")
+    draw_collection(Path(folder.name), MOST)
+    return folder
+
+
+def a_collection(folder: Path, count: int = MOST) -> Path:
     """Drawn wrists with a labels.csv; the even ones are fractured."""
-    draw_collection(folder, count)
+    drawn = Path(_drawn().name)
+    (folder / "images").mkdir(parents=True)
+    rows = rows_of(drawn)[:count]
+    for row in rows:
+        shutil.copy(drawn / "images" / row["image"], folder / "images")
+    write_rows(folder, rows)
     return folder
 
 

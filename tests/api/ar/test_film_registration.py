@@ -126,7 +126,7 @@ def test_targets_get_the_frame_patient_and_stay_not_actionable(api: Api):
     assert np.linalg.norm(np.cross(off, ray["direction"])) < 0.002
 
 
-@pytest.mark.parametrize("count", [40, pytest.param(200, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [20, pytest.param(200, marks=pytest.mark.long)])
 def test_places_in_the_patient_lie_within_three_of_their_sigmas(count: int):
     poses, places, seen, ambiguous, tight = 0, 0, 0, 0, []
     for seed in range(count):

@@ -87,7 +87,7 @@ def test_a_refused_submission_is_counted_by_its_type(api: Api):
 
 
 def test_counts_outlast_a_process_that_dies_and_end_with_the_api(servers, tmp_path: Path):
-    with serving(servers, tmp_path) as (api, process):
+    with serving(servers, tmp_path, processes=2) as (api, process):
         await_that(lambda: all(folders_of_metrics(process)))
         live(api, 20)
         before, first = counted(api, LIVE), min(children(process))
@@ -103,7 +103,7 @@ def test_counts_outlast_a_process_that_dies_and_end_with_the_api(servers, tmp_pa
 @pytest.mark.skipif(not MAY_UNSHARE, reason="this user may make no namespaces")
 def test_requests_are_counted_where_the_root_is_read_only(servers, tmp_path: Path):
     within = ("unshare", "-rm", "sh", "-c", READ_ONLY, "sh")
-    with serving(servers, tmp_path, within=within) as (api, _):
+    with serving(servers, tmp_path, within=within, processes=2) as (api, _):
         before = counted(api, LIVE)
         live(api, 20)
         assert counted(api, LIVE) == before + 20

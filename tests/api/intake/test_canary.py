@@ -12,13 +12,19 @@ PNG = pictures.encoded(pictures.gray())
 CANARY = "c" * 64
 
 
-@pytest.fixture
-def roll_outs(servers, tmp_path) -> Iterator[tuple[Api, RollOuts]]:
-    with serving(servers, tmp_path, model_seconds=0.1) as (api, _):
+@pytest.fixture(scope="module")
+def looking(servers, tmp_path_factory) -> Iterator[Api]:
+    """An API whose processes look for another model ten times a second."""
+    with serving(servers, tmp_path_factory.mktemp("canary"), processes=2, model_seconds=0.1) as (api, _):
         api.redis.flushall()
-        roll_outs = RollOuts(api.records)
-        yield api, roll_outs
-        roll_outs.change(RollOut.rolled_back)
+        yield api
+
+
+@pytest.fixture
+def roll_outs(looking) -> Iterator[tuple[Api, RollOuts]]:
+    roll_outs = RollOuts(looking.records)
+    yield looking, roll_outs
+    roll_outs.change(RollOut.rolled_back)
 
 
 def submitted(api: Api, key: str) -> str:

@@ -355,10 +355,15 @@ def test_a_dropped_file_is_sent(pages: Pages, doctor: Doctor):
         expect(page.get_by_role("row", name="no reference")).to_have_count(1)
 
 
-# 640 x 400 is a window of 1280 x 800 at a zoom of 200 %.
+# 640 x 400 is a window of 1280 x 800 at a zoom of 200 %. The narrowest and the usual size are the cut.
 @pytest.mark.parametrize(
     ("width", "height"),
-    [(360, 740), (640, 400), (1280, 800), pytest.param(3840, 2160, marks=pytest.mark.long)],
+    [
+        (360, 740),
+        (1280, 800),
+        pytest.param(640, 400, marks=pytest.mark.long),
+        pytest.param(3840, 2160, marks=pytest.mark.long),
+    ],
 )
 def test_each_page_fits_and_axe_finds_nothing(pages: Pages, doctor: Doctor, width: int, height: int):
     job = doctor.put(reference="left wrist, case 17")

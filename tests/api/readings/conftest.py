@@ -12,7 +12,7 @@ from tests.conftest import Servers
 
 @pytest.fixture(scope="module")
 def served(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    with serving(servers, tmp_path_factory.mktemp("readings"), key_seconds=0.0) as (api, _):
+    with serving(servers, tmp_path_factory.mktemp("readings"), processes=2, key_seconds=0.0) as (api, _):
         yield api
 
 

@@ -83,7 +83,7 @@ def test_every_reading_is_signed_once_although_the_api_is_killed(servers, tmp_pa
         for round_ in range(kills + 1):
             folder = tmp_path / str(round_)
             folder.mkdir()
-            with serving(servers, folder) as (api, process):
+            with serving(servers, folder, processes=2) as (api, process):
                 if not people:
                     people, readings = prepared(api)
                     work = [

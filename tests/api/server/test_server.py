@@ -151,7 +151,8 @@ def test_idle_connections_are_closed_when_there_are_too_many(tight):
 def tight(servers, tmp_path_factory):
     """A server of large images, with few connections and little time for a body."""
     folder = tmp_path_factory.mktemp("tight")
-    with serving(servers, folder, "--worker-connections", "30", max_bytes=LARGE, body_seconds=8) as served:
+    few = ("--worker-connections", "30")
+    with serving(servers, folder, *few, processes=2, max_bytes=LARGE, body_seconds=8) as served:
         yield served
 
 

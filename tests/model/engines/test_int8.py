@@ -4,7 +4,6 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import keras
 import numpy as np
 import onnx
 import onnxruntime
@@ -41,6 +40,8 @@ def squares() -> list[np.ndarray]:
 @pytest.fixture(scope="module")
 def normalised(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """An untrained network whose batch normalisation moves, scales and inverts, as a trained one's does."""
+    import keras
+
     network, random = untrained(), np.random.default_rng(3)
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):

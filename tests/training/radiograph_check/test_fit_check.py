@@ -69,17 +69,24 @@ def known_of(paths: list[Path]) -> KnownXrays:
     )
 
 
-@pytest.fixture
-def finished(tmp_path: Path, collection: Path) -> Path:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, collection: Path) -> Path:
     """A small bundle that knows its X-rays, with the shipped one's metrics."""
     described = replace(DESCRIPTION, version="1.4.9+int8")
-    folder = write(tmp_path / "bundle", described, untrained()).folder
+    beside = tmp_path_factory.mktemp("made")
+    folder = write(beside / "bundle", described, untrained()).folder
     texts = {MEASURED: (SHIPPED / MEASURED).read_text()}
     paths = sorted((collection / "images").iterdir())[:XRAYS]
-    known_of(paths).write(tmp_path / FILE)
+    known_of(paths).write(beside / FILE)
     bundle = write_changed(folder, read_bundle(folder), described, texts)
-    shutil.copy(tmp_path / FILE, folder / FILE)
+    shutil.copy(beside / FILE, folder / FILE)
     return bundle.folder
+
+
+@pytest.fixture
+def finished(made: Path, tmp_path: Path) -> Path:
+    """A copy of that bundle, to be changed."""
+    return shutil.copytree(made, tmp_path / "bundle")
 
 
 def test_a_bundle_without_its_run_is_given_a_check(
