@@ -12,11 +12,11 @@ from tqdm import tqdm
 
 from benchmarks import (
     callbacks,
-    cold_start,
     cost,
     decoding,
     end_to_end,
     engines,
+    inference_worker,
     intake,
     scale,
     side_by_side,
@@ -27,12 +27,12 @@ from benchmarks.figures import BenchmarkFigure, as_table, read_figures, write_fi
 from benchmarks.plots import draw_plots
 from model.bundle import Bundle, read_bundle
 
-JOBS = 2000
+JOBS = 800
 HERE = Path(__file__).parent
 
 GROUPS: dict[str, Callable[[Bundle], list[BenchmarkFigure]]] = {
     "engines": engines.measure,
-    "cold_start": cold_start.measure,
+    "inference_worker": inference_worker.measure,
     "decoding": lambda _: decoding.measure(),
     "intake": lambda _: intake.measure(),
     "cost": cost.measure,

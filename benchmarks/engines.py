@@ -19,6 +19,7 @@ from model.bundle import WEIGHTS, Bundle
 from model.classifier import LARGEST_BATCH
 from model.engines import ENGINES, OPENVINO, OPENVINO_INT8, start
 from model.engines.int8_ranges import has_ranges
+from model.engines.processor import adds_int8_in_32_bits, multiplies_in_bfloat16
 from model.idle_blocks import past_idle_layers
 from model.letterbox import to_input
 from model.network import FRACTURE, build
@@ -50,8 +51,9 @@ def measure(bundle: Bundle) -> list[BenchmarkFigure]:
     rates = _measure_rates(works, ROUNDS)
     names = [name for name in rates if name not in (PREDICT, MATRICES, "without heatmap")]
     best = max(names, key=lambda name: rates[name])
+    goals = {best: 8 if multiplies_in_bfloat16() or adds_int8_in_32_bits() else 6}
     figures = [figure(f"engine: {PREDICT}", rates[PREDICT], "radiographs/s")] + [
-        figure(f"engine: {name}", rates[name], "radiographs/s", rates[PREDICT], 8 if name == best else None)
+        figure(f"engine: {name}", rates[name], "radiographs/s", rates[PREDICT], goals.get(name))
         for name in names
     ]
     figures.append(
@@ -64,13 +66,17 @@ def measure(bundle: Bundle) -> list[BenchmarkFigure]:
     )
     if _batches(OPENVINO_INT8) in rates:
         int8, real = rates[_batches(OPENVINO_INT8)], rates[_batches(OPENVINO)]
-        figures.append(figure("engine: int8, against openvino in float", int8, "radiographs/s", real))
+        figures.append(figure("engine: int8, against openvino in float", int8, "radiographs/s", real, 1.6))
+        alone = {name: _convolutions(name == "int8", len(inputs)) for name in ("int8", "float")}
+        each = _measure_rates(alone, ROUNDS)
+        name = "engine: int8, six convolutions with nothing around them, against float"
+        figures.append(figure(name, each["int8"] / 1e9, "GFLOP/s", each["float"] / 1e9))
     if find_spec(OPENVINO):
         whole, without = rates[_batches(OPENVINO)], rates["without heatmap"]
         ours, theirs = _beside_benchmark_app(bundle, works[_batches(OPENVINO)])
         figures += [
             figure("engine: cost of the heatmap", 1 / whole, "s/radiograph", 1 / without, at_most=2),
-            figure("engine: against benchmark_app", ours, "radiographs/s", theirs, at_least=0.9),
+            figure("engine: against benchmark_app", ours, "radiographs/s", theirs, at_least=0.85),
         ]
     return figures
 
@@ -134,6 +140,42 @@ def _matrix_product(side: int = 2048) -> tuple[float, Work]:
 
     matrix = tf.random.normal((side, side))
     return 2.0 * side**3, lambda: tf.linalg.matmul(matrix, matrix).numpy()
+
+
+def _convolutions(in_int8: bool, batch: int, side: int = 20, channels: int = 256) -> tuple[float, Work]:
+    """Measure operations a second of six 3 x 3 convolutions in a row: the most that int8 could gain here."""
+    import onnx
+    import openvino
+    from onnx import helper, numpy_helper
+
+    from model.engines.openvino_core import core
+
+    kernel = np.random.default_rng(0).integers(-60, 61, (channels, channels, 3, 3), np.int8)
+    constants = {"step": np.float32(0.02), "zero": np.uint8(0), "scale": np.float32(1e-4), "kernel": kernel}
+    nodes = [helper.make_node("DequantizeLinear", ["kernel", "scale"], ["weights"])]
+    given = "input"
+    for number in range(6):
+        if in_int8:
+            steps = f"steps {number}"
+            nodes.append(helper.make_node("QuantizeLinear", [given, "step", "zero"], [steps]))
+            given = f"rounded {number}"
+            nodes.append(helper.make_node("DequantizeLinear", [steps, "step", "zero"], [given]))
+        nodes.append(helper.make_node("Conv", [given, "weights"], [f"sum {number}"], pads=[1] * 4))
+        given = f"output {number}"
+        nodes.append(helper.make_node("Relu", [f"sum {number}"], [given]))
+    shape = [batch, channels, side, side]
+    graph = helper.make_graph(
+        nodes,
+        "convolutions",
+        [helper.make_tensor_value_info("input", onnx.TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info(given, onnx.TensorProto.FLOAT, shape)],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
+    network: openvino.Model = core().read_model(model.SerializeToString())
+    compiled = core().compile_model(network, "CPU", {"PERFORMANCE_HINT": "LATENCY"})
+    values = np.random.default_rng(1).random(shape, np.float32)
+    return 6.0 * 2 * kernel.size * batch * side * side, lambda: compiled(values)
 
 
 def _without_heatmap(bundle: Bundle, inputs: np.ndarray) -> Work:

@@ -3,9 +3,7 @@
 It is compared with the lightest Flask application of the same promise, and with `put_object` alone.
 """
 
-import hashlib
 import os
-import sys
 import time
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -17,16 +15,12 @@ from statistics import mean, median
 from benchmarks.figures import BenchmarkFigure, figure
 from benchmarks.load import saturate
 from benchmarks.radiographs import radiographs
+from benchmarks.rivals.lightest import PROCESSES, THREADS, begin_intake
 from benchmarks.service import Service, ServiceClient, resident, stores_alone
 from jobs.store.objects import Objects
-from stack import answers
-from stack.addresses import HOST, free_ports
 from stack.development import prepare
-from stack.part import Command
 from stack.parts import web
 
-PROCESSES, THREADS = 2, 8
-"""Processes as api/gunicorn.conf.py has them, and how many submissions each has at once."""
 SECONDS = 5.0
 RECORD = 700
 """Bytes of a job's first record, about."""
@@ -45,8 +39,10 @@ def measure() -> list[BenchmarkFigure]:
             (api,) = service.begin([web(service.settings, service.addresses)], pinned)
             service.secrets = prepare(service.secrets, service.folder, service.addresses, service.settings)
             client = ServiceClient(service)
-            lightest = _begin_rival(service, "lightest", pinned, {})
-            guarded = _begin_rival(service, "guarded", pinned, {"RIVAL_GUARDS": "1"})
+            lightest, guarded = (
+                ServiceClient(service, address=begin_intake(service, name, settings, pinned))
+                for name, settings in (("lightest", {}), ("guarded", {"RIVAL_GUARDS": "1"}))
+            )
             for each in (client, lightest, guarded):
                 saturate(each.submit, radiographs(50), THREADS, "warming up")
             image, record = radiographs(1), bytes(RECORD)
@@ -91,25 +87,6 @@ def _in_turn(clients: Mapping[str, ServiceClient]) -> dict[str, float]:
         for name, client in clients.items():
             rates[name].append(saturate(client.submit, many, PROCESSES * THREADS, name).rate)
     return {name: median(of) for name, of in rates.items()}
-
-
-def _begin_rival(service: Service, name: str, cores: set[int], settings: Mapping[str, str]) -> ServiceClient:
-    """Start the lightest application of the same promise on these cores, and return a client of it."""
-    (port,) = free_ports(1)
-    address = f"http://{HOST}:{port}"
-    assert service.secrets.api_key
-    digest = hashlib.sha256(service.secrets.api_key.encode()).hexdigest()
-    command = Command(
-        name,
-        (
-            *(sys.executable, "-m", "gunicorn", "--bind", f"{HOST}:{port}", "--keep-alive", "75"),
-            *("--workers", str(PROCESSES), "--threads", str(THREADS), "benchmarks.rivals.flask_intake:app"),
-        ),
-        {**service.settings, "RIVAL_KEY_SHA256": digest, **settings},
-        answers.http(address, statuses=range(200, 500)),
-    )
-    service.begin([command], cores)
-    return ServiceClient(service, address=address)
 
 
 def _rate(service: Service, objects: list[bytes], cores: set[int]) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 
 from model.bundle import CHECK, Bundle, Calibration, Thresholds, read_bundle
 from model.bundle_summary import describe_bundle
-from model.decode.image import Radiograph
+from model.decode.radiograph import Radiograph
 from model.engines import Engine, Outputs, choose, start
 from model.errors import BundleRefused
 from model.image_warnings import DISPLAY, UNUSUAL_IMAGE, ImageWarning, find_warnings
@@ -58,7 +58,7 @@ class Classifier:
         progress: Callable[[str], object] = lambda _: None,
         cache: Path | None = None,
     ) -> Self:
-        """Verify the bundle, start an engine (by default the best that is installed), and try it.
+        """Verify the bundle, start an engine (by default the best that is installed), and try one picture.
 
         What an engine compiles for this machine is kept in the folder `cache`, if there is one.
 
@@ -68,14 +68,14 @@ class Classifier:
         started = start(choose(engine, bundle), bundle, progress, cache)
         check = RadiographCheck.from_json((folder / CHECK).read_text(encoding="utf-8"))
         progress("warming up")
-        size = bundle.description.input_size
-        for batch in (1, LARGEST_BATCH):
-            _check(
-                started.run(
-                    np.linspace(0, 1, batch * size**2, dtype=np.float32).reshape(batch, size, size, 1)
-                )
-            )
-        return cls(bundle, started, check)
+        loaded = cls(bundle, started, check)
+        loaded.try_out(1)
+        return loaded
+
+    def try_out(self, batch: int) -> None:
+        """Run the network on a batch of test pictures. Raises BundleRefused where it gives no scores."""
+        shape = (batch, self.input_size, self.input_size, 1)
+        _check(self._engine.run(np.linspace(0, 1, np.prod(shape), dtype=np.float32).reshape(shape)))
 
     def refuse_unless_gray(self, radiograph: Radiograph) -> None:
         """Raise NotARadiograph for a colour picture or a blank one, with a detail for the sender."""

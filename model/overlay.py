@@ -10,7 +10,7 @@ from math import ceil, floor
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from model.decode.image import Radiograph
+from model.decode.radiograph import Radiograph
 from model.prediction import Outline, Outlines, format_probability
 
 LONGEST_SIDE = 1600

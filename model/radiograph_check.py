@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 from PIL import Image
 
-from model.decode.image import Radiograph
+from model.decode.radiograph import Radiograph
 from model.errors import NotARadiograph
 from model.network import FEATURE_COUNT
 

@@ -202,6 +202,13 @@ def test_only_inference_loads_tensorflow(module: str):
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
+def test_an_inference_worker_loads_no_decoder():
+    """Its decode processes do. pydicom alone would take a sixth of what a start imports."""
+    modules = "worker.__main__, worker.inference.analyse, worker.inference.decoders, worker.rollout.loader"
+    code = f"import sys, {modules}; sys.exit(bool({{'pydicom', 'model.decode.raster'}} & sys.modules.keys()))"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
 @pytest.mark.parametrize("folder", TOP)
 def test_every_module_has_a_docstring_and_a_telling_name(folder: str):
     for module in modules(folder):

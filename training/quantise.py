@@ -17,7 +17,7 @@ import numpy as np
 from model.bundle import CARD, MEASURED, Bundle, read_bundle, read_metrics
 from model.engines import OPENVINO, OPENVINO_INT8, start
 from model.engines.int8_ranges import PARITY, RANGES, answered_by, missed_goals, write_ranges
-from model.engines.processor import multiplies_in_int8
+from model.engines.processor import adds_int8_in_16_bits
 from training.batches.examples import entries_of, read_entries, read_part
 from training.data.split import TRAIN, VALIDATION, division_of
 from training.evaluation.intervals import without_nan
@@ -70,7 +70,7 @@ def _measure(run: Path, bundle: Bundle, ranges: str) -> dict[str, Any]:
         "part": VALIDATION,
         "xrays": len(examples),
         "fractured": int(real.part.labels.sum()),
-        "vnni_or_amx": multiplies_in_int8(),
+        "sums_in_16_bits": adds_int8_in_16_bits(),
     }
     return {"measured_on": measured_on, "answered_by": answered_by(about), **figures}
 

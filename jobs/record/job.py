@@ -55,7 +55,7 @@ class Job:
     upload: str | None = None
     """The id of the upload that it was submitted by."""
     acquisition: dict[str, Any] | None = None
-    """How the image was taken, in codes, as its DICOM header says: see model.decode.dicom_acquisition."""
+    """How the image was taken, in codes, as its DICOM header says: see model.decode.acquisition."""
     filed_under: str | None = None
     """The SHA-256 of the Study Instance UID in its DICOM header, by which a page finds it."""
     attempts: int = 0

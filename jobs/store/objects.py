@@ -61,7 +61,6 @@ class Objects:
         """`client`: of boto3. `credentials`: those of its session, or None."""
         self._client = client
         self._requests = ObjectRequests(client, credentials, bucket)
-        self._listing = client.get_paginator("list_objects_v2")
         self._bucket = bucket
         self._conditions: bool | None = None
         self._writable_until = 0.0
@@ -233,10 +232,8 @@ class Objects:
         A folder as `after` ends with "/": without it SeaweedFS leaves out all keys in the folder.
         SeaweedFS sorts "a/b" before "a-b": no caller may depend on the order of such keys.
         """
-        start = {"StartAfter": after} if after else {}
         with _translated(prefix):
-            for page in self._listing.paginate(Bucket=self._bucket, Prefix=prefix, **start):
-                yield from (entry["Key"] for entry in page.get("Contents", ()))
+            yield from self._requests.keys(prefix, after)
 
 
 def layout_mark() -> bytes:

@@ -4,15 +4,13 @@ Training, evaluation and serving all decode here. No TensorFlow.
 """
 
 import hashlib
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-
 from model.decode import dicom, raster
-from model.decode.dicom_acquisition import Acquisition
+from model.decode.acquisition import Acquisition
 from model.decode.pixel_values import PixelValues
+from model.decode.radiograph import Radiograph
 from model.errors import (
     BrokenImage,
     ImageError,
@@ -20,7 +18,6 @@ from model.errors import (
     TooManyPixels,
     UnreadableFormat,
 )
-from model.exposed_field import ExposedField, find_field
 
 __all__ = [
     "BrokenImage",
@@ -57,40 +54,6 @@ class Limits:
                 f"The image is {width} x {height} pixels; an X-ray has {_SMALLEST_SIDE} or more a side. "
                 "Send the full image, not a thumbnail."
             )
-
-
-@dataclass(frozen=True, eq=False)
-class Radiograph:
-    """One decoded picture.
-
-    `pixels` is uint8 (height, width), 0 black (air) to 255 white (bone), upright as a viewer shows it: the
-    EXIF orientation is applied, and regions are in these pixels. `chroma` is the mean over the pixels of
-    (max - min of red, green, blue) in 0..1, so 0 for a gray source. `format` is JPEG, PNG, TIFF, BMP, WEBP or
-    DICOM. `sha256` is the hex digest of the submitted bytes. `acquisition` is what a DICOM header says.
-    `left_out` has a sentence for each thing of how a file asks to be displayed that could not be applied.
-    """
-
-    pixels: np.ndarray
-    format: str
-    chroma: float
-    sha256: str
-    acquisition: Acquisition = field(default_factory=Acquisition)
-    left_out: tuple[str, ...] = ()
-
-    @cached_property
-    def exposed_field(self) -> ExposedField:
-        """What of the picture was exposed, its tones and its polarity: what the network sees of it."""
-        return find_field(self.pixels)
-
-    @property
-    def width(self) -> int:
-        """Pixels from left to right."""
-        return int(self.pixels.shape[1])
-
-    @property
-    def height(self) -> int:
-        """Pixels from top to bottom."""
-        return int(self.pixels.shape[0])
 
 
 _DEFAULT_LIMITS = Limits()

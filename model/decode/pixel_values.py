@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from model.decode.dicom_acquisition import Acquisition
+from model.decode.acquisition import Acquisition
 from model.decode.scaling import look_up
 
 MOST = 2**16 - 1

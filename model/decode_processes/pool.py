@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from model import errors
-from model.decode.dicom_acquisition import Acquisition
-from model.decode.image import Radiograph
+from model.decode.acquisition import Acquisition
+from model.decode.radiograph import Radiograph
 from model.decode_processes.client_slots import ClientSlots
 from model.decode_processes.process import Bounds, Ended, Process
 from model.errors import BrokenImage, NoDecoder

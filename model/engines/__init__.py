@@ -12,8 +12,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from model.bundle import Bundle
-from model.engines.int8_ranges import RANGES, has_ranges, meets_goals
-from model.engines.processor import multiplies_in_int8
+from model.engines.int8_ranges import RANGES, has_ranges, measured_in_16_bits, meets_goals
+from model.engines.processor import adds_int8_in_16_bits, adds_int8_in_32_bits
 from model.errors import NoEngine
 
 _TENSORFLOW, OPENVINO, ONNX_RUNTIME = "tensorflow", "openvino", "onnxruntime"
@@ -50,7 +50,7 @@ class Engine(Protocol):
 def choose(wanted: str | None, bundle: Bundle) -> str:
     """Name the engine to use: the one `wanted`, else the best that is installed. Raises NoEngine.
 
-    int8 is the best where the processor is made for it and the bundle's own figures meet the goals.
+    int8 is the best where the bundle's own figures meet the goals, and hold for the sums of this processor.
     """
     if wanted and wanted not in ENGINES:
         raise NoEngine(f"there is no engine {wanted!r}; take one of {', '.join(ENGINES)}")
@@ -67,7 +67,10 @@ def choose(wanted: str | None, bundle: Bundle) -> str:
 
 
 def _int8_pays(bundle: Bundle) -> bool:
-    return multiplies_in_int8() and has_ranges(bundle) and meets_goals(bundle.description)
+    if not has_ranges(bundle) or not meets_goals(bundle.description):
+        return False
+    # Sums in 32 bits are exact: figures that hold in 16 bits hold there, too.
+    return adds_int8_in_32_bits() or (adds_int8_in_16_bits() and measured_in_16_bits(bundle.description))
 
 
 def start(name: str, bundle: Bundle, progress: Callable[[str], object], cache: Path | None = None) -> Engine:

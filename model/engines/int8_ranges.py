@@ -84,6 +84,12 @@ def meets_goals(description: Description) -> bool:
         return False
 
 
+def measured_in_16_bits(description: Description) -> bool:
+    """Whether the figures are of a processor that adds pairs of products in 16 bits."""
+    measured_on = description.metrics[PARITY].get("measured_on", {})
+    return measured_on.get("sums_in_16_bits") is True
+
+
 def missed_goals(figures: Mapping[str, Any]) -> list[str]:
     """Name the goals that the figures miss; what could not be measured misses its goal."""
     return [

@@ -14,9 +14,14 @@ def multiplies_in_bfloat16() -> bool:
     return not _BFLOAT16.isdisjoint(_flags())
 
 
-def multiplies_in_int8() -> bool:
-    """Whether the processor has VNNI or AMX, which add products of int8 in 32 bits."""
+def adds_int8_in_32_bits() -> bool:
+    """Whether the processor has VNNI or AMX, which add products of int8 without overflow."""
     return not _INT8.isdisjoint(_flags())
+
+
+def adds_int8_in_16_bits() -> bool:
+    """Whether the processor has AVX2 alone, which adds pairs of products of int8 and cuts off large sums."""
+    return "avx2" in _flags() and not adds_int8_in_32_bits()
 
 
 def _flags() -> list[str]:

@@ -6,8 +6,8 @@ from PIL import Image
 
 from model.bundle import WEIGHTS, Bundle, Calibration, Thresholds
 from model.classifier import Classifier, NetworkOutput, calibrate, name_finding
-from model.decode.image import Radiograph
-from model.engines import ONNX_RUNTIME
+from model.decode.radiograph import Radiograph
+from model.engines import ONNX_RUNTIME, Outputs
 from model.errors import BundleRefused
 from model.exposed_field import find_field
 from model.letterbox import Letterbox
@@ -87,6 +87,32 @@ def test_a_damaged_bundle_is_not_loaded(copied: Path):
     (copied / WEIGHTS).write_bytes((copied / WEIGHTS).read_bytes()[:-1])
     with pytest.raises(BundleRefused):
         Classifier.load(copied)
+
+
+class Shaky:
+    """An engine that gives no scores for more than one picture."""
+
+    name = "shaky"
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def run(self, inputs: np.ndarray) -> Outputs:
+        self.batches.append(len(inputs))
+        given = np.full(len(inputs), 0.5 if len(inputs) == 1 else np.nan, np.float32)
+        return Outputs(
+            given, np.zeros((len(inputs), 4, 4), np.float32), np.zeros((len(inputs), 1), np.float32)
+        )
+
+
+def test_a_start_waits_for_one_picture_and_a_trial_for_as_many_as_it_names(bundle: Bundle, monkeypatch):
+    engine = Shaky()
+    monkeypatch.setattr("model.classifier.start", lambda *_: engine)
+    loaded = Classifier.load(bundle.folder)
+    assert engine.batches == [1]
+    with pytest.raises(BundleRefused):
+        loaded.try_out(2)
+    assert engine.batches == [1, 2]
 
 
 def test_calibration_keeps_the_order_and_moves_the_middle():

@@ -4,8 +4,9 @@ import logging
 import random
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from itertools import chain, repeat
 from threading import Event
 
@@ -18,10 +19,11 @@ from jobs.redis.queue import QUEUE_OF_PRIORITY, JobQueue
 from jobs.redis.task_ids import analysis_task_id
 from jobs.spans import Span, span
 from jobs.store.ledger import Ledger
-from model.decode.image import Radiograph
+from model.decode.radiograph import Radiograph
 from model.errors import ImageError, NoDecoder, NotARadiograph
 from model.prediction import cells_to_bytes
 from worker.inference.metrics import count_broken_attempt, count_end, count_start
+from worker.inference.read_ahead import ReadAhead
 from worker.inference.result import Analyst, result_of
 from worker.inference.serial_analysis import SerialAnalysis
 from worker.inference.watchdog import Watchdog
@@ -51,6 +53,7 @@ class AnalysisContext:
     """Set once this worker is to end."""
     copy: Callable[[Job], object]
     """Is called with each job that has ended, for a shadow; it never raises."""
+    read_ahead: ReadAhead = field(default_factory=ReadAhead)
 
 
 class Attempt(Enum):
@@ -89,23 +92,35 @@ def _analyse(waiting: Job | None, context: AnalysisContext, sent: str | None) ->
     if waiting.overdue(now()) and waiting.overdue(context.ledger.clock.earliest()):
         _end(waiting.expired(now()), context)
         return Attempt.FAILED
-    job = _take(waiting, context)
-    with suppress(TransientError):
-        # The queue has room for one more job of this client. The sweeper sends it where this fails.
-        context.queue.feed(waiting.client, waiting.priority)
-    if job is None:
-        return Attempt.NONE
+    job = waiting.started(context.runner, now())
     queue, task_id = QUEUE_OF_PRIORITY[job.priority], analysis_task_id(job, job.attempts)
     with process_span(queue, task_id, job, sent) as processing:
         processing.set({ATTEMPT: job.attempts})
-        return _run(job, context, processing)
+        with context.read_ahead.of(job, partial(_read, job, context)) as radiograph:
+            taken = _record(job, context)
+            with suppress(TransientError):
+                # The queue has room for one more job of this client. The sweeper sends it where this fails.
+                context.queue.feed(job.client, job.priority)
+            if not taken:
+                return Attempt.NONE
+            count_start(job)
+            return _run(job, radiograph, context, processing)
 
 
-def _run(job: Job, context: AnalysisContext, processing: Span) -> Attempt:
+def _read(job: Job, context: AnalysisContext) -> Radiograph:
+    with span("read image"):
+        image = context.ledger.image(job)
+    with span("decode"):
+        return context.decode(image, job.client)
+
+
+def _run(
+    job: Job, radiograph: Callable[[], Radiograph], context: AnalysisContext, processing: Span
+) -> Attempt:
     try:
         # A model that has to be loaded first takes none of the time of the analysis.
         with context.model_of(job) as analyst, context.watchdog.at_work(job.id):
-            ended = _examine(job, analyst, context)
+            ended = _examine(job, analyst, radiograph)
     except TransientError:
         _record(job.handed_back(now(), counted=False), context)
         raise
@@ -186,20 +201,9 @@ def _attempt_by_another_message(job_id: str, context: AnalysisContext) -> Attemp
     return Attempt.FAILED  # It was canceled or deleted, or has waited too long.
 
 
-def _take(job: Job, context: AnalysisContext) -> Job | None:
-    started = job.started(context.runner, now())
-    if not _record(started, context):
-        return None
-    count_start(started)
-    return started
-
-
-def _examine(job: Job, analyst: Analyst, context: AnalysisContext) -> Job:
+def _examine(job: Job, analyst: Analyst, read: Callable[[], Radiograph]) -> Job:
     try:
-        with span("read image"):
-            image = context.ledger.image(job)
-        with span("decode"):
-            radiograph = context.decode(image, job.client)
+        radiograph = read()
         analyst.refuse_unless_gray(radiograph)
         prediction = analyst.predict(radiograph)
     except NoDecoder as error:

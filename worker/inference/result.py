@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any, Protocol
 
 from jobs.record.job import Job
-from model.decode.image import Radiograph
+from model.decode.radiograph import Radiograph
 from model.prediction import Prediction
 
 _STEP = 0.0001

@@ -12,7 +12,7 @@ from jobs.record.job import Job
 from jobs.redis.shadow_queue import ShadowQueue
 from jobs.spans import span
 from model.classifier import Classifier
-from model.decode.image import Radiograph
+from model.decode.radiograph import Radiograph
 from model.prediction import Prediction
 from worker.inference.batcher import Batcher
 from worker.rollout.attempts import Attempts

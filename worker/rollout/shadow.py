@@ -14,7 +14,7 @@ from jobs.record.states import State
 from jobs.redis.shadow_queue import WAIT
 from jobs.store.ledger import Ledger
 from model.classifier import Classifier
-from model.decode.image import Radiograph
+from model.decode.radiograph import Radiograph
 from model.errors import ImageError, NoDecoder, NotARadiograph
 from worker.inference.watchdog import Watchdog
 from worker.rollout.attempts import Attempts

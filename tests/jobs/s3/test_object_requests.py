@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from urllib.parse import parse_qs, urlsplit
 
 import boto3
 import pytest
@@ -65,6 +66,45 @@ def test_an_object_of_any_key_is_the_one_that_boto3_stores(ledger, settings, key
         client.head_object(Bucket=settings.s3_bucket, Key=key)
 
 
+def test_keys_are_listed_as_boto3_lists_them(ledger, settings):
+    config = Config(s3={"addressing_style": "path"})
+    client = boto3.Session().client("s3", endpoint_url=settings.s3_endpoint_url, config=config)
+    for key in KEYS:
+        ledger.objects.put(f"listed/{key}", b"")
+    for prefix, after in (
+        ("listed/", ""),
+        ("listed/a ", ""),
+        ("listed/", f"listed/{KEYS[2]}"),
+        ("none/", ""),
+    ):
+        listed = client.list_objects_v2(Bucket=settings.s3_bucket, Prefix=prefix, StartAfter=after)
+        keys = [entry["Key"] for entry in listed.get("Contents", ())]
+        assert list(ledger.objects.keys(prefix, after)) == keys
+
+
+@pytest.mark.parametrize("namespace", ["", ' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'])
+def test_all_pages_of_a_listing_are_read(settings, namespace):
+    asked: list[str | None] = []
+
+    def answer(method: str, path: str, headers: dict[str, str]) -> Answer:
+        query = parse_qs(urlsplit(path).query)
+        asked.append(query.get("continuation-token", [None])[0])
+        key, *more = [("a%20b", "next+/="), ("c", "last"), ("d",)][len(asked) - 1]
+        body = f"<ListBucketResult{namespace}><EncodingType>url</EncodingType>"
+        body += f"<IsTruncated>{str(bool(more)).lower()}</IsTruncated><Contents><Key>{key}</Key></Contents>"
+        body += "".join(f"<NextContinuationToken>{token}</NextContinuationToken>" for token in more)
+        return 200, {}, f"{body}</ListBucketResult>".encode()
+
+    with a_server(answer) as url:
+        assert list(Objects.connect(url, "osteo").keys("")) == ["a b", "c", "d"]
+    assert asked == [None, "next+/=", "last"]
+
+
+def test_a_listing_that_is_no_xml_is_an_answer_of_no_store(settings):
+    with a_server(lambda *_: (200, {}, b"<html><p>Sign in")) as url, pytest.raises(StoreUnavailable):
+        list(Objects.connect(url, "osteo").keys(""))
+
+
 @pytest.mark.parametrize(
     "passing", [None, (503, {}, b""), (400, {}, b"<Error><Code>RequestTimeout</Code></Error>")]
 )
@@ -108,7 +148,8 @@ def test_a_bucket_of_another_region_is_found_as_boto3_finds_it(settings):
         assert region
         regions.append(region[1])
         if region[1] == "eu-west-1":
-            return 200, {}, b"image" if method == "GET" else b""
+            listing = b"<ListBucketResult><Contents><Key>key</Key></Contents></ListBucketResult>"
+            return 200, {}, listing if "?" in path else b"image" if method == "GET" else b""
         error = b"<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-west-1</Region></Error>"
         return 400, {"x-amz-bucket-region": "eu-west-1"}, error
 
@@ -116,8 +157,9 @@ def test_a_bucket_of_another_region_is_found_as_boto3_finds_it(settings):
         objects = Objects.connect(url, "osteo")
         objects.put_new("key", b"record")
         assert objects.get("key") == b"image"
+        assert list(objects.keys("")) == ["key"]
     # Each is asked once in the wrong region. boto3 has to find the right one once.
-    assert regions == ["us-east-1", "us-east-1", "eu-west-1", "us-east-1", "eu-west-1"]
+    assert regions == ["us-east-1", *["us-east-1", "eu-west-1"] * 3]
 
 
 def test_a_request_has_the_token_of_temporary_credentials(settings, monkeypatch):

@@ -25,6 +25,7 @@ from training.run.changed_bundle import write_changed
 
 VNNI = "processor : 0\nflags\t\t: fpu avx2 avx512f avx512_vnni\n"
 AMX = "flags\t\t: fpu avx2 amx_int8\n"
+SSE = "flags\t\t: fpu sse4_1 sse4_2\n"
 AVX2 = "flags\t\t: fpu avx2\n"
 ARM = "Features\t: fp asimd i8mm bf16\n"
 LINUXONE = "features\t: esan3 zarch vx vxd nnpa\n"
@@ -62,9 +63,10 @@ def normalised(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 def quantised(
     normalised: Bundle, squares: list[np.ndarray], tmp_path_factory: pytest.TempPathFactory
 ) -> Bundle:
-    """The same with ranges, and with figures that meet every goal."""
+    """The same with ranges, and with figures that meet every goal, where sums of products are exact."""
     ranges = write_ranges(draw_ranges(normalised, squares), {})
-    figures = {"answered_by": answered_by(DESCRIPTION), **MEETING}
+    measured_on = {"sums_in_16_bits": False}
+    figures = {"answered_by": answered_by(DESCRIPTION), "measured_on": measured_on, **MEETING}
     described = replace(DESCRIPTION, metrics={PARITY: figures})
     folder = tmp_path_factory.mktemp("int8") / "quantised"
     return write_changed(folder, normalised, described, {RANGES: ranges})
@@ -187,7 +189,7 @@ def test_int8_by_name_on_a_bundle_without_ranges_says_what_to_do(bundle: Bundle)
         (None, OPENVINO),
     ],
 )
-def test_int8_is_chosen_where_the_processor_is_made_for_it(
+def test_int8_is_chosen_where_the_processor_adds_exactly(
     quantised: Bundle,
     bundle: Bundle,
     tmp_path: Path,
@@ -202,6 +204,33 @@ def test_int8_is_chosen_where_the_processor_is_made_for_it(
     assert choose(None, bundle) == OPENVINO, "it has no ranges"
     assert choose(OPENVINO_INT8, quantised) == OPENVINO_INT8, "it was named"
     assert choose(OPENVINO, quantised) == OPENVINO, "it was named"
+
+
+@pytest.mark.parametrize(
+    ("measured_on", "chosen"),
+    [
+        ({"sums_in_16_bits": True}, OPENVINO_INT8),
+        ({"sums_in_16_bits": False}, OPENVINO),
+        ({}, OPENVINO),
+    ],
+)
+@pytest.mark.parametrize(("cpuinfo", "adds_in_16_bits"), [(AVX2, True), (VNNI, False), (SSE, False)])
+def test_avx2_takes_int8_where_the_figures_are_of_sums_in_16_bits(
+    quantised: Bundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    measured_on: dict[str, bool],
+    chosen: str,
+    cpuinfo: str,
+    adds_in_16_bits: bool,
+):
+    (tmp_path / "cpuinfo").write_text(cpuinfo)
+    monkeypatch.setattr(processor, "CPUINFO", tmp_path / "cpuinfo")
+    assert processor.adds_int8_in_16_bits() == adds_in_16_bits
+    figures = quantised.description.metrics[PARITY] | {"measured_on": measured_on}
+    measured = replace(quantised, description=replace(quantised.description, metrics={PARITY: figures}))
+    otherwise = OPENVINO_INT8 if cpuinfo == VNNI else OPENVINO
+    assert choose(None, measured) == (chosen if adds_in_16_bits else otherwise)
 
 
 @pytest.mark.parametrize("goal", GOALS)

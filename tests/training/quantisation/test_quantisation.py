@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from model.bundle import Calibration, Thresholds
-from model.engines.int8_ranges import missed_goals
+from model.engines.int8_ranges import GOALS, missed_goals
 from model.letterbox import Letterbox
 from model.regions import ScoredRegion
 from training.batches.examples import Example
@@ -134,7 +134,7 @@ def test_a_region_moves_by_more_than_a_cell_or_is_there_in_one_alone(figures: di
 def test_the_card_has_one_section_that_names_what_is_missed(figures: dict[str, Any]):
     whole = figures | {
         "ranges": {"xrays": 200},
-        "measured_on": {"xrays": N, "vnni_or_amx": False},
+        "measured_on": {"xrays": N, "sums_in_16_bits": True},
         "auc_loss": {"value": 0.0005, "low": -0.001, "high": 0.002, "n": N},
     }
     assert missed_goals(whole) == ["findings_changed_beyond", "regions_moved", "checks_changed"]
@@ -147,3 +147,17 @@ def test_the_card_has_one_section_that_names_what_is_missed(figures: dict[str, A
     assert with_section(once, whole) == once
     bare = with_section("# model 1.0\n", whole)
     assert with_section(bare, whole) == bare
+
+
+@pytest.mark.parametrize(
+    ("in_16_bits", "where"),
+    [(True, "has VNNI or AMX, or AVX2."), (False, "has VNNI or AMX.")],
+)
+def test_the_card_names_the_processors_that_choose_int8(
+    figures: dict[str, Any], in_16_bits: bool, where: str
+):
+    met = {name: {"value": 0.0, "low": 0.0, "high": 0.0, "n": N} for name in GOALS}
+    of = {"ranges": {"xrays": 200}, "measured_on": {"xrays": N, "sums_in_16_bits": in_16_bits}}
+    card = with_section("# model 1.0\n", figures | met | of)
+    assert f"All goals are met: a worker chooses int8 by itself where the processor {where}" in card
+    assert ("pairs of products in 16 bits" in card) == in_16_bits

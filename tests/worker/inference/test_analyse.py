@@ -138,6 +138,22 @@ def test_a_radiograph_gets_its_result_and_its_place_in_the_next_queue(analysis, 
     assert list(ledger.pending()) == [job.id], "its callback is still to be delivered"
 
 
+def test_the_radiograph_of_a_first_attempt_is_read_while_it_is_recorded(analysis, ledger, monkeypatch):
+    job, is_read, put_new = accepted(ledger), Event(), ledger.objects.put_new
+
+    def read(data: bytes, client: str) -> Radiograph:
+        is_read.set()
+        return decode(data)
+
+    def put_once_it_is_read(key: str, body: bytes) -> None:
+        assert is_read.wait(60)
+        put_new(key, body)
+
+    monkeypatch.setattr(ledger.objects, "put_new", put_once_it_is_read)
+    analyse(job.id, replace(analysis, decode=read))
+    assert ledger.read(job.id).state is State.SUCCEEDED
+
+
 def test_a_result_is_counted_with_its_warnings_and_its_times(analysis, ledger):
     series = {
         ("osteo_results_total", "finding", "fracture", "bundle", "d" * 64): 1,
