@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -83,7 +84,12 @@ def modules(folder: str) -> list[Path]:
     return found
 
 
-def imported_by(module: Path) -> Iterator[str]:
+@cache
+def imported_by(module: Path) -> frozenset[str]:
+    return frozenset(imports_of(module))
+
+
+def imports_of(module: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(module.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -283,7 +289,13 @@ def exists(module: str, name: str) -> bool:
         return True
     source = path.with_suffix(".py")
     source = source if source.exists() else path.joinpath("__init__.py")
-    return source.exists() and name in set(names_of(ast.parse(source.read_text())))
+    return source.exists() and name in bound_by(source)
+
+
+@cache
+def bound_by(source: Path) -> frozenset[str]:
+    """Return every name that a module binds. Hundreds of imports ask for those of the same modules."""
+    return frozenset(names_of(ast.parse(source.read_text())))
 
 
 def names_of(tree: ast.Module) -> Iterator[str]:

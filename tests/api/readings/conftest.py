@@ -10,7 +10,7 @@ from tests.api.conftest import Api, serving
 from tests.conftest import Servers
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def served(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     with serving(servers, tmp_path_factory.mktemp("readings"), processes=2, key_seconds=0.0) as (api, _):
         yield api

@@ -1,5 +1,6 @@
 """Tests Redis as operators run it: behind sentinels, with TLS and users, demoted to replica."""
 
+import json
 import os
 import re
 import shutil
@@ -341,6 +342,20 @@ def test_redis_is_reached_by_tls_as_a_user_with_the_rights_of_the_page(tls, s3, 
         worker.wait()
 
 
+EACH = """
+import contextlib, io, json, os, sys
+from worker.__main__ import main
+sys.argv[1:] = ["delivery"]
+for url in sys.stdin.read().splitlines():
+    os.environ["REDIS_URL"] = url
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said):
+        status = main()
+    print(json.dumps([status, said.getvalue()]))
+"""
+"""Runs a worker for each address in one process, as each would import the same packages."""
+
+
 def test_a_process_that_redis_refuses_names_the_reason_and_ends(tls, s3, tmp_path):
     proxy, server = tls
     server.client.acl_setuser("narrow", enabled=True, passwords=["+p"], categories=["-@all"])
@@ -353,12 +368,26 @@ def test_a_process_that_redis_refuses_names_the_reason_and_ends(tls, s3, tmp_pat
         "sentinel://a/0": "is no address of Redis",
         "http://a/0": "is no address of Redis",
     }
-    for url, reason in tried.items():
-        log = tmp_path / "worker.log"
-        worker = run_worker(s3, url, log)
-        assert worker.wait(SECONDS) == 2, url
-        assert reason in log.read_text(), url
-        assert "Traceback" not in log.read_text()
+    environment = os.environ | s3 | {"OSTEO_SIGNING_KEY": SIGNING_KEY}
+    done = subprocess.run(
+        (sys.executable, "-c", EACH),
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        input="\n".join(tried),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    for (url, reason), line in zip(tried.items(), done.stdout.splitlines(), strict=True):
+        status, said = json.loads(line)
+        assert status == 2, url
+        assert reason in said, url
+    log = tmp_path / "worker.log"
+    url, reason = next(iter(tried.items()))
+    assert run_worker(s3, url, log).wait(SECONDS) == 2
+    assert reason in log.read_text()
+    assert "Traceback" not in log.read_text()
 
 
 def test_the_api_and_the_commands_report_a_wrong_password(start, s3, tmp_path):
