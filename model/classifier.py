@@ -58,7 +58,7 @@ class Classifier:
         progress: Callable[[str], object] = lambda _: None,
         cache: Path | None = None,
     ) -> Self:
-        """Verify the bundle, start an engine (by default the best that is installed), and try one picture.
+        """Verify the bundle, start an engine (by default the best that is installed), and try it.
 
         What an engine compiles for this machine is kept in the folder `cache`, if there is one.
 
@@ -68,14 +68,12 @@ class Classifier:
         started = start(choose(engine, bundle), bundle, progress, cache)
         check = RadiographCheck.from_json((folder / CHECK).read_text(encoding="utf-8"))
         progress("warming up")
-        loaded = cls(bundle, started, check)
-        loaded.try_out(1)
-        return loaded
-
-    def try_out(self, batch: int) -> None:
-        """Run the network on a batch of test pictures. Raises BundleRefused where it gives no scores."""
-        shape = (batch, self.input_size, self.input_size, 1)
-        _check(self._engine.run(np.linspace(0, 1, np.prod(shape), dtype=np.float32).reshape(shape)))
+        size = bundle.description.input_size
+        # A machine without the memory for a full batch shows it now, and not while it has X-rays.
+        for batch in (1, LARGEST_BATCH):
+            shape = (batch, size, size, 1)
+            _check(started.run(np.linspace(0, 1, np.prod(shape), dtype=np.float32).reshape(shape)))
+        return cls(bundle, started, check)
 
     def refuse_unless_gray(self, radiograph: Radiograph) -> None:
         """Raise NotARadiograph for a colour picture or a blank one, with a detail for the sender."""

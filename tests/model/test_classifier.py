@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from model.bundle import WEIGHTS, Bundle, Calibration, Thresholds
-from model.classifier import Classifier, NetworkOutput, calibrate, name_finding
+from model.classifier import LARGEST_BATCH, Classifier, NetworkOutput, calibrate, name_finding
 from model.decode.radiograph import Radiograph
 from model.engines import ONNX_RUNTIME, Outputs
 from model.errors import BundleRefused
@@ -90,7 +90,7 @@ def test_a_damaged_bundle_is_not_loaded(copied: Path):
 
 
 class Shaky:
-    """An engine that gives no scores for more than one picture."""
+    """An engine that gives no scores for a full batch."""
 
     name = "shaky"
 
@@ -99,20 +99,18 @@ class Shaky:
 
     def run(self, inputs: np.ndarray) -> Outputs:
         self.batches.append(len(inputs))
-        given = np.full(len(inputs), 0.5 if len(inputs) == 1 else np.nan, np.float32)
+        given = np.full(len(inputs), 0.5 if len(inputs) < LARGEST_BATCH else np.nan, np.float32)
         return Outputs(
             given, np.zeros((len(inputs), 4, 4), np.float32), np.zeros((len(inputs), 1), np.float32)
         )
 
 
-def test_a_start_waits_for_one_picture_and_a_trial_for_as_many_as_it_names(bundle: Bundle, monkeypatch):
+def test_a_start_tries_a_single_picture_and_a_full_batch(bundle: Bundle, monkeypatch):
     engine = Shaky()
     monkeypatch.setattr("model.classifier.start", lambda *_: engine)
-    loaded = Classifier.load(bundle.folder)
-    assert engine.batches == [1]
     with pytest.raises(BundleRefused):
-        loaded.try_out(2)
-    assert engine.batches == [1, 2]
+        Classifier.load(bundle.folder)
+    assert engine.batches == [1, LARGEST_BATCH]
 
 
 def test_calibration_keeps_the_order_and_moves_the_middle():

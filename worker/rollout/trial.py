@@ -82,7 +82,7 @@ def _signal(number: int) -> str:
 
 def main() -> int:
     """Load the bundle that the command line names. Return 1, once the reason is printed, where that fails."""
-    from model.classifier import LARGEST_BATCH, Classifier
+    from model.classifier import Classifier
     from worker.rollout.loader import why
 
     # A kernel that is short of memory ends this process first, and not the worker.
@@ -93,9 +93,7 @@ def main() -> int:
         # What an engine prints goes to the log.
         os.dup2(2, 1)
         try:
-            tried = Classifier.load(Path(folder), engine or None, cache=Path(cache) if cache else None)
-            # As much memory as it ever takes. The worker itself runs one picture, to be ready sooner.
-            tried.try_out(LARGEST_BATCH)
+            Classifier.load(Path(folder), engine or None, cache=Path(cache) if cache else None)
         except Exception as error:
             answer.write(why(error))
             return 1

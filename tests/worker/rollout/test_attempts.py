@@ -114,28 +114,6 @@ def test_a_bundle_that_is_refused_says_why_from_its_trial(tried, bundle: Bundle,
     assert refusal.why.endswith("weights.npz does not match its checksum; fetch the bundle again")
 
 
-FULL_BATCH = """
-import sys
-from model.classifier import LARGEST_BATCH, Classifier
-from model.errors import BundleRefused
-from worker.rollout.trial import main
-
-class Shaky:
-    def try_out(self, batch):
-        if batch == LARGEST_BATCH:
-            raise BundleRefused("it has no memory for so many")
-
-Classifier.load = lambda *_, **__: Shaky()
-sys.exit(main())
-"""
-
-
-def test_a_trial_refuses_a_bundle_that_a_full_batch_breaks():
-    command = (sys.executable, "-c", FULL_BATCH, "folder", "", "")
-    tried = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert (tried.returncode, tried.stdout) == (1, "it has no memory for so many"), tried.stderr
-
-
 def test_a_trial_is_given_none_of_the_secrets(tmp_path, monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
     monkeypatch.setenv("REDIS_URL", "redis://:hush@host")
