@@ -27,7 +27,7 @@ from benchmarks.figures import BenchmarkFigure, as_table, read_figures, write_fi
 from benchmarks.plots import draw_plots
 from model.bundle import Bundle, read_bundle
 
-JOBS = 800
+JOBS = 600
 HERE = Path(__file__).parent
 
 GROUPS: dict[str, Callable[[Bundle], list[BenchmarkFigure]]] = {

@@ -30,7 +30,7 @@ from stack.parts import inference
 
 STARTS = 3
 CLIENTS = 32
-JOBS, SETTLED = 6000, 4000
+JOBS, SETTLED = 5000, 3500
 """Jobs of which the memory is looked at, and after how many of them it has settled."""
 SMALL = Description(
     name="small",

@@ -24,7 +24,7 @@ from stack.parent import end_with_parent
 from stack.part import ROOT
 
 CLIENTS = 32
-JOBS = 64
+JOBS = 48
 START_SECONDS = 120
 
 Ask = Callable[[bytes], object]

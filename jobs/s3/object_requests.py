@@ -143,6 +143,6 @@ def _named(name: str, value: str) -> dict[str, str]:
 
 def _parsed(page: bytes) -> ElementTree.Element:
     try:
-        return ElementTree.fromstring(page)  # noqa: S314 - of our own store; botocore parses it alike
+        return ElementTree.XML(page)  # noqa: S314 - of our own store; botocore parses it alike
     except ElementTree.ParseError as error:
         raise HTTPClientError(error=error) from error
