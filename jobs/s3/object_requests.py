@@ -143,6 +143,7 @@ def _named(name: str, value: str) -> dict[str, str]:
 
 def _parsed(page: bytes) -> ElementTree.Element:
     try:
-        return ElementTree.XML(page)  # noqa: S314 - of our own store; botocore parses it alike
+        # Of our own store; botocore parses it alike.
+        return ElementTree.XML(page)
     except ElementTree.ParseError as error:
         raise HTTPClientError(error=error) from error
