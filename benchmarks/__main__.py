@@ -1,4 +1,4 @@
-"""Measures everything in some 20 to 30 minutes: `python -m benchmarks [GROUP ...]`; see benchmarks/README.md.
+"""Measures the service in some 20 to 30 minutes: `python -m benchmarks [GROUP ...]`; see benchmarks/README.md.
 
 What is measured takes its place in results.json, and in the plots beside it.
 """
@@ -32,7 +32,7 @@ HERE = Path(__file__).parent
 
 GROUPS: dict[str, Callable[[Bundle], list[BenchmarkFigure]]] = {
     "engines": engines.measure,
-    "inference_worker": inference_worker.measure,
+    "start": inference_worker.measure_start,
     "decoding": lambda _: decoding.measure(),
     "intake": lambda _: intake.measure(),
     "cost": cost.measure,
@@ -42,7 +42,10 @@ GROUPS: dict[str, Callable[[Bundle], list[BenchmarkFigure]]] = {
     "callbacks": lambda _: callbacks.measure(),
     "viewer": lambda _: viewer.measure(),
     "side_by_side": side_by_side.measure,
+    "memory": lambda _: inference_worker.measure_memory(),
 }
+LONG = ("memory",)
+"""Groups that are measured only where they are named."""
 
 
 def main() -> int:
@@ -56,10 +59,9 @@ def main() -> int:
         parser.error(f"there is no group {', '.join(sorted(unknown))}; there are {', '.join(GROUPS)}")
     bundle = read_bundle(arguments.bundle)
     results = HERE / "results.json"
-    if not arguments.groups:
-        results.unlink(missing_ok=True)
+    groups = arguments.groups or [name for name in GROUPS if name not in LONG]
     figures: list[BenchmarkFigure] = []
-    for name in tqdm(arguments.groups or GROUPS, "groups", unit="group"):
+    for name in tqdm(groups, "groups", unit="group"):
         found = GROUPS[name](bundle)
         tqdm.write(as_table(found), file=sys.stderr)
         write_figures(results, found)

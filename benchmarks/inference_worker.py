@@ -30,7 +30,7 @@ from stack.parts import inference
 
 STARTS = 3
 CLIENTS = 32
-JOBS, SETTLED = 5000, 3500
+JOBS, SETTLED = 8000, 4000
 """Jobs of which the memory is looked at, and after how many of them it has settled."""
 SMALL = Description(
     name="small",
@@ -46,12 +46,8 @@ SMALL = Description(
 )
 
 
-def measure(bundle: Bundle) -> list[BenchmarkFigure]:
-    """Measure the figures of this group."""
-    return [*_measure_start(bundle), *_measure_memory()]
-
-
-def _measure_start(bundle: Bundle) -> list[BenchmarkFigure]:
+def measure_start(bundle: Bundle) -> list[BenchmarkFigure]:
+    """Measure the start, against the engine alone and against the lightest worker, in turn."""
     name = choose(None, bundle)
     start(name, bundle, lambda _: None)  # Imports what it needs, and reads the files into the page cache.
     alone: list[float] = []
@@ -81,8 +77,11 @@ def _measure_start(bundle: Bundle) -> list[BenchmarkFigure]:
     ]
 
 
-def _measure_memory() -> list[BenchmarkFigure]:
-    """Let a worker do thousands of jobs: with a small network, since what could grow is not the network."""
+def measure_memory() -> list[BenchmarkFigure]:
+    """Measure how memory grows over thousands of jobs.
+
+    The network is a small one, since what could grow is not the network.
+    """
     sampled: list[int] = []
     with TemporaryDirectory() as folder:
         small = _small_bundle(Path(folder) / "bundle")
@@ -94,7 +93,7 @@ def _measure_memory() -> list[BenchmarkFigure]:
 
             saturate(analyse, radiographs(JOBS), CLIENTS, "memory")
     slope, low = _growth(sampled[SETTLED:])
-    name = "memory: growth a thousand jobs, of a small network"
+    name = "growth: memory of the inference worker, a thousand jobs of a small network"
     return [
         figure(name, slope * 1000 / 1e6, "MB"),
         figure(f"{name}, least of its 95 % interval", low * 1000 / 1e6, "MB", at_most=0.1),
