@@ -1,4 +1,4 @@
-"""Measures the service in some 20 to 30 minutes: `python -m benchmarks [GROUP ...]`; see benchmarks/README.md.
+"""Measures the service in half an hour: `python -m benchmarks [GROUP ...]`; see benchmarks/README.md.
 
 What is measured takes its place in results.json, and in the plots beside it.
 """
