@@ -64,7 +64,7 @@ compose-run: $(LOCKED) ## Run docker-compose.yml without a container engine, by 
 image-run: $(LOCKED) ## The same in the images: deploy/Dockerfile, followed in a bare Debian, as root
 	@exec $(BIN)/python -m tests.compose --images var/images
 
-bench: $(LOCKED) .venv-rivals/installed ## Measure everything against what it has to reach, in some 20 to 30 minutes
+bench: $(LOCKED) .venv-rivals/installed ## Measure everything against what it has to reach, in half an hour
 	@short=0; $(BIN)/python -m benchmarks || short=$$?; $(BIN)/python -m benchmarks.capacity; exit $$short
 
 chaos: $(LOCKED) ## Try to lose a job: kill, freeze, wipe and fill, and count, in some 40 minutes (SEEDS=1: a third)

@@ -15,16 +15,7 @@ from benchmarks.radiographs import radiographs
 from benchmarks.rivals.lightest import READY, worker
 from benchmarks.service import resident, running, seconds_of, stores_alone
 from jobs.redis.client import connect
-from model.bundle import (
-    CARD,
-    CHECK,
-    Bundle,
-    Calibration,
-    Description,
-    RegionCalibration,
-    Thresholds,
-    write_bundle,
-)
+from model.bundle import Bundle
 from model.engines import choose, start
 from stack.parts import inference
 
@@ -32,18 +23,6 @@ STARTS = 3
 CLIENTS = 32
 JOBS, SETTLED = 8000, 4000
 """Jobs of which the memory is looked at, and after how many of them it has settled."""
-SMALL = Description(
-    name="small",
-    version="0.0.0",
-    backbone="ResNet50V2",
-    input_size=64,
-    thresholds=Thresholds(low=0.2, high=0.8, region=0.5),
-    calibration=Calibration(temperature=1, bias=0),
-    region_calibration=RegionCalibration(slope=1, bias=0),
-    metrics={},
-    data="none",
-    licence="none",
-)
 
 
 def measure_start(bundle: Bundle) -> list[BenchmarkFigure]:
@@ -80,12 +59,14 @@ def measure_start(bundle: Bundle) -> list[BenchmarkFigure]:
 def measure_memory() -> list[BenchmarkFigure]:
     """Measure how memory grows over thousands of jobs.
 
-    The network is a small one, since what could grow is not the network.
+    The network is the small one of the tests, since what could grow is not the network.
     """
+    from tests.model.conftest import DESCRIPTION, untrained, write
+
     sampled: list[int] = []
     with TemporaryDirectory() as folder:
-        small = _small_bundle(Path(folder) / "bundle")
-        with running(OSTEO_BUNDLE=str(small)) as (_, client, worker):
+        small = write(Path(folder) / "bundle", DESCRIPTION, untrained())
+        with running(OSTEO_BUNDLE=str(small.folder)) as (_, client, worker):
 
             def analyse(body: bytes) -> None:
                 client.analyse(body)
@@ -98,19 +79,6 @@ def measure_memory() -> list[BenchmarkFigure]:
         figure(name, slope * 1000 / 1e6, "MB"),
         figure(f"{name}, least of its 95 % interval", low * 1000 / 1e6, "MB", at_most=0.1),
     ]
-
-
-def _small_bundle(folder: Path) -> Path:
-    """Write a bundle with an untrained network, which takes any picture for an X-ray."""
-    from model.network import build
-    from model.onnx_graph import to_onnx
-    from model.weights import write_weights
-    from training.radiograph_check.fit import NO_CHECK
-
-    network = build(SMALL.input_size, SMALL.backbone)
-    texts = {CHECK: NO_CHECK.to_json(), CARD: "# small\n"}
-    write_bundle(folder, SMALL, lambda path: write_weights(path, network), to_onnx(network), texts)
-    return folder
 
 
 def _growth(settled: list[int], blocks: int = 20) -> tuple[float, float]:
