@@ -87,7 +87,7 @@ def stores_alone(**settings: str) -> Iterator[Service]:
 
 
 def _trust(redis: Redis) -> None:
-    """Let this Redis be believed as one that has run for DOUBT_SECONDS: until then the ledger looks twice."""
+    """Let this Redis be believed as one that has run for a while: until then the ledger looks twice."""
     server: Any = redis.info("server")
     redis.hset("memory", mapping={"server": server["run_id"], "since": 0})
 

@@ -45,6 +45,11 @@ class CallSlot:
     client: str
     origin: str
     token: str
+    latest: int | None
+    """The version of the job, if there is no later one; None where that is not certain.
+
+    It is None as well where the outcome of a call for the job was lost, and for a test event.
+    """
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,7 @@ class DeliveryQueues:
         self._redis = redis
         self._join = script(redis, "join_delivery_queue")
         self._next = script(redis, "lives", "slot_is_held", "give_call_slots")
-        self._begin = script(redis, "lives", "slot_is_held", "begin_call")
+        self._begin = script(redis, "lives", "slot_is_held", "server_id", "knows_locks", "begin_call")
         self._end = script(redis, "end_call")
 
     def join(self, client: str, probe_id: str) -> None:
@@ -119,9 +124,13 @@ class DeliveryQueues:
         token, now = f"{process}/{token_hex(8)}", time.time()
         with translated(self._redis):
             found: Any = self._begin(
-                keys=[f"turn:{item}", "paused"], args=[item, token, now, now + seconds, HEARTBEAT_SECONDS]
+                keys=[f"turn:{item}", "paused", f"job:{item}", "memory"],
+                args=[item, token, now, now + seconds, HEARTBEAT_SECONDS],
             )
-        return CallSlot(item, found[0].decode(), found[1].decode(), token) if found else None
+        if not found:
+            return None
+        client, origin, latest = (text.decode() for text in found)
+        return CallSlot(item, client, origin, token, int(latest) if latest else None)
 
     def holder(self, item: str) -> str | None:
         """Return the process that holds the call slot of `item`, as the name of its heartbeat, or None."""
@@ -134,13 +143,16 @@ class DeliveryQueues:
         with translated(self._redis):
             self._redis.zrem(delivery_queue_key(slot.client, slot.origin), slot.item)
 
-    def end(self, slot: CallSlot) -> None:
-        """Give the slot back. A callback that is still due comes again _REPEAT_SECONDS later."""
+    def end(self, slot: CallSlot, lost: bool = False) -> None:
+        """Give the slot back. A callback that is still due comes again _REPEAT_SECONDS later.
+
+        `lost`: a call may have been made whose outcome is not recorded.
+        """
         queue = delivery_queue_key(slot.client, slot.origin)
         with translated(self._redis):
             self._end(
-                keys=[f"turn:{slot.item}", f"turns:{slot.client}", queue],
-                args=[slot.item, slot.token, time.time(), _REPEAT_SECONDS],
+                keys=[f"turn:{slot.item}", f"turns:{slot.client}", queue, f"job:{slot.item}"],
+                args=[slot.item, slot.token, time.time(), _REPEAT_SECONDS, int(lost)],
             )
 
 

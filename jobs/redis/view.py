@@ -38,12 +38,6 @@ Its holder begins to write while WRITE_SECONDS are left, or not at all, so that 
 WRITE_SECONDS = 15
 """Longest time that a write to the object store takes, with its one retry."""
 
-DOUBT_SECONDS = 40
-"""Seconds after a wipe, a restart or a failover of Redis in which it may not know every lock that it gave.
-
-Longer than a lock lasts and a write takes together.
-"""
-
 
 class WriteLock(IntEnum):
     """What `View.lock_version` answers to a writer of a version."""
@@ -73,7 +67,7 @@ class View:
         self.redis = redis
         self._seconds = seconds
         self._put_if_newer = script(redis, "show")
-        self._lock = script(redis, "server_id", "lock_version")
+        self._lock = script(redis, "server_id", "knows_locks", "lock_version")
 
     @classmethod
     def connect(cls, url: str, seconds: int) -> "View":
@@ -156,7 +150,7 @@ class View:
                 self._lock(
                     # The name of the key is older than the word.
                     keys=[f"gate:{job_id}:{version}", f"job:{job_id}", "memory"],
-                    args=[token, LOCK_SECONDS, version, DOUBT_SECONDS],
+                    args=[token, LOCK_SECONDS, version],
                 )
             )
 

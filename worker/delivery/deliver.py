@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -73,38 +73,39 @@ def with_call_slot(
     slot = context.delivery_queues.begin(item, context.process, longest)
     if slot is None:
         return
+    lost = True
     try:
         work(slot, context)
+        lost = False
     except NotStored:
         log.warning("what this call was for is not stored any more", extra={"job": item})
         context.delivery_queues.leave(slot)
+    except Conflict:
+        log.warning("another process recorded this delivery", extra={"job": item})
+        context.ledger.view.put(context.ledger.read(item))
     finally:
-        context.delivery_queues.end(slot)
+        context.delivery_queues.end(slot, lost)
         context.queue.feed_deliveries(slot.client)
 
 
 def deliver(slot: CallSlot, context: DeliveryContext, sent: str | None = None) -> None:
     """Call the job's receiver once if it is due, and record the outcome. `sent`: the message's `traceparent`.
 
-    The attempt is recorded before the call. A job whose workers die therefore runs out of attempts.
+    Once an outcome was lost, each attempt at the job is recorded before the call as well. A job whose workers
+    die therefore runs out of attempts. Raises Conflict where another process has recorded the delivery.
     """
     job = context.ledger.current(slot.item)
     if not job.owes_callback:
         context.delivery_queues.leave(slot)
     elif job.next_delivery_at and job.next_delivery_at <= now():
         with process_span(DELIVER, next_task_id(job), job, sent):
-            _deliver(job, context)
+            _deliver(job, slot, context)
 
 
-def _deliver(job: Job, context: DeliveryContext) -> None:
-    try:
-        if TARGETS_EVENT in context.webhooks.of(job.client).events:
-            announce(job, context.ledger)
-        after = _attempt(job, context)
-    except Conflict:
-        log.warning("another process recorded this delivery", extra={"job": job.id})
-        context.ledger.view.put(context.ledger.read(job.id))
-        return
+def _deliver(job: Job, slot: CallSlot, context: DeliveryContext) -> None:
+    if TARGETS_EVENT in context.webhooks.of(job.client).events:
+        announce(job, context.ledger)
+    after = _attempt(job, slot, context)
     if after.settled:
         settle(after, context.ledger, context.queue)
     else:  # The process that ended the job may have died before it requested the reading.
@@ -131,7 +132,7 @@ def message_id(job: Job) -> str:
     return f"msg_{job.id.removeprefix('job_')}" + (f"_{job.retries}" if job.retries else "")
 
 
-def _attempt(job: Job, context: DeliveryContext) -> Job:
+def _attempt(job: Job, slot: CallSlot, context: DeliveryContext) -> Job:
     """Make one attempt, and return the job after it."""
     assert job.callback_url
     ledger = context.ledger
@@ -144,12 +145,12 @@ def _attempt(job: Job, context: DeliveryContext) -> Job:
     try:
         callback = parse(job.callback_url, context.exceptions)
     except CallbackUrlRefused as refusal:
-        return _after(_begin(job, context), CallResult(0.0, error=str(refusal)), None, context)
+        return _after(_begin(job, slot, context), CallResult(0.0, error=str(refusal)), None, context)
     receiver = context.receivers.of(job.client, callback.origin)
     if receiver.disabled_at:
         log.warning("this receiver is disabled", extra={"job": job.id})
         return ledger.append(job.delivery_given_up(Delivery.DISABLED))
-    begun = _begin(job, context)
+    begun = _begin(job, slot, context)
     try:
         answer = _call(begun, callback, chosen, context)
     except _TargetsDeleted:
@@ -173,8 +174,16 @@ def _targets(job: Job, context: DeliveryContext) -> TargetsEvent | None:
         raise _TargetsDeleted from error
 
 
-def _begin(job: Job, context: DeliveryContext) -> Job:
-    return context.ledger.append(job.delivery_begun(now() + pause_after(job.delivery_attempts)))
+def _begin(job: Job, slot: CallSlot, context: DeliveryContext) -> Job:
+    """Return the job before its call, and record it first unless this is certain to be its latest version.
+
+    A record costs more than a call. It is needed where the job may have been changed or deleted, or where
+    the worker may die again.
+    """
+    begun = job.delivery_begun(now() + pause_after(job.delivery_attempts))
+    if slot.latest == job.version:
+        return replace(begun, version=job.version)
+    return context.ledger.append(begun)
 
 
 def _call(

@@ -30,6 +30,9 @@ for _, item in ipairs(redis.call('SMEMBERS', slots)) do
   else
     redis.call('SREM', slots, item)
     redis.call('DEL', slot)
+    -- Its holder has died, and the outcome of its call is lost.
+    local job = 'job:' .. item
+    if holder and redis.call('EXISTS', job) == 1 then redis.call('HSET', job, 'lost_call', 1) end
   end
 end
 -- Receivers that get a slot join the others anew, in this order, before what is due only later.

@@ -5,7 +5,6 @@ from threading import Barrier
 from types import SimpleNamespace
 
 import pytest
-from redis import Redis
 
 from jobs.lifecycle.compare_and_set import change_job
 from jobs.lifecycle.deletion import delete
@@ -16,7 +15,7 @@ from jobs.record.states import State
 from jobs.redis.view import LOCK_SECONDS, WRITE_SECONDS, View, WriteLock
 from jobs.store.ledger import Ledger
 from jobs.store.objects import Objects
-from tests.conftest import a_job, only_a_tombstone_is_left
+from tests.conftest import a_job, only_a_tombstone_is_left, remembers_all
 
 NO_REDIS = "redis://127.0.0.1:1/0"
 
@@ -115,11 +114,6 @@ def test_of_eight_processes_that_make_one_change_one_writes_it(ledger):
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(cancel, range(8))) == 1
     assert ledger.read(job.id).version == 3
-
-
-def remembers_all(redis: Redis) -> None:
-    """Make Redis appear to have run for long enough to know every write lock that it gave."""
-    redis.hset("memory", mapping={"server": redis.info("server")["run_id"], "since": 0})
 
 
 def record_listings(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> list[str]:

@@ -15,18 +15,20 @@ from jobs.callbacks.signing import signed, webhook_secret
 from jobs.callbacks.url import origin_of
 from jobs.lifecycle.deletion import delete
 from jobs.lifecycle.manual_retry import redeliver
-from jobs.record.errors import StoreUnavailable
+from jobs.record.errors import QueueUnavailable, StoreUnavailable
 from jobs.record.job import now
-from jobs.record.states import Delivery
-from jobs.redis.delivery_queues import RECEIVER_SLOTS
+from jobs.record.states import Delivery, State
+from jobs.redis.delivery_queues import RECEIVER_SLOTS, delivery_queue_key, receivers_key
 from jobs.redis.receiver_circuit_breaker import FAILURES
 from jobs.store.ledger import Ledger
 from jobs.store.receivers import PATIENCE
 from jobs.store.webhook_settings import OVERLAP
 from jobs.trace import continue_trace, name_trace, trace_id
-from tests.conftest import SIGNING_KEY, a_job, only_a_tombstone_is_left
+from tests.conftest import SIGNING_KEY, a_job, only_a_tombstone_is_left, remembers_all
 from tests.worker.conftest import deliver
 from worker.delivery.call import CallResult
+from worker.delivery.deliver import deliver as deliver_with_slot
+from worker.delivery.deliver import with_call_slot
 from worker.delivery.metrics import REGISTRY
 from worker.delivery.retry_schedule import SCHEDULE
 
@@ -242,14 +244,20 @@ def test_an_error_of_our_own_in_a_call_is_recorded_without_the_url(
     assert receiver.url not in caplog.text
 
 
-def test_a_callback_whose_outcomes_are_all_lost_ends_failed(ledger, context, receiver, monkeypatch):
+@pytest.mark.parametrize("uncounted", [0, 1])
+def test_a_callback_whose_outcomes_are_all_lost_ends_failed(
+    ledger, context, receiver, redis, monkeypatch, uncounted
+):
+    if uncounted:
+        remembers_all(redis)
+
     def broken(*_: object) -> None:
         raise RuntimeError("the worker is lost")
 
     job = ended_job(ledger, receiver.url)
     with monkeypatch.context() as patched:
         patched.setattr("worker.delivery.deliver._call", broken)
-        for _ in range(len(SCHEDULE) + 1):
+        for _ in range(uncounted + len(SCHEDULE) + 1):
             with pytest.raises(RuntimeError):
                 deliver(job.id, context)
             due(ledger, job)
@@ -304,8 +312,8 @@ def trickle(server: socket.socket) -> None:
             time.sleep(0.05)
 
 
-def test_an_attempt_is_counted_before_the_call(ledger, context, monkeypatch):
-    job = ended_job(ledger, "http://127.0.0.1:1/closed")
+def seen_during_calls(job, ledger, monkeypatch) -> list:
+    """Let each call fail from now on, and return what will be recorded of the job while it is made."""
     seen = []
 
     def look(*_: object) -> CallResult:
@@ -313,9 +321,83 @@ def test_an_attempt_is_counted_before_the_call(ledger, context, monkeypatch):
         return CallResult(0.0, error="not called")
 
     monkeypatch.setattr("worker.delivery.deliver._call", look)
+    return seen
+
+
+def test_an_attempt_is_recorded_once_with_its_outcome(ledger, context, redis, monkeypatch):
+    remembers_all(redis)
+    job = ended_job(ledger, "http://127.0.0.1:1/closed")
+    seen = seen_during_calls(job, ledger, monkeypatch)
+    for attempt in (1, 2):
+        before = ledger.read(job.id)
+        deliver(job.id, context)
+        after = ledger.read(job.id)
+        assert (seen[-1], after.version) == (before, before.version + 1)
+        assert (after.delivery, after.delivery_attempts) == (Delivery.PENDING, attempt)
+        assert after.next_delivery_at > now()
+        due(ledger, job)
+
+
+def test_an_attempt_is_recorded_before_its_call_while_redis_may_not_know(ledger, context, monkeypatch):
+    job = ended_job(ledger, "http://127.0.0.1:1/closed")
+    seen = seen_during_calls(job, ledger, monkeypatch)
     deliver(job.id, context)
     assert [(during.delivery, during.delivery_attempts) for during in seen] == [(Delivery.PENDING, 1)]
     assert seen[0].next_delivery_at > now()
+
+
+@pytest.mark.parametrize("found_by", ["the next call slots", "a second message"])
+def test_an_attempt_after_a_lost_one_is_recorded_before_its_call(
+    ledger, context, redis, monkeypatch, found_by
+):
+    remembers_all(redis)
+    job = ended_job(ledger, "http://127.0.0.1:1/closed")
+    context.queue.feed_deliveries("clinic")
+    ledger.view.heartbeats.beat(DYING)
+    assert context.delivery_queues.begin(job.id, DYING, 30).latest == job.version
+    ledger.view.heartbeats.forget(DYING)
+    seen = seen_during_calls(job, ledger, monkeypatch)
+    if found_by == "the next call slots":
+        deliver(job.id, context)
+    else:
+        with_call_slot(deliver_with_slot, context, job.id)
+    assert [(during.delivery, during.delivery_attempts) for during in seen] == [(Delivery.PENDING, 1)]
+    due(ledger, job)
+    deliver(job.id, context)
+    assert seen[1].delivery_attempts == 1, "the outcome of the one before was recorded"
+
+
+def test_a_receiver_is_called_once_while_no_outcome_can_be_stored(
+    ledger, context, receiver, redis, monkeypatch
+):
+    remembers_all(redis)
+    job = ended_job(ledger, receiver.url)
+    monkeypatch.setattr(ledger.objects, "put_new", unavailable)
+    for _ in range(3):
+        with suppress(StoreUnavailable):
+            deliver(job.id, context)
+        redis.zadd(delivery_queue_key("clinic", origin_of(receiver.url)), {job.id: 0})
+        redis.zadd(receivers_key("clinic"), {origin_of(receiver.url): 0})
+    assert len(receiver.received) == 1
+
+
+def test_a_job_deleted_where_the_view_missed_it_is_not_called_back(
+    ledger, context, receiver, redis, monkeypatch
+):
+    remembers_all(redis)
+    job = ended_job(ledger, receiver.url)
+    with monkeypatch.context() as patched:
+        patched.setattr(ledger.view, "put", away)
+        with suppress(QueueUnavailable):
+            delete(job.id, ledger)
+    assert ledger.view.get_many([job.id]) == [job]
+    deliver(job.id, context)
+    assert receiver.received == []
+    assert only_a_tombstone_is_left(job.id, ledger) or ledger.read(job.id).state is State.ERASED
+
+
+def away(*_: object) -> None:
+    raise QueueUnavailable("away")
 
 
 @pytest.mark.skipif(
