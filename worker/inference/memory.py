@@ -1,6 +1,8 @@
-"""Limits the memory of a worker: loading a model takes several times its size, which glibc would keep."""
+"""Limits the memory of a worker: what it has freed goes back to the system, in place of being kept by glibc."""
 
 import ctypes
+import time
+from threading import Thread
 
 _ARENA_MAX, _MMAP_THRESHOLD = -8, -3
 """M_ARENA_MAX and M_MMAP_THRESHOLD of mallopt (malloc.h)."""
@@ -11,20 +13,35 @@ LARGE = 1 << 20
 
 By default glibc raises this limit with every larger block that is freed, and the heaps never shrink.
 """
+ROUND_SECONDS = 60.0
+"""Pause between two times that freed memory is returned, which takes 2 to 30 ms of one thread.
+
+Else a process grows for hours without end: a heap keeps what its fullest moment has taken so far.
+"""
 
 
 def keep_heaps_small() -> None:
-    """Make all threads share a few heaps without large blocks. To be called before any thread starts.
+    """Make all threads share a few heaps without large blocks, and return what they free from now on.
 
-    Does nothing without glibc.
+    To be called before any thread starts. Does nothing without glibc.
     """
     if mallopt := _of_glibc("mallopt"):
         mallopt(_ARENA_MAX, ARENAS)
         mallopt(_MMAP_THRESHOLD, LARGE)
+        Thread(target=_give_back_for_ever, name="heaps", daemon=True).start()
+
+
+def _give_back_for_ever() -> None:
+    while True:
+        time.sleep(ROUND_SECONDS)
+        give_back()
 
 
 def give_back() -> None:
-    """Return freed memory to the system. Does nothing without glibc."""
+    """Return freed memory to the system: loading a model takes several times its size, for example.
+
+    Does nothing without glibc.
+    """
     if malloc_trim := _of_glibc("malloc_trim"):
         malloc_trim(0)
 

@@ -72,6 +72,16 @@ def quantised(
     return write_changed(folder, normalised, described, {RANGES: ranges})
 
 
+def test_int8_answers_an_x_ray_alone_as_it_does_among_others(quantised: Bundle, squares: list[np.ndarray]):
+    engine = start(OPENVINO_INT8, quantised, lambda _: None)
+    inputs = scale_pixels(np.stack(squares))
+    together = engine.run(inputs)
+    for number in range(len(inputs)):
+        alone = engine.run(inputs[number : number + 1])
+        for one, all_of_them in zip(alone, together, strict=True):
+            assert np.allclose(one[0], all_of_them[number], atol=1e-5)
+
+
 def test_int8_is_near_float_for_any_size_of_batch(quantised: Bundle, squares: list[np.ndarray]):
     real, int8 = (start(name, quantised, lambda _: None) for name in (OPENVINO, OPENVINO_INT8))
     assert int8.name == OPENVINO_INT8
@@ -137,7 +147,7 @@ def test_the_cache_tells_int8_from_float(quantised: Bundle, tmp_path: Path, squa
         said: list[str] = []
         answers.append(start(name, quantised, said.append, tmp_path).run(inputs).features)
     assert "compiling for OpenVINO" not in said
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list(tmp_path.iterdir())) == 1 + 2, "int8 is compiled for one X-ray and for several"
     assert np.array_equal(answers[1], answers[2])
     assert not np.array_equal(answers[0], answers[1])
 

@@ -20,6 +20,25 @@ before = resident()
 give_back()
 print(before - resident())
 """
+FREED_LATER = """
+import time
+from pathlib import Path
+from worker.inference import memory
+
+def resident():
+    return next(int(l.split()[1]) for l in Path("/proc/self/status").open() if l.startswith("VmRSS"))
+
+memory.ROUND_SECONDS = 0.01
+memory.keep_heaps_small()
+blocks = [bytes(100_000) for _ in range(2_000)]
+last = blocks[-1]  # It keeps the heap from shrinking by itself.
+before = resident()
+del blocks
+until = time.monotonic() + 60
+while before - resident() < 100_000 and time.monotonic() < until:
+    time.sleep(0.01)
+print(before - resident())
+"""
 HEAPS = """
 from threading import Barrier, Thread
 from pathlib import Path
@@ -73,6 +92,11 @@ def output_of(program: str) -> list[int]:
 
 def test_freed_memory_is_returned_to_the_system():
     (given_back,) = output_of(FREED)
+    assert given_back > 100_000, "kilobytes"
+
+
+def test_freed_memory_is_returned_again_and_again():
+    (given_back,) = output_of(FREED_LATER)
     assert given_back > 100_000, "kilobytes"
 
 
