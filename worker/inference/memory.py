@@ -1,4 +1,4 @@
-"""Limits the memory of a worker: what it has freed goes back to the system, in place of being kept by glibc."""
+"""Limits the memory of a worker: what it has freed goes back to the system; glibc would keep it."""
 
 import ctypes
 import time
