@@ -3,7 +3,6 @@
 import hashlib
 import json
 import mmap
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -52,7 +51,8 @@ class OpenVino:
         self.name = OPENVINO_INT8 if in_int8 else OPENVINO
         source = _Source(bundle, progress, cache, in_int8)
         self._whole = _Network(*source.compile(_HINT))
-        streams = min(len(os.sched_getaffinity(0)), _MOST_STREAMS)
+        _, cores = core().get_property("CPU", "RANGE_FOR_STREAMS")
+        streams = min(cores, _MOST_STREAMS)
         self._streams: _Streams | None = None
         if in_int8 and streams > 1:
             self._streams = _Streams(*source.compile(_BY_STREAMS | {"NUM_STREAMS": str(streams)}), streams)

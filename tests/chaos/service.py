@@ -30,6 +30,7 @@ from stack.parts import service_environment
 from stack.receiver import Receiver
 from tests.chaos.s3_proxy import S3Proxy
 from tests.chaos.stand_in import FOLDER
+from tests.conftest import remembers_all
 from tests.jobs.store.s3_server import stores
 
 START_SECONDS = 120
@@ -67,6 +68,8 @@ class Service:
             with patch.dict(os.environ, environment):  # Its own keys, and only for this moment.
                 objects = Objects.connect(self._addresses.s3, "osteo")
             self.ledger = Ledger(objects, View.connect(self.redis_url, 86_400))
+            # As in a service that has run for a minute. A fault alone may make it forget a write lock.
+            remembers_all(self.ledger.view.redis)
             if SHADOW in self.workers:
                 self._cast_shadow()
             environment["S3_ENDPOINT_URL"] = self.s3.url
