@@ -61,7 +61,9 @@ class OpenVino:
         """Run the network, as model.engines.Engine describes."""
         size = inputs.shape[1]
         network = self._streams if self._streams and len(inputs) > 1 else self._whole
-        scores, cells, features = network.run(inputs.reshape(-1, 1, size, size))
+        # A stream reads the array itself, and while this runs: OpenVINO's own copy of another kind would be gone.
+        given = np.ascontiguousarray(inputs.reshape(-1, 1, size, size), np.float32)
+        scores, cells, features = network.run(given)
         return Outputs(scores[:, 0], cells[:, 0], features)
 
 

@@ -80,6 +80,8 @@ def test_int8_answers_an_x_ray_alone_as_it_does_among_others(quantised: Bundle, 
         alone = engine.run(inputs[number : number + 1])
         for one, all_of_them in zip(alone, together, strict=True):
             assert np.allclose(one[0], all_of_them[number], atol=1e-5)
+    turned = engine.run(np.asfortranarray(inputs))
+    assert np.allclose(turned.features, together.features, atol=1e-5), "however the array lies in memory"
 
 
 def test_int8_is_near_float_for_any_size_of_batch(quantised: Bundle, squares: list[np.ndarray]):
