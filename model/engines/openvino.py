@@ -61,7 +61,7 @@ class OpenVino:
         """Run the network, as model.engines.Engine describes."""
         size = inputs.shape[1]
         network = self._streams if self._streams and len(inputs) > 1 else self._whole
-        # A stream reads the array itself, and while this runs: OpenVINO's own copy of another kind would be gone.
+        # A stream reads this very array while it runs. What OpenVINO copies by itself would be gone by then.
         given = np.ascontiguousarray(inputs.reshape(-1, 1, size, size), np.float32)
         scores, cells, features = network.run(given)
         return Outputs(scores[:, 0], cells[:, 0], features)
