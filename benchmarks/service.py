@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import urllib3
-from redis import Redis
 
 from jobs.redis.client import connect
 from stack.addresses import Addresses, free_ports
@@ -21,6 +20,7 @@ from stack.part import Command, Part
 from stack.parts import STOP_ORDER, inference, others, service_environment, stores, web
 from stack.receiver import Receiver
 from stack.supervisor import Supervisor
+from tests.jobs.redis.trusted import remembers_all
 
 UNLIMITED = {
     "OSTEO_CLIENT_RATE": "1000000",
@@ -82,14 +82,8 @@ def stores_alone(**settings: str) -> Iterator[Service]:
             service = Service(made, addresses, folder, secrets, supervisor)
             service.begin(stores(environment, addresses, secrets, folder))
             make_bucket(made)
-            _trust(connect(made["REDIS_URL"]))
+            remembers_all(connect(made["REDIS_URL"]))
             yield service
-
-
-def _trust(redis: Redis) -> None:
-    """Let this Redis be believed as one that has run for a while: until then the ledger looks twice."""
-    server: Any = redis.info("server")
-    redis.hset("memory", mapping={"server": server["run_id"], "since": 0})
 
 
 @contextmanager

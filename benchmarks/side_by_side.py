@@ -25,7 +25,7 @@ from stack.part import ROOT
 
 CLIENTS = 32
 JOBS = {"keras": 32, "service": 48}
-"""By engine. Of 96 at once BentoML drops some: "Server disconnected" between its own processes."""
+"""By engine. Of 96 BentoML answered some by 500: "Server disconnected" between its own processes."""
 OWN_JOBS = 192
 HALF_LOAD_JOBS = 32
 START_SECONDS = 120

@@ -334,11 +334,6 @@ def a_study(
     return study_of(study_id, jobs, callback_url, None), jobs
 
 
-def remembers_all(redis: Redis) -> None:
-    """Make Redis appear to have run for long enough to know every write lock that it gave."""
-    redis.hset("memory", mapping={"server": redis.info("server")["run_id"], "since": 0})
-
-
 def only_a_tombstone_is_left(job_id: str, ledger: Ledger) -> bool:
     """Whether the last version is a tombstone, in both places, and nothing else is known of the job."""
     tombstone = ledger.read(job_id)

@@ -70,9 +70,11 @@ class DeliveryQueues:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._join = script(redis, "join_delivery_queue")
-        self._next = script(redis, "lives", "slot_is_held", "give_call_slots")
-        self._begin = script(redis, "lives", "slot_is_held", "server_id", "knows_locks", "begin_call")
-        self._end = script(redis, "end_call")
+        self._next = script(redis, "lives", "slot_is_held", "lose_call", "give_call_slots")
+        self._begin = script(
+            redis, "lives", "slot_is_held", "lose_call", "server_id", "knows_locks", "begin_call"
+        )
+        self._end = script(redis, "lose_call", "end_call")
 
     def join(self, client: str, probe_id: str) -> None:
         """Put a test event into its client's queue. The view puts the callbacks of jobs into theirs."""

@@ -30,7 +30,7 @@ from stack.parts import service_environment
 from stack.receiver import Receiver
 from tests.chaos.s3_proxy import S3Proxy
 from tests.chaos.stand_in import FOLDER
-from tests.conftest import remembers_all
+from tests.jobs.redis.trusted import remembers_all
 from tests.jobs.store.s3_server import stores
 
 START_SECONDS = 120

@@ -1,4 +1,4 @@
--- Gives a call slot back. A callback that is still due comes again after a pause.
+-- Gives a call slot back. A callback that is still due comes again after a pause. Needs lose_call.
 -- KEYS  1 the slot
 --       2 the client's slots
 --       3 the delivery queue
@@ -16,5 +16,4 @@ redis.call('DEL', slot)
 redis.call('SREM', slots, item)
 local due = redis.call('ZSCORE', queue, item)
 if due and tonumber(due) <= tonumber(now) then redis.call('ZADD', queue, now + again, item) end
-if lost == '0' then redis.call('HDEL', job, 'lost_call')
-elseif redis.call('EXISTS', job) == 1 then redis.call('HSET', job, 'lost_call', 1) end
+if lost == '1' then lose_call(item) else redis.call('HDEL', job, 'lost_call') end

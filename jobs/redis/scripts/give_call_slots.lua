@@ -1,5 +1,6 @@
 -- Gives call slots for a client's callbacks that are due, receiver by receiver, as far as the client has room.
--- A slot is a hash `turn:<id>`; the name of the key is older than the word. Needs lives and slot_is_held.
+-- A slot is a hash `turn:<id>`; the name of the key is older than the word. Needs lives, slot_is_held
+-- and lose_call.
 -- KEYS  1 the client's slots
 --       2 its receivers, by the time at which each is looked at next
 --       3 the clients with a delivery queue
@@ -30,9 +31,7 @@ for _, item in ipairs(redis.call('SMEMBERS', slots)) do
   else
     redis.call('SREM', slots, item)
     redis.call('DEL', slot)
-    -- Its holder has died, and the outcome of its call is lost.
-    local job = 'job:' .. item
-    if holder and redis.call('EXISTS', job) == 1 then redis.call('HSET', job, 'lost_call', 1) end
+    if holder then lose_call(item) end
   end
 end
 -- Receivers that get a slot join the others anew, in this order, before what is due only later.

@@ -15,7 +15,8 @@ from jobs.record.states import State
 from jobs.redis.view import LOCK_SECONDS, WRITE_SECONDS, View, WriteLock
 from jobs.store.ledger import Ledger
 from jobs.store.objects import Objects
-from tests.conftest import a_job, only_a_tombstone_is_left, remembers_all
+from tests.conftest import a_job, only_a_tombstone_is_left
+from tests.jobs.redis.trusted import remembers_all
 
 NO_REDIS = "redis://127.0.0.1:1/0"
 

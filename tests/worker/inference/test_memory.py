@@ -6,12 +6,15 @@ import sys
 from stack.part import ROOT
 from worker.inference.memory import ARENAS
 
-FREED = """
+RESIDENT = """
 from pathlib import Path
-from worker.inference.memory import give_back
 
 def resident():
     return next(int(l.split()[1]) for l in Path("/proc/self/status").open() if l.startswith("VmRSS"))
+
+"""
+FREED = """
+from worker.inference.memory import give_back
 
 blocks = [bytes(100_000) for _ in range(2_000)]
 last = blocks[-1]  # It keeps the heap from shrinking by itself.
@@ -22,11 +25,7 @@ print(before - resident())
 """
 FREED_LATER = """
 import time
-from pathlib import Path
 from worker.inference import memory
-
-def resident():
-    return next(int(l.split()[1]) for l in Path("/proc/self/status").open() if l.startswith("VmRSS"))
 
 memory.ROUND_SECONDS = 0.01
 memory.keep_heaps_small()
@@ -41,7 +40,6 @@ print(before - resident())
 """
 HEAPS = """
 from threading import Barrier, Thread
-from pathlib import Path
 from worker.inference.memory import keep_heaps_small
 
 keep_heaps_small()
@@ -66,11 +64,7 @@ print(arenas())
 """
 
 LARGE_FREED = """
-from pathlib import Path
 from worker.inference.memory import LARGE, keep_heaps_small
-
-def resident():
-    return next(int(l.split()[1]) for l in Path("/proc/self/status").open() if l.startswith("VmRSS"))
 
 keep_heaps_small()
 bytes(8 * LARGE)  # Left alone, glibc takes the heap for blocks of this size from now on.
@@ -85,7 +79,7 @@ print(grown, resident() - before)
 
 def output_of(program: str) -> list[int]:
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", RESIDENT + program], cwd=ROOT, capture_output=True, text=True, check=True
     )
     return [int(number) for number in done.stdout.split()]
 
