@@ -16,7 +16,7 @@ By default glibc raises this limit with every larger block that is freed, and th
 ROUND_SECONDS = 60.0
 """Pause between two times that freed memory is returned, which takes 2 to 30 ms of one thread.
 
-Else a heap keeps what its fullest moment has taken so far, and a busy worker has ever fuller ones.
+Else a heap keeps all that its fullest moment has taken, and a busy worker has ever fuller ones.
 """
 
 
