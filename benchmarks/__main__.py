@@ -27,7 +27,6 @@ from benchmarks.figures import BenchmarkFigure, as_table, read_figures, write_fi
 from benchmarks.plots import draw_plots
 from model.bundle import Bundle, read_bundle
 
-JOBS = 600
 HERE = Path(__file__).parent
 
 GROUPS: dict[str, Callable[[Bundle], list[BenchmarkFigure]]] = {
@@ -36,7 +35,7 @@ GROUPS: dict[str, Callable[[Bundle], list[BenchmarkFigure]]] = {
     "decoding": lambda _: decoding.measure(),
     "intake": lambda _: intake.measure(),
     "cost": cost.measure,
-    "end_to_end": lambda bundle: end_to_end.measure(bundle, JOBS),
+    "end_to_end": end_to_end.measure,
     "scale": lambda _: scale.measure(),
     "sweep": lambda _: sweep.measure(),
     "callbacks": lambda _: callbacks.measure(),

@@ -2,11 +2,12 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from statistics import mean, median, quantiles
+from statistics import harmonic_mean, mean, median, quantiles
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -23,27 +24,33 @@ from model.engines import Engine, choose, start
 from model.weights import each_weight
 
 CLIENTS = 32
-IDLE_JOBS = 40
+IDLE_JOBS = 100
 WARM_JOBS = 32
 APART_JOBS = 150
-RIVAL_JOBS = 300
+ROUNDS = 4
+ROUND_JOBS = 150
 
 
-def measure(bundle: Bundle, jobs: int) -> list[BenchmarkFigure]:
-    """Measure the figures of this group."""
+def measure(bundle: Bundle) -> list[BenchmarkFigure]:
+    """Measure the figures of this group.
+
+    Service, lightest service and bare engine take turns, because the speed of a machine drifts by more than
+    what is looked for.
+    """
     engine = start(choose(None, bundle), bundle, lambda _: None)
     inputs = some_inputs(bundle.description.input_size)
-    bare = [_rate(engine, inputs)]
-    with running() as (service, client, worker):
-        saturate(client.analyse, radiographs(WARM_JOBS), CLIENTS, "warming up")
-        seen, cost, others = _saturate(service, client, jobs, "end to end")
+    rounds, lightest_rounds, bare = [], [], [_rate(engine, inputs)]
+    with running() as (service, client, worker), lightest_service(bundle) as (lightest_at, lightest_client):
+        for one in (client, lightest_client):
+            saturate(one.analyse, radiographs(WARM_JOBS), CLIENTS, "warming up")
+        for turn in range(1, ROUNDS + 1):
+            rounds.append(_saturate(service, client, f"end to end, round {turn}"))
+            lightest_rounds.append(_saturate(lightest_at, lightest_client, f"the lightest, round {turn}"))
+            bare.append(_rate(engine, inputs))
         memory = resident(worker.pid)
-        idle, alone = _idle(client, engine, inputs)
-    with lightest_service(bundle) as (service, client):
-        saturate(client.analyse, radiographs(WARM_JOBS), CLIENTS, "warming up")
-        lightest, lightest_cost, _ = _saturate(service, client, RIVAL_JOBS, "the lightest service")
-        lightest_idle, _ = _idle(client, engine, inputs)
-    bare.append(_rate(engine, inputs))
+        idle, lightest_idle, alone = _idle(client, lightest_client, engine, inputs)
+    seen, cost, others = _together(rounds)
+    lightest, lightest_cost, _ = _together(lightest_rounds)
     apart, alone_apart = _apart(bundle)
     over = np.array(idle) - median(alone)
     weights = sum(value.size * 4 for _, value in each_weight(bundle.folder / WEIGHTS))
@@ -97,20 +104,26 @@ def measure(bundle: Bundle, jobs: int) -> list[BenchmarkFigure]:
     ]
 
 
-def _saturate(
-    service: Service, client: ServiceClient, jobs: int, label: str
-) -> tuple[MeasuredLoad, float, float]:
+def _saturate(service: Service, client: ServiceClient, label: str) -> tuple[MeasuredLoad, float, float]:
     """Return what the clients saw, and the seconds of one core for a radiograph: of the service, of all else.
 
     All else are the stores, and this process: clients and receiver.
     """
     pids = service.supervisor.pids
     before, here = spent(pids), time.process_time()
-    seen = saturate(client.analyse, radiographs(jobs), CLIENTS, label)
+    seen = saturate(client.analyse, radiographs(ROUND_JOBS), CLIENTS, label)
     after = spent(pids)
-    each = {name: (after[name] - before[name]) / jobs for name in pids}
+    each = {name: (after[name] - before[name]) / ROUND_JOBS for name in pids}
     stores = sum(each.pop(name) for name in STORES)
-    return seen, sum(each.values()), stores + (time.process_time() - here) / jobs
+    return seen, sum(each.values()), stores + (time.process_time() - here) / ROUND_JOBS
+
+
+def _together(rounds: Sequence[tuple[MeasuredLoad, float, float]]) -> tuple[MeasuredLoad, float, float]:
+    """Join the rounds of one service as if they had been one load."""
+    loads, costs, others = zip(*rounds, strict=True)
+    seconds = [one for load in loads for one in load.seconds]
+    rate = harmonic_mean([load.rate for load in loads])
+    return MeasuredLoad(rate, tuple(seconds)), mean(costs), mean(others)
 
 
 def _rate_of_a_free_service(bare: float, others: float) -> float:
@@ -155,17 +168,22 @@ def _bare(folder: Path) -> float:
     return _rate(engine, some_inputs(bundle.description.input_size))
 
 
-def _idle(client: ServiceClient, engine: Engine, inputs: np.ndarray) -> tuple[list[float], list[float]]:
-    """Time one job at a time, and the bare engine with one radiograph, in turn."""
-    through, bare = [], []
+def _idle(
+    client: ServiceClient, lightest: ServiceClient, engine: Engine, inputs: np.ndarray
+) -> tuple[list[float], list[float], list[float]]:
+    """Time one job of the service, one of the lightest, and one radiograph in the bare engine, in turn."""
+    through, through_lightest, bare = [], [], []
     for body in tqdm(radiographs(IDLE_JOBS), "one at a time", leave=False):
-        began = time.perf_counter()
-        client.analyse(body)
-        through.append(time.perf_counter() - began)
-        began = time.perf_counter()
-        engine.run(inputs[:1])
-        bare.append(time.perf_counter() - began)
-    return through, bare
+        through.append(_seconds(client.analyse, body))
+        through_lightest.append(_seconds(lightest.analyse, body))
+        bare.append(_seconds(engine.run, inputs[:1]))
+    return through, through_lightest, bare
+
+
+def _seconds(work: Callable[[Any], object], of: object) -> float:
+    began = time.perf_counter()
+    work(of)
+    return time.perf_counter() - began
 
 
 def _p99(values: Sequence[float] | np.ndarray) -> float:
