@@ -1,12 +1,17 @@
 """Reads from the kernel which numbers the processor multiplies fast: by that engines are chosen and told."""
 
+import os
 from pathlib import Path
 
 _BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 _INT8 = frozenset({"avx512_vnni", "avx_vnni", "amx_int8"})
 """Flags of processors, as the kernel names them on x86 and, of bfloat16, on ARM."""
 
+_BEYOND_AVX2 = ("avx512", "avx_vnni", "amx_")
+
 CPUINFO = Path("/proc/cpuinfo")
+AS_AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2"}
+"""The environment in which oneDNN, and so OpenVINO, takes any x86 processor for one with AVX2 alone."""
 
 
 def multiplies_in_bfloat16() -> bool:
@@ -25,10 +30,16 @@ def adds_int8_in_16_bits() -> bool:
 
 
 def _flags() -> list[str]:
-    """List the flags of the first core; none where the kernel names none, as on LinuxONE."""
+    """List the flags of the first core, in an environment AS_AVX2 without those that OpenVINO leaves unused.
+
+    There are none where the kernel names none, as on LinuxONE.
+    """
     try:
         with CPUINFO.open() as file:
             line = next((line for line in file if line.startswith(("flags", "Features"))), "")
     except OSError:
         return []
-    return line.partition(":")[2].split()
+    flags = line.partition(":")[2].split()
+    if AS_AVX2.items() <= os.environ.items():
+        return [flag for flag in flags if not flag.startswith(_BEYOND_AVX2)]
+    return flags

@@ -20,6 +20,7 @@ from model.classifier import Classifier
 from model.decode.image import decode
 from model.engines import OPENVINO_INT8, choose
 from model.engines.int8_ranges import PARITY
+from model.engines.processor import CPUINFO
 from stack.part import ROOT
 from tests.integration.conftest import running
 from training.evaluation.report import REPORT
@@ -199,6 +200,7 @@ def test_the_recalibrated_bundle_has_ranges_and_figures_of_int8(run: Path, wrist
     bundle = read_bundle(run / "recalibrated")
     figures = read_metrics(bundle)[PARITY]
     assert bundle.description.metrics[PARITY] == figures
+    assert figures["measured_on"]["sums_in_16_bits"] or "avx2" not in CPUINFO.read_text()
     assert figures["ranges"]["xrays"] == wrists // 7
     assert figures["auc_loss"]["n"] == figures["measured_on"]["xrays"] >= wrists // 7
     assert figures["auc"]["int8"]["value"] > 0.95

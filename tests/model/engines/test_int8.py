@@ -1,6 +1,10 @@
 """The network in int8: near the same in float, by either runtime, and chosen only where it pays and holds."""
 
 import json
+import os
+import platform
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +33,21 @@ SSE = "flags\t\t: fpu sse4_1 sse4_2\n"
 AVX2 = "flags\t\t: fpu avx2\n"
 ARM = "Features\t: fp asimd i8mm bf16\n"
 LINUXONE = "features\t: esan3 zarch vx vxd nnpa\n"
+PRIMITIVES = """
+import sys
+from pathlib import Path
+
+from model.bundle import read_bundle
+from model.engines.openvino import read_int8_network
+from model.engines.openvino_core import core
+
+network = read_int8_network(read_bundle(Path(sys.argv[1])))
+compiled = core().compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+for operation in compiled.get_runtime_model().get_ops():
+    about = operation.get_rt_info()
+    print(about["layerType"].value, about["primitiveType"].value)
+"""
+"""Prints which implementation of each operation OpenVINO has chosen, which names the instructions it uses."""
 MEETING = {name: {"value": 0.0, "low": 0.0, "high": most, "n": 515} for name, (_, most) in GOALS.items()}
 
 
@@ -270,3 +289,25 @@ def test_int8_is_not_chosen_by_figures_of_other_thresholds(
     monkeypatch.setattr(processor, "CPUINFO", tmp_path / "cpuinfo")
     elsewhere = replace(quantised.description, thresholds=Thresholds(low=0.3, high=0.7, region=0.02))
     assert choose(None, replace(quantised, description=elsewhere)) == OPENVINO
+
+
+@pytest.mark.parametrize("cpuinfo", [AVX2, VNNI, AMX])
+def test_a_processor_taken_for_avx2_adds_int8_in_16_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cpuinfo: str
+):
+    (tmp_path / "cpuinfo").write_text(cpuinfo)
+    monkeypatch.setattr(processor, "CPUINFO", tmp_path / "cpuinfo")
+    for name, value in processor.AS_AVX2.items():
+        monkeypatch.setenv(name, value)
+    assert processor.adds_int8_in_16_bits()
+    assert not processor.adds_int8_in_32_bits()
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="AVX is x86's")
+def test_openvino_convolves_as_on_avx2_where_a_processor_is_taken_for_it(quantised: Bundle):
+    command = [sys.executable, "-c", PRIMITIVES, str(quantised.folder)]
+    environment = os.environ | processor.AS_AVX2
+    said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    convolutions = [line for line in said.splitlines() if line.startswith("Convolution")]
+    assert any("avx2" in line and line.endswith("I8") for line in convolutions)
+    assert not any("avx512" in line for line in convolutions)
