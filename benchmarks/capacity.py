@@ -204,8 +204,8 @@ share two cores with the stores and the API.
 
 One core second is one core at work for a second. X-rays a second, times core seconds a thousand, divided by
 1,000, are the cores at work. The group **cost** of `python -m benchmarks` measured this table, in the median
-one of its rounds, with X-rays of 100 KB and a callback each, in int8 on two cores of an AMD EPYC with AVX2
-and without AVX-512:
+one of its rounds, with X-rays of 100 KB and a callback each, in int8 on two cores of an AMD EPYC with AVX-512
+VNNI:
 
 | part | core seconds a thousand X-rays |
 | --- | --- |
@@ -215,16 +215,18 @@ The engine has most of it, and the processor decides what the engine takes:
 
 | processor and arithmetic | engine | all of the service | known from |
 | --- | --- | --- | --- |
-| x86 with AVX2, int8 | {engine:.0f} | {service:.0f} | measured, as above |
-| x86 with AVX2, float32 | {in_float:.0f} | 355 | measured, the service on 29 November 2026 |
-| x86 with AVX-512 BF16, bfloat16 | 117 to 136 | 196 | measured on 27 November 2026, bundle 1.3.0 |
-| x86 with AVX-512 VNNI or AMX, int8 | not measured | not measured | |
+| x86 with AVX-512 VNNI, int8 | {engine:.0f} | {service:.0f} | measured, as above |
+| x86 with AVX-512 BF16, bfloat16 | {in_float:.0f} | not measured | measured, in the same rounds |
+| x86 with AVX2, int8 | 138 | 205 | measured earlier that day |
+| x86 with AVX2, float32 | 284 | 355 | measured, the service on 29 November 2026 |
+| x86 with AMX, int8 | not measured | not measured | |
 | ARM, float32 | not measured | not measured | OpenVINO runs there |
 | LinuxONE, float32 | not measured | not measured | ONNX Runtime [runs there](linuxone.md) |
 
-The rest is Python, and requests to S3 and Redis. It hardly depends on such instructions. For another
-processor, measure the engine with `python -m benchmarks engines`, and add the rest in proportion to the speed
-of a core. The simulation above is of the processor with AVX2, in int8.
+The rest is Python, and requests to S3 and Redis. It depends on the speed of a core, and hardly on such
+instructions: the two processors above differ in both. For another processor, measure the engine with
+`python -m benchmarks engines`, and the whole with the group **cost**. The simulation above is of the
+processor with AVX-512 VNNI, in int8.
 """
 
 
