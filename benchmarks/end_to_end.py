@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import harmonic_mean, mean, median, quantiles
@@ -17,7 +18,7 @@ from benchmarks.engines import rate, some_inputs
 from benchmarks.figures import BenchmarkFigure, figure
 from benchmarks.load import MeasuredLoad, saturate
 from benchmarks.radiographs import radiographs
-from benchmarks.rivals.lightest import lightest_service
+from benchmarks.rivals.lightest import ANALYSIS, INTAKE, lightest_service
 from benchmarks.service import Service, ServiceClient, resident, running
 from model.bundle import WEIGHTS, Bundle, read_bundle
 from model.engines import Engine, choose, start
@@ -49,32 +50,43 @@ def measure(bundle: Bundle) -> list[BenchmarkFigure]:
             bare.append(_rate(engine, inputs))
         memory = resident(worker.pid)
         idle, lightest_idle, alone = _idle(client, lightest_client, engine, inputs)
-    seen, cost, others = _together(rounds)
-    lightest, lightest_cost, _ = _together(lightest_rounds)
+    seen, lightest = _together(rounds), _together(lightest_rounds)
     apart, alone_apart = _apart(bundle)
     over = np.array(idle) - median(alone)
     weights = sum(value.size * 4 for _, value in each_weight(bundle.folder / WEIGHTS))
     return [
-        figure("end to end: throughput", seen.rate, "radiographs/s", mean(bare)),
+        figure("end to end: throughput", seen.load.rate, "radiographs/s", mean(bare)),
         figure(
             "end to end: throughput, against the lightest service of the same promise",
-            seen.rate,
+            seen.load.rate,
             "radiographs/s",
-            lightest.rate,
+            lightest.load.rate,
             at_least=0.9,
         ),
         figure(
             "end to end: cost of the service's processes, against those of the lightest service",
-            cost * 1000,
+            sum(seen.costs.values()),
             "ms",
-            lightest_cost * 1000,
+            sum(lightest.costs.values()),
             at_most=1.2,
         ),
         figure(
+            "end to end: cost of the API, against the lightest intake",
+            seen.costs["api"],
+            "ms",
+            lightest.costs[INTAKE],
+        ),
+        figure(
+            "end to end: cost of the inference and the delivery worker, against the lightest worker",
+            seen.costs["worker"] + seen.costs["delivery"],
+            "ms",
+            lightest.costs[ANALYSIS],
+        ),
+        figure(
             "end to end: throughput, against a service that costs nothing",
-            seen.rate,
+            seen.load.rate,
             "radiographs/s",
-            _rate_of_a_free_service(mean(bare), others),
+            _rate_of_a_free_service(mean(bare), seen.others / 1000),
         ),
         figure(
             "end to end: throughput, a core for the worker and one for all else",
@@ -82,7 +94,7 @@ def measure(bundle: Bundle) -> list[BenchmarkFigure]:
             "radiographs/s",
             alone_apart,
         ),
-        figure("end to end: latency at saturation, p99", seen.percentile(99), "s"),
+        figure("end to end: latency at saturation, p99", seen.load.percentile(99), "s"),
         figure("latency: bare inference, p50", median(alone), "s"),
         figure(
             "latency: idle service, p50, against the lightest service",
@@ -104,26 +116,34 @@ def measure(bundle: Bundle) -> list[BenchmarkFigure]:
     ]
 
 
-def _saturate(service: Service, client: ServiceClient, label: str) -> tuple[MeasuredLoad, float, float]:
-    """Return what the clients saw, and the seconds of one core for a radiograph: of the service, of all else.
+@dataclass(frozen=True)
+class _Round:
+    """What clients saw of a load, and the ms of one core for a radiograph: of each part, and of all else.
 
     All else are the stores, and this process: clients and receiver.
     """
+
+    load: MeasuredLoad
+    costs: dict[str, float]
+    others: float
+
+
+def _saturate(service: Service, client: ServiceClient, label: str) -> _Round:
     pids = service.supervisor.pids
     before, here = spent(pids), time.process_time()
-    seen = saturate(client.analyse, radiographs(ROUND_JOBS), CLIENTS, label)
-    after = spent(pids)
-    each = {name: (after[name] - before[name]) / ROUND_JOBS for name in pids}
-    stores = sum(each.pop(name) for name in STORES)
-    return seen, sum(each.values()), stores + (time.process_time() - here) / ROUND_JOBS
+    load = saturate(client.analyse, radiographs(ROUND_JOBS), CLIENTS, label)
+    after, own = spent(pids), time.process_time() - here
+    costs = {name: 1000 * (after[name] - before[name]) / ROUND_JOBS for name in pids}
+    stores = sum(costs.pop(name) for name in STORES)
+    return _Round(load, costs, stores + 1000 * own / ROUND_JOBS)
 
 
-def _together(rounds: Sequence[tuple[MeasuredLoad, float, float]]) -> tuple[MeasuredLoad, float, float]:
+def _together(rounds: Sequence[_Round]) -> _Round:
     """Join the rounds of one service as if they had been one load."""
-    loads, costs, others = zip(*rounds, strict=True)
-    seconds = [one for load in loads for one in load.seconds]
-    rate = harmonic_mean([load.rate for load in loads])
-    return MeasuredLoad(rate, tuple(seconds)), mean(costs), mean(others)
+    rate = harmonic_mean([one.load.rate for one in rounds])
+    seconds = tuple(seconds for one in rounds for seconds in one.load.seconds)
+    costs = {name: mean(one.costs[name] for one in rounds) for name in rounds[0].costs}
+    return _Round(MeasuredLoad(rate, seconds), costs, mean(one.others for one in rounds))
 
 
 def _rate_of_a_free_service(bare: float, others: float) -> float:

@@ -18,6 +18,8 @@ from stack.receiver import Receiver
 
 PROCESSES, THREADS = 2, 8
 """Processes of the intake, as api/gunicorn.conf.py has them, and how many submissions each has at once."""
+INTAKE, ANALYSIS = "intake", "analysis"
+"""The names of its two parts."""
 READY = "rival:ready"
 """The key in Redis that the worker sets once its network has run."""
 
@@ -49,7 +51,7 @@ def lightest_service(bundle: Bundle) -> Iterator[tuple[Service, ServiceClient]]:
     with stores_alone(OSTEO_BUNDLE=str(bundle.folder.resolve())) as service:
         service.begin([worker(service)])
         service.secrets = prepare(service.secrets, service.folder, service.addresses, service.settings)
-        address = begin_intake(service, "intake", {"RIVAL_GUARDS": "1"})
+        address = begin_intake(service, INTAKE, {"RIVAL_GUARDS": "1"})
         with Receiver(_secret(service)) as receiver:
             yield service, ServiceClient(service, receiver, address)
 
@@ -58,7 +60,7 @@ def worker(service: Service) -> Command:
     """Make the worker, for the bundle that the service names; it answers once its network has run."""
     redis = connect(service.settings["REDIS_URL"])
     return Command(
-        "analysis",
+        ANALYSIS,
         (
             *(sys.executable, "-m", "celery", "--app", "benchmarks.rivals.celery_worker", "worker"),
             *("--pool", "threads", "--concurrency", str(THREADS), "--queues", INFER_ROUTINE),
