@@ -104,8 +104,10 @@ def accessibility_faults(page: "Page") -> list[str]:
     """What axe finds wrong on the page as it now is, a text for each rule and element."""
     from axe_playwright_python.sync_playwright import Axe
 
+    # The text of a new page is there before its style sheet, without which nothing has contrast.
+    page.wait_for_load_state("load")
     return [
-        f"{rule['id']} ({rule['help']}): {node['html'][:200]}"
+        f"{rule['id']} ({rule['help']}): {node['html'][:200]} {node['failureSummary']}"
         for rule in Axe().run(page).response["violations"]
         for node in rule["nodes"]
     ]
