@@ -21,7 +21,6 @@ import numpy as np
 from model.bundle import CARD, MEASURED, Bundle, read_bundle, read_metrics
 from model.engines import OPENVINO, OPENVINO_INT8, start
 from model.engines.int8_ranges import PARITY, RANGES, answered_by, missed_goals, write_ranges
-from model.engines.openvino_core import core
 from model.engines.processor import AS_AVX2, adds_int8_in_16_bits
 from training.batches.examples import entries_of, read_entries, read_part
 from training.data.split import TRAIN, VALIDATION, division_of
@@ -95,12 +94,6 @@ def _write(folder: Path, bundle: Bundle, ranges: str, figures: dict[str, Any]) -
     write_changed(folder, bundle, described, texts)
 
 
-def _take_the_processor_for_avx2() -> None:
-    os.environ.update(AS_AVX2)
-    # A processor with bfloat16 would choose it for float, and AVX2 has none.
-    core().set_property("CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-
-
 def main() -> None:
     """Run `python -m training.quantise`."""
     parser = argparse.ArgumentParser(description="Draw ranges for int8 arithmetic, and measure it.")
@@ -110,7 +103,7 @@ def main() -> None:
     parser.add_argument("--bundle", type=Path, required=True, help="the bundle, which is replaced")
     parser.add_argument("--xrays", type=int, default=XRAYS, help=f"X-rays to draw ranges on ({XRAYS})")
     options = parser.parse_args()
-    _take_the_processor_for_avx2()
+    os.environ.update(AS_AVX2)
     with exit_with_message("quantise"):
         figures = quantise(options.run, options.bundle, options.xrays)
     missed = ", ".join(missed_goals(figures)) or "none"

@@ -1,8 +1,11 @@
 """Holds the one OpenVINO core of a process."""
 
+import os
 from functools import cache
 
 import openvino
+
+from model.engines.processor import AS_AVX2
 
 
 @cache
@@ -13,4 +16,8 @@ def core() -> openvino.Core:
     Where the first of two cores is destroyed first, the second restores a stack that is already freed.
     The next signal then ends the process with a segmentation fault.
     """
-    return openvino.Core()
+    made = openvino.Core()
+    if AS_AVX2.items() <= os.environ.items():
+        # OpenVINO still chooses bfloat16 where the processor has it, and then finds no convolution for it.
+        made.set_property("CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return made
