@@ -21,7 +21,7 @@ from stack.parts import inference
 
 STARTS = 3
 CLIENTS = 32
-JOBS, SETTLED = 6000, 2000
+JOBS, SETTLED = 14_000, 6_000
 """Jobs of which the memory is looked at, and after how many of them it has settled."""
 
 
