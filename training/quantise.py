@@ -4,7 +4,7 @@ Ranges are drawn on X-rays of the run's training part. What int8 changes is meas
 against the same bundle in float; the test part stays closed. Both go into the bundle, and into its card.
 
 The command measures in the arithmetic of AVX2, whose sums of int8 are the least exact ones, on any x86
-processor: AVX2 then takes int8 by itself as well, and each machine finds the same figures.
+processor: AVX2 then takes int8 by itself as well.
 """
 
 import argparse

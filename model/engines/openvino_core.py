@@ -1,11 +1,10 @@
 """Holds the one OpenVINO core of a process."""
 
-import os
 from functools import cache
 
 import openvino
 
-from model.engines.processor import AS_AVX2
+from model.engines.processor import taken_for_avx2
 
 
 @cache
@@ -17,7 +16,7 @@ def core() -> openvino.Core:
     The next signal then ends the process with a segmentation fault.
     """
     made = openvino.Core()
-    if AS_AVX2.items() <= os.environ.items():
+    if taken_for_avx2():
         # OpenVINO still chooses bfloat16 where the processor has it, and then finds no convolution for it.
         made.set_property("CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return made

@@ -14,6 +14,11 @@ AS_AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2"}
 """The environment in which oneDNN, and so OpenVINO, takes any x86 processor for one with AVX2 alone."""
 
 
+def taken_for_avx2() -> bool:
+    """Whether this process runs in the environment AS_AVX2."""
+    return AS_AVX2.items() <= os.environ.items()
+
+
 def multiplies_in_bfloat16() -> bool:
     """Whether the processor multiplies in bfloat16; on others bfloat16 would be slower."""
     return not _BFLOAT16.isdisjoint(_flags())
@@ -40,6 +45,6 @@ def _flags() -> list[str]:
     except OSError:
         return []
     flags = line.partition(":")[2].split()
-    if AS_AVX2.items() <= os.environ.items():
+    if taken_for_avx2():
         return [flag for flag in flags if not flag.startswith(_BEYOND_AVX2)]
     return flags

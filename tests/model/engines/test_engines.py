@@ -67,7 +67,7 @@ def in_batches(engine: Engine, inputs: np.ndarray) -> Outputs:
 def close(features: np.ndarray, expected: np.ndarray, tolerance: float) -> bool:
     """Features are sums of many products: on average as close as scores are, in their own spread.
 
-    A single one may be four times as far off in bfloat16. Another channel in the place of one is seen.
+    A single one may be four times as far off in bfloat16.
     """
     off = np.sqrt(np.mean((features - expected) ** 2))
     return bool(off <= 10 * tolerance * expected.std())
