@@ -21,6 +21,7 @@ from stack.parent import end_with_parent
 from stack.part import ROOT
 from stack.parts import SHADOW
 from stack.receiver import Receiver
+from tests.conftest import await_that
 
 SECONDS = 180
 """After this long, what is waited for does not come any more."""
@@ -94,6 +95,11 @@ class Stack:
             time.sleep(0.1)
         return job
 
+    def await_unused_code(self) -> None:
+        """Wait for the next one-time code of its reader: an earlier test may have used the present one."""
+        window = _code_window()
+        await_that(lambda: _code_window() > window)
+
     def processes(self) -> dict[int, str]:
         """Every process of this stack: id and command line."""
         return processes_of(self.folder)
@@ -102,6 +108,11 @@ class Stack:
         """Send a signal to the stack and return its exit status."""
         self.process.send_signal(number)
         return self.process.wait(SECONDS)
+
+
+def _code_window() -> float:
+    """The number of the present one-time code: each is for 30 seconds."""
+    return time.time() // 30
 
 
 def launch(folder: Path, **environment: str) -> Stack:

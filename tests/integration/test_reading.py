@@ -37,6 +37,7 @@ def test_a_new_reader_follows_the_page_to_a_signed_report(stack: Stack, tmp_path
         page.check("input[value=fracture]")
         page.click("button:has-text('Commit finding')")
         page.wait_for_selector("text=AI, not reviewed")
+        stack.await_unused_code()
         code = newcomer.run(".venv").split()[-1]
         page.fill("input[name=code]", code)
         page.click("button.main:has-text('Sign')")
