@@ -14,6 +14,7 @@ from model.decode.headers.jpeg import check_jpeg
 from model.decode.headers.png import check_png, drop_notes
 from model.decode.headers.tiff import find_page, read_directory
 from model.decode.pixel_values import PixelValues, values_of_grays
+from model.decode.png_pixels import are_complete
 from model.decode.scaling import chroma_of, from_bits, stretch
 from model.decode.uncommon_tiff import read_uncommon_tiff
 from model.errors import BrokenImage, ImageError, TooManyPixels
@@ -89,19 +90,35 @@ def read(data: bytes, name: str, check_size: Callable[[int, int], None]) -> tupl
 def read_size(data: bytes, name: str, check_size: Callable[[int, int], None]) -> tuple[int, int]:
     """Decode one picture as `read` does, and return its upright width and height.
 
-    A JPEG is decoded at an eighth of its size: all of its bytes are read, and fewer pixels are computed.
+    A JPEG is decoded at an eighth of its size: all of its bytes are read, and fewer pixels are computed. The
+    pixels of most PNG files are inflated, and not computed.
     """
-    if name != "JPEG":
-        height, width = read(data, name, check_size)[0].shape
-        return width, height
     with _translated(name):
-        check_jpeg(data)
-        with Image.open(io.BytesIO(data), formats=(name,)) as picture:
-            width, height = picture.size
-            check_size(width, height)
-            picture.draft(None, (1, 1))
-            picture.load()
-            return (height, width) if _orientation_of(picture) in _SIDES_EXCHANGED else (width, height)
+        if name == "JPEG":
+            return _size_of_jpeg(data, check_size)
+        if name == "PNG" and (size := _size_of_complete_png(data, check_size)):
+            return size
+    height, width = read(data, name, check_size)[0].shape
+    return width, height
+
+
+def _size_of_jpeg(data: bytes, check_size: Callable[[int, int], None]) -> tuple[int, int]:
+    check_jpeg(data)
+    with Image.open(io.BytesIO(data), formats=("JPEG",)) as picture:
+        width, height = picture.size
+        check_size(width, height)
+        picture.draft(None, (1, 1))
+        picture.load()
+        return (height, width) if _orientation_of(picture) in _SIDES_EXCHANGED else (width, height)
+
+
+def _size_of_complete_png(data: bytes, check_size: Callable[[int, int], None]) -> tuple[int, int] | None:
+    """Return the size of a PNG file that certainly decodes. It has no EXIF data, which may turn a picture."""
+    check_png(data)
+    data = drop_notes(data)
+    with Image.open(io.BytesIO(data), formats=("PNG",)) as picture:
+        check_size(*picture.size)
+        return picture.size if are_complete(data) else None
 
 
 def read_values(

@@ -1,0 +1,64 @@
+"""Checks that a PNG file has all of its pixels, without computing them, which takes most of the time."""
+
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+
+_SIGNATURE = 8
+_HEADER = struct.Struct(">IIBBBBB")
+_CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
+"""Samples of a pixel by colour type: gray, RGB, gray with alpha, RGBA."""
+_DEPTHS = (8, 16)
+_FILTERS = range(5)
+_FED = 2**14
+"""Bytes that are inflated at once: what zlib does not take yet, it copies."""
+_PIECE = 2**18
+"""Most bytes that are held at once."""
+
+
+def are_complete(data: bytes) -> bool:
+    """Return whether a PNG file has the common form, and its pixels inflate to the size in its header.
+
+    The common form is a header, pixels and an end, with 8 or 16 bits a sample, neither a palette nor
+    interlacing. Of any other file False says nothing: it has to be decoded.
+    """
+    chunks = list(_chunks(data))
+    pixels = [body for _, body in chunks[1:-1]]
+    if [kind for kind, _ in chunks] != [b"IHDR", *[b"IDAT"] * len(pixels), b"IEND"]:
+        return False
+    header = chunks[0][1]
+    if len(header) != _HEADER.size:
+        return False
+    width, height, depth, colour, *methods = _HEADER.unpack(header)
+    if depth not in _DEPTHS or colour not in _CHANNELS or any(methods):
+        return False
+    row = 1 + width * _CHANNELS[colour] * depth // 8
+    try:
+        return _inflated(pixels, row, row * height) == row * height
+    except zlib.error:
+        return False
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
+    """Yield kind and body of each chunk up to the end of the picture."""
+    at, view, kind = _SIGNATURE, memoryview(data), b""
+    while at < len(data) and kind != b"IEND":
+        size, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        yield kind, view[at + 8 : at + 8 + size]
+        at += 12 + size
+
+
+def _inflated(bodies: Sequence[memoryview], row: int, most: int) -> int | None:
+    """Count the inflated bytes. Return None for more than `most`, an unknown filter or a missing end."""
+    stream, count = zlib.decompressobj(), 0
+    for body in bodies:
+        for start in range(0, len(body), _FED):
+            fed: memoryview | bytes = body[start : start + _FED]
+            while piece := stream.decompress(fed, _PIECE):
+                # Each row begins with the number of its filter.
+                filters = piece[-count % row :: row]
+                count += len(piece)
+                if count > most or max(filters, default=0) not in _FILTERS:
+                    return None
+                fed = stream.unconsumed_tail
+    return count if stream.eof and not stream.unused_data else None
