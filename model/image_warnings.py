@@ -77,7 +77,7 @@ def find_warnings(pixels: np.ndarray, field: ExposedField) -> tuple[ImageWarning
 def _is_clipped(inside: np.ndarray, field: ExposedField) -> bool:
     """Whether bone is lost in white, or in black where the picture is a negative."""
     end = inside.min() if field.negative else inside.max()
-    return bool((inside == end).mean() > _CLIPPED_SHARE)
+    return bool(np.count_nonzero(inside == end) > _CLIPPED_SHARE * inside.size)
 
 
 def _is_cut_off(pixels: np.ndarray) -> bool:

@@ -11,7 +11,7 @@ from model.classifier import Classifier
 from model.decode.image import NotARadiograph, Radiograph, decode
 from model.engines import ONNX_RUNTIME, start
 from model.network import FEATURE_COUNT
-from model.radiograph_check import RadiographCheck, contrast
+from model.radiograph_check import RadiographCheck, contrast, is_blank
 from model.synthetic import draw_forearm
 from tests import pictures
 from tests.xrays import XRAYS, needs_xrays
@@ -126,3 +126,19 @@ def test_no_real_xray_is_refused_however_it_is_delivered(classifier: Classifier,
 def test_the_contrast_is_the_standard_deviation_of_the_pixels():
     pixels = draw_forearm(3, size=(200, 150)).pixels
     assert contrast(pixels) == pytest.approx(pixels.std(), rel=1e-9)
+
+
+def test_a_part_of_the_rows_never_decides_otherwise_than_all_of_them():
+    random = np.random.default_rng(4)
+    drawn = [random.normal(128, deviation, (61, 40)) for deviation in np.linspace(0.5, 20, 40)]
+    for rows in (slice(None, None, 8), slice(1, None, 8), slice(30, 34)):
+        for deviation in (4, 8, 16, 32):
+            striped = random.normal(128, 2, (61, 40))
+            striped[rows] += random.normal(0, deviation, striped[rows].shape)
+            drawn.append(striped)
+    found = set()
+    for picture in drawn:
+        pixels = np.clip(picture, 0, 255).astype(np.uint8)
+        assert is_blank(pixels, 4.0) == (pixels.std() < 4.0)
+        found.add(is_blank(pixels, 4.0))
+    assert found == {True, False}
