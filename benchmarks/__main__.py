@@ -32,7 +32,7 @@ HERE = Path(__file__).parent
 GROUPS: dict[str, Callable[[Bundle], list[BenchmarkFigure]]] = {
     "engines": engines.measure,
     "start": inference_worker.measure_start,
-    "decoding": lambda _: decoding.measure(),
+    "decoding": decoding.measure,
     "intake": lambda _: intake.measure(),
     "cost": cost.measure,
     "end_to_end": end_to_end.measure,

@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
+from benchmarks.decoding import ANALYSED, SUBMITTED
 from model.classifier import LARGEST_BATCH
 
 RESULTS = Path(__file__).with_name("results.json")
@@ -68,6 +69,16 @@ def _read_costs(results: Path = RESULTS) -> tuple[dict[str, float], float]:
     costs = {text: entries[f"cost: {name}"]["value"] for name, text in _PARTS.items()}
     in_float = entries["cost: the service's processes, against the bare engine in float"]
     return {**costs, _SERVICE: own["value"], _ENGINE: own["reference"]}, in_float["reference"]
+
+
+def _read_formats(results: Path = RESULTS) -> list[tuple[str, float, float]]:
+    """Read what decoding and scaling take of the API and of the worker, in ms, for each kind of picture."""
+    values = {entry["name"]: entry["value"] for entry in json.loads(results.read_text(encoding="utf-8"))}
+    names = [name.split(", ")[0] for name in values if name.endswith(SUBMITTED)]
+    return [
+        (name.removeprefix("decoding: "), values[f"{name}, {SUBMITTED}"], values[f"{name}, {ANALYSED}"])
+        for name in names
+    ]
 
 
 def _draw_arrivals(rate: float, burst: float, seconds: float, seed: int = 1) -> np.ndarray:
@@ -175,6 +186,7 @@ def _page(needed: dict[tuple[bool, float, float], int | None], worker: _Simulate
         costs="\n".join(f"| {part} | {value:.0f} |" for part, value in costs.items()),
         engine=costs[_ENGINE],
         in_float=in_float,
+        formats="\n".join(f"| {name} | {api:.0f} | {worker:.0f} |" for name, api, worker in _read_formats()),
         service=costs[_SERVICE],
     )
 
@@ -227,6 +239,18 @@ The rest is Python, and requests to S3 and Redis. It depends on the speed of a c
 instructions: the two processors above differ in both. For another processor, measure the engine with
 `python -m benchmarks engines`, and the whole with the group **cost**. The simulation above is of the
 processor with AVX-512 VNNI, in int8.
+
+## What a larger X-ray adds
+
+The network sees every X-ray at the same size. Decoding and scaling depend on the file. All tables above are
+of the first row here; a larger X-ray costs as much more as its row says. The API decodes no more of a file
+than shows that the worker can:
+
+| X-ray | API: core seconds a thousand X-rays | inference worker: the same |
+| --- | --- | --- |
+{formats}
+
+The group **decoding** of `python -m benchmarks` measured this, with the decode processes. A JPEG costs least.
 """
 
 

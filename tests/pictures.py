@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -23,7 +24,7 @@ def gray() -> np.ndarray:
     return np.clip(220 * np.exp(-(x**2)) + noise, 0, 255).astype(np.uint8)
 
 
-def encoded(array: np.ndarray, format_: str = "PNG", mode: str | None = None, **options: object) -> bytes:
+def encoded(array: np.ndarray, format_: str = "PNG", mode: str | None = None, **options: Any) -> bytes:
     """`array` as a file of this format."""
     picture = Image.fromarray(array)
     file = io.BytesIO()
@@ -74,7 +75,7 @@ def animated_webp() -> bytes:
     return file.getvalue()
 
 
-def dicom_of_a_study(array: np.ndarray, **attributes: object) -> bytes:
+def dicom_of_a_study(array: np.ndarray, **attributes: Any) -> bytes:
     """A DICOM file as a modality would send it, with a patient and a study."""
     patient = {"PatientBirthDate": "19500104", "PatientSex": "F", "PatientID": "PID-4711"}
     study = {"StudyInstanceUID": "1.2.3.4", "StudyDate": "20260101", "StudyTime": "101112", "StudyID": "1"}
@@ -88,7 +89,7 @@ def dicom(
     cut: int = 0,
     codestream: bytes = b"",
     syntax: str = ExplicitVRLittleEndian,
-    **attributes: object,
+    **attributes: Any,
 ) -> bytes:
     """A DICOM file of 16 bits, without pixels where `array` is None, with `cut` bytes missing at its end.
 
@@ -124,9 +125,7 @@ def dicom(
     return file.getvalue()[: -cut or None]
 
 
-def compressed_dicom(
-    array: np.ndarray, syntax: str, frame: bytes | None = None, **attributes: object
-) -> bytes:
+def compressed_dicom(array: np.ndarray, syntax: str, frame: bytes | None = None, **attributes: Any) -> bytes:
     """A DICOM file around one compressed `frame`; pydicom compresses `array` where there is none."""
     dataset = pydicom.dcmread(io.BytesIO(dicom(array, **attributes)))
     if frame is None:

@@ -16,8 +16,19 @@ def from_bits(values: np.ndarray) -> np.ndarray:
     if np.issubdtype(values.dtype, np.integer) and darkest >= 0:
         full = 2 ** max(8, int(brightest).bit_length()) - 1
         if int(brightest) - int(darkest) >= full / 4:
-            return np.round(values * np.float32(255.0 / full)).astype(np.uint8)
+            return _by_table(values, full) if full < 2**16 else _scaled(values, full)
     return stretch(values)
+
+
+def _by_table(values: np.ndarray, full: int) -> np.ndarray:
+    """Scale as `_scaled` does, to the last bit, by a table: floats would take four bytes more a pixel."""
+    # numpy multiplies numbers of two bytes or fewer as float32, and larger ones as float64.
+    grays = np.arange(full + 1, dtype=np.uint16 if values.dtype.itemsize <= 2 else np.uint32)
+    return look_up(_scaled(grays, full), values)
+
+
+def _scaled(values: np.ndarray, full: int) -> np.ndarray:
+    return np.round(values * np.float32(255.0 / full)).astype(np.uint8)
 
 
 def stretch(values: np.ndarray) -> np.ndarray:
