@@ -13,12 +13,14 @@ from pydicom.filereader import read_dataset
 from pydicom.pixels import pixel_array
 from pydicom.pixels.utils import get_expected_length
 from pydicom.uid import (
+    JPEG2000,
     UID,
     AllTransferSyntaxes,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    JPEG2000Lossless,
     JPEGBaseline8Bit,
     RLELossless,
 )
@@ -30,6 +32,7 @@ from model.decode.dicom_values import values_of
 from model.decode.dicom_windowing import mask_to_stored_bits, show
 from model.decode.headers.dicom import check_elements
 from model.decode.headers.jpeg import check_jpeg
+from model.decode.jpeg_2000 import decode_smallest
 from model.decode.pixel_values import PixelValues, values_of_grays
 from model.decode.scaling import chroma_of, stretch
 from model.errors import BrokenImage, ImageError, UnreadableFormat
@@ -44,6 +47,8 @@ _END_OF_IMAGE = b"\xff\xd9"
 _SEQUENCE_END = b"\xfe\xff\xdd\xe0\0\0\0\0"
 _PIXELS_ADVICE = "Send the image object itself, uncompressed or as JPEG or RLE, or export it as PNG."
 
+_STEP = 8
+"""Of so many rows and columns one is shown, where only the facts are asked for."""
 _GRAY_DIFFERENCE = 2.0
 """Mean difference of samples, of 255, up to which JPEG's rounding explains it."""
 
@@ -77,6 +82,14 @@ def read(data: bytes, check_size: Callable[[int, int], None]) -> DicomImage:
     UnreadableFormat where this machine has no decoder for the compression.
     """
     return _read(data, check_size, _to_gray)
+
+
+def read_facts(data: bytes, check_size: Callable[[int, int], None]) -> tuple[int, int, Acquisition]:
+    """Decode as `read` does, and return width and height in pixels, and how the picture was taken.
+
+    Of a gray picture few pixels are shown, and JPEG 2000 is decoded at its lowest resolution.
+    """
+    return _read(data, check_size, _to_facts)
 
 
 def read_values(data: bytes, check_size: Callable[[int, int], None]) -> PixelValues:
@@ -181,6 +194,23 @@ def _to_gray(header: Dataset) -> DicomImage:
     else:
         gray, chroma = _colours_to_gray(header, header.file_meta.TransferSyntaxUID)
     return DicomImage(gray, chroma, acquisition_of(header), left_out)
+
+
+def _to_facts(header: Dataset) -> tuple[int, int, Acquisition]:
+    if header.SamplesPerPixel == 1:
+        show(_some_stored(header), header)
+    else:
+        _colours_to_gray(header, header.file_meta.TransferSyntaxUID)
+    return int(header.Columns), int(header.Rows), acquisition_of(header)
+
+
+def _some_stored(header: Dataset) -> np.ndarray:
+    """Decode as `_stored` does, to fewer values."""
+    if header.file_meta.TransferSyntaxUID in (JPEG2000, JPEG2000Lossless):
+        smallest = decode_smallest(get_frame(header.PixelData, 0, number_of_frames=1))
+        if smallest is not None:
+            return smallest
+    return _stored(header)[::_STEP, ::_STEP]
 
 
 def _to_values(header: Dataset) -> PixelValues:

@@ -88,12 +88,11 @@ class FileFacts(NamedTuple):
 def describe(data: bytes, limits: Limits = _DEFAULT_LIMITS) -> FileFacts:
     """Read all of a file as `decode` does, and return what is known of it. Raises as `decode` does.
 
-    Of a JPEG fewer pixels are computed.
+    Of most files fewer pixels are computed.
     """
     name = _format_of(data)
     if name == "DICOM":
-        pixels, _, acquisition, _ = dicom.read(data, limits.check)
-        return FileFacts(name, pixels.shape[1], pixels.shape[0], acquisition)
+        return FileFacts(name, *dicom.read_facts(data, limits.check))
     return FileFacts(name, *raster.read_size(data, name, limits.check), Acquisition())
 
 

@@ -4,7 +4,7 @@ import struct
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +29,9 @@ from pydicom.uid import (
 )
 
 from model.decode import dicom, dicom_codecs
-from model.decode.image import BrokenImage, Limits, TooManyPixels, UnreadableFormat, decode
-from model.decode_processes.pool import Decoders
+from model.decode.image import BrokenImage, Limits, TooManyPixels, UnreadableFormat, decode, describe
+from model.decode.radiograph import Radiograph
+from model.decode_processes.pool import Decoders, Facts
 from model.decode_processes.process import Bounds
 from tests import pictures
 
@@ -118,6 +119,30 @@ def test_every_compression_yields_the_pixels_that_went_in(name: str):
     expected = np.round((GRAY.astype(float) - GRAY.min()) * 255 / np.ptp(GRAY))
     pixels = decode(compressed(name)).pixels
     assert np.abs(pixels - expected).max() <= 1 + COMPRESSED[name][3]
+
+
+@pytest.mark.parametrize("name", COMPRESSED)
+def test_every_compression_is_described_as_it_decodes(name: str):
+    data = compressed(name, PixelSpacing=[0.1, 0.1], BodyPartExamined="WRIST")
+    file, radiograph = describe(data), decode(data)
+    assert (file.width, file.height, file.format) == (radiograph.width, radiograph.height, "DICOM")
+    assert file.acquisition == radiograph.acquisition
+    assert file.acquisition.body_part
+
+
+@pytest.mark.parametrize("name", [name for name in COMPRESSED if name.startswith("JPEG 2000")])
+def test_jpeg_2000_is_described_without_all_of_its_pixels(name: str, monkeypatch: pytest.MonkeyPatch):
+    shown: list[np.ndarray] = []
+    show = dicom.show
+    monkeypatch.setattr(dicom, "pixel_array", lambda *_, **__: pytest.fail("it was decoded"))
+    monkeypatch.setattr(dicom, "show", lambda stored, header: shown.append(stored) or show(stored, header))
+    assert describe(compressed(name)).width == 128
+    assert 0 < shown[0].size < GRAY.size / 100
+
+
+def test_jpeg_2000_that_pillow_does_not_read_is_decoded(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Image, "open", lambda *_, **__: 1 / 0)
+    assert describe(compressed("JPEG 2000 lossless, 16 bits")).width == 128
 
 
 @pytest.mark.parametrize("name", ["JPEG extended, 12 bits", "JPEG-LS, 12 bits", "RLE, 12 bits"])
@@ -237,6 +262,30 @@ def test_damage_to_a_codestream_is_a_broken_image_and_nothing_else(name: str, de
             damaged[place] ^= 1 << random.integers(0, 8)
         with contextlib.suppress(BrokenImage):
             decoders.decode(pictures.dicom(GRAY, syntax=syntax, codestream=bytes(damaged), **bits), "clinic")
+
+
+@pytest.mark.parametrize("name", [name for name in COMPRESSED if name.startswith("JPEG 2000")])
+def test_a_damaged_jpeg_2000_is_described_as_it_decodes(name: str, decoders: Decoders):
+    random = np.random.default_rng(4)
+    syntax, codestream, bits, _ = COMPRESSED[name]
+
+    def seen(read: Callable[[bytes, str], Facts | Radiograph], data: bytes) -> tuple[int, int] | str:
+        try:
+            file = read(data, "clinic")
+        except BrokenImage as refusal:
+            return refusal.detail
+        return file.width, file.height
+
+    found = set()
+    for _ in range(40):
+        damaged = bytearray(codestream)
+        for place in random.integers(50, len(damaged), random.integers(1, 4)):
+            damaged[place] ^= 1 << random.integers(0, 8)
+        cut = damaged[: random.integers(len(damaged) // 2, 3 * len(damaged))]
+        data = pictures.dicom(GRAY, syntax=syntax, codestream=bytes(cut), **bits)
+        assert seen(decoders.facts, data) == seen(decoders.decode, data)
+        found.add(type(seen(decoders.facts, data)))
+    assert found == {str, tuple}
 
 
 @pytest.mark.parametrize("name", COMPRESSED)
