@@ -139,7 +139,7 @@ class Intake:
         self.ledger.accept_study(
             study, ((job, picture.bytes()) for job, picture in zip(jobs, pictures, strict=True))
         )
-        self._enqueue(study)
+        self._feed(study)
         for job in jobs:
             self._request_reading(job)
         log.info("study accepted", extra={"job": study.id, "client": caller.client})
@@ -231,8 +231,7 @@ class Intake:
         return replace(submission, reading={"wish": wish, "due_seconds": None, "question": None})
 
     def _store(self, job: Job, image: bytes) -> Job:
-        self.ledger.accept(job, image)
-        self._enqueue(job)
+        self.ledger.accept(job, image, self.queue.send)
         self._request_reading(job)
         log.info("job accepted", extra={"job": job.id, "client": job.client})
         return job
@@ -245,11 +244,11 @@ class Intake:
             except TransientError as error:
                 log.warning("the reading is requested once the job ends: %s", error, extra={"job": job.id})
 
-    def _enqueue(self, job: Job) -> None:
+    def _feed(self, study: Job) -> None:
         try:
-            self.queue.feed(job.client, job.priority)
+            self.queue.feed(study.client, study.priority)
         except QueueUnavailable:
-            log.warning("Redis does not answer; the sweeper will enqueue this job", extra={"job": job.id})
+            log.warning("Redis does not answer; the sweeper will send its jobs", extra={"job": study.id})
 
 
 def done_with_body() -> None:

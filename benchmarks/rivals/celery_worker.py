@@ -54,8 +54,8 @@ def start(**_: object) -> None:
 def analyse(job_id: str) -> None:
     """Analyse one radiograph, store the answer, and post it."""
     record = json.loads(objects.get(f"rival/pending/{job_id}"))
-    pixels = decoders.decode(objects.get(f"rival/images/{job_id}"), record["client"]).pixels
-    inputs = to_input(pixels, SIZE)[None]
+    radiograph = decoders.decode(objects.get(f"rival/images/{job_id}"), record["client"])
+    inputs = to_input(radiograph.pixels, SIZE, radiograph.exposed_field)[None]
     with turn:
         (answer,) = predict(networks[0], inputs)
     data = {"id": job_id, "state": "succeeded", "result": answer}

@@ -17,6 +17,7 @@ from jobs.record.job import Job
 from jobs.record.states import Priority, State
 from jobs.redis.client import translated
 from jobs.redis.script import script
+from jobs.redis.task_ids import QueueMessage, messages_of
 
 CLIENT_WINDOW = 32
 """Most jobs of one client and priority in the broker's queue. More than one worker takes at once.
@@ -47,7 +48,7 @@ class ClientQueues:
 
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
-        self._next_jobs = script(redis, "next_jobs")
+        self._next_jobs = script(redis, "choose_jobs", "next_jobs")
         self._lost = script(redis, "lost_messages")
         self._position = script(redis, "queue_position")
 
@@ -97,8 +98,8 @@ class ClientQueues:
             counts: Any = self.redis.mget(keys)
         return sum(int(count) for count in counts if count) / (DRAIN_BUCKET * DRAIN_BUCKETS)
 
-    def next_jobs(self, client: str, priority: Priority) -> list[str]:
-        """Choose the jobs to send to workers now, as far as the window has room, and return each id once."""
+    def next_jobs(self, client: str, priority: Priority) -> list[QueueMessage]:
+        """Choose the jobs to send to workers now, as far as the window has room, and return each once."""
         with translated(self.redis):
             chosen: Any = self._next_jobs(
                 keys=[
@@ -107,7 +108,7 @@ class ClientQueues:
                 ],
                 args=[CLIENT_WINDOW, client],
             )
-        return [job_id.decode() for job_id in chosen]
+        return messages_of(chosen)
 
     def all(self) -> list[tuple[str, Priority]]:
         """Return the clients with waiting jobs, each with the priority."""

@@ -15,6 +15,7 @@ from jobs.redis.client import translated
 from jobs.redis.heartbeats import HEARTBEAT_SECONDS
 from jobs.redis.receiver_circuit_breaker import FAILURES
 from jobs.redis.script import script
+from jobs.redis.task_ids import QueueMessage, messages_of
 
 DELIVERY_THREADS = 48
 """Most call slots that one delivery worker holds at once.
@@ -82,13 +83,13 @@ class DeliveryQueues:
         with translated(self._redis):
             self._join(keys=keys, args=[probe_id, time.time(), PROBES, client])
 
-    def next(self, client: str, queue: str) -> list[str]:
-        """Give call slots as far as the client has room, and return the ids to put into the `queue`."""
+    def next(self, client: str, queue: str) -> list[QueueMessage]:
+        """Give call slots as far as the client has room, and return what to put into the `queue`."""
         keys = [f"turns:{client}", receivers_key(client), "callbacks", queue, "paused"]
         limits = [CLIENT_SLOTS, RECEIVER_SLOTS, FAILURES, MESSAGE_SECONDS, _QUEUED_SECONDS, HEARTBEAT_SECONDS]
         with translated(self._redis):
             chosen: Any = self._next(keys=keys, args=[client, PROBES, time.time(), *limits])
-        return [item.decode() for item in chosen]
+        return messages_of(chosen)
 
     def clients(self) -> list[str]:
         """Return the clients for whom `next` is to be called now."""

@@ -6,7 +6,6 @@ from contextlib import contextmanager, suppress
 from typing import Any, Self
 
 from celery import Celery
-from celery.utils import uuid
 from kombu import Queue
 from kombu.exceptions import OperationalError
 from redis import Redis
@@ -21,7 +20,7 @@ from jobs.redis.client import connect, disconnect, translated
 from jobs.redis.client_queues import ClientQueues
 from jobs.redis.delivery_queues import DeliveryQueues
 from jobs.redis.message_spans import record_lost_attempt, send_span
-from jobs.redis.task_ids import analysis_task_id, probe_task_id
+from jobs.redis.task_ids import QueueMessage, analysis_task_id
 from jobs.spans import recording
 
 INFER_STAT = "infer.stat"
@@ -105,16 +104,19 @@ class JobQueue:
 
     def feed(self, client: str, priority: Priority) -> None:
         """Send the next jobs of a client's queue to workers, as many as its window has room for."""
-        job_ids = self._client_queues.next_jobs(client, priority)
-        for job_id, task_id, trace in self._described(job_ids):
-            self._send(ANALYSE_TASK, job_id, QUEUE_OF_PRIORITY[priority], task_id, trace)
+        self.send(priority, self._client_queues.next_jobs(client, priority))
+
+    def send(self, priority: Priority, messages: Sequence[QueueMessage]) -> None:
+        """Send jobs that were chosen for it to workers."""
+        for message, trace in zip(messages, self._traces_of(messages), strict=True):
+            self._send(ANALYSE_TASK, message, QUEUE_OF_PRIORITY[priority], trace)
 
     def feed_deliveries(self, client: str) -> None:
         """Send the next callbacks of a client to workers, as many as it has room for."""
-        items = self._deliveries.next(client, DELIVER)
-        for item, task_id, trace in self._described(items):
-            task = PROBE_TASK if item.startswith("probe_") else DELIVER_TASK
-            self._send(task, item, DELIVER, task_id, trace)
+        messages = self._deliveries.next(client, DELIVER)
+        for message, trace in zip(messages, self._traces_of(messages), strict=True):
+            task = PROBE_TASK if message.item.startswith("probe_") else DELIVER_TASK
+            self._send(task, message, DELIVER, trace)
 
     def probe(self, client: str, probe_id: str) -> None:
         """Queue this test event of a client."""
@@ -137,36 +139,30 @@ class JobQueue:
         with _translated(), self._app.events.default_dispatcher(hostname=f"{role}@{host}") as events:
             events.send("task-failed", uuid=task_id, exception="the attempt was lost", traceback="")
 
-    def _described(self, items: Sequence[str]) -> Iterator[tuple[str, str, str | None]]:
-        """Yield each item with its task id and, while spans are recorded, its `traceparent`, out of the view.
-
-        The task id of one that the view lacks is that of a probe, or random.
-        """
-        if not items:
-            return
-        names = ["task", *(["record"] if recording() else [])]
+    def _traces_of(self, messages: Sequence[QueueMessage]) -> list[str | None]:
+        """Read the `traceparent` of each message's job out of the view, while spans are recorded."""
+        if not messages or not recording():
+            return [None] * len(messages)
         with translated(self._redis):
             pipe = self._redis.pipeline(transaction=False)
-            for item in items:
-                pipe.hmget(f"job:{item}", names)
-            found = pipe.execute()
-        for item, (task, *record) in zip(items, found, strict=True):
-            random_id = probe_task_id(item) if item.startswith("probe_") else uuid()
-            yield item, task.decode() if task else random_id, _trace_of(*record)
+            for message in messages:
+                pipe.hget(f"job:{message.item}", "record")
+            return [_trace_of(record) for record in pipe.execute()]
 
-    def _send(self, task: str, job_id: str, queue: str, task_id: str, traceparent: str | None) -> None:
+    def _send(self, task: str, message: QueueMessage, queue: str, traceparent: str | None) -> None:
         if traceparent is None:
-            self._send_task(task, job_id, queue, task_id)
+            self._send_task(task, message, queue)
         else:
-            with send_span(queue, task_id, traceparent) as sending:
-                self._send_task(task, job_id, queue, task_id, headers={"traceparent": sending.traceparent})
+            with send_span(queue, message.task_id, traceparent) as sending:
+                self._send_task(task, message, queue, headers={"traceparent": sending.traceparent})
 
-    def _send_task(self, task: str, job_id: str, queue: str, task_id: str, **options: Any) -> None:
+    def _send_task(self, task: str, message: QueueMessage, queue: str, **options: Any) -> None:
+        item, task_id = message
         with _translated():
-            self._app.send_task(task, args=[job_id], queue=queue, task_id=task_id, retry=False, **options)
+            self._app.send_task(task, args=[item], queue=queue, task_id=task_id, retry=False, **options)
 
 
-def _trace_of(record: bytes | None = None) -> str | None:
+def _trace_of(record: bytes | None) -> str | None:
     with suppress(ValueError, TypeError, AttributeError):  # There is none, or it cannot be read.
         return json.loads(record).get("traceparent")  # type: ignore[arg-type]
     return None

@@ -1,7 +1,32 @@
 """Names the Celery tasks of a job, so that an operator finds them in Flower. These ids decide nothing."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from celery.utils import uuid
+
 from jobs.record.job import Job
 from jobs.record.states import State
+
+
+class QueueMessage(NamedTuple):
+    """A message to workers: the id of a job, a study or a test event, and that of its Celery task."""
+
+    item: str
+    task_id: str
+
+
+def messages_of(chosen: Sequence[bytes]) -> list[QueueMessage]:
+    """Read what the scripts in Redis choose: ids and task ids in turn. One that the view lacks has none."""
+    texts = [text.decode() for text in chosen]
+    return [
+        QueueMessage(item, task or _unknown(item)) for item, task in zip(texts[::2], texts[1::2], strict=True)
+    ]
+
+
+def _unknown(item: str) -> str:
+    # A test event is sent once.
+    return f"{item}-1" if item.startswith("probe_") else uuid()
 
 
 def analysis_task_id(job: Job, attempt: int) -> str:
@@ -14,11 +39,6 @@ def next_task_id(job: Job) -> str:
     if job.state is State.QUEUED:
         return analysis_task_id(job, job.attempts + 1)
     return f"{_retried(job)}-deliver-{job.delivery_attempts + 1}"
-
-
-def probe_task_id(probe_id: str) -> str:
-    """Return the task id of a test event, which is sent once."""
-    return f"{probe_id}-1"
 
 
 def _retried(job: Job) -> str:

@@ -5,7 +5,7 @@ The truth is in the ledger. Redis may be wiped at any moment; the sweeper rebuil
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
 from typing import Any
 
@@ -14,11 +14,17 @@ from redis import Redis
 from jobs.callbacks.url import origin_of
 from jobs.record.job import Job
 from jobs.record.job_json import job_from_json, job_to_json
-from jobs.record.states import Kind, State
+from jobs.record.states import Kind, Priority, State
 from jobs.redis.agenda import Agenda, check_at
 from jobs.redis.answer_times import answer_time
 from jobs.redis.client import connect, translated
-from jobs.redis.client_queues import ClientQueues, client_queue_key, drained_key, window_key
+from jobs.redis.client_queues import (
+    CLIENT_WINDOW,
+    ClientQueues,
+    client_queue_key,
+    drained_key,
+    window_key,
+)
 from jobs.redis.delivery_queues import DeliveryQueues, delivery_queue_key, receivers_key
 from jobs.redis.heartbeats import Heartbeats
 from jobs.redis.model_loads import ModelLoads
@@ -26,10 +32,12 @@ from jobs.redis.reading_figures import ReadingFigures
 from jobs.redis.receiver_circuit_breaker import CircuitBreaker
 from jobs.redis.script import script
 from jobs.redis.shadow_queue import ShadowQueue
-from jobs.redis.task_ids import next_task_id
+from jobs.redis.task_ids import QueueMessage, messages_of, next_task_id
 
 log = logging.getLogger(__name__)
 
+Send = Callable[[Priority, Sequence[QueueMessage]], None]
+"""Sends messages about jobs of one priority to workers."""
 LOCK_SECONDS = 20
 """Seconds after which a write lock ends by itself.
 
@@ -66,7 +74,7 @@ class View:
         self.shadow_queue = ShadowQueue(redis)
         self.redis = redis
         self._seconds = seconds
-        self._put_if_newer = script(redis, "show")
+        self._put_if_newer = script(redis, "choose_jobs", "show")
         self._lock = script(redis, "server_id", "knows_locks", "lock_version")
 
     @classmethod
@@ -79,14 +87,17 @@ class View:
         with translated(self.redis):
             self.redis.set("check", 1, ex=60)
 
-    def put(self, job: Job) -> None:
-        """Show `job`, unless a later version is shown already."""
+    def put(self, job: Job, send: Send | None = None) -> None:
+        """Show `job`, unless a later version is shown already.
+
+        With `send`, such as JobQueue.send, the next jobs of its client's queue are sent to workers.
+        """
         waits_since = str(job.queued_at.timestamp()) if job.state is State.QUEUED else ""
         origin = origin_of(job.callback_url) if job.callback_url else ""
         due = str(job.next_delivery_at.timestamp()) if job.owes_callback and job.next_delivery_at else ""
         runner = job.runner if job.state is State.RUNNING else None
         with translated(self.redis):
-            self._put_if_newer(
+            chosen: Any = self._put_if_newer(
                 keys=[
                     f"job:{job.id}",
                     f"waiting:{job.priority}",
@@ -103,9 +114,11 @@ class View:
                     *(job.id, job.version, job_to_json(job), self._seconds, waits_since, job.client),
                     *(job.state, int(_counts(job)), job.delivery, origin, due),
                     *(job.priority, check_at(job), runner or "", job.study or ""),
-                    *(next_task_id(job), *answer_time(job)),
+                    *(next_task_id(job), *answer_time(job), CLIENT_WINDOW if send else ""),
                 ],
             )
+        if send and chosen:
+            send(job.priority, messages_of(chosen))
 
     def counts(self) -> dict[str, int]:
         """Return counts since Redis was wiped last, by name.

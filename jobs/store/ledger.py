@@ -16,7 +16,7 @@ from jobs.record.ids import digest_of
 from jobs.record.job import Job
 from jobs.record.job_json import job_from_json, job_to_json
 from jobs.redis.append_only_file import AppendOnlyFile
-from jobs.redis.view import LOCK_SECONDS, WRITE_SECONDS, View, WriteLock
+from jobs.redis.view import LOCK_SECONDS, WRITE_SECONDS, Send, View, WriteLock
 from jobs.store.claims import Claims
 from jobs.store.clock import Clock
 from jobs.store.due_index import DueIndex
@@ -59,12 +59,12 @@ class Ledger:
         self.records = Records(objects, view.redis)
         self.claims = Claims(self.records)
 
-    def accept(self, job: Job, image: bytes) -> None:
-        """Store `job` (version 1) and its image. The job is accepted when this returns.
+    def accept(self, job: Job, image: bytes, send: Send | None = None) -> None:
+        """Store `job` (version 1) and its image, and show it as `View.put` does. It is accepted on return.
 
         The marker is written first, with the record, and the image last: the job exists once its image does.
-        A process that dies in between leaves a marker, which leads the sweeper to the rest. Without Redis the
-        job is accepted, and the sweeper shows it later. Raises StoreUnavailable where it is not accepted.
+        A process that dies in between leaves a marker, which leads the sweeper to the rest. Without Redis it
+        is accepted, and the sweeper shows and sends it later. Raises StoreUnavailable: it is not accepted.
         """
         self.mark(job)
         if job.retention_seconds is not None:
@@ -73,7 +73,7 @@ class Ledger:
         if job.filed_under:
             self.objects.put(filed_key(job.client, job.filed_under, job.id), b"")
         self.objects.put(image_key(job), image)
-        self._show(job)
+        self._show(job, send)
 
     def accept_study(self, study: Job, members: Iterable[tuple[Job, bytes]]) -> None:
         """Store a study and its jobs, each with its image. All are accepted when this returns.
@@ -88,12 +88,12 @@ class Ledger:
                 self.accept(job, image)
         self.accept(study, b"")
 
-    def append(self, job: Job) -> Job:
-        """Write `job` as the next version of its record by compare-and-set, show it and return it.
+    def append(self, job: Job, send: Send | None = None) -> Job:
+        """Write `job` as the next version of its record by compare-and-set, and return it.
 
-        Raises Conflict where another process has written this version. Raises QueueUnavailable or
-        StoreUnavailable where a store does not answer; the same `job` may then be appended again, whether it
-        was written or not. Raises StoreRefused where it can never be written.
+        It is shown as by `View.put`. Raises Conflict where another process has written this version, and
+        QueueUnavailable or StoreUnavailable where a store does not answer; the same `job` may then be
+        appended again, whether it was written or not. Raises StoreRefused where it can never be written.
         """
         key, record = version_key(job.id, job.version), job_to_json(job)
         ends = time.monotonic() + LOCK_SECONDS
@@ -117,7 +117,7 @@ class Ledger:
             # Nothing was written, so another process may write this version.
             self.view.unlock_version(job.id, job.version)
             raise
-        self._show(job)
+        self._show(job, send)
         return job
 
     def _is_written(self, job: Job) -> bool:
@@ -268,8 +268,8 @@ class Ledger:
         for key in [*listed, *records, image_key(job), dead_letter_key(job.id), marker_key(job.id)]:
             self.objects.delete(key)
 
-    def _show(self, job: Job) -> None:
+    def _show(self, job: Job, send: Send | None) -> None:
         try:
-            self.view.put(job)
+            self.view.put(job, send)
         except QueueUnavailable:
             log.warning("Redis does not answer; the sweeper will show this version", extra={"job": job.id})

@@ -18,6 +18,7 @@ class Radiograph:
     (max - min of red, green, blue) in 0..1, so 0 for a gray source. `format` is JPEG, PNG, TIFF, BMP, WEBP or
     DICOM. `sha256` is the hex digest of the submitted bytes. `acquisition` is what a DICOM header says.
     `left_out` has a sentence for each thing of how a file asks to be displayed that could not be applied.
+    `found_field` is the exposed field where it was found before.
     """
 
     pixels: np.ndarray
@@ -26,11 +27,12 @@ class Radiograph:
     sha256: str
     acquisition: Acquisition = field(default_factory=Acquisition)
     left_out: tuple[str, ...] = ()
+    found_field: ExposedField | None = None
 
     @cached_property
     def exposed_field(self) -> ExposedField:
         """What of the picture was exposed, its tones and its polarity: what the network sees of it."""
-        return find_field(self.pixels)
+        return self.found_field or find_field(self.pixels)
 
     @property
     def width(self) -> int:

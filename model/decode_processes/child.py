@@ -102,6 +102,8 @@ def _pixels(data: bytes, limits: Limits, _: dict[str, Any]) -> Reply:
         "chroma": radiograph.chroma,
         "acquisition": asdict(radiograph.acquisition),
         "left_out": radiograph.left_out,
+        # Here, as a worker records the attempt meanwhile.
+        "field": asdict(radiograph.exposed_field),
     }
     return reply, _bytes_of(radiograph.pixels)
 

@@ -14,6 +14,7 @@ from model.decode.radiograph import Radiograph
 from model.decode_processes.client_slots import ClientSlots
 from model.decode_processes.process import Bounds, Ended, Process
 from model.errors import BrokenImage, NoDecoder
+from model.exposed_field import ExposedField
 from model.prediction import Outlines
 
 log = logging.getLogger(__name__)
@@ -86,7 +87,7 @@ class Decoders:
         return Facts(digest, *size, reply["format"], reply["acquisition"], reply["study_uid"])
 
     def decode(self, data: bytes, client: str) -> Radiograph:
-        """Decode a file as model.decode.image.decode does."""
+        """Decode a file as model.decode.image.decode does, and find its exposed field."""
         reply, pixels = self._ask({"task": "pixels"}, data, client, self._bounds.max_pixels)
         given: dict[str, Any] = reply["acquisition"]
         lists = {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
@@ -97,6 +98,7 @@ class Decoders:
             hashlib.sha256(data).hexdigest(),
             Acquisition(**(given | lists)),
             tuple(reply["left_out"]),
+            _field_of(reply),
         )
 
     def values(self, data: bytes, client: str, coding: str | None = None) -> Answer:
@@ -180,6 +182,16 @@ class Decoders:
     def _keep(self, process: Process) -> None:
         with self._lock:
             self._idle.append(process)
+
+
+def _field_of(reply: dict[str, Any]) -> ExposedField:
+    """Read an exposed field. It has to lie in the picture: the process that found it is not believed."""
+    found = reply["field"]
+    left, top, width, height = (int(found[name]) for name in ("left", "top", "width", "height"))
+    dark, bright = float(found["dark"]), float(found["bright"])
+    if not (0 <= left < left + width <= reply["width"] and 0 <= top < top + height <= reply["height"]):
+        raise _exceeded()
+    return ExposedField(left, top, width, height, dark, bright, bool(found["negative"]))
 
 
 def _exceeded() -> BrokenImage:

@@ -112,7 +112,7 @@ def test_a_story_tells_which_worker_makes_a_call(settings, ledger):
     ledger.accept(job, b"image")
     ledger.append(ledger.append(job.started(RUNNER, now())).succeeded(RESULT, now()))
     queues = ledger.view.delivery_queues
-    assert queues.next("clinic", "deliver") == [job.id]
+    assert [message.item for message in queues.next("clinic", "deliver")] == [job.id]
     assert queues.begin(job.id, "delivery:host:2:b", 60)
     place = story(settings, job.id)[-1]
     assert (place["worker"], place["worker_lives"]) == ("delivery:host:2:b", False)

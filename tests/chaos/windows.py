@@ -44,7 +44,7 @@ STAND_IN = "tests.chaos.stand_in:StandIn"
 WINDOWS = (
     Window("after the marker", "api", f"{OBJECTS}.put", "after", _key("pending/")),
     Window("after the image is stored", "api", f"{OBJECTS}.put", "after", _key("clients/")),
-    Window("after the enqueue", "api", "jobs.redis.queue:JobQueue.feed", "after"),
+    Window("after the enqueue", "api", "jobs.redis.queue:JobQueue.send", "after"),
     Window("popped but not recorded", "inference", "worker.inference.analyse:_take", "before"),
     Window("before inference", "inference", f"{STAND_IN}.run", "before"),
     Window("after inference", "inference", f"{STAND_IN}.run", "after"),

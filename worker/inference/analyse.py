@@ -17,6 +17,7 @@ from jobs.record.states import State
 from jobs.redis.message_spans import ATTEMPT, process_span
 from jobs.redis.queue import QUEUE_OF_PRIORITY, JobQueue
 from jobs.redis.task_ids import analysis_task_id
+from jobs.redis.view import Send
 from jobs.spans import Span, span
 from jobs.store.ledger import Ledger
 from model.decode.radiograph import Radiograph
@@ -97,17 +98,14 @@ def _analyse(waiting: Job | None, context: AnalysisContext, sent: str | None) ->
     with process_span(queue, task_id, job, sent) as processing:
         processing.set({ATTEMPT: job.attempts})
         with context.read_ahead.of(job, partial(_read, job, context)) as radiograph:
-            taken = _take(job, context)
-            with suppress(TransientError):
-                # The queue has room for one more job of this client. The sweeper sends it where this fails.
-                context.queue.feed(job.client, job.priority)
-            if not taken:
+            if not _take(job, context):
                 return Attempt.NONE
             return _run(job, radiograph, context, processing)
 
 
 def _take(started: Job, context: AnalysisContext) -> bool:
-    if not _record(started, context):
+    # The window has room for one more job of this client then. The sweeper sends it where this fails.
+    if not _record(started, context, context.queue.send):
         return False
     count_start(started)
     return True
@@ -165,7 +163,7 @@ def _end(ended: Job, context: AnalysisContext) -> bool:
     return True
 
 
-def _record(job: Job, context: AnalysisContext) -> bool:
+def _record(job: Job, context: AnalysisContext, send: Send | None = None) -> bool:
     """Write the job's next version. Return False if another process has written one.
 
     While a store does not answer, the write is repeated until this worker is to end; TransientError is raised
@@ -173,7 +171,7 @@ def _record(job: Job, context: AnalysisContext) -> bool:
     """
     for pause in _pauses():
         try:
-            context.ledger.append(job)
+            context.ledger.append(job, send)
         except Conflict:
             return False
         except TransientError as error:

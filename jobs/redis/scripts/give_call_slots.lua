@@ -15,7 +15,7 @@
 --       7 seconds after which an unused slot is given anew, if the broker's queue is empty
 --       8 the same, if it is not empty
 --       9 seconds for which a process lives after its last beat
--- Returns the ids of what got a slot.
+-- Returns two texts for each that got a slot: its id, and the id of its next task, '' for a test event.
 local slots, receivers, clients, queue, paused = unpack(KEYS)
 local client, probes = ARGV[1], ARGV[2]
 local now, free, most, failures, lost, queued, beat = unpack(ARGV, 3)
@@ -55,7 +55,9 @@ while free > 0 do
     redis.call('SADD', slots, item)
     last = last + 0.000001
     redis.call('ZADD', receivers, last, origin)
-    calls[origin], free, chosen[#chosen + 1] = taken + 1, free - 1, item
+    calls[origin], free = taken + 1, free - 1
+    chosen[#chosen + 1] = item
+    chosen[#chosen + 1] = redis.call('HGET', 'job:' .. item, 'task') or ''
   else
     local first = redis.call('ZRANGE', deliveries, 0, 0, 'WITHSCORES')[2]
     local later = first and math.max(tonumber(first), ends)

@@ -1,4 +1,5 @@
 -- Shows a version of a job in the view, unless it shows this version or a later one, and updates all that follows.
+-- Needs choose_jobs.
 -- Beside KEYS it writes the agenda, the counts of lost and ended jobs, `held:<runner>`, `unfed:`, `sent:`, `resent:`
 -- and `taken:<priority>`, and publishes the id on the channel `changes`.
 -- KEYS  1 the job in the view
@@ -17,15 +18,16 @@
 --      12 priority           13 time of its check  14 runner, or ''      15 study, or ''
 --      16 id of its next task at the broker         17 bucket of the time to its answer, or ''
 --      18 that time in milliseconds
+--      19 size of the client's window, if its next jobs are to be chosen, or ''
 -- Times are seconds since the epoch.
--- Returns 1 if the version is shown now, 0 if it or a later one was shown before.
+-- Returns what choose_jobs does; nothing if none are to be chosen, or if this or a later version was shown before.
 local job, waiting, queue, sent, clients_waiting, drained, counts, callbacks, receivers, clients = unpack(KEYS)
 local id, version, record, seconds, since, client, state, final, delivery, origin, due = unpack(ARGV)
-local priority, check_at, runner, study, task, answer, ms = unpack(ARGV, 12)
+local priority, check_at, runner, study, task, answer, ms, size = unpack(ARGV, 12)
 local old, was, owed, called, by = unpack(
   redis.call('HMGET', job, 'version', 'state', 'delivery', 'origin', 'runner')
 )
-if old and tonumber(old) >= tonumber(version) then return 0 end
+if old and tonumber(old) >= tonumber(version) then return {} end
 redis.call('HSET', job, 'version', version, 'record', record, 'state', state, 'delivery', delivery)
 redis.call('HSET', job, 'origin', origin, 'runner', runner, 'task', task)
 -- A tombstone does not name its study, which has to be checked after it.
@@ -77,4 +79,5 @@ if due ~= '' then
   redis.call('ZADD', receivers, 'LT', due, origin)
   redis.call('ZADD', clients, 'LT', due, client)
 elseif called then redis.call('ZREM', 'callbacks:' .. client .. ':' .. called, id) end
-return 1
+if size == '' then return {} end
+return choose_jobs(queue, sent, all_sent, unfed, tonumber(size), client)

@@ -29,6 +29,11 @@ def owed(ledger: Ledger, url: str = URL, client: str = "clinic", due=None) -> Jo
     return ended
 
 
+def next_of(deliveries, client: str) -> list[str]:
+    """Return the ids of what gets a call slot now."""
+    return [message.item for message in deliveries.next(client, DELIVER)]
+
+
 def made(deliveries, item: str) -> None:
     """Make one call, from the beginning of its call slot to the end."""
     slot = deliveries.begin(item, WORKER, 30)
@@ -40,37 +45,37 @@ def test_a_client_with_many_receivers_has_a_few_calls_at_once(ledger, deliveries
     flood = [owed(ledger, f"https://{number}.example/", "flood") for number in range(CLIENT_SLOTS * 2)]
     for _ in range(3):
         deliveries.join("flood", "probe_1")
-    first = deliveries.next("flood", DELIVER)
+    first = next_of(deliveries, "flood")
     assert len(first) == CLIENT_SLOTS
     assert set(first) <= {job.id for job in flood}
-    assert deliveries.next("flood", DELIVER) == []
+    assert next_of(deliveries, "flood") == []
     other = owed(ledger)
-    assert deliveries.next("clinic", DELIVER) == [other.id]
+    assert next_of(deliveries, "clinic") == [other.id]
     made(deliveries, first[0])
-    assert len(deliveries.next("flood", DELIVER)) == 1
+    assert len(next_of(deliveries, "flood")) == 1
 
 
 def test_test_events_of_a_client_are_sent_one_at_a_time(ledger, deliveries):
     for number in range(3):
         deliveries.join("clinic", f"probe_{number}")
     job = owed(ledger)
-    assert set(deliveries.next("clinic", DELIVER)) == {"probe_0", job.id}, "no order within a millisecond"
+    assert set(next_of(deliveries, "clinic")) == {"probe_0", job.id}, "no order within a millisecond"
     made(deliveries, "probe_0")
-    assert deliveries.next("clinic", DELIVER) == ["probe_1"]
+    assert next_of(deliveries, "clinic") == ["probe_1"]
 
 
 def test_one_slow_receiver_leaves_room_for_the_clients_others(ledger, deliveries):
     slow = [owed(ledger) for _ in range(20)]
-    assert deliveries.next("clinic", DELIVER) == [job.id for job in slow[:RECEIVER_SLOTS]]
+    assert next_of(deliveries, "clinic") == [job.id for job in slow[:RECEIVER_SLOTS]]
     other = owed(ledger, OTHER)
-    assert deliveries.next("clinic", DELIVER) == [other.id]
+    assert next_of(deliveries, "clinic") == [other.id]
 
 
 def test_receivers_of_a_client_get_call_slots_in_turn(ledger, deliveries):
     first = [owed(ledger) for _ in range(CLIENT_SLOTS)]
     second = [owed(ledger, OTHER) for _ in range(CLIENT_SLOTS)]
     half = CLIENT_SLOTS // 2
-    assert set(deliveries.next("clinic", DELIVER)) == {job.id for job in (*first[:half], *second[:half])}
+    assert set(next_of(deliveries, "clinic")) == {job.id for job in (*first[:half], *second[:half])}
 
 
 def test_no_client_pauses_another_clients_receiver(ledger, deliveries):
@@ -78,8 +83,8 @@ def test_no_client_pauses_another_clients_receiver(ledger, deliveries):
         ledger.view.circuit_breaker.count("flood", ORIGIN, answered=False)
     owed(ledger, client="flood")
     job = owed(ledger)
-    assert deliveries.next("flood", DELIVER) == []
-    assert deliveries.next("clinic", DELIVER) == [job.id]
+    assert next_of(deliveries, "flood") == []
+    assert next_of(deliveries, "clinic") == [job.id]
     assert ledger.view.circuit_breaker.paused() == {("flood", ORIGIN)}
 
 
@@ -88,18 +93,18 @@ def test_another_port_of_a_paused_host_is_called(ledger, deliveries):
         ledger.view.circuit_breaker.count("clinic", ORIGIN, answered=False)
     owed(ledger)
     other_port = owed(ledger, "https://clinic.example:8443/hook")
-    assert deliveries.next("clinic", DELIVER) == [other_port.id]
+    assert next_of(deliveries, "clinic") == [other_port.id]
 
 
 def test_a_receiver_is_tried_by_one_call_after_a_pause(ledger, deliveries, redis):
     for _ in range(FAILURES):
         ledger.view.circuit_breaker.count("clinic", ORIGIN, answered=False)
     jobs = [owed(ledger) for _ in range(RECEIVER_SLOTS + 1)]
-    assert deliveries.next("clinic", DELIVER) == []
+    assert next_of(deliveries, "clinic") == []
     pause_ends(redis)
-    assert deliveries.next("clinic", DELIVER) == [jobs[0].id]
+    assert next_of(deliveries, "clinic") == [jobs[0].id]
     ledger.view.circuit_breaker.count("clinic", ORIGIN, answered=True)
-    assert len(deliveries.next("clinic", DELIVER)) == RECEIVER_SLOTS - 1
+    assert len(next_of(deliveries, "clinic")) == RECEIVER_SLOTS - 1
 
 
 def pause_ends(redis) -> None:
@@ -110,7 +115,7 @@ def pause_ends(redis) -> None:
 
 def test_a_call_slot_is_not_begun_while_its_receiver_is_paused(ledger, deliveries):
     job = owed(ledger)
-    assert deliveries.next("clinic", DELIVER) == [job.id]
+    assert next_of(deliveries, "clinic") == [job.id]
     for _ in range(FAILURES):
         ledger.view.circuit_breaker.count("clinic", ORIGIN, answered=False)
     assert deliveries.begin(job.id, WORKER, 30) is None
@@ -118,42 +123,42 @@ def test_a_call_slot_is_not_begun_while_its_receiver_is_paused(ledger, deliverie
 
 def test_a_call_slot_is_given_again_when_its_message_is_lost(ledger, deliveries, redis):
     job = owed(ledger)
-    assert deliveries.next("clinic", DELIVER) == [job.id]
-    assert deliveries.next("clinic", DELIVER) == [], "its message may be on its way"
+    assert next_of(deliveries, "clinic") == [job.id]
+    assert next_of(deliveries, "clinic") == [], "its message may be on its way"
     redis.hincrbyfloat(f"turn:{job.id}", "given", -MESSAGE_SECONDS - 1)
     redis.rpush(DELIVER, "another message")
-    assert deliveries.next("clinic", DELIVER) == [], "its message may wait"
+    assert next_of(deliveries, "clinic") == [], "its message may wait"
     redis.delete(DELIVER)
-    assert deliveries.next("clinic", DELIVER) == [job.id]
+    assert next_of(deliveries, "clinic") == [job.id]
 
 
 def test_a_call_of_a_process_that_has_died_is_made_again(ledger, deliveries):
     job = owed(ledger)
-    deliveries.next("clinic", DELIVER)
+    next_of(deliveries, "clinic")
     assert deliveries.begin(job.id, WORKER, 30)
-    assert deliveries.next("clinic", DELIVER) == []
+    assert next_of(deliveries, "clinic") == []
     ledger.view.heartbeats.forget(WORKER)
-    assert deliveries.next("clinic", DELIVER) == [job.id]
+    assert next_of(deliveries, "clinic") == [job.id]
 
 
 def test_a_call_slot_that_changed_nothing_is_not_repeated_at_once(ledger, deliveries):
     job = owed(ledger)
-    deliveries.next("clinic", DELIVER)
+    next_of(deliveries, "clinic")
     deliveries.end(deliveries.begin(job.id, WORKER, 30))
-    assert deliveries.next("clinic", DELIVER) == []
+    assert next_of(deliveries, "clinic") == []
 
 
 def test_a_callback_waits_until_it_is_due_and_then_its_client_is_removed(ledger, deliveries, redis):
     job = owed(ledger, due=now().replace(year=now().year + 1))
     assert deliveries.clients() == []
-    assert deliveries.next("clinic", DELIVER) == []
+    assert next_of(deliveries, "clinic") == []
     assert redis.zscore("callbacks", "clinic") == pytest.approx(job.next_delivery_at.timestamp(), abs=1)
     ledger.view.put(job.delivery_begun(now()))
-    assert deliveries.next("clinic", DELIVER) == [job.id]
+    assert next_of(deliveries, "clinic") == [job.id]
     ledger.view.put(job.delivery_begun(now()).delivered())
     slot = deliveries.begin(job.id, WORKER, 30)
     deliveries.end(slot)
-    assert deliveries.next("clinic", DELIVER) == []
+    assert next_of(deliveries, "clinic") == []
     assert redis.zcard("callbacks") == 0
 
 
@@ -162,7 +167,7 @@ def test_a_job_that_is_deleted_owes_no_callback(ledger, deliveries, redis):
     ledger.accept(job, b"image")
     ledger.append(ledger.append(job.started("w", now())).succeeded({"finding": "fracture"}, now()))
     delete(job.id, ledger)
-    assert deliveries.next("clinic", DELIVER) == []
+    assert next_of(deliveries, "clinic") == []
     assert not [key for key in redis.scan_iter() if b"clinic.example" in key]
 
 

@@ -24,10 +24,12 @@ from redis.sentinel import SentinelConnectionPool
 
 from jobs.record.errors import QueueAway, QueueUnavailable
 from jobs.record.job import now
+from jobs.record.states import Priority
 from jobs.redis.address import Sentinels, broker_of
 from jobs.redis.changes import Changes
 from jobs.redis.client import connect
-from jobs.redis.queue import ANALYSE_TASK, DELIVER, DELIVER_TASK, JobQueue, celery_app
+from jobs.redis.queue import DELIVER, DELIVER_TASK, JobQueue, celery_app
+from jobs.redis.task_ids import QueueMessage
 from jobs.redis.view import View
 from jobs.store.audit import Audit, AuditEntry
 from jobs.store.compatibility import Compatibility
@@ -208,7 +210,7 @@ def test_sentinels_lead_to_the_master_and_after_a_failover_to_the_next(start, s3
         await_that(lambda: beats.alive("delivery:"))
         queue, redis = JobQueue.connect(url), connect(url)
         sent = a_job()
-        queue._send(ANALYSE_TASK, sent.id, "infer.routine", f"{sent.id}-1", None)
+        queue.send(Priority.ROUTINE, [QueueMessage(sent.id, f"{sent.id}-1")])
         assert first.client.llen("infer.routine") == 1
         await_that(lambda: Redis(port=sentinels[0].port).sentinel_slaves("osteo"))
         first.process.kill()

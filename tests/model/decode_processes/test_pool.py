@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from threading import Thread
 
@@ -53,9 +54,26 @@ def test_a_file_decodes_to_the_same_as_without_a_process(name: str, decoders: De
     assert np.array_equal(here.pixels, there.pixels)
     assert (here.format, here.chroma, here.sha256) == (there.format, there.chroma, there.sha256)
     assert here.acquisition == there.acquisition
+    assert there.found_field == here.exposed_field
     facts = decoders.facts(FILES[name], "clinic")
     assert (facts.width, facts.height, facts.format) == (here.width, here.height, here.format)
     assert (facts.sha256, facts.acquisition) == (here.sha256, here.acquisition.facts())
+
+
+@pytest.mark.parametrize("wrong", [{"left": -1}, {"top": 1}, {"width": 10**6}, {"height": 0}, {"width": -5}])
+def test_a_field_outside_of_its_picture_is_not_believed(wrong: dict, decoders: Decoders, monkeypatch):
+    radiograph = decode(PNG)
+    assert radiograph.exposed_field.height == radiograph.height
+
+    def answered(*_) -> tuple[dict, bytes]:
+        field = asdict(radiograph.exposed_field) | wrong
+        size = {"width": radiograph.width, "height": radiograph.height}
+        facts = {"format": "PNG", "chroma": 0.0, "acquisition": {}, "left_out": [], "field": field}
+        return size | facts, radiograph.pixels.tobytes()
+
+    monkeypatch.setattr(decoders, "_answered", answered)
+    with pytest.raises(BrokenImage):
+        decoders.decode(PNG, "clinic")
 
 
 def test_an_overlay_is_drawn_as_without_a_process(decoders: Decoders):

@@ -7,7 +7,7 @@ import pytest
 from ulid import ULID
 
 from jobs.record.errors import QueueUnavailable
-from jobs.record.job import LEFTOVER_GRACE, Job, now
+from jobs.record.job import LEFTOVER_GRACE, now
 from jobs.record.states import Delivery, Priority, State
 from jobs.redis.agenda import AGENDA, DOUBT
 from jobs.redis.queue import INFER_ROUTINE
@@ -164,7 +164,7 @@ def test_a_job_that_ended_unseen_while_redis_was_away_is_found(ledger, sweeper, 
     assert enqueued(queue) == {job.id}
 
 
-def silent(_: Job) -> None:
+def silent(*_) -> None:
     raise QueueUnavailable("away")
 
 
