@@ -43,6 +43,8 @@ class Accepted:
     """The headers that tell the client about its claim."""
     repeated: bool = False
     """Whether the submission was accepted before, and this request changed nothing."""
+    position: int | None = None
+    """The job's position in the queue, where accepting it has told."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ class Intake:
         if claim_key is None:
             submission = self._with_reading(submission, caller.client)
             job = self._new_job(new_id("job"), submission, caller)
-            return Accepted(self._store(job, submission.data))
+            return Accepted(job, position=self._store(job, submission.data))
         expires = expires and own_id is None
         claim, before = self._claim(claim_key, new_id("job"), submission.digest, expires)
         if before:
@@ -102,9 +104,9 @@ class Intake:
         # After the claim, whose digest is of what was sent: the client's policy may change meanwhile.
         submission = self._with_reading(submission, caller.client)
         job = self._new_job(claim.job_id, submission, caller, claim_key)
-        return Accepted(
-            self._store(replace(job, own_id=own_id), submission.data), headers_of(claim, repeated=False)
-        )
+        job = replace(job, own_id=own_id)
+        position = self._store(job, submission.data)
+        return Accepted(job, headers_of(claim, repeated=False), position=position)
 
     def accept_study(self, pictures: Sequence[Picture], caller: Caller, claim_key: str | None) -> Accepted:
         """Store the pictures as the jobs of a study, and enqueue it; once for each `claim_key`.
@@ -230,11 +232,12 @@ class Intake:
             return submission
         return replace(submission, reading={"wish": wish, "due_seconds": None, "question": None})
 
-    def _store(self, job: Job, image: bytes) -> Job:
-        self.ledger.accept(job, image, self.queue.send)
+    def _store(self, job: Job, image: bytes) -> int | None:
+        """Store and enqueue the job, and return its position in the queue, where Redis answers."""
+        position = self.ledger.accept(job, image, self.queue.send)
         self._request_reading(job)
         log.info("job accepted", extra={"job": job.id, "client": job.client})
-        return job
+        return position
 
     def _request_reading(self, job: Job) -> None:
         """Request the reading that need not wait for the model. Any other is requested once the job ends."""

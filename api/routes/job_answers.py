@@ -88,8 +88,10 @@ def targets_now(
         raise
 
 
-def job_document(job: Job, ledger: Ledger, public_url: str) -> JobDocument:
-    """Make the JSON of a job, with its position in the queue where Redis answers."""
+def job_document(job: Job, ledger: Ledger, public_url: str, known_position: int | None = None) -> JobDocument:
+    """Make the JSON of a job, with its position in the queue: the known one, or as Redis answers."""
+    if known_position is not None:
+        return document(job, public_url, known_position)
     try:
         position = ledger.view.client_queues.position(job)
     except QueueUnavailable:
@@ -97,9 +99,11 @@ def job_document(job: Job, ledger: Ledger, public_url: str) -> JobDocument:
     return document(job, public_url, position)
 
 
-def job_answer(job: Job, ledger: Ledger, public_url: str, status: int = 200) -> Response:
-    """Make an answer of the job."""
-    response = jsonify(job_document(job, ledger, public_url))
+def job_answer(
+    job: Job, ledger: Ledger, public_url: str, status: int = 200, known_position: int | None = None
+) -> Response:
+    """Make an answer of the job, with its position in the queue as `job_document` does."""
+    response = jsonify(job_document(job, ledger, public_url, known_position))
     response.status_code = status
     return response
 

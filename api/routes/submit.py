@@ -7,7 +7,7 @@ from flask import Blueprint, Response, g, request
 
 from api.http.media_types import MEDIA_TYPE
 from api.http.problem_kinds import Slug
-from api.intake.accept import Intake, done_with_body
+from api.intake.accept import Accepted, Intake, done_with_body
 from api.intake.idempotency import claim_key
 from api.intake.submission import (
     SUBMISSION_PROBLEMS,
@@ -22,7 +22,6 @@ from api.routes.waiting import Waiting, preferred_wait
 from jobs.record.documents import Event, JobDocument
 from jobs.record.errors import TransientError
 from jobs.record.events import JOB_EVENTS
-from jobs.record.job import Job
 from jobs.store.uploads import Uploads
 
 log = logging.getLogger(__name__)
@@ -123,18 +122,20 @@ def _submitted(intake: Intake, waiting: Waiting, uploads: Uploads, own_id: str |
     if submission.upload and accepted.job.upload == submission.upload:
         with suppress(TransientError):  # The upload is erased later in any case.
             uploads.delete(g.caller.client, submission.upload)
-    response = _answer(accepted.job, intake, waiting)
+    response = _answer(accepted, intake, waiting)
     response.headers.update(accepted.headers)
     return response
 
 
-def _answer(job: Job, intake: Intake, waiting: Waiting) -> Response:
+def _answer(accepted: Accepted, intake: Intake, waiting: Waiting) -> Response:
     public_url, seconds, waited = intake.settings.public_url, preferred_wait(request), False
+    job, position = accepted.job, accepted.position
     if seconds:
         with suppress(TransientError):  # The submission is accepted even if the wait fails.
             job, waited = waiting.until(lambda job: job.state.final, job, seconds)
+            position = None
     ended = waited and job.state.final
-    response = job_answer(not_gone(job), intake.ledger, public_url, 200 if ended else 202)
+    response = job_answer(not_gone(job), intake.ledger, public_url, 200 if ended else 202, position)
     response.headers["Location"] = f"{public_url}/v1/jobs/{job.id}"
     if waited:
         response.headers["Preference-Applied"] = f"wait={seconds}"

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from redis import Redis
-from redis.client import Pipeline
 
 from jobs.record.job import Job
 from jobs.record.states import Priority, State
@@ -50,15 +49,15 @@ class ClientQueues:
         self.redis = redis
         self._next_jobs = script(redis, "choose_jobs", "next_jobs")
         self._lost = script(redis, "lost_messages")
-        self._position = script(redis, "queue_position")
+        self._position = script(redis, "queue_position", "position")
+        self._count = script(redis, "count_waiting")
 
     def position(self, job: Job) -> int | None:
         """Return about how many jobs go before a waiting one: `stat` first, clients in turn. Else None."""
         if job.state is not State.QUEUED:
             return None
         with translated(self.redis):
-            position = int(self._position(args=[job.priority, job.client, job.id]))
-        return position if position >= 0 else None
+            return position_or_none(self._position(args=[job.priority, job.client, job.id]))
 
     def waiting_by_priority(self) -> dict[Priority, tuple[int, float | None]]:
         """Return for each priority how many jobs wait, and since when the first: seconds since the epoch."""
@@ -76,19 +75,12 @@ class ClientQueues:
     ) -> tuple[int, int, float]:
         """Return how many jobs of these priorities wait, and what `of_client` does, in one round trip."""
         with translated(self.redis):
-            pipe = self.redis.pipeline(transaction=False)
-            for priority in priorities:
-                pipe.zcard(f"waiting:{priority}")
-            _ask_of_client(pipe, client, priorities)
-            answers = pipe.execute()
-        return sum(answers[: len(priorities)]), *_of_client(answers[len(priorities) :])
+            waiting, own, since = self._count(args=[client, *priorities])
+        return waiting, own, max(0.0, time.time() - float(since)) if since else 0.0
 
     def of_client(self, client: str, priorities: Collection[Priority] = tuple(Priority)) -> tuple[int, float]:
         """Return how many of a client's jobs wait, and for how many seconds the first of them has."""
-        with translated(self.redis):
-            pipe = self.redis.pipeline(transaction=False)
-            _ask_of_client(pipe, client, priorities)
-            return _of_client(pipe.execute())
+        return self.waiting_beside(client, priorities)[1:]
 
     def drain_rate(self) -> float:
         """Return how many jobs a second have left the queues in the last minute."""
@@ -160,16 +152,9 @@ class ClientQueues:
             pipe.execute()
 
 
-def _ask_of_client(pipe: Pipeline, client: str, priorities: Collection[Priority]) -> None:
-    for priority in priorities:
-        pipe.zcard(client_queue_key(client, priority))
-        pipe.zrange(client_queue_key(client, priority), 0, 0, withscores=True)
-
-
-def _of_client(answers: list[Any]) -> tuple[int, float]:
-    """Read the answers to `_ask_of_client`: how many jobs wait, and for how many seconds the first has."""
-    first = [since for found in answers[1::2] for _, since in found]
-    return sum(answers[::2]), max(0.0, time.time() - min(first)) if first else 0.0
+def position_or_none(found: Any) -> int | None:
+    """Read what the script queue_position returns: None for a job that does not wait."""
+    return int(found) if int(found) >= 0 else None
 
 
 def client_queue_key(client: str, priority: Priority) -> str:

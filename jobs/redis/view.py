@@ -23,6 +23,7 @@ from jobs.redis.client_queues import (
     ClientQueues,
     client_queue_key,
     drained_key,
+    position_or_none,
     window_key,
 )
 from jobs.redis.delivery_queues import DeliveryQueues, delivery_queue_key, receivers_key
@@ -74,7 +75,7 @@ class View:
         self.shadow_queue = ShadowQueue(redis)
         self.redis = redis
         self._seconds = seconds
-        self._put_if_newer = script(redis, "choose_jobs", "show")
+        self._put_if_newer = script(redis, "choose_jobs", "queue_position", "show")
         self._lock = script(redis, "server_id", "knows_locks", "lock_version")
 
     @classmethod
@@ -87,17 +88,18 @@ class View:
         with translated(self.redis):
             self.redis.set("check", 1, ex=60)
 
-    def put(self, job: Job, send: Send | None = None) -> None:
+    def put(self, job: Job, send: Send | None = None) -> int | None:
         """Show `job`, unless a later version is shown already.
 
-        With `send`, such as JobQueue.send, the next jobs of its client's queue are sent to workers.
+        With `send`, such as JobQueue.send, the next jobs of its client's queue are sent to workers, and the
+        job's position is returned as by ClientQueues.position.
         """
         waits_since = str(job.queued_at.timestamp()) if job.state is State.QUEUED else ""
         origin = origin_of(job.callback_url) if job.callback_url else ""
         due = str(job.next_delivery_at.timestamp()) if job.owes_callback and job.next_delivery_at else ""
         runner = job.runner if job.state is State.RUNNING else None
         with translated(self.redis):
-            chosen: Any = self._put_if_newer(
+            answer: Any = self._put_if_newer(
                 keys=[
                     f"job:{job.id}",
                     f"waiting:{job.priority}",
@@ -117,8 +119,11 @@ class View:
                     *(next_task_id(job), *answer_time(job), CLIENT_WINDOW if send else ""),
                 ],
             )
-        if send and chosen:
-            send(job.priority, messages_of(chosen))
+        if not send or not answer:
+            return None
+        position, chosen = answer
+        send(job.priority, messages_of(chosen))
+        return position_or_none(position)
 
     def counts(self) -> dict[str, int]:
         """Return counts since Redis was wiped last, by name.

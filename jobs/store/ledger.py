@@ -59,8 +59,8 @@ class Ledger:
         self.records = Records(objects, view.redis)
         self.claims = Claims(self.records)
 
-    def accept(self, job: Job, image: bytes, send: Send | None = None) -> None:
-        """Store `job` (version 1) and its image, and show it as `View.put` does. It is accepted on return.
+    def accept(self, job: Job, image: bytes, send: Send | None = None) -> int | None:
+        """Store `job` (version 1) and its image, and return what `View.put` does. It is accepted on return.
 
         The marker is written first, with the record, and the image last: the job exists once its image does.
         A process that dies in between leaves a marker, which leads the sweeper to the rest. Without Redis it
@@ -73,7 +73,7 @@ class Ledger:
         if job.filed_under:
             self.objects.put(filed_key(job.client, job.filed_under, job.id), b"")
         self.objects.put(image_key(job), image)
-        self._show(job, send)
+        return self._show(job, send)
 
     def accept_study(self, study: Job, members: Iterable[tuple[Job, bytes]]) -> None:
         """Store a study and its jobs, each with its image. All are accepted when this returns.
@@ -268,8 +268,9 @@ class Ledger:
         for key in [*listed, *records, image_key(job), dead_letter_key(job.id), marker_key(job.id)]:
             self.objects.delete(key)
 
-    def _show(self, job: Job, send: Send | None) -> None:
+    def _show(self, job: Job, send: Send | None) -> int | None:
         try:
-            self.view.put(job, send)
+            return self.view.put(job, send)
         except QueueUnavailable:
             log.warning("Redis does not answer; the sweeper will show this version", extra={"job": job.id})
+            return None

@@ -1,5 +1,5 @@
 -- Shows a version of a job in the view, unless it shows this version or a later one, and updates all that follows.
--- Needs choose_jobs.
+-- Needs choose_jobs and queue_position.
 -- Beside KEYS it writes the agenda, the counts of lost and ended jobs, `held:<runner>`, `unfed:`, `sent:`, `resent:`
 -- and `taken:<priority>`, and publishes the id on the channel `changes`.
 -- KEYS  1 the job in the view
@@ -20,7 +20,8 @@
 --      18 that time in milliseconds
 --      19 size of the client's window, if its next jobs are to be chosen, or ''
 -- Times are seconds since the epoch.
--- Returns what choose_jobs does; nothing if none are to be chosen, or if this or a later version was shown before.
+-- Returns what queue_position does of the job, and what choose_jobs does; nothing if no jobs are to be chosen, or if
+-- this or a later version was shown before.
 local job, waiting, queue, sent, clients_waiting, drained, counts, callbacks, receivers, clients = unpack(KEYS)
 local id, version, record, seconds, since, client, state, final, delivery, origin, due = unpack(ARGV)
 local priority, check_at, runner, study, task, answer, ms, size = unpack(ARGV, 12)
@@ -80,4 +81,4 @@ if due ~= '' then
   redis.call('ZADD', clients, 'LT', due, client)
 elseif called then redis.call('ZREM', 'callbacks:' .. client .. ':' .. called, id) end
 if size == '' then return {} end
-return choose_jobs(queue, sent, all_sent, unfed, tonumber(size), client)
+return {queue_position(priority, client, id), choose_jobs(queue, sent, all_sent, unfed, tonumber(size), client)}

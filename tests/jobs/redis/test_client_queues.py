@@ -40,6 +40,24 @@ def test_each_job_that_a_worker_takes_admits_the_next_one(flood, ledger, queue):
     assert ledger.view.client_queues.of_client("flood")[0] == CLIENT_WINDOW
 
 
+def test_a_job_is_sent_as_it_is_shown_and_its_position_told(flood, ledger, queue):
+    other = a_job("clinic")
+    assert ledger.view.put(other, queue.send) == 1, "clients come in turn"
+    assert ("analyse", other.id) in queue.waiting()
+    assert ledger.view.put(other, queue.send) is None, "this version was shown before"
+    before = len(queue.waiting())
+    assert ledger.view.put(flood[0].started("w", now()), queue.send) is None, "it does not wait any more"
+    sent = [job_id for _, job_id in queue.waiting()]
+    assert (len(sent), flood[CLIENT_WINDOW].id in sent) == (before + 1, True)
+
+
+def test_a_job_that_is_sent_as_it_is_shown_is_sent_once(ledger, queue):
+    job = a_job()
+    ledger.view.put(job, queue.send)
+    queue.feed(job.client, job.priority)
+    assert [job_id for _, job_id in queue.waiting()] == [job.id]
+
+
 def test_a_client_queue_is_removed_with_its_last_job(ledger):
     job = a_job()
     ledger.view.put(job)
