@@ -4,7 +4,7 @@ import io
 import struct
 
 import numpy as np
-from PIL import Image
+from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 
 _CODING_STYLE, _FIRST_MARKER, _LEVELS = 0xFF52, 2, 9
 """The marker that says how often the resolution was halved, and where: bytes from the marker on."""
@@ -17,8 +17,8 @@ def decode_smallest(frame: bytes) -> np.ndarray | None:
     them stand for some picture.
     """
     try:
-        with Image.open(io.BytesIO(frame), formats=("JPEG2000",)) as picture:
-            picture.reduce = _levels_of(frame)  # type: ignore[method-assign, assignment]
+        with Jpeg2KImageFile(io.BytesIO(frame)) as picture:
+            picture.reduce = _levels_of(frame)
             picture.load()
             return np.array(picture)
     except MemoryError:

@@ -28,7 +28,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from model.decode import dicom, dicom_codecs
+from model.decode import dicom, dicom_codecs, jpeg_2000
 from model.decode.image import BrokenImage, Limits, TooManyPixels, UnreadableFormat, decode, describe
 from model.decode.radiograph import Radiograph
 from model.decode_processes.pool import Decoders, Facts
@@ -141,7 +141,7 @@ def test_jpeg_2000_is_described_without_all_of_its_pixels(name: str, monkeypatch
 
 
 def test_jpeg_2000_that_pillow_does_not_read_is_decoded(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(Image, "open", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(jpeg_2000, "Jpeg2KImageFile", lambda _: 1 / 0)
     assert describe(compressed("JPEG 2000 lossless, 16 bits")).width == 128
 
 
