@@ -1,6 +1,8 @@
 """Delivers one job's callback, signed by Standard Webhooks, on a schedule of several days."""
 
 import logging
+import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -11,7 +13,7 @@ from jobs.callbacks.url import CallbackTarget, CallbackUrlRefused, parse
 from jobs.lifecycle.reading_request import request_reading, settle
 from jobs.reading.documents import links_of_reading
 from jobs.record.documents import DeliveryAttempt, document
-from jobs.record.errors import Conflict, NotStored
+from jobs.record.errors import Conflict, NotStored, QueueUnavailable
 from jobs.record.events import TARGETS_EVENT
 from jobs.record.job import Job, moment_text, now
 from jobs.record.states import Delivery, Kind
@@ -35,6 +37,8 @@ from worker.delivery.retry_schedule import is_over, pause_after
 log = logging.getLogger(__name__)
 
 
+PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
+"""Seconds between two attempts to give a call slot back, while Redis does not answer."""
 _GONE = 410
 
 
@@ -84,8 +88,22 @@ def with_call_slot(
         log.warning("another process recorded this delivery", extra={"job": item})
         context.ledger.view.put(context.ledger.read(item))
     finally:
-        context.delivery_queues.end(slot, lost)
-        context.queue.feed_deliveries(slot.client)
+        _give_back(slot, lost, context)
+
+
+def _give_back(slot: CallSlot, lost: bool, context: DeliveryContext) -> None:
+    """Give the slot back, and send the client's next callbacks. Raises QueueUnavailable."""
+    for pause in (*PAUSES, None):
+        try:
+            context.delivery_queues.end(slot, lost)
+            context.queue.feed_deliveries(slot.client)
+        except QueueUnavailable:
+            if pause is None:
+                raise
+            # Held by a living process, the slot would keep its callback from being repeated for a minute.
+            time.sleep(pause * random.uniform(0.8, 1.2))
+        else:
+            return
 
 
 def deliver(slot: CallSlot, context: DeliveryContext, sent: str | None = None) -> None:

@@ -27,6 +27,7 @@ from jobs.trace import continue_trace, name_trace, trace_id
 from tests.conftest import SIGNING_KEY, a_job, only_a_tombstone_is_left
 from tests.jobs.redis.trusted import remembers_all
 from tests.worker.conftest import deliver
+from worker.delivery import deliver as module
 from worker.delivery.call import CallResult
 from worker.delivery.deliver import deliver as deliver_with_slot
 from worker.delivery.deliver import with_call_slot
@@ -366,6 +367,28 @@ def test_an_attempt_after_a_lost_one_is_recorded_before_its_call(
     due(ledger, job)
     deliver(job.id, context)
     assert seen[1].delivery_attempts == 1, "the outcome of the one before was recorded"
+
+
+@pytest.mark.parametrize(("failures", "given_back"), [(2, True), (3, False)])
+def test_a_call_slot_is_given_back_once_redis_answers_again(
+    ledger, context, receiver, monkeypatch, failures, given_back
+):
+    job, queues = ended_job(ledger, receiver.url), ledger.view.delivery_queues
+    end, attempts = queues.end, []
+
+    def end_in_the_end(*slot: object) -> None:
+        attempts.append(slot)
+        if len(attempts) <= failures:
+            away()
+        end(*slot)
+
+    monkeypatch.setattr(module, "PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(queues, "end", end_in_the_end)
+    monkeypatch.setattr(ledger.view.circuit_breaker, "count", away)
+    with pytest.raises(QueueUnavailable):
+        deliver(job.id, context)
+    assert len(receiver.received) == 1
+    assert (queues.holder(job.id) is None) == given_back
 
 
 def test_a_receiver_is_called_once_while_no_outcome_can_be_stored(
