@@ -1,24 +1,19 @@
 """Jobs and readings for the tests of pages, put into the stores as the service would."""
 
 import hashlib
-from dataclasses import dataclass
-from datetime import timedelta
 from io import BytesIO
 
 import numpy as np
-import pyotp
 from PIL import Image
 
-from api.identity.totp import totp_secret
 from jobs.reading.policy import Policies, ReadingPolicy
-from jobs.reading.reader import Reader
 from jobs.reading.reading import Reading
 from jobs.reading.readings import Readings
 from jobs.reading.states import Mode
 from jobs.record.job import ImageFacts, Job, now
 from jobs.store.ledger import Ledger
 from jobs.store.served_model import publish
-from tests.conftest import SIGNING_KEY, a_job
+from tests.conftest import a_job
 from tests.results import ACQUISITION
 
 RESULT = {
@@ -79,17 +74,3 @@ def put_reading(
     policy = ReadingPolicy((group,), mode)
     Policies(ledger.records).put(job.client, policy)
     return Readings(ledger).request(job, policy, **{"question": "Scaphoid?", **wishes})
-
-
-@dataclass
-class Codes:
-    """The authenticator app of a reader. Each code is another one."""
-
-    reader: Reader
-    step: int = 0
-
-    def next(self) -> str:
-        """Return a code that was not used: those of three time steps are taken."""
-        self.step += 1
-        totp = pyotp.TOTP(totp_secret(SIGNING_KEY, self.reader))
-        return totp.at(now() + timedelta(seconds=30 * (self.step - 2)))

@@ -25,7 +25,8 @@ from jobs.record.job import Job, now
 from jobs.record.states import Priority
 from jobs.store.served_model import publish
 from tests.api.conftest import Api, serving
-from tests.api.reading_room.cases import RESULT, SERVED, Codes, put_job, put_reading, radiograph
+from tests.api.reading_room.cases import RESULT, SERVED, put_job, put_reading, radiograph
+from tests.api.readings.codes import Codes
 from tests.browser import accessibility_faults, expect, watched_page
 from tests.conftest import Servers, a_study
 

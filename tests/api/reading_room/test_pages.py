@@ -24,8 +24,9 @@ from jobs.store.audit import Audit
 from jobs.store.consents import Consents
 from jobs.store.ledger import Ledger
 from jobs.store.served_model import publish
-from tests.api.reading_room.cases import RESULT, SERVED, TELLING, Codes, put_job, put_reading, radiograph
+from tests.api.reading_room.cases import RESULT, SERVED, TELLING, put_job, put_reading, radiograph
 from tests.api.reading_room.conftest import OWN, Browser
+from tests.api.readings.codes import Codes
 from tests.conftest import a_study
 from tests.pictures import dicom_of_a_study
 from tests.results import ACQUISITION

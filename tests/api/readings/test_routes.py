@@ -2,15 +2,12 @@
 
 import json
 from base64 import urlsafe_b64decode
-from datetime import timedelta
 
-import pyotp
 import pytest
 from joserfc import jws
 from joserfc.jwk import KeySet
 
 from api.identity.key_store import Keys
-from api.identity.totp import totp_secret
 from api.readings.signature import digest_of
 from jobs.lifecycle.next_step import start_next_step
 from jobs.reading.policy import Policies, ReadingPolicy
@@ -19,8 +16,9 @@ from jobs.reading.states import Wish
 from jobs.record.job import Job, now
 from jobs.redis.queue import JobQueue
 from tests.api.conftest import RESULT, Api, problem_of
+from tests.api.readings.codes import Codes
 from tests.api.routes.test_jobs import PNG
-from tests.conftest import SIGNING_KEY, a_study
+from tests.conftest import a_study
 
 URL = "https://clinic.example/hook"
 GROUPS = frozenset({"bones"})
@@ -35,7 +33,7 @@ class Person:
     ) -> None:
         self.api = api
         self.key, self.reader = Readers(api.records, 0).create(name, groups, client)
-        self.step = 0
+        self.codes = Codes(self.reader)
 
     def ask(self, method: str, path: str, body: dict | None = None, **headers: str):
         given = {"body": json.dumps(body), "headers": headers | {"Content-Type": "application/json"}}
@@ -44,10 +42,8 @@ class Person:
         )
 
     def code(self) -> str:
-        """Return a code that was not used: those of three time steps are taken."""
-        self.step += 1
-        totp = pyotp.TOTP(totp_secret(SIGNING_KEY, self.reader))
-        return totp.at(now() + timedelta(seconds=30 * (self.step - 2)))
+        """Return a code that was not used."""
+        return self.codes.next()
 
 
 def analysed(api: Api, **fields: str) -> Job:
