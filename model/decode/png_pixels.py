@@ -2,9 +2,10 @@
 
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-_SIGNATURE = 8
+from model.decode.headers.png import chunks
+
 _HEADER = struct.Struct(">IIBBBBB")
 _CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
 """Samples of a pixel by colour type: gray, RGB, gray with alpha, RGBA."""
@@ -22,11 +23,15 @@ def are_complete(data: bytes) -> bool:
     The common form is a header, pixels and an end, with 8 or 16 bits a sample, neither a palette nor
     interlacing. Of any other file False says nothing: it has to be decoded.
     """
-    chunks = list(_chunks(data))
-    pixels = [body for _, body in chunks[1:-1]]
-    if [kind for kind, _ in chunks] != [b"IHDR", *[b"IDAT"] * len(pixels), b"IEND"]:
+    found = []
+    for kind, chunk in chunks(data):
+        found.append((kind, chunk[8:-4]))
+        if kind == b"IEND":
+            break
+    pixels = [body for _, body in found[1:-1]]
+    if [kind for kind, _ in found] != [b"IHDR", *[b"IDAT"] * len(pixels), b"IEND"]:
         return False
-    header = chunks[0][1]
+    header = found[0][1]
     if len(header) != _HEADER.size:
         return False
     width, height, depth, colour, *methods = _HEADER.unpack(header)
@@ -37,15 +42,6 @@ def are_complete(data: bytes) -> bool:
         return _inflated(pixels, row, row * height) == row * height
     except zlib.error:
         return False
-
-
-def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
-    """Yield kind and body of each chunk up to the end of the picture."""
-    at, view, kind = _SIGNATURE, memoryview(data), b""
-    while at < len(data) and kind != b"IEND":
-        size, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
-        yield kind, view[at + 8 : at + 8 + size]
-        at += 12 + size
 
 
 def _inflated(bodies: Sequence[memoryview], row: int, most: int) -> int | None:
