@@ -100,6 +100,14 @@ def watched_page(browser: "Browser", origin: str, **options: object) -> Iterator
         context.close()
 
 
+def width_of(page: "Page") -> int:
+    """The width in pixels that the content of a page takes."""
+    # The text of a new page is there before its style sheet, without which it is wider.
+    page.wait_for_load_state("load")
+    width: int = page.evaluate("document.documentElement.scrollWidth")
+    return width
+
+
 def accessibility_faults(page: "Page") -> list[str]:
     """What axe finds wrong on the page as it now is, a text for each rule and element."""
     from axe_playwright_python.sync_playwright import Axe

@@ -19,7 +19,7 @@ from tests.api.ar.conftest import link, radiograph, succeeded
 from tests.api.ar.test_in_browser import STARTED_WITHIN, side_marked
 from tests.api.conftest import Api
 from tests.api.routes.test_targets import CALIBRATED, acquired, ended
-from tests.browser import accessibility_faults, expect, watched_page
+from tests.browser import accessibility_faults, expect, watched_page, width_of
 from tests.jobs.reading.signed import amend, claimed, sign
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def test_the_page_is_accessible_at_any_width(api: Api, pages: Pages, width: int)
     with pages(viewport={"width": width, "height": 800}) as page:
         opened(page, link(api, job))
         assert not accessibility_faults(page)
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert width_of(page) <= width
         expect(page.locator("header")).to_contain_text("Not for diagnosis. Not for guiding")
         expect(page.locator("dl")).to_contain_text("up to 25 % larger than in the patient")
         expect(page.locator("dl")).to_contain_text("A length in the patient is 80 to 100 % of the one shown.")

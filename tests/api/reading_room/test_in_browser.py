@@ -27,7 +27,7 @@ from jobs.store.served_model import publish
 from tests.api.conftest import Api, serving
 from tests.api.reading_room.cases import RESULT, SERVED, put_job, put_reading, radiograph
 from tests.api.readings.codes import Codes
-from tests.browser import accessibility_faults, expect, watched_page
+from tests.browser import accessibility_faults, expect, watched_page, width_of
 from tests.conftest import Servers, a_study
 
 if TYPE_CHECKING:
@@ -374,7 +374,7 @@ def test_each_page_fits_and_axe_finds_nothing(pages: Pages, doctor: Doctor, widt
     def seen(page: "Page", name: str) -> None:
         if SHOTS:
             page.screenshot(path=SHOTS / f"{name}-{width}.png", full_page=True)
-        assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+        assert width_of(page) <= width
         assert not accessibility_faults(page)
 
     with signed_in(pages, doctor, viewport={"width": width, "height": height}) as page:
@@ -417,7 +417,7 @@ def test_the_operators_page_fits_and_axe_finds_nothing(
         page.get_by_role("link", name="Operator").click()
         page.get_by_role("heading", name="Dead letters").wait_for()
         page.get_by_text(lost.id).wait_for()
-        assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+        assert width_of(page) <= width
         assert not accessibility_faults(page)
 
 

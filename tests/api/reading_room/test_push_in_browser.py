@@ -17,7 +17,7 @@ from jobs.settings import Settings
 from jobs.web_push.subscriptions import PushSubscriptions, from_base64url
 from jobs.web_push.vapid import Vapid
 from tests.api.conftest import Api, serving
-from tests.browser import accessibility_faults, watched_page
+from tests.browser import accessibility_faults, watched_page, width_of
 from tests.conftest import SIGNING_KEY, Servers, await_that
 from tests.worker.conftest import Receiver, receiver
 from tests.worker.notices.conftest import Browser as Subscriber
@@ -296,6 +296,6 @@ def test_the_button_fits_and_axe_finds_nothing(pages: Pages, room: Api, width: i
         page.get_by_text("Quiet hours: 22:00-07:00 Europe/Berlin.").wait_for()
         for name, then in ((BEGIN, "This browser tells you"), (END, "no longer tells you")):
             press(page, name, then)
-            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert width_of(page) <= width
             assert not accessibility_faults(page)
         page.screenshot(path=f"/tmp/push-{width}.png", full_page=True)

@@ -13,7 +13,7 @@ from jobs.reading.measurement import calibrated_spacing, checked_measurement, te
 from jobs.record.job import ImageFacts
 from tests.api.reading_room.viewer.conftest import Pages
 from tests.api.reading_room.viewer.site import ANSWER, ROOM, Site
-from tests.browser import accessibility_faults, expect
+from tests.browser import accessibility_faults, expect, width_of
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -568,7 +568,7 @@ def test_the_viewer_fits_and_axe_finds_nothing_at_each_width(
         for key in ("o", "m"):
             page.keyboard.press(key)
         part(page, "surface").press("Enter")
-        assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+        assert width_of(page) <= width
         text = page.locator(".mark .label").bounding_box()
         picture = part(page, "surface").bounding_box()
         assert text
