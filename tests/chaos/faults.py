@@ -10,7 +10,7 @@ import urllib3
 from redis.exceptions import ConnectionError as RedisAway
 
 from tests.chaos.service import SHADOW, WORKERS, Service
-from tests.chaos.stand_in import SHADOW_RAISES
+from tests.chaos.stand_in import SHADOW_RAISES, image
 from tests.chaos.trials import Fault
 from tests.chaos.windows import Window, arm, fired
 
@@ -162,18 +162,34 @@ def s3_killed(service: Service, enough: Event) -> float:
 
 
 def s3_fails(mode: str, seen: bool = True) -> Fault:
-    """Set the S3 server to this `mode` for a while; with `seen` it must then be not ready."""
+    """Set the S3 server to this `mode` for a while; with `seen` no submission is taken meanwhile."""
 
     def fault(service: Service, enough: Event) -> float:
         enough.wait()
         service.s3.mode = mode
         try:
+            if seen:
+                # The trial's own submissions may all be stored by now, and a full disk shows where one is not.
+                assert _submission(service) == 503, "the API took a submission that cannot be stored"
             _outage(service, "object-store" if seen else None)
         finally:
             service.s3.mode = "well"
         return time.monotonic()
 
     return fault
+
+
+def _submission(service: Service) -> int:
+    """Submit a radiograph once, and return the status of the answer."""
+    answer = urllib3.request(
+        "POST",
+        f"{service.api_url}/v1/jobs",
+        fields={"image": ("image.png", image())},
+        headers={"Authorization": f"Bearer {service.api_key}"},
+        timeout=20,
+        retries=False,
+    )
+    return answer.status
 
 
 def _outage(service: Service, part: str | None) -> None:
