@@ -13,7 +13,7 @@ from typing import Any
 
 from jobs.record.errors import Conflict, NotStored, QueueUnavailable, StoreRefused, StoreUnavailable
 from jobs.record.ids import digest_of
-from jobs.record.job import Job
+from jobs.record.job import LEFTOVER_GRACE, Job
 from jobs.record.job_json import job_from_json, job_to_json
 from jobs.redis.append_only_file import AppendOnlyFile
 from jobs.redis.view import LOCK_SECONDS, WRITE_SECONDS, Send, View, WriteLock
@@ -66,7 +66,7 @@ class Ledger:
         A process that dies in between leaves a marker, which leads the sweeper to the rest. Without Redis it
         is accepted, and the sweeper shows and sends it later. Raises StoreUnavailable: it is not accepted.
         """
-        self.mark(job)
+        self._mark_first(job)
         if job.retention_seconds is not None:
             # The earliest time at which it may be deleted. The purger then checks when the job ended.
             self.due_index.put(job.id, job.created_at + timedelta(seconds=job.retention_seconds))
@@ -81,7 +81,7 @@ class Ledger:
         A study has an empty object in place of an image, and exists once that object does. A process that
         dies before leaves a marker with the ids of the jobs. Raises StoreUnavailable: it is not accepted.
         """
-        self.mark(study)
+        self._mark_first(study)
         for job, image in members:
             # At a second intake some jobs may be stored already, and beyond their first version.
             if self.objects.size(image_key(job)) != job.image.size:
@@ -209,6 +209,17 @@ class Ledger:
         except QueueUnavailable:
             self.unseen.add(job.id)
         self.objects.put(marker_key(job.id), job_to_json(job), "application/json")
+
+    def _mark_first(self, job: Job) -> None:
+        """Mark a job that is to be accepted. Raises StoreUnavailable."""
+        try:
+            self.mark(job)
+        except StoreUnavailable:
+            # There is no record to look for. The server may still have written the marker, so the sweeper
+            # looks for leftovers once. An outage refuses thousands: more checks would delay other jobs.
+            with suppress(QueueUnavailable):
+                self.view.agenda.postpone(job.id, LEFTOVER_GRACE)
+            raise
 
     def settle(self, job: Job) -> None:
         """Remove the marker of a job for which nothing is left to do, once the view shows how it ended.

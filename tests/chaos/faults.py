@@ -169,7 +169,7 @@ def s3_fails(mode: str, seen: bool = True) -> Fault:
         service.s3.mode = mode
         try:
             if seen:
-                # The trial's own submissions may all be stored by now, and a full disk shows where one is not.
+                # The trial's own submissions may all be stored. A full disk shows where one cannot be.
                 assert _submission(service) == 503, "the API took a submission that cannot be stored"
             _outage(service, "object-store" if seen else None)
         finally:

@@ -20,7 +20,7 @@ from jobs.store.ledger import Ledger
 
 log = logging.getLogger(__name__)
 
-CHUNK = 200
+CHUNK = 50
 _HEARTBEAT_GRACE = timedelta(seconds=5)
 """Time for which a heartbeat is missing before its worker is lost. After a wipe of Redis all are missing."""
 _MOST_FAILURES = 3
@@ -52,14 +52,30 @@ class Round:
 
 
 def sweep(sweeper: Sweeper) -> None:
-    """Make one round over the jobs that are due. Two sweepers may run at once.
+    """Make one round: check the jobs that are due, and those whose message or worker is lost.
 
-    Its cost depends on what has changed, and not on how many jobs are stored. Raises TransientError where a
-    store does not answer; the next round starts anew.
+    Its cost depends on what has changed, and not on how many jobs are stored. Two sweepers may run at once.
+    Raises TransientError where a store does not answer; the next round starts anew.
     """
-    ledger, queue = sweeper.ledger, sweeper.queue
+    ledger = sweeper.ledger
     # By the clock that is furthest behind, so that a clock ahead ends and erases nothing early.
     at = ledger.clock.earliest()
+    until = at.timestamp()
+    while True:
+        # Before each chunk: after an outage thousands are due, and a job whose worker is lost waits for none.
+        this_round = _restart_lost(at, sweeper)
+        unseen = _add_unseen(ledger)
+        due = ledger.view.agenda.take(until, CHUNK)
+        check(due, this_round, sweeper)
+        if not unseen and not due:
+            break
+        at = ledger.clock.earliest()
+    _feed(ledger, sweeper.queue)
+
+
+def _restart_lost(at: datetime, sweeper: Sweeper) -> Round:
+    """Restart the jobs whose message or worker is lost. Return what was found, for checks of other jobs."""
+    ledger, queue = sweeper.ledger, sweeper.queue
     view, gone = ledger.view, _lost_runners(sweeper, at)
     this_round = Round(at, frozenset(queue.lost()), gone)
     _feed(ledger, queue)
@@ -69,12 +85,16 @@ def sweep(sweeper: Sweeper) -> None:
             check(job_ids, this_round, sweeper)
         else:
             view.heartbeats.forget(runner)
-    for job_id in ledger.unseen.ids():
-        view.agenda.add(job_id, after=timedelta(0))
+    return this_round
+
+
+def _add_unseen(ledger: Ledger) -> int:
+    """Add a chunk of the jobs that Redis has missed to the agenda. Return how many."""
+    unseen = list(islice(ledger.unseen.ids(), CHUNK))
+    for job_id in unseen:
+        ledger.view.agenda.add(job_id, after=timedelta(0))
         ledger.unseen.remove(job_id)
-    while due := view.agenda.take(at.timestamp(), CHUNK):
-        check(due, this_round, sweeper)
-    _feed(ledger, queue)
+    return len(unseen)
 
 
 def _feed(ledger: Ledger, queue: JobQueue) -> None:

@@ -1,6 +1,8 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
+from math import inf
 from threading import Barrier
 from types import SimpleNamespace
 
@@ -9,13 +11,13 @@ import pytest
 from jobs.lifecycle.compare_and_set import change_job
 from jobs.lifecycle.deletion import delete
 from jobs.record.errors import Conflict, IllegalMove, NotStored, StoreUnavailable
-from jobs.record.job import now
+from jobs.record.job import LEFTOVER_GRACE, now
 from jobs.record.job_json import job_to_json
 from jobs.record.states import State
 from jobs.redis.view import LOCK_SECONDS, WRITE_SECONDS, View, WriteLock
 from jobs.store.ledger import Ledger
 from jobs.store.objects import Objects
-from tests.conftest import a_job, only_a_tombstone_is_left
+from tests.conftest import a_job, a_study, only_a_tombstone_is_left
 from tests.jobs.redis.trusted import remembers_all
 
 NO_REDIS = "redis://127.0.0.1:1/0"
@@ -222,6 +224,19 @@ def test_a_store_that_is_away_is_not_mistaken_for_a_missing_job(ledger):
         away.read(a_job().id)
     with pytest.raises(StoreUnavailable):
         away.accept(a_job(), b"image")
+
+
+def test_a_submission_that_was_not_stored_is_checked_once_for_leftovers(ledger):
+    away = Ledger(Objects.connect("http://127.0.0.1:1", "osteo"), ledger.view)
+    job, (study, members) = a_job(), a_study(1)
+    with pytest.raises(StoreUnavailable):
+        away.accept(job, b"image")
+    with pytest.raises(StoreUnavailable):
+        away.accept_study(study, ((member, b"image") for member in members))
+    earliest = (now() + LEFTOVER_GRACE - timedelta(minutes=1)).timestamp()
+    assert all(ledger.view.agenda.due_at(one.id) > earliest for one in (job, study))
+    ledger.accept(job, b"image")
+    assert ledger.view.agenda.due_at(job.id) == inf, "it waits in its client's queue"
 
 
 def test_access_denied_is_not_mistaken_for_a_missing_job(ledger, settings, monkeypatch):

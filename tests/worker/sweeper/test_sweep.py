@@ -101,6 +101,28 @@ def test_a_job_whose_worker_is_lost_goes_back_into_the_queue(ledger, queue, swee
     assert enqueued(queue) == {job.id}
 
 
+def test_a_job_whose_worker_is_lost_does_not_wait_for_the_round_to_end(ledger, sweeper, monkeypatch):
+    monkeypatch.setattr("worker.sweeper.sweep.CHUNK", 1)
+    job, leftovers = accepted(ledger), [a_job(), a_job()]
+    for leftover in leftovers:
+        ledger.mark(leftover)
+        ledger.view.agenda.add(leftover.id, after=timedelta(0))
+    read, checked = ledger.read, []
+
+    def reading(job_id: str):
+        if not checked:
+            ledger.append(job.started("inference:gone:1", now()))
+            sweeper.missing["inference:gone:1"] = LONG_AGO
+        checked.append(job_id)
+        return read(job_id)
+
+    monkeypatch.setattr(ledger, "read", reading)
+    sweep(sweeper)
+    assert [checked[0], checked[2]] == [leftover.id for leftover in leftovers]
+    assert checked[1] == job.id
+    assert read(job.id).state is State.QUEUED
+
+
 def test_a_job_whose_worker_lives_is_left_alone_until_it_takes_too_long(ledger, queue, sweeper):
     ledger.view.heartbeats.beat("inference:here:1")
     quick, slow = accepted(ledger), accepted(ledger)
