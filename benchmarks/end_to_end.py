@@ -25,7 +25,7 @@ from model.engines import Engine, choose, start
 from model.weights import each_weight
 
 CLIENTS = 32
-IDLE_JOBS = 100
+IDLE_JOBS = 300
 WARM_JOBS = 32
 APART_JOBS = 150
 ROUNDS = 4
