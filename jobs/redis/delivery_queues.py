@@ -117,14 +117,15 @@ class DeliveryQueues:
         queues = [DeliveryQueue(*key, count, first[0][1]) for key, count, first in found if first]
         return sorted(queues, key=lambda queue: queue.due)
 
-    def begin(self, item: str, process: str, seconds: float) -> CallSlot | None:
-        """Hold the call slot of `item` for at most `seconds`, and return it.
+    def begin(self, item: str, token: str, seconds: float) -> CallSlot | None:
+        """Hold the call slot of `item` for at most `seconds`, and return it. `token`: see `new_token`.
 
-        Returns None where there is no slot, where another process holds it, or where the receiver is paused.
-        The slot is free again once the `process` (the name of its heartbeat) has died. The receiver may then
-        be called a second time, under the same id.
+        Returns None where there is no slot, where another token holds it, or where the receiver is paused.
+        After QueueUnavailable the token may hold the slot all the same, and gets it when it asks again.
+        The slot is free again once the token's process has died. The receiver may then be called a second
+        time, under the same id.
         """
-        token, now = f"{process}/{token_hex(8)}", time.time()
+        now = time.time()
         with translated(self._redis):
             found: Any = self._begin(
                 keys=[f"turn:{item}", "paused", f"job:{item}", "memory"],
@@ -157,6 +158,11 @@ class DeliveryQueues:
                 keys=[f"turn:{slot.item}", f"turns:{slot.client}", queue, f"job:{slot.item}"],
                 args=[slot.item, slot.token, time.time(), _REPEAT_SECONDS, int(lost)],
             )
+
+
+def new_token(process: str) -> str:
+    """Make a token that holds one call slot, for the process with this name of its heartbeat."""
+    return f"{process}/{token_hex(8)}"
 
 
 def delivery_queue_key(client: str, origin: str) -> str:

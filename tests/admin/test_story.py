@@ -14,6 +14,7 @@ from jobs.lifecycle.manual_retry import retry_job
 from jobs.record.ids import new_id
 from jobs.record.job import now
 from jobs.redis.agenda import AGENDA
+from jobs.redis.delivery_queues import new_token
 from jobs.settings import Settings
 from jobs.store.audit import Audit, AuditEntry
 from jobs.store.ledger import Ledger
@@ -113,7 +114,7 @@ def test_a_story_tells_which_worker_makes_a_call(settings, ledger):
     ledger.append(ledger.append(job.started(RUNNER, now())).succeeded(RESULT, now()))
     queues = ledger.view.delivery_queues
     assert [message.item for message in queues.next("clinic", "deliver")] == [job.id]
-    assert queues.begin(job.id, "delivery:host:2:b", 60)
+    assert queues.begin(job.id, new_token("delivery:host:2:b"), 60)
     place = story(settings, job.id)[-1]
     assert (place["worker"], place["worker_lives"]) == ("delivery:host:2:b", False)
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from jobs.callbacks.signing import signed
 from jobs.callbacks.url import CallbackTarget, CallbackUrlRefused, parse
@@ -18,7 +18,7 @@ from jobs.record.events import TARGETS_EVENT
 from jobs.record.job import Job, moment_text, now
 from jobs.record.states import Delivery, Kind
 from jobs.record.study import study_document
-from jobs.redis.delivery_queues import CLIENT_SLOTS, CallSlot, DeliveryQueues
+from jobs.redis.delivery_queues import CLIENT_SLOTS, CallSlot, DeliveryQueues, new_token
 from jobs.redis.message_spans import process_span
 from jobs.redis.queue import DELIVER, JobQueue
 from jobs.redis.receiver_circuit_breaker import CircuitBreaker
@@ -36,9 +36,10 @@ from worker.delivery.retry_schedule import is_over, pause_after
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 
 PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
-"""Seconds between two attempts to give a call slot back, while Redis does not answer."""
+"""Seconds between two attempts to take a call slot, or to give it back, while Redis does not answer."""
 _GONE = 410
 
 
@@ -74,7 +75,8 @@ def with_call_slot(
     """Do the `work` for `item` if its call slot is free; then send the client's next callbacks to workers."""
     # Its call may wait for those of the receiver's other slots, and the stores take time as well.
     longest = context.seconds * (CLIENT_SLOTS // CALLS_AT_ONCE + 1)
-    slot = context.delivery_queues.begin(item, context.process, longest)
+    token = new_token(context.process)
+    slot = _repeated(lambda: context.delivery_queues.begin(item, token, longest))
     if slot is None:
         return
     lost = True
@@ -88,22 +90,21 @@ def with_call_slot(
         log.warning("another process recorded this delivery", extra={"job": item})
         context.ledger.view.put(context.ledger.read(item))
     finally:
-        _give_back(slot, lost, context)
+        _repeated(lambda: context.delivery_queues.end(slot, lost))
+        context.queue.feed_deliveries(slot.client)
 
 
-def _give_back(slot: CallSlot, lost: bool, context: DeliveryContext) -> None:
-    """Give the slot back, and send the client's next callbacks. Raises QueueUnavailable."""
-    for pause in (*PAUSES, None):
+def _repeated(work: Callable[[], T]) -> T:
+    """Do the work, again while Redis does not answer. Raises QueueUnavailable after all pauses.
+
+    A slot that a living process holds without a call would keep its callback waiting for a minute.
+    """
+    for pause in PAUSES:
         try:
-            context.delivery_queues.end(slot, lost)
-            context.queue.feed_deliveries(slot.client)
+            return work()
         except QueueUnavailable:
-            if pause is None:
-                raise
-            # Held by a living process, the slot would keep its callback from being repeated for a minute.
             time.sleep(pause * random.uniform(0.8, 1.2))
-        else:
-            return
+    return work()
 
 
 def deliver(slot: CallSlot, context: DeliveryContext, sent: str | None = None) -> None:

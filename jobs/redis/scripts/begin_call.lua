@@ -1,5 +1,5 @@
--- Lets a worker hold a call slot, unless another holds it or the receiver is paused. Needs lives, slot_is_held,
--- lose_call, server_id and knows_locks.
+-- Lets a worker hold a call slot, unless another holds it or the receiver is paused. The same token gets it again,
+-- because its first answer may be lost. Needs lives, slot_is_held, lose_call, server_id and knows_locks.
 -- KEYS  1 the slot
 --       2 the paused receivers
 --       3 the job in the view, for a slot of a job
@@ -14,8 +14,9 @@
 local slot, paused, job, memory = unpack(KEYS)
 local item, token, now, till, beat = unpack(ARGV)
 local client, origin, holder, held_till = unpack(redis.call('HMGET', slot, 'client', 'origin', 'holder', 'till'))
-if not client or holder and slot_is_held(holder, held_till, tonumber(now), beat) then return false end
-if holder then lose_call(item) end
+local other = holder and holder ~= token
+if not client or other and slot_is_held(holder, held_till, tonumber(now), beat) then return false end
+if other then lose_call(item) end
 if tonumber(redis.call('ZSCORE', paused, client .. ' ' .. origin) or 0) > tonumber(now) then
   redis.call('SREM', 'turns:' .. client, item)
   redis.call('DEL', slot)

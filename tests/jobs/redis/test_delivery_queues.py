@@ -4,7 +4,7 @@ import pytest
 
 from jobs.lifecycle.deletion import delete
 from jobs.record.job import Job, now
-from jobs.redis.delivery_queues import CLIENT_SLOTS, MESSAGE_SECONDS, PROBES, RECEIVER_SLOTS
+from jobs.redis.delivery_queues import CLIENT_SLOTS, MESSAGE_SECONDS, PROBES, RECEIVER_SLOTS, new_token
 from jobs.redis.queue import DELIVER
 from jobs.redis.receiver_circuit_breaker import FAILURES
 from jobs.store.ledger import Ledger
@@ -36,7 +36,7 @@ def next_of(deliveries, client: str) -> list[str]:
 
 def made(deliveries, item: str) -> None:
     """Make one call, from the beginning of its call slot to the end."""
-    slot = deliveries.begin(item, WORKER, 30)
+    slot = deliveries.begin(item, new_token(WORKER), 30)
     deliveries.leave(slot)
     deliveries.end(slot)
 
@@ -118,7 +118,7 @@ def test_a_call_slot_is_not_begun_while_its_receiver_is_paused(ledger, deliverie
     assert next_of(deliveries, "clinic") == [job.id]
     for _ in range(FAILURES):
         ledger.view.circuit_breaker.count("clinic", ORIGIN, answered=False)
-    assert deliveries.begin(job.id, WORKER, 30) is None
+    assert deliveries.begin(job.id, new_token(WORKER), 30) is None
 
 
 def test_a_call_slot_is_given_again_when_its_message_is_lost(ledger, deliveries, redis):
@@ -135,7 +135,7 @@ def test_a_call_slot_is_given_again_when_its_message_is_lost(ledger, deliveries,
 def test_a_call_of_a_process_that_has_died_is_made_again(ledger, deliveries):
     job = owed(ledger)
     next_of(deliveries, "clinic")
-    assert deliveries.begin(job.id, WORKER, 30)
+    assert deliveries.begin(job.id, new_token(WORKER), 30)
     assert next_of(deliveries, "clinic") == []
     ledger.view.heartbeats.forget(WORKER)
     assert next_of(deliveries, "clinic") == [job.id]
@@ -144,7 +144,7 @@ def test_a_call_of_a_process_that_has_died_is_made_again(ledger, deliveries):
 def test_a_call_slot_that_changed_nothing_is_not_repeated_at_once(ledger, deliveries):
     job = owed(ledger)
     next_of(deliveries, "clinic")
-    deliveries.end(deliveries.begin(job.id, WORKER, 30))
+    deliveries.end(deliveries.begin(job.id, new_token(WORKER), 30))
     assert next_of(deliveries, "clinic") == []
 
 
@@ -156,7 +156,7 @@ def test_a_callback_waits_until_it_is_due_and_then_its_client_is_removed(ledger,
     ledger.view.put(job.delivery_begun(now()))
     assert next_of(deliveries, "clinic") == [job.id]
     ledger.view.put(job.delivery_begun(now()).delivered())
-    slot = deliveries.begin(job.id, WORKER, 30)
+    slot = deliveries.begin(job.id, new_token(WORKER), 30)
     deliveries.end(slot)
     assert next_of(deliveries, "clinic") == []
     assert redis.zcard("callbacks") == 0

@@ -18,7 +18,7 @@ from jobs.lifecycle.manual_retry import redeliver
 from jobs.record.errors import QueueUnavailable, StoreUnavailable
 from jobs.record.job import now
 from jobs.record.states import Delivery, State
-from jobs.redis.delivery_queues import RECEIVER_SLOTS, delivery_queue_key, receivers_key
+from jobs.redis.delivery_queues import RECEIVER_SLOTS, delivery_queue_key, new_token, receivers_key
 from jobs.redis.receiver_circuit_breaker import FAILURES
 from jobs.store.ledger import Ledger
 from jobs.store.receivers import PATIENCE
@@ -356,7 +356,7 @@ def test_an_attempt_after_a_lost_one_is_recorded_before_its_call(
     job = ended_job(ledger, "http://127.0.0.1:1/closed")
     context.queue.feed_deliveries("clinic")
     ledger.view.heartbeats.beat(DYING)
-    assert context.delivery_queues.begin(job.id, DYING, 30).latest == job.version
+    assert context.delivery_queues.begin(job.id, new_token(DYING), 30).latest == job.version
     ledger.view.heartbeats.forget(DYING)
     seen = seen_during_calls(job, ledger, monkeypatch)
     if found_by == "the next call slots":
@@ -367,6 +367,22 @@ def test_an_attempt_after_a_lost_one_is_recorded_before_its_call(
     due(ledger, job)
     deliver(job.id, context)
     assert seen[1].delivery_attempts == 1, "the outcome of the one before was recorded"
+
+
+def test_a_call_slot_whose_answer_was_lost_is_used_once_redis_answers(ledger, context, receiver, monkeypatch):
+    job, queues = ended_job(ledger, receiver.url), ledger.view.delivery_queues
+    begin, attempts = queues.begin, []
+
+    def begin_without_an_answer(*slot: object) -> object:
+        begun = begin(*slot)
+        attempts.append(slot)
+        return begun if len(attempts) > 1 else away()
+
+    monkeypatch.setattr(module, "PAUSES", (0.0,))
+    monkeypatch.setattr(queues, "begin", begin_without_an_answer)
+    deliver(job.id, context)
+    assert len(receiver.received) == 1
+    assert ledger.read(job.id).delivery is Delivery.DELIVERED
 
 
 @pytest.mark.parametrize(("failures", "given_back"), [(2, True), (3, False)])
@@ -563,7 +579,7 @@ def test_a_call_slot_is_free_once_its_process_has_died(ledger, context, receiver
     jobs = [ended_job(ledger, receiver.url) for _ in range(RECEIVER_SLOTS + 1)]
     context.queue.feed_deliveries("clinic")
     ledger.view.heartbeats.beat(DYING)
-    held = [context.delivery_queues.begin(job.id, DYING, 30) for job in jobs]
+    held = [context.delivery_queues.begin(job.id, new_token(DYING), 30) for job in jobs]
     assert [slot is None for slot in held] == [False] * RECEIVER_SLOTS + [True]
     for job in jobs:
         deliver(job.id, context)
