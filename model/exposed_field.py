@@ -59,7 +59,8 @@ def find_field(pixels: np.ndarray) -> ExposedField:
 def _reduced(pixels: np.ndarray) -> np.ndarray:
     height, width = pixels.shape
     reduction = max(1.0, max(height, width) / _SIDE)
-    size = max(1, round(width / reduction)), max(1, round(height / reduction))
+    # A slope needs two rows and two columns.
+    size = max(2, round(width / reduction)), max(2, round(height / reduction))
     return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX, reducing_gap=2.0))
 
 

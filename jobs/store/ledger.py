@@ -218,7 +218,8 @@ class Ledger:
             # There is no record to look for. The server may still have written the marker, so the sweeper
             # looks for leftovers once. An outage refuses thousands: more checks would delay other jobs.
             with suppress(QueueUnavailable):
-                self.view.agenda.postpone(job.id, LEFTOVER_GRACE)
+                if self.view.get_many([job.id]) == [None]:  # No other request has stored it under this id.
+                    self.view.agenda.postpone(job.id, LEFTOVER_GRACE)
             raise
 
     def settle(self, job: Job) -> None:

@@ -11,6 +11,7 @@ from pydicom import Dataset, dcmread
 from pydicom.encaps import get_frame
 from pydicom.filereader import read_dataset
 from pydicom.pixels import pixel_array
+from pydicom.pixels.decoders.base import DecodeRunner
 from pydicom.pixels.utils import get_expected_length
 from pydicom.uid import (
     JPEG2000,
@@ -47,6 +48,7 @@ _END_OF_IMAGE = b"\xff\xd9"
 _SEQUENCE_END = b"\xfe\xff\xdd\xe0\0\0\0\0"
 _PIXELS_ADVICE = "Send the image object itself, uncompressed or as JPEG or RLE, or export it as PNG."
 
+_MOST_BITS = 16
 _STEP = 8
 """Of so many rows and columns one is shown, where only the facts are asked for."""
 _GRAY_DIFFERENCE = 2.0
@@ -176,6 +178,8 @@ def _refuse_compressed(header: Dataset, syntax: UID) -> None:
             raise BrokenImage("The DICOM file's picture was cut off on its way. Send it again.")
     if (shape.width, shape.height, shape.samples) != (header.Columns, header.Rows, header.SamplesPerPixel):
         raise BrokenImage(f"The DICOM file's header and its picture differ in size. {_PIXELS_ADVICE}")
+    if shape.bits > _MOST_BITS:
+        raise BrokenImage(f"The DICOM image has over {_MOST_BITS} bits a sample. {_PIXELS_ADVICE}")
     if syntax in dicom_codecs.CODECS and header.SamplesPerPixel != 1:
         raise BrokenImage(f"The DICOM image is in colours, compressed as {syntax.name}. Export it as PNG.")
 
@@ -206,7 +210,12 @@ def _to_facts(header: Dataset) -> tuple[int, int, Acquisition]:
 
 def _some_stored(header: Dataset) -> np.ndarray:
     """Decode as `_stored` does, to fewer values."""
-    if header.file_meta.TransferSyntaxUID in (JPEG2000, JPEG2000Lossless):
+    syntax = header.file_meta.TransferSyntaxUID
+    if syntax in (JPEG2000, JPEG2000Lossless):
+        # As pixel_array does: it refuses a header that lacks what the pixels cannot be read without.
+        runner = DecodeRunner(syntax)
+        runner.set_source(header)
+        runner.validate()
         smallest = decode_smallest(get_frame(header.PixelData, 0, number_of_frames=1))
         if smallest is not None:
             return smallest

@@ -115,7 +115,9 @@ class Display:
 
     def leave_out(self, what: str) -> None:
         """Record a sentence about what is left out."""
-        self.left_out.append(f"{what}: it was left out.")
+        sentence = f"{what}: it was left out."
+        if sentence not in self.left_out:  # A file may have thousands of tables that cannot be read.
+            self.left_out.append(sentence)
 
     def padding(self, levels: np.ndarray, kind: np.dtype) -> np.ndarray:
         """Mark the levels that are padding (C.7.5.1.1.2): one value, or a range."""

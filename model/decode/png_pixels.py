@@ -49,6 +49,8 @@ def _inflated(bodies: Sequence[memoryview], row: int, most: int) -> int | None:
     stream, count = zlib.decompressobj(), 0
     for body in bodies:
         for start in range(0, len(body), _FED):
+            if stream.eof:  # zlib would keep what follows, and copy it with each further chunk.
+                return None
             fed: memoryview | bytes = body[start : start + _FED]
             while piece := stream.decompress(fed, _PIECE):
                 # Each row begins with the number of its filter.

@@ -37,11 +37,13 @@ class _Metered(Limits):
     """Limits that allow a larger picture more processor time, once its size is known."""
 
     seconds: int = 4
+    begun: float = 0.0
+    """Processor time of this process when it began with the file."""
 
     def check(self, width: int, height: int) -> None:
-        """Check as Limits.check does, and allow the processor time of this size."""
+        """Check as Limits.check does, and allow the processor time of this size for the whole file."""
         super().check(width, height)
-        _allow(self.seconds * (1 + width * height // _PIXELS_PER_ALLOWANCE))
+        _end_at(self.begun + self.seconds * (1 + width * height // _PIXELS_PER_ALLOWANCE))
 
 
 def main(max_pixels: int, seconds: int, megabytes: int) -> None:
@@ -64,8 +66,9 @@ def main(max_pixels: int, seconds: int, megabytes: int) -> None:
             header, data = receive(connection, sys.maxsize)
         except EOFError:
             return
-        _allow(seconds)
-        send(connection, *_reply(header, data, limits))
+        begun = time.process_time()
+        _end_at(begun + seconds)
+        send(connection, *_reply(header, data, replace(limits, begun=begun)))
 
 
 def _reply(header: dict[str, Any], data: bytes, limits: Limits) -> Reply:
@@ -156,10 +159,10 @@ _TASKS: dict[str, Callable[[bytes, Limits, dict[str, Any]], Reply]] = {
 }
 
 
-def _allow(seconds: int) -> None:
-    """Let this process have so much processor time from now on; then the kernel ends it."""
+def _end_at(seconds: float) -> None:
+    """Have the kernel end this process once it has used so much processor time."""
     _, most = resource.getrlimit(resource.RLIMIT_CPU)
-    resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(time.process_time()) + seconds, most))
+    resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(seconds), most))
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def test_a_box_finds_its_way_through_a_border():
     assert field.top + field.height <= bordered.shape[0]
 
 
-@pytest.mark.parametrize("shape", [(32, 32), (33, 900), (900, 33)])
+@pytest.mark.parametrize("shape", [(32, 32), (33, 900), (900, 33), (32, 6000), (6000, 32)])
 @pytest.mark.parametrize("gray", [0, 77, 255])
 def test_a_blank_picture_is_taken_whole(shape: tuple[int, int], gray: int):
     field = find_field(np.full(shape, gray, np.uint8))

@@ -6,8 +6,10 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from threading import Lock
 
+from jobs.record.errors import TransientError
 from jobs.record.job import Job
 from model.decode.radiograph import Radiograph
+from model.errors import NoDecoder
 
 MOST_BYTES = 16 * 2**20
 """Largest file, and most pixels of a byte each, that are read before the attempt is recorded."""
@@ -28,14 +30,22 @@ class ReadAhead:
     def of(self, started: Job, read: Callable[[], Radiograph]) -> Iterator[Callable[[], Radiograph]]:
         """Yield what returns the radiograph of a job that is about to start, or raises what `read` raises.
 
-        `read` is called at once in another thread, or only then where this job may not be read ahead.
+        `read` is called at once in another thread, or only then where this job may not be read ahead. It is
+        called again where a store or a decoder was missing: to record the attempt may have taken minutes.
         """
         if not _is_small(started) or started.attempts > 1 or not self._lock.acquire(blocking=False):
             yield read
             return
         future: Future[Radiograph] = self._thread.submit(copy_context().run, read)
+
+        def result() -> Radiograph:
+            try:
+                return future.result()
+            except (TransientError, NoDecoder):
+                return read()
+
         try:
-            yield future.result
+            yield result
         finally:
             future.add_done_callback(lambda _: self._lock.release())
 

@@ -11,7 +11,7 @@ from jobs.lifecycle.deletion import erase_leftovers
 from jobs.lifecycle.next_step import after_lost_attempt, start_next_step
 from jobs.record.errors import Conflict, NotStored, QueueUnavailable, StoreUnavailable
 from jobs.record.ids import made_at
-from jobs.record.job import LEFTOVER_GRACE, Job
+from jobs.record.job import LEFTOVER_GRACE, Job, now
 from jobs.record.states import Kind, State
 from jobs.record.study import concluded
 from jobs.redis.agenda import AGAIN, DOUBT
@@ -59,17 +59,16 @@ def sweep(sweeper: Sweeper) -> None:
     """
     ledger = sweeper.ledger
     # By the clock that is furthest behind, so that a clock ahead ends and erases nothing early.
-    at = ledger.clock.earliest()
-    until = at.timestamp()
+    at = until = ledger.clock.earliest()
     while True:
         # Before each chunk: after an outage thousands are due, and a job whose worker is lost waits for none.
         this_round = _restart_lost(at, sweeper)
-        unseen = _add_unseen(ledger)
-        due = ledger.view.agenda.take(until, CHUNK)
+        unseen = _add_unseen(until, ledger)
+        due = ledger.view.agenda.take(until.timestamp(), CHUNK)
         check(due, this_round, sweeper)
-        if not unseen and not due:
+        if max(unseen, len(due)) < CHUNK:
             break
-        at = ledger.clock.earliest()
+        at = max(at, ledger.clock.earliest())
     _feed(ledger, sweeper.queue)
 
 
@@ -88,11 +87,11 @@ def _restart_lost(at: datetime, sweeper: Sweeper) -> Round:
     return this_round
 
 
-def _add_unseen(ledger: Ledger) -> int:
-    """Add a chunk of the jobs that Redis has missed to the agenda. Return how many."""
+def _add_unseen(due: datetime, ledger: Ledger) -> int:
+    """Add a chunk of the jobs that Redis has missed to the agenda, to be checked then. Return how many."""
     unseen = list(islice(ledger.unseen.ids(), CHUNK))
     for job_id in unseen:
-        ledger.view.agenda.add(job_id, after=timedelta(0))
+        ledger.view.agenda.add(job_id, after=due - now())
         ledger.unseen.remove(job_id)
     return len(unseen)
 

@@ -237,6 +237,9 @@ def test_a_submission_that_was_not_stored_is_checked_once_for_leftovers(ledger):
     assert all(ledger.view.agenda.due_at(one.id) > earliest for one in (job, study))
     ledger.accept(job, b"image")
     assert ledger.view.agenda.due_at(job.id) == inf, "it waits in its client's queue"
+    with pytest.raises(StoreUnavailable):
+        away.accept(job, b"image")
+    assert ledger.view.agenda.due_at(job.id) < earliest, "another request has stored it"
 
 
 def test_access_denied_is_not_mistaken_for_a_missing_job(ledger, settings, monkeypatch):

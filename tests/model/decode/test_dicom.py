@@ -4,7 +4,7 @@ import struct
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +32,6 @@ from model.decode import dicom, dicom_codecs, jpeg_2000
 from model.decode.image import BrokenImage, Limits, TooManyPixels, UnreadableFormat, decode, describe
 from model.decode.radiograph import Radiograph
 from model.decode_processes.pool import Decoders, Facts
-from model.decode_processes.process import Bounds
 from tests import pictures
 
 imagecodecs = pytest.importorskip(
@@ -140,6 +139,14 @@ def test_jpeg_2000_is_described_without_all_of_its_pixels(name: str, monkeypatch
     assert 0 < shown[0].size < GRAY.size / 100
 
 
+@pytest.mark.parametrize("shape", [(130, 303), (143, 129), (96, 2022), (64, 64), (33, 1025)])
+def test_jpeg_2000_of_any_size_is_decoded_to_few_pixels(shape: tuple[int, int]):
+    random = np.random.default_rng(6)
+    smallest = jpeg_2000.decode_smallest(jpeg2000(random.integers(0, 4096, shape).astype(np.uint16)))
+    assert smallest is not None
+    assert 0 < smallest.size < shape[0] * shape[1] / 100
+
+
 def test_jpeg_2000_that_pillow_does_not_read_is_decoded(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(jpeg_2000, "Jpeg2KImageFile", lambda _: 1 / 0)
     assert describe(compressed("JPEG 2000 lossless, 16 bits")).width == 128
@@ -234,14 +241,6 @@ def test_a_codestream_in_several_fragments_is_one_picture():
     assert np.array_equal(decode(file.getvalue()).pixels, decode(data).pixels)
 
 
-@pytest.fixture(scope="module")
-def decoders() -> Iterator[Decoders]:
-    """Processes that have a second of processor time: CharLS may loop for hours on damaged data."""
-    decoders = Decoders(Bounds(cpu_seconds=1))
-    yield decoders
-    decoders.close()
-
-
 def test_a_decoder_that_does_not_end_is_ended(decoders: Decoders):
     syntax, codestream, bits, _ = COMPRESSED["JPEG-LS, 12 bits"]
     random = np.random.default_rng(2)
@@ -286,6 +285,45 @@ def test_a_damaged_jpeg_2000_is_described_as_it_decodes(name: str, decoders: Dec
         assert seen(decoders.facts, data) == seen(decoders.decode, data)
         found.add(type(seen(decoders.facts, data)))
     assert found == {str, tuple}
+
+
+@pytest.mark.parametrize("without", ["PixelRepresentation", "BitsStored", None])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"BitsStored": 0},
+        {"BitsStored": 17},
+        {"BitsAllocated": 12},
+        {"PixelRepresentation": 2},
+        {"PhotometricInterpretation": "MONOCHROME"},
+    ],
+)
+def test_a_header_of_jpeg_2000_is_described_as_it_decodes(changes: dict, without: str | None):
+    file = dcmread(io.BytesIO(compressed("JPEG 2000 lossless, 16 bits", **changes)))
+    if without:
+        delattr(file, without)
+    written = io.BytesIO()
+    file.save_as(written)
+    outcomes = []
+    for read in (describe, decode):
+        try:
+            outcomes.append(read(written.getvalue()).width)
+        except BrokenImage as refusal:
+            outcomes.append(refusal.detail)
+    assert outcomes[0] == outcomes[1]
+    assert (outcomes[0] == 128) is (not changes and not without)
+
+
+def test_a_codestream_of_more_than_16_bits_is_refused():
+    import imagecodecs
+
+    deep = imagecodecs.jpeg2k_encode(GRAY.astype(np.uint32) * 4000, codecformat="J2K", bitspersample=20)
+    bits = {"BitsAllocated": 32, "BitsStored": 20, "HighBit": 19}
+    data = pictures.dicom(GRAY, syntax=JPEG2000Lossless, codestream=deep, **bits)
+    for read in (describe, decode):
+        with pytest.raises(BrokenImage, match="16 bits"):
+            read(data)
 
 
 @pytest.mark.parametrize("name", COMPRESSED)

@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import pytest
-from pydicom import Dataset, dcmread
+from pydicom import Dataset, Sequence, dcmread
 from pydicom.encaps import generate_frames
 from pydicom.uid import (
     ExplicitVRBigEndian,
@@ -18,6 +18,7 @@ from pydicom.uid import (
 
 from model.decode.image import BrokenImage, Radiograph, decode
 from model.decode.scaling import stretch
+from model.decode_processes.pool import Decoders
 from tests import pictures
 
 GRAY = pictures.gray()
@@ -79,6 +80,12 @@ def test_a_window_without_contrast_is_left_out_with_a_sentence(center: str, widt
     radiograph = decode(stored(TWELVE, WindowCenter=center or None, WindowWidth=width or None))
     assert_shows_gray(radiograph)
     assert len(radiograph.left_out) == (0 if not center and not width else 1)
+
+
+def test_thousands_of_unreadable_tables_are_left_out_with_one_sentence(decoders: Decoders):
+    tables = Sequence([Dataset() for _ in range(4_000)])
+    radiograph = decoders.decode(pictures.dicom(pictures.gray(), VOILUTSequence=tables), "clinic")
+    assert radiograph.left_out == ("A look-up table cannot be read: it was left out.",)
 
 
 def test_a_slope_of_zero_is_left_out_with_a_sentence():

@@ -10,6 +10,7 @@ from PIL import Image, PngImagePlugin
 from model.decode import raster
 from model.decode.image import decode, describe
 from model.decode.png_pixels import are_complete
+from model.decode_processes.pool import Decoders
 from model.errors import ImageError
 from tests import pictures
 
@@ -119,6 +120,13 @@ def test_any_other_file_is_described_as_it_decodes(name: str):
     assert seen(describe, INCOMPLETE[name]) == seen(decode, INCOMPLETE[name])
 
 
+def test_megabytes_behind_the_stream_are_not_read(decoders: Decoders):
+    behind = chunk(b"IDAT", bytes(1600)) * 10_000
+    data = png(STREAM)[:-12] + behind + chunk(b"IEND", b"")
+    # Each chunk would be copied with all before it, beyond the processor time of a decode process.
+    assert decoders.facts(data, "clinic").width == decoders.decode(data, "clinic").width == 128
+
+
 def test_exif_data_behind_the_pixels_turns_a_picture():
     assert seen(describe, turned()) == seen(decode, turned()) == (96, 128)
 
@@ -142,6 +150,8 @@ def test_a_stream_that_inflates_to_far_more_is_left_early(monkeypatch):
     bomb = png(b"".join(compressor.compress(bytes(2**20)) for _ in range(64)) + compressor.flush())
 
     class Watched:
+        eof = False
+
         def __init__(self):
             self.stream = decompressobj()
 

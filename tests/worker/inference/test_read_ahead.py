@@ -8,8 +8,10 @@ from threading import Event, get_ident
 import numpy as np
 import pytest
 
+from jobs.record.errors import StoreUnavailable
 from jobs.record.job import Job, now
 from model.decode.image import Radiograph
+from model.errors import NoDecoder
 from tests.conftest import a_job, await_that
 from worker.inference.read_ahead import MOST_BYTES, ReadAhead
 
@@ -47,6 +49,20 @@ def test_a_radiograph_is_read_before_it_is_asked_for():
     reading = Reading()
     with ReadAhead().of(first_attempt(), reading) as radiograph:
         assert reading.begun.wait(LONG)
+        assert radiograph() is RADIOGRAPH
+
+
+@pytest.mark.parametrize("missing", [StoreUnavailable("away"), NoDecoder("none is free")])
+def test_what_was_missing_is_read_again_when_it_is_asked_for(missing: Exception):
+    outcomes = [missing, RADIOGRAPH]
+
+    def reading() -> Radiograph:
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    with ReadAhead().of(first_attempt(), reading) as radiograph:
         assert radiograph() is RADIOGRAPH
 
 

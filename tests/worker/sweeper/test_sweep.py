@@ -272,10 +272,16 @@ def test_a_submission_without_redis_is_found_once_it_is_back(ledger, queue, swee
     monkeypatch.setattr(ledger.view, "put", away)
     ledger.accept(job, b"image")
     monkeypatch.undo()
-    for _ in range(2):
-        sweep(sweeper)
+    sweep(sweeper)
     assert enqueued(queue) == {job.id}
     assert list(ledger.unseen.ids()) == []
+
+
+def test_a_round_ends_while_submissions_without_redis_arrive(ledger, sweeper, monkeypatch):
+    arrivals = iter([accepted(ledger) for _ in range(20)])
+    monkeypatch.setattr(ledger.unseen, "ids", lambda: iter([next(arrivals).id]))
+    sweep(sweeper)
+    assert len(list(arrivals)) == 19, "the next round finds them"
 
 
 def test_a_message_that_later_ones_have_passed_is_lost(ledger, queue, sweeper, redis):
