@@ -120,6 +120,7 @@ def run_delivery(settings: Settings) -> None:
     stores = Stores.connect(settings)
     ledger = stores.ledger
     heartbeat = Heartbeat(ledger.view.heartbeats, "delivery")
+    stopping = Event()
     context = DeliveryContext(
         process=heartbeat.name,
         ledger=ledger,
@@ -130,8 +131,8 @@ def run_delivery(settings: Settings) -> None:
         exceptions=settings.callback_exceptions,
         seconds=settings.callback_seconds,
         target_seconds=settings.target_seconds,
+        stopping=stopping,
     )
-    stopping = Event()
     # In a thread of its own, so that no callback waits for a mail server.
     telling = Thread(
         target=notify_until, args=(stopping, NoticeContext.of(settings, ledger)), name="notices", daemon=True

@@ -67,10 +67,11 @@ class Redeliveries:
         if not job.state.final or not job.callback_url:
             return False
         try:
-            again = redeliver(job, self.ledger)
-            self.queue.feed_deliveries(again.client)
+            redeliver(job, self.ledger)
         except Conflict:
             return False  # Another process is recording a delivery.
+        try:
+            self.queue.feed_deliveries(job.client)
         except QueueUnavailable:
             log.warning("Redis does not answer; this callback waits for the sweeper", extra={"job": job_id})
         return True

@@ -57,9 +57,12 @@ class Flows:
             return None
         if not hmac.compare_digest(begun.encode(), state.encode()):
             return None
-        used = f"oidc:{sha256(begun.encode()).hexdigest()}"
+        used, token = f"oidc:{sha256(begun.encode()).hexdigest()}", secrets.token_bytes(8)
         with translated(self._redis):
-            return self._flow(begun, back) if self._redis.set(used, b"", nx=True, ex=2 * SECONDS) else None
+            taken = self._redis.set(used, token, nx=True, ex=2 * SECONDS)
+            # The answer to a first attempt may have been lost with its connection.
+            taken = taken or self._redis.get(used) == token
+        return self._flow(begun, back) if taken else None
 
     def _flow(self, state: str, back: str) -> Flow:
         return Flow(state, self._derived("nonce", state), self._derived("verifier", state), back)

@@ -1,6 +1,7 @@
 """Removes erased text from the append-only file of Redis, by having Redis rewrite the file."""
 
 import logging
+from secrets import token_bytes
 from typing import Any
 
 from redis import Redis
@@ -39,7 +40,9 @@ class AppendOnlyFile:
             ended_well = erased == rewritten and state["aof_last_bgrewrite_status"] == "ok"
             if erased is None or ended_well or not state["aof_enabled"]:
                 return
-            if not self._redis.set(PAUSE, 1, nx=True, ex=seconds):
+            token = token_bytes(8)
+            # The answer to a first attempt may have been lost with its connection.
+            if not self._redis.set(PAUSE, token, nx=True, ex=seconds) and self._redis.get(PAUSE) != token:
                 return
             try:
                 self._redis.bgrewriteaof()

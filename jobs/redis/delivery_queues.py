@@ -121,7 +121,7 @@ class DeliveryQueues:
         """Hold the call slot of `item` for at most `seconds`, and return it. `token`: see `new_token`.
 
         Returns None where there is no slot, where another token holds it, or where the receiver is paused.
-        After QueueUnavailable the token may hold the slot all the same, and gets it when it asks again.
+        After QueueUnavailable the token may hold the slot all the same: ask again with the same token.
         The slot is free again once the token's process has died. The receiver may then be called a second
         time, under the same id.
         """
@@ -161,7 +161,7 @@ class DeliveryQueues:
 
 
 def new_token(process: str) -> str:
-    """Make a token that holds one call slot, for the process with this name of its heartbeat."""
+    """Make a token that holds one call slot. `process`: the name of the process' heartbeat."""
     return f"{process}/{token_hex(8)}"
 
 

@@ -77,6 +77,7 @@ class View:
         self._seconds = seconds
         self._put_if_newer = script(redis, "choose_jobs", "queue_position", "show")
         self._lock = script(redis, "server_id", "knows_locks", "lock_version")
+        self._unlock = script(redis, "unlock")
 
     @classmethod
     def connect(cls, url: str, seconds: int) -> "View":
@@ -172,10 +173,10 @@ class View:
                 )
             )
 
-    def unlock_version(self, job_id: str, version: int) -> None:
-        """Release the lock of a version of which nothing was written."""
+    def unlock_version(self, job_id: str, version: int, token: str) -> None:
+        """Release this writer's lock of a version of which nothing was written."""
         with translated(self.redis):
-            self.redis.delete(f"gate:{job_id}:{version}")
+            self._unlock(keys=[f"gate:{job_id}:{version}"], args=[token])
 
 
 def _read(record: bytes) -> Job | None:

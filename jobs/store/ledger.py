@@ -66,7 +66,7 @@ class Ledger:
         A process that dies in between leaves a marker, which leads the sweeper to the rest. Without Redis it
         is accepted, and the sweeper shows and sends it later. Raises StoreUnavailable: it is not accepted.
         """
-        self._mark_first(job)
+        self._mark_new(job)
         if job.retention_seconds is not None:
             # The earliest time at which it may be deleted. The purger then checks when the job ended.
             self.due_index.put(job.id, job.created_at + timedelta(seconds=job.retention_seconds))
@@ -81,7 +81,7 @@ class Ledger:
         A study has an empty object in place of an image, and exists once that object does. A process that
         dies before leaves a marker with the ids of the jobs. Raises StoreUnavailable: it is not accepted.
         """
-        self._mark_first(study)
+        self._mark_new(study)
         for job, image in members:
             # At a second intake some jobs may be stored already, and beyond their first version.
             if self.objects.size(image_key(job)) != job.image.size:
@@ -96,12 +96,12 @@ class Ledger:
         appended again, whether it was written or not. Raises StoreRefused where it can never be written.
         """
         key, record = version_key(job.id, job.version), job_to_json(job)
-        ends = time.monotonic() + LOCK_SECONDS
-        lock = self.view.lock_version(job.id, job.version, hashlib.sha256(record).hexdigest())
+        ends, token = time.monotonic() + LOCK_SECONDS, hashlib.sha256(record).hexdigest()
+        lock = self.view.lock_version(job.id, job.version, token)
         if lock is WriteLock.TAKEN:
             raise Conflict(f"{job.id} version {job.version}")
         try:
-            if lock is not WriteLock.FREE and self._is_written(job):
+            if lock is not WriteLock.FREE and self.is_written(job):
                 raise Conflict(f"{job.id} version {job.version}")
             if job.dead_letter:
                 # Before the record: the list may name a job too many, and lacks no dead letter.
@@ -115,12 +115,12 @@ class Ledger:
                 raise
         except StoreRefused:
             # Nothing was written, so another process may write this version.
-            self.view.unlock_version(job.id, job.version)
+            self.view.unlock_version(job.id, job.version, token)
             raise
         self._show(job, send)
         return job
 
-    def _is_written(self, job: Job) -> bool:
+    def is_written(self, job: Job) -> bool:
         """Return whether this version is stored, or a later one: a deleted job has only its tombstone."""
         written = self.objects.keys(records_key(job.id), after=version_key(job.id, job.version - 1))
         return next(written, None) is not None
@@ -210,15 +210,15 @@ class Ledger:
             self.unseen.add(job.id)
         self.objects.put(marker_key(job.id), job_to_json(job), "application/json")
 
-    def _mark_first(self, job: Job) -> None:
+    def _mark_new(self, job: Job) -> None:
         """Mark a job that is to be accepted. Raises StoreUnavailable."""
         try:
             self.mark(job)
         except StoreUnavailable:
-            # There is no record to look for. The server may still have written the marker, so the sweeper
-            # looks for leftovers once. An outage refuses thousands: more checks would delay other jobs.
+            # No job was accepted. The server may still have written the marker, so the sweeper looks for
+            # leftovers once. In an outage thousands are refused: more checks would delay other jobs.
             with suppress(QueueUnavailable):
-                if self.view.get_many([job.id]) == [None]:  # No other request has stored it under this id.
+                if self.view.get_many([job.id]) == [None]:  # Else another request has stored it.
                     self.view.agenda.postpone(job.id, LEFTOVER_GRACE)
             raise
 

@@ -7,6 +7,7 @@ moment of a change a reader finds the old version or the new one.
 
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ PATIENCE = 5.0
 """Seconds after which a change is given up: the writer with the lock has died, or is very slow."""
 PAUSE = 0.02
 """Seconds between two attempts to get the lock, on average."""
+_MOST_LEFT = 1000
 READS = 5
 """Most attempts to read a record whose version is replaced between listing and reading."""
 
@@ -55,6 +57,8 @@ class Records:
         self.objects = objects
         self._redis = redis
         self._unlock = script(redis, "unlock")
+        self._left: deque[tuple[str, str]] = deque(maxlen=_MOST_LEFT)
+        """Locks that this process may hold without knowing, and their tokens: an answer was lost."""
 
     def read(self, key: str) -> bytes | None:
         """Return the record; None where there is none."""
@@ -145,10 +149,12 @@ class Records:
         lock, token = f"lock:{key}", token_hex(8)
         try:
             with translated(self._redis):
+                self._release_left()
                 taken = self._redis.set(lock, token, nx=True, ex=LOCK_SECONDS)
                 # The answer to a first attempt may have been lost with its connection.
                 taken = taken or self._redis.get(lock) == token.encode()
         except QueueAway:
+            self._left.append((lock, token))
             if not at_any_price and not self.objects.keeps_conditions():
                 raise
             yield False
@@ -158,8 +164,15 @@ class Records:
         try:
             yield True
         finally:
-            with suppress(TransientError), translated(self._redis):  # It ends by itself.
-                self._unlock(keys=[lock], args=[token])
+            self._left.append((lock, token))
+            with suppress(TransientError), translated(self._redis):
+                self._release_left()
+
+    def _release_left(self) -> None:
+        for lock, token in self._left.copy():
+            self._unlock(keys=[lock], args=[token])
+            with suppress(ValueError):  # Another thread has released it as well.
+                self._left.remove((lock, token))
 
     def _latest(self, key: str) -> Version | None:
         for _ in range(READS):

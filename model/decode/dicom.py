@@ -49,6 +49,7 @@ _SEQUENCE_END = b"\xfe\xff\xdd\xe0\0\0\0\0"
 _PIXELS_ADVICE = "Send the image object itself, uncompressed or as JPEG or RLE, or export it as PNG."
 
 _MOST_BITS = 16
+"""Most bits of a compressed sample: the codecs make no more."""
 _STEP = 8
 """Of so many rows and columns one is shown, where only the facts are asked for."""
 _GRAY_DIFFERENCE = 2.0
@@ -212,7 +213,7 @@ def _some_stored(header: Dataset) -> np.ndarray:
     """Decode as `_stored` does, to fewer values."""
     syntax = header.file_meta.TransferSyntaxUID
     if syntax in (JPEG2000, JPEG2000Lossless):
-        # As pixel_array does: it refuses a header that lacks what the pixels cannot be read without.
+        # As pixel_array does: it refuses a header without the elements that decoding needs.
         runner = DecodeRunner(syntax)
         runner.set_source(header)
         runner.validate()

@@ -19,7 +19,7 @@ def decode_smallest(frame: bytes) -> np.ndarray | None:
     try:
         with Jpeg2KImageFile(io.BytesIO(frame)) as picture:
             levels = picture.reduce = _levels_of(frame)
-            # Pillow rounds a reduced side to the nearest pixel, its decoder up: they agree on these sides.
+            # Pillow rounds a reduced side to the nearest pixel, its decoder up. So take multiples.
             width, height = (-(-side >> levels) << levels for side in picture.size)
             picture._size = width, height
             picture.load()

@@ -45,7 +45,7 @@ def are_complete(data: bytes) -> bool:
 
 
 def _inflated(bodies: Sequence[memoryview], row: int, most: int) -> int | None:
-    """Count the inflated bytes. Return None for more than `most`, an unknown filter or a missing end."""
+    """Count the inflated bytes. Return None for more than `most`, an unknown filter or no end, or more."""
     stream, count = zlib.decompressobj(), 0
     for body in bodies:
         for start in range(0, len(body), _FED):

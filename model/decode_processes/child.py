@@ -160,7 +160,7 @@ _TASKS: dict[str, Callable[[bytes, Limits, dict[str, Any]], Reply]] = {
 
 
 def _end_at(seconds: float) -> None:
-    """Have the kernel end this process once it has used so much processor time."""
+    """Have the kernel end this process once it has used so much processor time since its start."""
     _, most = resource.getrlimit(resource.RLIMIT_CPU)
     resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(seconds), most))
 

@@ -162,14 +162,17 @@ def s3_killed(service: Service, enough: Event) -> float:
 
 
 def s3_fails(mode: str, seen: bool = True) -> Fault:
-    """Set the S3 server to this `mode` for a while; with `seen` no submission is taken meanwhile."""
+    """Set the S3 server to this `mode` for a while.
+
+    With `seen` a submission has to be refused meanwhile, and readiness has to name the object store.
+    """
 
     def fault(service: Service, enough: Event) -> float:
         enough.wait()
         service.s3.mode = mode
         try:
             if seen:
-                # The trial's own submissions may all be stored. A full disk shows where one cannot be.
+                # The trial's own may all have been stored before. A full disk shows where one cannot be.
                 assert _submission(service) == 503, "the API took a submission that cannot be stored"
             _outage(service, "object-store" if seen else None)
         finally:

@@ -2,10 +2,12 @@
 
 import logging
 import random
-import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import chain, repeat
+from threading import Event
 from typing import Any, TypeVar
 
 from jobs.callbacks.signing import signed
@@ -13,7 +15,7 @@ from jobs.callbacks.url import CallbackTarget, CallbackUrlRefused, parse
 from jobs.lifecycle.reading_request import request_reading, settle
 from jobs.reading.documents import links_of_reading
 from jobs.record.documents import DeliveryAttempt, document
-from jobs.record.errors import Conflict, NotStored, QueueUnavailable
+from jobs.record.errors import Conflict, NotStored, QueueUnavailable, TransientError
 from jobs.record.events import TARGETS_EVENT
 from jobs.record.job import Job, moment_text, now
 from jobs.record.states import Delivery, Kind
@@ -38,8 +40,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
-"""Seconds between two attempts to take a call slot, or to give it back, while Redis does not answer."""
+PAUSES = (0.5, 1.0, 2.0)
+"""Seconds between two attempts, while Redis does not answer. The last of them repeats."""
 _GONE = 410
 
 
@@ -57,6 +59,8 @@ class DeliveryContext:
     seconds: float
     target_seconds: int
     connections: Connections = field(default_factory=Connections)
+    stopping: Event = field(default_factory=Event)
+    """Set once this worker is to end. Nothing is repeated then."""
 
     @property
     def circuit_breaker(self) -> CircuitBreaker:
@@ -76,7 +80,7 @@ def with_call_slot(
     # Its call may wait for those of the receiver's other slots, and the stores take time as well.
     longest = context.seconds * (CLIENT_SLOTS // CALLS_AT_ONCE + 1)
     token = new_token(context.process)
-    slot = _repeated(lambda: context.delivery_queues.begin(item, token, longest))
+    slot = _repeated(lambda: context.delivery_queues.begin(item, token, longest), context)
     if slot is None:
         return
     lost = True
@@ -90,21 +94,27 @@ def with_call_slot(
         log.warning("another process recorded this delivery", extra={"job": item})
         context.ledger.view.put(context.ledger.read(item))
     finally:
-        _repeated(lambda: context.delivery_queues.end(slot, lost))
-        context.queue.feed_deliveries(slot.client)
+        _repeated(lambda: _give_back(slot, lost, context), context)
 
 
-def _repeated(work: Callable[[], T]) -> T:
-    """Do the work, again while Redis does not answer. Raises QueueUnavailable after all pauses.
+def _give_back(slot: CallSlot, lost: bool, context: DeliveryContext) -> None:
+    """Give the slot back, and send the client's next callbacks."""
+    context.delivery_queues.end(slot, lost)
+    context.queue.feed_deliveries(slot.client)
 
-    A slot that a living process holds without a call would keep its callback waiting for a minute.
+
+def _repeated(work: Callable[[], T], context: DeliveryContext) -> T:
+    """Do the work, again while Redis does not answer. Raises QueueUnavailable once this worker is to end.
+
+    A slot that a living process holds without a call would keep its callback waiting for over a minute.
     """
-    for pause in PAUSES:
+    for pause in chain(PAUSES, repeat(PAUSES[-1])):
         try:
             return work()
         except QueueUnavailable:
-            time.sleep(pause * random.uniform(0.8, 1.2))
-    return work()
+            if context.stopping.wait(pause * random.uniform(0.8, 1.2)):
+                raise
+    raise AssertionError("the pauses have no end")
 
 
 def deliver(slot: CallSlot, context: DeliveryContext, sent: str | None = None) -> None:
@@ -174,7 +184,8 @@ def _attempt(job: Job, slot: CallSlot, context: DeliveryContext) -> Job:
         answer = _call(begun, callback, chosen, context)
     except _TargetsDeleted:
         return ledger.append(begun.delivery_given_up(Delivery.NONE))
-    context.circuit_breaker.count(job.client, callback.origin, answer.reached)
+    with suppress(QueueUnavailable):  # A call that is not counted must still be recorded.
+        context.circuit_breaker.count(job.client, callback.origin, answer.reached)
     return _after(begun, answer, receiver, context)
 
 
@@ -202,7 +213,7 @@ def _begin(job: Job, slot: CallSlot, context: DeliveryContext) -> Job:
     begun = job.delivery_begun(now() + pause_after(job.delivery_attempts))
     if slot.latest == job.version:
         return replace(begun, version=job.version)
-    return context.ledger.append(begun)
+    return _repeated(lambda: context.ledger.append(begun), context)
 
 
 def _call(
@@ -233,19 +244,35 @@ def _after(begun: Job, answer: CallResult, receiver: ReceiverRecord | None, cont
     at = now()
     entry = dict(log_entry(message_id(begun), begun.delivery_attempts, answer, at))
     log.info("callback: %s", answer.status or answer.error, extra={"job": begun.id})
-    if answer.accepted:
-        if receiver:
-            context.receivers.answered(receiver)
-        return context.ledger.append(begun.delivered(entry))
     if receiver:
-        receiver = context.receivers.failed(receiver, at, gone=answer.status == _GONE)
-        if receiver.disabled_at:
-            return context.ledger.append(begun.delivery_given_up(Delivery.DISABLED, entry))
-    if is_over(begun.delivery_attempts):
-        return context.ledger.append(begun.delivery_given_up(Delivery.FAILED, entry))
-    assert begun.next_delivery_at
-    due = max(begun.next_delivery_at, at + (answer.retry_after or timedelta(0)))
-    return context.ledger.append(begun.delivery_postponed(due, entry))
+        receiver = _recorded(receiver, answer, at, context)
+    if answer.accepted:
+        after = begun.delivered(entry)
+    elif receiver and receiver.disabled_at:
+        after = begun.delivery_given_up(Delivery.DISABLED, entry)
+    elif is_over(begun.delivery_attempts):
+        after = begun.delivery_given_up(Delivery.FAILED, entry)
+    else:
+        assert begun.next_delivery_at
+        due = max(begun.next_delivery_at, at + (answer.retry_after or timedelta(0)))
+        after = begun.delivery_postponed(due, entry)
+    # The same record each time: its writer may have the lock of the version without knowing.
+    return _repeated(lambda: context.ledger.append(after), context)
+
+
+def _recorded(
+    receiver: ReceiverRecord, answer: CallResult, at: datetime, context: DeliveryContext
+) -> ReceiverRecord:
+    """Record that the receiver has answered or failed, and return its record."""
+    try:
+        if answer.accepted:
+            context.receivers.answered(receiver)
+            return receiver
+        return context.receivers.failed(receiver, at, gone=answer.status == _GONE)
+    except TransientError as error:
+        # The outcome of the call matters more, and would be lost: the receiver would be called again.
+        log.warning("the receiver's record cannot be changed now: %s", error)
+        return receiver
 
 
 def log_entry(message: str, attempt: int, answer: CallResult, at: datetime) -> DeliveryAttempt:

@@ -11,7 +11,7 @@ from itertools import chain, repeat
 from threading import Event
 
 from jobs.lifecycle.next_step import after_lost_attempt, start_next_step
-from jobs.record.errors import Conflict, NotStored, StoreRefused, TransientError
+from jobs.record.errors import Conflict, NotStored, StoreRefused, StoreUnavailable, TransientError
 from jobs.record.job import Job, now
 from jobs.record.states import State
 from jobs.redis.message_spans import ATTEMPT, process_span
@@ -166,21 +166,30 @@ def _end(ended: Job, context: AnalysisContext) -> bool:
 def _record(job: Job, context: AnalysisContext, send: Send | None = None) -> bool:
     """Write the job's next version. Return False if another process has written one.
 
-    While a store does not answer, the write is repeated until this worker is to end; TransientError is raised
-    then. Raises StoreRefused where the object store will never accept this version.
+    While a store does not answer, or another process has the lock of this version and does not write, the
+    write is repeated until this worker is to end; TransientError is raised then. Raises StoreRefused where
+    the object store will never accept this version.
     """
     for pause in _pauses():
         try:
-            context.ledger.append(job, send)
-        except Conflict:
-            return False
+            return _append(job, context.ledger, send)
         except TransientError as error:
             # The version may be written all the same. No other worker takes the job while this one lives.
             log.warning("this job cannot be recorded now: %s", error, extra={"job": job.id})
             if context.stopping.wait(pause):
                 raise
-        else:
-            break
+    raise AssertionError("the pauses have no end")
+
+
+def _append(job: Job, ledger: Ledger, send: Send | None) -> bool:
+    """Write the job's next version once. Return False if another process has written one."""
+    try:
+        ledger.append(job, send)
+    except Conflict as conflict:
+        if not ledger.is_written(job):
+            # Its writer may have died: a result must not be given up for a lock that ends by itself.
+            raise StoreUnavailable("another process has the lock of this version") from conflict
+        return False
     return True
 
 

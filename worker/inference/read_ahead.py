@@ -31,7 +31,8 @@ class ReadAhead:
         """Yield what returns the radiograph of a job that is about to start, or raises what `read` raises.
 
         `read` is called at once in another thread, or only then where this job may not be read ahead. It is
-        called again where a store or a decoder was missing: to record the attempt may have taken minutes.
+        called again where a store or a decoder was missing before the radiograph was asked for: recording the
+        attempt may have taken minutes.
         """
         if not _is_small(started) or started.attempts > 1 or not self._lock.acquire(blocking=False):
             yield read
@@ -39,9 +40,12 @@ class ReadAhead:
         future: Future[Radiograph] = self._thread.submit(copy_context().run, read)
 
         def result() -> Radiograph:
+            was_read = future.done()
             try:
                 return future.result()
             except (TransientError, NoDecoder):
+                if not was_read:
+                    raise
                 return read()
 
         try:

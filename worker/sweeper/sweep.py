@@ -41,7 +41,7 @@ class Sweeper:
 
 @dataclass(frozen=True)
 class Round:
-    """What one round knows besides the jobs.
+    """What was known besides the jobs when a chunk of a round began.
 
     `lost`: the waiting jobs whose messages were lost. `gone`: the runners that are lost.
     """
@@ -61,7 +61,7 @@ def sweep(sweeper: Sweeper) -> None:
     # By the clock that is furthest behind, so that a clock ahead ends and erases nothing early.
     at = until = ledger.clock.earliest()
     while True:
-        # Before each chunk: after an outage thousands are due, and a job whose worker is lost waits for none.
+        # Before each chunk: after an outage thousands are due, and no job of a lost worker waits for them.
         this_round = _restart_lost(at, sweeper)
         unseen = _add_unseen(until, ledger)
         due = ledger.view.agenda.take(until.timestamp(), CHUNK)
@@ -88,10 +88,11 @@ def _restart_lost(at: datetime, sweeper: Sweeper) -> Round:
 
 
 def _add_unseen(due: datetime, ledger: Ledger) -> int:
-    """Add a chunk of the jobs that Redis has missed to the agenda, to be checked then. Return how many."""
+    """Add a chunk of the jobs that Redis has missed to the agenda, as due by `due`. Return how many."""
     unseen = list(islice(ledger.unseen.ids(), CHUNK))
     for job_id in unseen:
-        ledger.view.agenda.add(job_id, after=due - now())
+        # A second sooner: the agenda adds the time to a later reading of the clock.
+        ledger.view.agenda.add(job_id, after=due - now() - timedelta(seconds=1))
         ledger.unseen.remove(job_id)
     return len(unseen)
 

@@ -1,5 +1,6 @@
--- Lets a worker hold a call slot, unless another holds it or the receiver is paused. The same token gets it again,
--- because its first answer may be lost. Needs lives, slot_is_held, lose_call, server_id and knows_locks.
+-- Lets a worker hold a call slot, unless another holds it or the receiver is paused. The token that holds the slot
+-- gets it again, because the first answer may be lost. Needs lives, slot_is_held, lose_call, server_id and
+-- knows_locks.
 -- KEYS  1 the slot
 --       2 the paused receivers
 --       3 the job in the view, for a slot of a job

@@ -11,7 +11,7 @@ from ulid import ULID
 from admin.keys import Keys
 from jobs.callbacks.signing import webhook_secret
 from jobs.lifecycle.deletion import delete
-from jobs.record.errors import NotStored
+from jobs.record.errors import NotStored, QueueAway
 from jobs.record.events import USUAL_EVENTS
 from jobs.record.job import Job, now
 from jobs.record.states import Delivery
@@ -129,6 +129,19 @@ def test_callbacks_since_a_time_are_delivered_again(client, another, ledger, mon
         {"since": since, "cursor": 1},
     ):
         assert client.post("/v1/webhook/redeliver", json=wrong).status_code == 400
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs/{}/redeliver", "/v1/webhook/redeliver"])
+def test_a_redelivery_that_cannot_be_stored_is_refused(client, ledger, monkeypatch, path):
+    def away(*_: object) -> None:
+        raise QueueAway("away")
+
+    job = delivered(ledger)
+    monkeypatch.setattr(ledger.view, "lock_version", away)
+    since = (now() - timedelta(hours=1)).isoformat()
+    answer = client.post(path.format(job.id), json={"since": since} if "webhook" in path else None)
+    assert answer.status_code == 503
+    assert ledger.read(job.id).delivery is Delivery.DELIVERED
 
 
 def test_test_events_and_redeliveries_have_one_quota(settings, ledger, queue):

@@ -9,6 +9,7 @@ from jobs.redis.queue import DELIVER
 from jobs.redis.receiver_circuit_breaker import FAILURES
 from jobs.store.ledger import Ledger
 from tests.conftest import a_job
+from tests.jobs.redis.trusted import remembers_all
 
 URL, OTHER = "https://clinic.example/hook", "https://other.example/hook"
 ORIGIN = "https://clinic.example:443"
@@ -181,3 +182,12 @@ def test_each_delivery_queue_is_listed_with_its_callbacks(ledger, deliveries):
         *(("clinic", ORIGIN, 2), ("other", "https://other.example:443", 1), ("other", PROBES, 1)),
     }
     assert (listed[0].origin, listed[0].due) == (ORIGIN, first.next_delivery_at.timestamp())
+
+
+def test_the_token_that_holds_a_slot_gets_it_again_and_no_other_does(ledger, deliveries, redis):
+    remembers_all(redis)
+    job, token = owed(ledger), new_token(WORKER)
+    assert next_of(deliveries, "clinic") == [job.id]
+    for _ in range(2):
+        assert deliveries.begin(job.id, token, 30).latest == job.version, "no call was lost"
+    assert deliveries.begin(job.id, new_token(WORKER), 30) is None

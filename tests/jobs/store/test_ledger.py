@@ -226,7 +226,7 @@ def test_a_store_that_is_away_is_not_mistaken_for_a_missing_job(ledger):
         away.accept(a_job(), b"image")
 
 
-def test_a_submission_that_was_not_stored_is_checked_once_for_leftovers(ledger):
+def test_a_submission_that_was_not_stored_is_checked_after_ten_minutes(ledger):
     away = Ledger(Objects.connect("http://127.0.0.1:1", "osteo"), ledger.view)
     job, (study, members) = a_job(), a_study(1)
     with pytest.raises(StoreUnavailable):

@@ -4,6 +4,7 @@ on_seaweedfs.py has changes without Redis on a server that keeps `If-None-Match`
 """
 
 import os
+from contextlib import suppress
 
 import pytest
 from redis import Redis
@@ -11,6 +12,8 @@ from redis import Redis
 from jobs.record.errors import Conflict, QueueAway, StoreUnavailable
 from jobs.redis.client import connect
 from jobs.store.records import Records
+from tests.conftest import await_that
+from tests.jobs.redis.lost_answers import lose_answers
 from tests.jobs.store.s3_server import SETTING
 
 NO_REDIS = connect("redis://127.0.0.1:1/0")
@@ -56,6 +59,19 @@ def test_a_change_that_raises_or_changes_nothing_writes_nothing(records: Records
 def test_the_lock_of_a_writer_that_died_ends_by_itself(records: Records, redis: Redis):
     redis.set("lock:flat/record", "a dead writer", px=300)
     assert records.change("flat/record", one_more) == b"1"
+
+
+def test_a_lock_whose_answer_was_lost_is_released_by_the_next_change(
+    records: Records, redis: Redis, monkeypatch
+):
+    def released() -> bool:
+        with suppress(QueueAway):  # For two seconds after an error the client asks Redis for nothing.
+            records.change("flat/record", one_more)
+        return not redis.exists("lock:flat/record")
+
+    lose_answers(monkeypatch, "lock:flat/record", 2)
+    assert not released()
+    await_that(released)
 
 
 def test_a_lock_that_stays_taken_ends_in_an_error(records: Records, redis: Redis, monkeypatch):

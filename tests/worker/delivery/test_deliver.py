@@ -3,7 +3,7 @@ import shutil
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from datetime import timedelta
 from threading import Event, Thread
@@ -16,7 +16,7 @@ from jobs.callbacks.url import origin_of
 from jobs.lifecycle.deletion import delete
 from jobs.lifecycle.manual_retry import redeliver
 from jobs.record.errors import QueueUnavailable, StoreUnavailable
-from jobs.record.job import now
+from jobs.record.job import Job, now
 from jobs.record.states import Delivery, State
 from jobs.redis.delivery_queues import RECEIVER_SLOTS, delivery_queue_key, new_token, receivers_key
 from jobs.redis.receiver_circuit_breaker import FAILURES
@@ -385,26 +385,52 @@ def test_a_call_slot_whose_answer_was_lost_is_used_once_redis_answers(ledger, co
     assert ledger.read(job.id).delivery is Delivery.DELIVERED
 
 
-@pytest.mark.parametrize(("failures", "given_back"), [(2, True), (3, False)])
-def test_a_call_slot_is_given_back_once_redis_answers_again(
-    ledger, context, receiver, monkeypatch, failures, given_back
-):
+@pytest.mark.parametrize("stopping", [False, True])
+def test_a_call_slot_is_given_back_once_redis_answers_again(ledger, context, receiver, monkeypatch, stopping):
     job, queues = ended_job(ledger, receiver.url), ledger.view.delivery_queues
     end, attempts = queues.end, []
 
     def end_in_the_end(*slot: object) -> None:
         attempts.append(slot)
-        if len(attempts) <= failures:
+        if stopping:
+            context.stopping.set()
+        if len(attempts) <= 3:
             away()
         end(*slot)
 
-    monkeypatch.setattr(module, "PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(module, "PAUSES", (0.0,))
     monkeypatch.setattr(queues, "end", end_in_the_end)
-    monkeypatch.setattr(ledger.view.circuit_breaker, "count", away)
-    with pytest.raises(QueueUnavailable):
+    with pytest.raises(QueueUnavailable) if stopping else nullcontext():
         deliver(job.id, context)
     assert len(receiver.received) == 1
-    assert (queues.holder(job.id) is None) == given_back
+    assert (queues.holder(job.id) is None) is not stopping
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_the_outcome_of_a_call_is_recorded_though_nothing_else_can_be(
+    ledger, context, receiver, redis, monkeypatch, status
+):
+    def not_changed(*_: object, **__: object) -> None:
+        raise StoreUnavailable("another writer has the lock")
+
+    remembers_all(redis)
+    job, append, attempts = ended_job(ledger, receiver.url), ledger.append, []
+
+    def append_in_the_end(after: Job, *rest: object) -> Job:
+        attempts.append(after)
+        return append(after, *rest) if len(attempts) > 2 else away()
+
+    receiver.status = status
+    monkeypatch.setattr(module, "PAUSES", (0.0,))
+    monkeypatch.setattr(ledger, "append", append_in_the_end)
+    monkeypatch.setattr(ledger.view.circuit_breaker, "count", away)
+    monkeypatch.setattr(context.receivers, "answered", not_changed)
+    monkeypatch.setattr(context.receivers, "failed", not_changed)
+    deliver(job.id, context)
+    assert len(receiver.received) == 1
+    assert ledger.read(job.id).delivery is (Delivery.DELIVERED if status == 200 else Delivery.PENDING)
+    assert ledger.read(job.id).delivery_attempts == 1
+    assert attempts[0] == attempts[-1], "its writer gets the lock again"
 
 
 def test_a_receiver_is_called_once_while_no_outcome_can_be_stored(

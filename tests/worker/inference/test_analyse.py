@@ -307,6 +307,20 @@ def test_a_result_outlasts_an_outage_of_redis(analysis, ledger, redis):
     assert (done.state, done.attempts, done.version) == (State.SUCCEEDED, 1, 3)
 
 
+def test_a_result_outlasts_the_lock_of_a_writer_that_died(analysis, ledger, redis):
+    job = accepted(ledger)
+
+    def then_locked(radiograph: Radiograph) -> Prediction:
+        ledger.view.lock_version(job.id, 3, "a cancellation whose answer was lost")
+        (lock,) = redis.keys(f"*{job.id}:3")
+        redis.pexpire(lock, 1500)
+        return answering(PREDICTION)(radiograph)
+
+    attempt = analyse(job.id, replace(analysis, model_of=Analyst(answer=then_locked)))
+    done = ledger.read(job.id)
+    assert (attempt, done.state, done.version) == (Attempt.SUCCEEDED, State.SUCCEEDED, 3)
+
+
 def test_jobs_that_lost_a_worker_go_one_at_a_time(analysis, ledger):
     at_work, most = [0], [0]
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from threading import Event, get_ident
+from threading import Event, Timer, get_ident
 
 import numpy as np
 import pytest
@@ -53,17 +53,25 @@ def test_a_radiograph_is_read_before_it_is_asked_for():
 
 
 @pytest.mark.parametrize("missing", [StoreUnavailable("away"), NoDecoder("none is free")])
-def test_what_was_missing_is_read_again_when_it_is_asked_for(missing: Exception):
-    outcomes = [missing, RADIOGRAPH]
+@pytest.mark.parametrize("early", [True, False])
+def test_what_was_missing_before_it_was_asked_for_is_read_again(missing: Exception, early: bool):
+    outcomes, ahead, asked = [missing, RADIOGRAPH], ReadAhead(), Event()
 
     def reading() -> Radiograph:
+        assert early or asked.wait(LONG)
         outcome = outcomes.pop(0)
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
 
-    with ReadAhead().of(first_attempt(), reading) as radiograph:
-        assert radiograph() is RADIOGRAPH
+    with ahead.of(first_attempt(), reading) as radiograph:
+        if early:
+            ahead._thread.submit(int).result()  # The thread has read, and is free.
+            assert radiograph() is RADIOGRAPH
+        else:
+            Timer(0.05, asked.set).start()
+            with pytest.raises(type(missing)):
+                radiograph()
 
 
 def test_while_one_job_is_at_work_another_reads_in_its_own_thread():

@@ -18,6 +18,7 @@ from jobs.redis.append_only_file import PAUSE
 from jobs.redis.queue import JobQueue
 from jobs.store.ledger import Ledger
 from jobs.store.probes import Probes
+from tests.jobs.redis.lost_answers import lose_answers
 from tests.worker.sweeper.test_purge import ended, later
 from worker.sweeper.purge import purge, purge_until
 
@@ -71,6 +72,16 @@ def test_what_was_erased_leaves_the_append_only_file(ledger: Ledger, redis: Redi
     assert rewrites(redis) == before + 1
     # Redis removes the old file in a thread of its own.
     until(lambda: in_file(redis) == set())
+
+
+def test_the_file_is_rewritten_also_where_the_answer_to_the_pause_was_lost(
+    ledger: Ledger, redis: Redis, monkeypatch
+):
+    before = rewrites(redis)
+    delete(ended(ledger).id, ledger)
+    lose_answers(monkeypatch, PAUSE, 1)
+    ledger.append_only_file.rewrite(900)
+    assert rewrites(redis) == before + 1
 
 
 def test_the_file_is_rewritten_once_in_a_while_and_not_for_each_erasure(ledger: Ledger, redis: Redis):

@@ -8,12 +8,13 @@ from ulid import ULID
 
 from jobs.record.errors import QueueUnavailable
 from jobs.record.job import LEFTOVER_GRACE, now
+from jobs.record.job_json import job_to_json
 from jobs.record.states import Delivery, Priority, State
 from jobs.redis.agenda import AGENDA, DOUBT
 from jobs.redis.queue import INFER_ROUTINE
 from jobs.redis.receiver_circuit_breaker import FAILURES
 from jobs.store.ledger import Ledger
-from jobs.store.ledger_keys import image_key
+from jobs.store.ledger_keys import image_key, marker_key
 from tests.conftest import a_job, a_study
 from tests.worker.conftest import after_a_while
 from worker.sweeper.reconcile import reconcile
@@ -275,6 +276,17 @@ def test_a_submission_without_redis_is_found_once_it_is_back(ledger, queue, swee
     sweep(sweeper)
     assert enqueued(queue) == {job.id}
     assert list(ledger.unseen.ids()) == []
+
+
+def test_many_submissions_without_redis_are_found_in_one_round(ledger, queue, sweeper, monkeypatch):
+    monkeypatch.setattr("worker.sweeper.sweep.CHUNK", 2)
+    jobs = [a_job() for _ in range(5)]
+    for job in jobs:
+        ledger.objects.put(image_key(job), b"image")
+        ledger.objects.put(marker_key(job.id), job_to_json(job))
+        ledger.unseen.add(job.id)
+    sweep(sweeper)
+    assert enqueued(queue) == {job.id for job in jobs}
 
 
 def test_a_round_ends_while_submissions_without_redis_arrive(ledger, sweeper, monkeypatch):
