@@ -133,11 +133,22 @@ class JobQueue:
 
     def report_lost(self, job: Job) -> None:
         """Tell Flower and the trace that an attempt is lost: its worker can report nothing any more."""
-        role, host = [*(job.runner or "").split(":"), ""][:2]
         task_id = analysis_task_id(job, job.attempts)
         record_lost_attempt(QUEUE_OF_PRIORITY[job.priority], task_id, job)
+        self.report_end(task_id, job.runner or "", "the attempt was lost")
+
+    def report_end(self, task_id: str, runner: str, failure: str | None) -> None:
+        """Tell Flower that a task has ended whose message is gone. Raises QueueUnavailable.
+
+        `runner` is the worker, as the name of its heartbeat. `failure` says why the task failed; None stands
+        for success.
+        """
+        role, host = [*runner.split(":"), ""][:2]
         with _translated(), self._app.events.default_dispatcher(hostname=f"{role}@{host}") as events:
-            events.send("task-failed", uuid=task_id, exception="the attempt was lost", traceback="")
+            if failure:
+                events.send("task-failed", uuid=task_id, exception=failure, traceback="")
+            else:
+                events.send("task-succeeded", uuid=task_id, result="None", runtime=0.0)
 
     def _traces_of(self, messages: Sequence[QueueMessage]) -> list[str | None]:
         """Read the `traceparent` of each message's job out of the view, while spans are recorded."""

@@ -8,10 +8,17 @@ from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
 from itertools import chain, repeat
-from threading import Event
+from threading import Event, get_ident
 
 from jobs.lifecycle.next_step import after_lost_attempt, start_next_step
-from jobs.record.errors import Conflict, NotStored, StoreRefused, StoreUnavailable, TransientError
+from jobs.record.errors import (
+    Conflict,
+    NotStored,
+    QueueUnavailable,
+    StoreRefused,
+    StoreUnavailable,
+    TransientError,
+)
 from jobs.record.job import Job, now
 from jobs.record.states import State
 from jobs.redis.message_spans import ATTEMPT, process_span
@@ -77,14 +84,27 @@ def analyse(job_id: str, context: AnalysisContext, sent: str | None = None) -> A
     if not waiting.attempts:
         return _analyse(waiting, context, sent)
     # The job may have killed its worker, and must not do so to the jobs that run beside it.
-    attempts: dict[str, Attempt] = {}
+    attempts, own = dict[str, Attempt](), get_ident()
 
     def work(id_: str) -> None:
-        attempts[id_] = Attempt.FAILED  # Unless it ends.
-        attempts[id_] = _analyse(_waiting(id_, context), context, sent)
+        attempt = Attempt.FAILED  # Unless it ends.
+        try:
+            attempt = _analyse(_waiting(id_, context), context, sent)
+        finally:
+            attempts[id_] = attempt
+            if get_ident() != own:
+                # Celery has ended the task already, and reported nothing.
+                _report(analysis_task_id(waiting, waiting.attempts + 1), attempt, context)
 
     context.serial_analysis.analyse(job_id, work)
     return attempts.get(job_id, Attempt.NONE)
+
+
+def _report(task_id: str, attempt: Attempt, context: AnalysisContext) -> None:
+    if attempt is not Attempt.NONE:
+        with suppress(QueueUnavailable):  # Flower alone misses it.
+            failure = None if attempt is Attempt.SUCCEEDED else attempt.value
+            context.queue.report_end(task_id, context.runner, failure)
 
 
 def _analyse(waiting: Job | None, context: AnalysisContext, sent: str | None) -> Attempt:

@@ -349,7 +349,7 @@ def a_retried_job(ledger) -> Job:
     return ledger.append(ledger.append(job.started("inference:gone:1", now())).handed_back(now()))
 
 
-def test_retried_jobs_occupy_one_thread_and_a_new_job_passes_them(analysis, ledger):
+def test_retried_jobs_occupy_one_thread_and_a_new_job_passes_them(analysis, ledger, monkeypatch):
     retried, fresh = [a_retried_job(ledger) for _ in range(3)], accepted(ledger)
     at_work, go_on = Event(), Event()
 
@@ -359,6 +359,8 @@ def test_retried_jobs_occupy_one_thread_and_a_new_job_passes_them(analysis, ledg
         return answering(PREDICTION)(radiograph)
 
     slow_context = replace(analysis, model_of=Analyst(answer=slow))
+    reported = []
+    monkeypatch.setattr(analysis.queue, "report_end", lambda *end: reported.append(end))
     with ThreadPoolExecutor(2) as threads:
         first = threads.submit(analyse, retried[0].id, slow_context)
         try:
@@ -371,6 +373,8 @@ def test_retried_jobs_occupy_one_thread_and_a_new_job_passes_them(analysis, ledg
         finally:
             go_on.set()
     assert {ledger.read(job.id).state for job in retried} == {State.SUCCEEDED}
+    left = [(f"{job.id}-2", analysis.runner, None) for job in retried[1:]]
+    assert reported == left, "their messages ended before them"
 
 
 def test_a_worker_that_is_to_end_begins_no_further_retried_job(analysis, ledger):
