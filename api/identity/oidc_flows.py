@@ -9,7 +9,7 @@ from hashlib import sha256
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 from redis import Redis
 
-from jobs.redis.client import translated
+from jobs.redis.client import take, translated
 
 COOKIE = "osteo_oidc"
 SECONDS = 600
@@ -57,12 +57,10 @@ class Flows:
             return None
         if not hmac.compare_digest(begun.encode(), state.encode()):
             return None
-        used, token = f"oidc:{sha256(begun.encode()).hexdigest()}", secrets.token_bytes(8)
+        used = f"oidc:{sha256(begun.encode()).hexdigest()}"
         with translated(self._redis):
-            taken = self._redis.set(used, token, nx=True, ex=2 * SECONDS)
-            # The answer to a first attempt may have been lost with its connection.
-            taken = taken or self._redis.get(used) == token
-        return self._flow(begun, back) if taken else None
+            unused = take(self._redis, used, secrets.token_hex(8), 2 * SECONDS)
+        return self._flow(begun, back) if unused else None
 
     def _flow(self, state: str, back: str) -> Flow:
         return Flow(state, self._derived("nonce", state), self._derived("verifier", state), back)

@@ -1,13 +1,13 @@
 """Removes erased text from the append-only file of Redis, by having Redis rewrite the file."""
 
 import logging
-from secrets import token_bytes
+from secrets import token_hex
 from typing import Any
 
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from jobs.redis.client import translated
+from jobs.redis.client import take, translated
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +40,7 @@ class AppendOnlyFile:
             ended_well = erased == rewritten and state["aof_last_bgrewrite_status"] == "ok"
             if erased is None or ended_well or not state["aof_enabled"]:
                 return
-            token = token_bytes(8)
-            # The answer to a first attempt may have been lost with its connection.
-            if not self._redis.set(PAUSE, token, nx=True, ex=seconds) and self._redis.get(PAUSE) != token:
+            if not take(self._redis, PAUSE, token_hex(8), seconds):
                 return
             try:
                 self._redis.bgrewriteaof()

@@ -144,6 +144,14 @@ def _refused_by(error: BaseException | None, name: str) -> str | None:
     return None
 
 
+def take(redis: Redis, key: str, token: str, seconds: int) -> bool:
+    """Set `key` to the caller's own `token` for so many seconds, and return whether it was free.
+
+    A key with this token was free as well: the answer to a first attempt was lost with its connection.
+    """
+    return bool(redis.set(key, token, nx=True, ex=seconds)) or redis.get(key) == token.encode()
+
+
 @contextmanager
 def translated(redis: Redis) -> Iterator[None]:
     """Raise the errors of redis-py in the block as QueueUnavailable.

@@ -16,7 +16,7 @@ from secrets import token_hex
 from redis import Redis
 
 from jobs.record.errors import Conflict, NotStored, QueueAway, StoreUnavailable, TransientError
-from jobs.redis.client import translated
+from jobs.redis.client import take, translated
 from jobs.redis.script import script
 from jobs.redis.view import LOCK_SECONDS, WRITE_SECONDS
 from jobs.store.objects import Objects
@@ -26,6 +26,7 @@ PATIENCE = 5.0
 PAUSE = 0.02
 """Seconds between two attempts to get the lock, on average."""
 _MOST_LEFT = 1000
+"""Most locks that are remembered for release: each ends by itself after LOCK_SECONDS."""
 READS = 5
 """Most attempts to read a record whose version is replaced between listing and reading."""
 
@@ -150,9 +151,7 @@ class Records:
         try:
             with translated(self._redis):
                 self._release_left()
-                taken = self._redis.set(lock, token, nx=True, ex=LOCK_SECONDS)
-                # The answer to a first attempt may have been lost with its connection.
-                taken = taken or self._redis.get(lock) == token.encode()
+                taken = take(self._redis, lock, token, LOCK_SECONDS)
         except QueueAway:
             self._left.append((lock, token))
             if not at_any_price and not self.objects.keeps_conditions():

@@ -1,12 +1,10 @@
 """Delivers one job's callback, signed by Standard Webhooks, on a schedule of several days."""
 
 import logging
-import random
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from itertools import chain, repeat
 from threading import Event
 from typing import Any, TypeVar
 
@@ -35,6 +33,7 @@ from worker.delivery.call import CallResult, Message, call
 from worker.delivery.connections import CALLS_AT_ONCE, Connections
 from worker.delivery.metrics import count_call
 from worker.delivery.retry_schedule import is_over, pause_after
+from worker.repeat import repeated
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +79,7 @@ def with_call_slot(
     # Its call may wait for those of the receiver's other slots, and the stores take time as well.
     longest = context.seconds * (CLIENT_SLOTS // CALLS_AT_ONCE + 1)
     token = new_token(context.process)
-    slot = _repeated(lambda: context.delivery_queues.begin(item, token, longest), context)
+    slot = _repeated(lambda: context.delivery_queues.begin(item, token, longest), context, item)
     if slot is None:
         return
     lost = True
@@ -94,7 +93,7 @@ def with_call_slot(
         log.warning("another process recorded this delivery", extra={"job": item})
         context.ledger.view.put(context.ledger.read(item))
     finally:
-        _repeated(lambda: _give_back(slot, lost, context), context)
+        _repeated(lambda: _give_back(slot, lost, context), context, item)
 
 
 def _give_back(slot: CallSlot, lost: bool, context: DeliveryContext) -> None:
@@ -103,18 +102,12 @@ def _give_back(slot: CallSlot, lost: bool, context: DeliveryContext) -> None:
     context.queue.feed_deliveries(slot.client)
 
 
-def _repeated(work: Callable[[], T], context: DeliveryContext) -> T:
+def _repeated(work: Callable[[], T], context: DeliveryContext, item: str) -> T:
     """Do the work, again while Redis does not answer. Raises QueueUnavailable once this worker is to end.
 
     A slot that a living process holds without a call would keep its callback waiting for over a minute.
     """
-    for pause in chain(PAUSES, repeat(PAUSES[-1])):
-        try:
-            return work()
-        except QueueUnavailable:
-            if context.stopping.wait(pause * random.uniform(0.8, 1.2)):
-                raise
-    raise AssertionError("the pauses have no end")
+    return repeated(work, QueueUnavailable, PAUSES, context.stopping, item)
 
 
 def deliver(slot: CallSlot, context: DeliveryContext, sent: str | None = None) -> None:
@@ -213,7 +206,7 @@ def _begin(job: Job, slot: CallSlot, context: DeliveryContext) -> Job:
     begun = job.delivery_begun(now() + pause_after(job.delivery_attempts))
     if slot.latest == job.version:
         return replace(begun, version=job.version)
-    return _repeated(lambda: context.ledger.append(begun), context)
+    return _repeated(lambda: context.ledger.append(begun), context, job.id)
 
 
 def _call(
@@ -257,7 +250,7 @@ def _after(begun: Job, answer: CallResult, receiver: ReceiverRecord | None, cont
         due = max(begun.next_delivery_at, at + (answer.retry_after or timedelta(0)))
         after = begun.delivery_postponed(due, entry)
     # The same record each time: its writer may have the lock of the version without knowing.
-    return _repeated(lambda: context.ledger.append(after), context)
+    return _repeated(lambda: context.ledger.append(after), context, after.id)
 
 
 def _recorded(

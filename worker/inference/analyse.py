@@ -1,13 +1,11 @@
 """Analyses one job: takes it, reads its radiograph, predicts, and stores the result."""
 
 import logging
-import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
-from itertools import chain, repeat
 from threading import Event, get_ident
 
 from jobs.lifecycle.next_step import after_lost_attempt, start_next_step
@@ -35,6 +33,7 @@ from worker.inference.read_ahead import ReadAhead
 from worker.inference.result import Analyst, result_of
 from worker.inference.serial_analysis import SerialAnalysis
 from worker.inference.watchdog import Watchdog
+from worker.repeat import repeated
 
 log = logging.getLogger(__name__)
 
@@ -190,15 +189,10 @@ def _record(job: Job, context: AnalysisContext, send: Send | None = None) -> boo
     write is repeated until this worker is to end; TransientError is raised then. Raises StoreRefused where
     the object store will never accept this version.
     """
-    for pause in _pauses():
-        try:
-            return _append(job, context.ledger, send)
-        except TransientError as error:
-            # The version may be written all the same. No other worker takes the job while this one lives.
-            log.warning("this job cannot be recorded now: %s", error, extra={"job": job.id})
-            if context.stopping.wait(pause):
-                raise
-    raise AssertionError("the pauses have no end")
+    # The version may be written all the same. No other worker takes the job while this one lives.
+    return repeated(
+        lambda: _append(job, context.ledger, send), TransientError, PAUSES, context.stopping, job.id
+    )
 
 
 def _append(job: Job, ledger: Ledger, send: Send | None) -> bool:
@@ -211,11 +205,6 @@ def _append(job: Job, ledger: Ledger, send: Send | None) -> bool:
             raise StoreUnavailable("another process has the lock of this version") from conflict
         return False
     return True
-
-
-def _pauses() -> Iterator[float]:
-    """Return endless pauses with jitter, so that the threads of a worker do not all return at once."""
-    return (pause * random.uniform(0.8, 1.2) for pause in chain(PAUSES, repeat(PAUSES[-1])))
 
 
 def _waiting(job_id: str, context: AnalysisContext) -> Job | None:

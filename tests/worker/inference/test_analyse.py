@@ -28,10 +28,11 @@ from model.prediction import OperatingPoints, Prediction
 from model.regions import ScoredRegion
 from tests import pictures
 from tests.conftest import a_job, only_a_tombstone_is_left
-from worker.inference.analyse import PAUSES, AnalysisContext, Attempt, _pauses, analyse
+from worker.inference.analyse import PAUSES, AnalysisContext, Attempt, analyse
 from worker.inference.metrics import REGISTRY
 from worker.inference.serial_analysis import SerialAnalysis
 from worker.inference.watchdog import Watchdog
+from worker.repeat import _with_jitter
 
 PNG = pictures.encoded(pictures.gray())
 PREDICTION = Prediction(
@@ -437,7 +438,7 @@ def test_a_worker_that_is_to_end_does_not_wait_for_a_store(analysis, ledger, mon
 
 
 def test_the_pauses_between_attempts_to_record_a_job_grow():
-    pauses = list(islice(_pauses(), 8))
+    pauses = list(islice(_with_jitter(PAUSES), 8))
     assert pauses[:5] == sorted(pauses[:5])
     assert max(pauses) <= 1.2 * PAUSES[-1]
 
