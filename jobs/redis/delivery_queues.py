@@ -31,11 +31,9 @@ PROBES = "probes"
 
 _REPEAT_SECONDS = 2
 """Pause after a call slot that left its callback due, for example because a store did not answer."""
-MESSAGE_SECONDS, _QUEUED_SECONDS = 5, 300
-"""Seconds after which a call slot that no worker holds is given again.
-
-The first applies where the broker's queue is empty, so that the message is lost; else the second.
-"""
+MESSAGE_SECONDS = 5
+"""Longest time that a message is on its way to a worker. The call slot of a lost message is given again."""
+_TAKEN = "taken:deliver"
 
 
 @dataclass(frozen=True)
@@ -85,8 +83,8 @@ class DeliveryQueues:
 
     def next(self, client: str, queue: str) -> list[QueueMessage]:
         """Give call slots as far as the client has room, and return what to put into the `queue`."""
-        keys = [f"turns:{client}", receivers_key(client), "callbacks", queue, "paused"]
-        limits = [CLIENT_SLOTS, RECEIVER_SLOTS, FAILURES, MESSAGE_SECONDS, _QUEUED_SECONDS, HEARTBEAT_SECONDS]
+        keys = [f"turns:{client}", receivers_key(client), "callbacks", queue, "paused", _TAKEN]
+        limits = [CLIENT_SLOTS, RECEIVER_SLOTS, FAILURES, MESSAGE_SECONDS, HEARTBEAT_SECONDS]
         with translated(self._redis):
             chosen: Any = self._next(keys=keys, args=[client, PROBES, time.time(), *limits])
         return messages_of(chosen)
@@ -128,7 +126,7 @@ class DeliveryQueues:
         now = time.time()
         with translated(self._redis):
             found: Any = self._begin(
-                keys=[f"turn:{item}", "paused", f"job:{item}", "memory"],
+                keys=[f"turn:{item}", "paused", f"job:{item}", "memory", _TAKEN],
                 args=[item, token, now, now + seconds, HEARTBEAT_SECONDS],
             )
         if not found:

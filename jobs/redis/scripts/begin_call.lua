@@ -5,6 +5,7 @@
 --       2 the paused receivers
 --       3 the job in the view, for a slot of a job
 --       4 since when this Redis knows all write locks
+--       5 when the latest slot was given whose message a worker took
 -- ARGV  1 id of what the slot is for
 --       2 token of the holder: name of its process, a slash, a random text
 --       3 now (seconds since the epoch)
@@ -12,9 +13,11 @@
 --       5 seconds for which a process lives after its last beat
 -- Returns client, origin, and the job's version, or '' where there may be a later one, or where the outcome of a
 -- call for it was lost; false if the worker must not call.
-local slot, paused, job, memory = unpack(KEYS)
+local slot, paused, job, memory, taken = unpack(KEYS)
 local item, token, now, till, beat = unpack(ARGV)
-local client, origin, holder, held_till = unpack(redis.call('HMGET', slot, 'client', 'origin', 'holder', 'till'))
+local client, origin, given, holder, held_till = unpack(
+  redis.call('HMGET', slot, 'client', 'origin', 'given', 'holder', 'till')
+)
 local other = holder and holder ~= token
 if not client or other and slot_is_held(holder, held_till, tonumber(now), beat) then return false end
 if other then lose_call(item) end
@@ -24,6 +27,7 @@ if tonumber(redis.call('ZSCORE', paused, client .. ' ' .. origin) or 0) > tonumb
   return false
 end
 redis.call('HSET', slot, 'holder', token, 'till', till)
+if tonumber(given) > tonumber(redis.call('GET', taken) or 0) then redis.call('SET', taken, given) end
 local version, tried, lost = unpack(redis.call('HMGET', job, 'version', 'tried', 'lost_call'))
 local latest = version and tonumber(tried or 0) <= tonumber(version) and knows_locks(memory)
 return {client, origin, latest and not lost and version or ''}

@@ -6,26 +6,31 @@
 --       3 the clients with a delivery queue
 --       4 the queue of deliveries at the broker
 --       5 the paused receivers
+--       6 when the latest slot was given whose message a worker took
 -- ARGV  1 client
 --       2 the receiver that stands for test events
 --       3 now (seconds since the epoch)
 --       4 most slots of the client
 --       5 most slots of one receiver
 --       6 failures in a row after which a receiver has one slot
---       7 seconds after which an unused slot is given anew, if the broker's queue is empty
---       8 the same, if it is not empty
---       9 seconds for which a process lives after its last beat
+--       7 seconds for which a message may be on its way
+--       8 seconds for which a process lives after its last beat
 -- Returns two texts for each that got a slot: its id, and the id of its next task, '' for a test event.
-local slots, receivers, clients, queue, paused = unpack(KEYS)
+local slots, receivers, clients, queue, paused, taken = unpack(KEYS)
 local client, probes = ARGV[1], ARGV[2]
-local now, free, most, failures, lost, queued, beat = unpack(ARGV, 3)
+local now, free, most, failures, grace, beat = unpack(ARGV, 3)
 now, free, most, failures = tonumber(now), tonumber(free), tonumber(most), tonumber(failures)
-local wait = redis.call('LLEN', queue) == 0 and tonumber(lost) or tonumber(queued)
+-- Messages leave the broker's queue in order: all that were sent before the latest one taken have left it, too.
+-- A mark in the future is ignored: the clock was set back.
+local time = redis.call('TIME')
+local server_now, left = time[1] + time[2] / 1000000, tonumber(redis.call('GET', taken) or 0)
+if left > server_now then left = 0 end
+if redis.call('LLEN', queue) == 0 then left = server_now end
 local calls = {}
 for _, item in ipairs(redis.call('SMEMBERS', slots)) do
   local slot = 'turn:' .. item
   local origin, given, holder, till = unpack(redis.call('HMGET', slot, 'origin', 'given', 'holder', 'till'))
-  local waits = not holder and now - (given or 0) < wait
+  local waits = not holder and tonumber(given or 0) > left - grace
   if waits or holder and slot_is_held(holder, till, now, beat) then
     calls[origin], free = (calls[origin] or 0) + 1, free - 1
   else
@@ -43,19 +48,19 @@ while free > 0 do
   local ends = tonumber(redis.call('ZSCORE', paused, name) or 0)
   -- A receiver that has failed is tried by one call.
   local alone = origin == probes or tonumber(redis.call('GET', 'failures:' .. name) or 0) >= failures
-  local taken = calls[origin] or 0
-  local room, item = taken < (alone and 1 or most), nil
+  local used = calls[origin] or 0
+  local room, item = used < (alone and 1 or most), nil
   if ends <= now and room then
-    for _, due in ipairs(redis.call('ZRANGEBYSCORE', deliveries, '-inf', now, 'LIMIT', 0, taken + 1)) do
+    for _, due in ipairs(redis.call('ZRANGEBYSCORE', deliveries, '-inf', now, 'LIMIT', 0, used + 1)) do
       if redis.call('EXISTS', 'turn:' .. due) == 0 then item = item or due end
     end
   end
   if item then
-    redis.call('HSET', 'turn:' .. item, 'client', client, 'origin', origin, 'given', now)
+    redis.call('HSET', 'turn:' .. item, 'client', client, 'origin', origin, 'given', server_now)
     redis.call('SADD', slots, item)
     last = last + 0.000001
     redis.call('ZADD', receivers, last, origin)
-    calls[origin], free = taken + 1, free - 1
+    calls[origin], free = used + 1, free - 1
     chosen[#chosen + 1] = item
     chosen[#chosen + 1] = redis.call('HGET', 'job:' .. item, 'task') or ''
   else
@@ -69,6 +74,6 @@ end
 -- When to look again: a slot may be lost, and a receiver is due later.
 local later = redis.call('ZRANGEBYSCORE', receivers, '(' .. horizon, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
 local open = redis.call('EXISTS', slots) == 1 or redis.call('ZCOUNT', receivers, '-inf', horizon) > 0
-local at = open and math.min(now + lost, later or math.huge) or later
+local at = open and math.min(now + grace, later or math.huge) or later
 if at then redis.call('ZADD', clients, at, client) else redis.call('ZREM', clients, client) end
 return chosen

@@ -133,6 +133,20 @@ def test_a_call_slot_is_given_again_when_its_message_is_lost(ledger, deliveries,
     assert next_of(deliveries, "clinic") == [job.id]
 
 
+def test_a_message_is_lost_once_a_later_one_was_taken_from_a_busy_queue(ledger, deliveries, redis):
+    redis.rpush(DELIVER, "another message")
+    lost, later = owed(ledger), owed(ledger, client="other")
+    assert next_of(deliveries, "clinic") == [lost.id]
+    redis.hincrbyfloat(f"turn:{lost.id}", "given", -MESSAGE_SECONDS - 1)
+    assert next_of(deliveries, "other") == [later.id]
+    assert next_of(deliveries, "clinic") == [], "no later message was taken"
+    assert deliveries.begin(later.id, new_token(WORKER), 30)
+    assert next_of(deliveries, "clinic") == [lost.id]
+    redis.hincrbyfloat(f"turn:{lost.id}", "given", -MESSAGE_SECONDS - 1)
+    redis.incrbyfloat("taken:deliver", 3600)
+    assert next_of(deliveries, "clinic") == [], "a mark in the future was set before the clock was set back"
+
+
 def test_a_call_of_a_process_that_has_died_is_made_again(ledger, deliveries):
     job = owed(ledger)
     next_of(deliveries, "clinic")
