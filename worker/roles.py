@@ -84,7 +84,7 @@ def run_inference(settings: Settings) -> None:
     if stopping.is_set():
         return
     worker_shutdown.connect(lambda **_: watchdog.stop(), weak=False)
-    worker_shutdown.connect(lambda **_: attempts.stop(), weak=False)
+    worker_shutdown.connect(lambda **_: attempts.end_loads(), weak=False)
     worker_shutting_down.connect(lambda **_: stopping.set(), weak=False)
     Thread(
         target=models.watch_until, args=(stopping, settings.model_seconds), name="models", daemon=True

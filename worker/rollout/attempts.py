@@ -29,7 +29,8 @@ class Attempts:
         self._process = process
         self._again_at: dict[str, float] = {}
         self._refusals: dict[str, Refusal] = {}
-        self._loading: str | None = None
+        self._begun = set[str]()
+        """Loads whose end is not recorded: the one that runs, and those at whose end Redis did not answer."""
 
     def load(self, part: str, digest: str) -> Classifier | None:
         """Return the bundle, loaded; None where that fails, or has failed before and is not due again.
@@ -42,7 +43,7 @@ class Attempts:
             return None
         try:
             self._refuse_what_ended_a_worker(digest)
-            with self._begun(digest):
+            with self._recorded(digest):
                 loaded = self._loader.load(digest)
         except Exception as error:
             log.error("the %s model %s cannot be loaded, the others stay: %s", part, digest, why(error))
@@ -62,7 +63,9 @@ class Attempts:
         """Report what could not be loaded of the bundles that this process is to run, `wanted`.
 
         The failures of others are forgotten, and their files removed but those of the bundles `at_hand`.
+        The thread that loads calls this between two loads.
         """
+        self.end_loads()
         for digest in self._refusals.keys() - wanted:
             self._forget(digest)
             with suppress(QueueUnavailable):
@@ -72,26 +75,26 @@ class Attempts:
         with suppress(QueueUnavailable):
             self._loads.report(self._process, self._refusals.values())
 
-    def stop(self) -> None:
-        """Record that this process ends in order: a load that it gives up has not ended it."""
-        if digest := self._loading:
-            with suppress(QueueUnavailable):
+    def end_loads(self) -> None:
+        """Record that no load has ended this process: it ends in order, or has ended its loads."""
+        with suppress(QueueUnavailable):
+            for digest in list(self._begun):
                 self._loads.end(self._process, digest)
+                self._begun.discard(digest)
 
     def _forget(self, digest: str) -> None:
         self._refusals.pop(digest, None)
         self._again_at.pop(digest, None)
 
     @contextmanager
-    def _begun(self, digest: str) -> Iterator[None]:
-        self._loading = digest
+    def _recorded(self, digest: str) -> Iterator[None]:
+        self._begun.add(digest)
         with suppress(QueueUnavailable):
             self._loads.begin(self._process, digest)
         try:
             yield
         finally:
-            self.stop()
-            self._loading = None
+            self.end_loads()
 
     def _refuse_what_ended_a_worker(self, digest: str) -> None:
         with suppress(QueueUnavailable):

@@ -12,6 +12,7 @@ from threading import Event, Thread
 import pytest
 
 from jobs.models.bundles import Bundles
+from jobs.record.errors import QueueAway
 from jobs.redis.model_loads import Refusal
 from model.bundle import Bundle
 from stack.part import ROOT
@@ -217,10 +218,27 @@ def test_a_worker_that_ends_in_order_during_a_load_does_not_accuse_it(ledger):
     thread.start()
     assert loader.began.wait(180)
     assert loads.begun(A) == {ME}
-    attempts.stop()
+    attempts.end_loads()
     assert loads.begun(A) == set()
     loader.go_on.set()
     thread.join()
+
+
+def test_the_end_of_a_load_is_recorded_once_redis_answers_again(ledger, monkeypatch):
+    loads = ledger.view.model_loads
+    attempts, end = Attempts(Loads(), loads, ME), loads.end
+    monkeypatch.setattr(loads, "end", redis_is_away)
+    assert attempts.load("active", A)
+    attempts.follow({A}, {A})
+    assert loads.begun(A) == {ME}
+    monkeypatch.setattr(loads, "end", end)
+    attempts.follow({A}, {A})
+    assert loads.begun(A) == set()
+
+
+def redis_is_away(*_: object) -> None:
+    """Answer as Redis does while it is away."""
+    raise QueueAway("for the test")
 
 
 class Loads:
