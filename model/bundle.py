@@ -147,7 +147,9 @@ def write_bundle(
 
     `write_weights` is given the path to write to; `graph` is the network as model.onnx_graph writes it;
     `texts` maps the other files' names to their content, `others` to what writes them to a path.
+    BundleRefused where `folder` holds anything but a bundle.
     """
+    refuse_to_replace(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     new = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     new.chmod(0o755)
@@ -168,6 +170,16 @@ def write_bundle(
     else:
         os.replace(new, folder)
     return read_bundle(folder)
+
+
+def refuse_to_replace(folder: Path) -> None:
+    """Return where a bundle may be written to `folder`; BundleRefused where that would remove other files."""
+    if folder.exists() and not (folder.is_dir() and ((folder / MANIFEST).is_file() or _is_empty(folder))):
+        raise BundleRefused(f"{folder} is not a bundle, and is not replaced; name a new folder")
+
+
+def _is_empty(folder: Path) -> bool:
+    return next(folder.iterdir(), None) is None
 
 
 def _description(values: dict[str, Any], for_training: bool) -> Description:

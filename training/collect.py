@@ -20,7 +20,7 @@ from tqdm import tqdm
 from model.decode.image import decode
 from model.errors import ImageError
 from training.data.fingerprints import Fingerprints
-from training.data.layouts import describe, find_xrays
+from training.data.layouts import Found, describe, find_xrays
 from training.data.manifest import ManifestRow, write_manifest
 from training.data.near_duplicates import Fingerprint, find_near_duplicates
 from training.data.revoked import find_revoked
@@ -80,10 +80,17 @@ def collect(
         "refused": len(refused),
         "refused_because": dict(Counter(one.why for one in refused).most_common()),
         "revoked": revoked,
+        "groups_in_two_folders": _count_shared_groups(found),
         "refused_images": [{"image": os.path.relpath(one.path, run), "why": one.why} for one in refused],
     }
     write_json(run / REPORT, report)
     return kept
+
+
+def _count_shared_groups(found: Sequence[tuple[Path, Found]]) -> int:
+    """Count the groups that two folders name. A group ties X-rays within one folder alone."""
+    named = {(one.group, folder) for folder, one in found if one.group}
+    return sum(count > 1 for count in Counter(group for group, _ in named).values())
 
 
 def _refuse_cut_off(data: bytes, pixels: np.ndarray) -> None:
@@ -132,6 +139,12 @@ def main() -> None:
     report = json.loads((options.run / REPORT).read_text(encoding="utf-8"))
     for why, count in report["refused_because"].items():
         print(f"refused {count}: {why}", file=sys.stderr)
+    if shared := report["groups_in_two_folders"]:
+        print(
+            f"{shared} groups have a name in two folders, and are taken for different ones: put the X-rays of"
+            " one hospital into one folder",
+            file=sys.stderr,
+        )
     for one in report["revoked"]:
         print(f"revoked: {one['image']}: {one['why']}", file=sys.stderr)
     if report["revoked"]:

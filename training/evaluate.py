@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from model.bundle import CARD, CHECK, MEASURED, Description, write_bundle
+from model.bundle import CARD, CHECK, MEASURED, Description, refuse_to_replace, write_bundle
 from model.onnx_graph import to_onnx
 from model.weights import write_weights
 from training.batches.examples import entries_of, labels_of, read_part
@@ -33,10 +33,10 @@ from training.evaluation.stored_scores import StoredScores
 from training.evaluation.thresholds import choose_operating_points
 from training.network.backend import prepare_backend
 from training.network.trained import beginning_of, config_of, refuse_another_division
+from training.radiograph_check.fit import FITTED_FOR, NO_CHECK
 from training.radiograph_check.fit import METRICS as CHECK_METRICS
-from training.radiograph_check.fit import NO_CHECK
 from training.run.atomic_file import write_json
-from training.run.errors import exit_with_message
+from training.run.errors import StepRefused, exit_with_message
 from training.run.test_part_openings import record_opening
 
 
@@ -44,14 +44,16 @@ def evaluate(run: Path, bundle: Path, again: bool = False, small: bool = False) 
     """Measure the run's network, write its report and its bundle; return the metrics.
 
     StepRefused where the validation part is too small to fix thresholds on, unless `small`: then all that is
-    written is marked.
+    written is marked. BundleRefused where `bundle` is a folder with other files.
     """
+    refuse_to_replace(bundle)
     config = config_of(run)
     division = division_of(run)
     refuse_another_division(run, division)
     before = read_known_before(run)
     refuse_overlap(run, before)
     scores = StoredScores(run, config)
+    check, check_measures = _read_check(run, scores.fingerprint)
     known = read_part(run, VALIDATION, config.input_size)
     fixed_on = describe_base("validation part", labels_of(known), small)
     chosen = choose_operating_points(known, scores.of(VALIDATION, [example.square for example in known]))
@@ -76,7 +78,7 @@ def evaluate(run: Path, bundle: Path, again: bool = False, small: bool = False) 
         "int8_against_float32": compare(test, exact),
         "robustness": measure_robustness(run, test, scores),
         "size_only": size_only(run, test),
-        "radiograph_check": _read_check(run)[1],
+        "radiograph_check": check_measures,
     }
     cam = scores.grad_cam_of(TEST, squares)
     metrics["localisation"]["grad_cam"] = localise(
@@ -105,7 +107,7 @@ def evaluate(run: Path, bundle: Path, again: bool = False, small: bool = False) 
     )
     everything = read_manifest(run)
     texts = {
-        CHECK: _read_check(run)[0],
+        CHECK: check,
         CARD: write_card(description, metrics),
         MEASURED: json.dumps(metrics, indent=2) + "\n",
         REPORT: public_report,
@@ -149,14 +151,20 @@ def _describe(run: Path) -> dict[str, Any]:
     }
 
 
-def _read_check(run: Path) -> tuple[str, dict[str, Any] | None]:
-    """Read the radiograph check that the run fitted, and its measures; else one that refuses nothing.
+def _read_check(run: Path, network: str) -> tuple[str, dict[str, Any] | None]:
+    """Read the radiograph check that was fitted for the network, and its measures.
 
-    Another bundle's check does not fit: it was fitted on another network's features.
+    Without one, it is a check that refuses nothing. StepRefused where it was fitted on the features of
+    another network, such as the run's own before more steps.
     """
     if not (run / CHECK).exists():
         return NO_CHECK.to_json(), None
     measured = json.loads((run / CHECK_METRICS).read_text(encoding="utf-8"))
+    if measured.pop(FITTED_FOR, None) != network:
+        raise StepRefused(
+            f"the check for radiographs in {run} was fitted for another network; run python -m "
+            f"training.fit_check --run {run} first, or remove {run / CHECK}"
+        )
     return (run / CHECK).read_text(encoding="utf-8"), measured
 
 

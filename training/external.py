@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from model.bundle import Bundle, read_bundle
+from model.bundle import Bundle, read_bundle, refuse_to_replace
 from model.engines import choose
+from training.data.known_xrays import read_known
 from training.evaluation.external.goodness_of_fit import in_the_large, slope
 from training.evaluation.external.recalibrate import FOLDS, Recalibrated, recalibrate, write_recalibrated
 from training.evaluation.external.site import Site, read_site
@@ -27,6 +28,7 @@ from training.run.atomic_file import write_json, write_table
 from training.run.errors import StepRefused, exit_with_message
 
 MEASURED, ANSWERED = "external.json", "answers.csv"
+_OF_RANKS = ("auc", "auc_within_sources", "average_precision")
 
 
 def _measure_site(site: Site, bundle: Bundle, run: Path) -> dict[str, Any]:
@@ -82,11 +84,29 @@ def _recalibrate_to(
         )
     fitted = recalibrate(site, bundle)
     after = without_nan(_measure_figures(fitted.sample, fitted.calls))
+    _keep_ranks(after, metrics)
     metrics["recalibrated"] = _provenance(site, bundle, metrics, base, fitted, after)
     report = write_site_report(run, metrics, site.transported(bundle))
     write_recalibrated(
-        folder, bundle, fitted, metrics["recalibrated"], after, write_section(metrics["recalibrated"]), report
+        folder,
+        bundle,
+        fitted,
+        metrics["recalibrated"],
+        after,
+        write_section(metrics["recalibrated"]),
+        report,
+        site.known_with(read_known(bundle.folder), run),
     )
+
+
+def _keep_ranks(after: dict[str, Any], before: dict[str, Any]) -> None:
+    """Put the figures that rest on ranks alone into `after`: a calibration leaves each X-ray in its place.
+
+    Each fold has a calibration of its own, so that the folds' probabilities together have other ranks.
+    """
+    after["test"] |= {name: before["test"][name] for name in _OF_RANKS}
+    for group, same in zip(after["subgroups"], before["subgroups"], strict=True):
+        group |= {name: same[name] for name in _OF_RANKS if name in same}
 
 
 def _provenance(
@@ -142,6 +162,8 @@ def main() -> None:
     run = options.run or Path("var/external") / options.folders[0].resolve().name
     with exit_with_message("external"):
         bundle = read_bundle(options.bundle)
+        if options.recalibrate:
+            refuse_to_replace(options.recalibrate)
         site = read_site(options.folders, options.bundle, run)
         metrics = without_nan(_measure_site(site, bundle, run))
         sample = site.transported(bundle)

@@ -22,7 +22,7 @@ from training.data.split import TRAIN, VALIDATION, read_split
 from training.evaluation.stored_scores import StoredScores
 from training.network.backend import prepare_backend
 from training.network.trained import config_of
-from training.radiograph_check.fit import METRICS, fit_and_measure
+from training.radiograph_check.fit import FITTED_FOR, METRICS, fit_and_measure
 from training.radiograph_check.pictures import Amounts
 from training.radiograph_check.stored_features import StoredFeatures
 from training.run.atomic_file import write_json
@@ -56,7 +56,7 @@ def fit_run(
     network = StoredFeatures(scores.served, scores.folder / _FEATURES)
     check, metrics = fit_and_measure(network, config.input_size, parts, photographs, xrays, amounts)
     (run / CHECK).write_text(check.to_json(), encoding="utf-8")
-    write_json(run / METRICS, metrics)
+    write_json(run / METRICS, metrics | {FITTED_FOR: scores.fingerprint})
     return metrics
 
 

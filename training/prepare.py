@@ -21,9 +21,8 @@ from training.data.manifest import ManifestRow, read_manifest
 from training.data.near_duplicates import NEAR, find_near_duplicates
 from training.data.split import (
     FOLDS,
+    PART_FOLDERS,
     TEST,
-    TRAIN,
-    VALIDATION,
     Pairs,
     find_leaks,
     join_groups,
@@ -34,14 +33,6 @@ from training.run.atomic_file import write_json
 from training.run.errors import StepRefused, exit_with_message
 
 REPORT, AUDIT = "prepare.json", "audit.json"
-_PART_FOLDERS = {
-    "train": TRAIN,
-    "training": TRAIN,
-    "val": VALIDATION,
-    "valid": VALIDATION,
-    "validation": VALIDATION,
-    "test": TEST,
-}
 
 
 def prepare(run: Path, seed: int) -> dict[str, Any]:
@@ -132,7 +123,7 @@ def _parts_by_table(entries: Sequence[ManifestRow], path: Path) -> list[str]:
 
 def _parts_by_folder(entries: Sequence[ManifestRow]) -> list[str]:
     named = [
-        [_PART_FOLDERS[x] for x in map(str.lower, Path(e.image).parts[:-1]) if x in _PART_FOLDERS]
+        [PART_FOLDERS[x] for x in map(str.lower, Path(e.image).parts[:-1]) if x in PART_FOLDERS]
         for e in entries
     ]
     return [found[-1] if found else "" for found in named]

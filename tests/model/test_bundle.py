@@ -91,6 +91,15 @@ def test_a_new_bundle_replaces_the_old_one_whole(copied: Path):
     shutil.rmtree(copied)
 
 
+def test_a_folder_that_is_no_bundle_is_not_replaced(copied: Path):
+    (copied / MANIFEST).unlink()
+    files = sorted(copied.iterdir())
+    with pytest.raises(BundleRefused, match="is not a bundle, and is not replaced"):
+        write_bundle(copied, DESCRIPTION, lambda path: None, b"", {})
+    assert sorted(copied.iterdir()) == files
+    assert [path.name for path in copied.parent.iterdir()] == [copied.name]
+
+
 @pytest.mark.parametrize(
     ("metrics", "enough"),
     [({}, False), ({"fixed_on": {"enough": False}}, False), ({"fixed_on": {"enough": True}}, True)],

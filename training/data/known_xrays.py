@@ -97,6 +97,28 @@ def known_of(
     )
 
 
+def with_fitted(known: KnownXrays | None, digests: Sequence[str], coarse: np.ndarray) -> KnownXrays:
+    """Add X-rays that calibration and thresholds are fitted to, as of the validation part.
+
+    `digests` in hex, `coarse` float32 (n, m). What the network has learned from stays in the training part.
+    """
+    if known is None:
+        nothing = np.zeros((0, 32), np.uint8), np.zeros((0, _LENGTH), np.int8), np.zeros(0, np.uint8)
+        known = KnownXrays(*nothing, coarse.mean(axis=0).astype(np.float32))
+    own = {bytes.fromhex(digest): i for i, digest in enumerate(digests)}
+    test = known.parts == PARTS.index(TEST)
+    kept = ~test | np.array([bytes(row) not in own for row in known.sha256], bool)
+    for row in known.sha256[kept]:
+        own.pop(bytes(row), None)
+    added = list(own.values())
+    return KnownXrays(
+        np.concatenate([known.sha256[kept], np.array([list(row) for row in own], np.uint8).reshape(-1, 32)]),
+        np.concatenate([known.sketches[kept], _to_int8(_project(coarse[added] - known.centre))]),
+        np.concatenate([known.parts[kept], np.full(len(added), PARTS.index(VALIDATION), np.uint8)]),
+        known.centre,
+    )
+
+
 def coarse_of(run: Path, entries: Sequence[ManifestRow]) -> np.ndarray:
     """Read the coarse fingerprints of a run's X-rays, float32 (n, m), which `training.prepare` took."""
     with Fingerprints(run) as fingerprints:

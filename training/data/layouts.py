@@ -13,11 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from model.decode.dicom import is_dicom
 from training.data.manifest import Box, ManifestRow, Polygon
+from training.data.split import PART_FOLDERS
 from training.run.errors import StepRefused
 
 _FRACTURED = {"fractured", "fracture", "positive", "1"}
 _INTACT = {"not_fractured", "non_fractured", "no_fracture", "normal", "intact", "negative", "0"}
+_DICOM_HEAD = 132
+"""Bytes by which a DICOM file is told: its preamble and four letters."""
 PICTURES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".dcm"}
 _FRACATLAS_LICENCE = "CC-BY 4.0"
 _NEIGHBOURS = 8
@@ -148,9 +152,9 @@ def _around(polygon: Polygon) -> Box:
 
 
 def _class_folders(folder: Path) -> Iterator[Found]:
-    """Read a folder for each class; a folder between them and the top names the region."""
+    """Read a folder for each class. Another folder on the way names the region, unless it names a part."""
     for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in PICTURES:
+        if not _is_picture(path):
             continue
         inside = path.relative_to(folder).parts[:-1]
         classes = [part for part in inside if _plain(part) in _FRACTURED | _INTACT]
@@ -159,10 +163,20 @@ def _class_folders(folder: Path) -> Iterator[Found]:
                 f"{path} lies in no folder of a class; call the folders 'fractured' and 'not_fractured', "
                 "or add a labels.csv with the columns image and fractured"
             )
-        regions = [part for part in inside if part != classes[0]]
+        regions = [part for part in inside if part != classes[0] and part.lower() not in PART_FOLDERS]
         yield Found(
             path, _plain(classes[0]) in _FRACTURED, region=regions[0].lower() if regions else "unknown"
         )
+
+
+def _is_picture(path: Path) -> bool:
+    """Tell a picture by its suffix, or a DICOM file by its first bytes: archives export those without one."""
+    if path.suffix.lower() in PICTURES:
+        return True
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return is_dicom(file.read(_DICOM_HEAD))
 
 
 def _plain(name: str) -> str:

@@ -52,6 +52,8 @@ def distance(one: Fingerprint, other: Fingerprint) -> float:
 
 def find_near_duplicates(fingerprints: Sequence[Fingerprint]) -> list[tuple[int, int, float]]:
     """List the pairs (i, j, distance) with i < j that are one picture."""
+    if not fingerprints:
+        return []
     coarse = np.stack([one.coarse for one in fingerprints])
     pairs = []
     for i in range(len(coarse) - 1):

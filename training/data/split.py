@@ -23,6 +23,15 @@ SPLIT = "split.csv"
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 FOLDS = {TRAIN: range(0, 14), VALIDATION: range(14, 17), TEST: range(17, 20)}
 """Twentieths of the collection: 70, 15 and 15 %."""
+PART_FOLDERS = {
+    "train": TRAIN,
+    "training": TRAIN,
+    "val": VALIDATION,
+    "valid": VALIDATION,
+    "validation": VALIDATION,
+    "test": TEST,
+}
+"""The parts by the folders' names under which collections publish their own division."""
 _TWENTIETHS = 20
 _COLUMNS = ("image", "group", "part")
 
@@ -47,6 +56,11 @@ def split_by_group(entries: Sequence[ManifestRow], groups: Sequence[str], seed: 
     """
     if len(set(groups)) < _TWENTIETHS:
         raise StepRefused(f"{len(set(groups))} groups cannot be divided; it takes {_TWENTIETHS} at least")
+    if max(Counter(entry.fractured for entry in entries).values()) < _TWENTIETHS:
+        raise StepRefused(
+            f"{len(entries)} X-rays cannot be divided; it takes {_TWENTIETHS} fractured ones, "
+            f"or {_TWENTIETHS} intact ones"
+        )
     strata = _strata(entries, groups)
     folds = StratifiedGroupKFold(_TWENTIETHS, shuffle=True, random_state=seed)
     part_of = np.empty(len(entries), dtype=object)

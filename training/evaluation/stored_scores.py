@@ -68,23 +68,31 @@ class StoredScores:
 
     def of(self, name: str, squares: Squares) -> Scores:
         """Score squares with the served network; `name` says which squares they are."""
-        made = self._kept(name, lambda: run_engine(self.served, squares, name))
+        made = self._kept(name, squares, lambda: run_engine(self.served, squares, name))
         return Scores(made["fracture"], made["where"])
 
     def exactly_of(self, name: str, squares: Squares) -> Scores:
         """Score squares with the network as it was trained."""
         network = without_idle_layers(self.exact)
-        made = self._kept(f"{name}-float32", lambda: _arrays(score(network, squares, f"{name}, float32")))
+        label = f"{name}, float32"
+        made = self._kept(f"{name}-float32", squares, lambda: _arrays(score(network, squares, label)))
         return Scores(made["fracture"], made["where"])
 
     def grad_cam_of(self, name: str, squares: Squares) -> np.ndarray:
         """Make Grad-CAM's heat, float32 (n, h, w)."""
         network = without_idle_layers(self.exact)
-        return self._kept(f"{name}-grad-cam", lambda: {"heat": grad_cam(network, squares)})["heat"]
+        made = self._kept(f"{name}-grad-cam", squares, lambda: {"heat": grad_cam(network, squares)})
+        return made["heat"]
 
-    def _kept(self, name: str, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    def _kept(
+        self, name: str, squares: Squares, make: Callable[[], dict[str, np.ndarray]]
+    ) -> dict[str, np.ndarray]:
+        # By content: the same X-rays may come in another order, or from another decoder.
+        digest = hashlib.sha256()
+        for square in squares:
+            digest.update(square.tobytes())
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"{name.replace(' ', '-')}.npz"
+        path = self.folder / f"{name.replace(' ', '-')}-{digest.hexdigest()[:16]}.npz"
         if not path.exists():
             made = make()
             with whole_file(path) as file:

@@ -16,6 +16,8 @@ from training.radiograph_check.pictures import Amounts, Pictures, Xrays, gather
 from training.radiograph_check.stored_features import StoredFeatures
 
 METRICS = "radiograph_check_metrics.json"
+FITTED_FOR = "network"
+"""Names in these metrics the fingerprint of the network, so that no later one of the run gets the check."""
 _MAX_CHROMA, _MIN_CONTRAST = 0.10, 4.0
 _RIDGE = 0.1
 _FOLDS = 5

@@ -8,8 +8,18 @@ from pathlib import Path
 from model.bundle import GRAPH, MANIFEST, WEIGHTS, Bundle, Description, write_bundle
 
 
-def write_changed(folder: Path, bundle: Bundle, description: Description, texts: Mapping[str, str]) -> Bundle:
-    """Write `bundle` to `folder`, which may be its own; files that `texts` does not name are copied."""
+def write_changed(
+    folder: Path,
+    bundle: Bundle,
+    description: Description,
+    texts: Mapping[str, str],
+    others: Mapping[str, Callable[[Path], None]] | None = None,
+) -> Bundle:
+    """Write `bundle` to `folder`, which may be its own. Files that are not named are copied.
+
+    `texts` maps names of files to their content, `others` to what writes them to a path.
+    """
+    written = others or {}
     names = json.loads((bundle.folder / MANIFEST).read_text(encoding="utf-8"))["files"]
     return write_bundle(
         folder,
@@ -17,7 +27,10 @@ def write_changed(folder: Path, bundle: Bundle, description: Description, texts:
         _copy_of(bundle.folder / WEIGHTS),
         (bundle.folder / GRAPH).read_bytes(),
         dict(texts),
-        {name: _copy_of(bundle.folder / name) for name in names if name not in {WEIGHTS, GRAPH, *texts}},
+        {
+            name: written.get(name, _copy_of(bundle.folder / name))
+            for name in {*names, *written} - {WEIGHTS, GRAPH, *texts}
+        },
     )
 
 

@@ -52,6 +52,17 @@ def test_a_folder_for_each_class_needs_nothing_else(wrists: Path, tmp_path: Path
     assert {one.region for one in found} == {"wrist"}
 
 
+def test_a_dicom_file_needs_no_suffix_and_a_part_is_no_region(tmp_path: Path):
+    for part, name in (("train", "IM000001"), ("val", "IM000002"), ("Test", "README")):
+        folder = tmp_path / part / "Wrist" / "fractured"
+        folder.mkdir(parents=True)
+        (folder / name).write_bytes(b"a note" if name == "README" else bytes(128) + b"DICM")
+    (tmp_path / "train" / "normal").mkdir()
+    (tmp_path / "train" / "normal" / "a.png").touch()
+    found = {one.path.name: (one.fractured, one.region) for one in find_xrays(tmp_path)}
+    assert found == {"IM000001": (True, "wrist"), "IM000002": (True, "wrist"), "a.png": (False, "unknown")}
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -112,6 +123,23 @@ def test_a_licence_that_a_collection_does_not_state_is_an_option(wrists: Path, t
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
     assert "NAME=LICENCE" in done.stderr
+
+
+def test_a_collection_of_nothing_readable_says_why(tmp_path: Path):
+    folder = a_collection(tmp_path / "wrists", 2)
+    for image in (folder / "images").iterdir():
+        image.write_bytes(b"no picture")
+    assert collect([folder], tmp_path / "run") == []
+    report = json.loads((tmp_path / "run" / REPORT).read_text())
+    assert sum(report["refused_because"].values()) == 2
+
+
+def test_groups_of_one_name_in_two_folders_are_counted(wrists: Path, tmp_path: Path):
+    both = [wrists, a_collection(tmp_path / "other", 24)]
+    collect(both, tmp_path / "run")
+    named = [{row["group"] for row in rows_of(folder)} for folder in both]
+    report = json.loads((tmp_path / "run" / REPORT).read_text())
+    assert report["groups_in_two_folders"] == len(named[0] & named[1]) > 0
 
 
 def test_what_a_killed_run_had_measured_is_not_measured_again(

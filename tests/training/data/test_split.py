@@ -160,6 +160,9 @@ def test_parts_keep_their_share_of_each_stratum_and_a_seed_decides():
 def test_too_few_groups_are_not_divided():
     with pytest.raises(StepRefused, match="at least"):
         split_by_group([an_entry()] * 30, ["one"] * 30, 1)
+    few = [an_entry(str(i), fractured=i % 2 == 0, group=str(i)) for i in range(30)]
+    with pytest.raises(StepRefused, match="20 fractured ones, or 20 intact"):
+        split_by_group(few, [entry.group for entry in few], 1)
 
 
 @needs_xrays

@@ -187,6 +187,8 @@ def test_a_recalibrated_bundle_fits_its_place_and_says_where_it_is_from(
     before, after = figures["recalibrated"]["before"], figures["recalibrated"]["after"]
     assert abs(after["calibration_in_the_large"]["value"]) < abs(before["calibration_in_the_large"]["value"])
     assert after["brier"]["value"] < before["brier"]["value"]
+    for rank in ("auc", "auc_within_sources", "average_precision"):
+        assert after[rank] == before[rank], "a calibration leaves each X-ray in its place"
     assert after["sensitivity_at_low"]["value"] == pytest.approx(0.95, abs=0.08)
     assert after["specificity_at_high"]["value"] == pytest.approx(0.95, abs=0.08)
     theirs = read_bundle(tmp_path / "theirs")
@@ -217,6 +219,40 @@ def test_a_recalibrated_bundle_fits_its_place_and_says_where_it_is_from(
         float(calibrate(np.array(answer.score), about.calibration)), abs=2e-3
     )
     assert served.model == "untrained 0.0.0+St-Elsewhere"
+
+
+def test_xrays_that_a_bundle_was_recalibrated_to_are_known_to_it(
+    place: Path, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    first = measured(place, bundle, monkeypatch, "--recalibrate", str(tmp_path / "theirs"))
+    assert first["known_to_the_bundle"] is None
+    again = measured(place, read_bundle(tmp_path / "theirs"), monkeypatch)
+    assert again["known_to_the_bundle"] == {"train": 0, "validation": XRAYS - 1, "test": 0}
+    assert "These figures are too good" in (asked_before(place) / REPORT).read_text()
+
+
+def test_a_folder_of_xrays_is_not_replaced_by_a_bundle(
+    place: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+):
+    files = sorted(place.rglob("*"))
+    with pytest.raises(SystemExit, match="is not a bundle, and is not replaced"):
+        measured(place, bundle, monkeypatch, "--recalibrate", str(place))
+    assert sorted(place.rglob("*")) == files
+
+
+def test_class_folders_are_measured_by_a_relative_path(
+    place: Path, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    with (place / "labels.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["image"].startswith("synthetic")]
+    for row in rows:
+        named = tmp_path / "theirs" / ("intact", "fractured")[int(row["fractured"])] / row["image"]
+        named.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(place / "images" / row["image"], named)
+    monkeypatch.chdir(tmp_path / "theirs")
+    site = read_site([Path("../theirs")], bundle.folder, asked_before(place))
+    assert (len(site.entries), site.grouped) == (XRAYS, 0)
+    assert len(np.unique(site.groups)) == XRAYS
 
 
 def test_each_xray_is_judged_by_a_fit_on_other_patients(place: Path, bundle: Bundle):

@@ -27,11 +27,12 @@ from training.collect import collect
 from training.data.bundle_xrays import find_parts
 from training.data.known_xrays import FILE, PARTS, KnownXrays
 from training.data.split import VALIDATION, division_of
+from training.evaluate import _read_check
 from training.evaluation.summary import SHIPPED
 from training.fit_check import fit_bundle
 from training.network.trained import write_trained
 from training.prepare import prepare
-from training.radiograph_check.fit import METRICS
+from training.radiograph_check.fit import FITTED_FOR, METRICS
 from training.radiograph_check.pictures import Amounts
 from training.run.changed_bundle import write_changed
 from training.run.config import read_config
@@ -126,7 +127,12 @@ def test_a_run_is_given_a_check_of_its_own_network_by_the_same_recipe(photograph
     command = [sys.executable, "-m", "training.fit_check", "--run", str(tmp_path)]
     archives = ["--photographs", str(photographs), "--xrays"]
     measured = json.loads(subprocess.check_output([*command, *archives], cwd=ROOT, text=True))
-    assert json.loads((tmp_path / METRICS).read_text()) == measured
+    written = json.loads((tmp_path / METRICS).read_text())
+    network = written.pop(FITTED_FOR)
+    assert written == measured
+    assert _read_check(tmp_path, network) == ((tmp_path / CHECK).read_text(), measured)
+    with pytest.raises(StepRefused, match="fitted for another network"):
+        _read_check(tmp_path, "a network of more steps")
     counts = {name: row["refused"]["n"] for name, row in measured.items()}
     held = len(entries_of(tmp_path, VALIDATION))
     assert counts == {"xrays": held, "reduced_xrays": held, "photographs": 4, "pages": 60}

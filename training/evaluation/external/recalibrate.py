@@ -11,6 +11,8 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from model.bundle import CARD, MEASURED, Bundle, Calibration, Thresholds, read_metrics
 from model.classifier import calibrate
+from training.data.known_xrays import FILE as KNOWN
+from training.data.known_xrays import KnownXrays
 from training.evaluation.calibration import fit_calibration
 from training.evaluation.external.site import Site
 from training.evaluation.figures import Calls
@@ -82,8 +84,11 @@ def write_recalibrated(
     figures: dict[str, Any],
     section: str,
     report: str,
+    known: KnownXrays,
 ) -> Bundle:
     """Write the bundle with the place's calibration and thresholds, its card and its report.
+
+    `known` are the X-rays that the bundle knew, and those of the place.
 
     `figures` are those of the new thresholds, and take the place of the old ones, which stay as `as_trained`.
     """
@@ -111,7 +116,7 @@ def write_recalibrated(
         + "\n",
         REPORT: report,
     }
-    return write_changed(folder, bundle, description, texts)
+    return write_changed(folder, bundle, description, texts, {KNOWN: known.write})
 
 
 def _moved(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import numpy as np
 from model.bundle import Bundle
 from model.classifier import calibrate
 from training.data.fingerprints import Fingerprints
-from training.data.known_xrays import coarse_of, read_known
+from training.data.known_xrays import KnownXrays, coarse_of, read_known, with_fitted
 from training.data.layouts import Found, describe, find_xrays
 from training.data.manifest import ManifestRow
 from training.data.near_duplicates import find_near_duplicates
@@ -123,6 +123,11 @@ class Site:
             return None
         return known.count(known.find([entry.sha256 for entry in decoded], coarse_of(run, decoded)))
 
+    def known_with(self, known: KnownXrays | None, run: Path) -> KnownXrays:
+        """Add those answered to what a bundle knows: calibration and thresholds are fitted to them."""
+        kept = [self.entries[i] for i in np.flatnonzero(self.answered).tolist()]
+        return with_fitted(known, [entry.sha256 for entry in kept], coarse_of(run, kept))
+
     def found_of_all_sent(self, low: float, probabilities: np.ndarray) -> dict[str, Any]:
         """Measure the sensitivity at a threshold where a refused X-ray counts as missed."""
         found = np.zeros(len(self.entries), bool)
@@ -134,6 +139,7 @@ class Site:
 def read_site(folders: Sequence[Path], bundle: Path, run: Path) -> Site:
     """Ask the bundle about all X-rays of the folders; StepRefused where too few are answered to measure."""
     run.mkdir(parents=True, exist_ok=True)
+    folders = [folder.resolve() for folder in folders]
     found = [(folder, one) for folder in folders for one in find_xrays(folder)]
     served = serve([one.path for _, one in found], bundle, run)
     left_out = Counter(answer.refused for answer in served if not answer.sha256)
@@ -146,7 +152,7 @@ def read_site(folders: Sequence[Path], bundle: Path, run: Path) -> Site:
         left_out[_CONFLICT] = len(torn)
     kept = [i for i in range(len(entries)) if i not in torn]
     site = Site(
-        [folder.resolve().name for folder in folders],
+        [folder.name for folder in folders],
         [entries[i] for i in kept],
         [there[i][2] for i in kept],
         np.array([groups[i] for i in kept]),
@@ -171,7 +177,7 @@ def _entry(folder: Path, one: Found, run: Path, answer: Served) -> ManifestRow:
     if not (one.frontal or one.lateral or one.oblique) and answer.view in _VIEWS:
         view = _VIEWS[answer.view]
         one = replace(one, frontal=view == "frontal", lateral=view == "lateral", oblique=view == "oblique")
-    return describe(folder.resolve(), one, run, answer.sha256, (answer.width, answer.height), one.licence)
+    return describe(folder, one, run, answer.sha256, (answer.width, answer.height), one.licence)
 
 
 def _copies(
