@@ -11,7 +11,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,14 +53,14 @@ class ExportFolder:
     terms: Mapping[str, Any]
 
     def open(self) -> None:
-        """Make the folder, for its owner alone. Raises OtherFolder for one with another export."""
+        """Make the folder, for its owner alone. Raises OtherFolder for one with other files or exports."""
+        report = self.path / _REPORT
+        if not report.exists() and any(self._found()):
+            raise OtherFolder(f"{self.path} has labels or images, and is no export: name another folder")
         for part in ("", HELD_OUT):
             (self.path / part / "images").mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path.chmod(0o700)
-        report = self.path / _REPORT
         if not report.exists():
-            if (self.path / _LABELS).exists():
-                raise OtherFolder(f"{self.path} has labels, and is no export: name another folder")
             return _write(report, _json({**self.terms}))
         before = json.loads(report.read_text())
         for name, value in self.terms.items():
@@ -69,6 +69,13 @@ class ExportFolder:
                     f"{self.path} holds an export with another {name}: what it has would look revoked."
                     " Name another folder"
                 )
+
+    def _found(self) -> Iterator[Path]:
+        """Yield the labels and images that are there, which an export replaces and deletes."""
+        for part in ("", HELD_OUT):
+            folder = self.path / part
+            yield from folder.glob(_LABELS)
+            yield from folder.glob("images/*")
 
     def column(self, name: str) -> dict[str, str]:
         """Return a column of the labels by image, as the last export into the folder wrote it."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from jobs.reading.disagreement import ARBITRATED
+from jobs.reading.disagreement import undecided
 from jobs.reading.reading import Reading
 
 
@@ -52,9 +52,7 @@ def label_of(readings: Sequence[Reading]) -> Label:
     first = [reading for reading in signed if not reading.arbitrates]
     if not first:
         raise NoLabel("no signed reading")
-    decided = {reading.arbitrates for reading in signed}
-    contested = {one.id for one in first if (one.disagreement or {}).get("grade") in ARBITRATED}
-    if contested - decided:
+    if undecided(readings):
         raise NoLabel("an arbitration is not signed")
     last = max([one for one in signed if one.arbitrates] or first, key=_signed_at)
     label = Label(max(first, key=_signed_at), last)

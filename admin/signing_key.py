@@ -20,7 +20,10 @@ from jobs.store.webhook_settings import Webhooks
 
 
 def main() -> int:
-    """Replace the key. Print each client's new webhook secret as a line of JSON. Return 2 for an error."""
+    """Replace the key. Print each client's webhook secret as a line of JSON. Return 2 for an error.
+
+    A key that is the bucket's already is an error after these lines: a call that was killed can be repeated.
+    """
     parser = argparse.ArgumentParser(prog="python -m admin.signing_key", description=__doc__)
     parser.add_subparsers(dest="command", required=True).add_parser(
         "replace",
@@ -32,9 +35,17 @@ def main() -> int:
         with closing(Stores.connect(replace(settings, signing_key=""))) as stores:
             stores.check()  # The layout alone: the signing key is to differ.
         with closing(Stores.connect(settings)) as stores:
-            print_lines(list(_replace(stores)))
+            lines = list(_replace(stores))
+            print_lines(lines)
     except (SettingsError, TransientError) as error:
         print(error, file=sys.stderr)
+        return 2
+    if lines[0]["signing_key"] == lines[0]["replaces"]:
+        print(
+            "OSTEO_SIGNING_KEY is the key that this bucket had already: nothing was replaced, and the secrets"
+            " are those of before. To replace the key give this command the new one (docs/operate.md)",
+            file=sys.stderr,
+        )
         return 2
     print("start the API and the delivery workers again: they sign with the key before", file=sys.stderr)
     return 0

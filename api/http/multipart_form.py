@@ -14,29 +14,34 @@ _AROUND = len(b"\r\n----\r\n")
 
 
 class Uncut:
-    """A stream whose pieces never end inside a boundary. Some pieces are longer than asked for."""
+    """A stream whose pieces never end inside a boundary: the next piece begins with the boundary then."""
 
     def __init__(self, stream: IO[bytes], boundary: bytes) -> None:
         self._stream = stream
         self._start = b"\r\n--" + boundary
         self._longest = len(boundary) + _AROUND
+        self._held = b""
 
     def read(self, size: int) -> bytes:
-        """Read the next piece: `size` bytes, and more where a boundary begins in them."""
-        piece = self._stream.read(size)
-        while self._ends_inside(piece) and (more := self._stream.read(self._longest)):
-            piece += more
+        """Read the next piece: about `size` bytes, and none at the end."""
+        while read := self._stream.read(size):
+            piece = self._held + read
+            cut = self._end_of(piece)
+            self._held = piece[cut:]
+            if cut:
+                return piece[:cut]
+        piece, self._held = self._held, b""
         return piece
 
-    def _ends_inside(self, piece: bytes) -> bool:
-        tail = piece[-(self._longest - 1) :]
-        place = tail.find(b"\r")
+    def _end_of(self, piece: bytes) -> int:
+        """Return where a boundary begins that may not be whole yet; else the length of the piece."""
+        place = piece.find(b"\r", max(0, len(piece) - self._longest + 1))
         while place >= 0:
-            begun = tail[place : place + len(self._start)]
+            begun = piece[place : place + len(self._start)]
             if self._start.startswith(begun):
-                return True
-            place = tail.find(b"\r", place + 1)
-        return False
+                return place
+            place = piece.find(b"\r", place + 1)
+        return len(piece)
 
 
 class UncutParser(FormDataParser):

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from flask import Request, current_app, g, redirect, request
+from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.wrappers import Response
 
 from api.http.problem import Problem
@@ -17,6 +18,8 @@ from api.reading_room.page import ROOM, room, wants_page
 from api.routes.health import check_compatibility
 from jobs.store.compatibility import Compatibility
 
+MOST_FILES = 12
+"""Most files of one form, whose other fields have parts as well. With script each file is sent by itself."""
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _OWN_PAGE = re.compile(rf"{ROOM}(/[A-Za-z0-9_.~-]+)*/?(\?[A-Za-z0-9_.~=&%+-]*)?")
 
@@ -60,7 +63,15 @@ def no_session() -> Problem:
 
 def check_token(people: People, session_id: str) -> None:
     """Raise Problem 403 where the form, or the header X-CSRF-Token, has not the token of this session."""
-    token = request.headers.get("X-CSRF-Token") or request.form.get("csrf", "")
+    try:
+        token = request.headers.get("X-CSRF-Token") or request.form.get("csrf", "")
+    except RequestEntityTooLarge as error:
+        most = current_app.config["MAX_CONTENT_LENGTH"]
+        detail = (
+            "These files are too many or too large together, and none was taken. Send at most"
+            f" {MOST_FILES} files, and {most // 1_000_000} MB together, or one by one."
+        )
+        raise Problem(Slug.IMAGE_TOO_LARGE, detail, max_bytes=most) from error
     if not people.csrf.matches(session_id, token):
         raise _expired()
 

@@ -81,7 +81,7 @@ def add_report_forms(pages: Blueprint, parts: Room) -> None:
         if wants_page():
             return redirect(leads_to, 303)
         response = jsonify(page=leads_to, saved_at=moment_text(now()))
-        response.set_etag(draft_tag(after))
+        response.set_etag(draft_tag(after.draft))
         return response
 
 
@@ -118,8 +118,10 @@ def _return(actions: ReadingActions, reading: Reading, reader: Reader) -> Readin
 def _save(actions: ReadingActions, reading: Reading, reader: Reader, typed: Typed) -> Reading:
     """Save the draft over the one that the page was made with. Raises Problem 412 over another one."""
     known = request.if_match.as_set() or {request.form.get("tag", "")}
+    # The draft of a save that this page has made and not heard of yet is no other one.
+    known.add(draft_tag(typed.draft()))
     for _ in range(_TRIES):
-        if reading.reader == reader.id and draft_tag(reading) not in known:
+        if reading.reader == reader.id and draft_tag(reading.draft) not in known:
             break
         try:
             return actions.save_draft(reading, reader, typed.draft(), reading.version)
@@ -132,7 +134,7 @@ def _save(actions: ReadingActions, reading: Reading, reader: Reader, typed: Type
         "Another window of yours has saved this report since. Nothing is lost: this window has your text, and"
         " the other one is stored. Save again to keep this text, or load the page again to see the other one."
     )
-    raise Problem(Slug.DRAFT_CHANGED, detail, tag=draft_tag(reading))
+    raise Problem(Slug.DRAFT_CHANGED, detail, tag=draft_tag(reading.draft))
 
 
 def _commit(actions: ReadingActions, reading: Reading, reader: Reader, typed: Typed) -> Reading:
@@ -157,7 +159,7 @@ def _over(saved: Reading) -> Iterator[None]:
     try:
         yield
     except Problem as problem:
-        problem.extra["tag"] = draft_tag(saved)
+        problem.extra["tag"] = draft_tag(saved.draft)
         raise
 
 

@@ -123,10 +123,10 @@ class Typed:
         return [(json.dumps(one), said(one)) for one in self.measurements]
 
 
-def draft_tag(reading: Reading) -> str:
-    """Return what names the draft that is stored of a reading: another draft has another tag."""
+def draft_tag(draft: Mapping[str, Any] | None) -> str:
+    """Return what names a draft: another draft has another tag."""
     # In ASCII: a draft of another program may hold what UTF-8 cannot.
-    return sha256(json.dumps(reading.draft, sort_keys=True).encode()).hexdigest()[:16]
+    return sha256(json.dumps(draft, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def invalid(field: str, detail: str) -> Problem:

@@ -12,6 +12,7 @@ from api.identity.people import People
 from api.intake.reading_limits import refuse_beyond_quota
 from api.readings.access import ReadingAccess, no_such_reading
 from api.readings.signature import Signatures, Signer
+from jobs.lifecycle.reading_request import url_of_readings
 from jobs.reading.arbitration import arbitrate
 from jobs.reading.disagreement import disagreement, graded
 from jobs.reading.events import tell
@@ -52,7 +53,8 @@ class ReadingActions(ReadingAccess):
     def request(self, job: Job, **wishes: Any) -> tuple[Reading, bool]:
         """Request a reading of a client's job. Returns it, and whether it is new.
 
-        While a reading of the job is open it is returned instead.
+        While a reading of the job is open it is returned instead. The callback URL is that of the job or its
+        study, unless the wishes have one.
         """
         if no_reading_because(job):
             detail = "The job was canceled, or its image does not decode. Send the radiograph again."
@@ -68,8 +70,12 @@ class ReadingActions(ReadingAccess):
         if seconds := wishes.pop("due_seconds", None):
             wishes["due_at"] = now() + timedelta(seconds=seconds)
         try:
-            # The number decides the id, so that two requests at once make one reading.
-            reading = self.readings.request(job, policy, reading_id_of(job, len(present)), **wishes)
+            # The number decides the id, so that two requests at once make one reading. The first number is
+            # for the reading that the job's own wish asks for, perhaps only once there is a result.
+            wished = job.reading is None or reading_id_of(job) in {one.id for one in present}
+            number = len(present) + (0 if wished else 1)
+            wishes["callback_url"] = wishes.get("callback_url") or url_of_readings(job, self.ledger)
+            reading = self.readings.request(job, policy, reading_id_of(job, number), **wishes)
         except NotStored as error:
             raise Problem(Slug.GONE, "This job was deleted, with all that belonged to it.") from error
         return self._told(reading), True
@@ -222,6 +228,16 @@ class _Changed(Exception):
     def __init__(self, version: int) -> None:
         super().__init__(version)
         self.version = version
+
+
+def disagreement_now(reading: Reading, job: Job) -> dict[str, Any] | None:
+    """Return how the committed finding of a reading and the model's answer differ; None without a finding.
+
+    Until the signature the model's answer of now counts: it may have come after the finding.
+    """
+    if not reading.committed or not reading.state.open:
+        return reading.disagreement
+    return _differs(reading.committed["finding"], reading.committed["sites"], job, None)
 
 
 def _differs(finding: str, sites: Sequence[Mapping[str, Any]], job: Job, grade: str | None) -> dict[str, Any]:

@@ -81,7 +81,7 @@ def client_reading_routes(actions: ReadingActions, settings: Settings) -> Bluepr
             priority=given.get("priority"),
             due_seconds=given.get("due_seconds"),
             question=question_of(given.get("question")),
-            callback_url=callback_url_of(given.get("callback_url"), settings) or job.callback_url,
+            callback_url=callback_url_of(given.get("callback_url"), settings),
         )
         response = reading_answer(reading, public_url, 201 if new else 200)
         response.headers["Location"] = f"{public_url}/v1/readings/{reading.id}"

@@ -76,7 +76,7 @@ def bundle(
     else:
         answer[to["source"]["reference"]] = source(image, links["image"], media_type)
     signed = bool(reading.reports) and seen.report
-    own = {"request": request(reading, to, system), "task": task(reading, to, system, signed)}
+    own = {"request": request(reading, to, system, seen.answer), "task": task(reading, to, system, signed)}
     if reading.reader:
         own["reader"] = practitioner(reading, system)
     if signed:

@@ -33,8 +33,12 @@ _NO_PATIENT = {
 }
 
 
-def request(reading: Reading, to: dict[str, dict[str, str]], system: str) -> dict[str, Any]:
-    """Make the ServiceRequest. It alone has the client's question."""
+def request(reading: Reading, to: dict[str, dict[str, str]], system: str, seen: bool) -> dict[str, Any]:
+    """Make the ServiceRequest. It alone has the client's question.
+
+    An arbitration shows that the model's answer was doubted: its reason is named where the answer may be
+    `seen`.
+    """
     made = {
         "resourceType": "ServiceRequest",
         "identifier": [_identifier(reading.id, system)],
@@ -48,7 +52,7 @@ def request(reading: Reading, to: dict[str, dict[str, str]], system: str) -> dic
     }
     if reading.question:
         made["reasonCode"] = [{"text": reading.question}]
-    if reading.arbitrates:
+    if reading.arbitrates and seen:
         made["reasonReference"] = [
             {
                 "type": "DiagnosticReport",

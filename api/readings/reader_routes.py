@@ -12,7 +12,7 @@ from api.http.problem_kinds import Slug
 from api.openapi.describe import Answer, describe
 from api.openapi.json_body import json_body
 from api.openapi.schema import CLOSED
-from api.readings.actions import ReadingActions
+from api.readings.actions import ReadingActions, disagreement_now
 from api.readings.bodies import Amendment, Draft, Finding, ReturnOrder, Signature
 from api.readings.client_routes import ReadingList, name_version, reading_answer
 from api.readings.formats import READING_FORMATS, reading_in_format
@@ -191,16 +191,20 @@ def readers_document(reading: Reading, actions: ReadingActions, public_url: str)
     if reading.reader == g.reader.id:
         document["draft"] = reading.draft
     own = reading.committed is not None and reading.reader == g.reader.id
-    hidden = bool(own or reading.reports) and actions.answer_hidden(reading.job, g.reader)
+    telling = own or reading.reports or reading.arbitrates
+    hidden = bool(telling) and actions.answer_hidden(reading.job, g.reader)
     if own:
         document["committed"] = cast(Commitment, reading.committed)
         # Of another blind reading of the job it would tell the answer.
-        document["disagreement"] = None if hidden else cast(Disagreement, reading.disagreement)
+        differs = None if hidden else disagreement_now(reading, actions.job_of(reading))
+        document["disagreement"] = cast(Disagreement | None, differs)
     elif hidden:
         # What another reader found, and whether the model agreed, would show the answer.
         document["committed"] = document["disagreement"] = document["report"] = None
         document["reports"] = []
-    if document["disagreement"]:  # It tells what the model answered.
+    if hidden:  # An arbitration is opened where a reader disagrees with the model.
+        document["arbitrates"] = None
+    if document["disagreement"] and actions.job_of(reading).result:  # It tells what the model answered.
         actions.readings.note_seen(reading.job, g.reader.id)
     return document
 

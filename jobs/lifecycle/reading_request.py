@@ -18,8 +18,8 @@ from jobs.store.ledger import Ledger
 def request_reading(job: Job, ledger: Ledger, queue: JobQueue) -> None:
     """Request the reading of this job that its wish, its client's policy and its result ask for, once.
 
-    Of a job that no person is to read, or can, the open readings are canceled instead.
-    Raises StoreUnavailable and QueueUnavailable: the sweeper then tries again.
+    One that its client has requested meanwhile, and that is open or signed, is enough. Of a job that no
+    person is to read, or can, the open readings are canceled instead. Raises StoreUnavailable and QueueUnavailable: the sweeper then tries again.
     """
     withdraw_readings(job, ledger, queue)
     if job.reading is None:
@@ -27,24 +27,31 @@ def request_reading(job: Job, ledger: Ledger, queue: JobQueue) -> None:
     policy = Policies(ledger.records).of(job.client)
     if not policy.asks_for(job):
         return
+    readings = Readings(ledger)
     seconds = job.reading.get("due_seconds") or DUE_SECONDS[job.priority]
     with suppress(NotStored):  # The job was deleted meanwhile.
-        reading = Readings(ledger).request(
-            job,
-            policy,
-            # From the submission on: the time that the model took is not added.
-            due_at=job.created_at + timedelta(seconds=seconds),
-            question=job.reading.get("question"),
-            wish=Wish(job.reading["wish"]),
-            callback_url=job.callback_url or _url_of_study(job, ledger),
+        present = [one for one in readings.of_job(job.id) if not one.arbitrates]
+        enough = [one for one in present if one.state.open or one.reports]
+        reading = (
+            enough[0]
+            if enough
+            else readings.request(
+                job,
+                policy,
+                # From the submission on: the time that the model took is not added.
+                due_at=job.created_at + timedelta(seconds=seconds),
+                question=job.reading.get("question"),
+                wish=Wish(job.reading["wish"]),
+                callback_url=url_of_readings(job, ledger),
+            )
         )
         if ledger.may_delete:  # Inference has no right to write events either: the sweeper tells then.
             tell(reading, ledger, queue)
 
 
-def _url_of_study(job: Job, ledger: Ledger) -> str | None:
-    """Return the callback URL of the study that a job is a view of. Raises NotStored."""
-    return ledger.current(job.study).callback_url if job.study else None
+def url_of_readings(job: Job, ledger: Ledger) -> str | None:
+    """Return the callback URL of a job, or of the study that it is a view of. Raises NotStored."""
+    return job.callback_url or (ledger.current(job.study).callback_url if job.study else None)
 
 
 def settle(job: Job, ledger: Ledger, queue: JobQueue) -> None:

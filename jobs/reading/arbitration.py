@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 
-from jobs.reading.disagreement import ARBITRATED
+from jobs.reading.disagreement import calls_for_another
 from jobs.reading.events import tell
 from jobs.reading.policy import Policies
 from jobs.reading.reading import Reading
@@ -14,12 +14,7 @@ from jobs.store.ledger import Ledger
 
 def arbitrate(reading: Reading, ledger: Ledger, queue: JobQueue) -> None:
     """Request the arbitration that a signed reading's grade calls for, once. Raises StoreUnavailable."""
-    # An arbitration decides: it is not arbitrated again.
-    if (
-        reading.arbitrates
-        or not reading.reports
-        or (reading.disagreement or {}).get("grade") not in ARBITRATED
-    ):
+    if not calls_for_another(reading):
         return
     with suppress(NotStored):  # The job was deleted meanwhile.
         job = ledger.current(reading.job)

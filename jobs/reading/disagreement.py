@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, TypedDict, cast
 
+from jobs.reading.reading import Reading
+
 LEAST_OVERLAP = 0.1
 """Least intersection over union at which a site and a region are the same place."""
 GRADES = ("1", "2a", "2b", "3a", "3b")
@@ -41,6 +43,19 @@ def disagreement(finding: str, sites: Sequence[dict[str, Any]], result: dict[str
 def graded(kind: str, grade: str | None) -> Disagreement:
     """Return the disagreement with the reader's grade of it."""
     return cast(Disagreement, {"kind": kind, "grade": grade})
+
+
+def calls_for_another(reading: Reading) -> bool:
+    """Return whether a reading is signed with a grade for which another reader decides."""
+    # An arbitration decides: it is not arbitrated again.
+    grade = (reading.disagreement or {}).get("grade")
+    return not reading.arbitrates and bool(reading.reports) and grade in ARBITRATED
+
+
+def undecided(readings: Sequence[Reading]) -> bool:
+    """Return whether a reading of a job calls for another reader, and no arbitration of it is signed."""
+    contested = {one.id for one in readings if calls_for_another(one)}
+    return bool(contested - {one.arbitrates for one in readings if one.reports})
 
 
 def same_place(site: dict[str, Any], box: Sequence[float]) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jobs.reading.disagreement import same_place
+from jobs.reading.disagreement import same_place, undecided
 from jobs.reading.reading import Reading
 from jobs.reading.states import ReadingState
 from jobs.targets.states import BlockingReason, TargetState
@@ -46,7 +46,8 @@ def review_of(readings: Sequence[Reading]) -> Review:
     signed = [reading for reading in readings if reading.reports]
     return Review(
         max(signed, key=lambda reading: str(reading.reports[-1]["at"]), default=None),
-        any(reading.arbitrates and reading.state.open for reading in readings),
+        # Also one that was returned, or is not requested yet, has decided nothing.
+        undecided(readings) or any(reading.arbitrates and reading.state.open for reading in readings),
         sum(entry["type"] in _TOLD for reading in readings for entry in reading.history),
     )
 

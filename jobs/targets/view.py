@@ -11,6 +11,8 @@ from jobs.record.job import Job
 from jobs.targets.states import BlockingReason
 
 _MAGNIFICATIONS = (1.0, 5.0)
+"""The limits of a magnification, without the first: exactly 1 is what devices write that know none."""
+_DIGITS = 1e-6
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ def view_of(job: Job) -> tuple[View | None, list[BlockingReason]]:
     """Return the view that a job's radiograph is, or None and what is not known of it."""
     acquisition = job.acquisition or {}
     numbers: dict[str, Any] = acquisition.get("geometry") or {}
+    if (numbers.get("magnification") or 0) <= _MAGNIFICATIONS[0]:
+        numbers = numbers | {"magnification": None}
     distance_m = numbers.get("source_to_detector_m")
     spacing_m, magnification = _spacing(acquisition, numbers)
     orientation = _pair(acquisition.get("orientation"))
@@ -73,7 +77,8 @@ def _spacing(
     if on_detector:
         magnification = (on_detector[0] / given[0] + on_detector[1] / given[1]) * 500
         least, most = _MAGNIFICATIONS
-        return on_detector, magnification if least <= magnification <= most else None
+        # Spacings that are the same but for their digits are of the detector, both.
+        return on_detector, magnification if least + _DIGITS < magnification <= most else None
     if estimated:
         return (given[0] * estimated / 1000, given[1] * estimated / 1000), estimated
     return None, None

@@ -171,6 +171,9 @@ def _notices(
 
 
 def _send_mail(reading: Reading, stage: Stage, to: str, server: MailServer, context: NoticeContext) -> str:
+    if not to.isascii():  # Of a reader of an earlier version. It would pause the server for all others.
+        log.warning("a reader's e-mail address is not in ASCII, and gets no mail")
+        return REFUSED
     written = message.mail(reading, stage, to, context.mail_from, context.public_url)
     try:
         server.send(written, to, context.seconds)

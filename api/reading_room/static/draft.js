@@ -2,12 +2,14 @@
 import {viewers} from "./viewer.js";
 
 const EVERY = 10_000;
+const KEPT_ALIVE = 60_000;
 const form = document.getElementById("report-form");
 const sites = document.getElementById("sites");
 const saved = document.getElementById("saved");
 const [viewer] = viewers.values();
 const empty = sites.querySelector(".empty").cloneNode(true);
 let stopped = !form.dataset.draft;
+let left = false;
 
 /** All that is typed, without what belongs to the page and its signature. */
 function typed() {
@@ -17,35 +19,46 @@ function typed() {
 }
 let stored = typed();
 
-const numbers = text => text.split(/[\s,]+/).filter(Boolean).map(Number);
+const field = (row, name) => row.querySelector(`[name=${name}]`);
+
+/** The numbers of a row's place; undefined while they make no box and no point. */
+function placeOf(row) {
+  const place = field(row, "place").value.split(/[\s,]+/).filter(Boolean).map(Number);
+  return [2, 4].includes(place.length) && !place.some(Number.isNaN) ? place : undefined;
+}
 
 /** Show the rows' places in the picture. */
 function draw() {
   viewer.sites = [...sites.children].flatMap((row, n) => {
-    const place = numbers(row.querySelector("[name=place]").value);
-    if (![2, 4].includes(place.length) || place.some(Number.isNaN)) return [];
-    return [{[place.length === 4 ? "box" : "point"]: place, row: n}];
+    const place = placeOf(row);
+    return place ? [{[place.length === 4 ? "box" : "point"]: place, row: n}] : [];
   });
 }
 
 /** Write the sites of the picture into rows; what was typed of a bone stays with its site. */
 function write(marked) {
-  const bones = [...sites.querySelectorAll("[name=bone]")].map(field => field.value);
-  sites.replaceChildren(...[...marked, null].map(site => {
+  const rows = [...sites.children];
+  const begun = rows.filter(row => !placeOf(row)
+    && (field(row, "place").value.trim() || row.matches(".empty") && field(row, "bone").value.trim()));
+  // A bone may be typed before its site is marked.
+  const unmarked = begun.filter(row => !field(row, "place").value.trim());
+  const written = new Map(marked.map(site => {
+    const before = rows[site.row] ?? unmarked.shift();
     const row = empty.cloneNode(true);
-    if (!site) return row;
     row.classList.remove("empty");
-    row.querySelector("[name=place]").value = (site.box ?? site.point).join(", ");
-    row.querySelector("[name=bone]").value = bones[site.row] ?? "";
-    return row;
+    field(row, "place").value = (site.box ?? site.point).join(", ");
+    field(row, "bone").value = before ? field(before, "bone").value : "";
+    return [row, before];
   }));
+  const used = new Set(written.values());
+  sites.replaceChildren(...written.keys(), ...begun.filter(row => !used.has(row)), empty.cloneNode(true));
   dress();
   draw();
 }
 
 /** Give each row with a place a button that removes it. */
 function dress() {
-  for (const row of sites.querySelectorAll("li:not(.empty)")) {
+  for (const row of sites.querySelectorAll("li:not(.empty):not(:has(button))")) {
     const remove = document.createElement("button");
     remove.type = "button";
     remove.textContent = "Remove";
@@ -65,7 +78,10 @@ function tell(field, text) {
 async function post(address, again = true) {
   const {csrf, tag} = form.elements;
   const headers = {Accept: "application/json", "X-CSRF-Token": csrf.value, "If-Match": `"${tag.value}"`};
-  const answer = await fetch(address, {method: "POST", body: new URLSearchParams(new FormData(form)), headers});
+  const sent = new URLSearchParams(new FormData(form));
+  // A browser finishes a request of a page that is closed, if it is small.
+  const keepalive = String(sent).length < KEPT_ALIVE;
+  const answer = await fetch(address, {method: "POST", body: sent, headers, keepalive});
   const body = await answer.json();
   if (again && [401, 403].includes(answer.status) && !body.field) {
     // Signed in anew in another window: this page takes the token of the new session.
@@ -80,7 +96,14 @@ async function post(address, again = true) {
   return {ok: answer.ok, field: "form", ...body};
 }
 
-async function save() {
+let busy = Promise.resolve();
+
+/** Do the work once what was sent before is answered: each answer has the tag that the next request needs. */
+function inTurn(work) {
+  return (busy = busy.then(work, work));
+}
+
+const save = () => inTurn(async () => {
   const now = typed();
   if (stopped || now === stored) return;
   const answer = await post(form.dataset.draft).catch(() => ({detail: "No connection."}));
@@ -91,17 +114,32 @@ async function save() {
     stopped = true; // Until the reader decides which of the two stays.
     tell("form", answer.detail);
   } else saved.textContent = `Not saved: ${answer.detail} Your text stays here.`;
-}
+});
 
-form.addEventListener("submit", async event => {
-  event.preventDefault();
-  const answer = await post(event.submitter?.formAction || form.action)
-    .catch(() => ({field: "form", detail: "No connection: send it again."}));
+const send = address => inTurn(async () => {
+  const answer = await post(address).catch(() => ({field: "form", detail: "No connection: send it again."}));
   if (!answer.ok) return tell(answer.field, answer.detail);
+  left = true;
   const page = new URL(answer.page, location);
   if (page.pathname + page.search !== location.pathname + location.search) return location.assign(page);
   location.hash = page.hash;
   location.reload();
+});
+
+form.addEventListener("submit", event => {
+  event.preventDefault();
+  send(event.submitter?.formAction || form.action);
+});
+document.addEventListener("click", async event => {
+  const link = event.target.closest?.("a[href]:not([target])");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey || link.hash || stopped || typed() === stored) return;
+  event.preventDefault();
+  await save();
+  location.assign(link.href);
+});
+document.addEventListener("visibilitychange", () => document.hidden && save());
+addEventListener("beforeunload", event => {
+  if (!left && typed() !== stored) event.preventDefault();
 });
 form.elements.code?.addEventListener("keydown", event => {
   if (event.key !== "Enter") return;

@@ -15,15 +15,16 @@ function send(file) {
   state.textContent = "waits";
   row.append(`${file.name} `, bar, state);
   list.append(row);
-  waiting.push([file, bar, state]);
+  // The fields as they are now: they may be typed anew for another patient before this file is sent.
+  const body = new FormData(form);
+  body.set("image", file);
+  waiting.push([body, bar, state]);
   next();
 }
 
 function next() {
   if (running > 1 || !waiting.length) return;
-  const [file, bar, state] = waiting.shift();
-  const body = new FormData(form);
-  body.set("image", file);
+  const [body, bar, state] = waiting.shift();
   const request = new XMLHttpRequest();
   running += 1;
   state.textContent = "is sent";

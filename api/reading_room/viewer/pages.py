@@ -14,6 +14,7 @@ from api.reading_room.page import page, room
 from api.reading_room.parts import Opened, Room
 from api.reading_room.typed import Typed, draft_tag
 from api.reading_room.viewer.calibration import scale_of
+from api.readings.actions import disagreement_now
 from jobs.reading.reading import Reading
 from jobs.reading.states import Mode, ReadingState
 from jobs.record.errors import NotStored
@@ -77,13 +78,14 @@ def viewer_page(
         answer=answer,
         hidden=opened.hidden,
         reading=reading,
+        differs=disagreement_now(reading, opened.job) if reading else None,
         mine=mine,
         working=working,
         blind=blind,
         form=form,
         measurements=form.shown_measurements(opened.job) if form else [],
         kept=typed is not None,
-        tag=draft_tag(reading) if reading else "",
+        tag=draft_tag(reading.draft) if reading else "",
         others=[_shown(one, opened) for one in opened.readings if one is not reading],
         # A blind form has no field for a code or a grade.
         fault=("form" if blind and field in ("code", "grade") else field, problem.detail if problem else ""),
