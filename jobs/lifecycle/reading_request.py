@@ -19,7 +19,8 @@ def request_reading(job: Job, ledger: Ledger, queue: JobQueue) -> None:
     """Request the reading of this job that its wish, its client's policy and its result ask for, once.
 
     One that its client has requested meanwhile, and that is open or signed, is enough. Of a job that no
-    person is to read, or can, the open readings are canceled instead. Raises StoreUnavailable and QueueUnavailable: the sweeper then tries again.
+    person is to read, or can, the open readings are canceled instead. Raises StoreUnavailable and
+    QueueUnavailable: the sweeper then tries again.
     """
     withdraw_readings(job, ledger, queue)
     if job.reading is None:

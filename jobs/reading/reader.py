@@ -83,7 +83,7 @@ def new_reader(
     if client is not None and not GROUP.fullmatch(client):
         raise ValueError("a client's name has 1 to 63 lower-case letters, digits and hyphens")
     if email is not None and not _EMAIL.fullmatch(email):
-        raise ValueError(f"{email!r} is no e-mail address")
+        raise ValueError(f"{email!r} is no e-mail address in ASCII")
     key = new_key()
     return key, Reader(new_id("reader"), name.strip(), groups, client, email, at, digest_of(key))
 

@@ -266,7 +266,14 @@ def test_a_folder_of_other_clients_or_another_key_is_refused(export, ledger, tmp
     (tmp_path / "mine/labels.csv").write_text("image,fractured\n")
     with pytest.raises(OtherFolder, match="no export"):
         export(tmp_path / "mine")
-    assert files(tmp_path) == before | {"mine/labels.csv": b"image,fractured\n"}
+    (tmp_path / "theirs/images").mkdir(parents=True)
+    (tmp_path / "theirs/images/a.png").write_bytes(b"an image of theirs")
+    with pytest.raises(OtherFolder, match="no export"):
+        export(tmp_path / "theirs")
+    assert files(tmp_path) == before | {
+        "mine/labels.csv": b"image,fractured\n",
+        "theirs/images/a.png": b"an image of theirs",
+    }
 
 
 def test_an_export_that_loses_its_store_removes_nothing(export, ledger, tmp_path, monkeypatch):

@@ -255,6 +255,14 @@ def test_jobs_are_canceled_and_deleted_also_where_others_fail(
     assert len(lines(osteo("status", "--json"))) == COUNT - 2
 
 
+def test_an_image_whose_job_was_deleted_is_sent_again(osteo: Any, folder: Path):
+    first = [line["id"] for line in lines(osteo("submit", folder, "--json"))]
+    osteo("delete", first[0])
+    second = [line["id"] for line in lines(osteo("submit", folder, "--json"))]
+    assert len(set(second)) == COUNT
+    assert set(first) - set(second) == {first[0]}
+
+
 def test_a_folder_whose_list_was_lost_makes_no_second_jobs(osteo: Any, folder: Path):
     first = {line["id"] for line in lines(osteo("submit", folder, "--json"))}
     (folder / NAME).unlink()

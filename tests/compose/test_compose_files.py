@@ -221,6 +221,7 @@ def test_ports_are_published_on_this_machine_only(name: str) -> None:
 def test_clients_reach_the_api_through_the_proxy_alone() -> None:
     assert "ports" not in SERVICES["api"]
     assert SERVICES["proxy"]["ports"] == ["127.0.0.1:${PORT:-8000}:8080"]
+    assert SERVICES["proxy"]["depends_on"]["api"]["restart"], "nginx looks its address up once"
     (volume,) = SERVICES["proxy"]["volumes"]
     configuration = (ROOT / volume.partition(":")[0]).read_text()
     assert "server api:8000;" in configuration

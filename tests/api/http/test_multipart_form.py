@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from api.http.multipart_form import FormRequest
+from api.http.multipart_form import FormRequest, Uncut
 from tests import pictures
 from tests.api.conftest import Api
 
@@ -37,6 +37,16 @@ def test_every_size_around_an_edge_is_read_as_it_was_sent(boundary: bytes, last:
         for size in range(EDGE - around, EDGE - len(HEAD) + 8):
             image = b"\x89" * (size - len(last)) + last
             assert read_back(form_of(image, boundary, end), boundary) == image, (size, end)
+
+
+def test_a_run_of_carriage_returns_is_read_in_pieces_of_a_bounded_size():
+    image = b"\r" * (20 * EDGE) + b"\r\n--"
+    pieces, stream = [], Uncut(io.BytesIO(form_of(image, b"x", b"--\r\n")), b"x")
+    while piece := stream.read(EDGE):
+        pieces.append(piece)
+    assert b"".join(pieces) == form_of(image, b"x", b"--\r\n")
+    assert max(map(len, pieces)) < EDGE + 100
+    assert read_back(form_of(image, b"x", b"--\r\n"), b"x") == image
 
 
 def test_a_field_without_a_body_does_not_take_the_part_behind_it():

@@ -356,6 +356,83 @@ def test_a_dropped_file_is_sent(pages: Pages, doctor: Doctor):
         expect(page.get_by_role("row", name="no reference")).to_have_count(1)
 
 
+def test_files_that_wait_keep_the_fields_they_were_chosen_with(pages: Pages, doctor: Doctor):
+    held = []
+    with signed_in(pages, doctor) as page:
+        page.get_by_text("Send radiographs").click()
+        page.route("**/read/jobs", held.append)
+        page.get_by_label("Your reference").fill("visit-17")
+        files = [
+            {"name": f"{n}.png", "mimeType": "image/png", "buffer": radiograph(96 + n, 64)} for n in range(3)
+        ]
+        page.get_by_label("Files:").set_input_files(files)
+        page.get_by_role("button", name="Send").click()
+        expect(page.get_by_role("list", name="Files being sent")).to_contain_text("is sent")
+        page.get_by_label("Your reference").fill("visit-18")
+        page.unroute("**/read/jobs")
+        for route in held:
+            route.continue_()
+        expect(page.get_by_role("row", name="visit-17")).to_have_count(3)
+    references = {
+        doctor.api.ledger.read(job).reference for job in doctor.api.ledger.of_client(doctor.client, None)
+    }
+    assert references == {"visit-17"}
+
+
+def test_text_is_saved_before_a_link_leaves_the_page(pages: Pages, doctor: Doctor):
+    job = doctor.put()
+    with signed_in(pages, doctor) as page:
+        page.goto(f"/read/{job.id}")
+        page.get_by_role("button", name="Claim").click()
+        page.wait_for_selector("#report-form")
+        drawn(page)
+        page.get_by_label("Text", exact=True).fill("Typed just now")
+        page.get_by_role("link", name="Worklist").click()
+        expect(page.get_by_role("heading", name="Worklist")).to_be_visible()
+        (reading,) = Readings(doctor.api.ledger).of_job(job.id)
+        assert reading.draft["text"] == "Typed just now"
+
+
+def test_the_browser_asks_before_it_drops_text_that_is_not_saved(pages: Pages, doctor: Doctor):
+    job = doctor.put()
+    asked = []
+    with signed_in(pages, doctor) as page:
+        page.goto(f"/read/{job.id}")
+        page.get_by_role("button", name="Claim").click()
+        page.wait_for_selector("#report-form")
+        drawn(page)
+        page.get_by_label("Text", exact=True).fill("Typed without a connection")
+        page.route("**/draft", lambda route: route.abort())
+        page.once("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
+        page.get_by_role("link", name="Worklist").click()
+        expect(page.get_by_text("Your text stays here")).to_be_visible()
+        expect(page.get_by_label("Text", exact=True)).to_have_value("Typed without a connection")
+        assert asked == ["beforeunload"]
+        page.unroute("**/draft")
+        page.get_by_role("link", name="Worklist").click()
+        expect(page.get_by_role("heading", name="Worklist")).to_be_visible()
+
+
+def test_a_bone_that_is_typed_first_goes_with_the_site_that_is_marked(pages: Pages, doctor: Doctor):
+    job = doctor.put()
+    with signed_in(pages, doctor) as page:
+        page.goto(f"/read/{job.id}")
+        page.get_by_role("button", name="Claim").click()
+        page.wait_for_selector("#report-form")
+        drawn(page)
+        page.get_by_label("Bone").first.fill("distal radius")
+        for shift in (0, 80):
+            page.get_by_role("button", name="Mark point").click()
+            surface = page.get_by_role("application").bounding_box()
+            assert surface
+            page.mouse.click(
+                surface["x"] + surface["width"] / 2 + shift, surface["y"] + surface["height"] / 2
+            )
+        expect(page.get_by_label("Place")).to_have_count(3)
+        expect(page.get_by_label("Bone").first).to_have_value("distal radius")
+        expect(page.get_by_label("Bone").nth(1)).to_have_value("")
+
+
 # 640 x 400 is a window of 1280 x 800 at a zoom of 200 %. The narrowest and the usual size are the cut.
 @pytest.mark.parametrize(
     ("width", "height"),

@@ -180,6 +180,8 @@ def test_a_draft_is_kept_over_other_changes_and_refused_over_a_draft(ada: Person
     assert first.status_code == 200, first.text
     assert ada.act(reading, "draft", JSON | tag, text="Two").status_code == 412
     assert Readings(ledger).read(reading.id).draft["text"] == "One"
+    again = ada.act(reading, "draft", JSON | tag, text="One")
+    assert (again.status_code, again.headers["ETag"]) == (200, first.headers["ETag"]), "the same draft"
     second = ada.act(reading, "draft", JSON | {"If-Match": first.headers["ETag"]}, text="Two")
     assert second.status_code == 200
     assert "Two" in ada.open(f"/read/{job.id}")
@@ -383,6 +385,18 @@ def test_the_worklist_is_ordered_and_filtered(ada: Person, ledger):
     assert led("stat", "previous") == f"/read/{jobs['late'].id}"
     assert led("stat", "next") == f"/read/{jobs['soon'].id}"
     assert led("later", "next") == led("late", "previous") == "/read"
+
+
+def test_the_page_compares_a_finding_with_an_answer_that_comes_later(ada: Person, ledger):
+    job = put_job(ledger, None)
+    reading = put_reading(ledger, job)
+    ada.act(reading, "claim")
+    ada.act(reading, "commit", finding="no_fracture")
+    assert "the model has no answer" in ada.open(f"/read/{job.id}")
+    ledger.append(ledger.append(job.started("w", now())).succeeded(RESULT, now(), bytes(256)))
+    page = text_of(ada.open(f"/read/{job.id}"))
+    assert "the model has no answer" not in page
+    assert "The model finds a fracture; the reader finds none." in page
 
 
 def test_a_reading_is_released_and_returned(ada: Person, job: Job, ledger):
@@ -637,6 +651,10 @@ def test_radiographs_are_sent_from_the_page(person_of, ledger):
     assert "c.png" not in mixed.text
     assert len(list(ledger.of_client("clinic", None))) == 4
     assert send(JSON).status_code == 400
+    many = send({}, *((radiograph(32, 48 + n), f"{n}.png") for n in range(15)), reference="x", question="y")
+    assert many.status_code == 413
+    assert "Send at most 12 files" in many.text
+    assert len(list(ledger.of_client("clinic", None))) == 4, "none was taken"
     reader = person_of("Reader", frozenset({"msk"}))
     refused = reader.send("/read/jobs", JSON, image=[(BytesIO(radiograph()), "a.png")])
     assert refused.status_code == 403

@@ -12,6 +12,7 @@ from api.readings.signature import digest_of
 from jobs.lifecycle.next_step import start_next_step
 from jobs.reading.policy import Policies, ReadingPolicy
 from jobs.reading.readers import Readers
+from jobs.reading.readings import Readings
 from jobs.reading.states import Wish
 from jobs.record.job import Job, now
 from jobs.redis.queue import JobQueue
@@ -283,6 +284,76 @@ def test_a_reading_that_the_answer_gave_rise_to_is_not_blind(api: Api, policy, s
     here = f"/v1/readings/{reading['id']}"
     ada.ask("POST", f"{here}/claim")
     assert ada.ask("POST", f"{here}/commit", {"finding": "fracture"}).json()["committed"]["blind"] is False
+
+
+def test_a_canceled_reading_does_not_take_the_place_of_the_one_that_the_answer_calls_for(
+    api, policy, servers
+):
+    job = api.ledger.read(api.submit(PNG, read="if_positive").json()["id"])
+    own = requested(api, job)
+    api.request("POST", f"/v1/readings/{own['id']}/cancel")
+    ended = api.ledger.append(api.ledger.append(job.started("w", now())).succeeded(RESULT, now()))
+    for _ in range(2):
+        start_next_step(ended, api.ledger, JobQueue.connect(servers.redis_url))
+    listed = api.request("GET", f"/v1/jobs/{job.id}/readings").json()["readings"]
+    assert [(one["state"], one["wish"]) for one in listed] == [
+        ("canceled", "requested"),
+        ("requested", "if_positive"),
+    ]
+
+
+def test_a_reading_that_is_open_is_enough_for_the_answer(api: Api, policy, servers):
+    job = api.ledger.read(api.submit(PNG, read="if_positive").json()["id"])
+    own = requested(api, job)
+    ended = api.ledger.append(api.ledger.append(job.started("w", now())).succeeded(RESULT, now()))
+    start_next_step(ended, api.ledger, JobQueue.connect(servers.redis_url))
+    (reading,) = api.request("GET", f"/v1/jobs/{job.id}/readings").json()["readings"]
+    assert reading["id"] == own["id"]
+
+
+def test_a_finding_is_compared_with_an_answer_that_comes_later(api: Api, policy):
+    job, ada = api.ledger.read(api.submit(PNG).json()["id"]), Person(api, "Ada Bone")
+    here = f"/v1/readings/{requested(api, job)['id']}"
+    ada.ask("POST", f"{here}/claim")
+    committed = ada.ask("POST", f"{here}/commit", {"finding": "no_fracture"}).json()
+    assert committed["disagreement"]["kind"] == "not_comparable"
+    assert not Readings(api.ledger).has_seen(job.id, ada.reader.id), "there was no answer"
+    api.ledger.append(api.ledger.append(job.started("w", now())).succeeded(RESULT, now()))
+    assert ada.ask("GET", here).json()["disagreement"]["kind"] == "overcalled"
+
+
+def test_a_reading_of_a_view_is_told_to_the_url_of_its_study(api: Api, policy):
+    study, (view, _) = a_study(2, size=len(PNG), callback_url=URL)
+    api.ledger.accept_study(study, ((one, PNG) for one in (view, _)))
+    assert view.callback_url is None
+    reading = requested(api, view)
+    assert Readings(api.ledger).read(reading["id"]).callback_url == URL
+
+
+def test_an_arbitration_is_not_told_to_a_reader_who_is_to_read_blind(api: Api, policy):
+    study, views = a_study(2, size=len(PNG))
+    api.ledger.accept_study(study, ((view, PNG) for view in views))
+    for view in views:
+        api.ledger.append(api.ledger.append(view.started("w", now())).succeeded(RESULT, now()))
+    ada, bob = Person(api, "Ada Bone"), Person(api, "Bob Bone")
+    first, second = (requested(api, view)["id"] for view in views)
+    for reading in (first, second):
+        ada.ask("POST", f"/v1/readings/{reading}/claim")
+        ada.ask("POST", f"/v1/readings/{reading}/commit", {"finding": "no_fracture"})
+    ada.ask("POST", f"/v1/readings/{first}/sign", {"report": REPORT, "code": ada.code(), "grade": "3a"})
+    ada.ask("POST", f"/v1/readings/{second}/release")
+
+    def arbitrates(reader: Person) -> list[str | None]:
+        listed = reader.ask("GET", "/v1/readings").json()["readings"]
+        return [one["arbitrates"] for one in listed if one["job"] == views[0].id]
+
+    assert arbitrates(bob) == [None]
+    (arbitration,) = (one for one in Readings(api.ledger).of_job(views[0].id) if one.arbitrates)
+    fhir = bob.ask("GET", f"/v1/readings/{arbitration.id}", Accept="application/fhir+json").data
+    assert b"reasonReference" not in fhir
+    bob.ask("POST", f"/v1/readings/{second}/claim")
+    bob.ask("POST", f"/v1/readings/{second}/commit", {"finding": "no_fracture"})
+    assert arbitrates(bob) == [first]
 
 
 def test_a_reader_who_can_send_the_radiograph_again_is_not_blind(api: Api, policy):

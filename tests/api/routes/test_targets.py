@@ -197,6 +197,24 @@ def test_an_open_arbitration_blocks_until_it_is_signed(api: Api):
     assert targets_of(api, job)["state"] == "rejected"
 
 
+@pytest.mark.parametrize("ended_by", ["returned", "canceled", "never requested"])
+def test_an_arbitration_that_is_not_signed_decides_nothing(api: Api, ended_by: str):
+    job = ended(api, pictures.dicom(pictures.gray(), **CALIBRATED, **acquired()))
+    first = sign(api.ledger, claimed(api.ledger, job), sites=[SITE], grade="3a")
+    if ended_by != "never requested":
+        second = claimed(api.ledger, job, arbitrates=first)
+        Readings(api.ledger).save(
+            second,
+            lambda reading: (
+                reading.canceled(now())
+                if ended_by == "canceled"
+                else reading.returned_for("wrong_side", "", now())
+            ),
+        )
+    made = targets_of(api, job)
+    assert (made["actionable"], made["blocking_reasons"]) == (False, ["arbitration_open"])
+
+
 def test_a_job_without_a_fracture_has_no_targets(api: Api):
     job = ended(api, pictures.dicom(pictures.gray(), **CALIBRATED), (), finding="no_fracture")
     made = targets_of(api, job)
@@ -227,6 +245,16 @@ def test_a_calibrated_plane_gives_a_point(api: Api):
     (target,) = targets_of(api, ended(api, pictures.dicom(pictures.gray(), **attributes)))["targets"]
     assert target["point_from"] == "calibrated_plane"
     assert target["point_m"] == pytest.approx([0.00048, -0.0016, 0.8])
+
+
+def test_a_magnification_of_one_is_unknown(api: Api):
+    same = {**CALIBRATED, **acquired(), "PixelSpacing": CALIBRATED["ImagerPixelSpacing"]}
+    (target,) = targets_of(api, ended(api, pictures.dicom(pictures.gray(), **same)))["targets"]
+    assert (target["point_from"], target["point_m"]) == (None, None)
+    estimated = {name: value for name, value in same.items() if name != "ImagerPixelSpacing"}
+    estimated |= {"EstimatedRadiographicMagnificationFactor": 1.0}
+    made = targets_of(api, ended(api, pictures.dicom(pictures.gray(), **estimated)))
+    assert "spacing_unknown" in made["blocking_reasons"]
 
 
 def test_targets_match_the_schema_that_they_link_to(api: Api):

@@ -99,6 +99,9 @@ def test_replacing_the_signing_key_prints_every_new_secret(settings, ledger):
     Stores.connect(replace(settings, signing_key=OTHER_KEY)).check()
     with pytest.raises(WrongStore):
         Stores.connect(settings).check()
+    again = run(settings, "admin.signing_key", "replace", OSTEO_SIGNING_KEY=OTHER_KEY)
+    assert (again.returncode, again.stdout.splitlines()[1:]) == (2, done.stdout.splitlines()[1:])
+    assert "nothing was replaced" in again.stderr
 
 
 def test_a_redis_of_another_layout_is_refused_with_a_remedy(settings, ledger, redis):

@@ -1,6 +1,7 @@
 """Tells readers: whom, when, once, what, after a crash, in quiet hours, and past a server that is slow."""
 
 import logging
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -266,6 +267,21 @@ def test_an_address_that_is_refused_delays_no_other_and_is_tried_again(mailing, 
     tell(mailing, now() + timedelta(seconds=30), outbox)
     assert sorted(told(inbox)) == ["ada", "bob", "cy"]
     assert "ada" not in caplog.text
+
+
+def test_an_address_that_no_server_takes_does_not_pause_the_mail_of_others(
+    mailing, ledger, inbox, monkeypatch
+):
+    with pytest.raises(ValueError, match="in ASCII"):
+        a_reader(ledger, "m\u00fcller")
+    # Readers of an earlier version may have such an address.
+    monkeypatch.setattr("jobs.reading.reader._EMAIL", re.compile(".*"))
+    for number in range(5):
+        a_reader(ledger, f"m\u00fcller{number}")
+    a_reader(ledger, "bob")
+    a_reading(ledger)
+    assert tell(mailing)._paused == {}
+    assert told(inbox) == ["bob"]
 
 
 def test_a_server_that_does_not_answer_is_paused_and_its_mail_sent_later(mailing, ledger, inbox, monkeypatch):
