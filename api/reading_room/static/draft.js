@@ -2,7 +2,6 @@
 import {viewers} from "./viewer.js";
 
 const EVERY = 10_000;
-const KEPT_ALIVE = 60_000;
 const form = document.getElementById("report-form");
 const sites = document.getElementById("sites");
 const saved = document.getElementById("saved");
@@ -18,6 +17,7 @@ function typed() {
   return String(new URLSearchParams(data));
 }
 let stored = typed();
+const unsaved = () => !stopped && typed() !== stored;
 
 const field = (row, name) => row.querySelector(`[name=${name}]`);
 
@@ -38,20 +38,18 @@ function draw() {
 /** Write the sites of the picture into rows; what was typed of a bone stays with its site. */
 function write(marked) {
   const rows = [...sites.children];
-  const begun = rows.filter(row => !placeOf(row)
-    && (field(row, "place").value.trim() || row.matches(".empty") && field(row, "bone").value.trim()));
-  // A bone may be typed before its site is marked.
-  const unmarked = begun.filter(row => !field(row, "place").value.trim());
-  const written = new Map(marked.map(site => {
-    const before = rows[site.row] ?? unmarked.shift();
+  let last = rows.pop(); // A bone may be typed there before its site is marked.
+  const begun = rows.filter(row => !placeOf(row) && field(row, "place").value.trim());
+  const made = marked.map(site => {
+    const before = rows[site.row] ?? last;
+    if (before === last) last = undefined;
     const row = empty.cloneNode(true);
     row.classList.remove("empty");
     field(row, "place").value = (site.box ?? site.point).join(", ");
-    field(row, "bone").value = before ? field(before, "bone").value : "";
-    return [row, before];
-  }));
-  const used = new Set(written.values());
-  sites.replaceChildren(...written.keys(), ...begun.filter(row => !used.has(row)), empty.cloneNode(true));
+    field(row, "bone").value = field(before ?? empty, "bone").value;
+    return row;
+  });
+  sites.replaceChildren(...made, ...begun, last ?? empty.cloneNode(true));
   dress();
   draw();
 }
@@ -78,12 +76,11 @@ function tell(field, text) {
 async function post(address, again = true) {
   const {csrf, tag} = form.elements;
   const headers = {Accept: "application/json", "X-CSRF-Token": csrf.value, "If-Match": `"${tag.value}"`};
-  const sent = new URLSearchParams(new FormData(form));
-  // A browser finishes a request of a page that is closed, if it is small.
-  const keepalive = String(sent).length < KEPT_ALIVE;
-  const answer = await fetch(address, {method: "POST", body: sent, headers, keepalive});
-  const body = await answer.json();
-  if (again && [401, 403].includes(answer.status) && !body.field) {
+  const body = new URLSearchParams(new FormData(form));
+  // A browser finishes a small request of a page that is closed, and refuses a large one at once.
+  const answer = await fetch(address, {method: "POST", body, headers, keepalive: document.hidden});
+  const said = await answer.json();
+  if (again && [401, 403].includes(answer.status) && !said.field) {
     // Signed in anew in another window: this page takes the token of the new session.
     const page = new DOMParser().parseFromString(await (await fetch(location.href)).text(), "text/html");
     const token = page.querySelector("#report-form [name=csrf]")?.value;
@@ -92,8 +89,8 @@ async function post(address, again = true) {
       return post(address, false);
     }
   }
-  tag.value = answer.headers.get("ETag")?.replaceAll('"', "") ?? body.tag ?? tag.value;
-  return {ok: answer.ok, field: "form", ...body};
+  tag.value = answer.headers.get("ETag")?.replaceAll('"', "") ?? said.tag ?? tag.value;
+  return {ok: answer.ok, field: "form", ...said};
 }
 
 let busy = Promise.resolve();
@@ -105,7 +102,7 @@ function inTurn(work) {
 
 const save = () => inTurn(async () => {
   const now = typed();
-  if (stopped || now === stored) return;
+  if (!unsaved()) return;
   const answer = await post(form.dataset.draft).catch(() => ({detail: "No connection."}));
   if (answer.ok) {
     stored = now;
@@ -132,7 +129,7 @@ form.addEventListener("submit", event => {
 });
 document.addEventListener("click", async event => {
   const link = event.target.closest?.("a[href]:not([target])");
-  if (!link || event.ctrlKey || event.metaKey || event.shiftKey || link.hash || stopped || typed() === stored) return;
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey || link.hash || !unsaved()) return;
   event.preventDefault();
   await save();
   location.assign(link.href);

@@ -360,7 +360,7 @@ def test_files_that_wait_keep_the_fields_they_were_chosen_with(pages: Pages, doc
     held = []
     with signed_in(pages, doctor) as page:
         page.get_by_text("Send radiographs").click()
-        page.route("**/read/jobs", held.append)
+        page.route("**/read/jobs", lambda route: held.append(route))
         page.get_by_label("Your reference").fill("visit-17")
         files = [
             {"name": f"{n}.png", "mimeType": "image/png", "buffer": radiograph(96 + n, 64)} for n in range(3)
