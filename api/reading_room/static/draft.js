@@ -1,4 +1,5 @@
 // The form of a report: sites of the picture as rows, the draft saved every 10 s, errors without leaving the page.
+import {button, on} from "./svg.js";
 import {viewers} from "./viewer.js";
 
 const EVERY = 10_000;
@@ -57,20 +58,19 @@ function write(marked) {
 /** Give each row with a place a button that removes it. */
 function dress() {
   for (const row of sites.querySelectorAll("li:not(.empty):not(:has(button))")) {
-    const remove = document.createElement("button");
-    remove.type = "button";
-    remove.textContent = "Remove";
-    remove.addEventListener("click", () => {
+    row.append(button("Remove", () => {
       row.remove();
       draw();
-    });
-    row.append(remove);
+    }));
   }
 }
 
 function tell(field, text) {
-  for (const part of form.querySelectorAll("[data-fault]")) part.textContent = part.dataset.fault === field ? text : "";
-  if (field && text) form.querySelector(`[data-fault="${field}"]`).scrollIntoView({block: "nearest"});
+  for (const part of form.querySelectorAll("[data-fault]")) {
+    const here = part.dataset.fault === field;
+    part.textContent = here ? text : "";
+    if (here) part.scrollIntoView({block: "nearest"});
+  }
 }
 
 async function post(address, again = true) {
@@ -123,19 +123,19 @@ const send = address => inTurn(async () => {
   location.reload();
 });
 
-form.addEventListener("submit", event => {
+on(form, "submit", event => {
   event.preventDefault();
   send(event.submitter?.formAction || form.action);
 });
-document.addEventListener("click", async event => {
+on(document, "click", async event => {
   const link = event.target.closest?.("a[href]:not([target])");
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey || link.hash || !unsaved()) return;
   event.preventDefault();
   await save();
   location.assign(link.href);
 });
-document.addEventListener("visibilitychange", () => document.hidden && save());
-addEventListener("beforeunload", event => {
+on(document, "visibilitychange", () => document.hidden && save());
+on(window, "beforeunload", event => {
   if (!left && typed() !== stored) event.preventDefault();
 });
 form.elements.code?.addEventListener("keydown", event => {
@@ -150,8 +150,8 @@ viewer.report = (text, measurement) => {
   document.getElementById("measurements").append(row);
   viewer.say(`In the report: ${text}`);
 };
-viewer.root.addEventListener("site", ({detail}) => write(detail.sites));
-sites.addEventListener("change", draw);
+on(viewer.root, "site", ({detail}) => write(detail.sites));
+on(sites, "change", draw);
 dress();
 draw();
 setInterval(save, EVERY);

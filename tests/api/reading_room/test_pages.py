@@ -390,10 +390,11 @@ def test_the_worklist_is_ordered_and_filtered(ada: Person, ledger):
 def test_the_page_compares_a_finding_with_an_answer_that_comes_later(ada: Person, ledger):
     job = put_job(ledger, None)
     reading = put_reading(ledger, job)
+    answer = RESULT | {"finding": "fracture", "probability": 0.91}
     ada.act(reading, "claim")
     assert ada.act(reading, "commit", finding="no_fracture", tag=ada.tag(job.id)).status_code == 303
     assert "the model has no answer" in ada.open(f"/read/{job.id}")
-    ledger.append(ledger.append(job.started("w", now())).succeeded(RESULT, now(), bytes(256)))
+    ledger.append(ledger.append(job.started("w", now())).succeeded(answer, now(), bytes(256)))
     page = text_of(ada.open(f"/read/{job.id}"))
     assert "the model has no answer" not in page
     assert "The model finds a fracture; the reader finds none." in page
