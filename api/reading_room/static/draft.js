@@ -3,9 +3,10 @@ import {button, on} from "./svg.js";
 import {viewers} from "./viewer.js";
 
 const EVERY = 10_000;
-const form = document.getElementById("report-form");
-const sites = document.getElementById("sites");
-const saved = document.getElementById("saved");
+const byId = id => document.getElementById(id);
+const form = byId("report-form");
+const sites = byId("sites");
+const saved = byId("saved");
 const [viewer] = viewers.values();
 const empty = sites.querySelector(".empty").cloneNode(true);
 let stopped = !form.dataset.draft;
@@ -96,9 +97,7 @@ async function post(address, again = true) {
 let busy = Promise.resolve();
 
 /** Do the work once what was sent before is answered: each answer has the tag that the next request needs. */
-function inTurn(work) {
-  return (busy = busy.then(work, work));
-}
+const inTurn = work => (busy = busy.then(work, work));
 
 const save = () => inTurn(async () => {
   const now = typed();
@@ -144,10 +143,10 @@ form.elements.code?.addEventListener("keydown", event => {
   form.requestSubmit(form.querySelector("button.main"));
 });
 viewer.report = (text, measurement) => {
-  const row = document.getElementById("measurement").content.cloneNode(true);
+  const row = byId("measurement").content.cloneNode(true);
   row.querySelector("input").value = JSON.stringify(measurement);
   row.querySelector("span").textContent = text;
-  document.getElementById("measurements").append(row);
+  byId("measurements").append(row);
   viewer.say(`In the report: ${text}`);
 };
 on(viewer.root, "site", ({detail}) => write(detail.sites));
