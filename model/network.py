@@ -43,25 +43,42 @@ def build(
     stand on 1x1 convolutions, without `locate` there is no `where`: what `training.select` compares with.
     """
     import keras
-    from keras import layers
 
     if input_size % 32:
         raise ValueError(f"input_size must be a multiple of 32, not {input_size}")
     trunk = build_trunk(input_size, backbone, batch_norm_momentum)
-    refine = _residual_block if blocks else _projection
     # ResNetV2 halves its map in the last block of a stage, so that block's pre-activation is the deepest
     # feature at stride 16.
     deep = trunk.output
     fine = trunk.get_layer(f"conv4_block{_LAST_BLOCK_AT_STRIDE_16[backbone]}_preact_relu").output
 
+    outputs = {FEATURES: _describe(trunk, backbone)} if describe else {}
+    outputs |= add_heads(fine, deep, width, dropout, batch_norm_momentum, blocks, locate)
+    return keras.Model(trunk.input, outputs, name=backbone.lower())
+
+
+def add_heads(
+    fine: Any,
+    deep: Any,
+    width: int,
+    dropout: float,
+    momentum: float,
+    blocks: bool = True,
+    locate: bool = True,
+) -> dict[str, Any]:
+    """Add residual blocks and both heads to maps of a backbone at strides 16 (`fine`) and 32 (`deep`).
+
+    Returns the outputs `fracture` and `where` of `build`, whose other arguments these are.
+    """
+    from keras import layers
+
+    refine = _residual_block if blocks else _projection
     outputs = {}
-    if describe:
-        outputs[FEATURES] = _describe(trunk, backbone)
-    fine = refine(fine, width, "fine", batch_norm_momentum)
-    deep = refine(deep, width, "deep", batch_norm_momentum)
+    fine = refine(fine, width, "fine", momentum)
+    deep = refine(deep, width, "deep", momentum)
 
     whole = layers.Concatenate(name="whole_join")([deep, layers.MaxPooling2D(2, name="fine_down")(fine)])
-    whole = refine(whole, width, "whole", batch_norm_momentum)
+    whole = refine(whole, width, "whole", momentum)
     # A fracture fills a few cells: the maximum over the map says that one stands out, the mean what part of
     # the body this is.
     pooled = [
@@ -70,7 +87,7 @@ def build(
     ]
     if locate:
         local = layers.Concatenate(name="local_join")([fine, layers.UpSampling2D(2, name="deep_up")(deep)])
-        local = refine(local, width // 2, "local", batch_norm_momentum)
+        local = refine(local, width // 2, "local", momentum)
         pooled.append(layers.GlobalMaxPooling2D(name="local_max")(local))
         outputs[WHERE] = layers.Conv2D(
             1, 1, activation="sigmoid", bias_initializer=_rare(0.02), dtype="float32", name=WHERE
@@ -78,7 +95,7 @@ def build(
     dense = layers.Dropout(dropout, name="drop")(layers.Concatenate(name="pooled")(pooled))
     dense = layers.Dense(width // 2, activation="relu", name="dense")(dense)
     outputs[FRACTURE] = layers.Dense(1, activation="sigmoid", dtype="float32", name=FRACTURE)(dense)
-    return keras.Model(trunk.input, outputs, name=backbone.lower())
+    return outputs
 
 
 def _describe(trunk: "keras.Model", backbone: str) -> Any:

@@ -21,6 +21,7 @@ from training.batches.draw import Batches
 from training.batches.examples import Example, labels_of, read_part, shrink
 from training.batches.prefetch import draw_ahead
 from training.batches.step import compile_phase, take_average, train_step
+from training.batches.teachers import Teachers, describe_teachers, load_teachers
 from training.data.ancestry import refuse_overlap, write_ancestry
 from training.data.known_xrays import read_known
 from training.data.split import TRAIN, division_of
@@ -73,7 +74,11 @@ def train(config: Config, run: Path) -> None:
     else:
         begin_with(config.begin, model)
     while True:
-        for done in _run_phase(config, position, batches, validation, model, run):
+        phase = config.phases[position.phase]
+        teachers = (
+            load_teachers(config, phase.input_size, run, division) if phase.steps else Teachers((), 0.0)
+        )
+        for done in _run_phase(config, position, batches, teachers, validation, model, run):
             save(run / CHECKPOINT, experiment(done.phase), done, model)
         if position.phase + 1 == len(config.phases):
             break
@@ -82,7 +87,7 @@ def train(config: Config, run: Path) -> None:
         transfer(model, grown)
         model = grown
         save(run / CHECKPOINT, experiment(position.phase), position, model)
-    write_trained(run, config, division, describe_beginning(config.begin), model)
+    write_trained(run, config, division, describe_beginning(config.begin) + describe_teachers(config), model)
     draw_curves(run)
 
 
@@ -90,6 +95,7 @@ def _run_phase(
     config: Config,
     start: Position,
     batches: Batches,
+    teachers: Teachers,
     validation: Sequence[Example],
     model: "keras.Model",
     run: Path,
@@ -106,7 +112,7 @@ def _run_phase(
     )
     bar = tqdm(drawn, name, phase.steps, initial=start.step, unit="step")
     for step, batch in enumerate(bar, start.step):
-        values = train_step(model, batch)
+        values = train_step(model, teachers.soften(batch))
         bar.set_postfix(values)
         append_line(run / HISTORY, at=before + step, phase=start.phase, step=step, **values)
         done = step + 1

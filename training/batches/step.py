@@ -1,14 +1,15 @@
 """Compiles the network of a phase, and learns from one batch: for `training.train` and `training.select`."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from model.network import FRACTURE, WHERE, build
+from model.network import FRACTURE, WHERE
 from training.batches.draw import Batch
 from training.network.backend import jit_compile
 from training.network.loss import cells_loss
 from training.network.optimizer import make_optimizer
+from training.network.trunk import build_to_train
 from training.run.config import Config, Phase
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def compile_phase(config: Config, phase: Phase, blocks: bool = True, locate: boo
 
     keras.config.set_dtype_policy(config.precision)
     keras.utils.set_random_seed(config.seed)
-    model = build(phase.input_size, phase.backbone, blocks=blocks, locate=locate, describe=False)
+    model = build_to_train(phase.input_size, phase.backbone, blocks, locate)
     losses = {FRACTURE: keras.losses.BinaryCrossentropy(label_smoothing=config.label_smoothing)}
     weights = {FRACTURE: 1.0}
     if locate:
@@ -30,11 +31,18 @@ def compile_phase(config: Config, phase: Phase, blocks: bool = True, locate: boo
         optimizer=make_optimizer(config, phase, model),
         loss=losses,
         loss_weights=weights,
-        metrics={FRACTURE: keras.metrics.BinaryAccuracy(name="accuracy")},
+        metrics={FRACTURE: keras.metrics.MeanMetricWrapper(_accuracy, name="accuracy")},
         jit_compile=jit_compile(),
     )
     _make_metrics(model)
     return model
+
+
+def _accuracy(truth: Any, predicted: Any) -> Any:
+    """Return whether both are on one side of 0.5: a truth may be a teacher's, and lie between 0 and 1."""
+    from keras import ops
+
+    return ops.cast(ops.equal(truth > 0.5, predicted > 0.5), "float32")
 
 
 def _make_metrics(model: "keras.Model") -> None:

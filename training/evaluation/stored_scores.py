@@ -22,7 +22,7 @@ from model.bundle import (
 from model.engines import Engine, choose, start
 from model.idle_blocks import without_idle_layers
 from model.letterbox import scale_pixels
-from model.network import build
+from model.network import BACKBONES, build
 from model.onnx_graph import to_onnx
 from model.weights import write_weights
 from training.evaluation.localisation import grad_cam
@@ -30,6 +30,7 @@ from training.evaluation.scores import Scores, score
 from training.network.trained import TRAINED, read_trained
 from training.run.atomic_file import whole_file
 from training.run.config import Config
+from training.run.errors import StepRefused
 
 if TYPE_CHECKING:
     import keras
@@ -43,7 +44,11 @@ class StoredScores:
     """The run's network as the bundle will hold it, in int8, and as it was trained, in float32."""
 
     def __init__(self, run: Path, config: Config) -> None:
-        """Stand for the network in `run`; nothing is built before it is asked for."""
+        """Stand for the network in `run`, which is built once it is asked for. StepRefused for a teacher."""
+        if config.backbone not in BACKBONES:
+            raise StepRefused(
+                f"{run} has a teacher, {config.backbone}, which is not served: train a network by it"
+            )
         self._run, self._config = run, config
         with (run / TRAINED).open("rb") as file:
             self.fingerprint = hashlib.file_digest(file, "sha256").hexdigest()[:16]

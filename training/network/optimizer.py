@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from training.network.efficientnet_lite import FIXED
 from training.run.config import Config, Phase
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ _LAST_STAGE = 5
 
 def _rate_of(layer_name: str, phase: Phase) -> float:
     """Return the share of the phase's rate that a layer learns at: all of it outside the backbone."""
+    if layer_name.startswith(FIXED):
+        return 0.0
     if layer_name.startswith("post_"):
         return phase.trunk_rate
     stage = _STAGE.match(layer_name)

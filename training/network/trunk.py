@@ -8,6 +8,7 @@ import numpy as np
 from model.bundle import MANIFEST, WEIGHTS, Bundle, read_bundle, read_metrics
 from model.network import BACKBONES, build
 from model.weights import read_weights
+from training.network import efficientnet_lite
 from training.network.growth import transfer
 from training.run.atomic_file import whole_file
 from training.run.errors import StepRefused
@@ -23,6 +24,13 @@ def write_trunk(path: Path, model: "keras.Model") -> None:
         np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
+def build_to_train(input_size: int, backbone: str, blocks: bool = True, locate: bool = True) -> "keras.Model":
+    """Build the untrained network of a backbone, or of a teacher; arguments as of `model.network.build`."""
+    if backbone in efficientnet_lite.BACKBONES:
+        return efficientnet_lite.build(input_size, backbone, blocks=blocks, locate=locate)
+    return build(input_size, backbone, blocks=blocks, locate=locate, describe=False)
+
+
 def begin_with(source: str, model: "keras.Model") -> None:
     """Fill `model` from `source`: a bundle's folder, or the backbone alone: `imagenet`, a file, or nothing.
 
@@ -30,7 +38,11 @@ def begin_with(source: str, model: "keras.Model") -> None:
     gray: its kernel is added up over them. StepRefused if a file of `write_trunk` is of another backbone,
     BundleRefused if a bundle is damaged.
     """
-    if bundle := bundle_of(source):
+    if model.name in map(str.lower, efficientnet_lite.BACKBONES):
+        if source != "imagenet":
+            raise StepRefused(f"{model.name} begins with `imagenet`, and not with {source or 'nothing'}")
+        efficientnet_lite.begin_with_imagenet(model)
+    elif bundle := bundle_of(source):
         known = build(bundle.description.input_size, bundle.description.backbone)
         read_weights(bundle.folder / WEIGHTS, known)
         transfer(known, model)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from training.run.errors import StepRefused
 
 Shape = TypeVar("Shape")
+_TAUGHT = ("teachers", "teacher_share")
 _PACE = ("checkpoint_every", "validate_every", "threads")
 
 
@@ -81,6 +82,10 @@ class Config:
     phases: tuple[Phase, ...]
     source_shares: dict[str, float] = field(default_factory=dict)
     """Share of each batch by source. A source that is not named shares what is left, by its X-rays."""
+    teachers: tuple[str, ...] = ()
+    """Folders of bundles and of finished runs whose answers it learns, see `training.batches.teachers`."""
+    teacher_share: float = 0.0
+    """Share of the teachers' mean answer in each label, from 0 to 1."""
 
     @property
     def input_size(self) -> int:
@@ -99,7 +104,8 @@ class Config:
         speed and of validation do not count either.
         """
         values = asdict(self) | {"phases": [asdict(one) for one in self.phases[: phase + 1]]}
-        return fingerprint_of({key: value for key, value in values.items() if key not in _PACE})
+        left_out = _PACE if self.teachers else (*_PACE, *_TAUGHT)
+        return fingerprint_of({key: value for key, value in values.items() if key not in left_out})
 
 
 def fingerprint_of(values: dict[str, Any]) -> str:
@@ -117,7 +123,8 @@ def read_config(path: Path) -> Config:
 
 def to_config(values: dict[str, Any]) -> Config:
     """Make a config from the values of TOML or JSON; TypeError names a missing or unknown key."""
-    return Config(**(values | {"phases": tuple(Phase(**phase) for phase in values.get("phases", ()))}))
+    phases = tuple(Phase(**phase) for phase in values.get("phases", ()))
+    return Config(**(values | {"phases": phases, "teachers": tuple(values.get("teachers", ()))}))
 
 
 def read_toml(path: Path, shape: Callable[[dict[str, Any]], Shape]) -> Shape:
