@@ -136,7 +136,7 @@ class Readers:
             used, at = False, now()  # Another process may have been faster: then this runs again.
             failures = tuple(moment for moment in reader.totp_failures if at - moment < CODE_LOCK)
             if len(failures) >= CODE_FAILURES:
-                raise CodesLocked(failures[-1] + CODE_LOCK)
+                raise CodesLocked(failures[-CODE_FAILURES] + CODE_LOCK)
             if step is not None and step == reader.totp_step:
                 return reader  # A repetition of the last one is refused, and is no attempt to guess.
             if step is None or step < reader.totp_step:

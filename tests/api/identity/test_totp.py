@@ -91,6 +91,18 @@ def test_wrong_codes_lock_all_codes_for_five_minutes(reader, codes, readers, mon
     assert readers.one(reader.id).totp_failures == ()
 
 
+def test_a_lock_ends_once_the_oldest_of_the_wrong_codes_no_longer_counts(reader, codes, monkeypatch):
+    begin = now()
+    for minute in range(CODE_FAILURES):
+        at = begin + timedelta(minutes=minute)
+        monkeypatch.setattr("jobs.reading.readers.now", lambda at=at: at)
+        with pytest.raises(CodeRefused):
+            codes.check(reader.id, wrong(reader))
+    with pytest.raises(CodesLocked) as locked:
+        codes.check(reader.id, wrong(reader))
+    assert abs(locked.value.until - begin - CODE_LOCK) < timedelta(seconds=1)
+
+
 def test_no_more_codes_are_looked_at_than_may_fail_at_once(reader, ledger):
     processes = [Codes(Readers(ledger.records), SIGNING_KEY) for _ in range(4)]
     text = wrong(reader)
