@@ -30,7 +30,7 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
             described, keys = _read_value(file), _read_value(file)
             types = {tensor[0][2]: _TYPES[tensor[0][1]] for tensor in described.values()}
             stored = {key: _read_storage(file, types[key]) for key in keys}
-    except (ValueError, KeyError, TypeError, IndexError, struct.error) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, struct.error) as error:
         raise StepRefused(f"{path} holds no weights that can be read: {error}") from error
     return {name: _tensor(stored[tensor[0][2]], *tensor[1:4]) for name, tensor in described.items()}
 

@@ -286,9 +286,7 @@ def test_a_reading_that_the_answer_gave_rise_to_is_not_blind(api: Api, policy, s
     assert ada.ask("POST", f"{here}/commit", {"finding": "fracture"}).json()["committed"]["blind"] is False
 
 
-def test_a_canceled_reading_does_not_take_the_place_of_the_one_that_the_answer_calls_for(
-    api, policy, servers
-):
+def test_a_canceled_reading_leaves_the_one_that_the_answer_calls_for(api, policy, servers):
     job = api.ledger.read(api.submit(PNG, read="if_positive").json()["id"])
     own = requested(api, job)
     api.request("POST", f"/v1/readings/{own['id']}/cancel")
