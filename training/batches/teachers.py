@@ -18,17 +18,16 @@ from model.idle_blocks import without_idle_layers
 from model.network import FRACTURE, WHERE
 from model.weights import read_weights
 from training.batches.draw import Batch
-from training.data.ancestry import refuse_overlap
-from training.data.known_xrays import read_known
+from training.data.ancestry import read_ancestry
 from training.network.trained import (
     beginning_of,
     config_of,
     read_trained,
     refuse_another_division,
-    refuse_bundle_of_another_division,
 )
 from training.network.trunk import build_to_train, bundle_of
 from training.run.config import Config
+from training.run.errors import StepRefused
 
 if TYPE_CHECKING:
     import keras
@@ -69,21 +68,22 @@ def _mean(probabilities: Sequence[np.ndarray]) -> np.ndarray:
 def load_teachers(config: Config, input_size: int, run: Path, division: str) -> Teachers:
     """Load the teachers of a config for inputs of this size.
 
-    StepRefused for one of another division, or that knows X-rays which the run measures on.
+    StepRefused for one of another division, or that goes back to a bundle to which the run does not: what
+    that knows, and how often its test part was opened, would be forgotten.
     """
     import keras
 
-    networks = []
+    networks, own = [], {ancestor["sha256"] for ancestor in read_ancestry(run)}
     for source in config.teachers:
         keras.config.set_dtype_policy(config.precision)
         if bundle := bundle_of(source):
-            refuse_bundle_of_another_division(bundle, run, division)
-            refuse_overlap(run, read_known(bundle.folder))
+            _refuse_foreign(source, {bundle.sha256}, own)
             network = build_to_train(input_size, bundle.description.backbone)
             read_weights(bundle.folder / WEIGHTS, network)
             networks.append(without_idle_layers(network))
         else:
             refuse_another_division(Path(source), division)
+            _refuse_foreign(source, {ancestor["sha256"] for ancestor in read_ancestry(Path(source))}, own)
             learned = config_of(Path(source))
             keras.config.set_dtype_policy(learned.precision)
             network = build_to_train(input_size, learned.backbone)
@@ -91,6 +91,14 @@ def load_teachers(config: Config, input_size: int, run: Path, division: str) -> 
             networks.append(network)
     keras.config.set_dtype_policy(config.precision)
     return Teachers(networks, config.teacher_share)
+
+
+def _refuse_foreign(source: str, bundles: set[str], own: set[str]) -> None:
+    if bundles - own:
+        raise StepRefused(
+            f"the teacher {source} is a bundle, or goes back to one, that this run does not begin with:"
+            " name that in `begin`"
+        )
 
 
 def describe_teachers(config: Config) -> str:

@@ -158,6 +158,8 @@ def _class_folders(folder: Path) -> Iterator[Found]:
             continue
         inside = path.relative_to(folder).parts[:-1]
         classes = [part for part in inside if _plain(part) in _FRACTURED | _INTACT]
+        if not classes and path.suffix.lower() not in PICTURES:
+            continue  # An object beside the radiographs, such as the index of a CD.
         if len(classes) != 1:
             raise LayoutError(
                 f"{path} lies in no folder of a class; call the folders 'fractured' and 'not_fractured', "
@@ -173,7 +175,7 @@ def _is_picture(path: Path) -> bool:
     """Tell a picture by its suffix, or a DICOM file by its first bytes: archives export those without one."""
     if path.suffix.lower() in PICTURES:
         return True
-    if not path.is_file():
+    if not path.is_file() or path.name.upper() == "DICOMDIR":
         return False
     with path.open("rb") as file:
         return is_dicom(file.read(_DICOM_HEAD))

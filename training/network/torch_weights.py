@@ -30,17 +30,24 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
             described, keys = _read_value(file), _read_value(file)
             types = {tensor[0][2]: _TYPES[tensor[0][1]] for tensor in described.values()}
             stored = {key: _read_storage(file, types[key]) for key in keys}
+        return {name: _tensor(stored[tensor[0][2]], *tensor[1:4]) for name, tensor in described.items()}
     except (ValueError, LookupError, TypeError, AttributeError, struct.error) as error:
         raise StepRefused(f"{path} holds no weights that can be read: {error}") from error
-    return {name: _tensor(stored[tensor[0][2]], *tensor[1:4]) for name, tensor in described.items()}
 
 
 def _read_storage(file: IO[bytes], dtype: str) -> np.ndarray:
     (count,) = struct.unpack("<q", file.read(8))
-    return np.frombuffer(file.read(count * np.dtype(dtype).itemsize), dtype)
+    stored = np.frombuffer(file.read(max(0, count) * np.dtype(dtype).itemsize), dtype)
+    if len(stored) != count:
+        raise ValueError(f"it has {len(stored)} of {count} numbers")
+    return stored
 
 
 def _tensor(stored: np.ndarray, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> np.ndarray:
+    last = offset + sum((side - 1) * stride for side, stride in zip(shape, strides, strict=True))
+    # `as_strided` checks no bounds.
+    if min(offset, *strides, *(side - 1 for side in shape)) < 0 or last >= len(stored):
+        raise ValueError("a tensor lies beyond its numbers")
     in_bytes = [stride * stored.itemsize for stride in strides]
     return np.lib.stride_tricks.as_strided(stored[offset:], shape, in_bytes).copy()
 

@@ -122,9 +122,17 @@ def read_config(path: Path) -> Config:
 
 
 def to_config(values: dict[str, Any]) -> Config:
-    """Make a config from the values of TOML or JSON; TypeError names a missing or unknown key."""
+    """Make a config from the values of TOML or JSON.
+
+    TypeError names a missing or unknown key, ValueError what is wrong with the teachers.
+    """
     phases = tuple(Phase(**phase) for phase in values.get("phases", ()))
-    return Config(**(values | {"phases": phases, "teachers": tuple(values.get("teachers", ()))}))
+    teachers, share = values.get("teachers", []), values.get("teacher_share", 0.0)
+    if not isinstance(teachers, list | tuple):
+        raise ValueError(f"teachers is a list of folders, and not {teachers!r}")
+    if bool(teachers) != (0 < share <= 1):
+        raise ValueError("teacher_share lies above 0, up to 1, where there are teachers; else it is 0")
+    return Config(**(values | {"phases": phases, "teachers": tuple(teachers)}))
 
 
 def read_toml(path: Path, shape: Callable[[dict[str, Any]], Shape]) -> Shape:

@@ -83,9 +83,7 @@ class Sending:
         key = key_of(image, self.callback_url, self.priority, *map(str, chain(*sorted(self.reading.items()))))
         submitted = self._submitted_from(radiograph.folder)
         if submitted and (known := submitted.job_of(key)):
-            # A deleted job has no result: the image is sent again, and makes a new one.
-            with suppress(NoSuchJob, Gone):
-                return (await self.client.job(known)).id
+            return known
         handle = await self.client.submit(
             image,
             callback_url=self.callback_url,

@@ -27,7 +27,9 @@ if tonumber(redis.call('ZSCORE', paused, client .. ' ' .. origin) or 0) > tonumb
   return false
 end
 redis.call('HSET', slot, 'holder', token, 'till', till)
-if tonumber(given) > tonumber(redis.call('GET', taken) or 0) then redis.call('SET', taken, given) end
+local mark = tonumber(redis.call('GET', taken) or 0)
+-- A mark in the future was set before the clock was set back.
+if tonumber(given) > mark or mark > tonumber(redis.call('TIME')[1]) + 1 then redis.call('SET', taken, given) end
 local version, tried, lost = unpack(redis.call('HMGET', job, 'version', 'tried', 'lost_call'))
 local latest = version and tonumber(tried or 0) <= tonumber(version) and knows_locks(memory)
 return {client, origin, latest and not lost and version or ''}

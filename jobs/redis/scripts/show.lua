@@ -60,9 +60,10 @@ if at then
   redis.call('SADD', unfed, client)
   -- Messages leave the queue in order: all that were sent before this one have left it, too.
   local taken = 'taken:' .. priority
-  if state == 'running' and not again and tonumber(at) > tonumber(redis.call('GET', taken) or 0) then
-    redis.call('SET', taken, at)
-  end
+  local mark = tonumber(redis.call('GET', taken) or 0)
+  -- A mark in the future was set before the clock was set back.
+  local newer = tonumber(at) > mark or mark > tonumber(redis.call('TIME')[1]) + 1
+  if state == 'running' and not again and newer then redis.call('SET', taken, at) end
 end
 if since ~= '' then
   redis.call('ZADD', waiting, since, id)

@@ -12,7 +12,7 @@ from api.readings.signature import digest_of
 from jobs.lifecycle.next_step import start_next_step
 from jobs.reading.policy import Policies, ReadingPolicy
 from jobs.reading.readers import Readers
-from jobs.reading.readings import Readings
+from jobs.reading.readings import Readings, reading_id_of
 from jobs.reading.states import Wish
 from jobs.record.job import Job, now
 from jobs.redis.queue import JobQueue
@@ -298,6 +298,15 @@ def test_a_canceled_reading_leaves_the_one_that_the_answer_calls_for(api, policy
         ("canceled", "requested"),
         ("requested", "if_positive"),
     ]
+
+
+def test_a_request_at_the_end_of_a_job_and_its_answer_make_one_reading(api: Api, policy, servers):
+    job = api.ledger.read(api.submit(PNG, read="if_positive").json()["id"])
+    ended = api.ledger.append(api.ledger.append(job.started("w", now())).succeeded(RESULT, now()))
+    own = requested(api, ended)
+    assert own["id"] == reading_id_of(job), "the id that a worker uses at the same time"
+    start_next_step(ended, api.ledger, JobQueue.connect(servers.redis_url))
+    assert len(api.request("GET", f"/v1/jobs/{job.id}/readings").json()["readings"]) == 1
 
 
 def test_a_reading_that_is_open_is_enough_for_the_answer(api: Api, policy, servers):

@@ -145,6 +145,10 @@ def test_a_message_is_lost_once_a_later_one_was_taken_from_a_busy_queue(ledger, 
     redis.hincrbyfloat(f"turn:{lost.id}", "given", -MESSAGE_SECONDS - 1)
     redis.incrbyfloat("taken:deliver", 3600)
     assert next_of(deliveries, "clinic") == [], "a mark in the future was set before the clock was set back"
+    newest = owed(ledger, client="third")
+    assert next_of(deliveries, "third") == [newest.id]
+    assert deliveries.begin(newest.id, new_token(WORKER), 30)
+    assert next_of(deliveries, "clinic") == [lost.id], "the next message that is taken replaces the mark"
 
 
 def test_a_call_of_a_process_that_has_died_is_made_again(ledger, deliveries):

@@ -57,6 +57,8 @@ def test_a_dicom_file_needs_no_suffix_and_a_part_is_no_region(tmp_path: Path):
         folder = tmp_path / part / "Wrist" / "fractured"
         folder.mkdir(parents=True)
         (folder / name).write_bytes(b"a note" if name == "README" else bytes(128) + b"DICM")
+    for index in (tmp_path / "DICOMDIR", tmp_path / "REPORT", tmp_path / "val/Wrist/fractured/DICOMDIR"):
+        index.write_bytes(bytes(128) + b"DICM")
     (tmp_path / "train" / "normal").mkdir()
     (tmp_path / "train" / "normal" / "a.png").touch()
     found = {one.path.name: (one.fractured, one.region) for one in find_xrays(tmp_path)}

@@ -33,6 +33,11 @@ def test_tensors_are_read_as_pytorch_wrote_them(tmp_path: Path, monkeypatch: pyt
     read = read_tensors(tmp_path / "weights.pth")
     assert read.keys() == tensors.keys()
     assert all(np.array_equal(read[name], tensors[name]) for name in tensors)
+    whole = (tmp_path / "weights.pth").read_bytes()
+    for cut in (1, 20, 100):
+        (tmp_path / "weights.pth").write_bytes(whole[:-cut])
+        with pytest.raises(StepRefused, match="no weights that can be read"):
+            read_tensors(tmp_path / "weights.pth")
 
 
 class Evil:
