@@ -21,6 +21,7 @@ MAY_IMPORT = {
         "model.errors",
         "model.heat_layer",
         "model.library_logs",
+        "model.overlay",
         "model.prediction",
         "model.regions",
     },

@@ -1,5 +1,6 @@
 """Decides, before a body is read, who may send it and how large it may be."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -12,6 +13,8 @@ from api.openapi.describe import Operation, Size, operation_of
 from api.openapi.json_body import MOST_BYTES
 from jobs.record.errors import TransientError
 from jobs.settings import Settings
+
+log = logging.getLogger(__name__)
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -65,6 +68,9 @@ class BodyLimits:
                 client = self.check(taken)
             except (Problem, TransientError) as error:
                 return error
+            except Exception:
+                log.exception("who sends a request cannot be told; its body is not read")
+                return None
             most = {
                 Size.DOCUMENT: MOST_BYTES,
                 Size.IMAGE: self.settings.max_bytes + FORM_OVERHEAD,

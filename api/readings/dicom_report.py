@@ -21,7 +21,7 @@ from api.results.fhir_parts import FRACTURE
 from api.results.filing import MANUFACTURER, RADIOGRAPHY, corners, fileable, sct, sites, uid
 from jobs.reading.measurement import Measurement, text_of
 from jobs.reading.reading import Reading
-from jobs.record.job import Job
+from jobs.record.job import Job, moment_text
 from jobs.version import VERSION
 
 _SERIES = 9003
@@ -155,8 +155,12 @@ def _texts(sr: Any, report: dict[str, Any]) -> list[Any]:
 def _predecessor(
     reading: Reading, job: Job, header: Dataset, series: UID, number: int
 ) -> list[Dataset] | None:
-    """Name the version of the report before, or the model's report before the first; None without one."""
-    if number == 1 and not job.result:
+    """Name the version of the report before, or the model's report before the first; None without one.
+
+    A model that has answered after the first signature precedes nothing: an instance never changes.
+    """
+    answered_at = moment_text(job.finished_at) if job.result and job.finished_at else None
+    if number == 1 and (answered_at is None or answered_at > reading.reports[0]["at"]):
         return None
     before = Dataset()
     before.StudyInstanceUID, before.SOPClassUID = header.StudyInstanceUID, Comprehensive3DSRStorage

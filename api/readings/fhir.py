@@ -68,11 +68,13 @@ def bundle(
     to["service"] = {"reference": address_of(system, "service")}
     image = asdict(job.image) | (job.acquisition or {})
     answer: dict[str, dict[str, Any]] = {}
+    changed: set[str] = set()
     if seen.answer and job.result:
         answer = result_resources(job, links, media_type, system)
         if reading.reports:
             of_model = answer[address_of(job.id, "report")]
             of_model["conclusion"] = CONCLUSION[job.result["finding"]]
+            changed.add(address_of(job.id, "report"))
     else:
         answer[to["source"]["reference"]] = source(image, links["image"], media_type)
     signed = bool(reading.reports) and seen.report
@@ -90,7 +92,7 @@ def bundle(
         resources | answer,
         reading.history[-1]["at"],
         transaction,
-        changing={at for at, one in resources.items() if one["resourceType"] != "Provenance"},
+        changing=changed | {at for at, one in resources.items() if one["resourceType"] != "Provenance"},
     )
 
 
@@ -143,18 +145,30 @@ def _signed(
             "component": [{"code": {"text": "Urgent"}, "valueBoolean": said["urgent"]}],
         },
     }
-    presence = PRESENCE["fracture"] if said["finding"] == "fracture" else SUSPECTED
-    for name, site in sites.items():
-        resources[name] = {
-            **shared,
-            "valueCodeableConcept": concept(SNOMED, *presence),
-            **({"bodySite": {"text": site["bone"]}} if "bone" in site else {}),
-            "component": lengths(site.get("box") or site["point"], "pixels", "{pixels}"),
-        }
+    resources |= {name: _site(site, said, shared) for name, site in sites.items()}
     resources |= measurements
+    void = shared | {"status": "entered-in-error"}
+    for version in reading.reports[-2::-1]:
+        # What a later version has taken back may be on the server of a client.
+        before = version["report"]
+        for number, site in enumerate(before["sites"], start=1):
+            resources.setdefault(f"site-{number}", _site(site, before, void))
+        for number, one in enumerate(before.get("measurements", ()), start=1):
+            resources.setdefault(f"measurement-{number}", measured(one, void))
     for version in reading.reports:
         resources[f"signature-{version['number']}"] = _provenance(version, to)
     return resources
+
+
+def _site(site: dict[str, Any], said: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]:
+    """Make the Observation of one site of a report."""
+    presence = PRESENCE["fracture"] if said["finding"] == "fracture" else SUSPECTED
+    return {
+        **shared,
+        "valueCodeableConcept": concept(SNOMED, *presence),
+        **({"bodySite": {"text": site["bone"]}} if "bone" in site else {}),
+        "component": lengths(site.get("box") or site["point"], "pixels", "{pixels}"),
+    }
 
 
 def _value(finding: str) -> dict[str, Any]:

@@ -111,7 +111,7 @@ def reader_routes(actions: ReadingActions, public_url: str) -> Blueprint:
         "saveDraft",
         "Save the draft of a report",
         answer,
-        (*_OWN, Slug.DRAFT_CHANGED),
+        (*_OWN, Slug.DRAFT_CHANGED, Slug.REPORT_INVALID),
         headers=("If-Match",),
         body=Annotated[Draft, CLOSED],
         readers=True,
@@ -165,7 +165,7 @@ def reader_routes(actions: ReadingActions, public_url: str) -> Blueprint:
         "returnReading",
         "Return a reading to its client, with a reason",
         answer,
-        _OWN,
+        (*_OWN, Slug.REPORT_INVALID),
         body=Annotated[ReturnOrder, CLOSED],
         readers=True,
     )

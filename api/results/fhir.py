@@ -21,6 +21,7 @@ from api.results.fhir_parts import (
     source,
 )
 from jobs.record.job import Job, moment_text
+from model.overlay import overlay_size
 
 PRESENCE = {
     "fracture": ("52101004", "Present"),
@@ -66,7 +67,9 @@ def result_resources(
         "report": _report(job, to, issued, system),
         "device": _device(result["model"]),
         "source": source(result["image"], links["image"], media_type),
-        "overlay": media(links["heatmap"], "image/png", result["image"]),
+        "overlay": media(
+            links["heatmap"], "image/png", overlay_size(result["image"]["width"], result["image"]["height"])
+        ),
         "finding": {
             **shared,
             "valueCodeableConcept": concept(SNOMED, *PRESENCE[result["finding"]]),

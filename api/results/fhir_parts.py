@@ -92,7 +92,7 @@ def observation(
 def source(image: dict[str, Any], url: str, media_type: str) -> dict[str, Any]:
     """Return the Media of the submitted image."""
     view = {"view": {"text": image["view"]}} if "view" in image else {}
-    return media(url, media_type, image) | {
+    return media(url, media_type, (image["width"], image["height"])) | {
         "identifier": [digest(image["sha256"])],
         **view,
         **body_site(image),
@@ -110,14 +110,15 @@ def lengths(numbers: Sequence[float], unit: str, code: str) -> list[dict[str, An
     ]
 
 
-def media(url: str, media_type: str, image: dict[str, Any]) -> dict[str, Any]:
-    """Return the Media of a picture, with the size of the image."""
+def media(url: str, media_type: str, size: tuple[int, int]) -> dict[str, Any]:
+    """Return the Media of a picture of this width and height."""
+    width, height = size
     return {
         "resourceType": "Media",
         "status": "completed",
         "type": concept(f"{HL7}/media-type", "image", "Image"),
-        "height": image["height"],
-        "width": image["width"],
+        "height": height,
+        "width": width,
         "content": {"contentType": media_type, "url": url},
     }
 

@@ -70,7 +70,8 @@ def _take_out(header: Dataset) -> dict[str, str]:
 
 
 def _legal(element: DataElement) -> str:
-    text = str(element.value or "")
+    # Of several values, which a source may have against the rules, each.
+    text = "\\".join(map(str, element.value)) if element.VM > 1 else str(element.value or "")
     try:
         if element.VR == "DA":
             DA(text, validation_mode=config.RAISE)

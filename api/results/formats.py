@@ -105,7 +105,9 @@ def accepted_format(formats: Collection[str]) -> str:
     Raises Problem 406 for another format.
     """
     default = next(iter(formats))
-    ranges = [accepted for accepted, quality in request.accept_mimetypes if quality > 0]
+    # Werkzeug sorts by how specific an entry is, and by quality after that.
+    preferred = sorted(request.accept_mimetypes, key=lambda entry: -entry[1])
+    ranges = [accepted for accepted, quality in preferred if quality > 0]
     for accepted in ranges:
         kind, _, parameters = accepted.lower().partition(";")
         if kind == "multipart/related" and parameters.partition("type=")[2].strip('"').startswith(DICOM):

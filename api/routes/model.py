@@ -66,8 +66,12 @@ def model_routes(objects: Objects) -> Blueprint:
     @describe(
         "getModel",
         "Get the model, its operating points and what they mean",
-        {200: Answer("The model that a worker has loaded last.", ServedModel, ("ETag",))},
+        {
+            200: Answer("The model that a worker has loaded last.", ServedModel, ("ETag",)),
+            304: Answer("The model has not changed."),
+        },
         (Slug.NOT_READY,),
+        headers=("If-None-Match",),
     )
     def get_model() -> Response:
         try:

@@ -86,11 +86,16 @@ class Answering(ABC):
         assert self.exchange
         self.worker.listen(self, reading=False)
         self.set_phase(AnswerPhase.RUNNING)
+        body = self.exchange.body
+        if body and body.whole and body.chunks:
+            # Known now, it tells a form that is refused for its parts from one that is too large.
+            self.exchange.environ["CONTENT_LENGTH"] = str(body.received)
+            self.exchange.environ.pop("HTTP_TRANSFER_ENCODING", None)
         if busy:
             self.exchange.environ["api.too_busy"] = True
             self.body.missing = self.body.missing or RequestEntityTooLarge()
         self.exchange.environ["api.free_slot"] = partial(self.worker.post, self.free_slot)
-        self.worker.run_in_thread(self.exchange.run, self._ran)
+        self.worker.run_in_thread(self, self.exchange.run, self._ran)
 
     def free_slot(self) -> None:
         """Give the slot back. The application no longer needs the body, or has answered."""
@@ -141,7 +146,7 @@ class Answering(ABC):
         self.worker.listen(self, reading=False)
         if exchange and not exchange.finished:
             self.set_phase(AnswerPhase.RUNNING)
-            self.worker.run_in_thread(exchange.go_on, self._ran)
+            self.worker.run_in_thread(self, exchange.go_on, self._ran)
         elif exchange and exchange.broken:
             self.close()
         elif exchange is None or exchange.closes:
@@ -188,6 +193,7 @@ class Answering(ABC):
         self.worker.listen(self)
 
     def _forget_body(self) -> None:
-        if self.spooled and self.allowance:
-            self.worker.spool.give(self.allowance.client, self.spooled)
-            self.spooled = 0
+        spool = self.worker.spool_of(self.allowance) if self.allowance else None
+        if spool and self.spooled and self.allowance:
+            spool.give(self.allowance.client, self.spooled)
+        self.spooled = 0

@@ -114,7 +114,7 @@ class Connection(Answering):
             ):  # Without a body it may need a slot, too.
                 self.exchange.body = Body(request)
                 ask = partial(self.worker.body_limits, self.exchange.environ.copy())
-                self.worker.run_in_thread(ask, self._allowed)
+                self.worker.run_in_thread(self, ask, self._allowed)
             else:
                 self.run()
 
@@ -134,7 +134,11 @@ class Connection(Answering):
             return
         if self.exchange.expects_continue and not self.incoming:
             self.send_buffer.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-            self.send_buffer.flush()
+            try:
+                self.send_buffer.flush()
+            except OSError:  # The client has gone.
+                self.close()
+                return
         self.set_phase(AnswerPhase.BODY)
         self.least_rate = LeastRate(
             self.worker.body_limits.settings.least_rate, self.worker.body_limits.settings.body_seconds
@@ -147,10 +151,11 @@ class Connection(Answering):
 
     def _take_body(self, data: bytes) -> None:
         assert self.allowance
+        spool = self.worker.spool_of(self.allowance)
         try:
             if not data:
                 self.body.cut()
-            elif self.worker.spool.take(self.allowance.client, len(data)):
+            elif spool is None or spool.take(self.allowance.client, len(data)):
                 self.spooled += len(data)
                 self.incoming += self.body.take(data, self.allowance.most)
             else:

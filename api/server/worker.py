@@ -16,6 +16,7 @@ from gunicorn.workers.base import Worker as GunicornWorker
 
 from api.http.threads import INTAKES, ONE_IN, STUDIES
 from api.intake.body_limits import Allowance
+from api.intake.submission import FORM_OVERHEAD
 from api.openapi.describe import Size
 from api.server.answering import AnswerPhase
 from api.server.byte_budget import ByteBudget
@@ -54,8 +55,13 @@ class Worker(GunicornWorker):
     def run(self) -> None:
         """Serve until the process is to stop, then until the last answer or the end of the grace period."""
         self.body_limits = self.wsgi.extensions["body_limits"]
-        kept = STUDIES * self.body_limits.settings.max_study_bytes
-        self.spool = ByteBudget(kept, kept // 2)
+        settings = self.body_limits.settings
+        kept = {
+            Size.IMAGE: INTAKES * (settings.max_bytes + FORM_OVERHEAD),
+            Size.STUDY: STUDIES * settings.max_study_bytes,
+        }
+        # Smaller bodies stay in memory, and wait for no space.
+        self._spools = {size: ByteBudget(most, most // 2) for size, most in kept.items()}
         self._queues: dict[Size, RequestQueues[Connection]] = {
             Size.IMAGE: RequestQueues(INTAKES, INTAKES // ONE_IN),
             Size.STUDY: RequestQueues(STUDIES, STUDIES // 2),
@@ -86,17 +92,26 @@ class Worker(GunicornWorker):
         with suppress(BlockingIOError):  # The pipe is full: the loop will wake up anyway.
             os.write(self.PIPE[1], b".")
 
-    def run_in_thread(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
-        """Call `work` in a thread, and `then` with its result in the event loop."""
+    def run_in_thread(
+        self, connection: Connection, work: Callable[[], Any], then: Callable[[Any], None]
+    ) -> None:
+        """Call `work` in a thread, and `then` with its result in the event loop.
+
+        The connection is closed where one of them raises an exception: nothing else would ever end it.
+        """
 
         def done(future: "Future[Any]") -> None:
-            self.post(lambda: then(future.result()))
+            self.post(partial(self._guarded, connection, lambda: then(future.result())))
 
         self.pool.submit(work).add_done_callback(done)
 
     def queues_of(self, allowance: Allowance | None) -> RequestQueues[Connection] | None:
         """Return the queues in which such requests wait for a slot; None for requests that need none."""
         return self._queues.get(allowance.size) if allowance else None
+
+    def spool_of(self, allowance: Allowance) -> ByteBudget | None:
+        """Return the space on the disk for such bodies; None for those that stay in memory."""
+        return self._spools.get(allowance.size)
 
     def start_next(self, queues: RequestQueues[Connection]) -> None:
         """Start every request for which a slot is free."""

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from api.results import dicom_report
 from api.results.filing import NotFileable
 from jobs.reading.measurement import text_of
 from jobs.reading.reading import Reading
+from jobs.record.job import now
 from tests import pictures
 from tests.api.readings import signed_readings
 from tests.api.results.test_dicom_report import UNKNOWN_SIDE, named, needs_dciodvfy
@@ -26,7 +28,7 @@ from tests.results import succeeded_job
 pytest.importorskip("highdicom", reason="DICOM OUTPUT WAS NOT TRIED: highdicom is missing")
 SOURCE = pictures.dicom_of_a_study(pictures.gray(), PatientName="Doe^Jane")
 SYSTEM = "https://osteo.example"
-JOB = succeeded_job()
+JOB = replace(succeeded_job(), finished_at=now())
 WAITING = signed_readings.a_reading(JOB)
 SIGNED = signed_readings.signed(WAITING, JOB)
 AMENDED = signed_readings.amended(SIGNED, JOB)
@@ -92,6 +94,12 @@ def test_a_report_without_an_answer_of_the_model_has_no_predecessor():
     job = replace(JOB, result=None)
     report = dcmread(io.BytesIO(signed_report(SIGNED, job, SOURCE, SYSTEM)))
     assert "PredecessorDocumentsSequence" not in report
+
+
+def test_a_model_that_answered_after_the_signature_precedes_no_report():
+    late = replace(JOB, finished_at=datetime.fromisoformat(SIGNED.reports[0]["at"]) + timedelta(seconds=1))
+    before = signed_report(SIGNED, replace(JOB, result=None), SOURCE, SYSTEM)
+    assert signed_report(SIGNED, late, SOURCE, SYSTEM) == before
 
 
 def test_the_sites_are_coordinates_in_the_source_and_the_words_are_kept():

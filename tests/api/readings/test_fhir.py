@@ -148,9 +148,42 @@ def test_an_amended_report_keeps_and_changes_measurements_by_version():
     first = signed_readings.signed(WAITING, JOB, signed_readings.with_measurements(JOB))
     kept = first.reports[0]["report"]["measurements"][1:3]
     later = signed_readings.amended(first, JOB, signed_readings.REPORT | {"measurements": kept})
-    notes = [one["note"][0]["text"] for one in of_kind(made(later), "Observation") if "note" in one]
+    counted = [one for one in of_kind(made(later), "Observation") if one["status"] != "entered-in-error"]
+    notes = [one["note"][0]["text"] for one in counted if "note" in one]
     assert notes == ["Length: 42.8 mm in patient (calibrated on 25 mm)", "Length: 55 px (no scale)"]
     assert len(later.reports[0]["report"]["measurements"]) == 5
+
+
+def test_what_an_amendment_takes_back_was_entered_in_error():
+    first = signed_readings.signed(WAITING, JOB, signed_readings.with_measurements(JOB))
+    intact = signed_readings.REPORT | {"finding": "no_fracture", "sites": [], "measurements": []}
+    bundle = made(signed_readings.amended(first, JOB, intact), transaction=True)
+    check(bundle)
+    void = [entry for entry in bundle["entry"] if entry["resource"].get("status") == "entered-in-error"]
+    sites, measurements = (
+        len(first.reports[0]["report"]["sites"]),
+        len(first.reports[0]["report"]["measurements"]),
+    )
+    assert len(void) == sites + measurements > 2
+    assert {entry["request"]["method"] for entry in void} == {"PUT"}
+    before = {entry["fullUrl"]: entry["resource"] for entry in made(first)["entry"]}
+    assert {before[entry["fullUrl"]]["status"] for entry in void} == {"final"}
+    report = next(one for one in of_kind(bundle, "DiagnosticReport") if "basedOn" in one)
+    assert not {entry["fullUrl"] for entry in void} & {one["reference"] for one in report["result"]}
+
+
+def test_a_signature_changes_the_models_report_that_no_physician_had_seen():
+    reports = {
+        name: next(
+            entry
+            for entry in made(reading, transaction=True)["entry"]
+            if entry["resource"]["resourceType"] == "DiagnosticReport" and "basedOn" not in entry["resource"]
+        )
+        for name, reading in (("waiting", WAITING), ("signed", SIGNED))
+    }
+    assert "No physician" in reports["waiting"]["resource"]["conclusion"]
+    assert "No physician" not in reports["signed"]["resource"]["conclusion"]
+    assert [reports[name]["request"]["method"] for name in ("waiting", "signed")] == ["POST", "PUT"]
 
 
 def test_an_amended_report_says_so_and_keeps_every_signature():

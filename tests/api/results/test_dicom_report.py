@@ -161,6 +161,13 @@ def test_a_value_that_dicom_does_not_allow_is_left_empty(job: Job, keyword: str,
         assert read(made).PatientID == read(source).PatientID
 
 
+def test_several_values_where_one_is_allowed_are_carried_as_they_are(job: Job):
+    several = {"PatientID": ["HOSP", "12345"], "StudyDescription": ["WRIST", "HAND"]}
+    source = pictures.dicom_of_a_study(pictures.gray(), **several)
+    for made in (dicom_report.report(job, source), dicom_report.overlay(job, source, OVERLAY)):
+        assert {name: list(read(made)[name].value) for name in several} == several
+
+
 @pytest.mark.filterwarnings("ignore:Invalid value for VR")
 def test_a_uid_with_zeros_before_a_number_is_kept(job: Job):
     source = pictures.dicom_of_a_study(pictures.gray(), StudyInstanceUID="1.2.03.4")

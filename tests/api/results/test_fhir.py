@@ -42,6 +42,12 @@ def test_the_bundle_is_valid_by_two_models_of_fhir(result: dict, reference: str 
     assert BundleOfR4B.model_validate(bundle)
 
 
+def test_the_overlay_of_a_large_radiograph_has_its_own_size():
+    large = {**RESULT, "image": {**RESULT["image"], "width": 2500, "height": 3000}}
+    sizes = {one["content"]["url"]: (one["width"], one["height"]) for one in of_kind(made(large), "Media")}
+    assert sizes == {LINKS["image"]: (2500, 3000), LINKS["heatmap"]: (1333, 1600)}
+
+
 def test_the_models_would_see_a_mistake():
     bundle = made()
     of_kind(bundle, "DiagnosticReport")[0]["stage"] = "preliminary"

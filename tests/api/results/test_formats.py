@@ -46,6 +46,19 @@ def test_json_is_answered_unless_another_format_is_named(api: Api, job: Job, acc
     assert answer.json() == RESULT
 
 
+@pytest.mark.parametrize(
+    ("accept", "answered"),
+    [
+        ('application/json, multipart/related; type="application/dicom"; q=0.1', "application/json"),
+        ("application/json, application/fhir+json;fhirVersion=4.0;q=0.5", "application/json"),
+        ("application/json; charset=utf-8; q=0.9, application/fhir+json", "application/fhir+json"),
+        ("application/fhir+json;q=0.1, */*", "application/json"),
+    ],
+)
+def test_the_quality_of_an_entry_comes_before_its_parameters(api: Api, job: Job, accept: str, answered: str):
+    assert ask(api, job, accept).headers["Content-Type"].partition(";")[0] == answered
+
+
 def test_fhir_is_answered_if_it_is_named(api: Api, job: Job):
     answer = ask(api, job, "application/fhir+json, application/json;q=0.5")
     assert answer.headers["Content-Type"] == "application/fhir+json; fhirVersion=4.0"

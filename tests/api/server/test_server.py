@@ -3,6 +3,7 @@
 import json
 import random
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ import pytest
 from admin.keys import Keys
 from tests import pictures
 from tests.api.conftest import Api, serving
+from tests.conftest import await_that
 
 PNG = pictures.encoded(pictures.gray())
 LARGE = 8_000_000
@@ -125,6 +127,26 @@ def test_a_body_is_continued_only_if_it_will_be_read(api: Api):
     assert all_of(taken).startswith(b"HTTP/1.1 202")
 
 
+def test_a_client_that_resets_before_its_body_leaves_no_connection_behind(tight):
+    api, process = tight
+    head = request("POST", "/read/sign-in", "Expect: 100-continue", "Content-Length: 10")
+    assert api.request("GET", "/health/live", key="").status == 200
+    before = descriptors(process)
+    for number in range(400):
+        sock = connect(api, head)
+        # The reset comes while the server looks at who may send this, in one case or another.
+        time.sleep(number % 40 / 20_000)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sock.close()
+    await_that(lambda: descriptors(process) <= before + 2, lambda: f"{descriptors(process)} of {before}")
+
+
+def descriptors(process) -> int:
+    """Return how many files and sockets gunicorn's processes have open."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return sum(len(list(Path(f"/proc/{child}/fd").iterdir())) for child in children)
+
+
 def test_requests_that_come_at_once_are_answered_in_their_order(api: Api):
     first, second = submission(api, len(PNG), body=PNG), request("GET", "/health/live", "Connection: close")
     answer = all_of(connect(api, first + second))
@@ -139,6 +161,25 @@ def test_a_body_in_chunks_is_accepted_unless_it_is_incomplete(api: Api):
         sock = connect(api, request("POST", "/v1/jobs", key, chunked, "Connection: close", body=chunks + end))
         sock.shutdown(socket.SHUT_WR)
         assert all_of(sock)[9:12] == status
+
+
+def test_a_form_in_chunks_is_told_that_it_has_too_many_fields(api: Api):
+    fields = b"".join(
+        b'--x\r\nContent-Disposition: form-data; name="f%d"\r\n\r\nv\r\n' % number for number in range(25)
+    )
+    form = fields + b"--x--\r\n"
+    head = request(
+        "POST",
+        "/v1/jobs",
+        f"Authorization: Bearer {api.key}",
+        "Content-Type: multipart/form-data; boundary=x",
+        "Transfer-Encoding: chunked",
+        "Connection: close",
+        body=b"%x\r\n%b\r\n0\r\n\r\n" % (len(form), form),
+    )
+    answer = all_of(connect(api, head))
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"too many fields" in answer
 
 
 def test_idle_connections_are_closed_when_there_are_too_many(tight):
