@@ -47,7 +47,7 @@ class StoredScores:
         """Stand for the network in `run`, which is built once it is asked for. StepRefused for a teacher."""
         if config.backbone not in BACKBONES:
             raise StepRefused(
-                f"{run} has a teacher, {config.backbone}, which is not served: train a network by it"
+                f"{run} has a teacher, {config.backbone}, which is not served: train a network with it"
             )
         self._run, self._config = run, config
         with (run / TRAINED).open("rb") as file:

@@ -31,6 +31,9 @@ _STAGES = ((3, 1, 1, 16, 1), (3, 2, 6, 24, 2), (5, 2, 6, 40, 2), (3, 2, 6, 80, 3
 _LAST_STAGES = ((5, 2, 6, 192, 4), (3, 1, 6, 320, 1))
 """Kernel, stride, expansion, channels and blocks of each stage of the smallest one, to strides 16 and 32."""
 _STEM, _HEAD, _WIDTH, _EPSILON = 32, 1280, 192, 1e-3
+_DROPOUT, _MOMENTUM = 0.3, 0.9
+_DROP_PATH = 0.15
+"""Share of the examples that pass by the last block while it learns; less before."""
 
 
 @dataclass(frozen=True)
@@ -46,19 +49,8 @@ class _Block:
     expands: bool
 
 
-def build(
-    input_size: int,
-    backbone: str,
-    dropout: float = 0.3,
-    drop_path: float = 0.15,
-    momentum: float = 0.9,
-    blocks: bool = True,
-    locate: bool = True,
-) -> "keras.Model":
-    """Build the untrained network, with the input, the outputs and the heads of `model.network.build`.
-
-    `drop_path` is the share of examples that pass by the last block while it learns; less before.
-    """
+def build(input_size: int, backbone: str, blocks: bool = True, locate: bool = True) -> "keras.Model":
+    """Build the untrained network, with the input, the outputs and the heads of `model.network.build`."""
     import keras
     from keras import layers
 
@@ -86,14 +78,14 @@ def build(
         y = active(normal(depthwise(y), f"{name}_depthwise"), f"{name}_depthwise")
         y = convolution(y, block.channels, f"{name}_project")
         if block.adds:
-            share = drop_path * number / len(trunk)
+            share = _DROP_PATH * number / len(trunk)
             y = layers.Dropout(share, noise_shape=(None, 1, 1, 1), name=f"{name}_drop")(y)
             y = layers.Add(name=f"{name}_add")([x, y])
         x = y
         if block.level == 4:
             fine = x
     deep = active(convolution(x, _HEAD, "conv5_head"), "conv5_head")
-    outputs = add_heads(fine, deep, _WIDTH, dropout, momentum, blocks, locate)
+    outputs = add_heads(fine, deep, _WIDTH, _DROPOUT, _MOMENTUM, blocks, locate)
     return keras.Model(inputs, outputs, name=backbone.lower())
 
 

@@ -108,6 +108,14 @@ def drawn(page: "Page") -> None:
     page.wait_for_selector(".viewer.full")
 
 
+def open_form(page: "Page", job: Job) -> None:
+    """Open a radiograph, claim its reading, and wait for the form of its report."""
+    page.goto(f"/read/{job.id}")
+    page.get_by_role("button", name="Claim").click()
+    page.wait_for_selector("#report-form")
+    drawn(page)
+
+
 def test_a_doctor_uploads_looks_signs_blind_and_another_one_arbitrates(pages: Pages, doctor: Doctor):
     with signed_in(pages, doctor) as page:
         page.get_by_text("Send radiographs").click()
@@ -275,10 +283,7 @@ def test_two_windows_lose_no_text(pages: Pages, doctor: Doctor):
     job = doctor.put()
     with signed_in(pages, doctor) as page:
         page.clock.install()
-        page.goto(f"/read/{job.id}")
-        page.get_by_role("button", name="Claim").click()
-        page.wait_for_selector("#report-form")
-        drawn(page)
+        open_form(page, job)
         other = page.context.new_page()
         other.goto(f"/read/{job.id}")
         drawn(other)
@@ -301,10 +306,7 @@ def test_two_windows_lose_no_text(pages: Pages, doctor: Doctor):
 def test_text_outlives_a_session_that_ends_while_it_is_typed(pages: Pages, doctor: Doctor):
     job = doctor.put()
     with signed_in(pages, doctor) as page:
-        page.goto(f"/read/{job.id}")
-        page.get_by_role("button", name="Claim").click()
-        page.wait_for_selector("#report-form")
-        drawn(page)
+        open_form(page, job)
         page.context.clear_cookies()
         page.get_by_label("Text", exact=True).fill("Typed for long")
         page.get_by_role("button", name="Save draft").click()
@@ -383,10 +385,7 @@ def test_files_that_wait_keep_the_fields_they_were_chosen_with(pages: Pages, doc
 def test_text_is_saved_before_a_link_leaves_the_page(pages: Pages, doctor: Doctor):
     job = doctor.put()
     with signed_in(pages, doctor) as page:
-        page.goto(f"/read/{job.id}")
-        page.get_by_role("button", name="Claim").click()
-        page.wait_for_selector("#report-form")
-        drawn(page)
+        open_form(page, job)
         page.get_by_label("Text", exact=True).fill("Typed just now")
         page.get_by_role("link", name="Worklist").click()
         expect(page.get_by_role("heading", name="Worklist")).to_be_visible()
@@ -398,10 +397,7 @@ def test_the_browser_asks_before_it_drops_text_that_is_not_saved(pages: Pages, d
     job = doctor.put()
     asked = []
     with signed_in(pages, doctor) as page:
-        page.goto(f"/read/{job.id}")
-        page.get_by_role("button", name="Claim").click()
-        page.wait_for_selector("#report-form")
-        drawn(page)
+        open_form(page, job)
         page.get_by_label("Text", exact=True).fill("Typed without a connection")
         page.route("**/draft", lambda route: route.abort())
         page.once("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
@@ -417,10 +413,7 @@ def test_the_browser_asks_before_it_drops_text_that_is_not_saved(pages: Pages, d
 def test_a_bone_that_is_typed_first_goes_with_the_site_that_is_marked(pages: Pages, doctor: Doctor):
     job = doctor.put()
     with signed_in(pages, doctor) as page:
-        page.goto(f"/read/{job.id}")
-        page.get_by_role("button", name="Claim").click()
-        page.wait_for_selector("#report-form")
-        drawn(page)
+        open_form(page, job)
         page.get_by_label("Bone").first.fill("distal radius")
         for shift in (0, 80):
             page.get_by_role("button", name="Mark point").click()

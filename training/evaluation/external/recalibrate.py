@@ -89,7 +89,6 @@ def write_recalibrated(
     """Write the bundle with the place's calibration and thresholds, its card and its report.
 
     `known` are the X-rays that the bundle knew, and those of the place.
-
     `figures` are those of the new thresholds, and take the place of the old ones, which stay as `as_trained`.
     """
     old = bundle.description
