@@ -48,7 +48,7 @@ class ClientQueues:
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
         self._next_jobs = script(redis, "choose_jobs", "next_jobs")
-        self._lost = script(redis, "lost_messages")
+        self._lost = script(redis, "messages_left", "lost_messages")
         self._position = script(redis, "queue_position", "position")
         self._count = script(redis, "count_waiting")
 

@@ -69,9 +69,16 @@ class DeliveryQueues:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._join = script(redis, "join_delivery_queue")
-        self._next = script(redis, "lives", "slot_is_held", "lose_call", "give_call_slots")
+        self._next = script(redis, "lives", "slot_is_held", "lose_call", "messages_left", "give_call_slots")
         self._begin = script(
-            redis, "lives", "slot_is_held", "lose_call", "server_id", "knows_locks", "begin_call"
+            redis,
+            "lives",
+            "slot_is_held",
+            "lose_call",
+            "server_id",
+            "knows_locks",
+            "mark_taken",
+            "begin_call",
         )
         self._end = script(redis, "lose_call", "end_call")
 

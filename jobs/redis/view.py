@@ -75,7 +75,7 @@ class View:
         self.shadow_queue = ShadowQueue(redis)
         self.redis = redis
         self._seconds = seconds
-        self._put_if_newer = script(redis, "choose_jobs", "queue_position", "show")
+        self._put_if_newer = script(redis, "choose_jobs", "queue_position", "mark_taken", "show")
         self._lock = script(redis, "server_id", "knows_locks", "lock_version")
         self._unlock = script(redis, "unlock")
 

@@ -76,12 +76,8 @@ def known_of(
     """Gather what a run's network knows: its own division, and what it had learned from before it began."""
     coarse = coarse_of(run, entries)
     centre = coarse.mean(axis=0) if before is None else before.centre
-    own = KnownXrays(
-        sha256=np.array([list(bytes.fromhex(entry.sha256)) for entry in entries], np.uint8),
-        sketches=_to_int8(_project(coarse - centre)),
-        parts=np.array([PARTS.index(split[entry.image][1]) for entry in entries], np.uint8),
-        centre=centre.astype(np.float32),
-    )
+    parts = [split[entry.image][1] for entry in entries]
+    own = _sketched([entry.sha256 for entry in entries], coarse, parts, centre.astype(np.float32))
     if before is None:
         return own
     digests = {bytes(row) for row in own.sha256}
@@ -89,12 +85,7 @@ def known_of(
     kept = (before.parts != PARTS.index(TEST)) & np.array(
         [bytes(row) not in digests for row in before.sha256]
     )
-    return KnownXrays(
-        np.concatenate([own.sha256, before.sha256[kept]]),
-        np.concatenate([own.sketches, before.sketches[kept]]),
-        np.concatenate([own.parts, before.parts[kept]]),
-        own.centre,
-    )
+    return _joined(own, before, kept)
 
 
 def with_fitted(known: KnownXrays | None, digests: Sequence[str], coarse: np.ndarray) -> KnownXrays:
@@ -102,20 +93,36 @@ def with_fitted(known: KnownXrays | None, digests: Sequence[str], coarse: np.nda
 
     `digests` in hex, `coarse` float32 (n, m). What the network has learned from stays in the training part.
     """
+    own = {digest: i for i, digest in enumerate(digests)}
     if known is None:
-        nothing = np.zeros((0, 32), np.uint8), np.zeros((0, _LENGTH), np.int8), np.zeros(0, np.uint8)
-        known = KnownXrays(*nothing, coarse.mean(axis=0).astype(np.float32))
-    own = {bytes.fromhex(digest): i for i, digest in enumerate(digests)}
-    test = known.parts == PARTS.index(TEST)
-    kept = ~test | np.array([bytes(row) not in own for row in known.sha256], bool)
-    for row in known.sha256[kept]:
-        own.pop(bytes(row), None)
+        added, centre = list(own.values()), coarse.mean(axis=0).astype(np.float32)
+        return _sketched(list(own), coarse[added], [VALIDATION] * len(own), centre)
+    names = [bytes(row).hex() for row in known.sha256]
+    kept = (known.parts != PARTS.index(TEST)) | np.array([name not in own for name in names], bool)
+    for name in np.array(names)[kept].tolist():
+        own.pop(name, None)
     added = list(own.values())
+    return _joined(_sketched(list(own), coarse[added], [VALIDATION] * len(own), known.centre), known, kept)
+
+
+def _sketched(
+    digests: Sequence[str], coarse: np.ndarray, parts: Sequence[str], centre: np.ndarray
+) -> KnownXrays:
     return KnownXrays(
-        np.concatenate([known.sha256[kept], np.array([list(row) for row in own], np.uint8).reshape(-1, 32)]),
-        np.concatenate([known.sketches[kept], _to_int8(_project(coarse[added] - known.centre))]),
-        np.concatenate([known.parts[kept], np.full(len(added), PARTS.index(VALIDATION), np.uint8)]),
-        known.centre,
+        sha256=np.array([list(bytes.fromhex(digest)) for digest in digests], np.uint8).reshape(-1, 32),
+        sketches=_to_int8(_project(coarse - centre)),
+        parts=np.array([PARTS.index(part) for part in parts], np.uint8),
+        centre=centre,
+    )
+
+
+def _joined(one: KnownXrays, other: KnownXrays, kept: np.ndarray) -> KnownXrays:
+    """Join `one` with those of `other` that are kept, bool (n,)."""
+    return KnownXrays(
+        np.concatenate([one.sha256, other.sha256[kept]]),
+        np.concatenate([one.sketches, other.sketches[kept]]),
+        np.concatenate([one.parts, other.parts[kept]]),
+        one.centre,
     )
 
 

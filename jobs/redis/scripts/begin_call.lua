@@ -1,6 +1,6 @@
 -- Lets a worker hold a call slot, unless another holds it or the receiver is paused. The token that holds the slot
--- gets it again, because the first answer may be lost. Needs lives, slot_is_held, lose_call, server_id and
--- knows_locks.
+-- gets it again, because the first answer may be lost. Needs lives, slot_is_held, lose_call, server_id,
+-- knows_locks and mark_taken.
 -- KEYS  1 the slot
 --       2 the paused receivers
 --       3 the job in the view, for a slot of a job
@@ -27,9 +27,7 @@ if tonumber(redis.call('ZSCORE', paused, client .. ' ' .. origin) or 0) > tonumb
   return false
 end
 redis.call('HSET', slot, 'holder', token, 'till', till)
-local mark = tonumber(redis.call('GET', taken) or 0)
--- A mark in the future was set before the clock was set back.
-if tonumber(given) > mark or mark > tonumber(redis.call('TIME')[1]) + 1 then redis.call('SET', taken, given) end
+mark_taken(taken, given)
 local version, tried, lost = unpack(redis.call('HMGET', job, 'version', 'tried', 'lost_call'))
 local latest = version and tonumber(tried or 0) <= tonumber(version) and knows_locks(memory)
 return {client, origin, latest and not lost and version or ''}

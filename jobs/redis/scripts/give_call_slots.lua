@@ -1,6 +1,6 @@
 -- Gives call slots for a client's callbacks that are due, receiver by receiver, as far as the client has room.
--- A slot is a hash `turn:<id>`; the name of the key is older than the word. Needs lives, slot_is_held
--- and lose_call.
+-- A slot is a hash `turn:<id>`; the name of the key is older than the word. Needs lives, slot_is_held,
+-- lose_call and messages_left.
 -- KEYS  1 the client's slots
 --       2 its receivers, by the time at which each is looked at next
 --       3 the clients with a delivery queue
@@ -20,12 +20,7 @@ local slots, receivers, clients, queue, paused, taken = unpack(KEYS)
 local client, probes = ARGV[1], ARGV[2]
 local now, free, most, failures, grace, beat = unpack(ARGV, 3)
 now, free, most, failures = tonumber(now), tonumber(free), tonumber(most), tonumber(failures)
--- Messages leave the broker's queue in order: all that were sent before the latest one taken have left it, too.
--- A mark in the future is ignored: the clock was set back.
-local time = redis.call('TIME')
-local server_now, left = time[1] + time[2] / 1000000, tonumber(redis.call('GET', taken) or 0)
-if left > server_now then left = 0 end
-if redis.call('LLEN', queue) == 0 then left = server_now end
+local time, left = redis.call('TIME'), messages_left(queue, taken)
 local calls = {}
 for _, item in ipairs(redis.call('SMEMBERS', slots)) do
   local slot = 'turn:' .. item
@@ -56,7 +51,7 @@ while free > 0 do
     end
   end
   if item then
-    redis.call('HSET', 'turn:' .. item, 'client', client, 'origin', origin, 'given', server_now)
+    redis.call('HSET', 'turn:' .. item, 'client', client, 'origin', origin, 'given', time[1] + time[2] / 1000000)
     redis.call('SADD', slots, item)
     last = last + 0.000001
     redis.call('ZADD', receivers, last, origin)

@@ -1,5 +1,5 @@
 -- Shows a version of a job in the view, unless it shows this version or a later one, and updates all that follows.
--- Needs choose_jobs and queue_position.
+-- Needs choose_jobs, queue_position and mark_taken.
 -- Beside KEYS it writes the agenda, the counts of lost and ended jobs, `held:<runner>`, `unfed:`, `sent:`, `resent:`
 -- and `taken:<priority>`, and publishes the id on the channel `changes`.
 -- KEYS  1 the job in the view
@@ -58,12 +58,7 @@ if at then
   redis.call('ZREM', all_sent, id)
   redis.call('SREM', sent, id)
   redis.call('SADD', unfed, client)
-  -- Messages leave the queue in order: all that were sent before this one have left it, too.
-  local taken = 'taken:' .. priority
-  local mark = tonumber(redis.call('GET', taken) or 0)
-  -- A mark in the future was set before the clock was set back.
-  local newer = tonumber(at) > mark or mark > tonumber(redis.call('TIME')[1]) + 1
-  if state == 'running' and not again and newer then redis.call('SET', taken, at) end
+  if state == 'running' and not again then mark_taken('taken:' .. priority, at) end
 end
 if since ~= '' then
   redis.call('ZADD', waiting, since, id)

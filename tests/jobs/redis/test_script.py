@@ -7,7 +7,7 @@ from jobs.redis.script import script
 
 ROOT = Path(__file__).parents[3]
 FILES = sorted((ROOT / "jobs/redis/scripts").glob("*.lua"))
-REGISTERED = re.compile(r"\bscript\(\s*redis, ([^)]*)\)")
+REGISTERED = re.compile(r"\bscript\(\s*redis,\s*([^)]*)\)")
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
