@@ -91,9 +91,10 @@ class Ledger:
     def append(self, job: Job, send: Send | None = None) -> Job:
         """Write `job` as the next version of its record by compare-and-set, and return it.
 
-        It is shown as by `View.put`. Raises Conflict where another process has written this version, and
-        QueueUnavailable or StoreUnavailable where a store does not answer; the same `job` may then be
-        appended again, whether it was written or not. Raises StoreRefused where it can never be written.
+        It is shown as by `View.put`. Raises Conflict where another process has written another record as
+        this version, and QueueUnavailable or StoreUnavailable where a store does not answer; the same `job`
+        may then be appended again, whether it was written or not. Raises StoreRefused where it can never
+        be written.
         """
         key, record = version_key(job.id, job.version), job_to_json(job)
         ends, token = time.monotonic() + LOCK_SECONDS, hashlib.sha256(record).hexdigest()

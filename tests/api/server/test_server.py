@@ -138,7 +138,9 @@ def test_a_client_that_resets_before_its_body_leaves_no_connection_behind(tight)
         time.sleep(number % 40 / 20_000)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         sock.close()
-    await_that(lambda: descriptors(process) <= before + 2, lambda: f"{descriptors(process)} of {before}")
+    # A process opens its connections to Redis and its files of metrics with its first requests: some twelve.
+    # Connections that stay behind fill both processes: 60.
+    await_that(lambda: descriptors(process) <= before + 20, lambda: f"{descriptors(process)} of {before}")
 
 
 def descriptors(process) -> int:

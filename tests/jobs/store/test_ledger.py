@@ -107,9 +107,13 @@ def test_of_eight_processes_that_make_one_change_one_writes_it(ledger):
     ledger.accept(job, b"image")
     ledger.append(job.started("w", now()))
 
-    def cancel(_: int) -> bool:
+    began = now()
+
+    def cancel(number: int) -> bool:
+        # Equal changes of one millisecond are one record, and are made by all who write it.
+        moment = began + timedelta(milliseconds=number)
         try:
-            change_job(job.id, lambda job: job.canceled(now()), ledger)
+            change_job(job.id, lambda job: job.canceled(moment), ledger)
         except IllegalMove:
             return False
         return True
