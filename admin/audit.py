@@ -24,7 +24,7 @@ _SUBMITTING = {_SUBMITTED, "submitJobAs", "submitStudy", "storeInstances", "stor
 def acts_of(audit: Audit, ledger: Ledger, client: str, since: datetime) -> Iterator[dict[str, Any]]:
     """Return the acts of a client since then, oldest first, and each job that only the ledger has.
 
-    Raises StoreUnavailable.
+    The jobs of a study are of its one act. Raises StoreUnavailable.
     """
     known: set[str] = set()
     for entry in audit.entries(since):
@@ -36,6 +36,8 @@ def acts_of(audit: Audit, ledger: Ledger, client: str, since: datetime) -> Itera
     for job_id in reversed([job_id for job_id in newer if job_id not in known]):
         with suppress(NotStored):
             job = ledger.read(job_id)
+            if job.study in known:
+                continue
             at = moment_text(job.created_at)
             yield {"client": client, "action": _SUBMITTED, "key": job.key, "subject": job_id, "at": at}
 

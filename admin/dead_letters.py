@@ -66,7 +66,7 @@ def main() -> int:
             stores.check()
             ledger = stores.ledger
             if arguments.command == "retry":
-                return _retry(arguments.jobs, ledger, stores.queue)
+                return _retry(list(dict.fromkeys(arguments.jobs)), ledger, stores.queue)
             if arguments.command == "list":
                 print_lines(map(summary_of, ledger.dead_letters()))
             else:

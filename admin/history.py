@@ -107,6 +107,8 @@ class Story:
                 "at": entry["at"],
                 "kind": "act",
                 **{name: entry[name] for name in ("action", "client", "key", "status", "request", "subject")},
+                # An act of a key has none.
+                "reader": entry.get("reader"),
             }
             for entry in entries
             if self._concerns(entry["subject"])

@@ -8,7 +8,7 @@ from typing import Any
 
 from admin.command import run_subcommand
 from api.identity.key import id_of, key_document
-from api.identity.key_store import Keys
+from api.identity.key_store import LONGEST_OVERLAP_HOURS, OVERLAP_HOURS, Keys
 from api.identity.scopes import Scope
 from jobs.callbacks.signing import webhook_secret
 from jobs.record.job import moment_text
@@ -41,13 +41,26 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--client", help="of this client only")
     rotate = commands.add_parser("rotate", help="replace a key by a new one")
     rotate.add_argument("id", help="the key that is to end")
-    rotate.add_argument("--overlap-hours", type=float, default=24.0, help="for how long both keys work")
+    rotate.add_argument(
+        "--overlap-hours",
+        type=_overlap,
+        default=timedelta(hours=OVERLAP_HOURS),
+        metavar="HOURS",
+        help=f"for how long both keys work, 0 to {LONGEST_OVERLAP_HOURS}; {OVERLAP_HOURS}, unless given",
+    )
     revoke = commands.add_parser("revoke", help="end a key now")
     revoke.add_argument("id")
     revoke.add_argument(
         "--and-made", action="store_true", help="with all keys that were made with it, and with those"
     )
     return parser
+
+
+def _overlap(text: str) -> timedelta:
+    hours = float(text)
+    if not 0 <= hours <= LONGEST_OVERLAP_HOURS:
+        raise ValueError
+    return timedelta(hours=hours)
 
 
 def _lines(arguments: argparse.Namespace, settings: Settings, stores: Stores) -> Iterator[dict[str, Any]]:
@@ -63,7 +76,7 @@ def _lines(arguments: argparse.Namespace, settings: Settings, stores: Stores) ->
             if arguments.client in (None, known.client):
                 yield key_document(known) | {"last_used_at": moment_text(used_at) if used_at else None}
     elif arguments.command == "rotate":
-        key, ending = keys.rotate(arguments.id, timedelta(hours=arguments.overlap_hours))
+        key, ending = keys.rotate(arguments.id, arguments.overlap_hours)
         audit.record_durably(AuditEntry(ending.client, "rotateKey", subject=ending.id))
         yield {"client": ending.client, "api_key": key, "replaces": key_document(ending)}
     else:

@@ -22,6 +22,8 @@ CLIENT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 ID = re.compile(r"[0-9a-f]{16}")
 USE_GRAIN = timedelta(hours=1)
 """A key's last use is written at most once in this time."""
+OVERLAP_HOURS, LONGEST_OVERLAP_HOURS = 24, 168
+"""How long a replaced key stays valid, unless a request says otherwise, and at most."""
 _SKEW = timedelta(minutes=1)
 """A key that ends within it creates no other: a process whose clock is ahead may have revoked it."""
 
@@ -126,8 +128,9 @@ class Keys:
 
         try:
             return key, self._change(digest, change)
-        except LookupError:
-            self._forget(digest_of(key), known.client)
+        except (LookupError, StoreUnavailable):
+            with suppress(StoreUnavailable):
+                self._forget(digest_of(key), known.client)
             raise
 
     def revoke(self, key_id: str, and_made: bool = False) -> list[Key]:

@@ -22,6 +22,7 @@ from api.readings.actions import ReadingActions
 from jobs.reading.disagreement import GRADES
 from jobs.reading.reader import Reader
 from jobs.reading.reading import Reading
+from jobs.reading.states import ReadingState
 from jobs.record.job import moment_text, now
 
 _TRIES = 5
@@ -121,7 +122,8 @@ def _save(actions: ReadingActions, reading: Reading, reader: Reader, typed: Type
     # The draft of a save that this page has made and not heard of yet is no other one.
     known.add(draft_tag(typed.draft()))
     for _ in range(_TRIES):
-        if reading.reader == reader.id and draft_tag(reading.draft) not in known:
+        claimed = reading.state is ReadingState.CLAIMED and reading.reader == reader.id
+        if claimed and draft_tag(reading.draft) not in known:
             break
         try:
             return actions.save_draft(reading, reader, typed.draft(), reading.version)

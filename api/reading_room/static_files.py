@@ -14,6 +14,7 @@ from api.reading_room.page import room
 _TOKEN = re.compile(
     r"""("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`[^`]*`)"""  # a text, which stays
     r"|((?:[ \t]*//[^\n]*|/\*.*?\*/|\s*\n\s*)+)"  # comments, and the end of a line
+    r"|;\s*(?=\})"  # the end of the last statement of a block
     r"|[ \t]*([{(\[,;])\s*"  # a mark behind which no statement ends
     r"|[ \t]*([=<>})\]:?&|*!])[ \t]*",  # a mark that needs no space beside it
     re.DOTALL,
@@ -30,7 +31,7 @@ def body_of(path: Path) -> bytes:
         return path.read_bytes()
 
     def kept(found: re.Match[str]) -> str:
-        return found[1] or found[3] or found[4] or ("\n" if "\n" in found[2] else "")
+        return found[1] or found[3] or found[4] or ("\n" if "\n" in (found[2] or "") else "")
 
     return _TOKEN.sub(kept, path.read_text(encoding="utf-8")).lstrip().encode()
 

@@ -19,6 +19,7 @@ from api.reading_room.parts import Room
 from api.reading_room.worklist import worklist_page
 from jobs.reading.reader import Reader
 from jobs.record.job import Job
+from jobs.store.claims import idempotency_claim_key
 
 _FIELDS = ("read", "priority", "reference", "question", "training_use", "consent_reference")
 
@@ -36,8 +37,7 @@ def add_upload(pages: Blueprint, parts: Room) -> None:
         for file in files:
             try:
                 jobs.append(_accept(file, fields, caller, parts))
-                # At once: the next file may be refused.
-                g.action, g.accepted = "submitJob", [job.id for job in jobs]
+                g.action = "submitJob"
             except Problem as problem:
                 if not wants_page():
                     raise
@@ -69,7 +69,15 @@ def _accept(file: FileStorage, fields: dict[str, str], caller: Caller, parts: Ro
     intake = parts.intake
     g.headers = intake.admit(caller)
     submission = check_submission(file.read(), fields, caller.client, intake.settings, intake.pictures)
-    return intake.accept(submission, caller).job
+    # The page may have lost the answer, and the reader sends the same again. No client's key begins so.
+    key = idempotency_claim_key(caller.client, f"\n{caller.key.id} {submission.digest}")
+    accepted = intake.accept(submission, caller, key)
+    if accepted.repeated and accepted.job.state.final and not accepted.job.result:
+        # It failed or was canceled: the reader wants another try.
+        accepted = intake.accept(submission, caller)
+    if not accepted.repeated:
+        g.setdefault("accepted", []).append(accepted.job.id)  # For the audit log.
+    return accepted.job
 
 
 def _caller(reader: Reader) -> Caller:

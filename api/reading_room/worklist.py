@@ -12,7 +12,7 @@ from api.routes.job_list import page_of, wanted_jobs
 from jobs.reading.reading import Reading
 from jobs.reading.states import Wish
 from jobs.record.job import Job, now
-from jobs.record.states import Priority
+from jobs.record.states import Priority, State
 
 _FILTERS = ("state", "priority", "mine")
 _STATES = {"requested": "waits", "claimed": "is being read", "overdue": "overdue"}
@@ -116,7 +116,8 @@ def _fits(row: Row, chosen: dict[str, str]) -> bool:
 
 def _with_jobs(readings: list[Reading], parts: Room) -> list[tuple[Reading, Job]]:
     ids = list(dict.fromkeys(reading.job for reading in readings))
-    jobs = {job.id: job for job in parts.ledger.current_many(ids)}
+    # A reading outlives its deleted job by a moment.
+    jobs = {job.id: job for job in parts.ledger.current_many(ids) if job.state is not State.ERASED}
     return [(reading, jobs[reading.job]) for reading in readings if reading.job in jobs]
 
 

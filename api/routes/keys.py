@@ -10,7 +10,7 @@ from flask import Blueprint, Response, g, jsonify, request
 from api.http.problem import Problem
 from api.http.problem_kinds import Slug
 from api.identity.key import Key, id_of, key_document
-from api.identity.key_store import Keys, MakerEnded
+from api.identity.key_store import LONGEST_OVERLAP_HOURS, OVERLAP_HOURS, Keys, MakerEnded
 from api.identity.scopes import Scope
 from api.openapi.describe import Answer, describe
 from api.openapi.json_body import json_body
@@ -20,7 +20,6 @@ from jobs.record.job import moment_text
 
 log = logging.getLogger(__name__)
 
-_OVERLAP_HOURS, _LONGEST_OVERLAP_HOURS = 24, 168
 
 
 class KeyDocument(TypedDict):
@@ -60,7 +59,7 @@ class Rotation(TypedDict):
     """How long the previous key stays valid."""
 
     overlap_hours: NotRequired[
-        Annotated[float, {"minimum": 0, "maximum": _LONGEST_OVERLAP_HOURS}, f"Default: {_OVERLAP_HOURS}."]
+        Annotated[float, {"minimum": 0, "maximum": LONGEST_OVERLAP_HOURS}, f"Default: {OVERLAP_HOURS}."]
     ]
 
 
@@ -132,7 +131,7 @@ def key_routes(keys: Keys) -> Blueprint:
     )
     def rotate(key_id: str) -> Response:
         _check_grantable(_key_of_client(keys, key_id).scopes)
-        overlap = timedelta(hours=json_body().get("overlap_hours", _OVERLAP_HOURS))
+        overlap = timedelta(hours=json_body().get("overlap_hours", OVERLAP_HOURS))
         try:
             made, ending = keys.rotate(key_id, overlap, g.caller.key.id)
         except MakerEnded as error:

@@ -91,6 +91,18 @@ def test_a_submission_is_in_the_audit_after_a_wipe_of_redis(api: Api, audit, led
     assert acts(audit, ledger, since) == [("submitJob", id_of(key), job, None)]
 
 
+def test_a_study_is_one_act_and_after_a_wipe_of_redis_an_act_of_each_job(api: Api, audit, ledger, key):
+    since = now()
+    fields = [("image", ("a.png", PNG)), ("image", ("b.png", PNG))]
+    study = api.request("POST", "/v1/studies", key=key, fields=fields).json()
+    assert acts(audit, ledger, since) == [("submitStudy", id_of(key), study["id"], 202)]
+    api.redis.flushall()
+    for name in list(api.objects.keys("audit/")):
+        api.objects.delete(name)
+    jobs = {("submitJob", id_of(key), view["id"], None) for view in study["jobs"]}
+    assert set(acts(audit, ledger, since)) == jobs
+
+
 def test_an_administrative_act_is_recorded_before_its_answer(api: Api, audit, ledger, key):
     since = now()
     api.request("POST", "/v1/webhook/rotate", key=key)

@@ -58,7 +58,8 @@ def test_all_dead_letters_are_retried_and_end_anew(given_up, command, ledger, re
 
 def test_one_dead_letter_is_retried_and_other_jobs_are_refused(given_up, command):
     dead, own_fault = given_up
-    assert command("retry", dead[1].id)[0] == 0
+    code, lines, _ = command("retry", dead[1].id, dead[1].id)
+    assert (code, len(lines)) == (0, 1), "named twice, retried once"
     assert [line["id"] for line in command("list")[1]] == [dead[0].id]
     code, _, errors = command("retry", own_fault.id)
     assert (code, "no dead letter" in errors) == (1, True)

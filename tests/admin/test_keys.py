@@ -11,6 +11,7 @@ from api.identity.key import id_of
 from api.identity.key_store import USE_GRAIN, Keys
 from api.identity.scopes import Scope
 from jobs.callbacks.signing import webhook_secret
+from jobs.record.errors import StoreUnavailable
 from jobs.record.job import moment_text, now
 from jobs.store.audit import Audit
 from jobs.store.records import Records
@@ -85,6 +86,28 @@ def test_a_rotated_key_ends_after_its_overlap_and_its_successor_works(keys, ledg
     assert Keys(ledger.records).holder_of(old) is None
     with pytest.raises(LookupError, match="has ended"):
         keys.rotate(held.id, timedelta(0))
+
+
+@pytest.mark.parametrize("hours", ["1e8", "inf", "nan", "-1", "a"])
+def test_a_wrong_overlap_is_refused_and_no_key_is_made(settings, keys, hours):
+    key = keys.create("clinic")
+    refused = command(settings, "rotate", id_of(key), f"--overlap-hours={hours}")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "--overlap-hours" in refused.stderr
+    assert [known.id for known, _ in keys.all()] == [id_of(key)]
+
+
+def test_a_key_whose_predecessor_could_not_be_ended_is_removed(keys, monkeypatch):
+    key, change = keys.create("clinic"), keys._change
+
+    def away(*_):
+        monkeypatch.setattr(keys, "_change", change)
+        raise StoreUnavailable("away")
+
+    monkeypatch.setattr(keys, "_change", away)
+    with pytest.raises(StoreUnavailable):
+        keys.rotate(id_of(key), timedelta(hours=1))
+    assert [known.id for known, _ in keys.all()] == [id_of(key)]
 
 
 def test_the_last_use_costs_one_write_an_hour_whatever_the_processes(keys, ledger, monkeypatch):

@@ -86,6 +86,12 @@ def test_a_story_tells_versions_deliveries_and_acts_oldest_first(settings, retri
     assert now_["callback_due_at"] > now_["at"]
 
 
+def test_a_story_tells_which_reader_looked(settings, retried, audit):
+    audit.record(AuditEntry("clinic", "viewed", subject=retried.id, status=200, reader="reader_1"))
+    acts = of_kind(story(settings, retried.id), "act")
+    assert [act["reader"] for act in acts if act["action"] == "viewed"] == ["reader_1"]
+
+
 def test_a_story_tells_where_a_waiting_job_is(settings, ledger):
     first, second = (a_job(expires_at=now() + timedelta(days=1)) for _ in range(2))
     for job in (first, second):

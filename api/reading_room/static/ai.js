@@ -15,13 +15,13 @@ export class AiLayer {
 		on(this.heat, "input", () => this.#show());
 	}
 
-	/** Ask for the answer, and show it; status 403 hides it until a finding is committed. */
+	/** Ask for the answer, and show it, or why there is none. */
 	async load() {
 		const {viewer} = this;
-		const response = await fetch(viewer.root.dataset.answer).catch(() => ({}));
-		this.answer = response.ok && await response.json();
-		this.note = response.status === 403 ? "The answer is hidden until you commit a finding."
-			: "There is no answer of the model to show.";
+		const said = await fetch(viewer.root.dataset.answer).then(response => response.json())
+			.catch(() => ({detail: "The answer did not come: load the page again."}));
+		this.answer = said.finding && said;
+		this.note = said.detail;
 		if (this.answer) this.#write(this.answer);
 		this.#show();
 	}

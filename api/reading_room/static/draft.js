@@ -61,6 +61,7 @@ function dress() {
   for (const row of sites.querySelectorAll("li:not(.empty):not(:has(button))")) {
     row.append(button("Remove", () => {
       row.remove();
+      field(sites, "place").focus();
       draw();
     }));
   }
@@ -134,9 +135,8 @@ on(document, "click", async event => {
   location.assign(link.href);
 });
 on(document, "visibilitychange", () => document.hidden && save());
-on(window, "beforeunload", event => {
-  if (!left && typed() !== stored) event.preventDefault();
-});
+// The browser asks whether to leave the page where this is not null.
+onbeforeunload = () => (!left && typed() !== stored) || null;
 form.elements.code?.addEventListener("keydown", event => {
   if (event.key !== "Enter") return;
   event.preventDefault();

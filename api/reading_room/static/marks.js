@@ -46,14 +46,17 @@ export class Marks {
 			({...site, ...(kind === "box" ? {box: boxOf(...ends(), info)} : {point: pixelOf(ends()[0], info)})}));
 	}
 
-	/** Show these sites alone; what a site holds besides its place is kept. */
+	/** Show these sites alone; what a site holds besides its place is kept, and the focus of a handle as well. */
 	set sites(sites) {
+		const handles = () => this.#marks.flatMap(mark => (mark.isSite ? mark.handles : []));
+		const focused = handles().indexOf(document.activeElement);
 		for (const mark of this.#marks.filter(({isSite}) => isSite)) this.#drop(mark);
 		for (const site of sites) {
 			const [x, y, w, h] = site.box ?? [];
 			if (site.box) this.#add("box", [[x, y], [x + w, y + h]], site);
 			else this.#add("point", [site.point.map(at => at + 0.5)], site);
 		}
+		handles()[focused]?.focus();
 		this.#list();
 	}
 
@@ -90,10 +93,11 @@ export class Marks {
 		this.cancel();
 		const {geometry} = this.viewer;
 		const reach = Math.min(...geometry.view) / 6;
-		const mark = this.#open = this.#add(kind, KINDS[kind][1].map(end =>
+		this.#open = this.#add(kind, KINDS[kind][1].map(end =>
 			apply(geometry.toImage(), geometry.view.map((side, axis) => side / 2 + end[axis] * reach))));
 		this.release();
-		mark.handles[0].focus();
+		// A site was drawn anew meanwhile.
+		this.#marks.at(-1).handles[0].focus();
 	}
 
 	/** Show a whole mark at these places. */

@@ -56,6 +56,8 @@ form.addEventListener("submit", event => {
   all(form.elements.image.files);
   form.elements.image.value = "";
 });
+// The browser asks whether to leave the page where this is not null.
+onbeforeunload = () => running || null;
 for (const name of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(name, event => {
     event.preventDefault();

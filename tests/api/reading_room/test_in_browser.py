@@ -28,7 +28,7 @@ from tests.api.conftest import Api, serving
 from tests.api.reading_room.cases import RESULT, SERVED, put_job, put_reading, radiograph
 from tests.api.readings.codes import Codes
 from tests.browser import accessibility_faults, expect, watched_page, width_of
-from tests.conftest import Servers, a_study
+from tests.conftest import Servers, a_study, await_that
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -151,7 +151,7 @@ def test_a_doctor_uploads_looks_signs_blind_and_another_one_arbitrates(pages: Pa
         page.get_by_role("slider", name="Centre").press("ArrowRight")
         page.get_by_role("button", name="Claim").click()
         drawn(page)
-        expect(page.get_by_text("The answer is hidden until you commit a finding.")).to_be_visible()
+        expect(page.get_by_text("The model's answer is hidden until you commit a finding.")).to_be_visible()
         assert "0.91" not in page.content()
         page.get_by_label("No fracture").check()
         page.get_by_label("Text", exact=True).fill("Intact.")
@@ -202,6 +202,11 @@ def test_a_doctor_uploads_looks_signs_blind_and_another_one_arbitrates(pages: Pa
     assert len(site["box"]) == 4
 
 
+def site_of(page: "Page") -> list[int]:
+    """The first site's place in the form: x, y, width and height."""
+    return [int(number) for number in page.locator("#sites input[name=place]").first.input_value().split(",")]
+
+
 def test_the_whole_way_goes_by_keyboard_alone(pages: Pages, doctor: Doctor):
     job = doctor.put()
     with pages() as page:
@@ -237,6 +242,13 @@ def test_the_whole_way_goes_by_keyboard_alone(pages: Pages, doctor: Doctor):
         page.keyboard.press("Enter")
         page.wait_for_selector("#report-form")
         drawn(page)
+        page.locator("[data-part=surface]").focus()
+        for key in ("b", "Enter"):
+            page.keyboard.press(key)
+        x, y, width, height = site_of(page)
+        for key in ("ArrowRight", "ArrowRight", "Tab", "ArrowDown"):
+            page.keyboard.press(key)
+        assert site_of(page) == [x + 2, y, width - 2, height + 1]
         tab_to("finding")
         page.keyboard.press("ArrowDown")
         page.keyboard.press("ArrowUp")
@@ -380,6 +392,21 @@ def test_files_that_wait_keep_the_fields_they_were_chosen_with(pages: Pages, doc
         doctor.api.ledger.read(job).reference for job in doctor.api.ledger.of_client(doctor.client, None)
     }
     assert references == {"visit-17"}
+
+
+def test_the_browser_asks_before_it_drops_files_that_wait(pages: Pages, doctor: Doctor):
+    asked = []
+    with signed_in(pages, doctor) as page:
+        page.route("**/read/jobs", lambda _: None)
+        page.get_by_text("Send radiographs").click()
+        file = {"name": "a.png", "mimeType": "image/png", "buffer": radiograph(96, 64)}
+        page.get_by_label("Files:").set_input_files([file])
+        page.get_by_role("button", name="Send").click()
+        expect(page.get_by_role("list", name="Files being sent")).to_contain_text("is sent")
+        page.once("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
+        page.evaluate("() => void (location.href = '/read/display')")
+        await_that(lambda: asked == ["beforeunload"])
+        expect(page.get_by_role("list", name="Files being sent")).to_contain_text("is sent")
 
 
 def test_text_is_saved_before_a_link_leaves_the_page(pages: Pages, doctor: Doctor):

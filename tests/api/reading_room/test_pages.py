@@ -171,6 +171,33 @@ def test_what_was_typed_outlives_a_claim_that_another_reader_took(ada, person_of
     assert "Dr. Bob Bone works on" in answer.text
 
 
+def test_what_was_typed_outlives_a_signature_of_another_reader(ada, person_of, job: Job, ledger):
+    reading, bob = put_reading(ledger, job, Mode.ASSISTED), person_of("Dr. Bob Bone")
+    ada.act(reading, "claim")
+    ada.act(reading, "release")
+    bob.act(reading, "claim")
+    form = {"finding": "not_sure", "tag": bob.tag(job.id), "code": bob.codes.next()}
+    assert bob.act(reading, "sign", **form).status_code == 303
+    for act in ("draft", "sign"):
+        answer = ada.act(reading, act, finding="fracture", text="My text", code=ada.codes.next())
+        assert answer.status_code == 409
+        assert "My text" in answer.text
+        assert "The reading is signed" in text_of(answer.text)
+
+
+def test_a_window_is_told_that_its_report_was_signed_in_another(ada: Person, job: Job, ledger):
+    reading = put_reading(ledger, job, Mode.ASSISTED)
+    ada.act(reading, "claim")
+    before = ada.tag(job.id)
+    form = {"finding": "not_sure", "text": "Signed", "tag": before, "code": ada.codes.next()}
+    assert ada.act(reading, "sign", **form).status_code == 303
+    late = ada.act(reading, "sign", **form | {"text": "Later", "code": ada.codes.next()})
+    assert late.status_code == 409
+    assert "The reading is signed" in text_of(late.text)
+    assert "Another window" not in late.text
+    assert "Later" in late.text
+
+
 def test_a_draft_is_kept_over_other_changes_and_refused_over_a_draft(ada: Person, job: Job, ledger):
     reading = put_reading(ledger, job)
     ada.act(reading, "claim")
@@ -408,6 +435,11 @@ def test_a_reading_is_released_and_returned(ada: Person, job: Job, ledger):
     refused = ada.act(reading, "return", reason="")
     assert refused.status_code == 422
     assert "Choose why" in refused.text
+    explained = ada.act(reading, "return", reason="", why="Left was <asked>")
+    assert 'value="Left was &lt;asked&gt;"' in explained.text
+    chosen = ada.act(reading, "return", reason="wrong_side", why="w" * 501)
+    assert chosen.status_code == 422
+    assert 'value="wrong_side" selected' in chosen.text
     assert ada.act(reading, "return", reason="wrong_side", why="Left was asked").status_code == 303
     assert "It shows the wrong side . Left was asked" in text_of(ada.open(f"/read/{job.id}"))
 
@@ -448,10 +480,22 @@ def test_a_disagreement_opens_an_arbitration_for_another_reader(ada, person_of, 
     assert ada.act(reading, "sign", **form).status_code == 303
     assert "Nothing waits" in ada.open("/read")
     assert "decides a disagreement" in bob.open("/read")
+    # Another reading of the same radiograph: each row opens its own.
+    later = put_reading(ledger, job, Mode.ASSISTED, reading_id=new_id("reading"))
+    arbitration = next(one for one in Readings(ledger).of_job(job.id) if one.arbitrates)
+    for one in (later, arbitration):
+        assert f'href="/read/{job.id}?reading={one.id}"' in bob.open("/read")
+    Readings(ledger).save(later, lambda present: present.canceled(now()))
     page = text_of(bob.open(f"/read/{job.id}"))
     assert "Another reader disagrees with the model. You decide" in page
     assert "Graded 3b" in page
     assert "Signed by Dr. Ada Bone" in page
+
+
+def test_a_worklist_leaves_out_a_radiograph_that_is_being_deleted(ada: Person, job: Job, ledger):
+    put_reading(ledger, job, Mode.ASSISTED)
+    ledger.append(ledger.read(job.id).erased(now()))
+    assert job.id not in ada.open("/read")
 
 
 def test_a_client_sees_its_radiographs_page_by_page(person_of, ledger):
@@ -644,18 +688,24 @@ def test_radiographs_are_sent_from_the_page(person_of, ledger):
     assert sent.status_code == 201, sent.text
     job = ledger.current(sent.json["jobs"][0]["id"])
     assert (job.client, job.reference, job.priority, job.key) == ("clinic", "hand 3", "stat", clerk.reader.id)
+    again = send(JSON, (radiograph(), "b.png"), reference="hand 3", priority="stat", read="")
+    assert again.json == sent.json, "its answer may have been lost"
+    other = send(JSON, (radiograph(), "a.png"), reference="hand 4").json["jobs"][0]["id"]
+    assert other != job.id
+    ledger.append(ledger.read(other).canceled(now()))
+    assert send(JSON, (radiograph(), "a.png"), reference="hand 4").json["jobs"][0]["id"] != other
     two = send({}, (radiograph(64, 48), "a.png"), (radiograph(48, 64), "b.png"))
     assert two.headers["Location"] == "/read"
     mixed = send({}, (radiograph(32, 48), "c.png"), (b"no picture at all", "d.txt"))
     assert mixed.status_code == 422
     assert "d.txt" in mixed.text
     assert "c.png" not in mixed.text
-    assert len(list(ledger.of_client("clinic", None))) == 4
+    assert len(list(ledger.of_client("clinic", None))) == 6
     assert send(JSON).status_code == 400
     many = send({}, *((radiograph(32, 48), f"{n}.png") for n in range(20)))
     assert many.status_code == 413
     assert "Send at most 12 files" in many.text
-    assert len(list(ledger.of_client("clinic", None))) == 4, "none was taken"
+    assert len(list(ledger.of_client("clinic", None))) == 6, "none was taken"
     reader = person_of("Reader", frozenset({"msk"}))
     refused = reader.send("/read/jobs", JSON, image=[(BytesIO(radiograph()), "a.png")])
     assert refused.status_code == 403

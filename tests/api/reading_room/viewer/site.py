@@ -67,6 +67,8 @@ def bones(rows: int, columns: int) -> np.ndarray:
     return np.clip(300 + flesh + shafts - crack + noise, 0, 4095).astype(np.uint16)
 
 
+_HIDDEN = b'{"type": "answer-hidden", "detail": "The model\'s answer is hidden until you commit a finding."}'
+
 @dataclass(frozen=True)
 class Radiograph:
     """A radiograph as its addresses serve it; `answer` None is hidden, as in a blind reading."""
@@ -194,7 +196,7 @@ def viewer_site() -> Iterator[Site]:
             if part == "preview.jpg":
                 return 200, "image/jpeg", radiograph.preview(), {}
             if radiograph.answer is None:
-                return 403, "application/problem+json", b'{"type": "answer-hidden"}', {}
+                return 403, "application/problem+json", _HIDDEN, {}
             if part == "heat.png":
                 return 200, "image/png", radiograph.heat(), {}
             return 200, "application/json", json.dumps(radiograph.answer).encode(), {}

@@ -325,7 +325,7 @@ def test_a_blind_reader_is_told_only_that_the_answer_is_hidden(site: Site, pages
     with pages() as page:
         site.asked.clear()
         opened(page, site.put("blind", answer=None))
-        expect(part(page, "note")).to_have_text("The answer is hidden until you commit a finding.")
+        expect(part(page, "note")).to_have_text("The model's answer is hidden until you commit a finding.")
         for key in ("o", "a"):
             page.keyboard.press(key)
         part(page, "badge").wait_for(state="hidden")
