@@ -113,8 +113,7 @@ class Classifier:
         regions: tuple[ScoredRegion, ...] = ()
         if finding != "no_fracture":
             place = Letterbox.of_field(field, self.input_size)
-            size = (radiograph.width, radiograph.height)
-            found = find_regions(answer.cells, described.thresholds.region, place, size)
+            found = find_regions(answer.cells, described.thresholds.region, place)
             regions = tuple(
                 replace(region, score=probability * described.region_calibration.share(region.score))
                 for region in found

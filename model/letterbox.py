@@ -19,7 +19,7 @@ PREPROCESSING_VERSION = 2
 class Letterbox:
     """Where a picture's field lies in a square input of `size` pixels: centred, its shape kept.
 
-    `x` and `y` are the field's left and top in the picture's pixels. `scale` is input pixels per picture
+    `x`, `y`, `width` and `height` are the field's in the picture's pixels. `scale` is input pixels per picture
     pixel; `left` and `top` are the black margins in input pixels.
     """
 
@@ -29,8 +29,10 @@ class Letterbox:
     top: int
     inner_width: int
     inner_height: int
-    x: int = 0
-    y: int = 0
+    x: int
+    y: int
+    width: int
+    height: int
 
     @classmethod
     def of(cls, width: int, height: int, size: int, x: int = 0, y: int = 0) -> Self:
@@ -38,7 +40,7 @@ class Letterbox:
         scale = size / max(width, height)
         inner_width, inner_height = max(1, round(width * scale)), max(1, round(height * scale))
         left, top = (size - inner_width) // 2, (size - inner_height) // 2
-        return cls(size, scale, left, top, inner_width, inner_height, x, y)
+        return cls(size, scale, left, top, inner_width, inner_height, x, y, width, height)
 
     @classmethod
     def of_field(cls, field: ExposedField, size: int) -> Self:

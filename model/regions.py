@@ -34,20 +34,15 @@ class ScoredRegion:
     score: float
 
 
-def find_regions(
-    cells: np.ndarray, threshold: float, place: Letterbox, size: tuple[int, int]
-) -> tuple[ScoredRegion, ...]:
+def find_regions(cells: np.ndarray, threshold: float, place: Letterbox) -> tuple[ScoredRegion, ...]:
     """Box what `find_patches` finds in cells (n, n), best first, five at most.
 
-    `size` is the submitted image's (width, height); boxes lie inside it and are at least a pixel wide.
+    Boxes lie in the exposed field at `place`, and are at least a pixel wide.
     """
-    return tuple(islice(_boxed(cells, threshold, place, size), MOST_REGIONS))
+    return tuple(islice(_boxed(cells, threshold, place), MOST_REGIONS))
 
 
-def _boxed(
-    cells: np.ndarray, threshold: float, place: Letterbox, size: tuple[int, int]
-) -> Iterator[ScoredRegion]:
-    width, height = size
+def _boxed(cells: np.ndarray, threshold: float, place: Letterbox) -> Iterator[ScoredRegion]:
     step = STRIDE / FINER
     for score, patch in find_patches(cells, threshold):
         rows, columns = patch.nonzero()
@@ -59,9 +54,10 @@ def _boxed(
                 float((np.ptp(rows) + 1) * step),
             )
         )
-        left, top = max(0, floor(x + _ROUNDING)), max(0, floor(y + _ROUNDING))
-        right, bottom = min(width, ceil(x + w - _ROUNDING)), min(height, ceil(y + h - _ROUNDING))
-        # A patch that lies in the letter-box's margin is no place in the image.
+        left, top = max(place.x, floor(x + _ROUNDING)), max(place.y, floor(y + _ROUNDING))
+        right = min(place.x + place.width, ceil(x + w - _ROUNDING))
+        bottom = min(place.y + place.height, ceil(y + h - _ROUNDING))
+        # The network sees the field alone: a patch in the letter-box's margin is no place in the image.
         if right > left and bottom > top:
             yield ScoredRegion((left, top, right - left, bottom - top), score)
 

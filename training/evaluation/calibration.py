@@ -7,10 +7,8 @@ from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
 
 from model.bundle import Calibration, RegionCalibration
-from model.letterbox import Letterbox
-from model.regions import find_regions
 from training.batches.examples import Example
-from training.evaluation.localisation import lies_on_fracture
+from training.evaluation.localisation import lies_on_fracture, regions_of
 
 _LEAST_SLOPE = 0.05
 _FEWEST_REGIONS = 20
@@ -53,8 +51,7 @@ def fit_region_calibration(
     hottest, right = [], []
     for example, cells in zip(examples, where, strict=True):
         if example.boxes:
-            side = example.square.shape[0]
-            for region in find_regions(cells, threshold, Letterbox.of(side, side, side), (side, side)):
+            for region in regions_of(example, cells, threshold):
                 hottest.append(region.score)
                 right.append(lies_on_fracture(example, region.box))
     labels = np.array(right, bool)

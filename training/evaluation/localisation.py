@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from model.letterbox import scale_pixels
 from model.network import FRACTURE
-from model.regions import find_patches, find_regions
+from model.regions import ScoredRegion, find_patches, find_regions
 from training.batches.augment import draw_fractures
 from training.batches.examples import Example
 
@@ -77,16 +77,19 @@ def cover(cells: np.ndarray, threshold: float) -> np.ndarray:
 
 
 def best_box(example: Example, cells: np.ndarray, threshold: float) -> tuple[int, int, int, int] | None:
-    """Return the best region's box in the square's pixels, x, y, w, h; None where there is no region.
+    """Return the best region's box in the square's pixels, x, y, w, h; None where there is no region."""
+    found = regions_of(example, cells, threshold)
+    return found[0].box if found else None
 
-    As in an answer, what lies in the letter-box's margins is none.
-    """
-    place = replace(example.letterbox, scale=1.0, x=0, y=0)
-    found = find_regions(cells, threshold, place, (place.inner_width, place.inner_height))
-    if not found:
-        return None
-    x, y, w, h = found[0].box
-    return x + place.left, y + place.top, w, h
+
+def regions_of(example: Example, cells: np.ndarray, threshold: float) -> tuple[ScoredRegion, ...]:
+    """Find the regions of an answer, best first, with boxes in the square's pixels."""
+    inner = example.letterbox
+    # The square itself is the picture, and what the margins leave is its field.
+    square = replace(
+        inner, scale=1.0, x=inner.left, y=inner.top, width=inner.inner_width, height=inner.inner_height
+    )
+    return find_regions(cells, threshold, square)
 
 
 def overlap(example: Example, marked: np.ndarray) -> float:

@@ -85,8 +85,7 @@ def _steps(values: np.ndarray, low: float, high: float) -> np.ndarray:
 
 
 def _best(about: Description, example: Example, cells: np.ndarray) -> ScoredRegion | None:
-    size = (example.entry.width, example.entry.height)
-    found = find_regions(cells, about.thresholds.region, example.letterbox, size)
+    found = find_regions(cells, about.thresholds.region, example.letterbox)
     return found[0] if found else None
 
 
