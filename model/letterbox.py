@@ -19,8 +19,8 @@ PREPROCESSING_VERSION = 2
 class Letterbox:
     """Where a picture's field lies in a square input of `size` pixels: centred, its shape kept.
 
-    `x`, `y`, `width` and `height` are the field's in the picture's pixels. `scale` is input pixels per picture
-    pixel; `left` and `top` are the black margins in input pixels.
+    `x`, `y`, `width` and `height` are the field's in the picture's pixels. `scale` is input pixels per
+    picture pixel; `left` and `top` are the black margins in input pixels.
     """
 
     size: int

@@ -21,7 +21,6 @@ from jobs.record.job import moment_text
 log = logging.getLogger(__name__)
 
 
-
 class KeyDocument(TypedDict):
     """An API key of this client, without the key itself."""
 

@@ -69,6 +69,7 @@ def bones(rows: int, columns: int) -> np.ndarray:
 
 _HIDDEN = b'{"type": "answer-hidden", "detail": "The model\'s answer is hidden until you commit a finding."}'
 
+
 @dataclass(frozen=True)
 class Radiograph:
     """A radiograph as its addresses serve it; `answer` None is hidden, as in a blind reading."""
