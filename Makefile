@@ -33,7 +33,7 @@ monitor-check: ## Check the rules of alerts, their tests and where alerts go
 # Hundreds of processes start in the tests. Where the environment forbids it, each would compile every module.
 # pytest-xdist waits for ever after it has replaced a process that crashed; so it replaces none, and the run fails.
 tests test-long: export PYTHONDONTWRITEBYTECODE :=
-test: lint ## Run every check and every test
+test: lint ## Run every check, and every test but those of `make test-long`
 	@$(MAKE) --no-print-directory tests
 
 tests: $(LOCKED) ## Run every test, without the checks of `make lint`

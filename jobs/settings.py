@@ -225,11 +225,12 @@ class Settings:
         repr=False,
         metadata={"env": "OSTEO_SMTP_URL", "kind": _mail_server, "within": None},
     )
-    """Server for e-mail to readers: `smtps://HOST:465`, or `smtp://` with STARTTLS, which only a server of
-    the same machine may lack, with user and password before the host; unset sends none."""
+    """Server for e-mail to readers: `smtps://HOST:465` or `smtp://HOST:587`, with user and password before
+    the host. `smtp://` needs STARTTLS, except for a server on the same machine. Unset sends none."""
     mail_from: str = _setting("OSTEO_MAIL_FROM", "", _mail_address)
-    """Address that e-mail to readers comes from. Push services are told it, or else `OSTEO_PUBLIC_URL`
-    where that is https; without both readers are offered no push. Required with `OSTEO_SMTP_URL`."""
+    """Address that e-mail to readers comes from. Required with `OSTEO_SMTP_URL`. Push services get this
+    address. If it is unset, they get `OSTEO_PUBLIC_URL`, if that is https. With neither, readers cannot use
+    push."""
     retention_seconds: int = _setting("OSTEO_RETENTION_SECONDS", 0, int, (0, _CENTURY))
     """How long after its end a job is kept, then it is deleted; 0 keeps it until its client deletes it."""
     client_retention: frozenset[tuple[str, int]] = _setting(
@@ -243,7 +244,7 @@ class Settings:
     rewrite_seconds: int = _setting("OSTEO_REWRITE_SECONDS", 900, int, (10, _DAY))
     """Shortest time between two rewrites of Redis' append-only file, which holds erased text until then."""
     key_seconds: float = _setting("OSTEO_KEY_SECONDS", 30.0, float, (0, _HOUR))
-    """Time for which a key that was read is trusted: so long a revoked one may still be taken."""
+    """A process keeps a key that it has read for this time. A revoked key may work for as long."""
     cors_origins: frozenset[str] = _setting("OSTEO_CORS_ORIGINS", frozenset(), list_of_origins)
     """Origins whose pages may use the API from a browser, separated by commas; none unless set."""
     frame_ancestors: frozenset[str] = _setting("OSTEO_FRAME_ANCESTORS", frozenset(), list_of_origins)
