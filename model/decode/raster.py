@@ -1,6 +1,7 @@
 """Decodes PNG, JPEG, TIFF, BMP and WebP for `image`: Pillow, held to these formats and to one frame."""
 
 import io
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -41,7 +42,7 @@ _FROM_LIBTIFF = {
 """By Pillow's names of samples in the file's order those in the machine's, in which libtiff gives them."""
 _FROM_FILE = {"I;32N": "I;32"}
 """Pillow has no mode for the big-endian ones, and takes the little-endian ones for the machine's."""
-_ORIENTATION = 0x0112
+_EXIF, _ORIENTATION = b"Exif\0\0", 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -237,13 +238,20 @@ def _upright(picture: Image.Image) -> Image.Image:
 
 
 def _orientation_of(picture: Image.Image) -> int:
+    """Read the EXIF orientation; damaged EXIF data say nothing, and the picture is read without them."""
     described = picture.info.get("exif")
-    if described is None:
-        # As ImageMagick writes it into a PNG: hexadecimal, under three lines of its own.
-        lines = picture.info.get("Raw profile type exif", "").split("\n")[3:]
-        described = bytes.fromhex("".join(lines))
-    read_directory(described.removeprefix(b"Exif\0\0"))
-    orientation: int = picture.getexif().get(_ORIENTATION, 1)
+    try:
+        if described is None:
+            # As ImageMagick writes it into a PNG: hexadecimal, under three lines of its own.
+            lines = picture.info.get("Raw profile type exif", "").split("\n")[3:]
+            described = bytes.fromhex("".join(lines))
+        # Pillow takes its name away once or twice.
+        read_directory(described.removeprefix(_EXIF).removeprefix(_EXIF))
+        orientation: int = picture.getexif().get(_ORIENTATION, 1)
+    except ImageError:
+        raise
+    except (SyntaxError, ValueError, KeyError, struct.error):
+        return 1
     return orientation
 
 
