@@ -89,12 +89,14 @@ class Bundle:
     """A verified bundle; `sha256` is that of the weights, and names the model in results.
 
     `digest` is the SHA-256 of its manifest, which has the checksum of every other file: it names the whole.
+    `files` are those that it has: what else lies in the folder is no part of the bundle.
     """
 
     folder: Path
     description: Description
     sha256: str
     digest: str
+    files: frozenset[str]
 
 
 def read_bundle(folder: Path, for_training: bool = False) -> Bundle:
@@ -125,13 +127,15 @@ def read_bundle(folder: Path, for_training: bool = False) -> Bundle:
             raise BundleRefused(f"{folder / name} is missing; fetch the bundle again")
         if _sha256(folder / name) != expected:
             raise BundleRefused(f"{folder / name} does not match its checksum; fetch the bundle again")
-    return Bundle(folder, description, checksums[WEIGHTS], hashlib.sha256(text).hexdigest())
+    digest = hashlib.sha256(text).hexdigest()
+    return Bundle(folder, description, checksums[WEIGHTS], digest, frozenset(checksums))
 
 
 def read_metrics(bundle: Bundle) -> dict[str, Any]:
     """Read what `training.evaluate` measured of the bundle; empty where it does not carry that."""
-    path = bundle.folder / MEASURED
-    metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if MEASURED not in bundle.files:
+        return {}
+    metrics: dict[str, Any] = json.loads((bundle.folder / MEASURED).read_text(encoding="utf-8"))
     return metrics
 
 

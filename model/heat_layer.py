@@ -24,10 +24,10 @@ def draw_heat_layer(cells: np.ndarray, field: tuple[int, int, int, int], size: t
     x, y, width, height = field
     heat = spread_heat(cells, Letterbox.of(width, height, len(cells) * STRIDE))
     drawn = overlay_size(*size)
-    scale = drawn[0] / size[0]
-    left, top = round(x * scale), round(y * scale)
-    right = min(max(left + 1, round((x + width) * scale)), drawn[0])
-    bottom = min(max(top + 1, round((y + height) * scale)), drawn[1])
+    across, down = drawn[0] / size[0], drawn[1] / size[1]
+    left, top = round(x * across), round(y * down)
+    right = min(max(left + 1, round((x + width) * across)), drawn[0])
+    bottom = min(max(top + 1, round((y + height) * down)), drawn[1])
     spread = Image.fromarray(heat).resize((right - left, bottom - top), Image.Resampling.BICUBIC)
     peak = max(float(heat.max()), 1e-6)
     strength = np.clip((np.asarray(spread) / peak - _SHOWN_FROM) / (1 - _SHOWN_FROM), 0, 1)

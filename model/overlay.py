@@ -30,13 +30,13 @@ def draw_overlay(radiograph: Radiograph, outlines: Outlines) -> bytes:
     It has the X-ray's own size, up to 1600 pixels on the long side, so that it fits over it.
     """
     size = overlay_size(radiograph.width, radiograph.height)
-    scale = size[0] / radiograph.width
     gray = Image.fromarray(radiograph.pixels)
-    if size != gray.size:
+    whole = gray.size
+    if size != whole:
         gray = gray.resize(size, Image.Resampling.LANCZOS)
     picture = gray.convert("RGB")
     unit = max(11, round(max(size) / 48))
-    boxes = [_scaled(region.box, scale, size) for region in outlines.regions]
+    boxes = [_scaled(region.box, whole, size) for region in outlines.regions]
     for region, box in zip(outlines.regions, boxes, strict=True):
         _outline(ImageDraw.Draw(picture), box, max(1, unit // 9), region.solid)
     for box in boxes:
@@ -56,8 +56,10 @@ def overlay_size(width: int, height: int) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def _scaled(box: tuple[int, int, int, int], scale: float, size: tuple[int, int]) -> Box:
-    x, y, width, height = (value * scale for value in box)
+def _scaled(box: tuple[int, int, int, int], whole: tuple[int, int], size: tuple[int, int]) -> Box:
+    # Each side by its own scale: the short one of a narrow picture is rounded by much.
+    x, width = (value * size[0] / whole[0] for value in box[::2])
+    y, height = (value * size[1] / whole[1] for value in box[1::2])
     return floor(x), floor(y), min(ceil(x + width), size[0]), min(ceil(y + height), size[1])
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
+from tifffile import TiffWriter
 
 from model.decode_processes.coding import CODINGS
 
@@ -29,6 +30,15 @@ def encoded(array: np.ndarray, format_: str = "PNG", mode: str | None = None, **
     picture = Image.fromarray(array)
     file = io.BytesIO()
     (picture.convert(mode) if mode else picture).save(file, format_, **options)
+    return file.getvalue()
+
+
+def tiff(*pages: dict, byteorder: str = "<", bigtiff: bool = False) -> bytes:
+    """A TIFF of these pages, each what TiffWriter.write takes."""
+    file = io.BytesIO()
+    with TiffWriter(file, byteorder=byteorder, bigtiff=bigtiff) as writer:
+        for page in pages:
+            writer.write(**{"photometric": "minisblack", "metadata": None, **page})
     return file.getvalue()
 
 

@@ -237,7 +237,8 @@ def _stored(header: Dataset) -> np.ndarray:
     stored = pixel_array(
         header, decoding_plugin=_decoded_by(syntax), correct_unused_bits=False, view_only=True
     )
-    return mask_to_stored_bits(stored, header, syntax.is_encapsulated)
+    # RLE packs whole cells (PS3.5, annex G); a codec's samples begin at bit 0.
+    return mask_to_stored_bits(stored, header, syntax.is_encapsulated and syntax != RLELossless)
 
 
 def _colours_to_gray(header: Dataset, syntax: UID) -> tuple[np.ndarray, float]:

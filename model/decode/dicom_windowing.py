@@ -16,15 +16,15 @@ from model.decode.scaling import above, look_up, stretch
 _MOST_VALUES = 2**16
 
 
-def mask_to_stored_bits(stored: np.ndarray, header: Dataset, compressed: bool) -> np.ndarray:
+def mask_to_stored_bits(stored: np.ndarray, header: Dataset, from_bit_0: bool) -> np.ndarray:
     """Take the bits that are pixels out of integers of any shape; others may be an overlay's (PS3.5 8.1.1).
 
-    Samples of a compressed frame always begin at bit 0.
+    They begin where the header's High Bit says, unless the samples are known to begin `from_bit_0`.
     """
     allocated = 8 * stored.itemsize
     bits = int(header.get("BitsStored") or allocated)
     high = int(header.get("HighBit") or bits - 1)
-    shift = 0 if compressed else high + 1 - bits
+    shift = 0 if from_bit_0 else high + 1 - bits
     if not 0 < bits < allocated or not 0 <= shift <= allocated - bits:
         return stored
     if stored.dtype.kind == "u" and not shift and stored.max() < 1 << bits:

@@ -1,6 +1,7 @@
 """Decodes PNG, JPEG, TIFF, BMP and WebP for `image`: Pillow, held to these formats and to one frame."""
 
 import io
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -33,7 +34,15 @@ _BMP_HEADER_SIZES = (12, 40, 52, 56, 64, 108, 124)
 _DEEP_MODES = ("I", "F", "I;16", "I;16B", "I;16L")
 _BITS, _PHOTOMETRIC_INTERPRETATION, _SAMPLE_FORMAT = 258, 262, 339
 _WHITE_IS_ZERO, _UNSIGNED = 0, 1
-_ORIENTATION = 0x0112
+_FROM_LIBTIFF = {
+    **dict.fromkeys(("I;16S", "I;16BS"), "I;16NS"),
+    **dict.fromkeys(("I;32S", "I;32BS"), "I;32NS"),
+    **dict.fromkeys(("F;32F", "F;32BF"), "F;32NF"),
+}
+"""By Pillow's names of samples in the file's order those in the machine's, in which libtiff gives them."""
+_FROM_FILE = {"I;32N": "I;32"}
+"""Pillow has no mode for the big-endian ones, and takes the little-endian ones for the machine's."""
+_EXIF, _ORIENTATION = b"Exif\0\0", 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -179,7 +188,7 @@ def _read_tiff(data: bytes, check_size: Callable[[int, int], None]) -> _Grays:
 
 
 def _read_common_tiff(data: bytes, page: int, check_size: Callable[[int, int], None]) -> _Grays | None:
-    """Read a page by Pillow; None for what Pillow misreads, always or in one byte order."""
+    """Read a page by Pillow; None for what Pillow misreads."""
     with TiffImageFile(io.BytesIO(data)) as picture:
         picture.seek(page)
         check_size(*picture.size)
@@ -187,6 +196,7 @@ def _read_common_tiff(data: bytes, page: int, check_size: Callable[[int, int], N
         bits, kinds = tags.get(_BITS, (1,)), tags.get(_SAMPLE_FORMAT, (_UNSIGNED,))
         if (max(bits) > 8 and len(bits) > 1) or (max(bits) <= 8 and set(kinds) != {_UNSIGNED}):
             return None
+        _name_byte_order(picture)
         picture.load()
         grays = _to_gray(_upright(picture))
     if not grays.deep:
@@ -197,6 +207,15 @@ def _read_common_tiff(data: bytes, page: int, check_size: Callable[[int, int], N
         values=grays.values.view(np.uint32) if unsigned else grays.values,
         white_is_zero=tags.get(_PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO,
     )
+
+
+def _name_byte_order(picture: TiffImageFile) -> None:
+    """Name the byte order in which Pillow's decoder really gives the samples."""
+    for number, tile in enumerate(picture.tile):
+        assert isinstance(tile.args, tuple)  # of both decoders
+        rawmode, *rest = tile.args
+        names = _FROM_LIBTIFF if tile.codec_name == "libtiff" else _FROM_FILE
+        picture.tile[number] = tile._replace(args=(names.get(rawmode, rawmode), *rest))
 
 
 def _refuse_frames(picture: Image.Image, name: str) -> None:
@@ -219,13 +238,20 @@ def _upright(picture: Image.Image) -> Image.Image:
 
 
 def _orientation_of(picture: Image.Image) -> int:
+    """Read the EXIF orientation; damaged EXIF data say nothing, and the picture is read without them."""
     described = picture.info.get("exif")
-    if described is None:
-        # As ImageMagick writes it into a PNG: hexadecimal, under three lines of its own.
-        lines = picture.info.get("Raw profile type exif", "").split("\n")[3:]
-        described = bytes.fromhex("".join(lines))
-    read_directory(described.removeprefix(b"Exif\0\0"))
-    orientation: int = picture.getexif().get(_ORIENTATION, 1)
+    try:
+        if described is None:
+            # As ImageMagick writes it into a PNG: hexadecimal, under three lines of its own.
+            lines = picture.info.get("Raw profile type exif", "").split("\n")[3:]
+            described = bytes.fromhex("".join(lines))
+        # Pillow takes its name away once or twice.
+        read_directory(described.removeprefix(_EXIF).removeprefix(_EXIF))
+        orientation: int = picture.getexif().get(_ORIENTATION, 1)
+    except ImageError:
+        raise
+    except (SyntaxError, ValueError, KeyError, struct.error):
+        return 1
     return orientation
 
 

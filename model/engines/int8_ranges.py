@@ -28,7 +28,7 @@ _LARGEST_FILE = 1 << 20
 
 def has_ranges(bundle: Bundle) -> bool:
     """Whether the bundle's network can run in int8."""
-    return (bundle.folder / RANGES).is_file()
+    return RANGES in bundle.files
 
 
 def read_ranges(bundle: Bundle) -> dict[str, float]:
@@ -37,6 +37,8 @@ def read_ranges(bundle: Bundle) -> dict[str, float]:
     Raises BundleRefused where the file is missing or does not have that.
     """
     path = bundle.folder / RANGES
+    if not has_ranges(bundle):
+        raise BundleRefused(f"{path} is missing; draw it by python -m training.quantise")
     try:
         if path.stat().st_size > _LARGEST_FILE:
             raise ValueError("it is too large")
@@ -44,8 +46,6 @@ def read_ranges(bundle: Bundle) -> dict[str, float]:
         if written["format"] != _FORMAT:
             raise ValueError(f"format {written['format']}, not {_FORMAT}")
         ranges = {str(name): float(value) for name, value in written["ranges"].items()}
-    except FileNotFoundError as error:
-        raise BundleRefused(f"{path} is missing; draw it by python -m training.quantise") from error
     except (
         OSError,
         ValueError,

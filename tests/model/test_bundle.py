@@ -5,7 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from model.bundle import CARD, CHECK, GRAPH, MANIFEST, WEIGHTS, Bundle, read_bundle, write_bundle
+from model.bundle import (
+    CARD,
+    CHECK,
+    GRAPH,
+    MANIFEST,
+    MEASURED,
+    WEIGHTS,
+    Bundle,
+    read_bundle,
+    read_metrics,
+    write_bundle,
+)
+from model.engines.int8_ranges import RANGES, has_ranges, read_ranges
 from model.errors import BundleRefused
 from tests.model.conftest import DESCRIPTION
 
@@ -110,3 +122,13 @@ def test_a_bundle_that_is_silent_on_its_base_rests_on_too_few(bundle: Bundle, me
 
 def test_the_shipped_bundle_rests_on_enough():
     assert read_bundle(Path(__file__).parents[2] / "model" / "bundle").description.rests_on_enough
+
+
+def test_a_file_that_the_manifest_does_not_name_is_not_used(copied: Path):
+    (copied / MEASURED).write_text('{"test": {}}')
+    (copied / RANGES).write_text('{"format": 1, "drawn": {}, "ranges": {"conv2_block1_1_conv": 3.0}}')
+    bundle = read_bundle(copied)
+    assert read_metrics(bundle) == {}
+    assert not has_ranges(bundle)
+    with pytest.raises(BundleRefused, match=f"{RANGES} is missing"):
+        read_ranges(bundle)

@@ -40,4 +40,4 @@ def test_a_bundle_that_carries_no_measures_has_no_reference(bundle: Bundle, tmp_
 def with_card(bundle: Bundle, folder: Path) -> Bundle:
     """The bundle as if its files lay in `folder`, which has measures."""
     (folder / "MODEL_CARD.md").write_text("# A card\n")
-    return replace(bundle, folder=folder)
+    return replace(bundle, folder=folder, files=bundle.files | {MEASURED})

@@ -33,6 +33,14 @@ def test_the_layer_has_the_size_of_the_overlay():
     assert layer((3200, 2000), (0, 0, 3200, 2000)).shape == (1000, 1600, 4)
 
 
+def test_heat_over_a_field_of_a_narrow_picture_lies_where_it_belongs():
+    drawn = layer((33, 5000), (0, 3400, 33, 100))[..., 3]
+    assert drawn.shape == (1600, 11)
+    rows, _ = np.nonzero(drawn > 60)
+    # Cells 10 and 11 down, of 16 over 100 pixels.
+    assert rows.mean() == pytest.approx((3400 + 11 * 100 / 16) * 1600 / 5000, abs=2)
+
+
 def test_a_faint_peak_is_drawn_faintly_and_none_not_at_all():
     strong, faint = (layer((320, 320), (0, 0, 320, 320), peak)[..., 3].max() for peak in (0.9, 0.1))
     assert strong > 240

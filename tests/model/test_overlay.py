@@ -50,6 +50,17 @@ def test_boxes_that_overlap_leave_both_insides_as_they_were():
     assert lines_of(picture).any()
 
 
+@pytest.mark.parametrize(("width", "height"), [(33, 5000), (5000, 33)])
+def test_a_box_in_a_narrow_picture_lies_where_it_belongs(width: int, height: int):
+    pixels = np.zeros((height, width), np.uint8)
+    at, length = (0, 3000, width, 1000), max(width, height)
+    box = at if height == length else (at[1], at[0], at[3], at[2])
+    picture = lines_of(overlay("fracture", pixels, Outline(box, 0.7, True)))
+    first, last = round(3000 / length * LONGEST_SIDE), round(4000 / length * LONGEST_SIDE)
+    line = picture.all(axis=1 if height == length else 0)
+    assert line[[first - 1, last]].all()
+
+
 def test_a_doubtful_outline_is_dashed_and_a_certain_one_is_not():
     pixels = np.zeros((1000, 1000), np.uint8)
     box = (100, 100, 400, 400)

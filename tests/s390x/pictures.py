@@ -25,12 +25,26 @@ def drawn() -> dict[str, bytes]:
         "webp": pictures.encoded(gray, "WEBP", lossless=True),
         "tiff of 16 bits, little-endian": pictures.encoded(deep, "TIFF"),
         "tiff of 16 bits, big-endian": pictures.encoded(deep.astype(">u2"), "TIFF"),
+        **_compressed_tiffs(deep),
         "tiff of 32 bits": pictures.encoded(deep.astype(np.int32), "TIFF"),
+        "tiff of unsigned 32 bits, little-endian": pictures.tiff({"data": deep.astype(np.uint32) << 15}),
         "tiff of floats": pictures.encoded(deep.astype(np.float32), "TIFF"),
         "dicom": dicom,
         "dicom that counts from white": pictures.dicom(gray, PhotometricInterpretation="MONOCHROME1"),
         "dicom, implicit": _rewritten(dicom, ImplicitVRLittleEndian),
         "dicom, big-endian": _rewritten(dicom, ExplicitVRBigEndian),
+    }
+
+
+def _compressed_tiffs(deep: np.ndarray) -> dict[str, bytes]:
+    """TIFF files by deflate of every kind of numbers that Pillow reads, in both byte orders."""
+    kinds = {"16 bits": "u2", "signed 16 bits": "i2", "32 bits": "u4", "signed 32 bits": "i4", "floats": "f4"}
+    return {
+        f"tiff of {kind}, deflated, {name}": pictures.tiff(
+            {"data": (deep // 2).astype(type_), "compression": "zlib"}, byteorder=order
+        )
+        for kind, type_ in kinds.items()
+        for name, order in (("little-endian", "<"), ("big-endian", ">"))
     }
 
 

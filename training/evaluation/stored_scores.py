@@ -68,7 +68,8 @@ class StoredScores:
             weights = Path(folder) / WEIGHTS
             write_weights(weights, self.exact)
             (Path(folder) / GRAPH).write_bytes(to_onnx(self.exact))
-            bundle = Bundle(Path(folder), _network_alone(self._config), self.fingerprint, self.fingerprint)
+            names = (self.fingerprint, self.fingerprint)
+            bundle = Bundle(Path(folder), _network_alone(self._config), *names, frozenset((WEIGHTS, GRAPH)))
             return start(choose(None, bundle), bundle, lambda _: None)
 
     def of(self, name: str, squares: Squares) -> Scores:

@@ -68,8 +68,13 @@ class Loader:
         A published one is tried once before. Raises NoSuchBundle, BundleDamaged, StoreUnavailable,
         BundleRefused, NoEngine, what the trial raises, and any error of an engine.
         """
-        if digest in self._own:
-            return self.load_own(self._own[digest])
+        if own_folder := self._own.get(digest):
+            own = self._load(own_folder)
+            if own.digest != digest:
+                raise BundleRefused(
+                    f"{own_folder} holds another bundle now: restart the worker, or publish and activate it"
+                )
+            return own
         folder = self._bundles.fetch(digest, self._folder)
         try:
             if digest not in self._tried:

@@ -181,9 +181,9 @@ class Models:
         before = self._active
         with self._lock:
             self._active = self._loaded.get(active, before)
-            kept = {self._active.digest, canary}
-            dropped = [model for digest, model in self._loaded.items() if digest not in kept]
-            self._loaded = {digest: model for digest, model in self._loaded.items() if digest in kept}
+            kept = (self._active, self._loaded.get(canary or ""))
+            dropped = [model for model in self._loaded.values() if model not in kept]
+            self._loaded = {digest: model for digest, model in self._loaded.items() if model in kept}
         for model in dropped:
             model.retire()
         self._tell()

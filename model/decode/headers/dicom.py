@@ -1,5 +1,6 @@
 """Counts the elements of a DICOM file, with those in sequences and the fragments of pixels."""
 
+import re
 from struct import Struct
 
 from model.errors import BrokenImage
@@ -8,7 +9,12 @@ _MOST_ELEMENTS = 10_000
 """A radiograph has some hundred; vendors add private sequences, and some encoders a fragment every 4 KB."""
 _LONG = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
 """VRs with a length of four bytes (PS3.5, table 7.1-1)."""
+_VR = re.compile(rb"[A-Z]{2}")
+_FIRST_VR, _LAST_VR = b"AA", b"ZZ"
+"""pydicom takes all between them for a VR, whether it knows it or not."""
 _META, _SYNTAX = 0x0002, (0x0002, 0x0010)
+_PARTS = {_META: 1, 0x0000: 2}
+"""The part of a file that an element of a group begins: meta information, commands, and else the data set."""
 _PIXELS = (0x7FE0, 0x0010)
 _ITEM, _ITEM_END, _SEQUENCE_END = (0xFFFE, 0xE000), (0xFFFE, 0xE00D), (0xFFFE, 0xE0DD)
 _UNDEFINED = 0xFFFFFFFF
@@ -34,6 +40,7 @@ def check_elements(data: bytes, at: int) -> None:
     Where elements break off or are deflated, nothing more is counted.
     """
     order, syntax, in_pixels = _LITTLE, b"", False
+    part, implicit = 0, False
     for _ in range(_MOST_ELEMENTS):
         if len(data) - at < 12:
             return
@@ -48,7 +55,11 @@ def check_elements(data: bytes, at: int) -> None:
             within = order.long.unpack_from(data, at + 4)[0] if in_pixels and tag == _ITEM else 0
             at += 8 + within
             continue
-        start, length = _value(data, at, order)
+        if (begun := _PARTS.get(tag[0], 3)) > part:
+            # As in pydicom, the first element decides for its part: a length may look like a VR.
+            # In an explicit part any element may be implicit, though.
+            part, implicit = begun, not _VR.match(data, at + 4)
+        start, length = _value(data, at, order, implicit)
         if tag == _SYNTAX:
             syntax = data[start : start + length].rstrip(b"\0 ")
         in_pixels = tag == _PIXELS
@@ -60,10 +71,10 @@ def check_elements(data: bytes, at: int) -> None:
     )
 
 
-def _value(data: bytes, at: int, order: _Order) -> tuple[int, int]:
-    """Find where the value of the element at `at` begins, and its length; a VR is two capital letters."""
+def _value(data: bytes, at: int, order: _Order, implicit: bool) -> tuple[int, int]:
+    """Find where the value of the element at `at` begins, and its length."""
     kind = data[at + 4 : at + 6]
-    if not (kind.isalpha() and kind.isupper()):
+    if implicit or not _FIRST_VR <= kind <= _LAST_VR:
         return at + 8, order.long.unpack_from(data, at + 4)[0]
     if kind in _LONG:
         return at + 12, order.long.unpack_from(data, at + 8)[0]

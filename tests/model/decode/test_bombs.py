@@ -181,6 +181,7 @@ BOMBS |= {
     "jpeg with exif of 24 MB": exif_in_jpeg(),
     "png of 500,000 chunks": with_chunk(b"tEXt", b"a\0", 500_000),
     "png with exif of 24 MB": with_chunk(b"eXIf", OVERLAPPING),
+    "png with exif of 24 MB behind two names": with_chunk(b"eXIf", b"Exif\0\0" + OVERLAPPING),
     "tiff of a million strips": tiff_of_many(273, 279, 4, t278=1),
     "tiff of a million tiles": tiff_of_many(324, 325, 4, t322=16, t323=16),
     "tiff of a million strips of a byte": tiff_of_many(273, 279, 1, t278=1),

@@ -16,7 +16,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from model.decode.image import BrokenImage, Radiograph, decode
+from model.decode.image import BrokenImage, Radiograph, decode, decode_values
 from model.decode.scaling import stretch
 from model.decode_processes.pool import Decoders
 from tests import pictures
@@ -185,7 +185,7 @@ def overlaid() -> np.ndarray:
     return TWELVE | high
 
 
-def compressed(values: np.ndarray, syntax: str) -> bytes:
+def compressed(values: np.ndarray, syntax: str, **attributes: object) -> bytes:
     imagecodecs = pytest.importorskip("imagecodecs", reason="COMPRESSED DICOM WAS NOT TRIED: no imagecodecs")
     if syntax == RLELossless:
         dataset = dcmread(io.BytesIO(stored(values, **SIXTEEN_BITS)))
@@ -195,7 +195,7 @@ def compressed(values: np.ndarray, syntax: str) -> bytes:
         frame = imagecodecs.jpegls_encode(values)
     else:
         frame = imagecodecs.jpeg2k_encode(values, codecformat="j2k", reversible=True, level=0)
-    return pictures.dicom(GRAY, codestream=frame, syntax=syntax)
+    return pictures.dicom(GRAY, codestream=frame, syntax=syntax, **attributes)
 
 
 @pytest.mark.parametrize("syntax", [None, RLELossless, JPEGLSLossless, JPEG2000Lossless])
@@ -206,6 +206,15 @@ def test_bits_that_are_no_pixels_are_left_out(syntax: str | None):
 
 def test_bits_below_the_pixels_are_left_out():
     assert_shows_gray(decode(stored(TWELVE << 4 | 0b1010, HighBit=15)))
+
+
+@pytest.mark.parametrize("signed", [0, 1])
+def test_rle_has_pixels_in_the_bits_of_an_uncompressed_file(signed: int):
+    values = TWELVE << 4 | 0b1010
+    as_written = {"HighBit": 15, "PixelRepresentation": signed}
+    plain, packed = stored(values, **as_written), compressed(values, RLELossless, **as_written)
+    assert np.array_equal(decode(packed).pixels, decode(plain).pixels)
+    assert np.array_equal(decode_values(packed).pixels, decode_values(plain).pixels)
 
 
 def test_signed_values_keep_their_sign_in_fewer_bits():

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 
 from model.decode.image import (
@@ -84,6 +84,31 @@ def test_a_jpeg_is_described_as_it_decodes(how: dict, orientation: int):
     data = pictures.encoded(GRAY[:, :121], "JPEG", exif=exif, **how)
     file, radiograph = describe(data), decode(data)
     assert (file.width, file.height, file.format) == (radiograph.width, radiograph.height, "JPEG")
+
+
+EXIF_TEXT = "Raw profile type exif"
+DAMAGED_EXIF = {
+    "png, no tiff": ("PNG", {"exif": b"garbage!"}),
+    "png, zeros": ("PNG", {"exif": bytes(20)}),
+    "png, cut off": ("PNG", {"exif": b"II*\0"}),
+    "png, text": ("PNG", {"pnginfo": {EXIF_TEXT: "\nexif\n      8\n6761726261676521\n"}}),
+    "png, text without digits": ("PNG", {"pnginfo": {EXIF_TEXT: "\nexif\n      8\ngarbage!\n"}}),
+    "webp": ("WEBP", {"exif": b"Exif\0\0garbage!!", "lossless": True}),
+    "jpeg": ("JPEG", {"exif": b"Exif\0\0garbage!!", "quality": 100}),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED_EXIF)
+def test_damaged_exif_data_is_left_out(name: str):
+    format_, options = DAMAGED_EXIF[name]
+    if texts := options.get("pnginfo"):
+        notes = PngImagePlugin.PngInfo()
+        for keyword, text in texts.items():
+            notes.add_text(keyword, text)
+        options = {"pnginfo": notes}
+    data = pictures.encoded(GRAY, format_, **options)
+    assert np.abs(decode(data).pixels.astype(int) - GRAY).max() <= 3
+    assert (describe(data).width, describe(data).height) == (128, 96)
 
 
 def test_colours_have_chroma():

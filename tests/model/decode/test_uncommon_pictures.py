@@ -7,24 +7,15 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image
-from tifffile import TiffWriter
 
-from model.decode.image import BrokenImage, ImageError, decode
+from model.decode.image import BrokenImage, ImageError, decode, decode_values
 from model.decode.scaling import stretch
 from tests import pictures
+from tests.pictures import tiff
 
 GRAY = pictures.gray()
 SHOWN = stretch(GRAY)
 SMALL = np.ascontiguousarray(GRAY[::2, ::2])
-
-
-def tiff(*pages: dict, byteorder: str = "<", bigtiff: bool = False) -> bytes:
-    """A TIFF of these pages, each what TiffWriter.write takes."""
-    file = io.BytesIO()
-    with TiffWriter(file, byteorder=byteorder, bigtiff=bigtiff) as writer:
-        for page in pages:
-            writer.write(**{"photometric": "minisblack", "metadata": None, **page})
-    return file.getvalue()
 
 
 def assert_shows_gray(file: bytes, within: int = 1) -> None:
@@ -53,10 +44,15 @@ NUMBERS = {
 }
 
 
+@pytest.mark.parametrize("compression", [None, "zlib", "lzw", "packbits"])
 @pytest.mark.parametrize("byteorder", ["<", ">"])
 @pytest.mark.parametrize("kind", NUMBERS)
-def test_a_tiff_of_any_numbers_shows_its_grays(kind: str, byteorder: str):
-    assert_shows_gray(tiff({"data": NUMBERS[kind]}, byteorder=byteorder))
+def test_a_tiff_of_any_numbers_shows_its_grays(kind: str, byteorder: str, compression: str | None):
+    if compression not in (None, "zlib"):
+        pytest.importorskip("imagecodecs", reason="LZW AND PACKBITS WERE NOT TRIED: imagecodecs is missing")
+    file = tiff({"data": NUMBERS[kind], "compression": compression}, byteorder=byteorder)
+    assert_shows_gray(file)
+    assert np.abs(stretch(decode_values(file).pixels).astype(int) - SHOWN).max() <= 1
 
 
 def packed_tiff(values: np.ndarray, bits: int, byteorder: str) -> bytes:

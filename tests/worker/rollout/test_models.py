@@ -280,6 +280,31 @@ def test_a_loader_fetches_again_what_was_altered_on_its_disk(ledger, settings, t
     assert not list((tmp_path / "cache").iterdir())
 
 
+def test_an_own_bundle_that_was_replaced_is_refused_at_a_roll_back(
+    ledger, roll_outs, settings, tmp_path, monkeypatch
+):
+    published = Bundles(ledger.objects).publish(a_bundle(tmp_path / "published"))
+    own = tmp_path / "own"
+    holds = {own: OWN}
+    monkeypatch.setattr(Classifier, "load", lambda folder, *_: Named(holds.get(folder, published)))
+    loader = Loader(Bundles(ledger.objects), settings, lambda _: None, Watchdog(60))
+    attempts = Attempts(loader, ledger.view.model_loads, "inference:a:1:b")
+    models = Models(loader.load_own(own), attempts, roll_outs, 8, ledger.view.shadow_queue, lambda _: None)
+    roll_outs.change(lambda now: now.promoted(published))
+    models.follow()
+    holds[own] = B
+    roll_outs.change(lambda now: now.rolled_back())
+    for _ in range(2):
+        models.follow()
+        answered: list[str] = []
+        job = Thread(target=lambda into: into.append(used(models)), args=(answered,), daemon=True)
+        job.start()
+        job.join(10)
+        assert answered == [published]
+    (refusal,) = ledger.view.model_loads.refusals()
+    assert (refusal.bundle, "holds another bundle now" in refusal.why) == (OWN, True)
+
+
 @pytest.mark.parametrize("enough", [True, False])
 def test_a_model_that_rests_on_too_few_x_rays_is_warned_of(
     enough: bool, ledger, settings, tmp_path, monkeypatch, caplog
