@@ -3,7 +3,7 @@
 import io
 import struct
 import zlib
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pydicom
@@ -33,7 +33,7 @@ def encoded(array: np.ndarray, format_: str = "PNG", mode: str | None = None, **
     return file.getvalue()
 
 
-def tiff(*pages: dict, byteorder: str = "<", bigtiff: bool = False) -> bytes:
+def tiff(*pages: dict, byteorder: Literal["<", ">"] = "<", bigtiff: bool = False) -> bytes:
     """A TIFF of these pages, each what TiffWriter.write takes."""
     file = io.BytesIO()
     with TiffWriter(file, byteorder=byteorder, bigtiff=bigtiff) as writer:
