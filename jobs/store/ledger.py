@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from jobs.record.errors import Conflict, NotStored, QueueUnavailable, StoreRefused, StoreUnavailable
-from jobs.record.ids import digest_of
+from jobs.record.ids import digest_of, is_id
 from jobs.record.job import LEFTOVER_GRACE, Job
 from jobs.record.job_json import job_from_json, job_to_json
 from jobs.redis.append_only_file import AppendOnlyFile
@@ -249,7 +249,8 @@ class Ledger:
         Of more than `most` those are returned that were submitted last.
         """
         prefix = filed_key(client, digest_of(uid))
-        return [key.removeprefix(prefix) for key in self.objects.keys(prefix)][-most:]
+        found = (key.removeprefix(prefix) for key in self.objects.keys(prefix))
+        return [job_id for job_id in found if is_id("job", job_id)][-most:]  # Older studies are listed, too.
 
     def release(self, job: Job) -> None:
         """Remove what leads to the job by a name: its claim, and its entry under a Study Instance UID."""
