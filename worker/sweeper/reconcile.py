@@ -6,7 +6,7 @@ from itertools import islice
 from threading import Event
 
 from jobs.reading.readings import Readings
-from jobs.record.errors import NotStored, TransientError
+from jobs.record.errors import NotStored, StoreUnavailable, TransientError
 from jobs.record.ids import is_id
 from jobs.record.job import now
 from jobs.store.compatibility import compare_redis
@@ -64,6 +64,8 @@ def restore_figures(ledger: Ledger) -> None:
             readings.show(readings.read(reading_id))
         except NotStored:
             figures.hide(reading_id)
+        except StoreUnavailable as error:  # It may fail for this reading alone, and always.
+            log.warning("the figures of the readings lack one: %s", error)
 
 
 def _chunks(job_ids: Iterator[str]) -> Iterator[Sequence[str]]:

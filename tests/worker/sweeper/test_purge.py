@@ -9,7 +9,7 @@ from jobs.record.states import State
 from tests.conftest import a_job, only_a_tombstone_is_left
 from tests.jobs.store.requests import watch
 from tests.worker.conftest import after_a_while
-from worker.sweeper.purge import purge
+from worker.sweeper.purge import AFTER_FAILURE, purge
 from worker.sweeper.sweep import Sweeper
 
 LONG_AGO = now() - timedelta(hours=2)
@@ -117,6 +117,53 @@ def test_a_record_that_cannot_be_read_does_not_stop_the_others(ledger, queue):
     purge(ledger, queue)
     assert ledger.read(over.id).state is State.ERASED
     assert broken.id in due(ledger)
+
+
+def cannot_serve(ledger, monkeypatch, *names: str) -> None:
+    """Let the object store fail at each read of an object with one of these names in its key."""
+    get = ledger.objects.get
+
+    def fails_for_some(key: str) -> bytes:
+        if any(name in key for name in names):
+            raise StoreUnavailable(f"the object store answered InternalError for {key}")
+        return get(key)
+
+    monkeypatch.setattr(ledger.objects, "get", fails_for_some)
+
+
+def test_jobs_that_the_store_cannot_serve_stop_no_other_deletion(ledger, queue, monkeypatch, caplog):
+    bad = [ended(ledger, retention_seconds=60) for _ in range(4)]
+    over = ended(ledger, retention_seconds=60)
+    with monkeypatch.context() as patched:
+        cannot_serve(ledger, patched, *(job.id for job in bad))
+        purge(ledger, queue)
+        assert only_a_tombstone_is_left(over.id, ledger)
+    assert {job.id for job in bad} <= set(due(ledger))
+    assert {record.job for record in caplog.records} == {job.id for job in bad}
+    purge(ledger, queue)
+    assert {ledger.read(job.id).state for job in bad} == {State.SUCCEEDED}, "they wait for a while"
+    later(monkeypatch, AFTER_FAILURE + timedelta(seconds=2))
+    purge(ledger, queue)
+    assert {ledger.read(job.id).state for job in bad} == {State.ERASED}
+
+
+def test_a_round_ends_where_the_store_answers_nothing(ledger, queue, monkeypatch):
+    jobs, asked = [ended(ledger, retention_seconds=60) for _ in range(3)], []
+    entries = set(ledger.objects.keys("due/"))
+
+    def fails(key: str, *_: object) -> bytes:
+        asked.append(key)
+        raise StoreUnavailable("the object store does not answer")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ledger.objects, "get", fails)
+        patched.setattr(ledger.objects, "put", fails)
+        with pytest.raises(StoreUnavailable):
+            purge(ledger, queue)
+    assert len(asked) == 2, "it reads one job, and cannot put it off"
+    assert set(ledger.objects.keys("due/")) == entries
+    purge(ledger, queue)
+    assert {ledger.read(job.id).state for job in jobs} == {State.ERASED}
 
 
 def test_a_round_costs_the_same_however_many_jobs_are_kept(ledger, queue):
