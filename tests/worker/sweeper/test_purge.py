@@ -2,10 +2,14 @@ from datetime import timedelta
 
 import pytest
 
-from jobs.lifecycle.deletion import delete
+from jobs.lifecycle.compare_and_set import change_job
+from jobs.lifecycle.deletion import delete, erase_leftovers
 from jobs.record.errors import StoreUnavailable
-from jobs.record.job import LEFTOVER_GRACE, now
+from jobs.record.ids import digest_of, new_id
+from jobs.record.job import LEFTOVER_GRACE, Job, now
 from jobs.record.states import State
+from jobs.store.claims import Claim, own_id_claim_key
+from jobs.store.uploads import upload_keys
 from tests.conftest import a_job, only_a_tombstone_is_left
 from tests.jobs.store.requests import watch
 from tests.worker.conftest import after_a_while
@@ -102,6 +106,54 @@ def test_a_deletion_is_finished_wherever_it_was_cut_off(ledger, queue, redis, mo
         assert ledger.read(job.id).state is State.ERASED
         after_a_while(sweeper, redis)
         assert only_a_tombstone_is_left(job.id, ledger)
+
+
+def test_a_job_that_settles_while_it_is_deleted_leaves_no_name(ledger, queue, redis, monkeypatch):
+    sweeper = Sweeper(ledger, queue, max_attempts=3, running_limit=timedelta(seconds=60))
+    key, uid = own_id_claim_key("clinic", "case 1"), digest_of("1.2.3")
+    job = ended(ledger, claim=key, filed_under=uid)
+    ledger.claims.take(Claim(key, job.id, "payload", now()), void=None)
+
+    def after_a_sweep(*arguments):
+        after_a_while(sweeper, redis)
+        assert list(ledger.pending()) == [], "it is settled, and has no marker"
+        return change_job(*arguments)
+
+    def cut_off(_: Job) -> None:
+        raise StoreUnavailable("cut off")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("jobs.lifecycle.deletion.change_job", after_a_sweep)
+        patched.setattr(ledger, "release", cut_off)
+        with pytest.raises(StoreUnavailable):
+            delete(job.id, ledger)
+    after_a_while(sweeper, redis)
+    assert only_a_tombstone_is_left(job.id, ledger)
+    assert ledger.claims.read(key) is None
+    assert list(ledger.of_study_uid("clinic", "1.2.3", 20)) == []
+
+
+def an_upload(ledger) -> tuple[str, set[str]]:
+    """Return the id of an upload of the client, and the keys of its image and its order."""
+    upload = new_id("upload")
+    for key in (keys := set(upload_keys("clinic", upload))):
+        ledger.objects.put(key, b"image")
+    return upload, keys
+
+
+def test_a_deletion_erases_the_upload_that_its_job_was_submitted_by(ledger):
+    upload, keys = an_upload(ledger)
+    job = ended(ledger, upload=upload)
+    delete(job.id, ledger)
+    assert not keys & set(ledger.objects.keys(""))
+
+
+def test_an_interrupted_submission_keeps_its_upload_for_the_next_one(ledger):
+    upload, keys = an_upload(ledger)
+    job = a_job(upload=upload)
+    ledger.mark(job)
+    erase_leftovers(job.id, ledger)
+    assert set(ledger.objects.keys("")) - {"layout"} == keys
 
 
 def test_a_job_that_is_not_there_yet_is_not_forgotten(ledger, queue):
