@@ -28,7 +28,8 @@ def delete(job_id: str, ledger: Ledger) -> None:
     ledger.mark(job)
     ledger.due_index.put(job_id, now() + LEFTOVER_GRACE)
     before, tombstone = change_job(job_id, lambda job: job.erased(now()), ledger)
-    # The process that ended the job may have removed the marker, from which the names would be known.
+    # Once more: a process that settled the job just now has removed the first marker, which has the names.
+    ledger.mark(before)
     ledger.release(before)
     erase_deleted(tombstone, ledger)
 

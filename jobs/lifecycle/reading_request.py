@@ -11,6 +11,7 @@ from jobs.reading.states import Wish
 from jobs.reading.withdrawal import withdraw_readings
 from jobs.record.errors import NotStored
 from jobs.record.job import Job
+from jobs.record.states import Kind
 from jobs.redis.queue import JobQueue
 from jobs.store.ledger import Ledger
 
@@ -22,6 +23,8 @@ def request_reading(job: Job, ledger: Ledger, queue: JobQueue) -> None:
     person is to read, or can, the open readings are canceled instead. Raises StoreUnavailable and
     QueueUnavailable: the sweeper then tries again.
     """
+    if job.kind is not Kind.JOB:
+        return  # The record of an older study has the wish of its first view, which asks for itself.
     withdraw_readings(job, ledger, queue)
     if job.reading is None:
         return

@@ -75,19 +75,26 @@ def is_member(job_id: str, study_id: str) -> bool:
 
 
 def study_of(study_id: str, jobs: list[Job], callback_url: str | None, claim: str | None) -> Job:
-    """Return the record of a new study of these jobs. It runs until it is `concluded`."""
+    """Return the record of a new study of these jobs. It runs until it is `concluded`.
+
+    People read its views, and find them by a Study Instance UID: both are of each view, and not of the study.
+    """
     return replace(
         jobs[0],
         id=study_id,
         image=NO_IMAGE,
         acquisition=None,
         metadata=None,
+        filed_under=None,
         expires_at=None,
         state=State.RUNNING,
         delivery=Delivery.PENDING if callback_url else Delivery.NONE,
         callback_url=callback_url,
         claim=claim,
         study=None,
+        reading=None,
+        training_use=None,
+        consent_reference=None,
         members=tuple(job.id for job in jobs),
     )
 

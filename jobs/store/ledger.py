@@ -8,11 +8,12 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from jobs.record.errors import Conflict, NotStored, QueueUnavailable, StoreRefused, StoreUnavailable
-from jobs.record.ids import digest_of
+from jobs.record.ids import digest_of, is_id
 from jobs.record.job import LEFTOVER_GRACE, Job
 from jobs.record.job_json import job_from_json, job_to_json
 from jobs.redis.append_only_file import AppendOnlyFile
@@ -37,6 +38,7 @@ from jobs.store.ledger_keys import (
 from jobs.store.objects import Objects
 from jobs.store.records import Records
 from jobs.store.unseen import Unseen
+from jobs.store.uploads import upload_keys
 
 log = logging.getLogger(__name__)
 
@@ -249,31 +251,37 @@ class Ledger:
         Of more than `most` those are returned that were submitted last.
         """
         prefix = filed_key(client, digest_of(uid))
-        return [key.removeprefix(prefix) for key in self.objects.keys(prefix)][-most:]
+        found = (key.removeprefix(prefix) for key in self.objects.keys(prefix))
+        return [job_id for job_id in found if is_id("job", job_id)][-most:]  # Older studies are listed, too.
 
     def release(self, job: Job) -> None:
-        """Remove what leads to the job by a name: its claim, and its entry under a Study Instance UID."""
+        """Remove what its record alone names: its claim, its entry under a Study Instance UID, its upload."""
         self.claims.release(job)
+        if job.upload:
+            for key in upload_keys(job.client, job.upload):
+                self.objects.delete(key)
         if job.filed_under:
             self.objects.delete(filed_key(job.client, job.filed_under, job.id))
 
     def erase_leftovers(self, job_id: str) -> None:
         """Erase what an interrupted submission left: objects that belong to no record."""
         with suppress(NotStored):  # Another sweeper was faster.
-            self._erase(self.marked(job_id))
+            job = self.marked(job_id)
+            self.release(replace(job, upload=None))  # Its client may submit the upload once more.
+            self._erase(job)
         self.view.agenda.forget(job_id)
 
     def erase(self, tombstone: Job) -> None:
         """Erase all under this id in the object store and in Redis, except for the tombstone."""
         self.view.put(tombstone)
         self.append_only_file.count_erasure()
+        with suppress(NotStored):
+            self.release(self.marked(tombstone.id))
         self._erase(tombstone)
         self.view.agenda.forget(tombstone.id)
 
     def _erase(self, job: Job) -> None:
-        """Remove all objects except the version `job`. The marker goes last: its record names the claim."""
-        with suppress(NotStored):
-            self.release(self.marked(job.id))
+        """Remove all objects except the version `job`. The marker goes last: its record has the names."""
         own = version_key(job.id, job.version)
         records = [key for key in self.objects.keys(f"jobs/{job.id}/") if key != own]
         scores = score_key(job.id, "")

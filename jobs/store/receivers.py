@@ -3,16 +3,21 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from jobs.record.errors import QueueUnavailable
 from jobs.record.job import moment_text
+from jobs.redis.client import translated
 from jobs.store.recent import Recent
 from jobs.store.records import Records
 
 PATIENCE = timedelta(days=5)
 """Time after which a receiver that has only failed is disabled."""
+REMEMBERED_FAILURE = timedelta(hours=36)
+"""Time after which a failure says nothing of the next one. A callback is repeated after 29 hours at most."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +33,15 @@ class ReceiverRecord:
 class Receivers:
     """The receivers that fail, at `receivers/<client>/<hash of the origin>`. One that answers has no record.
 
+    `failed:<client> <origin>` in Redis is there after a failure, until the next success or for
+    REMEMBERED_FAILURE: a failure without it is the first one again.
     Every method may raise StoreUnavailable.
     """
 
     def __init__(self, records: Records, remembered: float = 0.0) -> None:
         """`remembered`: for how many seconds `of` returns what it has read before."""
         self._records = records
+        self._redis = records.redis
         self._recent = Recent[ReceiverRecord](remembered)
 
     def of(self, client: str, origin: str) -> ReceiverRecord:
@@ -56,19 +64,32 @@ class Receivers:
 
     def answered(self, receiver: ReceiverRecord) -> None:
         """Record that this receiver accepted a callback."""
+        # Also where `receiver` is well: another process may have recorded a failure a moment ago.
+        with suppress(QueueUnavailable), translated(self._redis):
+            self._redis.delete(_failure(receiver))
         if receiver.failing_since:
             self._change(receiver, lambda before: ReceiverRecord(before.client, before.origin))
 
     def failed(self, receiver: ReceiverRecord, now: datetime, gone: bool) -> ReceiverRecord:
         """Record a failure of this receiver. Disable it if `gone` (410), or if it has failed for PATIENCE."""
+        again = self._failed_before(receiver)
 
         def change(before: ReceiverRecord) -> ReceiverRecord:
-            since = before.failing_since or now
-            disabled = before.disabled_at or (now if gone or now - since >= PATIENCE else None)
+            if before.disabled_at:
+                return before
+            since = before.failing_since if before.failing_since and again else now
+            disabled = now if gone or now - since >= PATIENCE else None
             return replace(before, failing_since=since, disabled_at=disabled)
 
         # Most failures change nothing, and the record is not read for them.
         return receiver if change(receiver) == receiver else self._change(receiver, change)
+
+    def _failed_before(self, receiver: ReceiverRecord) -> bool:
+        """Note a failure in Redis, and return whether one was noted before, or Redis does not say."""
+        with suppress(QueueUnavailable), translated(self._redis):
+            before = self._redis.set(_failure(receiver), 1, ex=REMEMBERED_FAILURE, get=True)
+            return before is not None
+        return True
 
     def _change(
         self, receiver: ReceiverRecord, change: Callable[[ReceiverRecord], ReceiverRecord]
@@ -98,6 +119,10 @@ def _record(receiver: ReceiverRecord) -> bytes | None:
         "disabled_at": moment_text(receiver.disabled_at) if receiver.disabled_at else None,
     }
     return json.dumps(asdict(receiver) | moments).encode()
+
+
+def _failure(receiver: ReceiverRecord) -> str:
+    return f"failed:{receiver.client} {receiver.origin}"
 
 
 def _key(client: str, origin: str) -> str:

@@ -56,7 +56,7 @@ class Records:
 
     def __init__(self, objects: Objects, redis: Redis) -> None:
         self.objects = objects
-        self._redis = redis
+        self.redis = redis
         self._unlock = script(redis, "unlock")
         self._left: deque[tuple[str, str]] = deque(maxlen=_MOST_LEFT)
         """Locks that this process may hold without knowing, and their tokens: an answer was lost."""
@@ -149,9 +149,9 @@ class Records:
         """Hold the lock of a record; yield False without Redis. Raises _Beaten if another writer has it."""
         lock, token = f"lock:{key}", token_hex(8)
         try:
-            with translated(self._redis):
+            with translated(self.redis):
                 self._release_left()
-                taken = take(self._redis, lock, token, LOCK_SECONDS)
+                taken = take(self.redis, lock, token, LOCK_SECONDS)
         except QueueAway:
             self._left.append((lock, token))
             if not at_any_price and not self.objects.keeps_conditions():
@@ -164,7 +164,7 @@ class Records:
             yield True
         finally:
             self._left.append((lock, token))
-            with suppress(TransientError), translated(self._redis):
+            with suppress(TransientError), translated(self.redis):
                 self._release_left()
 
     def _release_left(self) -> None:

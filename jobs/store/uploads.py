@@ -74,17 +74,18 @@ class Uploads:
 
     def delete(self, client: str, upload_id: str) -> None:
         """Erase an upload and its order. One that is not there is no error."""
-        for key in _keys(client, upload_id):
+        for key in upload_keys(client, upload_id):
             self.objects.delete(key)
 
 
 def upload_due(name: str) -> tuple[str, ...]:
     """Return the keys of the upload that an entry of the due index names; none where it names no upload."""
     upload_id, _, client = name.partition(".")
-    return _keys(client, upload_id) if client and is_id("upload", upload_id) else ()
+    return upload_keys(client, upload_id) if client and is_id("upload", upload_id) else ()
 
 
-def _keys(client: str, upload_id: str) -> tuple[str, ...]:
+def upload_keys(client: str, upload_id: str) -> tuple[str, ...]:
+    """Return the keys of an upload: those of its image and of its order."""
     return _key(client, upload_id), _order(client, upload_id)
 
 

@@ -1,7 +1,9 @@
 """Tests that a study comes to its one callback, even if processes die on the way."""
 
 import json
+import logging
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -10,7 +12,10 @@ from standardwebhooks import Webhook
 from jobs.lifecycle.deletion import delete
 from jobs.lifecycle.manual_retry import retry_job
 from jobs.lifecycle.next_step import start_next_step
+from jobs.reading.policy import Policies, ReadingPolicy
+from jobs.reading.readings import Readings
 from jobs.record.errors import NotStored, StoreUnavailable
+from jobs.record.ids import digest_of
 from jobs.record.job import LEFTOVER_GRACE, Job, now
 from jobs.record.states import Delivery, State
 from jobs.redis.agenda import DOUBT
@@ -300,3 +305,46 @@ def test_the_end_of_a_job_without_a_study_costs_no_further_request(ledger, queue
     watch(ledger.objects, lambda action, _: requests.append(action))
     start_next_step(ended, ledger, queue)
     assert requests == ["DeleteObject"]
+
+
+@pytest.mark.parametrize("callback_url", [None, "receiver"])
+@pytest.mark.parametrize("stored_before", [False, True])
+def test_a_study_whose_views_are_to_be_read_is_settled(
+    ledger, queue, sweeper, context, receiver, redis, caplog, callback_url, stored_before
+):
+    Policies(ledger.records).put("clinic", ReadingPolicy(groups=("bones",)))
+    wish = {"wish": "requested", "due_seconds": None, "question": None}
+    study, jobs = a_study(2, callback_url=callback_url and receiver.url, reading=wish)
+    if stored_before:  # The record of a study had the wish of its first view once.
+        study = replace(study, reading=wish)
+    ledger.accept_study(study, ((job, b"image") for job in jobs))
+    caplog.set_level(logging.ERROR)
+    for job in jobs:
+        start_next_step(recorded(ledger, job), ledger, queue)
+    deliver(study.id, context)
+    after_a_while(sweeper, redis)
+    assert not {study.id, *(job.id for job in jobs)} & set(ledger.pending())
+    assert [len(Readings(ledger).of_job(job.id)) for job in jobs] == [1, 1]
+    assert not caplog.records
+
+
+def test_a_study_takes_no_place_among_the_views_of_its_uid(ledger):
+    filed = digest_of("1.2.3")
+    study, jobs = a_study(20, filed_under=filed)
+    ledger.accept_study(study, ((job, b"image") for job in jobs))
+    views = sorted(job.id for job in jobs)
+    assert ledger.of_study_uid("clinic", "1.2.3", 20) == views
+    ledger.accept(replace(study, filed_under=filed), b"")  # As studies were stored once.
+    assert ledger.of_study_uid("clinic", "1.2.3", 20) == views
+
+
+def test_a_study_has_nothing_of_its_first_view_alone(ledger):
+    of_a_view = {
+        "reading": {"wish": "requested", "due_seconds": None, "question": "Is it broken?"},
+        "filed_under": digest_of("1.2.3"),
+        "training_use": "allowed",
+        "consent_reference": "form of Jane Doe",
+    }
+    study, _ = a_study(2, reference="R 1", **of_a_view)
+    assert study.reference == "R 1"
+    assert {name: getattr(study, name) for name in of_a_view} == dict.fromkeys(of_a_view)

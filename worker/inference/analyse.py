@@ -38,8 +38,11 @@ from worker.repeat import repeated
 log = logging.getLogger(__name__)
 
 PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
-"""Seconds between two attempts to record a job. The last of them repeats."""
+"""Seconds between two attempts to record a job, or to read its image. The last of them repeats."""
+MOST_UNCOUNTED = 240
+"""Attempts at a job that cost nothing where a store or a decoder fails: by their pauses, an hour of them."""
 _NOT_STORED = "The result of this image could not be stored."
+_NOT_READ = "This image could not be read from the object store, or no process could decode it, many times."
 
 
 @dataclass(frozen=True)
@@ -145,15 +148,18 @@ def _run(
         with context.model_of(job) as analyst, context.watchdog.at_work(job.id):
             ended = _examine(job, analyst, radiograph)
     except TransientError:
-        _record(job.handed_back(now(), counted=False), context)
-        raise
+        before = job.version // 2 - 1  # An attempt writes a version, and its hand-back the next one.
+        if before < MOST_UNCOUNTED:
+            if before:
+                context.stopping.wait(PAUSES[min(before, len(PAUSES)) - 1])
+            _record(job.handed_back(now(), counted=False), context)
+            raise
+        # A store or decoder that fails for so long, while this job is recorded, fails for this job alone.
+        log.exception("the image cannot be read or decoded", extra={"job": job.id})
+        ended = _after_broken_attempt(job, _NOT_READ, context, processing)
     except Exception:
         log.exception("the analysis broke", extra={"job": job.id})
-        count_broken_attempt()
-        ended = after_lost_attempt(
-            job, context.max_attempts, "internal-error", "The analysis broke several times."
-        )
-        processing.fail("internal-error")
+        ended = _after_broken_attempt(job, "The analysis broke several times.", context, processing)
     processing.set({"osteo.job.state": ended.state})
     if ended.error:
         processing.fail(ended.error["type"])
@@ -166,6 +172,12 @@ def _run(
         _end(job.failed("internal-error", _NOT_STORED, now()), context)
         return Attempt.FAILED
     return Attempt.SUCCEEDED if recorded and ended.state is State.SUCCEEDED else Attempt.FAILED
+
+
+def _after_broken_attempt(job: Job, detail: str, context: AnalysisContext, processing: Span) -> Job:
+    count_broken_attempt()
+    processing.fail("internal-error")
+    return after_lost_attempt(job, context.max_attempts, "internal-error", detail)
 
 
 def _end(ended: Job, context: AnalysisContext) -> bool:

@@ -16,7 +16,7 @@ from jobs.reading.reader import Reader
 from jobs.reading.readers import Readers
 from jobs.reading.reading import Reading
 from jobs.reading.readings import Readings
-from jobs.record.errors import NotStored, TransientError
+from jobs.record.errors import NotStored, StoreUnavailable, TransientError
 from jobs.record.job import now
 from jobs.record.states import Priority
 from jobs.settings import Settings
@@ -39,6 +39,8 @@ _MOST = 500
 _SOONEST, _LATEST = timedelta(seconds=10), timedelta(minutes=15)
 """Time after which a notice is tried again: a quarter of its age, within these two."""
 _AFTER_ERROR = timedelta(minutes=10)
+_AFTER_FAILURE = timedelta(minutes=1)
+"""Time after which a reading is looked at again for which the object store failed."""
 _GONE = (404, 410)
 
 
@@ -93,6 +95,10 @@ def notify(at: datetime, context: NoticeContext, outbox: Outbox) -> None:
         reading_id, stage = notice_due(entry.name)
         try:
             again = _offer(reading_id, stage, at, context, people, outbox, index)
+        except StoreUnavailable as error:
+            # It may fail for this alone, and always. Where it fails for all, so does the next write.
+            log.warning("no reader can be told of this reading now: %s: %s", reading_id, error)
+            again = at + _AFTER_FAILURE
         except TransientError:
             raise
         except Exception:

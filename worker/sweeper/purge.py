@@ -9,7 +9,7 @@ from jobs.lifecycle.deletion import delete, erase_deleted
 from jobs.reading.follow_up import follow_up
 from jobs.reading.reading import KEPT_OPEN
 from jobs.reading.readings import FOLLOW_UP, Readings, reading_due
-from jobs.record.errors import IllegalMove, NotStored, TransientError
+from jobs.record.errors import IllegalMove, NotStored, StoreUnavailable, TransientError
 from jobs.record.ids import made_at
 from jobs.record.job import LEFTOVER_GRACE, Job
 from jobs.record.states import State
@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 PAUSE = 15.0
 """Seconds between two rounds."""
+AFTER_FAILURE = timedelta(minutes=5)
+"""Time after which a check is repeated for which the object store failed."""
 
 
 def purge_until(stop: Event, ledger: Ledger, queue: JobQueue, rewrite_seconds: int) -> None:
@@ -50,6 +52,10 @@ def purge(ledger: Ledger, queue: JobQueue) -> None:
     for entry in sorted(ledger.due_index.passed(at), key=lambda entry: reading_due(entry.name) is None):
         try:
             again = _purge_one(entry, at, ledger, queue)
+        except StoreUnavailable as error:
+            # It may fail for this alone, and always. Where it fails for all, so does the next write.
+            log.warning("this cannot be purged now: %s", error, extra={"job": entry.name})
+            again = at + AFTER_FAILURE
         except TransientError:
             raise
         except Exception:

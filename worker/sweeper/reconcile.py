@@ -6,9 +6,8 @@ from itertools import islice
 from threading import Event
 
 from jobs.reading.readings import Readings
-from jobs.record.errors import NotStored, TransientError
+from jobs.record.errors import NotStored, StoreUnavailable, TransientError
 from jobs.record.ids import is_id
-from jobs.record.job import now
 from jobs.store.compatibility import compare_redis
 from jobs.store.ledger import Ledger
 from worker.sweeper.sweep import Round, Sweeper, check
@@ -47,7 +46,9 @@ def reconcile(sweeper: Sweeper) -> None:
         found += len(lacking)
         # A running study waits on the agenda for its jobs. There are few, so each is checked.
         studies = {job_id for job_id in job_ids if is_id("study", job_id)}
-        check(sorted(lacking | studies), Round(now()), sweeper)
+        if checked := sorted(lacking | studies):
+            # By the clock that is furthest behind, as in a sweep.
+            check(checked, Round(sweeper.ledger.clock.earliest()), sweeper)
     for client, priority in view.client_queues.all():
         queue.feed(client, priority)
     restore_figures(sweeper.ledger)
@@ -64,6 +65,8 @@ def restore_figures(ledger: Ledger) -> None:
             readings.show(readings.read(reading_id))
         except NotStored:
             figures.hide(reading_id)
+        except StoreUnavailable as error:  # It may fail for this reading alone, and always.
+            log.warning("the figures of the readings lack one: %s", error)
 
 
 def _chunks(job_ids: Iterator[str]) -> Iterator[Sequence[str]]:

@@ -24,7 +24,9 @@ CHUNK = 50
 _HEARTBEAT_GRACE = timedelta(seconds=5)
 """Time for which a heartbeat is missing before its worker is lost. After a wipe of Redis all are missing."""
 _MOST_FAILURES = 3
-"""Jobs for which the object store may fail before a round ends: the fault is then with the store."""
+"""Jobs in a row for which the object store may fail before a round ends: the fault is then with the store."""
+_LONGEST_PAUSE = timedelta(minutes=10)
+"""Longest time for which a job is left alone because the object store has failed for it."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,16 @@ class Sweeper:
     running_limit: timedelta
     missing: dict[str, datetime] = field(default_factory=dict)
     """The runners without a heartbeat, and when that was first seen."""
+    failing: dict[str, tuple[datetime, datetime]] = field(default_factory=dict)
+    """The jobs that the object store fails for: when it first did, and when it last did."""
+
+    def leaves_alone(self, job_id: str, at: datetime) -> bool:
+        """Return whether a job is left alone: for as long as the object store had failed for it.
+
+        A job that the store can never serve is so tried ever less often, and holds up no other.
+        """
+        first, last = self.failing.get(job_id, (at, at))
+        return at - last < min(last - first, _LONGEST_PAUSE)
 
 
 @dataclass(frozen=True)
@@ -60,6 +72,9 @@ def sweep(sweeper: Sweeper) -> None:
     ledger = sweeper.ledger
     # By the clock that is furthest behind, so that a clock ahead ends and erases nothing early.
     at = until = ledger.clock.earliest()
+    for job_id, (_, last) in list(sweeper.failing.items()):
+        if at - last > 2 * _LONGEST_PAUSE:  # It has ended meanwhile, or was deleted.
+            sweeper.failing.pop(job_id, None)
     while True:
         # Before each chunk: after an outage thousands are due, and no job of a lost worker waits for them.
         this_round = _restart_lost(at, sweeper)
@@ -120,10 +135,12 @@ def check(job_ids: Iterable[str], this_round: Round, sweeper: Sweeper) -> None:
     view, failures = sweeper.ledger.view, 0
     for chunk in _chunks(iter(job_ids)):
         for job_id, job in zip(chunk, view.get_many(chunk), strict=True):
+            if sweeper.leaves_alone(job_id, this_round.at):
+                continue
             if job is None or _is_doubtful(job, this_round) or is_stuck(job, this_round, sweeper):
-                failures += not _try_to_restart(job_id, this_round, sweeper)
+                failures = 0 if _try_to_restart(job_id, this_round, sweeper) else failures + 1
                 if failures == _MOST_FAILURES:
-                    raise StoreUnavailable("the object store failed for several jobs")
+                    raise StoreUnavailable("the object store failed for several jobs in a row")
             elif job.kind is not Kind.STUDY:
                 view.agenda.later(job)
 
@@ -156,9 +173,12 @@ def _try_to_restart(job_id: str, this_round: Round, sweeper: Sweeper) -> bool:
         raise
     except StoreUnavailable as error:
         log.warning("this job cannot be swept now: %s", error, extra={"job": job_id})
+        first, _ = sweeper.failing.get(job_id, (this_round.at, this_round.at))
+        sweeper.failing[job_id] = first, this_round.at
         return False
     except Exception:
         log.exception("this job cannot be swept", extra={"job": job_id})
+    sweeper.failing.pop(job_id, None)
     return True
 
 

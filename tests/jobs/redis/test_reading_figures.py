@@ -10,7 +10,7 @@ from jobs.reading.follow_up import follow_up
 from jobs.reading.policy import ReadingPolicy
 from jobs.reading.reading import Reading
 from jobs.reading.readings import Readings
-from jobs.record.errors import QueueAway
+from jobs.record.errors import QueueAway, StoreUnavailable
 from jobs.record.job import moment_text, now
 from jobs.record.states import Priority
 from jobs.redis.reading_figures import PriorityFigures, ReadingFigures, ReadingShown, turnaround
@@ -117,6 +117,22 @@ def test_what_is_open_comes_back_after_a_wipe_and_counts_begin_at_0(ledger, redi
     assert figures.by_priority(0) == before
     assert figures.open() == {waiting.id, claimed.id}
     assert counts(ledger) == {}
+
+
+def test_one_reading_that_the_store_cannot_serve_hides_no_other(ledger, redis, figures, monkeypatch):
+    bad, good = request(ledger), request(ledger)
+    get = ledger.objects.get
+
+    def fails_for_one(key: str) -> bytes:
+        if bad.id in key:
+            raise StoreUnavailable(f"the object store answered InternalError for {key}")
+        return get(key)
+
+    redis.flushall()
+    with monkeypatch.context() as patched:
+        patched.setattr(ledger.objects, "get", fails_for_one)
+        restore_figures(ledger)
+    assert figures.open() == {good.id}
 
 
 def test_a_reading_that_redis_missed_the_end_of_is_hidden_again(ledger, figures, monkeypatch):

@@ -21,7 +21,7 @@ from jobs.record.states import Delivery, State
 from jobs.redis.delivery_queues import RECEIVER_SLOTS, delivery_queue_key, new_token, receivers_key
 from jobs.redis.receiver_circuit_breaker import FAILURES
 from jobs.store.ledger import Ledger
-from jobs.store.receivers import PATIENCE
+from jobs.store.receivers import PATIENCE, Receivers
 from jobs.store.webhook_settings import OVERLAP
 from jobs.trace import continue_trace, name_trace, trace_id
 from tests.conftest import SIGNING_KEY, a_job, only_a_tombstone_is_left
@@ -564,6 +564,36 @@ def test_a_receiver_that_fails_for_five_days_is_disabled_until_it_answers(ledger
     deliver(second.id, context)
     assert ledger.read(second.id).delivery is Delivery.DELIVERED
     assert list(context.receivers.failing("clinic")) == []
+
+
+def test_failures_that_lie_far_apart_disable_no_receiver(ledger, context, redis):
+    receivers, origin = context.receivers, "https://clinic.example:443"
+    at = now() - PATIENCE - timedelta(days=1)
+    receivers.failed(receivers.of("clinic", origin), at, gone=False)
+    assert 1.2 * SCHEDULE[-1].total_seconds() + 3600 < redis.ttl(f"failed:clinic {origin}")
+    redis.delete(f"failed:clinic {origin}")  # Its time is over.
+    after = receivers.failed(receivers.of("clinic", origin), now(), gone=False)
+    assert after.disabled_at is None
+    assert after.failing_since > now() - timedelta(days=1)
+    assert receivers.failed(after, after.failing_since + PATIENCE, gone=False).disabled_at
+
+
+def test_a_success_that_another_worker_recorded_begins_the_five_days_anew(ledger, context):
+    origin, another = "https://clinic.example:443", Receivers(ledger.records, 3600)
+    well = another.of("clinic", origin)  # Remembered, while this worker records a failure.
+    at = now() - PATIENCE
+    context.receivers.failed(well, at, gone=False)
+    another.answered(another.of("clinic", origin))
+    failing = context.receivers.failed(context.receivers.of("clinic", origin), now(), gone=False)
+    assert failing.disabled_at is None
+    assert failing.failing_since > at
+
+
+def test_one_that_is_gone_stays_disabled_whatever_redis_remembers(ledger, context, redis):
+    receivers, origin = context.receivers, "https://clinic.example:443"
+    gone = receivers.failed(receivers.of("clinic", origin), now() - PATIENCE, gone=True)
+    redis.flushall()
+    assert receivers.failed(gone, now(), gone=False).disabled_at == gone.disabled_at
 
 
 def test_a_redelivery_has_the_same_id(ledger, context, receiver):

@@ -504,6 +504,41 @@ def test_a_job_without_a_free_decode_process_is_requeued_uncounted(analysis, led
     assert (again.state, again.attempts) == (State.QUEUED, 0)
 
 
+class Waits(Event):
+    """Is never set, and notes for how long it is waited for, without a wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.seconds.append(timeout or 0.0)
+        return False
+
+
+@pytest.mark.parametrize("cause", ["decoder", "image"])
+def test_a_job_that_alone_fails_comes_back_ever_later_and_ends(analysis, ledger, monkeypatch, cause):
+    def fails(*_: object) -> Radiograph:
+        raise NoDecoder("no process starts") if cause == "decoder" else StoreUnavailable("InternalError")
+
+    monkeypatch.setattr("worker.inference.analyse.MOST_UNCOUNTED", 8)
+    job, waits = accepted(ledger), Waits()
+    if cause == "image":
+        monkeypatch.setattr(ledger, "image", fails)
+    context = replace(analysis, decode=fails, stopping=waits)
+    for _ in range(8):
+        with pytest.raises(TransientError):
+            analyse(job.id, context)
+        assert ledger.current(job.id).attempts == 0
+    assert waits.seconds == [*PAUSES, PAUSES[-1], PAUSES[-1]]
+    for _ in range(3):
+        analyse(job.id, context)
+    after = ledger.current(job.id)
+    assert (after.state, after.error["type"], after.attempts) == (State.FAILED, "internal-error", 3)
+    assert "decode" in after.error["detail"]
+    assert after.dead_letter
+
+
 def test_an_attempt_counts_as_a_success_only_where_the_job_has_its_result(analysis, ledger):
     good, bad, broken, canceled = (accepted(ledger) for _ in range(4))
     assert analyse(good.id, analysis) is Attempt.SUCCEEDED

@@ -66,6 +66,26 @@ def test_the_text_says_where_until_when_how_urgent_and_nothing_else(mailing, led
     assert not [word for word in ("ada@", receiver.url, "Erika") if word in logs]
 
 
+def test_a_reading_that_the_store_cannot_serve_holds_up_no_other(mailing, ledger, inbox, monkeypatch):
+    a_reader(ledger)
+    bad, _ = a_reading(ledger), a_reading(ledger)
+    at, get = now() + timedelta(seconds=2), ledger.objects.get
+
+    def fails_for_one(key: str) -> bytes:
+        if bad.id in key:
+            raise StoreUnavailable(f"the object store answered InternalError for {key}")
+        return get(key)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ledger.objects, "get", fails_for_one)
+        tell(mailing, at)
+        assert len(inbox.mails) == 1
+    tell(mailing, at)
+    assert len(inbox.mails) == 1, "it waits for a while"
+    tell(mailing, at + timedelta(minutes=2))
+    assert len(inbox.mails) == 2
+
+
 def test_each_reader_of_the_group_is_told_once_of_each_stage(mailing, ledger, inbox):
     for name in ("ada", "bob"):
         a_reader(ledger, name)
@@ -298,6 +318,15 @@ def test_a_server_that_does_not_answer_is_paused_and_its_mail_sent_later(mailing
     tell(mailing, now() + timedelta(seconds=60), outbox)
     assert len(inbox.mails) == 5
     assert outbox._paused == {}
+
+
+def test_a_job_that_is_deleted_during_a_notice_leaves_no_note_of_it(mailing, ledger, inbox):
+    a_reader(ledger)
+    reading = a_reading(ledger)
+    inbox.meanwhile = lambda: delete(reading.job, ledger)
+    tell(mailing)
+    assert len(inbox.mails) == 1
+    assert not [*ledger.objects.keys("readings/noticed/")]
 
 
 def test_the_deletion_of_a_job_erases_whom_was_told(mailing, ledger, inbox):

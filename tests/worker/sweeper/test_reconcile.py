@@ -1,10 +1,13 @@
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
 
+from jobs.record.errors import StoreUnavailable
 from jobs.record.job import now
 from jobs.record.states import State
-from tests.conftest import a_job
+from jobs.store.clock import Clock
+from tests.conftest import a_job, a_study
 from worker.sweeper.reconcile import reconcile
 from worker.sweeper.sweep import Sweeper, sweep
 
@@ -71,8 +74,6 @@ def test_every_state_is_rebuilt_after_a_wipe(sweeper, ledger, queue, redis):
 
 
 def test_a_study_that_missed_the_end_of_its_last_job_is_concluded(sweeper, ledger, redis, monkeypatch):
-    from tests.conftest import a_study
-
     study, jobs = a_study(2)
     ledger.accept_study(study, ((job, b"image") for job in jobs))
     assert ledger.view.agenda.waits(study)
@@ -81,3 +82,41 @@ def test_a_study_that_missed_the_end_of_its_last_job_is_concluded(sweeper, ledge
     redis.zadd("agenda", {study.id: "+inf"})
     reconcile(sweeper)
     assert ledger.read(study.id).state is State.FAILED
+
+
+def test_a_clock_ahead_ends_and_erases_nothing_after_a_wipe(sweeper, ledger, redis, monkeypatch):
+    waiting = a_job(expires_at=now() + timedelta(minutes=10))
+    at_work, in_intake = a_job(), a_job()
+    for job in (waiting, at_work):
+        ledger.accept(job, b"image")
+    ledger.append(at_work.started("inference:here:1", now()))
+    ledger.mark(in_intake)
+    (study, jobs) = a_study(1)
+    ledger.mark(study)
+    ledger.accept(jobs[0], b"image")
+    redis.flushall()
+    for module in ("worker.sweeper.sweep", "jobs.store.clock"):
+        monkeypatch.setattr(f"{module}.now", lambda: now() + timedelta(minutes=20))
+    reconcile(sweeper)
+    assert [ledger.read(job.id).state for job in (waiting, at_work, *jobs)] == [
+        State.QUEUED,
+        State.RUNNING,
+        State.QUEUED,
+    ]
+    assert {in_intake.id, study.id} <= set(ledger.pending())
+
+
+def test_studies_that_the_store_cannot_serve_keep_no_pass_from_its_end(sweeper, ledger, monkeypatch):
+    studies, clock = [a_study(1)[0] for _ in range(4)], now()
+    for study in studies:
+        ledger.accept(study, b"")  # Their jobs have ended, and have left the agenda.
+
+    def fails(_: str) -> None:
+        raise StoreUnavailable("the object store answered InternalError")
+
+    monkeypatch.setattr(ledger, "read", fails)
+    for number in range(4):
+        monkeypatch.setattr(Clock, "earliest", lambda _, n=number: clock + timedelta(seconds=2 * n))
+        with suppress(StoreUnavailable):
+            reconcile(sweeper)
+    assert not ledger.view.agenda.stale(600)

@@ -1,3 +1,4 @@
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from math import inf
@@ -6,13 +7,14 @@ from types import SimpleNamespace
 import pytest
 from ulid import ULID
 
-from jobs.record.errors import QueueUnavailable
+from jobs.record.errors import QueueUnavailable, StoreUnavailable
 from jobs.record.job import LEFTOVER_GRACE, now
 from jobs.record.job_json import job_to_json
 from jobs.record.states import Delivery, Priority, State
 from jobs.redis.agenda import AGENDA, DOUBT
 from jobs.redis.queue import INFER_ROUTINE
 from jobs.redis.receiver_circuit_breaker import FAILURES
+from jobs.store.clock import Clock
 from jobs.store.ledger import Ledger
 from jobs.store.ledger_keys import image_key, marker_key
 from tests.conftest import a_job, a_study
@@ -287,6 +289,60 @@ def test_many_submissions_without_redis_are_found_in_one_round(ledger, queue, sw
         ledger.unseen.add(job.id)
     sweep(sweeper)
     assert enqueued(queue) == {job.id for job in jobs}
+
+
+def fails_for(ledger, monkeypatch, *job_ids: str) -> list[str]:
+    """Let the object store fail at each read of these jobs. Return the list of the attempts."""
+    read, attempts = ledger.read, []
+
+    def reading(job_id: str):
+        if job_id in job_ids:
+            attempts.append(job_id)
+            raise StoreUnavailable(f"the object store answered InternalError for jobs/{job_id}/")
+        return read(job_id)
+
+    monkeypatch.setattr(ledger, "read", reading)
+    return attempts
+
+
+def rounds(sweeper, redis, monkeypatch, count: int) -> None:
+    """Make so many rounds, six seconds apart, in each of which every job is due. Any may end early."""
+    for number in range(count):
+        monkeypatch.setattr(Clock, "earliest", lambda _, n=number: now() + timedelta(seconds=6 * n))
+        with suppress(StoreUnavailable):
+            after_a_while(sweeper, redis)
+
+
+def test_jobs_that_the_store_cannot_serve_hold_up_no_other(ledger, sweeper, redis, queue, monkeypatch):
+    bad = [accepted(ledger, expires_at=LONG_AGO) for _ in range(3)]
+    late = accepted(ledger, expires_at=LONG_AGO)
+    attempts = fails_for(ledger, monkeypatch, *(job.id for job in bad))
+    rounds(sweeper, redis, monkeypatch, 4)
+    assert ledger.read(late.id).state is State.EXPIRED
+    attempts.clear()
+    rounds(sweeper, redis, monkeypatch, 60)
+    assert len(attempts) < 3 * 10, "they are tried ever less often"
+    monkeypatch.undo()
+    monkeypatch.setattr(Clock, "earliest", lambda _: now() + timedelta(hours=1))
+    after_a_while(sweeper, redis)
+    assert {ledger.read(job.id).state for job in bad} == {State.EXPIRED}
+
+
+def test_lost_jobs_that_the_store_cannot_serve_hold_up_no_round(ledger, sweeper, redis, monkeypatch):
+    bad, late = [accepted(ledger) for _ in range(3)], accepted(ledger, expires_at=LONG_AGO)
+    for job in bad:
+        ledger.append(job.started("inference:gone:1", now()))
+    fails_for(ledger, monkeypatch, *(job.id for job in bad))
+    rounds(sweeper, redis, monkeypatch, 4)
+    assert ledger.read(late.id).state is State.EXPIRED
+
+
+def test_a_round_ends_where_the_store_fails_for_several_jobs(ledger, sweeper, monkeypatch):
+    jobs = [accepted(ledger, expires_at=LONG_AGO) for _ in range(10)]
+    attempts = fails_for(ledger, monkeypatch, *(job.id for job in jobs))
+    with pytest.raises(StoreUnavailable):
+        sweep(sweeper)
+    assert len(attempts) == 3
 
 
 def test_a_round_ends_while_submissions_without_redis_arrive(ledger, sweeper, monkeypatch):
