@@ -38,9 +38,10 @@ from worker.repeat import repeated
 log = logging.getLogger(__name__)
 
 PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
-"""Seconds between two attempts to record a job, or to read its image. The last of them repeats."""
-MOST_UNCOUNTED = 240
-"""Attempts at a job that cost nothing where a store or a decoder fails: by their pauses, an hour of them."""
+"""Seconds between two attempts to record a job. The last of them repeats."""
+MOST_UNCOUNTED = 720
+"""Attempts at a job that cost nothing where a store or a decoder fails. The sweeper sends such a job again
+every five seconds or later, so they last an hour at least."""
 _NOT_STORED = "The result of this image could not be stored."
 _NOT_READ = "This image could not be read from the object store, or no process could decode it, many times."
 
@@ -148,10 +149,8 @@ def _run(
         with context.model_of(job) as analyst, context.watchdog.at_work(job.id):
             ended = _examine(job, analyst, radiograph)
     except TransientError:
-        before = job.version // 2 - 1  # An attempt writes a version, and its hand-back the next one.
-        if before < MOST_UNCOUNTED:
-            if before:
-                context.stopping.wait(PAUSES[min(before, len(PAUSES)) - 1])
+        # An attempt writes a version, and its hand-back the next one.
+        if job.version // 2 <= MOST_UNCOUNTED:
             _record(job.handed_back(now(), counted=False), context)
             raise
         # A store or decoder that fails for so long, while this job is recorded, fails for this job alone.

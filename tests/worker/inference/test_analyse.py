@@ -504,33 +504,20 @@ def test_a_job_without_a_free_decode_process_is_requeued_uncounted(analysis, led
     assert (again.state, again.attempts) == (State.QUEUED, 0)
 
 
-class Waits(Event):
-    """Is never set, and notes for how long it is waited for, without a wait."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seconds: list[float] = []
-
-    def wait(self, timeout: float | None = None) -> bool:
-        self.seconds.append(timeout or 0.0)
-        return False
-
-
 @pytest.mark.parametrize("cause", ["decoder", "image"])
-def test_a_job_that_alone_fails_comes_back_ever_later_and_ends(analysis, ledger, monkeypatch, cause):
+def test_a_job_that_alone_fails_many_times_ends_as_a_dead_letter(analysis, ledger, monkeypatch, cause):
     def fails(*_: object) -> Radiograph:
         raise NoDecoder("no process starts") if cause == "decoder" else StoreUnavailable("InternalError")
 
     monkeypatch.setattr("worker.inference.analyse.MOST_UNCOUNTED", 8)
-    job, waits = accepted(ledger), Waits()
+    job = accepted(ledger)
     if cause == "image":
         monkeypatch.setattr(ledger, "image", fails)
-    context = replace(analysis, decode=fails, stopping=waits)
+    context = replace(analysis, decode=fails)
     for _ in range(8):
         with pytest.raises(TransientError):
             analyse(job.id, context)
         assert ledger.current(job.id).attempts == 0
-    assert waits.seconds == [*PAUSES, PAUSES[-1], PAUSES[-1]]
     for _ in range(3):
         analyse(job.id, context)
     after = ledger.current(job.id)
