@@ -38,6 +38,6 @@ def test_every_case_gets_the_answer_of_the_reference():
     read = [decode((CASES / name).read_bytes()) for name in [REFERENCE, *names()]]
     (reference, *predictions) = classifier.predict(read)
     for name, radiograph, prediction in zip(names(), read[1:], predictions, strict=True):
-        most = 0.03 if radiograph.width < read[0].width else 0.02
+        most = 0.05 if radiograph.width < read[0].width else 0.02
         assert prediction.finding == reference.finding, name
         assert prediction.probability == pytest.approx(reference.probability, abs=most), name
