@@ -13,7 +13,7 @@ from api.http.problem_kinds import Slug
 from api.intake.admission import Admission
 from jobs.lifecycle.manual_retry import redeliver
 from jobs.record.documents import DeliveryAttempt
-from jobs.record.errors import Conflict, QueueUnavailable
+from jobs.record.errors import IllegalMove, QueueUnavailable
 from jobs.record.ids import made_at
 from jobs.record.job import Job
 from jobs.redis.queue import JobQueue
@@ -68,8 +68,8 @@ class Redeliveries:
             return False
         try:
             redeliver(job, self.ledger)
-        except Conflict:
-            return False  # Another process is recording a delivery.
+        except IllegalMove:
+            return False  # It was deleted, or is retried, since it was read.
         try:
             self.queue.feed_deliveries(job.client)
         except QueueUnavailable:

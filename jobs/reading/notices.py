@@ -9,7 +9,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from jobs.reading.reading import Reading
+from jobs.reading.reading_index import ReadingIndex
 from jobs.reading.states import ReadingState
+from jobs.record.errors import NotStored
 from jobs.store.due_index import DueEntry, DueIndex
 from jobs.store.objects import Objects
 
@@ -68,8 +70,13 @@ class NoticeIndex:
         self._index.remove(entry)
 
     def note(self, reading_id: str, stage: Stage, receiver: str) -> None:
-        """Write down that a receiver was told."""
-        self._objects.put(_told(reading_id, stage, receiver), b"")
+        """Write down that a receiver was told, unless the reading was erased."""
+        told = _told(reading_id, stage, receiver)
+        self._objects.put(told, b"")
+        try:
+            ReadingIndex(self._objects).job_of(reading_id)
+        except NotStored:  # An erasure removes this entry first, and then what `forget` finds.
+            self._objects.delete(told)
 
     def was_told(self, reading_id: str, stage: Stage, receiver: str) -> bool:
         """Return whether a receiver was told."""

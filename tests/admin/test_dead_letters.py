@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from jobs.lifecycle.manual_retry import retry_job
 from jobs.record.ids import new_id
 from jobs.record.job import now
 from jobs.record.states import Delivery, State
@@ -54,6 +55,21 @@ def test_all_dead_letters_are_retried_and_end_anew(given_up, command, ledger, re
     assert (again.state, again.delivery, again.attempts) == (State.QUEUED, Delivery.PENDING, 0)
     assert ledger.read(own_fault.id).state is State.FAILED
     assert command("list")[1] == []
+
+
+def test_a_job_that_fails_again_during_its_retry_stays_a_dead_letter(given_up, ledger, monkeypatch):
+    (dead, _), _ = given_up
+    mark = ledger.mark
+
+    def mark_and_fail(job):
+        mark(job)
+        if (present := ledger.read(dead.id)).state is State.QUEUED:
+            ledger.append(ledger.append(present.started("w", now())).failed("worker-lost", "Again.", now()))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ledger, "mark", mark_and_fail)
+        retry_job(ledger.read(dead.id), ledger)
+    assert dead.id in {job.id for job in ledger.dead_letters()}
 
 
 def test_one_dead_letter_is_retried_and_other_jobs_are_refused(given_up, command):

@@ -131,6 +131,20 @@ def test_callbacks_since_a_time_are_delivered_again(client, another, ledger, mon
         assert client.post("/v1/webhook/redeliver", json=wrong).status_code == 400
 
 
+def test_a_redelivery_during_the_record_of_another_delivery_is_made(client, ledger, monkeypatch):
+    job = delivered(ledger)
+    append, others = ledger.append, iter([job.redelivered(now())])
+
+    def after_another(record, *arguments):
+        for other in others:
+            append(append(other).delivered({"attempt": 1, "status": 200}))
+        return append(record, *arguments)
+
+    monkeypatch.setattr(ledger, "append", after_another)
+    answer = client.post(f"/v1/jobs/{job.id}/redeliver")
+    assert (answer.status_code, answer.json["delivery"]) == (202, "pending")
+
+
 @pytest.mark.parametrize("path", ["/v1/jobs/{}/redeliver", "/v1/webhook/redeliver"])
 def test_a_redelivery_that_cannot_be_stored_is_refused(client, ledger, monkeypatch, path):
     def away(*_: object) -> None:

@@ -320,6 +320,15 @@ def test_a_server_that_does_not_answer_is_paused_and_its_mail_sent_later(mailing
     assert outbox._paused == {}
 
 
+def test_a_job_that_is_deleted_during_a_notice_leaves_no_note_of_it(mailing, ledger, inbox):
+    a_reader(ledger)
+    reading = a_reading(ledger)
+    inbox.meanwhile = lambda: delete(reading.job, ledger)
+    tell(mailing)
+    assert len(inbox.mails) == 1
+    assert not [*ledger.objects.keys("readings/noticed/")]
+
+
 def test_the_deletion_of_a_job_erases_whom_was_told(mailing, ledger, inbox):
     a_reader(ledger)
     reading = a_reading(ledger)
