@@ -1,7 +1,9 @@
 """Deletes what is kept no longer, and late objects of deleted jobs; does what is due for a reading."""
 
 import logging
+import time
 from datetime import datetime, timedelta
+from enum import Enum
 from functools import partial
 from threading import Event
 
@@ -23,20 +25,32 @@ from jobs.store.uploads import upload_due
 log = logging.getLogger(__name__)
 
 PAUSE = 15.0
-"""Seconds between two rounds."""
+"""Seconds between two rounds, unless the first has left something."""
+LONGEST_ROUND = 30.0
+"""Seconds after which a round leaves the rest to the next one, in which readings come first again."""
 AFTER_FAILURE = timedelta(minutes=5)
 """Time after which a check is repeated for which the object store failed."""
 
 
+class Round(Enum):
+    """How a round has ended."""
+
+    COMPLETE = "all that was due is done"
+    CUT_SHORT = "its time was up"
+
+
 def purge_until(stop: Event, ledger: Ledger, queue: JobQueue, rewrite_seconds: int) -> None:
     """Purge round after round, and have Redis rewrite its file after erasures, until `stop` is set."""
-    while not stop.wait(PAUSE):
+    pause = PAUSE
+    while not stop.wait(pause):
+        pause = PAUSE
         for work in (
             partial(purge, ledger, queue),
             partial(ledger.append_only_file.rewrite, rewrite_seconds),
         ):
             try:
-                work()
+                if work() is Round.CUT_SHORT:
+                    pause = 0.0
             except ClocksDisagree as error:
                 log.error("nothing is erased: %s", error)
             except TransientError as error:
@@ -45,11 +59,13 @@ def purge_until(stop: Event, ledger: Ledger, queue: JobQueue, rewrite_seconds: i
                 log.exception("this round of purging broke")
 
 
-def purge(ledger: Ledger, queue: JobQueue) -> None:
+def purge(ledger: Ledger, queue: JobQueue) -> Round:
     """Make one round over what is due. Two purgers may run at once. Raises ClocksDisagree, TransientError."""
-    at = ledger.clock.agreed()
+    at, until = ledger.clock.agreed(), time.monotonic() + LONGEST_ROUND
     # Readings first: they are few, and people wait for them, while a mass of deletions takes long.
     for entry in sorted(ledger.due_index.passed(at), key=lambda entry: reading_due(entry.name) is None):
+        if time.monotonic() > until:
+            return Round.CUT_SHORT
         try:
             again = _purge_one(entry, at, ledger, queue)
         except StoreUnavailable as error:
@@ -64,6 +80,7 @@ def purge(ledger: Ledger, queue: JobQueue) -> None:
         if again:
             ledger.due_index.put(entry.name, again)
         ledger.due_index.remove(entry)
+    return Round.COMPLETE
 
 
 def _purge_one(entry: DueEntry, at: datetime, ledger: Ledger, queue: JobQueue) -> datetime | None:

@@ -1,4 +1,5 @@
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,7 +14,7 @@ from jobs.store.uploads import upload_keys
 from tests.conftest import a_job, only_a_tombstone_is_left
 from tests.jobs.store.requests import watch
 from tests.worker.conftest import after_a_while
-from worker.sweeper.purge import AFTER_FAILURE, purge
+from worker.sweeper.purge import AFTER_FAILURE, LONGEST_ROUND, Round, purge
 from worker.sweeper.sweep import Sweeper
 
 LONG_AGO = now() - timedelta(hours=2)
@@ -154,6 +155,28 @@ def test_an_interrupted_submission_keeps_its_upload_for_the_next_one(ledger):
     ledger.mark(job)
     erase_leftovers(job.id, ledger)
     assert set(ledger.objects.keys("")) - {"layout"} == keys
+
+
+def test_a_reading_that_becomes_due_in_a_long_round_is_next(ledger, queue, monkeypatch):
+    jobs, reading, at, done = (
+        [new_id("job") for _ in range(3)],
+        f"{new_id('reading')}.{new_id('job')}",
+        [0.0],
+        [],
+    )
+    for job_id in jobs:
+        ledger.due_index.put(job_id, LONG_AGO)
+
+    def purge_one(entry, *_: object) -> None:
+        if not done:
+            ledger.due_index.put(reading, LONG_AGO)
+        done.append(entry.name)
+        at[0] += LONGEST_ROUND + 1
+
+    monkeypatch.setattr("worker.sweeper.purge._purge_one", purge_one)
+    monkeypatch.setattr("worker.sweeper.purge.time", SimpleNamespace(monotonic=lambda: at[0]))
+    assert [purge(ledger, queue) for _ in range(4)] == [Round.CUT_SHORT] * 3 + [Round.COMPLETE]
+    assert done == [jobs[0], reading, *jobs[1:]]
 
 
 def test_a_job_that_is_not_there_yet_is_not_forgotten(ledger, queue):
