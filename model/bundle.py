@@ -131,6 +131,13 @@ def read_bundle(folder: Path, for_training: bool = False) -> Bundle:
     return Bundle(folder, description, checksums[WEIGHTS], digest, frozenset(checksums))
 
 
+def refuse_replaced(bundle: Bundle) -> None:
+    """Return where the folder still holds this bundle; BundleRefused where it was replaced since."""
+    manifest = bundle.folder / MANIFEST
+    if not manifest.is_file() or _sha256(manifest) != bundle.digest:
+        raise BundleRefused(f"{bundle.folder} was replaced while it was loaded; load it again")
+
+
 def read_metrics(bundle: Bundle) -> dict[str, Any]:
     """Read what `training.evaluate` measured of the bundle; empty where it does not carry that."""
     if MEASURED not in bundle.files:

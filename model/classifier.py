@@ -7,7 +7,7 @@ from typing import Self
 
 import numpy as np
 
-from model.bundle import CHECK, Bundle, Calibration, Thresholds, read_bundle
+from model.bundle import CHECK, Bundle, Calibration, Thresholds, read_bundle, refuse_replaced
 from model.bundle_summary import describe_bundle
 from model.decode.radiograph import Radiograph
 from model.engines import Engine, Outputs, choose, start
@@ -73,6 +73,8 @@ class Classifier:
         for batch in (1, LARGEST_BATCH):
             shape = (batch, size, size, 1)
             _check(started.run(np.linspace(0, 1, np.prod(shape), dtype=np.float32).reshape(shape)))
+        # The engine has read the files again: they may be those of another bundle.
+        refuse_replaced(bundle)
         return cls(bundle, started, check)
 
     def refuse_unless_gray(self, radiograph: Radiograph) -> None:

@@ -1,10 +1,11 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from model.bundle import WEIGHTS, Bundle, Calibration, Thresholds
+from model.bundle import WEIGHTS, Bundle, Calibration, Thresholds, read_bundle
 from model.classifier import LARGEST_BATCH, Classifier, NetworkOutput, calibrate, name_finding
 from model.decode.radiograph import Radiograph
 from model.engines import ONNX_RUNTIME, Outputs
@@ -13,6 +14,8 @@ from model.exposed_field import find_field
 from model.letterbox import Letterbox
 from model.network import FEATURE_COUNT
 from model.synthetic import draw_forearm
+from tests.model.conftest import DESCRIPTION
+from training.run.changed_bundle import write_changed
 
 
 @pytest.fixture(scope="module")
@@ -133,3 +136,16 @@ def test_calibration_keeps_the_order_and_moves_the_middle():
 )
 def test_findings_change_at_the_thresholds(probability: float, finding: str):
     assert name_finding(probability, Thresholds(0.3, 0.7, 0.5)) == finding
+
+
+@pytest.mark.parametrize("engine", [None, ONNX_RUNTIME])
+def test_a_bundle_that_is_replaced_while_it_is_loaded_is_refused(engine: str | None, copied: Path):
+    another = replace(DESCRIPTION, calibration=Calibration(temperature=3.0, bias=1.0))
+
+    def replace_it(said: str) -> None:
+        if said == "loading the weights":
+            write_changed(copied, read_bundle(copied), another, {})
+
+    with pytest.raises(BundleRefused, match="was replaced while it was loaded"):
+        Classifier.load(copied, engine, replace_it)
+    Classifier.load(copied, engine)
