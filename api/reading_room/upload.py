@@ -1,5 +1,7 @@
 """Takes radiographs from the worklist: dropped onto the page or chosen, many files at once."""
 
+from datetime import timedelta
+
 from flask import Blueprint, Request, g, jsonify, redirect, request
 from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import RequestEntityTooLarge
@@ -18,9 +20,11 @@ from api.reading_room.page import room, wants_page
 from api.reading_room.parts import Room
 from api.reading_room.worklist import worklist_page
 from jobs.reading.reader import Reader
-from jobs.record.job import Job
+from jobs.record.job import Job, now
 from jobs.store.claims import idempotency_claim_key
 
+_RESENT_WITHIN = timedelta(hours=1)
+"""Time within which a reader who has missed the answer sends a file again."""
 _FIELDS = ("read", "priority", "reference", "question", "training_use", "consent_reference")
 
 
@@ -72,12 +76,17 @@ def _accept(file: FileStorage, fields: dict[str, str], caller: Caller, parts: Ro
     # The page may have lost the answer, and the reader sends the same again. No client's key begins so.
     key = idempotency_claim_key(caller.client, f"\n{caller.key.id} {submission.digest}")
     accepted = intake.accept(submission, caller, key)
-    if accepted.repeated and accepted.job.state.final and not accepted.job.result:
-        # It failed or was canceled: the reader wants another try.
+    if accepted.repeated and _is_another(accepted.job):
         accepted = intake.accept(submission, caller)
     if not accepted.repeated:
         g.setdefault("accepted", []).append(accepted.job.id)  # For the audit log.
     return accepted.job
+
+
+def _is_another(before: Job) -> bool:
+    """Return whether a reader who sends what became this job means another job: it failed, or is long ago."""
+    failed = before.state.final and before.result is None
+    return failed or now() - before.created_at > _RESENT_WITHIN
 
 
 def _caller(reader: Reader) -> Caller:

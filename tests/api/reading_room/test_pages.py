@@ -676,7 +676,7 @@ def test_views_of_a_study_are_side_by_side_as_chosen(person_of, ledger):
     assert stranger.browser.open(f"/read/{study.id}").status_code == 404
 
 
-def test_radiographs_are_sent_from_the_page(person_of, ledger):
+def test_radiographs_are_sent_from_the_page(person_of, ledger, monkeypatch):
     clerk = person_of("Clerk", frozenset(), "clinic")
 
     def send(headers: dict, *files: tuple[bytes, str], **fields: str):
@@ -690,6 +690,10 @@ def test_radiographs_are_sent_from_the_page(person_of, ledger):
     assert (job.client, job.reference, job.priority, job.key) == ("clinic", "hand 3", "stat", clerk.reader.id)
     again = send(JSON, (radiograph(), "b.png"), reference="hand 3", priority="stat", read="")
     assert again.json == sent.json, "its answer may have been lost"
+    with monkeypatch.context() as later:
+        later.setattr("api.reading_room.upload.now", lambda: now() + timedelta(hours=2))
+        anew = send(JSON, (radiograph(), "a.png"), reference="hand 3", priority="stat", read="")
+        assert anew.json != sent.json, "hours later another one is meant"
     other = send(JSON, (radiograph(), "a.png"), reference="hand 4").json["jobs"][0]["id"]
     assert other != job.id
     ledger.append(ledger.read(other).canceled(now()))
@@ -700,12 +704,12 @@ def test_radiographs_are_sent_from_the_page(person_of, ledger):
     assert mixed.status_code == 422
     assert "d.txt" in mixed.text
     assert "c.png" not in mixed.text
-    assert len(list(ledger.of_client("clinic", None))) == 6
+    assert len(list(ledger.of_client("clinic", None))) == 7
     assert send(JSON).status_code == 400
     many = send({}, *((radiograph(32, 48), f"{n}.png") for n in range(20)))
     assert many.status_code == 413
     assert "Send at most 12 files" in many.text
-    assert len(list(ledger.of_client("clinic", None))) == 6, "none was taken"
+    assert len(list(ledger.of_client("clinic", None))) == 7, "none was taken"
     reader = person_of("Reader", frozenset({"msk"}))
     refused = reader.send("/read/jobs", JSON, image=[(BytesIO(radiograph()), "a.png")])
     assert refused.status_code == 403
