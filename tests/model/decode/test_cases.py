@@ -33,11 +33,14 @@ def test_a_case_decodes_to_the_reference(name: str):
 
 
 def test_every_case_gets_the_answer_of_the_reference():
-    """One that lacks two rows and a column is another input to the network, so its answer may differ more."""
+    """The cases lack a row of the reference, one has padding beside it, and one lacks two rows and a column.
+
+    Each is another input to the network, so its answer may differ a little; the last one may differ more.
+    """
     classifier = Classifier.load(Path(__file__).parents[3] / "model" / "bundle", None)
     read = [decode((CASES / name).read_bytes()) for name in [REFERENCE, *names()]]
     (reference, *predictions) = classifier.predict(read)
     for name, radiograph, prediction in zip(names(), read[1:], predictions, strict=True):
-        most = 0.05 if radiograph.width < read[0].width else 0.02
+        most = 0.05 if radiograph.width < read[0].width else 0.03
         assert prediction.finding == reference.finding, name
         assert prediction.probability == pytest.approx(reference.probability, abs=most), name
